@@ -1,0 +1,74 @@
+#include "base/arena.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/* Large enough that a load makes few blocks, small enough that a small
+ * configuration stays small. */
+static const size_t BLOCK_SIZE = 16 * 1024;
+
+struct block {
+    struct block *next;
+    size_t size; /* bytes in data */
+    size_t used; /* bytes taken */
+    max_align_t data[];
+};
+
+struct arena {
+    struct block *blocks; /* owned; the first one is the one being filled */
+};
+
+struct arena *arena_new(void)
+{
+    return calloc(1, sizeof(struct arena));
+}
+
+void arena_free(struct arena *arena)
+{
+    if (arena == NULL)
+        return;
+    for (struct block *block = arena->blocks, *next; block != NULL; block = next) {
+        next = block->next;
+        free(block);
+    }
+    free(arena);
+}
+
+static struct block *block_add(struct arena *arena, size_t size)
+{
+    if (size > SIZE_MAX - sizeof(struct block))
+        return NULL;
+    struct block *block = calloc(1, sizeof(*block) + size);
+    if (block == NULL)
+        return NULL;
+    block->size = size;
+    block->next = arena->blocks;
+    arena->blocks = block;
+    return block;
+}
+
+void *arena_take(struct arena *arena, size_t size)
+{
+    assert(size > 0);
+    if (size > SIZE_MAX - sizeof(max_align_t))
+        return NULL;
+    size_t rounded = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    struct block *block = arena->blocks;
+    if (block == NULL || block->size - block->used < rounded) {
+        block = block_add(arena, rounded > BLOCK_SIZE ? rounded : BLOCK_SIZE);
+        if (block == NULL)
+            return NULL;
+    }
+    void *piece = (char *)block->data + block->used;
+    block->used += rounded;
+    return piece;
+}
+
+char *arena_copy(struct arena *arena, struct span span)
+{
+    char *copy = arena_take(arena, span.len + 1);
+    if (copy != NULL && span.len > 0)
+        memcpy(copy, span.data, span.len);
+    return copy;
+}

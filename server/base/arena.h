@@ -1,0 +1,29 @@
+/*
+ * An arena is memory that is taken piece by piece and given back all at once.
+ * What one load of the configuration builds lives in one arena, so no path of
+ * an error can leak a part of it. Single process, no lock.
+ */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+#include <stddef.h>
+
+#include "base/span.h"
+
+struct arena;
+
+/* A new, empty arena; owned. NULL when memory is short. */
+struct arena *arena_new(void);
+
+/* Gives every piece back. NULL is legal. */
+void arena_free(struct arena *arena);
+
+/* Zeroed memory, aligned for any type, borrowed from the arena until it is
+ * freed. NULL when memory is short. size is at least 1. */
+void *arena_take(struct arena *arena, size_t size);
+
+/* A NUL-terminated copy of the span; borrowed from the arena. NULL when memory
+ * is short. */
+char *arena_copy(struct arena *arena, struct span span);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * Dates and durations without the C library's time zones, which would open
+ * files: a sealed worker formats the Date header with these. Pure.
+ */
+#ifndef BASE_CALENDAR_H
+#define BASE_CALENDAR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/span.h"
+
+enum { CALENDAR_HTTP_SIZE = 30, CALENDAR_DAY_SIZE = 11 };
+
+/* Writes the instant (seconds since 1970 UTC, years 1970 to 9999) as an
+ * IMF-fixdate with its NUL, such as "Sun, 06 Nov 1994 08:49:37 GMT"
+ * (RFC 9110 section 5.6.7). */
+void calendar_http_date(int64_t instant, char out[static CALENDAR_HTTP_SIZE]);
+
+/* Writes the day of the instant as "1994-11-06" with its NUL. */
+void calendar_day(int64_t instant, char out[static CALENDAR_DAY_SIZE]);
+
+/* The instant of a civil date and time in UTC. */
+int64_t calendar_instant(int year, int month, int day, int hour, int minute, int second);
+
+/* Reads a count of seconds, or a number with one of the units s, m, h, d, w.
+ * False when it is not of that form or exceeds UINT32_MAX seconds. */
+bool calendar_duration(struct span text, uint32_t *ret_seconds);
+
+#endif

@@ -1,0 +1,351 @@
+#include "base/diag.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/table.h"
+
+struct related {
+    struct related *next;
+    struct position at;
+    const char *message;
+};
+
+/* All words are borrowed from the arena. */
+struct entry {
+    enum diag_level level;
+    struct position at;
+    size_t file_order; /* of at.file: files sort as they were first named */
+    size_t order;      /* of the entry itself, so that sorting is stable */
+    const char *key; /* place and message; tells whether it was said already */
+    const char *message;
+    const char *reason; /* or NULL */
+    const char *hint;   /* or NULL */
+    struct related *related;
+};
+
+struct diag {
+    struct arena *arena;  /* owned */
+    struct entry *entries; /* owned */
+    size_t count;
+    size_t capacity;
+    const char **files; /* owned; interned names in the order of their first use */
+    size_t file_count;
+    size_t file_capacity;
+    struct table file_table;
+    struct table entry_table; /* what was said already, at which place */
+    struct entry *last; /* what reason, hint and related belong to; NULL after a shortage */
+    size_t counts[DIAG_LEVELS];
+};
+
+static const char SHORTAGE[] = "(out of memory)";
+
+struct diag *diag_new(void)
+{
+    struct diag *diag = calloc(1, sizeof(*diag));
+    if (diag == NULL)
+        return NULL;
+    diag->arena = arena_new();
+    if (diag->arena == NULL) {
+        free(diag);
+        return NULL;
+    }
+    return diag;
+}
+
+void diag_free(struct diag *diag)
+{
+    if (diag == NULL)
+        return;
+    arena_free(diag->arena);
+    free(diag->entries);
+    free(diag->files);
+    table_free(&diag->file_table);
+    table_free(&diag->entry_table);
+    free(diag);
+}
+
+/* One more place in an array of count items; the array, moved if needed, or NULL. */
+static void *array_grow(void *items, size_t count, size_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return items;
+    size_t wanted = *capacity == 0 ? 16 : *capacity * 2;
+    void *grown = reallocarray(items, wanted, size);
+    if (grown != NULL)
+        *capacity = wanted;
+    return grown;
+}
+
+static struct span file_key(const void *items, size_t index)
+{
+    const char *const *files = items;
+    return span_of(files[index]);
+}
+
+const char *diag_intern(struct diag *diag, struct span name)
+{
+    size_t known = table_find(&diag->file_table, name, file_key, diag->files);
+    if (known != TABLE_NONE)
+        return diag->files[known];
+    void *files =
+        array_grow(diag->files, diag->file_count, &diag->file_capacity, sizeof(*diag->files));
+    if (files == NULL)
+        return SHORTAGE;
+    diag->files = files;
+    char *copy = arena_copy(diag->arena, name);
+    if (copy == NULL || !table_add(&diag->file_table, name, diag->file_count))
+        return SHORTAGE;
+    diag->files[diag->file_count++] = copy;
+    return copy;
+}
+
+/* A file that nobody interned sorts last. */
+static size_t file_order(const struct diag *diag, const char *file)
+{
+    return file == NULL ? TABLE_NONE
+                        : table_find(&diag->file_table, span_of(file), file_key, diag->files);
+}
+
+static const char *format_words(struct diag *diag, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+/* What an operator's customer wrote must not forge a line or move a cursor. */
+static void defuse(char *words)
+{
+    for (; *words != '\0'; words++)
+        if ((unsigned char)*words < 0x20 || *words == 0x7f)
+            *words = '?';
+}
+
+static const char *format_words(struct diag *diag, const char *format, va_list arguments)
+{
+    va_list measure;
+    va_copy(measure, arguments);
+    int len = vsnprintf(NULL, 0, format, measure);
+    va_end(measure);
+    if (len < 0)
+        return SHORTAGE;
+    char *words = arena_take(diag->arena, (size_t)len + 1);
+    if (words == NULL)
+        return SHORTAGE;
+    (void)vsnprintf(words, (size_t)len + 1, format, arguments); /* measured above */
+    defuse(words);
+    return words;
+}
+
+static struct span entry_key(const void *items, size_t index)
+{
+    const struct entry *entries = items;
+    return span_of(entries[index].key);
+}
+
+/* Place and message in one string. */
+static const char *make_key(struct diag *diag, const struct entry *entry)
+{
+    size_t size = strlen(entry->message) + 64;
+    char *key = arena_take(diag->arena, size);
+    if (key == NULL)
+        return SHORTAGE;
+    (void)snprintf(key, size, "%zu:%u:%u:%s", entry->file_order, (unsigned)entry->at.line,
+                   (unsigned)entry->at.column, entry->message); /* three numbers fit in 64 */
+    return key;
+}
+
+/* Several domains may use one bad policy: what was said of a place is not said again. */
+static bool said_already(const struct diag *diag, const char *key)
+{
+    return key != SHORTAGE && table_find(&diag->entry_table, span_of(key), entry_key,
+                                         diag->entries) != TABLE_NONE;
+}
+
+void diag_add(struct diag *diag, enum diag_level level, struct position at, const char *format, ...)
+{
+    struct entry entry = {
+        .level = level,
+        .at = at,
+        .file_order = file_order(diag, at.file),
+        .order = diag->count,
+    };
+    diag->last = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    entry.message = format_words(diag, format, arguments);
+    va_end(arguments);
+    entry.key = make_key(diag, &entry);
+    if (said_already(diag, entry.key))
+        return;
+    diag->counts[level]++;
+    struct entry *entries =
+        array_grow(diag->entries, diag->count, &diag->capacity, sizeof(*diag->entries));
+    if (entries == NULL)
+        return;
+    diag->entries = entries;
+    if (!table_add(&diag->entry_table, span_of(entry.key), diag->count))
+        return;
+    entries[diag->count] = entry;
+    diag->last = &entries[diag->count++];
+}
+
+void diag_reason(struct diag *diag, const char *format, ...)
+{
+    if (diag->last == NULL)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    diag->last->reason = format_words(diag, format, arguments);
+    va_end(arguments);
+}
+
+void diag_hint(struct diag *diag, const char *format, ...)
+{
+    if (diag->last == NULL)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    diag->last->hint = format_words(diag, format, arguments);
+    va_end(arguments);
+}
+
+void diag_related(struct diag *diag, struct position at, const char *format, ...)
+{
+    if (diag->last == NULL)
+        return;
+    struct related *related = arena_take(diag->arena, sizeof(*related));
+    if (related == NULL)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    *related = (struct related){.at = at, .message = format_words(diag, format, arguments)};
+    va_end(arguments);
+    struct related **end = &diag->last->related;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = related;
+}
+
+size_t diag_count(const struct diag *diag, enum diag_level level)
+{
+    return diag->counts[level];
+}
+
+static int entry_compare(const void *left, const void *right)
+{
+    const struct entry *a = left, *b = right;
+    if (a->file_order != b->file_order)
+        return a->file_order < b->file_order ? -1 : 1;
+    if (a->at.line != b->at.line)
+        return a->at.line < b->at.line ? -1 : 1;
+    if (a->at.column != b->at.column)
+        return a->at.column < b->at.column ? -1 : 1;
+    return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* Entries move, so the table of what was said is given up: nothing is added after printing. */
+static void sort(struct diag *diag)
+{
+    if (diag->count > 0)
+        qsort(diag->entries, diag->count, sizeof(*diag->entries), entry_compare);
+    table_free(&diag->entry_table);
+    diag->last = NULL;
+}
+
+static const char *level_text(enum diag_level level)
+{
+    switch (level) {
+    case DIAG_FATAL:
+    case DIAG_ERROR:
+        return "error";
+    case DIAG_WARNING:
+        return "warning";
+    case DIAG_NOTE:
+        break;
+    }
+    return "note";
+}
+
+static void print_line(struct text *out, struct position at, const char *level, const char *message)
+{
+    if (at.file != NULL)
+        text_printf(out, "%s:", at.file);
+    if (at.line > 0)
+        text_printf(out, "%u:", (unsigned)at.line);
+    if (at.line > 0 && at.column > 0)
+        text_printf(out, "%u:", (unsigned)at.column);
+    text_printf(out, "%s%s: %s\n", at.file != NULL ? " " : "", level, message);
+}
+
+void diag_print(struct diag *diag, enum diag_level least, struct text *out)
+{
+    sort(diag);
+    for (size_t i = 0; i < diag->count; i++) {
+        const struct entry *entry = &diag->entries[i];
+        if (entry->level > least)
+            continue;
+        print_line(out, entry->at, level_text(entry->level), entry->message);
+        if (entry->reason != NULL)
+            text_printf(out, "    why: %s\n", entry->reason);
+        if (entry->hint != NULL)
+            text_printf(out, "    fix: %s\n", entry->hint);
+        for (const struct related *note = entry->related; note != NULL; note = note->next)
+            print_line(out, note->at, "note", note->message);
+    }
+}
+
+static void json_member(struct text *out, const char *key, const char *value)
+{
+    text_printf(out, ",\"%s\":", key);
+    if (value == NULL)
+        text_append(out, span_of("null"));
+    else
+        text_json(out, span_of(value));
+}
+
+static void json_place(struct text *out, struct position at)
+{
+    text_append(out, span_of("\"file\":"));
+    if (at.file == NULL)
+        text_append(out, span_of("null"));
+    else
+        text_json(out, span_of(at.file));
+    if (at.line > 0)
+        text_printf(out, ",\"line\":%u", (unsigned)at.line);
+    else
+        text_append(out, span_of(",\"line\":null"));
+    if (at.line > 0 && at.column > 0)
+        text_printf(out, ",\"column\":%u", (unsigned)at.column);
+    else
+        text_append(out, span_of(",\"column\":null"));
+}
+
+void diag_print_json(struct diag *diag, enum diag_level least, struct text *out)
+{
+    sort(diag);
+    const char *separator = "";
+    text_append(out, span_of("["));
+    for (size_t i = 0; i < diag->count; i++) {
+        const struct entry *entry = &diag->entries[i];
+        if (entry->level > least)
+            continue;
+        text_printf(out, "%s\n{", separator);
+        json_place(out, entry->at);
+        json_member(out, "level", level_text(entry->level));
+        json_member(out, "scope", entry->level == DIAG_FATAL ? "file" : "domain");
+        json_member(out, "message", entry->message);
+        json_member(out, "reason", entry->reason);
+        json_member(out, "hint", entry->hint);
+        text_append(out, span_of(",\"related\":["));
+        for (const struct related *note = entry->related; note != NULL; note = note->next) {
+            text_append(out, span_of(note == entry->related ? "{" : ",{"));
+            json_place(out, note->at);
+            json_member(out, "message", note->message);
+            text_append(out, span_of("}"));
+        }
+        text_append(out, span_of("]}"));
+        separator = ",";
+    }
+    text_append(out, span_of("]"));
+}

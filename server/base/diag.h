@@ -1,0 +1,76 @@
+/*
+ * Diagnostics: everything that is wrong with what an operator wrote, each with
+ * the place where it stands, why it matters and what to write instead. A
+ * reader reports and goes on; whoever called it asks at the end how bad it was.
+ * Used by the supervisor and the commands, never by a worker.
+ */
+#ifndef BASE_DIAG_H
+#define BASE_DIAG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text.h"
+
+/* The two levels of fault, and the two of advice. */
+enum diag_level {
+    DIAG_FATAL,   /* the whole configuration cannot be used; printed as "error" */
+    DIAG_ERROR,   /* one domain or one file beside the main one is out; "error" */
+    DIAG_WARNING, /* it works, but likely not as meant */
+    DIAG_NOTE,    /* worth knowing for someone who looks; never logged by serve */
+};
+#define DIAG_LEVELS 4
+
+/* A place in a file. line and column count from 1, the column in characters; 0
+ * means that the problem has no such place. */
+struct position {
+    const char *file; /* borrowed; must live as long as the diag */
+    uint32_t line;
+    uint32_t column;
+};
+
+struct diag;
+
+/* An empty list; owned. NULL when memory is short. */
+struct diag *diag_new(void);
+void diag_free(struct diag *diag);
+
+/* A C string that lives as long as the diag; for file names in positions.
+ * Equal names share one copy. On a shortage it is a fixed text, never NULL. */
+const char *diag_intern(struct diag *diag, struct span name);
+
+/* Adds a diagnostic: one sentence without a full stop. The same words for the
+ * same place are taken once. A shortage of memory loses the words but not the
+ * count. */
+void diag_add(struct diag *diag, enum diag_level level, struct position at, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* To the diagnostic that was added last: why it matters (who would refuse it). */
+void diag_reason(struct diag *diag, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* To the diagnostic that was added last: what to write instead. */
+void diag_hint(struct diag *diag, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* To the diagnostic that was added last: another place that has to do with it. */
+void diag_related(struct diag *diag, struct position at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* How many of this level were added. */
+size_t diag_count(const struct diag *diag, enum diag_level level);
+
+/* Appends the diagnostics of this level and graver, sorted by file (in the
+ * order in which files were first named), line and column, in compiler form:
+ *   FILE:LINE:COLUMN: error: TEXT
+ *       why: TEXT
+ *       fix: TEXT
+ *   FILE:LINE:COLUMN: note: TEXT */
+void diag_print(struct diag *diag, enum diag_level least, struct text *out);
+
+/* Appends the same as a JSON array of objects with the members file, line,
+ * column (null when there is none), level ("error", "warning", "note"), scope
+ * ("file" when nothing can be served, else "domain"), message, reason, hint
+ * (null when not known) and related (an array of file, line, column, message). */
+void diag_print_json(struct diag *diag, enum diag_level least, struct text *out);
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * Every limit of the program: a name, a value and the reason for it.
+ */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+enum {
+    /* RFC 1035 section 2.3.4, as text without the final dot. */
+    LIMIT_LABEL = 63,
+    LIMIT_NAME = 253,
+
+    /* RFC 8461 section 3.2 bounds max_age above; Google asks for at least a day. Seconds. */
+    LIMIT_MAX_AGE_LEAST = 86400,
+    LIMIT_MAX_AGE_MOST = 31557600,
+    /* Below this an enforced policy is warned of: NCSC, aykevl and mimecast find it too short. */
+    LIMIT_MAX_AGE_ADVISED = 604800,
+
+    /* chasquid reads no further than this; aykevl warns above the second. Bytes. */
+    LIMIT_BODY = 10240,
+    LIMIT_BODY_ADVISED = 4096,
+
+    /* RFC 8461 section 3.1: an id is 1 to 32 letters and digits. */
+    LIMIT_ID = 32,
+    /* The Exim script compares ids as numbers, which hold 18 digits. */
+    LIMIT_ID_DIGITS = 18,
+
+    /* The schema is four levels deep; the rest is room for a helpful message. */
+    LIMIT_YAML_DEPTH = 16,
+    /* A hoster may write an alias a domain; more is not a configuration. */
+    LIMIT_YAML_ALIASES = 200000,
+    /* An anchor is looked up by a linear search; people write a handful. */
+    LIMIT_YAML_ANCHORS = 1000,
+    /* 100,000 domains with inline policies are about 20 MB. Bytes. */
+    LIMIT_YAML_FILE = 256 * 1024 * 1024,
+    /* Long enough for any value we know; a longer one is a mistake. Bytes. */
+    LIMIT_YAML_SCALAR = 4096,
+
+    /* A certificate store of a hoster with 100,000 domains, one file each for key and chain, twice. */
+    LIMIT_CERTIFICATE_FILES = 400000,
+    /* A combined PEM file is 10 KB; a file above this is not one. Bytes. */
+    LIMIT_CERTIFICATE_FILE = 1024 * 1024,
+    /* Deepest known layout: Caddy's storage with four folders. */
+    LIMIT_CERTIFICATE_DEPTH = 8,
+    /* Leaf and intermediates; public authorities need at most four. */
+    LIMIT_CHAIN = 6,
+    /* A chain must fit the TLS library's outgoing record buffer of 16 KB. Bytes of DER. */
+    LIMIT_CHAIN_BYTES = 14000,
+    /* CA/Browser Forum, Baseline Requirements 6.1.5. Bits. */
+    LIMIT_RSA_BITS = 2048,
+    /* Days before its end from which a certificate is warned of: a 90-day certificate is renewed at 30. */
+    LIMIT_EXPIRY_DAYS = 21,
+
+    /* A request line and headers of a policy fetch are below 300 bytes. */
+    LIMIT_REQUEST_HEAD = 4096,
+    LIMIT_REQUEST_HEADERS = 64,
+    /* A response head is about 200 bytes. */
+    LIMIT_RESPONSE_HEAD = 512,
+    /* Nobody needs more than one; a monitor may take a few. */
+    LIMIT_REQUESTS_A_CONNECTION = 100,
+
+    /* The slowest known sender waits 60 s, the fastest 2 s; a fetch takes one. Milliseconds. */
+    LIMIT_UNFINISHED_MS = 10000,
+    LIMIT_IDLE_MS = 5000,
+    /* After our last byte: time for it to arrive before the socket is closed. Milliseconds. */
+    LIMIT_LINGER_MS = 2000,
+    /* A retiring worker has this long for what it began. Milliseconds. */
+    LIMIT_DRAIN_MS = 12000,
+
+    /* Connections a worker holds before the oldest unfinished one gives way. */
+    LIMIT_CONNECTIONS = 4096,
+    LIMIT_LISTENERS = 64,
+    LIMIT_WORKERS = 256,
+
+    /* A worker that dies more often than this within a minute will not live. */
+    LIMIT_CRASHES = 10,
+    LIMIT_CRASHES_MS = 60000,
+    /* From fork to ready: opening the TLS library takes milliseconds. Milliseconds. */
+    LIMIT_READY_MS = 30000,
+
+    /* POSIX's PIPE_BUF: a log line of at most this length is never torn. */
+    LIMIT_LOG_LINE = 4096,
+    /* Bytes of a client's text that a log line shows. */
+    LIMIT_LOG_CLIENT_TEXT = 100,
+};
+
+#endif

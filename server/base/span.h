@@ -1,0 +1,55 @@
+/*
+ * A span is a borrowed run of bytes: what came from a client or a file, before
+ * and after it was judged. It owns nothing, is not NUL-terminated and may hold
+ * any byte. Every process uses it.
+ */
+#ifndef BASE_SPAN_H
+#define BASE_SPAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct span {
+    const char *data; /* borrowed; may be NULL when len is 0 */
+    size_t len;       /* bytes */
+};
+
+/* The bytes of a C string without its NUL; borrowed as long as text is. */
+static inline struct span span_of(const char *text)
+{
+    return (struct span){text, strlen(text)};
+}
+
+/* One ASCII letter in lower case; every other byte as it is. No locale. */
+static inline char ascii_lower(char byte)
+{
+    return byte >= 'A' && byte <= 'Z' ? (char)(byte - 'A' + 'a') : byte;
+}
+
+static inline bool ascii_is_digit(char byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
+static inline bool ascii_is_alpha(char byte)
+{
+    return ascii_lower(byte) >= 'a' && ascii_lower(byte) <= 'z';
+}
+
+bool span_equal(struct span left, struct span right);
+
+/* Equality that ignores the case of ASCII letters. */
+bool span_equal_fold(struct span left, struct span right);
+
+/* True when the span begins with prefix; the case of ASCII letters is ignored. */
+bool span_begins_fold(struct span span, struct span prefix);
+
+/* FNV-1a, 64 bits (RFC 9923): the same on every machine. Not for adversaries. */
+uint64_t span_hash(struct span span);
+
+/* The span without its first count bytes; count is at most span.len. */
+struct span span_skip(struct span span, size_t count);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * A hash table from a key to the index of an item in an array that somebody
+ * else owns. It holds no keys: whoever owns the items tells the key of an
+ * index. Insert only. Used by the loader, the site and the diagnostics.
+ */
+#ifndef BASE_TABLE_H
+#define BASE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+
+struct table_bucket {
+    uint32_t hash;
+    uint32_t place; /* index plus 1; 0 when empty */
+};
+
+/* Begin with {0}; end with table_free. */
+struct table {
+    struct table_bucket *buckets; /* owned */
+    size_t bucket_count;          /* 0 or a power of two, at least twice count */
+    size_t count;
+};
+
+#define TABLE_NONE SIZE_MAX
+
+/* The key of the item at the index; items is what the caller passed. */
+typedef struct span table_key(const void *items, size_t index);
+
+void table_free(struct table *table);
+
+/* The index of the item with the key, or TABLE_NONE. */
+size_t table_find(const struct table *table, struct span key, table_key *key_of, const void *items);
+
+/* Adds an index whose key is not in the table yet. False when memory is short;
+ * the table is then as it was. index is below UINT32_MAX. */
+bool table_add(struct table *table, struct span key, size_t index);
+
+#endif

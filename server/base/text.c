@@ -1,0 +1,143 @@
+#include "base/text.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void text_free(struct text *text)
+{
+    free(text->data);
+    *text = (struct text){0};
+}
+
+/* Room for count more bytes and the NUL. */
+static bool reserve(struct text *text, size_t count)
+{
+    if (text->failed)
+        return false;
+    if (text->data != NULL && count < text->capacity - text->len)
+        return true;
+    size_t capacity = text->capacity == 0 ? 256 : text->capacity;
+    while (capacity - text->len <= count) {
+        if (capacity > SIZE_MAX / 2)
+            goto fail;
+        capacity *= 2;
+    }
+    char *data = realloc(text->data, capacity);
+    if (data == NULL)
+        goto fail;
+    text->data = data;
+    text->capacity = capacity;
+    return true;
+fail:
+    text->failed = true;
+    return false;
+}
+
+void text_append(struct text *text, struct span span)
+{
+    if (!reserve(text, span.len))
+        return;
+    if (span.len > 0)
+        memcpy(text->data + text->len, span.data, span.len);
+    text->len += span.len;
+    text->data[text->len] = '\0';
+}
+
+void text_printf(struct text *text, const char *format, ...)
+{
+    va_list measure, print;
+    va_start(measure, format);
+    va_copy(print, measure);
+    int len = vsnprintf(NULL, 0, format, measure);
+    va_end(measure);
+    if (len < 0)
+        text->failed = true;
+    else if (reserve(text, (size_t)len)) {
+        (void)vsnprintf(text->data + text->len, (size_t)len + 1, format, print); /* measured */
+        text->len += (size_t)len;
+    }
+    va_end(print);
+}
+
+void text_escape(struct text *text, struct span span, size_t limit)
+{
+    size_t shown = span.len < limit ? span.len : limit;
+    for (size_t i = 0; i < shown; i++) {
+        unsigned char byte = (unsigned char)span.data[i];
+        if (byte >= 0x20 && byte < 0x7f && byte != '\\' && byte != '"')
+            text_append(text, (struct span){span.data + i, 1});
+        else
+            text_printf(text, "\\x%02x", byte);
+    }
+    if (shown < span.len)
+        text_append(text, span_of("..."));
+}
+
+/* Length of the valid UTF-8 sequence that the span begins with (RFC 3629 section 4), or 0. */
+static size_t utf8_sequence(struct span span)
+{
+    static const struct {
+        unsigned char first_least, first_most, second_least, second_most;
+        size_t len;
+    } forms[] = {
+        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    const unsigned char *bytes = (const unsigned char *)span.data;
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        if (bytes[0] < forms[i].first_least || bytes[0] > forms[i].first_most)
+            continue;
+        size_t len = forms[i].len;
+        if (span.len < len)
+            return 0;
+        if (len > 1 && (bytes[1] < forms[i].second_least || bytes[1] > forms[i].second_most))
+            return 0;
+        for (size_t k = 2; k < len; k++)
+            if ((bytes[k] & 0xc0) != 0x80)
+                return 0;
+        return len;
+    }
+    return 0;
+}
+
+void text_json(struct text *text, struct span span)
+{
+    text_append(text, span_of("\""));
+    while (span.len > 0) {
+        unsigned char byte = (unsigned char)span.data[0];
+        size_t len = utf8_sequence(span);
+        if (len == 0)
+            text_append(text, span_of("\xef\xbf\xbd"));
+        else if (byte == '"' || byte == '\\')
+            text_printf(text, "\\%c", byte);
+        else if (byte == '\n')
+            text_append(text, span_of("\\n"));
+        else if (byte < 0x20 || byte == 0x7f)
+            text_printf(text, "\\u%04x", byte);
+        else
+            text_append(text, (struct span){span.data, len});
+        span = span_skip(span, len == 0 ? 1 : len);
+    }
+    text_append(text, span_of("\""));
+}
+
+bool text_write(const struct text *text, int fd)
+{
+    if (text->failed) {
+        errno = ENOMEM;
+        return false;
+    }
+    for (size_t done = 0; done < text->len;) {
+        ssize_t count = write(fd, text->data + done, text->len - done);
+        if (count < 0 && errno != EINTR)
+            return false;
+        if (count > 0)
+            done += (size_t)count;
+    }
+    return true;
+}

@@ -1,0 +1,42 @@
+/*
+ * Text that grows: every line that this program prints is first built here and
+ * then written with one call. A failed allocation is remembered and makes every
+ * later call a no-op, so that a caller asks once, at the end.
+ */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/span.h"
+
+/* Begin with {0}; end with text_free. */
+struct text {
+    char *data; /* owned; NUL-terminated once something was appended */
+    size_t len; /* bytes without the NUL */
+    size_t capacity;
+    bool failed; /* memory was short; data is what fitted before */
+};
+
+void text_free(struct text *text);
+
+void text_append(struct text *text, struct span span);
+
+void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Appends bytes of unknown origin so that they cannot end a line, forge one or
+ * move a terminal's cursor: printable ASCII as it is except for the backslash
+ * and the quote, everything else as \xHH. At most limit bytes of the span are
+ * shown; three dots tell that there were more. */
+void text_escape(struct text *text, struct span span, size_t limit);
+
+/* Appends the span as a JSON string with its quotes (RFC 8259 section 7).
+ * Bytes that are not valid UTF-8 become U+FFFD. */
+void text_json(struct text *text, struct span span);
+
+/* Writes all of the text to the descriptor. False when that failed (errno
+ * tells why) or when the text had failed (errno is ENOMEM). */
+bool text_write(const struct text *text, int fd);
+
+#endif
