@@ -1,0 +1,55 @@
+/*
+ * DNS names as MTA-STS needs them: lower-case LDH A-labels (RFC 5890 section
+ * 2.3.1), at least two, no trailing dot; and mx patterns, which may begin with
+ * one "*." (RFC 8461 section 4.1). Pure: no file, socket or clock.
+ */
+#ifndef POLICY_NAME_H
+#define POLICY_NAME_H
+
+#include <stdbool.h>
+
+#include "base/limits.h"
+#include "base/span.h"
+
+/* What is wrong with a name. The first that applies is told. */
+enum name_fault {
+    NAME_OK,
+    NAME_EMPTY,
+    NAME_ADDRESS,         /* an IPv4 or IPv6 address */
+    NAME_TRAILING_DOT,
+    NAME_U_LABEL,         /* bytes above 127 */
+    NAME_UNDERSCORE,
+    NAME_WILDCARD,        /* a star anywhere but as the whole first label of a pattern */
+    NAME_CHARACTER,       /* any other byte that no host name has */
+    NAME_EMPTY_LABEL,     /* two dots, or a leading one */
+    NAME_HYPHEN,          /* a label begins or ends with a hyphen */
+    NAME_LABEL_LONG,
+    NAME_LONG,
+    NAME_SINGLE_LABEL,
+    NAME_NUMERIC_TLD,     /* the last label is digits: resolvers take it for an address */
+};
+
+enum name_kind {
+    NAME_HOST,    /* mail.example.com */
+    NAME_PATTERN, /* the same, or *.example.com */
+};
+
+struct name {
+    char text[LIMIT_NAME + 1]; /* lower case, NUL-terminated */
+    size_t len;
+};
+
+/* Judges the text and, when it is a valid name, writes it in lower case. */
+enum name_fault name_parse(struct span text, enum name_kind kind, struct name *ret_name);
+
+/* What the fault is, as the end of the sentence "NAME ...". Static. */
+const char *name_fault_text(enum name_fault fault);
+
+/* Who refuses such an mx, or NULL when nobody in particular. Static. */
+const char *name_fault_senders(enum name_fault fault);
+
+/* The name that was likely meant: without the trailing dot or the port, A-labels for
+ * U-labels (RFC 3492). False when there is no sure answer. */
+bool name_suggest(struct span text, enum name_kind kind, struct name *ret_name);
+
+#endif
