@@ -1,0 +1,62 @@
+/*
+ * A credential is a certificate chain and its private key as DER, ready to be
+ * parsed for one handshake: no object of the TLS library, so that a hundred
+ * thousand of them are small and every worker shares the pages of all. The
+ * supervisor's loader makes them, workers only read. Immutable and counted by
+ * reference within one process; the key is wiped when the last owner drops it.
+ */
+#ifndef SITE_CREDENTIAL_H
+#define SITE_CREDENTIAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "base/limits.h"
+#include "base/span.h"
+
+enum credential_kind {
+    CREDENTIAL_ECDSA,
+    CREDENTIAL_RSA,
+};
+#define CREDENTIAL_KINDS 2
+
+/* Certificates in DER that several chains share (intermediates); counted by reference. */
+struct certificate_der;
+
+struct certificate_der *certificate_der_new(struct span der); /* owned; NULL on shortage */
+struct certificate_der *certificate_der_share(struct certificate_der *certificate);
+void certificate_der_free(struct certificate_der *certificate);
+struct span certificate_der_bytes(const struct certificate_der *certificate); /* borrowed */
+
+/* What a credential is made of; everything is borrowed for the call. */
+struct credential_fields {
+    enum credential_kind kind;
+    struct certificate_der *const *chain; /* leaf first; shared by the credential */
+    size_t chain_len;                     /* 1 to LIMIT_CHAIN */
+    struct span key;                      /* DER: SEC 1 or PKCS#1, unencrypted; copied */
+    int64_t not_before;                   /* seconds since 1970 UTC */
+    int64_t not_after;
+    const char *algorithm; /* for people: "ECDSA P-256", "RSA 2048"; copied */
+    const char *file;      /* where the leaf was read; copied */
+    uint32_t line;
+};
+
+struct credential;
+
+struct credential *credential_new(const struct credential_fields *fields); /* owned; NULL on shortage */
+struct credential *credential_share(struct credential *credential);
+void credential_free(struct credential *credential);
+
+enum credential_kind credential_kind(const struct credential *credential);
+size_t credential_chain_len(const struct credential *credential);
+struct span credential_chain(const struct credential *credential, size_t index); /* borrowed */
+struct span credential_key(const struct credential *credential);                 /* borrowed */
+int64_t credential_not_before(const struct credential *credential);
+int64_t credential_not_after(const struct credential *credential);
+const char *credential_algorithm(const struct credential *credential); /* borrowed */
+const char *credential_file(const struct credential *credential);      /* borrowed */
+uint32_t credential_line(const struct credential *credential);
+
+#endif
