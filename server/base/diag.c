@@ -269,8 +269,11 @@ static const char *level_text(enum diag_level level)
 
 static void print_line(struct text *out, struct position at, const char *level, const char *message)
 {
+    size_t begin = out->len;
     if (at.file != NULL)
         text_printf(out, "%s:", at.file);
+    if (out->len > begin)
+        defuse(out->data + begin);
     if (at.line > 0)
         text_printf(out, "%u:", (unsigned)at.line);
     if (at.line > 0 && at.column > 0)

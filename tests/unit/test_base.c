@@ -1,0 +1,229 @@
+/* Spans, text, tables, dates, durations, suggestions, the arena. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/calendar.h"
+#include "base/suggest.h"
+#include "base/table.h"
+#include "base/text.h"
+#include "unit.h"
+
+static void span_compares(void **state)
+{
+    (void)state;
+    assert_true(span_equal_fold(span_of("MTA-STS.Example"), span_of("mta-sts.eXAMPLE")));
+    assert_false(span_equal_fold(span_of("a"), span_of("ab")));
+    assert_false(span_equal(span_of("a"), span_of("A")));
+    assert_true(span_equal((struct span){NULL, 0}, span_of("")));
+    assert_true(span_begins_fold(span_of("MTA-STS.x"), span_of("mta-sts.")));
+    assert_false(span_begins_fold(span_of("mta"), span_of("mta-sts.")));
+    /* "@" and "[" stand beside the letters, and 0xe9 minus 0xc9 is 32 as well. */
+    assert_false(span_equal_fold(span_of("@["), span_of("`{")));
+    assert_false(span_equal_fold(span_of("\xc9"), span_of("\xe9")));
+}
+
+static void text_escapes_everything_unsafe(void **state)
+{
+    (void)state;
+    char all[256];
+    struct text text = {0};
+    for (int i = 0; i < 256; i++)
+        all[i] = (char)i;
+    struct span guarded = guard_copy((struct span){all, sizeof(all)});
+    text_escape(&text, guarded, 1000);
+    for (size_t i = 0; i < text.len; i++)
+        assert_in_range(text.data[i], ' ', '~');
+    assert_null(strchr(text.data, '"'));
+    text_free(&text);
+    text_escape(&text, guarded, 2);
+    assert_string_equal(text.data, "\\x00\\x01...");
+    text_free(&text);
+    guard_free(guarded);
+}
+
+static void text_writes_json(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *input, *output;
+    } rows[] = {
+        {"plain", "\"plain\""},
+        {"a\"b\\c\n\t\x7f", "\"a\\\"b\\\\c\\n\\u0009\\u007f\""},
+        {"b\xc3\xbc" "cher", "\"b\xc3\xbc" "cher\""},
+        {"\xe2\x82\xac \xf0\x9f\x93\xa8", "\"\xe2\x82\xac \xf0\x9f\x93\xa8\""},
+        {"\xc3", "\"\xef\xbf\xbd\""},               /* cut short */
+        {"\xc0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\""}, /* overlong */
+        {"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* a surrogate */
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct text text = {0};
+        struct span input = guard_copy(span_of(rows[i].input));
+        text_json(&text, input);
+        assert_string_equal(text.data, rows[i].output);
+        text_free(&text);
+        guard_free(input);
+    }
+}
+
+static void text_grows(void **state)
+{
+    (void)state;
+    struct text text = {0};
+    for (int i = 0; i < 1000; i++)
+        text_printf(&text, "%03d,", i);
+    assert_int_equal(text.len, 4000);
+    assert_memory_equal(text.data + 3996, "999,", 5);
+    text_free(&text);
+}
+
+static void text_write_tells_failure(void **state)
+{
+    (void)state;
+    struct text text = {0};
+    text_append(&text, span_of("x"));
+    assert_false(text_write(&text, -1));
+    text.failed = true;
+    assert_false(text_write(&text, STDOUT_FILENO));
+    text_free(&text);
+}
+
+static struct span number_key(const void *items, size_t index)
+{
+    const char(*numbers)[8] = items;
+    return span_of(numbers[index]);
+}
+
+static void table_finds_what_was_added(void **state)
+{
+    (void)state;
+    enum { NUMBERS = 5000 };
+    char(*numbers)[8] = calloc(NUMBERS, sizeof(*numbers));
+    struct table table = {0};
+    assert_non_null(numbers);
+    assert_int_equal(table_find(&table, span_of("0"), number_key, numbers), TABLE_NONE);
+    for (unsigned i = 0; i < NUMBERS; i++) {
+        (void)snprintf(numbers[i], sizeof(numbers[i]), "%u", i);
+        assert_true(table_add(&table, span_of(numbers[i]), i));
+    }
+    for (unsigned i = 0; i < NUMBERS; i++)
+        assert_int_equal(table_find(&table, span_of(numbers[i]), number_key, numbers), i);
+    assert_int_equal(table_find(&table, span_of("5000"), number_key, numbers), TABLE_NONE);
+    table_free(&table);
+    free(numbers);
+}
+
+static void dates(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t instant;
+        const char *http, *day;
+    } rows[] = {
+        {0, "Thu, 01 Jan 1970 00:00:00 GMT", "1970-01-01"},
+        {784111777, "Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06"}, /* RFC 9110 section 5.6.7 */
+        {951782400, "Tue, 29 Feb 2000 00:00:00 GMT", "2000-02-29"},
+        {4107542399, "Sun, 28 Feb 2100 23:59:59 GMT", "2100-02-28"},
+        {4107542400, "Mon, 01 Mar 2100 00:00:00 GMT", "2100-03-01"},
+        {253402300799, "Fri, 31 Dec 9999 23:59:59 GMT", "9999-12-31"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char http[CALENDAR_HTTP_SIZE], day[CALENDAR_DAY_SIZE];
+        calendar_http_date(rows[i].instant, http);
+        calendar_day(rows[i].instant, day);
+        assert_string_equal(http, rows[i].http);
+        assert_string_equal(day, rows[i].day);
+    }
+    assert_int_equal(calendar_instant(1994, 11, 6, 8, 49, 37), 784111777);
+    assert_int_equal(calendar_instant(1969, 12, 31, 23, 59, 59), -1);
+    for (int64_t day = -800000; day < 3000000; day += 997) {
+        int year = 0, month = 0, date = 0;
+        char text[CALENDAR_DAY_SIZE];
+        if (day < 0)
+            continue; /* years before 1970 are not written */
+        calendar_day(day * 86400, text);
+        if (sscanf(text, "%d-%d-%d", &year, &month, &date) == 3 && year > 1969)
+            assert_int_equal(calendar_instant(year, month, date, 0, 0, 0), day * 86400);
+    }
+}
+
+static void durations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool good;
+        uint32_t seconds;
+    } rows[] = {
+        {"0", true, 0},          {"604800", true, 604800}, {"86400s", true, 86400},
+        {"10m", true, 600},      {"24h", true, 86400},     {"7d", true, 604800},
+        {"2w", true, 1209600},   {"4294967295", true, UINT32_MAX},
+        {"4294967296", false, 0}, {"7102w", false, 0},     {"99999999999999999999", false, 0},
+        {"", false, 0},          {"w", false, 0},          {"-1", false, 0},
+        {"+1", false, 0},        {"1.5d", false, 0},       {"1 d", false, 0},
+        {"1dd", false, 0},       {"1D", false, 0},         {"0x10", false, 0},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        uint32_t seconds = 0;
+        struct span text = guard_copy(span_of(rows[i].text));
+        assert_int_equal(calendar_duration(text, &seconds), rows[i].good);
+        assert_int_equal(seconds, rows[i].seconds);
+        guard_free(text);
+    }
+}
+
+static void suggestions(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"listen", "certificates", "policies", "mx"};
+    static const struct {
+        const char *word;
+        size_t index;
+    } rows[] = {
+        {"listen", 0}, {"listne", 0}, {"LISTEN", 0}, {"certificate", 1},
+        {"policy", 2}, {"m", 3},      {"zebra", 4},  {"", 4},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        assert_int_equal(suggest_nearest(span_of(rows[i].word), keys, COUNT(keys)), rows[i].index);
+    char longest[1000];
+    memset(longest, 'a', sizeof(longest));
+    assert_int_equal(suggest_nearest((struct span){longest, sizeof(longest)}, keys, COUNT(keys)), 4);
+}
+
+static void arena_gives_zeroed_aligned_memory(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    assert_non_null(arena);
+    for (size_t size = 1; size < 100000; size = size * 3 + 1) {
+        unsigned char *piece = arena_take(arena, size);
+        assert_non_null(piece);
+        assert_int_equal((uintptr_t)piece % _Alignof(max_align_t), 0);
+        for (size_t i = 0; i < size; i++)
+            assert_int_equal(piece[i], 0);
+        memset(piece, 0xff, size);
+    }
+    assert_null(arena_take(arena, SIZE_MAX));
+    assert_string_equal(arena_copy(arena, span_of("copy")), "copy");
+    assert_string_equal(arena_copy(arena, (struct span){NULL, 0}), "");
+    arena_free(arena);
+    arena_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(span_compares),
+        cmocka_unit_test(text_escapes_everything_unsafe),
+        cmocka_unit_test(text_writes_json),
+        cmocka_unit_test(text_grows),
+        cmocka_unit_test(text_write_tells_failure),
+        cmocka_unit_test(table_finds_what_was_added),
+        cmocka_unit_test(dates),
+        cmocka_unit_test(durations),
+        cmocka_unit_test(suggestions),
+        cmocka_unit_test(arena_gives_zeroed_aligned_memory),
+    };
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
