@@ -1,0 +1,95 @@
+/* The site: what is found by which host name. */
+#include "site/site.h"
+
+#include <stdio.h>
+
+#include "unit.h"
+
+static void add(struct site *site, const char *name)
+{
+    const struct site_domain domain = {
+        .name = name, .name_len = strlen(name), .state = SITE_REFUSED, .file = "f"};
+    assert_true(site_add(site, &domain));
+}
+
+static void finds_hosts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host, *name; /* NULL: not found */
+    } rows[] = {
+        {"mta-sts.example.com", "example.com"},
+        {"MTA-STS.Example.COM", "example.com"},
+        {"mta-sts.example.com.", "example.com"},
+        {"mta-sts.example.com..", NULL},
+        {"mta-sts.a.example.com", "a.example.com"},
+        {"mta-sts.b.example.com", NULL},
+        {"example.com", NULL},
+        {"mta-sts.", NULL},
+        {"mta-sts..", NULL},
+        {"mta-sts", NULL},
+        {"", NULL},
+        {"xmta-sts.example.com", NULL},
+        {"mta-sts.example.co", NULL},
+    };
+    struct site *site = site_new();
+    add(site, "example.com");
+    add(site, "a.example.com");
+    assert_true(site_seal(site));
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct span host = guard_copy(span_of(rows[i].host));
+        const struct site_domain *domain = site_find_host(site, host);
+        assert_int_equal(domain != NULL, rows[i].name != NULL);
+        if (domain != NULL)
+            assert_string_equal(domain->name, rows[i].name);
+        guard_free(host);
+    }
+    char longest[400];
+    memset(longest, 'a', sizeof(longest));
+    memcpy(longest, "mta-sts.", 8);
+    assert_null(site_find_host(site, (struct span){longest, sizeof(longest)}));
+    assert_null(site_find_host(site, (struct span){"mta-sts.exa\0mple.com", 20}));
+    site_free(site);
+}
+
+static void an_empty_site_finds_nothing(void **state)
+{
+    (void)state;
+    struct site *site = site_new();
+    assert_true(site_seal(site));
+    assert_null(site_find_host(site, span_of("mta-sts.example.com")));
+    assert_int_equal(site_count(site), 0);
+    site_free(site);
+    site_free(NULL);
+}
+
+static void many_are_sorted_and_found(void **state)
+{
+    (void)state;
+    enum { MANY = 20000 };
+    struct site *site = site_new();
+    char name[32];
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)snprintf(name, sizeof(name), "d%u.example", i * 7919 % MANY);
+        add(site, name);
+    }
+    assert_true(site_seal(site));
+    assert_int_equal(site_count(site), MANY);
+    for (size_t i = 1; i < MANY; i++)
+        assert_true(strcmp(site_at(site, i - 1)->name, site_at(site, i)->name) < 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)snprintf(name, sizeof(name), "d%u.example", i);
+        assert_string_equal(site_find_domain(site, span_of(name))->name, name);
+    }
+    site_free(site);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_hosts),
+        cmocka_unit_test(an_empty_site_finds_nothing),
+        cmocka_unit_test(many_are_sorted_and_found),
+    };
+    return cmocka_run_group_tests_name("site", tests, NULL, NULL);
+}
