@@ -1,0 +1,72 @@
+#include "load/address.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool parse_port(struct span text, in_port_t *ret_port)
+{
+    unsigned port = 0;
+    if (text.len == 0 || text.len > 5)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (!ascii_is_digit(text.data[i]))
+            return false;
+        port = port * 10 + (unsigned)(text.data[i] - '0');
+    }
+    if (port > 65535)
+        return false;
+    *ret_port = htons((in_port_t)port);
+    return true;
+}
+
+bool address_parse(struct span text, struct address *ret_address)
+{
+    struct address address = {0};
+    char host[INET6_ADDRSTRLEN];
+    size_t colon = text.len;
+    while (colon > 0 && text.data[colon - 1] != ':')
+        colon--;
+    if (colon == 0)
+        return false;
+    struct span name = {text.data, colon - 1};
+    in_port_t port = 0;
+    if (!parse_port(span_skip(text, colon), &port) || name.len >= sizeof(host))
+        return false;
+
+    bool bracketed = name.len >= 2 && name.data[0] == '[' && name.data[name.len - 1] == ']';
+    if (bracketed)
+        name = (struct span){name.data + 1, name.len - 2};
+    else if (name.len == 0 || span_equal(name, span_of("*")))
+        name = span_of("::");
+    else if (memchr(name.data, ':', name.len) != NULL)
+        return false;
+    memcpy(host, name.data, name.len);
+    host[name.len] = '\0';
+
+    if (!bracketed && inet_pton(AF_INET, host, &address.v4.sin_addr) == 1) {
+        address.v4.sin_family = AF_INET;
+        address.v4.sin_port = port;
+        address.len = sizeof(address.v4);
+    } else if (inet_pton(AF_INET6, host, &address.v6.sin6_addr) == 1) {
+        address.v6.sin6_family = AF_INET6;
+        address.v6.sin6_port = port;
+        address.len = sizeof(address.v6);
+    } else {
+        return false;
+    }
+    address_print(&address);
+    *ret_address = address;
+    return true;
+}
+
+void address_print(struct address *address)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    bool v4 = address->any.sa_family == AF_INET;
+    const void *number = v4 ? (const void *)&address->v4.sin_addr : &address->v6.sin6_addr;
+    unsigned port = ntohs(v4 ? address->v4.sin_port : address->v6.sin6_port);
+    assert(inet_ntop(address->any.sa_family, number, host, sizeof(host)) != NULL);
+    (void)snprintf(address->text, sizeof(address->text), v4 ? "%s:%u" : "[%s]:%u", host, port);
+}

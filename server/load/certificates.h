@@ -1,0 +1,45 @@
+/*
+ * The certificate store: reads every file and folder that the configuration
+ * names, recognises certificates and keys by content, matches them by public
+ * key, puts chains in order and answers which credential is best for a host.
+ * Runs in the supervisor and in commands, on the operator's files only; it
+ * never sees a client's byte. Objects of the TLS library do not leave it.
+ */
+#ifndef LOAD_CERTIFICATES_H
+#define LOAD_CERTIFICATES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "base/span.h"
+#include "site/credential.h"
+
+struct certificates;
+
+/* An empty store; owned. NULL when memory is short. Positions in diag use
+ * names that diag has interned, so the store does not outlive diag. */
+struct certificates *certificates_new(struct diag *diag);
+void certificates_free(struct certificates *store);
+
+/* Reads a file, or a folder with everything below it (LIMIT_CERTIFICATE_DEPTH).
+ * at is where the configuration names it. What cannot be read or is not sound
+ * is reported as DIAG_ERROR at its own file and line, and left out. */
+void certificates_read(struct certificates *store, const char *path, struct position at);
+
+/* After the last certificates_read: matches keys, orders chains, and reports
+ * what was left out and why. now is seconds since 1970 UTC. */
+void certificates_match(struct certificates *store, int64_t now);
+
+/* The best credential of each kind for the host name (lower case), by subject
+ * alternative name only: of those valid now the one that expires last; if none
+ * is valid, the one that expired last. NULL where there is none. Owned: the
+ * caller drops each with credential_free. Marks what it returns as used. */
+void certificates_find(struct certificates *store, struct span host,
+                       struct credential *ret_credentials[static CREDENTIAL_KINDS]);
+
+/* After the last certificates_find: a note for each sound certificate that no
+ * configured host uses, with the reason. */
+void certificates_report_unused(struct certificates *store);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * A YAML file as a tree with positions. It knows YAML and its dangers (several
+ * documents, NUL bytes, deep nesting, bombs of aliases, duplicate keys) but
+ * nothing of what the keys mean. The only file that talks to libyaml. Runs in
+ * the supervisor and in commands, on the operator's files only.
+ */
+#ifndef LOAD_DOCUMENT_H
+#define LOAD_DOCUMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/span.h"
+
+enum node_kind {
+    NODE_SCALAR,
+    NODE_SEQUENCE,
+    NODE_MAPPING,
+};
+
+struct node;
+
+struct node_pair {
+    const struct node *key;   /* always a scalar */
+    const struct node *value;
+    const struct node *first; /* the earlier key of the same text, or NULL */
+};
+
+/* Everything is borrowed from the arena. A node that is the target of an alias
+ * is shared, so the tree may be a graph, but never a circle. */
+struct node {
+    enum node_kind kind;
+    bool null;  /* a scalar that is empty, "~" or "null", and not quoted */
+    bool plain; /* a scalar that is not quoted */
+    struct position at;
+    struct span text; /* of a scalar; data is never NULL, a NUL byte follows and none is inside */
+    union {
+        const struct node **items; /* of a sequence */
+        struct node_pair *pairs;   /* of a mapping */
+    };
+    size_t count; /* of items or pairs */
+};
+
+/* Reads a document. file is what positions name; interned in diag. Returns the
+ * root, borrowed from the arena; an empty document is a null scalar. NULL after
+ * an error, which was added to diag at the given level. */
+const struct node *document_parse(struct arena *arena, struct span bytes, const char *file,
+                                  enum diag_level level, struct diag *diag);
+
+#endif

@@ -1,0 +1,175 @@
+#include "load/schema.h"
+
+#include <string.h>
+
+#include "base/suggest.h"
+
+/* The kinds of node that a key may have. */
+enum {
+    SCALAR = 1U << NODE_SCALAR,
+    SEQUENCE = 1U << NODE_SEQUENCE,
+    MAPPING = 1U << NODE_MAPPING,
+    NOTHING = 1U << 8, /* a key without a value */
+};
+
+struct schema_key {
+    const char *name;
+    unsigned kinds;
+    const char *expects; /* ends the sentence "KEY must be ..." */
+    size_t offset;       /* of the pointer in the struct of nodes */
+};
+
+struct schema {
+    const char *where; /* ends the sentence "unknown key KEY ..." */
+    const struct schema_key *keys;
+    size_t key_count;
+};
+
+enum { KEYS_MOST = 16 };
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define ROOT(key) offsetof(struct root_nodes, key)
+#define DOMAIN(key) offsetof(struct domain_nodes, key)
+
+static const struct schema_key root_keys[] = {
+    {"listen", SCALAR | SEQUENCE, "an address such as \"[::]:443\", or a list of them",
+     ROOT(listen)},
+    {"user", SCALAR, "the name or number of a user", ROOT(user)},
+    {"workers", SCALAR, "a number or auto", ROOT(workers)},
+    {"certificates", SCALAR | SEQUENCE, "a file or folder, or a list of them", ROOT(certificates)},
+    {"include", SCALAR | SEQUENCE, "a file name or pattern, or a list of them", ROOT(include)},
+    {"strict", SCALAR, "true or false", ROOT(strict)},
+    {"dns", MAPPING, "a mapping with target or addresses", ROOT(dns)},
+    {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them", ROOT(tls_rpt)},
+    {"policies", MAPPING | NOTHING, "a mapping from names to policies", ROOT(policies)},
+    {"domains", MAPPING | NOTHING, "a mapping from domain names to policies", ROOT(domains)},
+};
+const struct schema schema_root = {"at the top of the configuration", root_keys, COUNT(root_keys)};
+
+static const struct schema_key dropin_keys[] = {
+    {"policies", MAPPING | NOTHING, "a mapping from names to policies",
+     offsetof(struct dropin_nodes, policies)},
+    {"domains", MAPPING | NOTHING, "a mapping from domain names to policies",
+     offsetof(struct dropin_nodes, domains)},
+};
+const struct schema schema_dropin = {"in an included file", dropin_keys, COUNT(dropin_keys)};
+
+static const struct schema_key dns_keys[] = {
+    {"target", SCALAR, "a host name", offsetof(struct dns_nodes, target)},
+    {"addresses", SCALAR | SEQUENCE, "an IP address, or a list of them",
+     offsetof(struct dns_nodes, addresses)},
+};
+const struct schema schema_dns = {"in dns", dns_keys, COUNT(dns_keys)};
+
+static const struct schema_key policy_keys[] = {
+    {"mode", SCALAR, "enforce, testing or none", offsetof(struct policy_nodes, mode)},
+    {"max_age", SCALAR, "a number of seconds, or with a unit such as 2w",
+     offsetof(struct policy_nodes, max_age)},
+    {"mx", SCALAR | SEQUENCE, "a host name or a list of them", offsetof(struct policy_nodes, mx)},
+    {"id", SCALAR, "1 to 32 letters and digits", offsetof(struct policy_nodes, id)},
+};
+const struct schema schema_policy = {"in a policy", policy_keys, COUNT(policy_keys)};
+
+static const struct schema_key domain_keys[] = {
+    {"policy", SCALAR, "the name of a policy", DOMAIN(policy)},
+    {"mode", SCALAR, "enforce, testing or none", DOMAIN(changes.mode)},
+    {"max_age", SCALAR, "a number of seconds, or with a unit such as 2w", DOMAIN(changes.max_age)},
+    {"mx", SCALAR | SEQUENCE, "a host name or a list of them", DOMAIN(changes.mx)},
+    {"id", SCALAR, "1 to 32 letters and digits", DOMAIN(changes.id)},
+    {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them",
+     DOMAIN(tls_rpt)},
+};
+const struct schema schema_domain = {"in a domain", domain_keys, COUNT(domain_keys)};
+
+static const char *kind_text(const struct node *node)
+{
+    if (node->null)
+        return "nothing";
+    switch (node->kind) {
+    case NODE_SEQUENCE:
+        return "a list";
+    case NODE_MAPPING:
+        return "a mapping";
+    case NODE_SCALAR:
+        break;
+    }
+    return "a single value";
+}
+
+static const struct schema_key *find_key(const struct schema *schema, struct span name)
+{
+    for (size_t i = 0; i < schema->key_count; i++)
+        if (span_equal(span_of(schema->keys[i].name), name))
+            return &schema->keys[i];
+    return NULL;
+}
+
+static void report_unknown(const struct schema *schema, const struct node *key,
+                           enum diag_level level, struct diag *diag)
+{
+    const char *names[KEYS_MOST];
+    for (size_t i = 0; i < schema->key_count; i++)
+        names[i] = schema->keys[i].name;
+    diag_add(diag, level, key->at, "unknown key \"%s\" %s", key->text.data, schema->where);
+    size_t nearest = suggest_nearest(key->text, names, schema->key_count);
+    if (span_equal(key->text, span_of("<<")))
+        diag_hint(diag, "merge keys are not supported: name a policy under \"policies:\" and write "
+                        "{policy: NAME, ...}");
+    else if (nearest < schema->key_count)
+        diag_hint(diag, "did you mean \"%s\"?", names[nearest]);
+    else if (schema == &schema_dropin && find_key(&schema_root, key->text) != NULL)
+        diag_hint(diag, "move it to the main file: an included file holds only policies and domains");
+}
+
+static bool read_pair(const struct schema *schema, const struct node_pair *pair, void *nodes,
+                      enum diag_level level, struct diag *diag)
+{
+    const struct schema_key *key = find_key(schema, pair->key->text);
+    const struct node *value = pair->value;
+    if (key == NULL) {
+        report_unknown(schema, pair->key, level, diag);
+        return false;
+    }
+    if (pair->first != NULL) {
+        diag_add(diag, level, pair->key->at, "key \"%s\" is there twice", key->name);
+        diag_reason(diag, "nobody can tell which of them is meant");
+        diag_hint(diag, "delete one of them");
+        diag_related(diag, pair->first->at, "the first one is here");
+        return false;
+    }
+    unsigned kind = value->null ? (unsigned)NOTHING : 1U << value->kind;
+    if ((key->kinds & kind) == 0) {
+        diag_add(diag, level, value->null ? pair->key->at : value->at, "%s must be %s, not %s",
+                 key->name, key->expects, kind_text(value));
+        return false;
+    }
+    memcpy((char *)nodes + key->offset, &value, sizeof(value));
+    return true;
+}
+
+bool schema_read(const struct schema *schema, const struct node *mapping, void *ret_nodes,
+                 enum diag_level level, struct diag *diag)
+{
+    bool good = true;
+    for (size_t i = 0; i < mapping->count; i++)
+        good = read_pair(schema, &mapping->pairs[i], ret_nodes, level, diag) && good;
+    return good;
+}
+
+bool schema_each_scalar(const struct node *node, const char *what, enum diag_level level,
+                        struct diag *diag, schema_visit *visit, void *context)
+{
+    if (node->kind == NODE_SCALAR)
+        return visit(context, node);
+    bool good = true;
+    for (size_t i = 0; i < node->count; i++) {
+        const struct node *item = node->items[i];
+        if (item->kind == NODE_SCALAR && !item->null) {
+            good = visit(context, item) && good;
+            continue;
+        }
+        diag_add(diag, level, item->at, "%s must be a single value, not %s", what, kind_text(item));
+        good = false;
+    }
+    return good;
+}

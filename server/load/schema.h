@@ -1,0 +1,74 @@
+/*
+ * The keys of the configuration, each in one row of a table, and the one
+ * function that reads a mapping by such a table: unknown keys, duplicate keys,
+ * missing values and wrong types are found here and nowhere else. Runs in the
+ * supervisor and in commands.
+ */
+#ifndef LOAD_SCHEMA_H
+#define LOAD_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/diag.h"
+#include "load/document.h"
+
+/* What each mapping holds once read: the value of each key, or NULL. Borrowed from the document. */
+struct root_nodes {
+    const struct node *listen;
+    const struct node *user;
+    const struct node *workers;
+    const struct node *certificates;
+    const struct node *include;
+    const struct node *strict;
+    const struct node *dns;
+    const struct node *tls_rpt;
+    const struct node *policies;
+    const struct node *domains;
+};
+
+struct dropin_nodes {
+    const struct node *policies;
+    const struct node *domains;
+};
+
+struct dns_nodes {
+    const struct node *target;
+    const struct node *addresses;
+};
+
+struct policy_nodes {
+    const struct node *mode;
+    const struct node *max_age;
+    const struct node *mx;
+    const struct node *id;
+};
+
+struct domain_nodes {
+    const struct node *policy;
+    struct policy_nodes changes;
+    const struct node *tls_rpt;
+};
+
+struct schema; /* a table of keys */
+
+extern const struct schema schema_root;
+extern const struct schema schema_dropin;
+extern const struct schema schema_dns;
+extern const struct schema schema_policy;
+extern const struct schema schema_domain;
+
+/* Reads the mapping into the struct of nodes that belongs to the schema, which
+ * the caller has zeroed. Every problem is added to diag at the level. Returns
+ * false when there was one; what was sound is there nevertheless. */
+bool schema_read(const struct schema *schema, const struct node *mapping, void *ret_nodes,
+                 enum diag_level level, struct diag *diag);
+
+/* Calls back for the node itself if it is a scalar, or for each item of a
+ * sequence; an item that is not a non-empty scalar is reported. False when the
+ * callback or an item failed; all items are visited. */
+typedef bool schema_visit(void *context, const struct node *item);
+bool schema_each_scalar(const struct node *node, const char *what, enum diag_level level,
+                        struct diag *diag, schema_visit *visit, void *context);
+
+#endif

@@ -1,0 +1,254 @@
+#include "load/settings.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "policy/name.h"
+
+struct reader {
+    struct arena *arena;
+    struct diag *diag;
+    enum diag_level level;
+    struct settings *settings;
+    struct text rua; /* owned while it is built */
+};
+
+static bool out_of_memory(struct reader *reader, const struct node *node)
+{
+    diag_add(reader->diag, reader->level, node->at, "out of memory");
+    return false;
+}
+
+/* How many values a key has: one, or those of its list. */
+static size_t value_count(const struct node *node)
+{
+    return node->kind == NODE_SEQUENCE ? node->count : 1;
+}
+
+static bool add_listener(void *context, const struct node *node)
+{
+    struct reader *reader = context;
+    struct settings *settings = reader->settings;
+    struct address address;
+    if (!address_parse(node->text, &address)) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "listen \"%s\" is not an address with a port",
+                 node->text.data);
+        diag_hint(reader->diag, "write \"[::]:443\" for all addresses, \"127.0.0.1:8443\" or "
+                                "\"[2001:db8::1]:443\"");
+        return false;
+    }
+    for (size_t i = 0; i < settings->listener_count; i++)
+        if (strcmp(settings->listeners[i].text, address.text) == 0) {
+            diag_add(reader->diag, DIAG_FATAL, node->at, "listen \"%s\" is there twice",
+                     node->text.data);
+            diag_hint(reader->diag, "delete one of them");
+            return false;
+        }
+    if (settings->listener_count == LIMIT_LISTENERS) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "more than %d listeners", LIMIT_LISTENERS);
+        return false;
+    }
+    settings->listeners[settings->listener_count++] = address;
+    return true;
+}
+
+static bool read_listen(struct reader *reader, const struct node *node)
+{
+    struct settings *settings = reader->settings;
+    size_t count = node == NULL ? 1 : value_count(node);
+    settings->listeners = arena_take(reader->arena, (count + 1) * sizeof(*settings->listeners));
+    if (settings->listeners == NULL) {
+        diag_add(reader->diag, DIAG_FATAL, (struct position){0}, "out of memory");
+        return false;
+    }
+    if (node == NULL) {
+        settings->listener_count = 1;
+        return address_parse(span_of("[::]:443"), &settings->listeners[0]);
+    }
+    if (count == 0) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "listen is an empty list");
+        diag_hint(reader->diag, "write \"[::]:443\", or leave it out");
+        return false;
+    }
+    return schema_each_scalar(node, "listen", DIAG_FATAL, reader->diag, add_listener, reader);
+}
+
+static bool read_workers(struct reader *reader, const struct node *node)
+{
+    unsigned workers = 0;
+    if (node == NULL || span_equal(node->text, span_of("auto")))
+        return true;
+    for (size_t i = 0; i < node->text.len && workers <= LIMIT_WORKERS; i++) {
+        if (!ascii_is_digit(node->text.data[i])) {
+            workers = 0;
+            break;
+        }
+        workers = workers * 10 + (unsigned)(node->text.data[i] - '0');
+    }
+    if (workers == 0 || workers > LIMIT_WORKERS) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "workers \"%s\" is neither auto nor 1 to %d",
+                 node->text.data, LIMIT_WORKERS);
+        diag_hint(reader->diag, "leave it out: one worker a CPU is right nearly always");
+        return false;
+    }
+    reader->settings->workers = workers;
+    return true;
+}
+
+static bool read_strict(struct reader *reader, const struct node *node)
+{
+    if (node == NULL || span_equal(node->text, span_of("false")))
+        return true;
+    reader->settings->strict = span_equal(node->text, span_of("true"));
+    if (reader->settings->strict)
+        return true;
+    diag_add(reader->diag, DIAG_FATAL, node->at, "strict \"%s\" is neither true nor false",
+             node->text.data);
+    return false;
+}
+
+static bool add_address(void *context, const struct node *node)
+{
+    struct reader *reader = context;
+    struct settings *settings = reader->settings;
+    unsigned char number[sizeof(struct in6_addr)];
+    char text[INET6_ADDRSTRLEN];
+    int family = memchr(node->text.data, ':', node->text.len) == NULL ? AF_INET : AF_INET6;
+    if (inet_pton(family, node->text.data, number) != 1 ||
+        inet_ntop(family, number, text, sizeof(text)) == NULL) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "\"%s\" is not an IP address",
+                 node->text.data);
+        diag_hint(reader->diag, "write addresses such as 192.0.2.1 or 2001:db8::1; a host name "
+                                "goes under \"target:\"");
+        return false;
+    }
+    char *copy = arena_copy(reader->arena, span_of(text));
+    if (copy == NULL)
+        return out_of_memory(reader, node);
+    settings->dns_addresses[settings->dns_address_count++] = copy;
+    return true;
+}
+
+static bool read_target(struct reader *reader, const struct node *node)
+{
+    struct name name;
+    enum name_fault fault = name_parse(node->text, NAME_HOST, &name);
+    if (fault == NAME_TRAILING_DOT && name_suggest(node->text, NAME_HOST, &name))
+        fault = NAME_OK; /* in a zone file a final dot is right, so people write it */
+    if (fault != NAME_OK) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "target \"%s\" %s", node->text.data,
+                 name_fault_text(fault));
+        return false;
+    }
+    reader->settings->dns_target = arena_copy(reader->arena, (struct span){name.text, name.len});
+    return reader->settings->dns_target != NULL || out_of_memory(reader, node);
+}
+
+static bool read_dns(struct reader *reader, const struct node *node)
+{
+    struct dns_nodes nodes = {0};
+    if (node == NULL)
+        return true;
+    bool good = schema_read(&schema_dns, node, &nodes, DIAG_FATAL, reader->diag);
+    if (nodes.target != NULL && nodes.addresses != NULL) {
+        diag_add(reader->diag, DIAG_FATAL, nodes.addresses->at, "dns has both target and addresses");
+        diag_reason(reader->diag, "a name with a CNAME has no other record (RFC 1034 section 3.6.2)");
+        diag_hint(reader->diag, "delete one of them");
+        return false;
+    }
+    if (nodes.target != NULL)
+        good = read_target(reader, nodes.target) && good;
+    if (nodes.addresses == NULL)
+        return good;
+    reader->settings->dns_addresses = arena_take(
+        reader->arena, (value_count(nodes.addresses) + 1) * sizeof(*reader->settings->dns_addresses));
+    if (reader->settings->dns_addresses == NULL)
+        return out_of_memory(reader, node);
+    return schema_each_scalar(nodes.addresses, "addresses", DIAG_FATAL, reader->diag, add_address,
+                              reader) &&
+           good;
+}
+
+/* RFC 8460 section 3: these three separate things in the record, so inside of an address they are
+ * encoded. */
+static void append_encoded(struct text *out, struct span uri)
+{
+    for (size_t i = 0; i < uri.len; i++)
+        if (memchr(",!;", uri.data[i], 3) != NULL)
+            text_printf(out, "%%%02X", (unsigned char)uri.data[i]);
+        else
+            text_append(out, (struct span){uri.data + i, 1});
+}
+
+static bool uri_is_sound(struct span uri)
+{
+    struct span mailto = span_of("mailto:"), https = span_of("https://");
+    for (size_t i = 0; i < uri.len; i++)
+        if (uri.data[i] <= ' ' || uri.data[i] > '~' || uri.data[i] == '"' || uri.data[i] == '\\')
+            return false;
+    if (span_begins_fold(uri, mailto)) {
+        struct span mailbox = span_skip(uri, mailto.len);
+        const char *at = mailbox.len == 0 ? NULL : memchr(mailbox.data, '@', mailbox.len);
+        return at != NULL && at != mailbox.data && at + 1 != mailbox.data + mailbox.len;
+    }
+    return span_begins_fold(uri, https) && uri.len > https.len;
+}
+
+static bool add_rua(void *context, const struct node *node)
+{
+    struct reader *reader = context;
+    if (!uri_is_sound(node->text)) {
+        diag_add(reader->diag, reader->level, node->at,
+                 "tls_rpt \"%s\" is neither a mailto: nor an https: address", node->text.data);
+        diag_reason(reader->diag, "senders know no other way to report (RFC 8460 section 3)");
+        diag_hint(reader->diag, "write mailto:tls-reports@example.com");
+        return false;
+    }
+    if (reader->rua.len > 0)
+        text_append(&reader->rua, span_of(","));
+    append_encoded(&reader->rua, node->text);
+    return true;
+}
+
+const char *settings_tls_rpt(const struct node *node, struct arena *arena, enum diag_level level,
+                             struct diag *diag)
+{
+    struct reader reader = {.arena = arena, .diag = diag, .level = level};
+    const char *copy = NULL;
+    if (schema_each_scalar(node, "tls_rpt", level, diag, add_rua, &reader)) {
+        copy = reader.rua.failed || reader.rua.data == NULL
+                   ? NULL
+                   : arena_copy(arena, (struct span){reader.rua.data, reader.rua.len});
+        if (copy == NULL)
+            diag_add(diag, level, node->at, node->kind == NODE_SEQUENCE && node->count == 0
+                                                ? "tls_rpt is an empty list"
+                                                : "out of memory");
+    }
+    text_free(&reader.rua);
+    return copy;
+}
+
+bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct diag *diag,
+                   struct settings *ret_settings)
+{
+    struct settings settings = {0};
+    struct reader reader = {
+        .arena = arena, .diag = diag, .level = DIAG_FATAL, .settings = &settings};
+    bool good = read_listen(&reader, nodes->listen);
+    good = read_workers(&reader, nodes->workers) && good;
+    good = read_strict(&reader, nodes->strict) && good;
+    good = read_dns(&reader, nodes->dns) && good;
+    if (nodes->user != NULL) {
+        settings.user = arena_copy(arena, nodes->user->text);
+        good = (settings.user != NULL || out_of_memory(&reader, nodes->user)) && good;
+    }
+    if (nodes->tls_rpt != NULL) {
+        settings.tls_rpt = settings_tls_rpt(nodes->tls_rpt, arena, DIAG_FATAL, diag);
+        good = settings.tls_rpt != NULL && good;
+    }
+    if (good)
+        *ret_settings = settings;
+    return good;
+}

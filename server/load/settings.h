@@ -1,0 +1,40 @@
+/*
+ * The settings: everything at the top of the configuration that is neither a
+ * policy nor a domain. A fault here is a fault of the whole file. Runs in the
+ * supervisor and in commands.
+ */
+#ifndef LOAD_SETTINGS_H
+#define LOAD_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "load/address.h"
+#include "load/schema.h"
+
+struct settings {
+    struct address *listeners; /* at least one */
+    size_t listener_count;
+    const char *user; /* or NULL: not given */
+    unsigned workers; /* 0: one a CPU */
+    bool strict;
+    const char *dns_target; /* host name for a CNAME, or NULL */
+    const char **dns_addresses; /* canonical text of IPv4 and IPv6 addresses */
+    size_t dns_address_count;
+    const char *tls_rpt; /* the value of rua, encoded; or NULL */
+};
+
+/* Judges the nodes and fills the settings, which borrow from the arena.
+ * Problems are added as DIAG_FATAL; false when there was one. */
+bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct diag *diag,
+                   struct settings *ret_settings);
+
+/* The value of rua= for _smtp._tls (RFC 8460 section 3): mailto: and https:
+ * addresses, joined by commas, with "," "!" and ";" encoded inside of each.
+ * Borrowed from the arena; NULL after a problem, added at the level. */
+const char *settings_tls_rpt(const struct node *node, struct arena *arena, enum diag_level level,
+                             struct diag *diag);
+
+#endif

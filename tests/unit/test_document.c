@@ -1,0 +1,173 @@
+/* YAML with positions, and its dangers. */
+#include "load/document.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "unit.h"
+
+struct parsed {
+    struct arena *arena;
+    struct diag *diag;
+    const struct node *root;
+};
+
+static struct parsed parse(struct span bytes)
+{
+    struct parsed parsed = {.arena = arena_new(), .diag = diag_new()};
+    struct span guarded = guard_copy(bytes);
+    parsed.root = document_parse(parsed.arena, guarded, diag_intern(parsed.diag, span_of("f")),
+                                 DIAG_FATAL, parsed.diag);
+    guard_free(guarded);
+    assert_int_equal(parsed.root == NULL, diag_count(parsed.diag, DIAG_FATAL) == 1);
+    return parsed;
+}
+
+static void drop(struct parsed *parsed)
+{
+    arena_free(parsed->arena);
+    diag_free(parsed->diag);
+}
+
+static void builds_a_tree(void **state)
+{
+    (void)state;
+    struct parsed parsed = parse(span_of("a: 1\n"
+                                         "b: [x, 'y', ~]\n"
+                                         "\xc3\xa9: {c: d}\n"));
+    const struct node *root = parsed.root;
+    assert_non_null(root);
+    assert_int_equal(root->kind, NODE_MAPPING);
+    assert_int_equal(root->count, 3);
+    const struct node *list = root->pairs[1].value;
+    assert_int_equal(list->kind, NODE_SEQUENCE);
+    assert_int_equal(list->count, 3);
+    assert_true(span_equal(list->items[1]->text, span_of("y")));
+    assert_false(list->items[1]->plain);
+    assert_true(list->items[2]->null);
+    assert_int_equal(list->items[1]->at.line, 2);
+    assert_int_equal(list->items[1]->at.column, 8);
+    /* Columns count characters, not bytes. */
+    assert_int_equal(root->pairs[2].value->at.line, 3);
+    assert_int_equal(root->pairs[2].value->at.column, 4);
+    drop(&parsed);
+}
+
+static void nothing_is_a_null(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"", "# only a comment\n", "---\n", "~\n", "\xef\xbb\xbf"};
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        struct parsed parsed = parse(span_of(texts[i]));
+        assert_non_null(parsed.root);
+        assert_true(parsed.root->null);
+        drop(&parsed);
+    }
+}
+
+static void marks_duplicates(void **state)
+{
+    (void)state;
+    struct parsed parsed = parse(span_of("a: 1\nb: 2\na: 3\n'a': 4\n"));
+    const struct node_pair *pairs = parsed.root->pairs;
+    assert_null(pairs[0].first);
+    assert_null(pairs[1].first);
+    assert_ptr_equal(pairs[2].first, pairs[0].key);
+    assert_ptr_equal(pairs[3].first, pairs[0].key);
+    drop(&parsed);
+}
+
+static void shares_aliases(void **state)
+{
+    (void)state;
+    struct parsed parsed = parse(span_of("a: &x {k: v}\nb: *x\nc: &x 2\nd: *x\n"));
+    assert_ptr_equal(parsed.root->pairs[1].value, parsed.root->pairs[0].value);
+    assert_ptr_equal(parsed.root->pairs[3].value, parsed.root->pairs[2].value);
+    drop(&parsed);
+}
+
+static void refuses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t len; /* 0: up to the NUL */
+        const char *told;
+    } rows[] = {
+        {"a: *x\n", 0, "f:1:4: error: an alias to an anchor that is not defined before it\n"},
+        {"a: &x [*x]\n", 0, "f:1:8: error: an alias inside of what it stands for\n"},
+        {"a: 1\n---\nb: 2\n", 0, "f:2:1: error: a second YAML document\n"},
+        {"a: \"x\\0y\"\n", 0, "f:1:4: error: a NUL byte in a value\n"},
+        {"? [a]\n: b\n", 0, "f:1:3: error: a key must be plain text, not a list or a mapping\n"},
+        {"a: !x b\n", 0, "f:1:4: error: an unknown tag\n"},
+        {"[[[[[[[[[[[[[[[[[", 0, "f:1:17: error: nested too deeply\n"},
+        {"a: b\nc: \xff\n", 0, "f:2:4: error: not valid YAML: invalid leading UTF-8 octet\n"},
+        {"a: x\0y\n", 7, "f:1:5: error: not valid YAML: control characters are not allowed\n"},
+        {"a: [b\n", 0, "f:2:1: error: not valid YAML: did not find expected ',' or ']'\n"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct text text = {0};
+        size_t len = rows[i].len == 0 ? strlen(rows[i].text) : rows[i].len;
+        struct parsed parsed = parse((struct span){rows[i].text, len});
+        assert_null(parsed.root);
+        diag_print(parsed.diag, DIAG_NOTE, &text);
+        text.data[strcspn(text.data, "\n") + 1] = '\0';
+        assert_string_equal(text.data, rows[i].told);
+        text_free(&text);
+        drop(&parsed);
+    }
+}
+
+/* Nine levels of nine aliases each would be 387 million nodes if they were copied. */
+static void a_bomb_does_no_harm(void **state)
+{
+    (void)state;
+    struct text text = {0};
+    text_append(&text, span_of("a0: &a0 [x,x,x,x,x,x,x,x,x]\n"));
+    for (int i = 1; i < 9; i++) {
+        text_printf(&text, "a%d: &a%d [", i, i);
+        for (int k = 0; k < 9; k++)
+            text_printf(&text, "%s*a%d", k == 0 ? "" : ",", i - 1);
+        text_append(&text, span_of("]\n"));
+    }
+    struct parsed parsed = parse((struct span){text.data, text.len});
+    assert_non_null(parsed.root);
+    assert_int_equal(parsed.root->count, 9);
+    drop(&parsed);
+    text_free(&text);
+}
+
+static void limits_hold(void **state)
+{
+    (void)state;
+    struct text text = {0};
+    text_append(&text, span_of("a: &x 1\nb: ["));
+    for (int i = 0; i <= LIMIT_YAML_ALIASES; i++)
+        text_append(&text, span_of("*x,"));
+    text_append(&text, span_of("]\n"));
+    struct parsed parsed = parse((struct span){text.data, text.len});
+    assert_null(parsed.root);
+    drop(&parsed);
+    text_free(&text);
+
+    text_append(&text, span_of("a: "));
+    for (int i = 0; i <= LIMIT_YAML_SCALAR; i++)
+        text_append(&text, span_of("x"));
+    parsed = parse((struct span){text.data, text.len});
+    assert_null(parsed.root);
+    drop(&parsed);
+    text_free(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(builds_a_tree),   cmocka_unit_test(nothing_is_a_null),
+        cmocka_unit_test(marks_duplicates), cmocka_unit_test(shares_aliases),
+        cmocka_unit_test(refuses),         cmocka_unit_test(a_bomb_does_no_harm),
+        cmocka_unit_test(limits_hold),
+    };
+    return cmocka_run_group_tests_name("document", tests, NULL, NULL);
+}
