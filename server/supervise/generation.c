@@ -1,0 +1,181 @@
+#include "supervise/generation.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "serve/worker.h"
+
+/* As many as we may use, which a container can limit to fewer than there are. */
+static size_t count_cpus(void)
+{
+    cpu_set_t cpus;
+    if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0)
+        return 1;
+    int count = CPU_COUNT(&cpus);
+    return count < 1 ? 1 : count > LIMIT_WORKERS ? LIMIT_WORKERS : (size_t)count;
+}
+
+struct generation *generation_new(unsigned number, struct configuration *configuration,
+                                  const struct identity *identity)
+{
+    struct generation *generation = calloc(1, sizeof(*generation));
+    if (generation == NULL) {
+        configuration_free(configuration);
+        return NULL;
+    }
+    generation->number = number;
+    generation->configuration = configuration;
+    generation->identity = *identity;
+    size_t count = configuration->settings.workers;
+    generation->worker_count = count == 0 ? count_cpus() : count;
+    generation->workers = calloc(generation->worker_count, sizeof(*generation->workers));
+    if (generation->workers == NULL) {
+        generation->worker_count = 0;
+        generation_free(generation);
+        return NULL;
+    }
+    for (size_t i = 0; i < generation->worker_count; i++)
+        generation->workers[i].control = -1;
+    return generation;
+}
+
+void generation_close_controls(struct generation *generation)
+{
+    for (size_t i = 0; i < generation->worker_count; i++) {
+        if (generation->workers[i].control >= 0)
+            (void)close(generation->workers[i].control); /* a socket pair: nothing is lost */
+        generation->workers[i].control = -1;
+    }
+}
+
+void generation_free(struct generation *generation)
+{
+    if (generation == NULL)
+        return;
+    generation_close_controls(generation);
+    free(generation->workers);
+    configuration_free(generation->configuration);
+    free(generation);
+}
+
+static _Noreturn void become_worker(const struct generation *generation,
+                                    const struct listeners *listeners, int control, pid_t supervisor)
+{
+    const struct settings *settings = &generation->configuration->settings;
+    int descriptors[LIMIT_LISTENERS];
+    listeners_descriptors(listeners, settings->listeners, settings->listener_count, descriptors);
+    const struct worker_options options = {
+        .site = generation->configuration->site,
+        .listeners = descriptors,
+        .listener_count = settings->listener_count,
+        .control = control,
+        .supervisor = supervisor,
+        .keep_identity = generation->identity.keep,
+        .uid = generation->identity.uid,
+        .gid = generation->identity.gid,
+    };
+    _exit(worker_run(&options));
+}
+
+static bool start_worker(struct generation *generation, size_t index,
+                         const struct listeners *listeners, generation_release *release,
+                         void *context)
+{
+    int pair[2];
+    pid_t supervisor = getpid();
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+        log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(errno));
+        return false;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)close(pair[0]); /* ours to keep; in the child only a copy */
+        release(context, generation);
+        become_worker(generation, listeners, pair[1], supervisor);
+    }
+    int reason = errno;
+    (void)close(pair[1]); /* the child's; here only a copy */
+    if (pid < 0) {
+        (void)close(pair[0]); /* nobody is at the other end */
+        log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(reason));
+        return false;
+    }
+    generation->workers[index] = (struct generation_worker){.pid = pid, .control = pair[0]};
+    return true;
+}
+
+bool generation_start(struct generation *generation, const struct listeners *listeners,
+                      generation_release *release, void *context)
+{
+    bool good = true;
+    for (size_t i = 0; i < generation->worker_count; i++)
+        if (generation->workers[i].pid == 0)
+            good = start_worker(generation, i, listeners, release, context) && good;
+    return good;
+}
+
+bool generation_hear(struct generation *generation, size_t index)
+{
+    struct generation_worker *worker = &generation->workers[index];
+    char message = 0;
+    ssize_t count = recv(worker->control, &message, 1, 0);
+    if (count == 1 && message == WORKER_READY) {
+        worker->ready = true;
+        return true;
+    }
+    return count < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+size_t generation_find(const struct generation *generation, pid_t pid)
+{
+    size_t i = 0;
+    while (i < generation->worker_count && generation->workers[i].pid != pid)
+        i++;
+    return i;
+}
+
+void generation_bury(struct generation *generation, size_t index)
+{
+    if (generation->workers[index].control >= 0)
+        (void)close(generation->workers[index].control); /* the other end is gone */
+    generation->workers[index] = (struct generation_worker){.control = -1};
+}
+
+size_t generation_running(const struct generation *generation)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < generation->worker_count; i++)
+        count += generation->workers[i].pid != 0 ? 1 : 0;
+    return count;
+}
+
+bool generation_ready(const struct generation *generation)
+{
+    for (size_t i = 0; i < generation->worker_count; i++)
+        if (!generation->workers[i].ready)
+            return false;
+    return true;
+}
+
+void generation_drain(struct generation *generation)
+{
+    const char message = WORKER_DRAIN;
+    for (size_t i = 0; i < generation->worker_count; i++)
+        if (generation->workers[i].pid != 0)
+            /* A worker that is gone already does not need it. */
+            (void)!send(generation->workers[i].control, &message, 1, MSG_NOSIGNAL);
+}
+
+void generation_signal(const struct generation *generation, int signal_number)
+{
+    for (size_t i = 0; i < generation->worker_count; i++)
+        if (generation->workers[i].pid != 0)
+            (void)kill(generation->workers[i].pid, signal_number); /* not yet reaped, so it exists */
+}

@@ -1,0 +1,70 @@
+/*
+ * A generation: the workers that were forked from one configuration, and that
+ * configuration. The supervisor starts it, waits until it is ready, lets it
+ * drain and buries it. It reads no byte of a client.
+ */
+#ifndef SUPERVISE_GENERATION_H
+#define SUPERVISE_GENERATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "load/configuration.h"
+#include "supervise/identity.h"
+#include "supervise/listeners.h"
+
+struct generation_worker {
+    pid_t pid;   /* 0 when it is not running */
+    int control; /* our end of the socket pair; -1 when it is not running */
+    bool ready;
+};
+
+struct generation {
+    unsigned number;                     /* counts from 1 */
+    struct configuration *configuration; /* owned */
+    struct identity identity;
+    struct generation_worker *workers; /* owned */
+    size_t worker_count;
+    int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone */
+};
+
+/* Called in a new worker of the generation: closes what belongs to the supervisor. */
+typedef void generation_release(void *context, const struct generation *generation);
+
+/* A generation without running workers; owned. It takes the configuration,
+ * also when it fails with NULL: memory is short. */
+struct generation *generation_new(unsigned number, struct configuration *configuration,
+                                  const struct identity *identity);
+
+/* Closes the control sockets, which ends what still runs, and frees the rest. NULL is legal. */
+void generation_free(struct generation *generation);
+
+/* Forks each worker that is not running. release is called in each child. False
+ * when one could not be started; that was logged, and it can be tried again. */
+bool generation_start(struct generation *generation, const struct listeners *listeners,
+                      generation_release *release, void *context);
+
+/* Reads what worker index says. False when it said something other than ready. */
+bool generation_hear(struct generation *generation, size_t index);
+
+/* The index of the worker with the pid, or worker_count. */
+size_t generation_find(const struct generation *generation, pid_t pid);
+
+/* The worker has ended: its slot is free. */
+void generation_bury(struct generation *generation, size_t index);
+
+size_t generation_running(const struct generation *generation);
+bool generation_ready(const struct generation *generation); /* all run and are ready */
+
+/* Tells every worker to finish what it began and exit. */
+void generation_drain(struct generation *generation);
+
+/* Sends the signal to every running worker. */
+void generation_signal(const struct generation *generation, int signal_number);
+
+/* Closes the descriptors of the control sockets; for a new worker of another generation. */
+void generation_close_controls(struct generation *generation);
+
+#endif

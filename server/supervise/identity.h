@@ -1,0 +1,21 @@
+/*
+ * Who the workers are: resolves the configured user once, in the supervisor,
+ * because a worker has no user database.
+ */
+#ifndef SUPERVISE_IDENTITY_H
+#define SUPERVISE_IDENTITY_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct identity {
+    bool keep; /* we are not root: nothing to give up */
+    uid_t uid;
+    gid_t gid;
+};
+
+/* user is a name, a number, or NULL for "mta-sts" if it exists, else "nobody".
+ * False when there is no such user or it is root; that was logged. */
+bool identity_resolve(const char *user, struct identity *ret_identity);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * The listening sockets. They belong to the supervisor, outlive every
+ * generation of workers, and are never closed by a reload that still wants
+ * them, so that no connection is refused meanwhile.
+ */
+#ifndef SUPERVISE_LISTENERS_H
+#define SUPERVISE_LISTENERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/text.h"
+#include "load/address.h"
+
+struct listener {
+    struct address wanted; /* as configured */
+    struct address bound;  /* as the kernel says: differs for port 0 */
+    int fd;
+};
+
+/* Begin with {0}; end with listeners_close. */
+struct listeners {
+    struct listener *items; /* owned, and so are the descriptors */
+    size_t count;
+};
+
+/* Opens those of the addresses that are not open yet. On an error, which it
+ * logs, the set is as it was and the result is false. */
+bool listeners_open(struct listeners *listeners, const struct address *addresses, size_t count);
+
+/* Closes those that are not among the addresses. */
+void listeners_retain(struct listeners *listeners, const struct address *addresses, size_t count);
+
+void listeners_close(struct listeners *listeners);
+
+/* The descriptors of the addresses, all of which are open. ret_fds has room for count. */
+void listeners_descriptors(const struct listeners *listeners, const struct address *addresses,
+                           size_t count, int *ret_fds);
+
+/* Appends where those of the addresses really listen: "127.0.0.1:443, [::1]:443". */
+void listeners_print(const struct listeners *listeners, const struct address *addresses,
+                     size_t count, struct text *out);
+
+#endif

@@ -1,0 +1,406 @@
+#include "supervise/supervisor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "supervise/generation.h"
+
+enum {
+    /* A reload of a large broken configuration must not flood the log. */
+    DIAGNOSTIC_LINES = 300,
+    /* How long a worker has beyond its own deadline before it is killed. Milliseconds. */
+    KILL_GRACE_MS = 3000,
+    /* When no process can be made, the next try. Milliseconds. */
+    RETRY_MS = 1000,
+};
+
+struct supervisor {
+    const struct supervisor_options *options; /* borrowed */
+    int signals;                              /* a signalfd */
+    struct listeners listeners;
+    struct generation *current;  /* owned; serves; NULL until the first one is ready */
+    struct generation *next;     /* owned; starts; or NULL */
+    struct generation *retiring; /* owned; drains; or NULL */
+    unsigned last_number;
+    bool reload_wanted;
+    bool stopping;
+    bool failed;
+    int64_t retry_at;    /* 0, or when to fork again what could not be forked */
+    int64_t stop_by;     /* when stopping: then workers are killed */
+    int64_t crashes[LIMIT_CRASHES]; /* when workers died, as a ring */
+    size_t crash_count;
+};
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void release_in_worker(void *context, const struct generation *generation)
+{
+    struct supervisor *supervisor = context;
+    struct generation *const all[] = {supervisor->current, supervisor->next, supervisor->retiring};
+    const struct settings *settings = &generation->configuration->settings;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (all[i] != NULL)
+            generation_close_controls(all[i]);
+    (void)close(supervisor->signals); /* a copy */
+    listeners_retain(&supervisor->listeners, settings->listeners, settings->listener_count);
+}
+
+static void start_workers(struct supervisor *supervisor, struct generation *generation)
+{
+    if (!generation_start(generation, &supervisor->listeners, release_in_worker, supervisor))
+        supervisor->retry_at = monotonic_ms() + RETRY_MS;
+}
+
+static void retain_listeners(struct supervisor *supervisor)
+{
+    const struct settings *settings = &supervisor->current->configuration->settings;
+    listeners_retain(&supervisor->listeners, settings->listeners, settings->listener_count);
+}
+
+static void log_diagnostics(struct diag *diag)
+{
+    struct text text = {0};
+    diag_print(diag, DIAG_WARNING, &text);
+    size_t lines = log_lines((struct span){text.data, text.len}, DIAGNOSTIC_LINES);
+    if (lines > DIAGNOSTIC_LINES)
+        log_line(LOG_LEVEL_WARNING, "%zu more lines: \"mta-sts-httpd check\" shows them all",
+                 lines - DIAGNOSTIC_LINES);
+    text_free(&text);
+}
+
+/* What the configuration file says now, or NULL; what is wrong with it is logged. */
+static struct configuration *load(const struct supervisor *supervisor)
+{
+    const struct load_request request = {
+        .path = supervisor->options->path,
+        .listen = supervisor->options->listen,
+        .now = time(NULL),
+        .previous =
+            supervisor->current == NULL ? NULL : supervisor->current->configuration->site,
+    };
+    struct diag *diag = diag_new();
+    if (diag == NULL) {
+        log_line(LOG_LEVEL_ERROR, "out of memory");
+        return NULL;
+    }
+    struct configuration *configuration = configuration_load(&request, diag);
+    log_diagnostics(diag);
+    diag_free(diag);
+    return configuration;
+}
+
+/* Makes the next generation from the files and starts its workers. */
+static bool prepare(struct supervisor *supervisor)
+{
+    struct identity identity;
+    struct configuration *configuration = load(supervisor);
+    if (configuration == NULL)
+        return false;
+    const struct settings *settings = &configuration->settings;
+    if (!identity_resolve(settings->user, &identity) ||
+        !listeners_open(&supervisor->listeners, settings->listeners, settings->listener_count)) {
+        configuration_free(configuration);
+        return false;
+    }
+    supervisor->next = generation_new(supervisor->last_number + 1, configuration, &identity);
+    if (supervisor->next == NULL) {
+        log_line(LOG_LEVEL_ERROR, "out of memory");
+        return false;
+    }
+    supervisor->last_number++;
+    supervisor->next->deadline = monotonic_ms() + LIMIT_READY_MS;
+    start_workers(supervisor, supervisor->next);
+    return true;
+}
+
+static void reload(struct supervisor *supervisor)
+{
+    supervisor->reload_wanted = false;
+    if (!prepare(supervisor))
+        log_line(LOG_LEVEL_ERROR, "reload refused: generation %u serves on as before",
+                 supervisor->current->number);
+}
+
+/* The next generation will not come to life. Its processes are reaped like strangers. */
+static void abandon_next(struct supervisor *supervisor)
+{
+    generation_signal(supervisor->next, SIGKILL);
+    generation_free(supervisor->next);
+    supervisor->next = NULL;
+    if (supervisor->current == NULL) {
+        supervisor->failed = true;
+        supervisor->stopping = true;
+        return;
+    }
+    retain_listeners(supervisor);
+    log_line(LOG_LEVEL_ERROR, "reload refused: its workers did not start; generation %u serves on "
+                              "as before",
+             supervisor->current->number);
+}
+
+static void log_ready(const struct supervisor *supervisor)
+{
+    const struct generation *current = supervisor->current;
+    const struct settings *settings = &current->configuration->settings;
+    const struct site *site = current->configuration->site;
+    size_t stale = 0, refused = 0;
+    for (size_t i = 0; i < site_count(site); i++) {
+        stale += site_at(site, i)->state == SITE_STALE ? 1 : 0;
+        refused += site_at(site, i)->state == SITE_REFUSED ? 1 : 0;
+    }
+    struct text text = {0};
+    text_printf(&text, "ready: generation %u, %zu workers, %zu domains", current->number,
+                current->worker_count, site_count(site));
+    if (stale > 0)
+        text_printf(&text, " (%zu stale)", stale);
+    if (refused > 0)
+        text_printf(&text, " (%zu refused)", refused);
+    text_append(&text, span_of(", listening on "));
+    listeners_print(&supervisor->listeners, settings->listeners, settings->listener_count, &text);
+    log_line(LOG_LEVEL_NOTICE, "%s", text.failed ? "ready" : text.data);
+    text_free(&text);
+}
+
+static void promote_next(struct supervisor *supervisor)
+{
+    assert(supervisor->retiring == NULL);
+    supervisor->retiring = supervisor->current;
+    supervisor->current = supervisor->next;
+    supervisor->next = NULL;
+    if (supervisor->retiring != NULL) {
+        generation_drain(supervisor->retiring);
+        supervisor->retiring->deadline = monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
+    }
+    log_ready(supervisor);
+}
+
+static void bury_retiring(struct supervisor *supervisor)
+{
+    generation_free(supervisor->retiring);
+    supervisor->retiring = NULL;
+    retain_listeners(supervisor);
+#ifdef __GLIBC__
+    (void)malloc_trim(0); /* whether it gave pages back does not matter */
+#endif
+}
+
+static void stop(struct supervisor *supervisor)
+{
+    bool again = supervisor->stopping;
+    supervisor->stopping = true;
+    supervisor->stop_by = again ? 0 : monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
+    if (supervisor->next != NULL) {
+        generation_signal(supervisor->next, SIGKILL);
+        generation_free(supervisor->next);
+        supervisor->next = NULL;
+    }
+    if (supervisor->current != NULL)
+        generation_drain(supervisor->current);
+}
+
+static void note_crash(struct supervisor *supervisor)
+{
+    int64_t now = monotonic_ms();
+    int64_t *oldest = &supervisor->crashes[supervisor->crash_count++ % LIMIT_CRASHES];
+    bool often = supervisor->crash_count > LIMIT_CRASHES && now - *oldest < LIMIT_CRASHES_MS;
+    *oldest = now;
+    if (!often)
+        return;
+    log_line(LOG_LEVEL_ERROR, "more than %d workers died within a minute: giving up",
+             LIMIT_CRASHES);
+    supervisor->failed = true;
+    stop(supervisor);
+}
+
+static void log_death(pid_t pid, int status)
+{
+    if (WIFSIGNALED(status))
+        log_line(LOG_LEVEL_ERROR, "worker %d died: %s", (int)pid, strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) != 0)
+        log_line(LOG_LEVEL_ERROR, "worker %d ended with status %d", (int)pid, WEXITSTATUS(status));
+}
+
+/* A worker of the current generation has ended though nobody told it to. */
+static void replace(struct supervisor *supervisor, pid_t pid, int status)
+{
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        log_line(LOG_LEVEL_ERROR, "worker %d ended without being told to", (int)pid);
+    note_crash(supervisor);
+    if (supervisor->stopping)
+        return;
+    log_line(LOG_LEVEL_NOTICE, "worker %d is replaced", (int)pid);
+    start_workers(supervisor, supervisor->current);
+}
+
+static void mourn(struct supervisor *supervisor, pid_t pid, int status)
+{
+    struct generation *const all[] = {supervisor->current, supervisor->next, supervisor->retiring};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct generation *generation = all[i];
+        size_t index = generation == NULL ? 0 : generation_find(generation, pid);
+        if (generation == NULL || index == generation->worker_count)
+            continue;
+        log_death(pid, status);
+        generation_bury(generation, index);
+        if (generation == supervisor->next)
+            abandon_next(supervisor);
+        else if (generation == supervisor->current && !supervisor->stopping)
+            replace(supervisor, pid, status);
+        else if (generation == supervisor->retiring && generation_running(generation) == 0)
+            bury_retiring(supervisor);
+        return;
+    }
+}
+
+static void reap(struct supervisor *supervisor)
+{
+    int status = 0;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+        mourn(supervisor, pid, status);
+}
+
+static void on_signals(struct supervisor *supervisor)
+{
+    struct signalfd_siginfo info;
+    while (read(supervisor->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP)
+            supervisor->reload_wanted = true;
+        else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+            stop(supervisor);
+    }
+    /* Several children may share one SIGCHLD, so it only says that it is time to look. */
+    reap(supervisor);
+}
+
+static void on_deadlines(struct supervisor *supervisor, int64_t now)
+{
+    if (supervisor->retry_at != 0 && now >= supervisor->retry_at) {
+        supervisor->retry_at = 0;
+        if (supervisor->next != NULL)
+            start_workers(supervisor, supervisor->next);
+        if (supervisor->current != NULL && !supervisor->stopping)
+            start_workers(supervisor, supervisor->current);
+    }
+    if (supervisor->next != NULL && now >= supervisor->next->deadline) {
+        log_line(LOG_LEVEL_ERROR, "workers were not ready in time");
+        abandon_next(supervisor);
+    }
+    if (supervisor->retiring != NULL && now >= supervisor->retiring->deadline)
+        generation_signal(supervisor->retiring, SIGKILL);
+    if (supervisor->stopping && now >= supervisor->stop_by && supervisor->current != NULL)
+        generation_signal(supervisor->current, SIGKILL);
+}
+
+/* Milliseconds until the earliest deadline, or -1 when there is none. */
+static int time_left(const struct supervisor *supervisor)
+{
+    int64_t earliest = INT64_MAX;
+    const int64_t deadlines[] = {
+        supervisor->retry_at == 0 ? INT64_MAX : supervisor->retry_at,
+        supervisor->next == NULL ? INT64_MAX : supervisor->next->deadline,
+        supervisor->retiring == NULL ? INT64_MAX : supervisor->retiring->deadline,
+        supervisor->stopping ? supervisor->stop_by : INT64_MAX,
+    };
+    for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
+        if (deadlines[i] < earliest)
+            earliest = deadlines[i];
+    if (earliest == INT64_MAX)
+        return -1;
+    int64_t left = earliest - monotonic_ms();
+    /* At least one, so that a worker that was just killed can die meanwhile. */
+    return left < 1 ? 1 : left > 60000 ? 60000 : (int)left;
+}
+
+/* Waits for a signal, or for a starting worker to say that it is ready. */
+static void wait_for_news(struct supervisor *supervisor)
+{
+    struct generation *const starting[] = {supervisor->next, supervisor->current};
+    struct pollfd polled[1 + 2 * LIMIT_WORKERS];
+    nfds_t count = 0;
+    polled[count++] = (struct pollfd){.fd = supervisor->signals, .events = POLLIN};
+    for (size_t g = 0; g < 2; g++)
+        for (size_t i = 0; starting[g] != NULL && i < starting[g]->worker_count; i++)
+            if (starting[g]->workers[i].pid != 0 && !starting[g]->workers[i].ready)
+                polled[count++] =
+                    (struct pollfd){.fd = starting[g]->workers[i].control, .events = POLLIN};
+    if (poll(polled, count, time_left(supervisor)) < 0)
+        return; /* EINTR, or short of memory: the next round asks again */
+    for (size_t g = 0; g < 2; g++)
+        for (size_t i = 0; starting[g] != NULL && i < starting[g]->worker_count; i++)
+            if (starting[g]->workers[i].pid != 0 && !starting[g]->workers[i].ready)
+                (void)generation_hear(starting[g], i); /* if it died, SIGCHLD tells */
+    on_signals(supervisor);
+}
+
+static size_t running(const struct supervisor *supervisor)
+{
+    return (supervisor->current == NULL ? 0 : generation_running(supervisor->current)) +
+           (supervisor->retiring == NULL ? 0 : generation_running(supervisor->retiring));
+}
+
+static void supervise(struct supervisor *supervisor)
+{
+    while (!supervisor->stopping || running(supervisor) > 0) {
+        wait_for_news(supervisor);
+        on_deadlines(supervisor, monotonic_ms());
+        if (supervisor->next != NULL && generation_ready(supervisor->next))
+            promote_next(supervisor);
+        /* One generation starts and one drains at a time; further requests are one. */
+        if (supervisor->reload_wanted && !supervisor->stopping && supervisor->next == NULL &&
+            supervisor->current != NULL && supervisor->retiring == NULL)
+            reload(supervisor);
+    }
+}
+
+static bool catch_signals(struct supervisor *supervisor)
+{
+    sigset_t set;
+    (void)sigemptyset(&set); /* these cannot fail with signals that exist */
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return false;
+    (void)signal(SIGPIPE, SIG_IGN); /* a closed log must not end us; cannot fail */
+    supervisor->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return supervisor->signals >= 0;
+}
+
+int supervisor_run(const struct supervisor_options *options)
+{
+    struct supervisor supervisor = {.options = options};
+    if (!catch_signals(&supervisor)) {
+        log_line(LOG_LEVEL_ERROR, "cannot catch signals: %s", strerror(errno));
+        return 1;
+    }
+    if (prepare(&supervisor)) {
+        supervise(&supervisor);
+        log_line(LOG_LEVEL_NOTICE, supervisor.failed ? "stopped after a failure" : "stopped");
+    } else {
+        log_line(LOG_LEVEL_ERROR, "not started");
+        supervisor.failed = true;
+    }
+    generation_free(supervisor.current);
+    generation_free(supervisor.retiring);
+    listeners_close(&supervisor.listeners);
+    (void)close(supervisor.signals); /* it was only read */
+    return supervisor.failed ? 1 : 0;
+}

@@ -1,0 +1,21 @@
+/*
+ * The supervisor: loads the configuration, binds the listeners, forks
+ * generations of workers and watches over them until it is told to stop. It
+ * may read every file that the configuration names, and never reads a byte
+ * from a client.
+ */
+#ifndef SUPERVISE_SUPERVISOR_H
+#define SUPERVISE_SUPERVISOR_H
+
+#include "load/address.h"
+
+struct supervisor_options {
+    const char *path;             /* of the configuration; borrowed */
+    const struct address *listen; /* replaces the configured listeners; or NULL */
+};
+
+/* Serves until SIGTERM or SIGINT; SIGHUP loads anew. Returns the exit status:
+ * 0 after a clean stop, 1 when it could not start or its workers kept dying. */
+int supervisor_run(const struct supervisor_options *options);
+
+#endif
