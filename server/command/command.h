@@ -1,0 +1,58 @@
+/*
+ * What a command is: one row of the table in main.c. This module reads the
+ * command line by that table and prints the help from it; the commands
+ * themselves are one file each.
+ */
+#ifndef COMMAND_COMMAND_H
+#define COMMAND_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "load/address.h"
+
+/* Exit statuses, the same for every command. */
+enum {
+    STATUS_GOOD = 0,
+    STATUS_WRONG = 1, /* something is wrong with what was judged */
+    STATUS_USAGE = 2, /* the command line makes no sense */
+};
+
+/* Which options a command takes. */
+enum {
+    OPTION_CONFIG = 1U << 0,
+    OPTION_LISTEN = 1U << 1,
+    OPTION_JSON = 1U << 2,
+};
+
+/* A command line that was understood. */
+struct command_line {
+    const char *path;             /* of the configuration */
+    const struct address *listen; /* or NULL */
+    bool json;
+    char *const *operands; /* borrowed from argv */
+    size_t operand_count;
+};
+
+struct command {
+    const char *name;
+    const char *operands; /* as the help shows them; "" when there are none */
+    size_t operands_least;
+    size_t operands_most;
+    unsigned options;
+    const char *summary; /* one line */
+    int (*run)(const struct command_line *line);
+};
+
+/* Reads the command line, runs the command, and returns the exit status. The
+ * table ends with a row whose name is NULL. */
+int command_main(const struct command *commands, int argc, char **argv);
+
+/* One function a file: command/NAME.c. Each returns an exit status. */
+int command_serve(const struct command_line *line);
+int command_check(const struct command_line *line);
+int command_policy(const struct command_line *line);
+int command_list(const struct command_line *line);
+int command_dns(const struct command_line *line);
+
+#endif

@@ -1,0 +1,26 @@
+#include "policy/policy.h"
+
+#include <unistd.h>
+
+#include "base/text.h"
+#include "command/command.h"
+#include "command/reading.h"
+
+int command_policy(const struct command_line *line)
+{
+    int status = STATUS_WRONG;
+    struct reading reading = reading_new(line, true);
+    const struct site_domain *domain =
+        reading.configuration == NULL ? NULL : reading_find(&reading, line->operands[0]);
+    if (domain != NULL && domain->policy != NULL) {
+        struct text out = {0};
+        text_append(&out, policy_body(domain->policy));
+        if (text_write(&out, STDOUT_FILENO))
+            status = STATUS_GOOD;
+        text_free(&out);
+    } else if (domain != NULL || reading.configuration == NULL) {
+        reading_print(&reading, DIAG_ERROR);
+    }
+    reading_free(&reading);
+    return status;
+}
