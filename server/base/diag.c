@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/table.h"
 
 struct related {
@@ -68,18 +69,6 @@ void diag_free(struct diag *diag)
     free(diag);
 }
 
-/* One more place in an array of count items; the array, moved if needed, or NULL. */
-static void *array_grow(void *items, size_t count, size_t *capacity, size_t size)
-{
-    if (count < *capacity)
-        return items;
-    size_t wanted = *capacity == 0 ? 16 : *capacity * 2;
-    void *grown = reallocarray(items, wanted, size);
-    if (grown != NULL)
-        *capacity = wanted;
-    return grown;
-}
-
 static struct span file_key(const void *items, size_t index)
 {
     const char *const *files = items;
@@ -92,7 +81,7 @@ const char *diag_intern(struct diag *diag, struct span name)
     if (known != TABLE_NONE)
         return diag->files[known];
     void *files =
-        array_grow(diag->files, diag->file_count, &diag->file_capacity, sizeof(*diag->files));
+        array_room(diag->files, diag->file_count, &diag->file_capacity, sizeof(*diag->files));
     if (files == NULL)
         return SHORTAGE;
     diag->files = files;
@@ -180,7 +169,7 @@ void diag_add(struct diag *diag, enum diag_level level, struct position at, cons
         return;
     diag->counts[level]++;
     struct entry *entries =
-        array_grow(diag->entries, diag->count, &diag->capacity, sizeof(*diag->entries));
+        array_room(diag->entries, diag->count, &diag->capacity, sizeof(*diag->entries));
     if (entries == NULL)
         return;
     diag->entries = entries;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/limits.h"
 #include "base/suggest.h"
 #include "base/table.h"
@@ -87,20 +88,6 @@ static void out_of_memory(struct draft *draft)
     diag_add(draft->diag, DIAG_FATAL, (struct position){0}, "out of memory");
 }
 
-/* One more place in an array of count items; false when memory is short. */
-static bool grow(void **items, size_t count, size_t *capacity, size_t size)
-{
-    if (count < *capacity)
-        return true;
-    size_t wanted = *capacity == 0 ? 16 : *capacity * 2;
-    void *larger = reallocarray(*items, wanted, size);
-    if (larger == NULL)
-        return false;
-    *items = larger;
-    *capacity = wanted;
-    return true;
-}
-
 static void report_twice(struct draft *draft, const struct node *key, struct position first,
                          const char *what)
 {
@@ -133,14 +120,14 @@ static void add_policy(struct draft *draft, const struct node_pair *pair)
                  pair->key->text.data);
         policy.unreadable = true;
     }
-    void *items = draft->policies;
-    if (!grow(&items, draft->policy_count, &draft->policy_capacity, sizeof(policy)) ||
+    void *items =
+        array_room(draft->policies, draft->policy_count, &draft->policy_capacity, sizeof(policy));
+    draft->policies = items == NULL ? draft->policies : items;
+    if (items == NULL ||
         !table_add(&draft->policy_table, pair->key->text, draft->policy_count)) {
-        draft->policies = items;
         out_of_memory(draft);
         return;
     }
-    draft->policies = items;
     draft->policies[draft->policy_count++] = policy;
 }
 
@@ -218,11 +205,10 @@ static bool add_domain(struct draft *draft, const struct node_pair *pair)
     }
     struct draft_domain domain = {.name = arena_copy(draft->arena, key), .name_len = name.len,
                                   .at = pair->key->at};
-    void *items = draft->domains;
-    bool room = domain.name != NULL &&
-                grow(&items, draft->domain_count, &draft->domain_capacity, sizeof(domain));
-    draft->domains = items;
-    if (!room || !table_add(&draft->domain_table, key, draft->domain_count)) {
+    void *items =
+        array_room(draft->domains, draft->domain_count, &draft->domain_capacity, sizeof(domain));
+    draft->domains = items == NULL ? draft->domains : items;
+    if (items == NULL || domain.name == NULL || !table_add(&draft->domain_table, key, draft->domain_count)) {
         out_of_memory(draft);
         return false;
     }
@@ -285,10 +271,9 @@ static struct policy *pool(struct draft *draft, struct policy *policy)
         policy_free(policy);
         return policy_share(same);
     }
-    void *items = draft->pool;
-    bool room = grow(&items, draft->pool_count, &draft->pool_capacity, sizeof(policy));
-    draft->pool = items;
-    if (room && table_add(&draft->pool_table, policy_body(policy), draft->pool_count))
+    void *items = array_room(draft->pool, draft->pool_count, &draft->pool_capacity, sizeof(policy));
+    draft->pool = items == NULL ? draft->pool : items;
+    if (items != NULL && table_add(&draft->pool_table, policy_body(policy), draft->pool_count))
         draft->pool[draft->pool_count++] = policy_share(policy);
     return policy; /* without room it is only not shared */
 }

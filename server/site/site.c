@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/limits.h"
 #include "base/table.h"
 
@@ -59,14 +60,11 @@ bool site_add(struct site *site, const struct site_domain *domain)
 {
     assert(!site->sealed);
     assert((domain->policy == NULL) == (domain->state == SITE_REFUSED));
-    if (site->count == site->capacity) {
-        size_t capacity = site->capacity == 0 ? 16 : site->capacity * 2;
-        void *domains = reallocarray(site->domains, capacity, sizeof(*site->domains));
-        if (domains == NULL)
-            return false;
-        site->domains = domains;
-        site->capacity = capacity;
-    }
+    void *domains =
+        array_room(site->domains, site->count, &site->capacity, sizeof(*site->domains));
+    if (domains == NULL)
+        return false;
+    site->domains = domains;
     struct site_domain copy = *domain;
     copy.name = arena_copy(site->arena, (struct span){domain->name, domain->name_len});
     copy.file = copy_file(site, domain->file);

@@ -1,0 +1,195 @@
+#include "load/sources.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "load/document.h"
+#include "load/file.h"
+
+/* A configuration file that was read, or should have been. */
+struct source {
+    const char *file; /* interned in diag */
+    bool broken;      /* domains may be missing from the draft because of a fault */
+};
+
+struct sources {
+    struct arena *arena;   /* borrowed */
+    struct draft *draft;   /* borrowed */
+    struct diag *diag;     /* borrowed */
+    struct source *items;  /* owned; the first one is the main file */
+    size_t count;
+    size_t capacity;
+    struct position begin; /* of the main file's contents */
+};
+
+struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag)
+{
+    struct sources *sources = calloc(1, sizeof(*sources));
+    if (sources != NULL)
+        *sources = (struct sources){.arena = arena, .draft = draft, .diag = diag};
+    return sources;
+}
+
+void sources_free(struct sources *sources)
+{
+    if (sources == NULL)
+        return;
+    free(sources->items);
+    free(sources);
+}
+
+static bool out_of_memory(struct sources *sources)
+{
+    diag_add(sources->diag, DIAG_FATAL, (struct position){0}, "out of memory");
+    return false;
+}
+
+const char *sources_resolve(struct sources *sources, const char *naming_file, const char *path)
+{
+    const char *slash = strrchr(naming_file, '/');
+    if (path[0] == '/' || slash == NULL)
+        return path;
+    struct text joined = {0};
+    text_append(&joined, (struct span){naming_file, (size_t)(slash - naming_file) + 1});
+    text_append(&joined, span_of(path));
+    const char *copy =
+        joined.failed ? NULL : arena_copy(sources->arena, (struct span){joined.data, joined.len});
+    text_free(&joined);
+    if (copy == NULL)
+        (void)out_of_memory(sources); /* reported; NULL tells our caller */
+    return copy;
+}
+
+/* The new source, or NULL when it is there already or memory is short. Valid until the next call. */
+static struct source *add_source(struct sources *sources, const char *path)
+{
+    const char *file = diag_intern(sources->diag, span_of(path));
+    for (size_t i = 0; i < sources->count; i++)
+        if (sources->items[i].file == file)
+            return NULL;
+    void *items = array_room(sources->items, sources->count, &sources->capacity, sizeof(struct source));
+    if (items == NULL) {
+        (void)out_of_memory(sources); /* reported; NULL tells our caller */
+        return NULL;
+    }
+    sources->items = items;
+    sources->items[sources->count] = (struct source){.file = file};
+    return &sources->items[sources->count++];
+}
+
+/* The root mapping of a file; NULL after a fault, which was reported at the level. */
+static const struct node *read_mapping(struct sources *sources, const char *file,
+                                       enum diag_level level)
+{
+    struct text bytes = {0};
+    const struct node *root = NULL;
+    if (!file_read(file, LIMIT_YAML_FILE, &bytes, NULL)) {
+        diag_add(sources->diag, level, (struct position){.file = file}, "cannot be read: %s",
+                 strerror(errno));
+        goto done;
+    }
+    root = document_parse(sources->arena, (struct span){bytes.data, bytes.len}, file, level,
+                          sources->diag);
+    if (root != NULL && root->kind != NODE_MAPPING && !(root->null && level != DIAG_FATAL)) {
+        diag_add(sources->diag, level, root->at,
+                 root->null ? "the file is empty" : "the file must be a mapping from keys to values");
+        diag_hint(sources->diag, "see the example that came with the program");
+        root = NULL;
+    }
+done:
+    text_free(&bytes);
+    return root;
+}
+
+/* Refuses every domain that the file names: nobody knows what its fault has lost. */
+static void refuse_domains_of(struct sources *sources, const char *file)
+{
+    for (size_t i = 0; i < draft_count(sources->draft); i++) {
+        struct draft_domain *domain = draft_at(sources->draft, i);
+        if (domain->at.file == file)
+            domain->refused = true;
+    }
+}
+
+static void read_dropin(struct sources *sources, const char *path)
+{
+    struct dropin_nodes nodes = {0};
+    struct source *source = add_source(sources, path);
+    if (source == NULL)
+        return;
+    const struct node *root = read_mapping(sources, source->file, DIAG_ERROR);
+    if (root == NULL) {
+        source->broken = true;
+        return;
+    }
+    if (root->null)
+        return;
+    bool sound = schema_read(&schema_dropin, root, &nodes, DIAG_ERROR, sources->diag);
+    draft_add_policies(sources->draft, nodes.policies);
+    bool named = draft_add_domains(sources->draft, nodes.domains);
+    source->broken = !sound || !named;
+    if (!sound)
+        refuse_domains_of(sources, source->file);
+}
+
+static bool read_include(void *context, const struct node *item)
+{
+    struct sources *sources = context;
+    const char *pattern = sources_resolve(sources, item->at.file, item->text.data);
+    glob_t found;
+    if (pattern == NULL)
+        return false;
+    int result = glob(pattern, GLOB_ERR | GLOB_MARK | GLOB_BRACE, NULL, &found);
+    if (result == GLOB_NOMATCH) {
+        if (strpbrk(pattern, "*?[{") == NULL)
+            read_dropin(sources, pattern); /* which tells that it is not there */
+        return true;
+    }
+    if (result != 0) {
+        diag_add(sources->diag, DIAG_FATAL, item->at, "include \"%s\" cannot be searched: %s",
+                 pattern, result == GLOB_NOSPACE ? "out of memory" : strerror(errno));
+        diag_reason(sources->diag, "domains that are served now might be lost");
+        return false;
+    }
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        if (found.gl_pathv[i][strlen(found.gl_pathv[i]) - 1] != '/')
+            read_dropin(sources, found.gl_pathv[i]);
+    globfree(&found);
+    return true;
+}
+
+bool sources_read(struct sources *sources, const char *path, struct root_nodes *ret_nodes)
+{
+    struct source *source = add_source(sources, path);
+    if (source == NULL)
+        return false;
+    const struct node *root = read_mapping(sources, source->file, DIAG_FATAL);
+    if (root == NULL)
+        return false;
+    sources->begin = root->at;
+    (void)schema_read(&schema_root, root, ret_nodes, DIAG_FATAL, sources->diag); /* counted there */
+    draft_add_policies(sources->draft, ret_nodes->policies);
+    source->broken = !draft_add_domains(sources->draft, ret_nodes->domains);
+    if (ret_nodes->include != NULL)
+        (void)schema_each_scalar(ret_nodes->include, "include", DIAG_FATAL, sources->diag,
+                                 read_include, sources); /* counted in diag */
+    return true;
+}
+
+struct position sources_begin(const struct sources *sources)
+{
+    return sources->begin;
+}
+
+bool sources_is_broken(const struct sources *sources, const char *file)
+{
+    for (size_t i = 0; i < sources->count; i++)
+        if (sources->items[i].broken && strcmp(sources->items[i].file, file) == 0)
+            return true;
+    return false;
+}

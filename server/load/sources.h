@@ -1,0 +1,39 @@
+/*
+ * The configuration files: the main one and those that it includes. Reads them
+ * into the draft and remembers which of them are broken, because the domains
+ * of a broken file are not gone, only out of sight. Runs in the supervisor and
+ * in commands.
+ */
+#ifndef LOAD_SOURCES_H
+#define LOAD_SOURCES_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "load/draft.h"
+#include "load/schema.h"
+
+struct sources;
+
+/* Owned; everything is borrowed until sources_free. NULL when memory is short. */
+struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag);
+void sources_free(struct sources *sources);
+
+/* Reads the main file and what it includes; policies and domains go into the
+ * draft, the other keys into ret_nodes, which the caller has zeroed. A fault of
+ * the main file is DIAG_FATAL, one of an included file DIAG_ERROR; after either
+ * the rest is read all the same. False when nothing could be read of the main file. */
+bool sources_read(struct sources *sources, const char *path, struct root_nodes *ret_nodes);
+
+/* Where the main file begins, for what is missing in it. */
+struct position sources_begin(const struct sources *sources);
+
+/* Whether domains of the file may be missing from the draft because of a fault. */
+bool sources_is_broken(const struct sources *sources, const char *file);
+
+/* The path as the file that names it means it; borrowed from the arena. NULL
+ * when memory is short, which was reported. */
+const char *sources_resolve(struct sources *sources, const char *naming_file, const char *path);
+
+#endif
