@@ -1,0 +1,157 @@
+#include "serve/acceptor.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+
+enum {
+    /* So that those who are connected already get their turn. */
+    ACCEPTS_AT_ONCE = 16,
+    /* Long enough not to spin, too short for a client to notice. Milliseconds. */
+    PAUSE_MS = 100,
+    /* Between two complaints. Milliseconds. */
+    QUIET_MS = 60000,
+};
+
+enum outcome {
+    OUTCOME_ACCEPTED,
+    OUTCOME_GONE,    /* the client left, or was never fit to be accepted */
+    OUTCOME_NOTHING, /* nobody waits */
+    OUTCOME_SHORT,   /* descriptors or memory are used up */
+    OUTCOME_BROKEN,  /* the listener does not work */
+};
+
+struct acceptor acceptor_of(int epoll, const int *listeners, size_t count, struct pool *pool)
+{
+    return (struct acceptor){
+        .epoll = epoll,
+        .listeners = listeners,
+        .count = count,
+        .pool = pool,
+        .resume = INT64_MAX,
+    };
+}
+
+bool acceptor_has(const struct acceptor *acceptor, const void *pointer)
+{
+    for (size_t i = 0; i < acceptor->count; i++)
+        if (pointer == &acceptor->listeners[i])
+            return true;
+    return false;
+}
+
+static void unwatch(struct acceptor *acceptor)
+{
+    for (size_t i = 0; i < acceptor->count; i++)
+        /* It fails for a listener that is not watched, which is as well. */
+        (void)epoll_ctl(acceptor->epoll, EPOLL_CTL_DEL, acceptor->listeners[i], NULL);
+}
+
+bool acceptor_watch(struct acceptor *acceptor)
+{
+    for (size_t i = 0; i < acceptor->count; i++) {
+        struct epoll_event event = {
+            .events = EPOLLIN | EPOLLEXCLUSIVE,
+            .data.ptr = (void *)(uintptr_t)&acceptor->listeners[i],
+        };
+        if (epoll_ctl(acceptor->epoll, EPOLL_CTL_ADD, acceptor->listeners[i], &event) != 0) {
+            int reason = errno;
+            unwatch(acceptor);
+            errno = reason;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A shortage may last for hours and show with every client. */
+static void complain(struct acceptor *acceptor, const char *what, int reason, int64_t now)
+{
+    if (now < acceptor->quiet_until)
+        return;
+    acceptor->quiet_until = now + QUIET_MS;
+    log_line(LOG_LEVEL_WARNING, "%s: %s; clients are turned away (told once a minute)", what,
+             strerror(reason));
+}
+
+static void pause_watching(struct acceptor *acceptor, int64_t now)
+{
+    unwatch(acceptor);
+    acceptor->resume = now + PAUSE_MS;
+}
+
+/* accept(2): Linux passes on errors that the new connection has met already. */
+static enum outcome outcome_of(int reason)
+{
+    switch (reason) {
+    case EAGAIN:
+        return OUTCOME_NOTHING;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return OUTCOME_SHORT;
+    case EBADF:
+    case EFAULT:
+    case EINVAL:
+    case ENOTSOCK:
+        return OUTCOME_BROKEN;
+    default:
+        return OUTCOME_GONE;
+    }
+}
+
+static enum outcome accept_one(struct acceptor *acceptor, int listener, int64_t now)
+{
+    const int on = 1;
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return outcome_of(errno);
+    /* Without it a response is slower, but it arrives. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (!pool_admit(acceptor->pool, fd, now))
+        complain(acceptor, "cannot hold another connection", ENOMEM, now);
+    return OUTCOME_ACCEPTED;
+}
+
+/* One connection gives way for the newcomer. When even that does not help, the
+ * shortage is not ours to end, and ending more connections would be a loss. */
+static enum outcome make_room(struct acceptor *acceptor, int listener, int64_t now)
+{
+    complain(acceptor, "cannot accept a connection", errno, now);
+    return pool_evict(acceptor->pool) ? accept_one(acceptor, listener, now) : OUTCOME_SHORT;
+}
+
+void acceptor_accept(struct acceptor *acceptor, int listener, int64_t now)
+{
+    for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
+        enum outcome outcome = accept_one(acceptor, listener, now);
+        if (outcome == OUTCOME_SHORT)
+            outcome = make_room(acceptor, listener, now);
+        if (outcome == OUTCOME_BROKEN)
+            complain(acceptor, "cannot accept a connection", errno, now);
+        if (outcome == OUTCOME_SHORT || outcome == OUTCOME_BROKEN)
+            pause_watching(acceptor, now);
+        if (outcome != OUTCOME_ACCEPTED && outcome != OUTCOME_GONE)
+            return;
+    }
+}
+
+void acceptor_resume(struct acceptor *acceptor, int64_t now)
+{
+    if (now >= acceptor->resume)
+        acceptor->resume = acceptor_watch(acceptor) ? INT64_MAX : now + PAUSE_MS;
+}
+
+void acceptor_stop(struct acceptor *acceptor, int64_t now)
+{
+    for (size_t i = 0; i < acceptor->count; i++)
+        acceptor_accept(acceptor, acceptor->listeners[i], now);
+    unwatch(acceptor);
+    acceptor->resume = INT64_MAX;
+}

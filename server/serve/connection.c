@@ -1,0 +1,313 @@
+#include "serve/connection.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "serve/http.h"
+#include "serve/response.h"
+
+enum connection_state {
+    STATE_HANDSHAKE,
+    STATE_REQUEST,
+    STATE_RESPONSE,
+    STATE_CLOSING,   /* close_notify is on its way */
+    STATE_LINGERING, /* all is sent; what still comes is thrown away */
+};
+
+/* Reads in one go while lingering, so that a client which never stops sending
+ * does not hold up the others. */
+enum { DISCARDS_AT_ONCE = 8 };
+
+struct connection {
+    const struct connection_setting *setting; /* borrowed */
+    struct tls_session *session;              /* owned; NULL before the first byte and at the end */
+    struct timer timer;
+    int fd; /* owned */
+    enum connection_state state;
+    enum connection_wish wish;
+    unsigned requests;        /* answered so far */
+    struct response response; /* in STATE_RESPONSE */
+    size_t sent;              /* bytes of it */
+    size_t received;          /* bytes in request */
+    char request[LIMIT_REQUEST_HEAD];
+};
+
+/* What a state says after it did what it could. */
+enum step {
+    STEP_ON, /* there is another state to go on with */
+    STEP_READ,
+    STEP_WRITE,
+    STEP_OVER,
+};
+
+struct connection *connection_new(const struct connection_setting *setting, int fd, int64_t now)
+{
+    struct connection *connection = calloc(1, sizeof(*connection));
+    if (connection == NULL) {
+        (void)close(fd); /* Nothing was sent that could be lost. */
+        return NULL;
+    }
+    connection->setting = setting;
+    connection->fd = fd;
+    connection->timer.owner = connection;
+    timers_start(setting->timers, &connection->timer, TIMER_UNFINISHED, now);
+    return connection;
+}
+
+void connection_free(struct connection *connection)
+{
+    if (connection == NULL)
+        return;
+    timers_stop(connection->setting->timers, &connection->timer);
+    tls_session_free(connection->session);
+    (void)close(connection->fd); /* A failed close has closed too. */
+    free(connection);
+}
+
+int connection_fd(const struct connection *connection)
+{
+    return connection->fd;
+}
+
+enum connection_wish connection_wish(const struct connection *connection)
+{
+    return connection->wish;
+}
+
+/* Ends our half: after this nothing can be sent. */
+static enum step hang_up(struct connection *connection, int64_t now)
+{
+    tls_session_free(connection->session);
+    connection->session = NULL;
+    if (connection->state != STATE_CLOSING)
+        timers_start(connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
+    connection->state = STATE_LINGERING;
+    return shutdown(connection->fd, SHUT_WR) == 0 ? STEP_ON : STEP_OVER;
+}
+
+static enum step say_goodbye(struct connection *connection, int64_t now)
+{
+    timers_start(connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
+    connection->state = STATE_CLOSING;
+    return STEP_ON;
+}
+
+static enum step step_handshake(struct connection *connection, int64_t now)
+{
+    if (connection->session == NULL)
+        connection->session = tls_session_new(connection->setting->tls, connection->fd);
+    if (connection->session == NULL)
+        return STEP_OVER;
+    switch (tls_handshake(connection->session)) {
+    case TLS_DONE:
+        connection->state = STATE_REQUEST;
+        return STEP_ON;
+    case TLS_WANT_READ:
+        return STEP_READ;
+    case TLS_WANT_WRITE:
+        return STEP_WRITE;
+    case TLS_CLOSED:
+    case TLS_TOO_LONG:
+    case TLS_FAILED:
+        break;
+    }
+    return hang_up(connection, now);
+}
+
+/* Has an answer ready, the last one of this connection. */
+static void conclude(struct connection *connection, enum http_status status)
+{
+    connection->response = (struct response){
+        .status = status,
+        .date = time(NULL),
+        .persistence = HTTP_CLOSE,
+    };
+    connection->sent = 0;
+    connection->state = STATE_RESPONSE;
+}
+
+/* Judges the request and has the answer ready. */
+static void answer(struct connection *connection, const struct http_request *request)
+{
+    const struct site_domain *domain = tls_session_domain(connection->session);
+    bool last = connection->requests + 1 >= LIMIT_REQUESTS_A_CONNECTION;
+    bool host_matches =
+        !request->has_host || site_find_host(connection->setting->site, request->host) == domain;
+    struct response *response = &connection->response;
+
+    conclude(connection, http_judge(request, host_matches, domain->policy != NULL));
+    if (response->status == HTTP_OK)
+        response->policy = policy_body(domain->policy);
+    response->head_only = request->method == HTTP_HEAD;
+    if (!last && !connection->setting->draining)
+        response->persistence = request->persistence;
+}
+
+/* In TLS 1.3 the client's last words of the handshake want no answer. A client
+ * with Nagle's algorithm holds its request back until they are acknowledged,
+ * and without a word from us the kernel would wait 40 ms with that. */
+static void acknowledge_handshake(const struct connection *connection)
+{
+    const int on = 1;
+
+    if (connection->requests == 0 && connection->received == 0)
+        /* Without it the request comes later, but it comes. */
+        (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+}
+
+static enum step read_request(struct connection *connection, int64_t now)
+{
+    bool between = connection->received == 0 && connection->requests > 0;
+    size_t len;
+
+    switch (tls_read(connection->session, connection->request + connection->received,
+                     sizeof(connection->request) - connection->received, &len)) {
+    case TLS_DONE:
+        connection->received += len;
+        if (between)
+            timers_start(connection->setting->timers, &connection->timer, TIMER_UNFINISHED, now);
+        return STEP_ON;
+    case TLS_WANT_READ:
+        acknowledge_handshake(connection);
+        return between && connection->setting->draining ? say_goodbye(connection, now) : STEP_READ;
+    case TLS_WANT_WRITE:
+        return STEP_WRITE;
+    case TLS_CLOSED:
+        return say_goodbye(connection, now);
+    case TLS_TOO_LONG:
+        conclude(connection, HTTP_HEADERS_TOO_LARGE);
+        return STEP_ON;
+    case TLS_FAILED:
+        break;
+    }
+    return hang_up(connection, now);
+}
+
+/* What the buffer holds comes first: a client that has already said goodbye
+ * still waits for its answers. */
+static enum step step_request(struct connection *connection, int64_t now)
+{
+    struct span input = {connection->request, connection->received};
+    struct http_request request;
+    enum http_status status;
+    size_t consumed = connection->received;
+    enum http_progress progress = http_parse(input, &request, &consumed, &status);
+
+    if (progress == HTTP_PARTIAL)
+        return read_request(connection, now);
+    if (progress == HTTP_COMPLETE)
+        answer(connection, &request);
+    else
+        conclude(connection, status);
+    connection->received -= consumed;
+    memmove(connection->request, connection->request + consumed, connection->received);
+    return STEP_ON;
+}
+
+static enum step finish_response(struct connection *connection, int64_t now)
+{
+    connection->requests++;
+    if (connection->response.persistence == HTTP_CLOSE)
+        return say_goodbye(connection, now);
+    timers_start(connection->setting->timers, &connection->timer,
+                 connection->received == 0 ? TIMER_IDLE : TIMER_UNFINISHED, now);
+    connection->state = STATE_REQUEST;
+    return STEP_ON;
+}
+
+/* The response is rendered anew for every write: that costs less than keeping
+ * ten kilobytes in every connection for the rare one that needs two. */
+static enum step step_response(struct connection *connection, int64_t now)
+{
+    char bytes[RESPONSE_SIZE];
+    size_t len = response_render(&connection->response, bytes);
+
+    while (connection->sent < len) {
+        size_t written;
+        switch (tls_write(connection->session, bytes + connection->sent, len - connection->sent,
+                          &written)) {
+        case TLS_DONE:
+            connection->sent += written;
+            break;
+        case TLS_WANT_READ:
+            return STEP_READ;
+        case TLS_WANT_WRITE:
+            return STEP_WRITE;
+        case TLS_CLOSED:
+        case TLS_TOO_LONG:
+        case TLS_FAILED:
+            return hang_up(connection, now);
+        }
+    }
+    return finish_response(connection, now);
+}
+
+static enum step step_closing(struct connection *connection, int64_t now)
+{
+    switch (tls_close(connection->session)) {
+    case TLS_WANT_READ:
+        return STEP_READ;
+    case TLS_WANT_WRITE:
+        return STEP_WRITE;
+    case TLS_DONE:
+    case TLS_CLOSED:
+    case TLS_TOO_LONG:
+    case TLS_FAILED:
+        break;
+    }
+    return hang_up(connection, now);
+}
+
+/* Closing a socket with unread bytes resets it, and a reset may overtake what
+ * we sent last. So we read until the client hangs up or the time is over. */
+static enum step step_lingering(struct connection *connection, int64_t now)
+{
+    (void)now; /* The timer was started when our half ended. */
+    for (int i = 0; i < DISCARDS_AT_ONCE; i++) {
+        ssize_t got = recv(connection->fd, connection->request, sizeof(connection->request), 0);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            return STEP_READ;
+        if (got <= 0)
+            return STEP_OVER;
+    }
+    return STEP_READ;
+}
+
+static enum step (*const states[])(struct connection *, int64_t) = {
+    [STATE_HANDSHAKE] = step_handshake, [STATE_REQUEST] = step_request,
+    [STATE_RESPONSE] = step_response,   [STATE_CLOSING] = step_closing,
+    [STATE_LINGERING] = step_lingering,
+};
+
+static const enum connection_wish wishes[] = {
+    [STEP_READ] = CONNECTION_READ,
+    [STEP_WRITE] = CONNECTION_WRITE,
+    [STEP_OVER] = CONNECTION_OVER,
+};
+
+void connection_advance(struct connection *connection, int64_t now)
+{
+    enum step step;
+
+    do
+        step = states[connection->state](connection, now);
+    while (step == STEP_ON);
+    connection->wish = wishes[step];
+}
+
+void connection_expire(struct connection *connection, int64_t now)
+{
+    if (connection->timer.kind == TIMER_IDLE) {
+        (void)say_goodbye(connection, now); /* It always goes on. */
+        connection_advance(connection, now);
+    } else {
+        connection->wish = CONNECTION_OVER;
+    }
+}

@@ -1,0 +1,53 @@
+/*
+ * One client from accept to the last byte: handshake, requests and responses,
+ * close_notify, and a lingering end so that neither a response nor an alert is
+ * lost to a reset. It owns its socket, its TLS session and one buffer for a
+ * request; it never waits: whoever drives it asks what it wants to wait for.
+ */
+#ifndef SERVE_CONNECTION_H
+#define SERVE_CONNECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "serve/timers.h"
+#include "serve/tls.h"
+#include "site/site.h"
+
+/* What the connections of a worker share; everything is borrowed. */
+struct connection_setting {
+    struct tls_context *tls;
+    struct timers *timers;
+    const struct site *site;
+    bool draining; /* what is not begun is not waited for; what ends is closed */
+};
+
+enum connection_wish {
+    CONNECTION_READ,  /* advance when the socket can be read */
+    CONNECTION_WRITE, /* advance when it can be written */
+    CONNECTION_OVER,  /* free it */
+};
+
+struct connection;
+
+/* A connection on an accepted, non-blocking socket. The socket is taken, even
+ * when the answer is NULL: memory is short. Its time begins now (milliseconds
+ * of the monotonic clock). Owned. The setting is borrowed until connection_free. */
+struct connection *connection_new(const struct connection_setting *setting, int fd, int64_t now);
+
+/* Closes the socket as it is. */
+void connection_free(struct connection *connection);
+
+/* Goes on as far as the socket lets it. Legal at any time; without news it does
+ * nothing. When draining, a connection between two requests says goodbye. */
+void connection_advance(struct connection *connection, int64_t now);
+
+/* Its deadline has come. One between two requests says goodbye, any other is over. */
+void connection_expire(struct connection *connection, int64_t now);
+
+/* What it waits for since the last of these calls; at first for reading. */
+enum connection_wish connection_wish(const struct connection *connection);
+
+int connection_fd(const struct connection *connection); /* borrowed */
+
+#endif

@@ -1,0 +1,331 @@
+#include "serve/http.h"
+
+#include "base/limits.h"
+#include "serve/authority.h"
+
+/* A head while its lines are read. */
+struct head {
+    struct http_request request;
+    char minor; /* version 1.x */
+    size_t header_count;
+    bool absolute; /* the target named the host; the Host header must still be sound */
+    bool host_seen;
+    bool length_seen;
+    bool coding_seen;
+    bool close_asked;
+    bool keep_alive_asked;
+};
+
+/* RFC 9110 section 5.6.2: what a token may hold beside letters and digits. */
+static const char token_punctuation[] = "!#$%&'*+-.^_`|~";
+
+static bool is_token(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_is_alpha(text.data[i]) && !ascii_is_digit(text.data[i]) &&
+            memchr(token_punctuation, text.data[i], sizeof(token_punctuation) - 1) == NULL)
+            return false;
+    return text.len > 0;
+}
+
+/* Cuts the text before the first separator off the rest, and drops the
+ * separator. False, and nothing is changed, when there is none. */
+static bool split(struct span *rest, char separator, struct span *ret_text)
+{
+    const char *found = rest->len == 0 ? NULL : memchr(rest->data, separator, rest->len);
+    if (found == NULL)
+        return false;
+    *ret_text = (struct span){rest->data, (size_t)(found - rest->data)};
+    *rest = span_skip(*rest, ret_text->len + 1);
+    return true;
+}
+
+static bool is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+static struct span trim(struct span text)
+{
+    while (text.len > 0 && is_blank(text.data[0]))
+        text = span_skip(text, 1);
+    while (text.len > 0 && is_blank(text.data[text.len - 1]))
+        text.len--;
+    return text;
+}
+
+/* Takes one line off the rest. RFC 9112 section 2.2 lets a recipient end lines
+ * at a bare LF; we do not, because others do. Control bytes are refused where
+ * they stand, so that the answer does not depend on what follows. */
+static enum http_progress take_line(struct span *rest, struct span *ret_line)
+{
+    for (size_t i = 0; i < rest->len; i++) {
+        unsigned char byte = (unsigned char)rest->data[i];
+        if (byte == '\r') {
+            if (i + 1 == rest->len)
+                return HTTP_PARTIAL;
+            if (rest->data[i + 1] != '\n')
+                return HTTP_REFUSED;
+            *ret_line = (struct span){rest->data, i};
+            *rest = span_skip(*rest, i + 2);
+            return HTTP_COMPLETE;
+        }
+        if ((byte < ' ' && byte != '\t') || byte == 0x7f)
+            return HTTP_REFUSED;
+    }
+    return HTTP_PARTIAL;
+}
+
+static const struct {
+    const char *text;
+    enum http_method method;
+} methods[] = {
+    {"GET", HTTP_GET},
+    {"HEAD", HTTP_HEAD},
+    {"OPTIONS", HTTP_OPTIONS},
+    {"CONNECT", HTTP_CONNECT},
+};
+
+static enum http_method method_of(struct span text)
+{
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+        if (span_equal(text, span_of(methods[i].text)))
+            return methods[i].method;
+    return HTTP_OTHER;
+}
+
+/* RFC 9110 section 2.5: a higher minor version is understood as the highest
+ * that we know. */
+static enum http_status read_version(struct span text, struct head *head)
+{
+    const char *byte = text.data;
+
+    if (text.len != 8 || memcmp(byte, "HTTP/", 5) != 0 || !ascii_is_digit(byte[5]) ||
+        byte[6] != '.' || !ascii_is_digit(byte[7]))
+        return HTTP_BAD_REQUEST;
+    if (byte[5] != '1')
+        return HTTP_VERSION_NOT_SUPPORTED;
+    head->minor = byte[7];
+    return HTTP_NONE;
+}
+
+static enum http_status read_absolute_target(struct span target, struct head *head)
+{
+    struct span secure = span_of("https://");
+    struct span plain = span_of("http://");
+    struct authority authority;
+    size_t len = 0;
+
+    head->request.plain_scheme = span_begins_fold(target, plain);
+    if (!head->request.plain_scheme && !span_begins_fold(target, secure))
+        return HTTP_BAD_REQUEST;
+    target = span_skip(target, head->request.plain_scheme ? plain.len : secure.len);
+    while (len < target.len && memchr("/?#", target.data[len], 3) == NULL)
+        len++;
+    if (!authority_parse((struct span){target.data, len}, &authority))
+        return HTTP_BAD_REQUEST;
+    head->absolute = true;
+    head->request.has_host = true;
+    head->request.host = authority.host;
+    head->request.has_path = true;
+    head->request.path = span_skip(target, len);
+    return HTTP_NONE;
+}
+
+/* RFC 9112 section 3.2: the form must fit the method. */
+static enum http_status read_target(struct span target, struct head *head)
+{
+    struct authority authority;
+
+    for (size_t i = 0; i < target.len; i++)
+        if (target.data[i] <= ' ' || target.data[i] > '~')
+            return HTTP_BAD_REQUEST;
+    if (target.len == 0)
+        return HTTP_BAD_REQUEST;
+    if (head->request.method == HTTP_CONNECT)
+        return authority_parse(target, &authority) && authority.port == AUTHORITY_PORT_GIVEN
+                   ? HTTP_NONE
+                   : HTTP_BAD_REQUEST;
+    if (span_equal(target, span_of("*")))
+        return head->request.method == HTTP_OPTIONS ? HTTP_NONE : HTTP_BAD_REQUEST;
+    if (target.data[0] != '/')
+        return read_absolute_target(target, head);
+    head->request.has_path = true;
+    head->request.path = target;
+    return HTTP_NONE;
+}
+
+static enum http_status read_request_line(struct span line, struct head *head)
+{
+    struct span method;
+    struct span target;
+    enum http_status status;
+
+    if (!split(&line, ' ', &method) || !split(&line, ' ', &target) || !is_token(method))
+        return HTTP_BAD_REQUEST;
+    head->request.method = method_of(method);
+    status = read_version(line, head);
+    return status != HTTP_NONE ? status : read_target(target, head);
+}
+
+/* RFC 9112 section 3.2: two Host headers, or one that is no host, are refused
+ * even where the target has the say. */
+static enum http_status read_host(struct span value, struct head *head)
+{
+    struct authority authority;
+
+    if (head->host_seen || !authority_parse(value, &authority))
+        return HTTP_BAD_REQUEST;
+    head->host_seen = true;
+    if (!head->absolute) {
+        head->request.has_host = true;
+        head->request.host = authority.host;
+    }
+    return HTTP_NONE;
+}
+
+/* A body has no meaning with GET and HEAD, and readers disagree about where it
+ * ends (RFC 9112 section 11.2). With other methods it only ends the connection. */
+static enum http_status found_body(struct head *head)
+{
+    head->request.has_body = true;
+    return head->request.method == HTTP_GET || head->request.method == HTTP_HEAD ? HTTP_BAD_REQUEST
+                                                                                 : HTTP_NONE;
+}
+
+static enum http_status read_content_length(struct span value, struct head *head)
+{
+    if (head->length_seen || head->coding_seen || value.len == 0)
+        return HTTP_BAD_REQUEST;
+    head->length_seen = true;
+    for (size_t i = 0; i < value.len; i++)
+        if (!ascii_is_digit(value.data[i]))
+            return HTTP_BAD_REQUEST;
+    return span_equal(value, span_of("0")) ? HTTP_NONE : found_body(head);
+}
+
+static enum http_status read_transfer_encoding(struct span value, struct head *head)
+{
+    (void)value; /* Whatever the coding is, we do not read it. */
+    if (head->length_seen)
+        return HTTP_BAD_REQUEST;
+    head->coding_seen = true;
+    return found_body(head);
+}
+
+static enum http_status read_connection(struct span value, struct head *head)
+{
+    bool more = true;
+
+    while (more) {
+        struct span option = value;
+        more = split(&value, ',', &option);
+        option = trim(option);
+        if (span_equal_fold(option, span_of("close")))
+            head->close_asked = true;
+        else if (span_equal_fold(option, span_of("keep-alive")))
+            head->keep_alive_asked = true;
+    }
+    return HTTP_NONE;
+}
+
+/* The headers that we obey; all others are read and forgotten. */
+static const struct {
+    const char *name;
+    enum http_status (*read)(struct span value, struct head *head);
+} headers[] = {
+    {"Host", read_host},
+    {"Content-Length", read_content_length},
+    {"Transfer-Encoding", read_transfer_encoding},
+    {"Connection", read_connection},
+};
+
+static enum http_status read_header(struct span line, struct head *head)
+{
+    struct span name;
+
+    if (++head->header_count > LIMIT_REQUEST_HEADERS)
+        return HTTP_HEADERS_TOO_LARGE;
+    if (!split(&line, ':', &name) || !is_token(name))
+        return HTTP_BAD_REQUEST;
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
+        if (span_equal_fold(name, span_of(headers[i].name)))
+            return headers[i].read(trim(line), head);
+    return HTTP_NONE;
+}
+
+static enum http_status finish(struct head *head)
+{
+    if (!head->host_seen && head->minor != '0')
+        return HTTP_BAD_REQUEST;
+    if (head->close_asked || head->request.has_body)
+        head->request.persistence = HTTP_CLOSE;
+    else if (head->minor != '0')
+        head->request.persistence = HTTP_PERSIST;
+    else
+        head->request.persistence = head->keep_alive_asked ? HTTP_KEEP_ALIVE : HTTP_CLOSE;
+    return HTTP_NONE;
+}
+
+/* Reads line after line; an error is told at the first line that shows it. */
+static enum http_progress read_head(struct span *rest, struct head *head,
+                                    enum http_status *ret_status)
+{
+    bool first = true;     /* the request line is still to come */
+    bool forgiven = false; /* RFC 9112 section 2.2: one empty line before it is */
+    enum http_status status = HTTP_NONE;
+
+    while (status == HTTP_NONE) {
+        struct span line;
+        enum http_progress progress = take_line(rest, &line);
+        if (progress == HTTP_PARTIAL)
+            return HTTP_PARTIAL;
+        if (progress == HTTP_REFUSED) {
+            status = HTTP_BAD_REQUEST;
+        } else if (first && !forgiven && line.len == 0) {
+            forgiven = true;
+        } else if (first) {
+            first = false;
+            status = read_request_line(line, head);
+        } else if (line.len > 0) {
+            status = read_header(line, head);
+        } else {
+            status = finish(head);
+            if (status == HTTP_NONE)
+                return HTTP_COMPLETE;
+        }
+    }
+    *ret_status = status;
+    return HTTP_REFUSED;
+}
+
+enum http_progress http_parse(struct span input, struct http_request *ret_request,
+                              size_t *ret_consumed, enum http_status *ret_status)
+{
+    struct head head = {0};
+    bool full = input.len >= LIMIT_REQUEST_HEAD;
+    struct span rest = {input.data, full ? LIMIT_REQUEST_HEAD : input.len};
+    size_t len = rest.len;
+    enum http_progress progress = read_head(&rest, &head, ret_status);
+
+    if (progress == HTTP_PARTIAL && full) {
+        *ret_status = HTTP_HEADERS_TOO_LARGE;
+        return HTTP_REFUSED;
+    }
+    if (progress == HTTP_COMPLETE) {
+        *ret_request = head.request;
+        *ret_consumed = len - rest.len;
+    }
+    return progress;
+}
+
+enum http_status http_judge(const struct http_request *request, bool host_matches, bool has_policy)
+{
+    if (!host_matches || request->plain_scheme)
+        return HTTP_MISDIRECTED;
+    if (request->has_path && !span_equal(request->path, span_of("/.well-known/mta-sts.txt")))
+        return HTTP_NOT_FOUND;
+    if (request->method != HTTP_GET && request->method != HTTP_HEAD)
+        return HTTP_METHOD_NOT_ALLOWED;
+    return has_policy ? HTTP_OK : HTTP_UNAVAILABLE;
+}

@@ -1,0 +1,81 @@
+#include "serve/response.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/calendar.h"
+
+/* A body of an error is one word without a colon: some senders never look at
+ * the status, so it must not read as "key: value" (SENDERS.md). */
+struct status_line {
+    enum http_status status;
+    const char *reason;
+    const char *caching; /* a policy may be kept if it is asked for anew; an error may not */
+    const char *extra;   /* further header lines, each with its line end */
+    const char *body;    /* NULL: the policy */
+};
+
+static const struct status_line status_lines[] = {
+    {HTTP_OK, "OK", "no-cache", "", NULL},
+    {HTTP_BAD_REQUEST, "Bad Request", "no-store", "", "bad-request\n"},
+    {HTTP_NOT_FOUND, "Not Found", "no-store", "", "not-found\n"},
+    {HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed", "no-store", "Allow: GET, HEAD\r\n",
+     "method-not-allowed\n"},
+    {HTTP_MISDIRECTED, "Misdirected Request", "no-store", "", "misdirected-request\n"},
+    {HTTP_HEADERS_TOO_LARGE, "Request Header Fields Too Large", "no-store", "",
+     "request-header-too-large\n"},
+    /* An hour: somebody has to mend a file first. */
+    {HTTP_UNAVAILABLE, "Service Unavailable", "no-store", "Retry-After: 3600\r\n",
+     "policy-unavailable\n"},
+    {HTTP_VERSION_NOT_SUPPORTED, "HTTP Version Not Supported", "no-store", "",
+     "http-version-not-supported\n"},
+};
+
+static const struct status_line *status_line_of(enum http_status status)
+{
+    for (size_t i = 0; i < sizeof(status_lines) / sizeof(status_lines[0]); i++)
+        if (status_lines[i].status == status)
+            return &status_lines[i];
+    return NULL;
+}
+
+static const char *connection_line(enum http_persistence persistence)
+{
+    switch (persistence) {
+    case HTTP_CLOSE:
+        return "Connection: close\r\n";
+    case HTTP_KEEP_ALIVE:
+        return "Connection: keep-alive\r\n";
+    case HTTP_PERSIST:
+        break;
+    }
+    return "";
+}
+
+size_t response_render(const struct response *response, char out[static RESPONSE_SIZE])
+{
+    const struct status_line *line = status_line_of(response->status);
+    assert(line != NULL);
+    struct span body = line->body == NULL ? response->policy : span_of(line->body);
+    assert(body.len <= LIMIT_BODY);
+    char date[CALENDAR_HTTP_SIZE];
+
+    calendar_http_date(response->date, date);
+    int printed = snprintf(out, LIMIT_RESPONSE_HEAD,
+                           "HTTP/1.1 %d %s\r\n"
+                           "Date: %s\r\n"
+                           "Content-Type: text/plain\r\n"
+                           "Content-Length: %zu\r\n"
+                           "Cache-Control: %s\r\n"
+                           "X-Content-Type-Options: nosniff\r\n"
+                           "%s%s\r\n",
+                           (int)line->status, line->reason, date, body.len, line->caching,
+                           line->extra, connection_line(response->persistence));
+    assert(printed > 0 && printed < LIMIT_RESPONSE_HEAD);
+    size_t len = (size_t)printed;
+    if (!response->head_only && body.len > 0) {
+        memcpy(out + len, body.data, body.len);
+        len += body.len;
+    }
+    return len;
+}

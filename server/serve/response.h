@@ -1,0 +1,31 @@
+/*
+ * One response, rendered whole into a buffer of the caller: the same response
+ * renders to the same bytes, so that a partial write is resumed by rendering
+ * again and nothing is kept in between. Pure: no socket, no clock, allocates
+ * nothing. Runs in the worker.
+ */
+#ifndef SERVE_RESPONSE_H
+#define SERVE_RESPONSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/span.h"
+#include "serve/http.h"
+
+enum { RESPONSE_SIZE = LIMIT_RESPONSE_HEAD + LIMIT_BODY };
+
+struct response {
+    enum http_status status; /* one of the table; not HTTP_NONE */
+    int64_t date;            /* seconds since 1970 UTC, for the Date header */
+    struct span policy;      /* the body for HTTP_OK, at most LIMIT_BODY bytes; borrowed */
+    bool head_only;          /* the answer to HEAD: all headers, no body */
+    enum http_persistence persistence;
+};
+
+/* Writes status line, headers and body; returns how many bytes. */
+size_t response_render(const struct response *response, char out[static RESPONSE_SIZE]);
+
+#endif

@@ -1,0 +1,343 @@
+#include "serve/tls.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include <mbedtls/build_info.h>
+#include <mbedtls/net_sockets.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/psa_util.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/ssl_ciphersuites.h>
+#include <mbedtls/x509_crt.h>
+#include <psa/crypto.h>
+
+#if MBEDTLS_VERSION_NUMBER < 0x03060000
+#error "mbedTLS 3.6 or newer is needed; headers of an older one were found first"
+#endif
+#if defined(MBEDTLS_USE_PSA_CRYPTO) && !defined(MBEDTLS_PSA_KEY_STORE_DYNAMIC)
+#error "with a key store of fixed size a few unfinished handshakes lock everyone else out"
+#endif
+
+/* Bytes that one call takes from the socket: more than any honest client sends
+ * at once, and decrypted in well under a millisecond. */
+static const size_t RECEIVE_AT_ONCE = 32 * 1024;
+
+/* What the library answers when a record's length exceeds its buffer. */
+enum { RECORD_TOO_LONG = MBEDTLS_ERR_SSL_BAD_INPUT_DATA };
+
+struct tls_context {
+    const struct site *site; /* borrowed */
+    mbedtls_ssl_config config;
+};
+
+/* A chain and its key as objects of the library, which borrow the DER of the
+ * site. TLS 1.3 keeps pointers to them until the session ends. */
+struct certificate {
+    mbedtls_x509_crt chain;
+    mbedtls_pk_context key;
+};
+
+struct tls_session {
+    const struct site *site;          /* borrowed */
+    const struct site_domain *domain; /* borrowed; NULL before the choice */
+    int fd;                           /* borrowed */
+    size_t receivable;                /* bytes that this call may still take */
+    unsigned char spoken;             /* type of the record sent last; 0: none was */
+    mbedtls_ssl_context ssl;
+    struct certificate certificates[CREDENTIAL_KINDS];
+    bool parsed[CREDENTIAL_KINDS]; /* the certificate of this kind is there */
+};
+
+/* No dearer ones: a client that may ask for ffdhe8192 costs more than a second
+ * of CPU (MBEDTLS.md). */
+static const uint16_t groups[] = {
+    MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1,
+    MBEDTLS_SSL_IANA_TLS_GROUP_NONE,
+};
+
+/* Forward secrecy and AEAD only. In TLS 1.2 the first that the client has too
+ * is taken, so ECDSA stands before RSA. */
+static const int suites[] = {
+    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
+    MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
+    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    0,
+};
+
+static const uint16_t signatures[] = {
+    MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
+    MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
+    MBEDTLS_TLS1_3_SIG_NONE,
+};
+
+static const char *protocols[] = {"http/1.1", NULL};
+
+static void alert(mbedtls_ssl_context *ssl, unsigned char description)
+{
+    /* Its failure is the failure of the handshake that the caller reports. */
+    (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, description);
+}
+
+static bool certificate_parse(struct certificate *certificate, const struct credential *credential)
+{
+    struct span key = credential_key(credential);
+
+    for (size_t i = 0; i < credential_chain_len(credential); i++) {
+        struct span der = credential_chain(credential, i);
+        if (mbedtls_x509_crt_parse_der_nocopy(&certificate->chain, (const unsigned char *)der.data,
+                                              der.len) != 0)
+            return false;
+    }
+    return mbedtls_pk_parse_key(&certificate->key, (const unsigned char *)key.data, key.len, NULL,
+                                0, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0;
+}
+
+/* Gives the library every certificate of the domain; it takes the one that the
+ * client can verify. False when there is none or memory is short. */
+static bool present(struct tls_session *session)
+{
+    bool any = false;
+
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        const struct credential *credential = session->domain->credentials[kind];
+        struct certificate *certificate = &session->certificates[kind];
+        if (credential == NULL)
+            continue;
+        if (!session->parsed[kind])
+            session->parsed[kind] = certificate_parse(certificate, credential);
+        if (!session->parsed[kind] ||
+            mbedtls_ssl_set_hs_own_cert(&session->ssl, &certificate->chain, &certificate->key) != 0)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+static bool has_credential(const struct site_domain *domain)
+{
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
+        if (domain->credentials[kind] != NULL)
+            return true;
+    return false;
+}
+
+/* The library calls this when it has read a ClientHello: a second time when it
+ * had to ask for another key share, and then the name must be the same. */
+static int choose_certificate(mbedtls_ssl_context *ssl)
+{
+    struct tls_session *session = mbedtls_ssl_get_user_data_p(ssl);
+    struct span name = {NULL, 0};
+    const struct site_domain *domain;
+    unsigned char description;
+
+    name.data = (const char *)mbedtls_ssl_get_hs_sni(ssl, &name.len);
+    if (name.data == NULL) {
+        description = mbedtls_ssl_get_version_number(ssl) == MBEDTLS_SSL_VERSION_TLS1_3
+                          ? MBEDTLS_SSL_ALERT_MSG_MISSING_EXTENSION
+                          : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
+        goto refuse;
+    }
+    description = MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME;
+    domain = site_find_host(session->site, name);
+    if (domain == NULL || !has_credential(domain))
+        goto refuse;
+    description = MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER;
+    if (session->domain != NULL && session->domain != domain)
+        goto refuse;
+    session->domain = domain;
+    description = MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
+    if (mbedtls_ssl_set_hs_own_cert(ssl, NULL, NULL) != 0 || !present(session))
+        goto refuse;
+    return 0;
+
+refuse:
+    alert(ssl, description);
+    return MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE;
+}
+
+static int receive(void *opaque, unsigned char *buf, size_t size)
+{
+    struct tls_session *session = opaque;
+
+    if (session->receivable == 0)
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    if (size > session->receivable)
+        size = session->receivable;
+    ssize_t got = recv(session->fd, buf, size, 0);
+    if (got < 0)
+        return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_READ
+                                                 : MBEDTLS_ERR_NET_CONN_RESET;
+    session->receivable -= (size_t)got;
+    return (int)got;
+}
+
+static int transmit(void *opaque, const unsigned char *data, size_t len)
+{
+    struct tls_session *session = opaque;
+    ssize_t sent = send(session->fd, data, len, MSG_NOSIGNAL);
+
+    if (sent < 0)
+        return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_WRITE
+                                                 : MBEDTLS_ERR_NET_CONN_RESET;
+    session->spoken = data[0];
+    return (int)sent;
+}
+
+/* The library's answer in our words; a number above zero is a success too. */
+static enum tls_result result_of(int code)
+{
+    switch (code) {
+    case MBEDTLS_ERR_SSL_WANT_READ:
+        return TLS_WANT_READ;
+    case MBEDTLS_ERR_SSL_WANT_WRITE:
+        return TLS_WANT_WRITE;
+    case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
+    case MBEDTLS_ERR_SSL_CONN_EOF:
+        return TLS_CLOSED;
+    default:
+        return code >= 0 ? TLS_DONE : TLS_FAILED;
+    }
+}
+
+struct tls_context *tls_context_new(const struct site *site)
+{
+    struct tls_context *context = calloc(1, sizeof(*context));
+    if (context == NULL)
+        return NULL;
+    context->site = site;
+    mbedtls_ssl_config *config = &context->config;
+    mbedtls_ssl_config_init(config);
+    if (psa_crypto_init() != PSA_SUCCESS ||
+        mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                    MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
+        mbedtls_ssl_conf_alpn_protocols(config, protocols) != 0)
+        goto fail;
+    mbedtls_ssl_conf_rng(config, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
+    mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_3);
+    mbedtls_ssl_conf_ciphersuites(config, suites);
+    mbedtls_ssl_conf_groups(config, groups);
+    mbedtls_ssl_conf_sig_algs(config, signatures);
+    mbedtls_ssl_conf_tls13_key_exchange_modes(config,
+                                              MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
+    mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_NONE);
+    mbedtls_ssl_conf_cert_cb(config, choose_certificate);
+#if defined(MBEDTLS_SSL_RENEGOTIATION)
+    mbedtls_ssl_conf_renegotiation(config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
+#endif
+    return context;
+
+fail:
+    tls_context_free(context);
+    return NULL;
+}
+
+void tls_context_free(struct tls_context *context)
+{
+    if (context == NULL)
+        return;
+    mbedtls_ssl_config_free(&context->config);
+    free(context);
+    mbedtls_psa_crypto_free();
+}
+
+struct tls_session *tls_session_new(struct tls_context *context, int fd)
+{
+    struct tls_session *session = calloc(1, sizeof(*session));
+    if (session == NULL)
+        return NULL;
+    session->site = context->site;
+    session->fd = fd;
+    mbedtls_ssl_init(&session->ssl);
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        mbedtls_x509_crt_init(&session->certificates[kind].chain);
+        mbedtls_pk_init(&session->certificates[kind].key);
+    }
+    if (mbedtls_ssl_setup(&session->ssl, &context->config) != 0) {
+        tls_session_free(session);
+        return NULL;
+    }
+    mbedtls_ssl_set_user_data_p(&session->ssl, session);
+    mbedtls_ssl_set_bio(&session->ssl, session, transmit, receive, NULL);
+    return session;
+}
+
+void tls_session_free(struct tls_session *session)
+{
+    if (session == NULL)
+        return;
+    mbedtls_ssl_free(&session->ssl);
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        mbedtls_x509_crt_free(&session->certificates[kind].chain);
+        mbedtls_pk_free(&session->certificates[kind].key);
+    }
+    free(session);
+}
+
+/* For some faults of a client the library just stops. Encrypted records of TLS
+ * 1.3 hide their type, so there we cannot know whether it said why. */
+static bool owes_alert(const struct tls_session *session)
+{
+    return session->spoken == 0 ||
+           (session->spoken != MBEDTLS_SSL_MSG_ALERT &&
+            mbedtls_ssl_get_version_number(&session->ssl) == MBEDTLS_SSL_VERSION_TLS1_2);
+}
+
+enum tls_result tls_handshake(struct tls_session *session)
+{
+    session->receivable = RECEIVE_AT_ONCE;
+    int code = mbedtls_ssl_handshake(&session->ssl);
+    enum tls_result result = result_of(code);
+    if (result == TLS_FAILED && owes_alert(session))
+        alert(&session->ssl, code == RECORD_TOO_LONG ? MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW
+                                                     : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+    return result;
+}
+
+enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, size_t *ret_len)
+{
+    session->receivable = RECEIVE_AT_ONCE;
+    int code = mbedtls_ssl_read(&session->ssl, (unsigned char *)buf, size);
+    if (code == 0) /* the client hung up without close_notify */
+        return TLS_CLOSED;
+    if (code == RECORD_TOO_LONG)
+        return TLS_TOO_LONG;
+    if (code > 0)
+        *ret_len = (size_t)code;
+    return result_of(code);
+}
+
+enum tls_result tls_write(struct tls_session *session, const char *data, size_t len,
+                          size_t *ret_len)
+{
+    int code = mbedtls_ssl_write(&session->ssl, (const unsigned char *)data, len);
+    if (code > 0)
+        *ret_len = (size_t)code;
+    return code == 0 ? TLS_FAILED : result_of(code);
+}
+
+enum tls_result tls_close(struct tls_session *session)
+{
+    return result_of(mbedtls_ssl_close_notify(&session->ssl));
+}
+
+const struct site_domain *tls_session_domain(const struct tls_session *session)
+{
+    return session->domain;
+}

@@ -1,0 +1,57 @@
+/*
+ * TLS for the worker, and the only file of this room that knows mbedTLS. A
+ * context is made once in each worker, after the fork; a session belongs to one
+ * connection and borrows its socket. Which certificate is shown depends on SNI
+ * alone: there is no default host.
+ */
+#ifndef SERVE_TLS_H
+#define SERVE_TLS_H
+
+#include <stddef.h>
+
+#include "site/site.h"
+
+enum tls_result {
+    TLS_DONE,
+    TLS_WANT_READ,  /* call again when the socket can be read */
+    TLS_WANT_WRITE, /* call again, with the same arguments, when it can be written */
+    TLS_CLOSED,     /* the client will send nothing more */
+    TLS_TOO_LONG,   /* only from tls_read: nothing more can be read, but tls_write still works */
+    TLS_FAILED,     /* the session is of no use any more; the alert, if there is one, was sent */
+};
+
+struct tls_context;
+struct tls_session;
+
+/* Seeds the generator of this process and prepares what sessions share. Owned;
+ * NULL when memory or randomness is short. The site is borrowed until
+ * tls_context_free and must be sealed. */
+struct tls_context *tls_context_new(const struct site *site);
+void tls_context_free(struct tls_context *context);
+
+/* A session on a connected, non-blocking socket, which stays the caller's and
+ * is borrowed until tls_session_free. Owned; NULL when memory is short. */
+struct tls_session *tls_session_new(struct tls_context *context, int fd);
+void tls_session_free(struct tls_session *session);
+
+/* Goes on with the handshake until it is TLS_DONE. */
+enum tls_result tls_handshake(struct tls_session *session);
+
+/* Reads at least one byte, at most size; sets ret_len when TLS_DONE. Takes a
+ * bounded amount of work from the socket, then says TLS_WANT_READ although
+ * there may be more, so that no client can hold up the others. A record may
+ * have 16 KB; one that the library has no room for is TLS_TOO_LONG. */
+enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, size_t *ret_len);
+
+/* Writes at least one byte, at most len; sets ret_len when TLS_DONE. */
+enum tls_result tls_write(struct tls_session *session, const char *data, size_t len,
+                          size_t *ret_len);
+
+/* Tells the client that nothing more comes (close_notify). */
+enum tls_result tls_close(struct tls_session *session);
+
+/* The domain for whose host the certificate was shown; borrowed from the site.
+ * NULL before the client has said which it wants. */
+const struct site_domain *tls_session_domain(const struct tls_session *session);
+
+#endif

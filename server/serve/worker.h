@@ -1,0 +1,45 @@
+/*
+ * A worker: one thread, one epoll loop, many connections. It is forked by the
+ * supervisor with a sealed site and open listeners, gives up every privilege
+ * (serve/seal.h) before it accepts the first client, and opens no file.
+ */
+#ifndef SERVE_WORKER_H
+#define SERVE_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "site/site.h"
+
+/* What a worker says and is told over its control socket (a stream socket pair):
+ * it writes WORKER_READY once, sealed and with the listeners in its loop; it is
+ * sent WORKER_DRAIN to finish and exit 0. When the other end closes, the
+ * supervisor is gone and the worker exits at once. */
+enum worker_message {
+    WORKER_READY = 'R',
+    WORKER_DRAIN = 'D',
+};
+
+struct worker_options {
+    const struct site *site; /* borrowed; sealed */
+    const int *listeners;    /* borrowed; listening, non-blocking TCP sockets; never closed here */
+    size_t listener_count;
+    int control;      /* borrowed; non-blocking */
+    pid_t supervisor; /* to notice when it died before we looked */
+    /* Identity after the seal; keep_identity when the supervisor is not root. */
+    bool keep_identity;
+    uid_t uid;
+    gid_t gid;
+};
+
+/* Serves until told to drain. Changes the whole process: signals that a terminal
+ * or a service manager sends to the group are ignored from now on (only the
+ * supervisor decides) and none is blocked; the limit of descriptors is raised;
+ * privileges are gone for good. The caller has closed every descriptor that
+ * is not for this worker, the control sockets of other workers above all. Returns the
+ * exit status of the process: 0 after a drain, 1 after an error (which it has
+ * logged) and when the supervisor is gone. */
+int worker_run(const struct worker_options *options);
+
+#endif
