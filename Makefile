@@ -1,0 +1,177 @@
+# Builds mta-sts-httpd and checks it. `make help` lists the targets. Variables for the command line:
+#   SAN=1              with address and undefined-behaviour sanitizers, under build/san
+#   WERROR=1           warnings are errors (test and lint always set it)
+#   NO_INSTALL=1       never installs a missing package
+#   MBEDTLS=system     the system's mbedTLS (pkg-config) instead of the bundled one
+#   MBEDTLS_SRC=DIR    the bundled build, from a source release of mbedTLS 3.6 that you bring
+#   CC CFLAGS LDFLAGS prefix DESTDIR V=1
+VERSION := 0.1.0
+MBEDTLS := bundled
+CFLAGS  ?= -O2 -g
+prefix  ?= /usr/local
+B       := build$(if $(SAN),/san)
+# For a second make, unless the first was already told how many jobs to run.
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+Q       := $(if $(V),,@)
+PROGRAM := $(B)/mta-sts-httpd
+HOSTS   := mta-sts.example.com mta-sts.example.net mta-sts.example.org
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+    -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla \
+    -Wswitch-enum -Wimplicit-fallthrough -Wnull-dereference
+# Not every compiler knows each of these for each processor, so they are tried first.
+try      = $(shell $(CC) -Werror $(1) -S -o /dev/null -x c /dev/null 2>/dev/null && echo $(1))
+HARDEN  := -fPIE -fstack-protector-strong $(foreach flag,-fstack-clash-protection -fcf-protection \
+    -ftrivial-auto-var-init=zero,$(call try,$(flag)))
+ifdef SAN
+HARDEN  += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else
+HARDEN  += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+endif
+LINK     = $(HARDEN) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections $(CFLAGS) $(LDFLAGS)
+
+ifeq ($(MBEDTLS),system)
+MBEDTLS_PC    := mbedtls mbedx509 mbedcrypto
+MBEDTLS_READY := system-mbedtls
+MBEDTLS_FLAGS  = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(MBEDTLS_PC) 2>/dev/null))
+MBEDTLS_LINK   = $(shell pkg-config --libs $(MBEDTLS_PC) 2>/dev/null)
+else
+MBEDTLS_TREE  := $(or $(MBEDTLS_SRC),build/mbedtls/source)
+EVEREST       := $(MBEDTLS_TREE)/3rdparty/everest
+MBEDTLS_READY := $(MBEDTLS_TREE)/include/mbedtls/build_info.h
+MBEDTLS_FLAGS := '-DMBEDTLS_USER_CONFIG_FILE=<mbedtls_config.h>' -isystem $(MBEDTLS_TREE)/include \
+    -isystem $(EVEREST)/include
+MBEDTLS_FILES := $(wildcard $(MBEDTLS_TREE)/library/*.c) \
+    $(addprefix $(EVEREST)/library/,everest.c x25519.c Hacl_Curve25519_joined.c)
+MBEDTLS_LIB   := $(B)/mbedtls/libmbedtls.a
+MBEDTLS_OBJ   := $(MBEDTLS_FILES:$(MBEDTLS_TREE)/%.c=$(B)/mbedtls/obj/%.o)
+MBEDTLS_LINK  := $(MBEDTLS_LIB)
+# Unaligned access is left out as in Debian: some releases of gcc miscompile it.
+MBEDTLS_BUILD  = $(HARDEN) -ffunction-sections -fdata-sections $(CFLAGS) -O2 -w -Iserver \
+    $(MBEDTLS_FLAGS) -DMBEDTLS_ALIGNMENT_DISABLE_EFFICENT_UNALIGNED_ACCESS \
+    -I$(MBEDTLS_TREE)/library $(addprefix -I$(EVEREST)/include/everest,/ /kremlib)
+endif
+
+SOURCES  := server/main.c $(wildcard server/*/*.c)
+OBJECTS  := $(SOURCES:%.c=$(B)/obj/%.o)
+ARCHIVE  := $(B)/libmta-sts-httpd.a
+UNIT     := $(wildcard tests/unit/*.c)
+UNIT_OBJ := $(UNIT:%.c=$(B)/obj/%.o)
+TESTS    := $(patsubst tests/unit/%.c,$(B)/tests/%,$(filter tests/unit/test_%,$(UNIT)))
+COMPILE   = -std=gnu17 -D_GNU_SOURCE -DMTA_STS_HTTPD_VERSION='"$(VERSION)"' -Iserver -Itests/unit \
+    $(MBEDTLS_FLAGS) $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections $(CFLAGS)
+STRICT   := $(if $(WERROR),-Werror)
+test: STRICT := -Werror
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all help run test lint format install clean packages system-mbedtls mbedtls-objects \
+    check-layout check-scripts cppcheck FORCE
+
+all: $(PROGRAM) ## build the program (the default)
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+packages:
+	$(if $(NO_INSTALL),,@set -e; for purpose in $(or $(filter run test lint,$(MAKECMDGOALS)),build); \
+	    do server/dependencies.sh packages $$purpose; done)
+
+system-mbedtls: | packages
+	@pkg-config --exists $(foreach name,$(MBEDTLS_PC),'$(name) >= 3.6.6' '$(name) < 4') || { \
+	    echo "error: the system's mbedTLS must be 3.6, from 3.6.6 on; pkg-config finds" \
+	    "$$(pkg-config --modversion mbedtls 2>/dev/null || echo none). Install it with its headers" \
+	    "(Debian 13: libmbedtls-dev), or leave out MBEDTLS=system." >&2; exit 1; }
+	@pkg-config --exists 'mbedtls >= 3.6.7' || \
+	    echo "warning: the system's mbedTLS is older than 3.6.7, which mends a side channel" >&2
+
+build/mbedtls/source/include/mbedtls/build_info.h: | packages
+	@server/dependencies.sh mbedtls build/mbedtls
+
+# The list of mbedTLS' files can be read only when they are there: hence the second make.
+$(MBEDTLS_LIB): $(B)/mbedtls.flags server/mbedtls_config.h | $(MBEDTLS_READY)
+	@echo "  compile mbedTLS ($(MBEDTLS_TREE))"
+	+@$(MAKE) --no-print-directory $(PARALLEL) mbedtls-objects
+	$(Q)rm -f $@ && $(AR) rcs $@ $$(find $(B)/mbedtls/obj -name '*.o' | LC_ALL=C sort)
+
+mbedtls-objects: $(MBEDTLS_OBJ)
+
+$(B)/mbedtls/obj/%.o: $(MBEDTLS_TREE)/%.c $(B)/mbedtls.flags server/mbedtls_config.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MBEDTLS_BUILD) $(if $(findstring Hacl,$<),-O3) -c -o $@ $<
+
+# What was compiled with other flags is compiled again.
+$(B)/own.flags $(B)/mbedtls.flags: $(B)/%.flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(CC) $(if $(filter mbedtls,$*),$(MBEDTLS_BUILD),$(COMPILE)))' >$@.new
+	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
+
+$(B)/obj/%.o: %.c $(B)/own.flags | packages $(MBEDTLS_READY)
+	@mkdir -p $(@D)
+	@echo "  compile $<"
+	$(Q)$(CC) $(COMPILE) $(STRICT) -MMD -MP -c -o $@ $<
+
+-include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d)
+
+$(ARCHIVE): $(filter-out %/main.o,$(OBJECTS))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(PROGRAM): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB)
+	@echo "  link $@"
+	$(Q)$(CC) $(LINK) -o $@ $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LINK) -lyaml
+
+$(B)/tests/%: $(B)/obj/tests/unit/%.o $(filter-out $(B)/obj/tests/unit/test_%,$(UNIT_OBJ)) \
+    $(ARCHIVE) $(MBEDTLS_LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(ARCHIVE) $(MBEDTLS_LINK) -lyaml -lcmocka
+
+# On a terminal Ctrl-C goes to the foreground's process group, and make, if it were in it, could only
+# fail: so a shell with job control puts the server in a group of its own. A second shell in that
+# group ends when the terminal goes, where the server would reload. Each is tied to its parent's life.
+SERVE    = $(PROGRAM) serve -c config/mta-sts.yaml -l 127.0.0.1:8443
+TIED     = $(shell setpriv --pdeathsig TERM true 2>/dev/null && echo setpriv --pdeathsig TERM)
+run: $(PROGRAM) ## serve the sample configuration on 127.0.0.1:8443 until Ctrl-C
+	@certs/make-dev-ca.sh $(HOSTS)
+	@echo 'Paste this into another terminal:'
+	@echo '  curl --cacert certs/dev/ca.pem --resolve $(firstword $(HOSTS)):8443:127.0.0.1' \
+	    'https://$(firstword $(HOSTS)):8443/.well-known/mta-sts.txt'
+	@[ -t 0 ] || exec $(TIED) $(SERVE); exec $(TIED) sh -c \
+	    'set -m; $(TIED) sh -c "trap : INT; $(TIED) $(SERVE); exit \$$?"; exit $$?'
+
+test: $(PROGRAM) $(TESTS) ## run every test (SAN=1 test: with the sanitizers)
+	@MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run </dev/null
+
+# Every checker of every file is a target, so that they share the cores and all have their say.
+C_FILES  = $(shell find server tests -name '*.[ch]')
+SCRIPTS  = $(shell grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' server tests certs config .ci)
+UNTUNED  = $(subst $(HARDEN),,$(COMPILE)) -O2
+CHECKS  := $(foreach tool,clang gcc tidy,$(addprefix $(tool)/,$(SOURCES) $(UNIT)))
+lint: | packages $(MBEDTLS_READY) ## check the layout, the C and the shell scripts
+	+@$(MAKE) --no-print-directory -kO $(PARALLEL) check-layout check-scripts cppcheck $(CHECKS)
+	@echo 'lint: nothing to object to'
+check-layout:
+	@clang-format --dry-run -Werror $(C_FILES)
+check-scripts:
+	@shellcheck $(SCRIPTS)
+cppcheck:
+	@cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
+	    --std=c11 --suppress=missingIncludeSystem -Iserver server
+$(filter clang/%,$(CHECKS)): clang/%: FORCE
+	@clang $(UNTUNED) -Werror -fsyntax-only $*
+$(filter gcc/%,$(CHECKS)): gcc/%: FORCE
+	@gcc $(UNTUNED) -Werror -fanalyzer -c -o /dev/null $*
+$(filter tidy/%,$(CHECKS)): tidy/%: FORCE
+	@out=$$(clang-tidy --quiet $* -- $(UNTUNED) 2>&1) || { echo "$$out"; exit 1; }
+
+format: ## lay out all C by .clang-format
+	clang-format -i $(C_FILES)
+
+install: $(PROGRAM) ## install into $(DESTDIR)$(prefix)
+	install -D -m 755 -s $(PROGRAM) $(DESTDIR)$(prefix)/sbin/mta-sts-httpd
+	install -D -m 644 config/mta-sts.yaml $(DESTDIR)$(prefix)/share/doc/mta-sts-httpd/mta-sts.yaml
+	@for page in $(wildcard config/*.[58]); do install -D -m 644 $$page \
+	    $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done
+
+clean: ## remove everything that was built or fetched
+	rm -rf build

@@ -1,0 +1,262 @@
+#!/bin/sh
+# Brings what the build, a run, the tests and the linters need: Debian packages, and the source of
+# mbedTLS. Every sub-command may be repeated; when nothing is missing it says and changes nothing.
+#
+#   dependencies.sh packages build|run|test|lint   installs the Debian packages that are missing
+#   dependencies.sh mbedtls DIR                    unpacks Debian's mbedTLS 3.6 into DIR/source
+#
+# NO_INSTALL=1   never installs: names what is missing and fails
+# DEBIAN_MIRROR  where mbedTLS comes from; default: the mirror that this machine's apt already uses
+set -eu
+
+# The package lists. NAME alone is looked up in dpkg's database; NAME=cmd:COMMAND and NAME=pc:MODULE
+# are content with a command or a pkg-config module from anywhere, so that other systems can pass.
+build='gcc=cmd:cc libc6-dev=file:/usr/include/stdio.h make=cmd:make pkg-config=cmd:pkg-config
+    libyaml-dev=pc:yaml-0.1'
+source='debian-archive-keyring dpkg-dev=cmd:dpkg-source xz-utils=cmd:xz patch=cmd:patch ca-certificates'
+run="$build openssl=cmd:openssl curl=cmd:curl"
+# The tests call /usr/bin/python3 by its path, because only Debian's own finds Debian's modules.
+test="$run libcmocka-dev=pc:cmocka python3=cmd:/usr/bin/python3 python3-pytest python3-cryptography
+    python3-dnslib gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps
+    postfix-mta-sts-resolver=cmd:mta-sts-query"
+lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy
+    cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka"
+
+# A package of the tests that brings a daemon which nobody asked to run.
+daemon=postfix-mta-sts-resolver
+
+mbedtls_series=3.6
+mbedtls_oldest=3.6.7
+
+say() {
+    printf '%s\n' "$*"
+}
+
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# Prints the names of the entries that are not there.
+missing_of() {
+    for entry in "$@"; do
+        name=${entry%%=*}
+        case $entry in
+        *=cmd:*) command -v "${entry#*=cmd:}" >/dev/null 2>&1 && continue ;;
+        *=pc:*) pkg-config --exists "${entry#*=pc:}" 2>/dev/null && continue ;;
+        *=file:*) [ -e "${entry#*=file:}" ] && continue ;;
+        *) [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] && continue ;;
+        esac
+        printf '%s\n' "$name"
+    done | sort -u | tr '\n' ' '
+}
+
+# Runs a command as root, with its output held back unless it fails.
+quietly_as_root() {
+    if [ "$(id -u)" -ne 0 ]; then
+        set -- sudo "$@"
+    fi
+    log=$(mktemp)
+    status=0
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    [ "$status" -eq 0 ] || cat "$log" >&2
+    rm -f "$log"
+    return "$status"
+}
+
+# RUNLEVEL=1 makes invoke-rc.d start nothing; systemd does not ask it, so there the unit is masked
+# until the package is installed and disabled afterwards. A daemon that the machine had is untouched.
+install_without_daemon() {
+    mask=/run/systemd/system/$daemon.service
+    masked=
+    case " $* " in
+    *" $daemon "*)
+        if [ -d /run/systemd/system ] && [ ! -e "$mask" ]; then
+            quietly_as_root ln -s /dev/null "$mask"
+            masked=yes
+        fi
+        ;;
+    esac
+    status=0
+    quietly_as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -y \
+        -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" || status=$?
+    if [ -n "$masked" ]; then
+        quietly_as_root rm -f "$mask"
+        quietly_as_root systemctl daemon-reload || true
+        quietly_as_root systemctl disable "$daemon.service" || true
+    fi
+    return "$status"
+}
+
+install_packages() {
+    purpose=$1
+    shift
+    missing=$(missing_of "$@")
+    missing=${missing% }
+    [ -n "$missing" ] || return 0
+    if [ -n "${NO_INSTALL:-}" ]; then
+        fail "missing ($purpose): $missing
+NO_INSTALL is set, so nothing is installed."
+    fi
+    if ! command -v apt-get >/dev/null 2>&1; then
+        fail "missing ($purpose), by their names in Debian: $missing
+This system has no apt-get: install the like with its own package manager, then use NO_INSTALL=1."
+    fi
+    if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null 2>&1; then
+        fail "missing ($purpose): $missing
+Neither root nor sudo is at hand. Run as root: apt-get install --no-install-recommends $missing"
+    fi
+    say "Installing Debian packages ($purpose): $missing"
+    quietly_as_root apt-get -qq update ||
+        say 'The package lists could not be refreshed; going on with those that are there.'
+    # shellcheck disable=SC2086 # a list of package names, to be split
+    install_without_daemon $missing || fail "apt-get could not install: $missing"
+    missing=$(missing_of "$@")
+    [ -z "$missing" ] || fail "installed, and yet not found ($purpose): $missing"
+}
+
+# Prints the Debian mirrors that the machine's apt names, best first. Origin and label are known only
+# after an update; before it, as in a fresh container, the address has to tell.
+machine_mirrors() {
+    for known in --release-info --no-release-info; do
+        # shellcheck disable=SC2016 # the format is apt's, not ours
+        apt-get indextargets "$known" --format '$(SITE)|$(ORIGIN)|$(LABEL)|$(RELEASE)' \
+            'Created-By: Packages'
+    done | awk -F '|' '
+        ($1 $3 $4) ~ /[Ss]ecurity/ || seen[$1] { next }
+        $2 !~ /\$/ { seen[$1] = 1; if ($2 == "Debian" && $3 == "Debian") print $1; next }
+        $1 ~ /debian\/?$/ || $1 ~ /^mirror/ { seen[$1] = 1; print $1 }'
+}
+
+debian_keyring() {
+    for keyring in /usr/share/keyrings/debian-archive-keyring.pgp \
+        /usr/share/keyrings/debian-archive-keyring.gpg; do
+        if [ -r "$keyring" ]; then
+            printf '%s\n' "$keyring"
+            return 0
+        fi
+    done
+    fail "Debian's archive keyring is not in /usr/share/keyrings (package debian-archive-keyring)"
+}
+
+# Writes a configuration for apt with a source list, lists and a cache of its own: nothing of the
+# machine is changed, its other sources are not asked, and what it hooks to an update is not run. The
+# signature is checked, always, and against Debian's keys alone.
+configure_apt() {
+    printf 'deb-src [signed-by=%s] %s forky main\n' "$2" "$1" >"$apt/sources.list"
+    cat >"$apt/apt.conf" <<CONFIG
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+Dir::Etc::sourcelist "$apt/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::State::Lists "$apt/lists";
+Dir::Cache "$apt/cache";
+APT::Sandbox::User "$3";
+APT::Update::Error-Mode "any";
+APT::Get::AllowUnauthenticated "false";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
+Acquire::Languages "none";
+Acquire::Retries "2";
+CONFIG
+}
+
+private_apt() {
+    apt-get -q -c "$apt/apt.conf" "$@"
+}
+
+# The version of a mbedTLS source tree, or nothing.
+tree_version() {
+    sed -n 's/^#define MBEDTLS_VERSION_STRING  *"\(.*\)"$/\1/p' \
+        "$1/include/mbedtls/build_info.h" 2>/dev/null || true
+}
+
+require_version() {
+    case $1 in
+    "$mbedtls_series".*) ;;
+    *) fail "$2 is mbedTLS ${1:-of no known version}; this program needs $mbedtls_series, from $mbedtls_oldest on.
+Bring your own with MBEDTLS_SRC=DIR, or use the system's with MBEDTLS=system." ;;
+    esac
+    older=$(printf '%s\n%s\n' "$1" "$mbedtls_oldest" | sort -V | head -n 1)
+    [ "$older" = "$mbedtls_oldest" ] ||
+        fail "$2 is mbedTLS $1; older than $mbedtls_oldest, it has faults that are mended there"
+}
+
+# Downloads the source package with apt, which has checked it when this returns 0.
+download_mbedtls() {
+    private_apt update >"$apt/log" 2>&1 || return 1
+    version=$(private_apt --print-uris --download-only source mbedtls 2>>"$apt/log" |
+        sed -n "s/^'[^']*' mbedtls_\([0-9][0-9.]*\)[^ ]*\.dsc .*/\1/p" | head -n 1)
+    [ -n "$version" ] || return 1
+    require_version "$version" "Debian's source package in forky"
+    (cd "$apt/download" && private_apt --download-only source mbedtls) >>"$apt/log" 2>&1
+}
+
+fetch_mbedtls() {
+    dir=$1
+    if [ -e "$dir/source" ]; then
+        require_version "$(tree_version "$dir/source")" "$dir/source"
+        return 0
+    fi
+    command -v apt-get >/dev/null 2>&1 ||
+        fail 'the source of mbedTLS comes from Debian by apt-get, which is not here.
+Bring your own with MBEDTLS_SRC=DIR, or use the system'\''s with MBEDTLS=system.'
+    # shellcheck disable=SC2086 # a list of entries, to be split
+    install_packages 'to fetch mbedTLS' $source
+
+    mkdir -p "$dir"
+    apt=$(mktemp -d "$(cd "$dir" && pwd)/apt.XXXXXX")
+    trap 'rm -rf "$apt"' EXIT
+    trap 'exit 1' HUP INT TERM
+    chmod 755 "$apt"
+    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/download"
+    # As root, apt gives its network code to the user _apt if that one can reach the folder; a clone
+    # under a closed home folder is not worth a warning, for the signature is checked either way.
+    sandbox=root
+    if [ "$(id -u)" -eq 0 ] && id _apt >/dev/null 2>&1 && command -v setpriv >/dev/null 2>&1 &&
+        setpriv --reuid _apt --regid nogroup --clear-groups test -x "$apt/lists" 2>/dev/null; then
+        sandbox=_apt
+        chown _apt "$apt/download" "$apt/lists/partial" "$apt/cache/archives/partial"
+    fi
+
+    keyring=$(debian_keyring)
+    mirrors=${DEBIAN_MIRROR:-$(machine_mirrors)}
+    [ -n "$mirrors" ] || fail "apt's configuration names no mirror of Debian. Name one with
+DEBIAN_MIRROR=URL, bring your own source with MBEDTLS_SRC=DIR, or use MBEDTLS=system."
+    say "Fetching the source of mbedTLS $mbedtls_series from Debian forky."
+    got=
+    for mirror in $mirrors; do
+        configure_apt "$mirror" "$keyring" "$sandbox"
+        if download_mbedtls; then
+            got=yes
+            break
+        fi
+        cat "$apt/log" >&2
+    done
+    [ -n "$got" ] || fail 'the source of mbedTLS could not be fetched and verified (see above)'
+
+    # apt has checked the signature of the list and the sums of these files, with Debian's keys.
+    # Renaming comes last: a source folder is either whole or not there.
+    dpkg-source --no-check -x "$apt/download"/mbedtls_*.dsc "$apt/unpacked" >"$apt/log" 2>&1 || {
+        cat "$apt/log" >&2
+        fail 'the source of mbedTLS could not be unpacked'
+    }
+    require_version "$(tree_version "$apt/unpacked")" "Debian's source package in forky"
+    mv -T "$apt/unpacked" "$dir/source" || [ -e "$dir/source" ]
+    say "mbedTLS $(tree_version "$dir/source") is in $dir/source."
+}
+
+# shellcheck disable=SC2086 # lists of entries, to be split
+case "${1:-} ${2:-}" in
+'packages build') install_packages 'to build' $build ;;
+'packages run') install_packages 'to run' $run ;;
+'packages test') install_packages 'to test' $test ;;
+'packages lint') install_packages 'to lint' $lint ;;
+'mbedtls '?*) fetch_mbedtls "$2" ;;
+*)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac

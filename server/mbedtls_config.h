@@ -1,0 +1,124 @@
+/*
+ * The configuration of the bundled mbedTLS: what this server uses of it, and nothing else.
+ *
+ * It is read after mbedTLS' own mbedtls_config.h (MBEDTLS_USER_CONFIG_FILE), takes away from that
+ * default and adds little. Code that is not compiled cannot be attacked, needs no memory for each
+ * connection, and cannot be negotiated by mistake. With the system's mbedTLS it is not used, so no
+ * rule of the server may rest on this file alone: serve/ sets versions, suites and groups itself.
+ */
+
+/* A default configuration of another series would be misread silently by what follows. */
+#if MBEDTLS_VERSION_NUMBER < 0x03060600 || MBEDTLS_VERSION_NUMBER >= 0x04000000
+#error "mta-sts-httpd needs mbedTLS 3.6, from 3.6.6 on"
+#endif
+
+/* X25519 from Project Everest is verified code and many times faster than the generic one. */
+#define MBEDTLS_ECDH_VARIANT_EVEREST_ENABLED
+
+/*
+ * A request is a few hundred bytes and an ML-KEM ClientHello 1.6 KB, so 8 KB of input are plenty;
+ * the full 16 KB of output carry a long certificate chain in one record that everyone accepts.
+ */
+#define MBEDTLS_SSL_IN_CONTENT_LEN  8192
+#define MBEDTLS_SSL_OUT_CONTENT_LEN 16384
+
+/* This program is never a TLS client, never speaks over UDP, and has no use for a saved connection. */
+#undef MBEDTLS_SSL_CLI_C
+#undef MBEDTLS_SSL_PROTO_DTLS
+#undef MBEDTLS_SSL_DTLS_ANTI_REPLAY
+#undef MBEDTLS_SSL_DTLS_CLIENT_PORT_REUSE
+#undef MBEDTLS_SSL_DTLS_CONNECTION_ID
+#undef MBEDTLS_SSL_DTLS_CONNECTION_ID_COMPAT
+#undef MBEDTLS_SSL_DTLS_HELLO_VERIFY
+#undef MBEDTLS_SSL_COOKIE_C
+#undef MBEDTLS_SSL_CONTEXT_SERIALIZATION
+
+/* A sender comes once a day at most: resuming a session gains nothing and costs keys and state. */
+#undef MBEDTLS_SSL_CACHE_C
+#undef MBEDTLS_SSL_SESSION_TICKETS
+#undef MBEDTLS_SSL_TICKET_C
+
+/* Options of the protocol that no sender needs and that have had more faults than uses. */
+#undef MBEDTLS_SSL_RENEGOTIATION
+#undef MBEDTLS_SSL_MAX_FRAGMENT_LENGTH
+#undef MBEDTLS_SSL_KEYING_MATERIAL_EXPORT
+#undef MBEDTLS_SSL_ENCRYPT_THEN_MAC
+
+/* Only a certificate proves who we are, and only ECDHE gives forward secrecy at a fair price. */
+#undef MBEDTLS_KEY_EXCHANGE_PSK_ENABLED
+#undef MBEDTLS_KEY_EXCHANGE_DHE_PSK_ENABLED
+#undef MBEDTLS_KEY_EXCHANGE_ECDHE_PSK_ENABLED
+#undef MBEDTLS_KEY_EXCHANGE_RSA_PSK_ENABLED
+#undef MBEDTLS_KEY_EXCHANGE_RSA_ENABLED
+#undef MBEDTLS_KEY_EXCHANGE_DHE_RSA_ENABLED
+#undef MBEDTLS_KEY_EXCHANGE_ECDH_ECDSA_ENABLED
+#undef MBEDTLS_KEY_EXCHANGE_ECDH_RSA_ENABLED
+#undef MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_ENABLED
+#undef MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL_ENABLED
+#undef MBEDTLS_DHM_C
+#undef MBEDTLS_ECJPAKE_C
+
+/* AES-GCM and ChaCha20-Poly1305 are the ciphers; all others, with their modes and paddings, go. */
+#undef MBEDTLS_ARIA_C
+#undef MBEDTLS_CAMELLIA_C
+#undef MBEDTLS_DES_C
+#undef MBEDTLS_CCM_C
+#undef MBEDTLS_CMAC_C
+#undef MBEDTLS_NIST_KW_C
+#undef MBEDTLS_PADLOCK_C
+#undef MBEDTLS_CIPHER_MODE_CBC
+#undef MBEDTLS_CIPHER_MODE_CFB
+#undef MBEDTLS_CIPHER_MODE_CTR
+#undef MBEDTLS_CIPHER_MODE_OFB
+#undef MBEDTLS_CIPHER_MODE_XTS
+#undef MBEDTLS_CIPHER_PADDING_PKCS7
+#undef MBEDTLS_CIPHER_PADDING_ONE_AND_ZEROS
+#undef MBEDTLS_CIPHER_PADDING_ZEROS_AND_LEN
+#undef MBEDTLS_CIPHER_PADDING_ZEROS
+
+/* SHA-1 stays, or an old root at the end of a chain could not be read; nothing is signed with it. */
+#undef MBEDTLS_MD5_C
+#undef MBEDTLS_RIPEMD160_C
+#undef MBEDTLS_SHA224_C
+#undef MBEDTLS_SHA3_C
+
+/*
+ * X25519, P-256 and P-384 are the groups of the key exchange. P-521 stays for certificates only, so
+ * that a chain with such an authority in it can be read. Curves spelt out in a key are an old trap.
+ */
+#undef MBEDTLS_ECP_DP_SECP192R1_ENABLED
+#undef MBEDTLS_ECP_DP_SECP224R1_ENABLED
+#undef MBEDTLS_ECP_DP_SECP192K1_ENABLED
+#undef MBEDTLS_ECP_DP_SECP224K1_ENABLED
+#undef MBEDTLS_ECP_DP_SECP256K1_ENABLED
+#undef MBEDTLS_ECP_DP_BP256R1_ENABLED
+#undef MBEDTLS_ECP_DP_BP384R1_ENABLED
+#undef MBEDTLS_ECP_DP_BP512R1_ENABLED
+#undef MBEDTLS_ECP_DP_CURVE448_ENABLED
+#undef MBEDTLS_PK_PARSE_EC_EXTENDED
+
+/* Keys are made elsewhere and are not encrypted; certificates are read, never issued or revoked. */
+#undef MBEDTLS_GENPRIME
+#undef MBEDTLS_LMS_C
+#undef MBEDTLS_PKCS5_C
+#undef MBEDTLS_PKCS7_C
+#undef MBEDTLS_PKCS12_C
+#undef MBEDTLS_PK_RSA_ALT_SUPPORT
+#undef MBEDTLS_PEM_WRITE_C
+#undef MBEDTLS_X509_CRL_PARSE_C
+#undef MBEDTLS_X509_CSR_PARSE_C
+#undef MBEDTLS_X509_CREATE_C
+#undef MBEDTLS_X509_CRT_WRITE_C
+#undef MBEDTLS_X509_CSR_WRITE_C
+
+/* Files and sockets are ours: a worker is sealed, and nothing in it may try to open one. */
+#undef MBEDTLS_FS_IO
+#undef MBEDTLS_NET_C
+#undef MBEDTLS_TIMING_C
+#undef MBEDTLS_PSA_CRYPTO_STORAGE_C
+#undef MBEDTLS_PSA_ITS_FILE_C
+
+/* Help for the developers of mbedTLS; debug output could show what a client sent. */
+#undef MBEDTLS_DEBUG_C
+#undef MBEDTLS_SELF_TEST
+#undef MBEDTLS_VERSION_FEATURES
