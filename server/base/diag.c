@@ -21,7 +21,7 @@ struct entry {
     struct position at;
     size_t file_order; /* of at.file: files sort as they were first named */
     size_t order;      /* of the entry itself, so that sorting is stable */
-    const char *key; /* place and message; tells whether it was said already */
+    const char *key;   /* place and message; tells whether it was said already */
     const char *message;
     const char *reason; /* or NULL */
     const char *hint;   /* or NULL */
@@ -29,7 +29,7 @@ struct entry {
 };
 
 struct diag {
-    struct arena *arena;  /* owned */
+    struct arena *arena;   /* owned */
     struct entry *entries; /* owned */
     size_t count;
     size_t capacity;
@@ -38,7 +38,7 @@ struct diag {
     size_t file_capacity;
     struct table file_table;
     struct table entry_table; /* what was said already, at which place */
-    struct entry *last; /* what reason, hint and related belong to; NULL after a shortage */
+    struct entry *last;       /* what reason, hint and related belong to; NULL after a shortage */
     size_t counts[DIAG_LEVELS];
 };
 
@@ -147,8 +147,8 @@ static const char *make_key(struct diag *diag, const struct entry *entry)
 /* Several domains may use one bad policy: what was said of a place is not said again. */
 static bool said_already(const struct diag *diag, const char *key)
 {
-    return key != SHORTAGE && table_find(&diag->entry_table, span_of(key), entry_key,
-                                         diag->entries) != TABLE_NONE;
+    return key != SHORTAGE &&
+           table_find(&diag->entry_table, span_of(key), entry_key, diag->entries) != TABLE_NONE;
 }
 
 void diag_add(struct diag *diag, enum diag_level level, struct position at, const char *format, ...)

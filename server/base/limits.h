@@ -43,6 +43,8 @@ enum {
     LIMIT_CERTIFICATE_DEPTH = 8,
     /* Leaf and intermediates; public authorities need at most four. */
     LIMIT_CHAIN = 6,
+    /* Signatures verified to find one issuer among authorities of the same name; a millisecond each. */
+    LIMIT_CHAIN_CHECKS = 16,
     /* A chain must fit the TLS library's outgoing record buffer of 16 KB. Bytes of DER. */
     LIMIT_CHAIN_BYTES = 14000,
     /* CA/Browser Forum, Baseline Requirements 6.1.5. Bits. */

@@ -20,8 +20,7 @@ static const struct {
     unsigned bit;
     const char *text;
 } options[] = {
-    {'c', "config", "FILE", OPTION_CONFIG,
-     "the configuration (default /etc/mta-sts/mta-sts.yaml)"},
+    {'c', "config", "FILE", OPTION_CONFIG, "the configuration (default /etc/mta-sts/mta-sts.yaml)"},
     {'l', "listen", "ADDRESS", OPTION_LISTEN,
      "listen there instead of where the configuration says"},
     {'j', "json", NULL, OPTION_JSON, "print JSON"},
@@ -86,7 +85,8 @@ static int wrong_usage(const char *command, const char *problem, const char *wor
         text_escape(&out, span_of(word), 100);
         text_append(&out, span_of("\""));
     }
-    text_printf(&out, "\nTry \"mta-sts-httpd %s%s--help\".\n", command, command[0] == '\0' ? "" : " ");
+    text_printf(&out, "\nTry \"mta-sts-httpd %s%s--help\".\n", command,
+                command[0] == '\0' ? "" : " ");
     (void)text_write(&out, STDERR_FILENO); /* the exit status says it too */
     text_free(&out);
     return STATUS_USAGE;
@@ -142,8 +142,10 @@ static int run(const struct command *command, int argc, char **argv)
             break;
         case 'l':
             if (!address_parse(span_of(optarg), &listen))
-                return wrong_usage(command->name, "not an address with a port such as "
-                                                  "127.0.0.1:8443 or [::]:443:", optarg);
+                return wrong_usage(command->name,
+                                   "not an address with a port such as "
+                                   "127.0.0.1:8443 or [::]:443:",
+                                   optarg);
             line.listen = &listen;
             break;
         case 'j':

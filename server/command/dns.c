@@ -66,8 +66,8 @@ static bool print_operands(struct text *out, const struct reading *reading,
     bool good = true;
     for (size_t i = 0; i < line->operand_count; i++) {
         const struct site_domain *domain = reading_find(reading, line->operands[i]);
-        good = domain != NULL &&
-               print_or_refuse(out, &reading->configuration->settings, domain) && good;
+        good = domain != NULL && print_or_refuse(out, &reading->configuration->settings, domain) &&
+               good;
     }
     return good;
 }
@@ -89,8 +89,8 @@ int command_dns(const struct command_line *line)
     reading_print(&reading, DIAG_ERROR);
     if (reading.configuration == NULL)
         goto done;
-    bool good = line->operand_count > 0 ? print_operands(&out, &reading, line)
-                                        : print_all(&out, &reading);
+    bool good =
+        line->operand_count > 0 ? print_operands(&out, &reading, line) : print_all(&out, &reading);
     if (text_write(&out, STDOUT_FILENO) && good)
         status = STATUS_GOOD;
 done:

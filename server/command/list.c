@@ -104,7 +104,8 @@ static void print_credentials_json(const struct site_domain *domain, int64_t now
         int64_t left = credential_not_after(credential) - now;
         char day[CALENDAR_DAY_SIZE];
         calendar_day(credential_not_after(credential), day);
-        text_printf(out, "%s{\"algorithm\":\"%s\",\"expires\":\"%s\",\"days_left\":%" PRId64
+        text_printf(out,
+                    "%s{\"algorithm\":\"%s\",\"expires\":\"%s\",\"days_left\":%" PRId64
                     ",\"line\":%" PRIu32 ",\"file\":",
                     separator, credential_algorithm(credential), day,
                     left >= 0 ? left / 86400 : -((-left + 86399) / 86400),

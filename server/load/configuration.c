@@ -12,11 +12,11 @@
 
 struct loader {
     const struct load_request *request;
-    struct diag *diag;          /* borrowed */
-    struct arena *scratch;      /* owned; documents and draft, until the site is built */
-    struct draft *draft;        /* owned */
-    struct sources *sources;    /* owned */
-    struct certificates *store; /* owned; NULL without certificates */
+    struct diag *diag;                   /* borrowed */
+    struct arena *scratch;               /* owned; documents and draft, until the site is built */
+    struct draft *draft;                 /* owned */
+    struct sources *sources;             /* owned */
+    struct certificates *store;          /* owned; NULL without certificates */
     struct configuration *configuration; /* owned until it is returned */
 };
 
@@ -87,8 +87,8 @@ static void warn_expiry(struct loader *loader, const struct credential *credenti
         diag_reason(loader->diag, "every sender refuses it; those that hold an enforced policy go "
                                   "on with it, others find none");
     } else {
-        diag_add(loader->diag, DIAG_WARNING, at, "the certificate expires on %s, in %" PRId64 " days",
-                 date, left / day);
+        diag_add(loader->diag, DIAG_WARNING, at,
+                 "the certificate expires on %s, in %" PRId64 " days", date, left / day);
     }
     diag_hint(loader->diag, "renew it, and see why it was not renewed before");
 }
@@ -111,7 +111,8 @@ static void warn_no_credential(struct loader *loader, const char *host, bool kep
         diag_reason(loader->diag, "the one that was served before stays in use until a restart");
     else
         diag_reason(loader->diag, "senders cannot fetch the policy until there is one");
-    diag_hint(loader->diag, "get one that names %s, and put it where \"certificates:\" points", host);
+    diag_hint(loader->diag, "get one that names %s, and put it where \"certificates:\" points",
+              host);
 }
 
 /* Fills in the credentials, which the caller then owns one share of each. */
@@ -141,8 +142,9 @@ static bool add_domain(struct loader *loader, struct site_domain *domain, struct
 {
     const struct site *previous = loader->request->previous;
     const struct site_domain *before =
-        previous == NULL ? NULL
-                         : site_find_domain(previous, (struct span){domain->name, domain->name_len});
+        previous == NULL
+            ? NULL
+            : site_find_domain(previous, (struct span){domain->name, domain->name_len});
     if (domain->policy == NULL && before != NULL && before->policy != NULL) {
         domain->policy = policy_share(before->policy);
         domain->state = SITE_STALE;
@@ -221,7 +223,8 @@ static bool build(struct loader *loader)
     if (!site_seal(configuration->site))
         return out_of_memory(loader);
     if (request->listen != NULL) {
-        configuration->settings.listeners = arena_take(configuration->arena, sizeof(struct address));
+        configuration->settings.listeners =
+            arena_take(configuration->arena, sizeof(struct address));
         if (configuration->settings.listeners == NULL)
             return out_of_memory(loader);
         configuration->settings.listeners[0] = *request->listen;

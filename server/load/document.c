@@ -21,9 +21,9 @@ struct anchor {
 };
 
 struct builder {
-    struct arena *arena;  /* borrowed */
-    struct diag *diag;    /* borrowed */
-    const char *file;     /* borrowed */
+    struct arena *arena; /* borrowed */
+    struct diag *diag;   /* borrowed */
+    const char *file;    /* borrowed */
     enum diag_level level;
     struct frame frames[LIMIT_YAML_DEPTH];
     size_t depth;
@@ -131,7 +131,8 @@ static bool remember_anchor(struct builder *builder, const yaml_char_t *name,
     if (name == NULL)
         return true;
     if (builder->anchor_count == LIMIT_YAML_ANCHORS)
-        return refuse(builder, mark, "too many anchors", "name policies under \"policies:\" instead");
+        return refuse(builder, mark, "too many anchors",
+                      "name policies under \"policies:\" instead");
     char *copy = arena_copy(builder->arena, span_of((const char *)name));
     if (copy == NULL)
         return out_of_memory(builder);
@@ -161,7 +162,8 @@ static bool tag_is_known(const yaml_char_t *tag)
 
 static bool is_null_text(struct span text)
 {
-    return text.len == 0 || span_equal(text, span_of("~")) || span_equal_fold(text, span_of("null"));
+    return text.len == 0 || span_equal(text, span_of("~")) ||
+           span_equal_fold(text, span_of("null"));
 }
 
 static bool on_scalar(struct builder *builder, const yaml_event_t *event)
@@ -232,8 +234,8 @@ static bool on_alias(struct builder *builder, const yaml_event_t *event)
                           NULL);
         return place(builder, anchor->node, &event->start_mark);
     }
-    return refuse(builder, &event->start_mark, "an alias to an anchor that is not defined before it",
-                  NULL);
+    return refuse(builder, &event->start_mark,
+                  "an alias to an anchor that is not defined before it", NULL);
 }
 
 static bool on_event(struct builder *builder, const yaml_event_t *event)

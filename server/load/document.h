@@ -23,7 +23,7 @@ enum node_kind {
 struct node;
 
 struct node_pair {
-    const struct node *key;   /* always a scalar */
+    const struct node *key; /* always a scalar */
     const struct node *value;
     const struct node *first; /* the earlier key of the same text, or NULL */
 };

@@ -22,8 +22,8 @@ struct named_policy {
 };
 
 struct draft {
-    struct arena *arena; /* borrowed */
-    struct diag *diag;   /* borrowed */
+    struct arena *arena;           /* borrowed */
+    struct diag *diag;             /* borrowed */
     struct named_policy *policies; /* owned */
     size_t policy_count;
     size_t policy_capacity;
@@ -116,15 +116,13 @@ static void add_policy(struct draft *draft, const struct node_pair *pair)
             !schema_read(&schema_policy, pair->value, &policy.nodes, DIAG_ERROR, draft->diag);
     } else {
         diag_add(draft->diag, DIAG_ERROR, pair->key->at,
-                 "policy \"%s\" must be a mapping with mode, max_age and mx",
-                 pair->key->text.data);
+                 "policy \"%s\" must be a mapping with mode, max_age and mx", pair->key->text.data);
         policy.unreadable = true;
     }
     void *items =
         array_room(draft->policies, draft->policy_count, &draft->policy_capacity, sizeof(policy));
     draft->policies = items == NULL ? draft->policies : items;
-    if (items == NULL ||
-        !table_add(&draft->policy_table, pair->key->text, draft->policy_count)) {
+    if (items == NULL || !table_add(&draft->policy_table, pair->key->text, draft->policy_count)) {
         out_of_memory(draft);
         return;
     }
@@ -203,12 +201,13 @@ static bool add_domain(struct draft *draft, const struct node_pair *pair)
         first->refused = first->refused || first->at.file == pair->key->at.file;
         return true;
     }
-    struct draft_domain domain = {.name = arena_copy(draft->arena, key), .name_len = name.len,
-                                  .at = pair->key->at};
+    struct draft_domain domain = {
+        .name = arena_copy(draft->arena, key), .name_len = name.len, .at = pair->key->at};
     void *items =
         array_room(draft->domains, draft->domain_count, &draft->domain_capacity, sizeof(domain));
     draft->domains = items == NULL ? draft->domains : items;
-    if (items == NULL || domain.name == NULL || !table_add(&draft->domain_table, key, draft->domain_count)) {
+    if (items == NULL || domain.name == NULL ||
+        !table_add(&draft->domain_table, key, draft->domain_count)) {
         out_of_memory(draft);
         return false;
     }
@@ -338,7 +337,8 @@ static void report_no_policy(struct draft *draft, const struct draft_domain *dom
     free(names);
 }
 
-static struct policy_nodes merge(const struct policy_nodes *base, const struct policy_nodes *changes)
+static struct policy_nodes merge(const struct policy_nodes *base,
+                                 const struct policy_nodes *changes)
 {
     struct policy_nodes merged = *changes;
     if (merged.mode == NULL)
@@ -387,8 +387,8 @@ struct policy *draft_policy(struct draft *draft, struct draft_domain *domain)
     named->used = true;
     if (domain->changed) {
         struct policy_nodes merged = merge(&named->nodes, &domain->changes);
-        policy = judge(draft, &merged, domain->at,
-                       named->unreadable || named->twice || domain->refused);
+        policy =
+            judge(draft, &merged, domain->at, named->unreadable || named->twice || domain->refused);
     } else {
         judge_named(draft, named);
         policy = named->policy == NULL ? NULL : policy_share(named->policy);

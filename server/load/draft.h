@@ -20,8 +20,8 @@ struct draft;
 struct draft_domain {
     const char *name; /* lower case, NUL-terminated; borrowed from the draft's arena */
     size_t name_len;
-    struct position at;  /* of the key; at.file is the file that names the domain */
-    bool refused;        /* a fault was reported; it has no policy */
+    struct position at;             /* of the key; at.file is the file that names the domain */
+    bool refused;                   /* a fault was reported; it has no policy */
     const struct node *policy_name; /* or NULL: the one named default, or none if it is whole */
     struct policy_nodes changes;
     bool changed;        /* any of changes is there */

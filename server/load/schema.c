@@ -28,8 +28,8 @@ struct schema {
 enum { KEYS_MOST = 16 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define ROOT(key) offsetof(struct root_nodes, key)
-#define DOMAIN(key) offsetof(struct domain_nodes, key)
+#define ROOT(key)    offsetof(struct root_nodes, key)
+#define DOMAIN(key)  offsetof(struct domain_nodes, key)
 
 static const struct schema_key root_keys[] = {
     {"listen", SCALAR | SEQUENCE, "an address such as \"[::]:443\", or a list of them",
@@ -118,7 +118,8 @@ static void report_unknown(const struct schema *schema, const struct node *key,
     else if (nearest < schema->key_count)
         diag_hint(diag, "did you mean \"%s\"?", names[nearest]);
     else if (schema == &schema_dropin && find_key(&schema_root, key->text) != NULL)
-        diag_hint(diag, "move it to the main file: an included file holds only policies and domains");
+        diag_hint(diag,
+                  "move it to the main file: an included file holds only policies and domains");
 }
 
 static bool read_pair(const struct schema *schema, const struct node_pair *pair, void *nodes,

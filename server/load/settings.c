@@ -153,8 +153,10 @@ static bool read_dns(struct reader *reader, const struct node *node)
         return true;
     bool good = schema_read(&schema_dns, node, &nodes, DIAG_FATAL, reader->diag);
     if (nodes.target != NULL && nodes.addresses != NULL) {
-        diag_add(reader->diag, DIAG_FATAL, nodes.addresses->at, "dns has both target and addresses");
-        diag_reason(reader->diag, "a name with a CNAME has no other record (RFC 1034 section 3.6.2)");
+        diag_add(reader->diag, DIAG_FATAL, nodes.addresses->at,
+                 "dns has both target and addresses");
+        diag_reason(reader->diag,
+                    "a name with a CNAME has no other record (RFC 1034 section 3.6.2)");
         diag_hint(reader->diag, "delete one of them");
         return false;
     }
@@ -162,8 +164,9 @@ static bool read_dns(struct reader *reader, const struct node *node)
         good = read_target(reader, nodes.target) && good;
     if (nodes.addresses == NULL)
         return good;
-    reader->settings->dns_addresses = arena_take(
-        reader->arena, (value_count(nodes.addresses) + 1) * sizeof(*reader->settings->dns_addresses));
+    reader->settings->dns_addresses =
+        arena_take(reader->arena,
+                   (value_count(nodes.addresses) + 1) * sizeof(*reader->settings->dns_addresses));
     if (reader->settings->dns_addresses == NULL)
         return out_of_memory(reader, node);
     return schema_each_scalar(nodes.addresses, "addresses", DIAG_FATAL, reader->diag, add_address,
@@ -222,9 +225,9 @@ const char *settings_tls_rpt(const struct node *node, struct arena *arena, enum 
                    ? NULL
                    : arena_copy(arena, (struct span){reader.rua.data, reader.rua.len});
         if (copy == NULL)
-            diag_add(diag, level, node->at, node->kind == NODE_SEQUENCE && node->count == 0
-                                                ? "tls_rpt is an empty list"
-                                                : "out of memory");
+            diag_add(diag, level, node->at,
+                     node->kind == NODE_SEQUENCE && node->count == 0 ? "tls_rpt is an empty list"
+                                                                     : "out of memory");
     }
     text_free(&reader.rua);
     return copy;

@@ -20,7 +20,7 @@ struct settings {
     const char *user; /* or NULL: not given */
     unsigned workers; /* 0: one a CPU */
     bool strict;
-    const char *dns_target; /* host name for a CNAME, or NULL */
+    const char *dns_target;     /* host name for a CNAME, or NULL */
     const char **dns_addresses; /* canonical text of IPv4 and IPv6 addresses */
     size_t dns_address_count;
     const char *tls_rpt; /* the value of rua, encoded; or NULL */

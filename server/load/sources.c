@@ -18,10 +18,10 @@ struct source {
 };
 
 struct sources {
-    struct arena *arena;   /* borrowed */
-    struct draft *draft;   /* borrowed */
-    struct diag *diag;     /* borrowed */
-    struct source *items;  /* owned; the first one is the main file */
+    struct arena *arena;  /* borrowed */
+    struct draft *draft;  /* borrowed */
+    struct diag *diag;    /* borrowed */
+    struct source *items; /* owned; the first one is the main file */
     size_t count;
     size_t capacity;
     struct position begin; /* of the main file's contents */
@@ -72,7 +72,8 @@ static struct source *add_source(struct sources *sources, const char *path)
     for (size_t i = 0; i < sources->count; i++)
         if (sources->items[i].file == file)
             return NULL;
-    void *items = array_room(sources->items, sources->count, &sources->capacity, sizeof(struct source));
+    void *items =
+        array_room(sources->items, sources->count, &sources->capacity, sizeof(struct source));
     if (items == NULL) {
         (void)out_of_memory(sources); /* reported; NULL tells our caller */
         return NULL;
@@ -97,7 +98,8 @@ static const struct node *read_mapping(struct sources *sources, const char *file
                           sources->diag);
     if (root != NULL && root->kind != NODE_MAPPING && !(root->null && level != DIAG_FATAL)) {
         diag_add(sources->diag, level, root->at,
-                 root->null ? "the file is empty" : "the file must be a mapping from keys to values");
+                 root->null ? "the file is empty"
+                            : "the file must be a mapping from keys to values");
         diag_hint(sources->diag, "see the example that came with the program");
         root = NULL;
     }

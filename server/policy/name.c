@@ -21,7 +21,8 @@ static const struct {
     {NAME_WILDCARD, "has a star in a place where it is not allowed",
      "RFC 8461 section 4.1 knows only one \"*.\" at the beginning; 3 to 6 of 14 senders refuse "
      "the policy"},
-    {NAME_CHARACTER, "has a character that no host name has", "3 to 6 of 14 senders refuse the policy"},
+    {NAME_CHARACTER, "has a character that no host name has",
+     "3 to 6 of 14 senders refuse the policy"},
     {NAME_EMPTY_LABEL, "has an empty label (two dots, or one at the beginning)",
      "3 to 6 of 14 senders refuse the policy"},
     {NAME_HYPHEN, "has a label that begins or ends with a hyphen",
@@ -206,7 +207,8 @@ static bool punycode_number(struct name *out, uint32_t value, uint32_t bias)
 {
     for (uint32_t k = 36;; k += 36) {
         uint32_t threshold = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias;
-        uint32_t digit = value < threshold ? value : threshold + (value - threshold) % (36 - threshold);
+        uint32_t digit =
+            value < threshold ? value : threshold + (value - threshold) % (36 - threshold);
         if (!name_put(out, (char)(digit < 26 ? 'a' + (int)digit : '0' + (int)digit - 26)))
             return false;
         if (value < threshold)

@@ -15,18 +15,18 @@
 enum name_fault {
     NAME_OK,
     NAME_EMPTY,
-    NAME_ADDRESS,         /* an IPv4 or IPv6 address */
+    NAME_ADDRESS, /* an IPv4 or IPv6 address */
     NAME_TRAILING_DOT,
-    NAME_U_LABEL,         /* bytes above 127 */
+    NAME_U_LABEL, /* bytes above 127 */
     NAME_UNDERSCORE,
-    NAME_WILDCARD,        /* a star anywhere but as the whole first label of a pattern */
-    NAME_CHARACTER,       /* any other byte that no host name has */
-    NAME_EMPTY_LABEL,     /* two dots, or a leading one */
-    NAME_HYPHEN,          /* a label begins or ends with a hyphen */
+    NAME_WILDCARD,    /* a star anywhere but as the whole first label of a pattern */
+    NAME_CHARACTER,   /* any other byte that no host name has */
+    NAME_EMPTY_LABEL, /* two dots, or a leading one */
+    NAME_HYPHEN,      /* a label begins or ends with a hyphen */
     NAME_LABEL_LONG,
     NAME_LONG,
     NAME_SINGLE_LABEL,
-    NAME_NUMERIC_TLD,     /* the last label is digits: resolvers take it for an address */
+    NAME_NUMERIC_TLD, /* the last label is digits: resolvers take it for an address */
 };
 
 enum name_kind {

@@ -141,8 +141,9 @@ static bool judge_id(const struct policy_fields *fields, struct diag *diag)
         diag_reason(diag, "senders ignore the TXT record (RFC 8461 section 3.1)");
         diag_hint(diag, "leave id out: it is derived from the policy and never forgotten");
     } else if (!number) {
-        diag_add(diag, DIAG_WARNING, fields->id.at, "id \"%.*s\" is not a number of at most %d digits",
-                 quoted(text), text.data, LIMIT_ID_DIGITS);
+        diag_add(diag, DIAG_WARNING, fields->id.at,
+                 "id \"%.*s\" is not a number of at most %d digits", quoted(text), text.data,
+                 LIMIT_ID_DIGITS);
         diag_reason(diag, "the Exim script compares ids as numbers and may miss a change");
         diag_hint(diag, "leave id out: it is derived from the policy and never forgotten");
     }
@@ -170,8 +171,8 @@ static bool judge_mx(const struct field *mx, struct diag *diag, struct name *ret
 /* The place where the same mx was written before, or NULL. Lists are short,
  * because a body is. */
 static const struct field *find_duplicate(const struct policy *policy,
-                                          const struct policy_fields *fields,
-                                          const size_t *sources, struct span name)
+                                          const struct policy_fields *fields, const size_t *sources,
+                                          struct span name)
 {
     for (size_t i = 0; i < policy->mx_count; i++)
         if (span_equal(policy->mx[i], name))

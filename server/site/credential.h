@@ -45,7 +45,8 @@ struct credential_fields {
 
 struct credential;
 
-struct credential *credential_new(const struct credential_fields *fields); /* owned; NULL on shortage */
+struct credential *credential_new(
+    const struct credential_fields *fields); /* owned; NULL on shortage */
 struct credential *credential_share(struct credential *credential);
 void credential_free(struct credential *credential);
 

@@ -9,7 +9,7 @@
 #include "base/table.h"
 
 struct site {
-    struct arena *arena; /* owned; every name in it */
+    struct arena *arena;         /* owned; every name in it */
     struct site_domain *domains; /* owned; sorted by name once sealed */
     size_t count;
     size_t capacity;
@@ -60,8 +60,7 @@ bool site_add(struct site *site, const struct site_domain *domain)
 {
     assert(!site->sealed);
     assert((domain->policy == NULL) == (domain->state == SITE_REFUSED));
-    void *domains =
-        array_room(site->domains, site->count, &site->capacity, sizeof(*site->domains));
+    void *domains = array_room(site->domains, site->count, &site->capacity, sizeof(*site->domains));
     if (domains == NULL)
         return false;
     site->domains = domains;

@@ -22,7 +22,7 @@ enum site_state {
 };
 
 struct site_domain {
-    const char *name;      /* example.com, without "mta-sts."; lower case */
+    const char *name; /* example.com, without "mta-sts."; lower case */
     size_t name_len;
     enum site_state state;
     struct policy *policy; /* NULL exactly when refused */

@@ -66,7 +66,8 @@ void generation_free(struct generation *generation)
 }
 
 static _Noreturn void become_worker(const struct generation *generation,
-                                    const struct listeners *listeners, int control, pid_t supervisor)
+                                    const struct listeners *listeners, int control,
+                                    pid_t supervisor)
 {
     const struct settings *settings = &generation->configuration->settings;
     int descriptors[LIMIT_LISTENERS];
@@ -177,5 +178,6 @@ void generation_signal(const struct generation *generation, int signal_number)
 {
     for (size_t i = 0; i < generation->worker_count; i++)
         if (generation->workers[i].pid != 0)
-            (void)kill(generation->workers[i].pid, signal_number); /* not yet reaped, so it exists */
+            (void)kill(generation->workers[i].pid,
+                       signal_number); /* not yet reaped, so it exists */
 }

@@ -55,9 +55,10 @@ bool identity_resolve(const char *user, struct identity *ret_identity)
         if (!look_up("mta-sts", &identity))
             (void)look_up("nobody", &identity); /* the numbers above stand if it is missing */
     } else if (!look_up(user, &identity) && !look_up_number(user, &identity)) {
-        log_line(LOG_LEVEL_ERROR,
-                 "user \"%s\" does not exist; make it with \"useradd --system %s\", or give a number",
-                 user, user);
+        log_line(
+            LOG_LEVEL_ERROR,
+            "user \"%s\" does not exist; make it with \"useradd --system %s\", or give a number",
+            user, user);
         return false;
     }
     if (!identity.keep && (identity.uid == 0 || identity.gid == 0)) {

@@ -81,8 +81,7 @@ static struct listener *find(const struct listeners *listeners, const struct add
 bool listeners_open(struct listeners *listeners, const struct address *addresses, size_t count)
 {
     size_t before = listeners->count;
-    void *items =
-        reallocarray(listeners->items, before + count, sizeof(*listeners->items));
+    void *items = reallocarray(listeners->items, before + count, sizeof(*listeners->items));
     if (items == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");
         return false;

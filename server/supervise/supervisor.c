@@ -37,8 +37,8 @@ struct supervisor {
     bool reload_wanted;
     bool stopping;
     bool failed;
-    int64_t retry_at;    /* 0, or when to fork again what could not be forked */
-    int64_t stop_by;     /* when stopping: then workers are killed */
+    int64_t retry_at;               /* 0, or when to fork again what could not be forked */
+    int64_t stop_by;                /* when stopping: then workers are killed */
     int64_t crashes[LIMIT_CRASHES]; /* when workers died, as a ring */
     size_t crash_count;
 };
@@ -70,6 +70,7 @@ static void start_workers(struct supervisor *supervisor, struct generation *gene
 
 static void retain_listeners(struct supervisor *supervisor)
 {
+    assert(supervisor->current != NULL);
     const struct settings *settings = &supervisor->current->configuration->settings;
     listeners_retain(&supervisor->listeners, settings->listeners, settings->listener_count);
 }
@@ -92,8 +93,7 @@ static struct configuration *load(const struct supervisor *supervisor)
         .path = supervisor->options->path,
         .listen = supervisor->options->listen,
         .now = time(NULL),
-        .previous =
-            supervisor->current == NULL ? NULL : supervisor->current->configuration->site,
+        .previous = supervisor->current == NULL ? NULL : supervisor->current->configuration->site,
     };
     struct diag *diag = diag_new();
     if (diag == NULL) {
@@ -150,8 +150,9 @@ static void abandon_next(struct supervisor *supervisor)
         return;
     }
     retain_listeners(supervisor);
-    log_line(LOG_LEVEL_ERROR, "reload refused: its workers did not start; generation %u serves on "
-                              "as before",
+    log_line(LOG_LEVEL_ERROR,
+             "reload refused: its workers did not start; generation %u serves on "
+             "as before",
              supervisor->current->number);
 }
 

@@ -17,8 +17,8 @@ static size_t room_for(size_t len)
 struct span guard_copy(struct span bytes)
 {
     size_t room = room_for(bytes.len);
-    char *pages = mmap(NULL, room + page_size(), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *pages =
+        mmap(NULL, room + page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(pages != MAP_FAILED);
     assert_int_equal(mprotect(pages + room, page_size(), PROT_NONE), 0);
     char *copy = pages + room - bytes.len;
@@ -30,5 +30,6 @@ struct span guard_copy(struct span bytes)
 void guard_free(struct span bytes)
 {
     size_t room = room_for(bytes.len);
-    assert_int_equal(munmap((char *)(uintptr_t)bytes.data + bytes.len - room, room + page_size()), 0);
+    assert_int_equal(munmap((char *)(uintptr_t)bytes.data + bytes.len - room, room + page_size()),
+                     0);
 }

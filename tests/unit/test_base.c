@@ -51,10 +51,13 @@ static void text_writes_json(void **state)
     } rows[] = {
         {"plain", "\"plain\""},
         {"a\"b\\c\n\t\x7f", "\"a\\\"b\\\\c\\n\\u0009\\u007f\""},
-        {"b\xc3\xbc" "cher", "\"b\xc3\xbc" "cher\""},
+        {"b\xc3\xbc"
+         "cher",
+         "\"b\xc3\xbc"
+         "cher\""},
         {"\xe2\x82\xac \xf0\x9f\x93\xa8", "\"\xe2\x82\xac \xf0\x9f\x93\xa8\""},
-        {"\xc3", "\"\xef\xbf\xbd\""},               /* cut short */
-        {"\xc0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\""}, /* overlong */
+        {"\xc3", "\"\xef\xbf\xbd\""},                                 /* cut short */
+        {"\xc0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\""},                 /* overlong */
         {"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* a surrogate */
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -156,13 +159,26 @@ static void durations(void **state)
         bool good;
         uint32_t seconds;
     } rows[] = {
-        {"0", true, 0},          {"604800", true, 604800}, {"86400s", true, 86400},
-        {"10m", true, 600},      {"24h", true, 86400},     {"7d", true, 604800},
-        {"2w", true, 1209600},   {"4294967295", true, UINT32_MAX},
-        {"4294967296", false, 0}, {"7102w", false, 0},     {"99999999999999999999", false, 0},
-        {"", false, 0},          {"w", false, 0},          {"-1", false, 0},
-        {"+1", false, 0},        {"1.5d", false, 0},       {"1 d", false, 0},
-        {"1dd", false, 0},       {"1D", false, 0},         {"0x10", false, 0},
+        {"0", true, 0},
+        {"604800", true, 604800},
+        {"86400s", true, 86400},
+        {"10m", true, 600},
+        {"24h", true, 86400},
+        {"7d", true, 604800},
+        {"2w", true, 1209600},
+        {"4294967295", true, UINT32_MAX},
+        {"4294967296", false, 0},
+        {"7102w", false, 0},
+        {"99999999999999999999", false, 0},
+        {"", false, 0},
+        {"w", false, 0},
+        {"-1", false, 0},
+        {"+1", false, 0},
+        {"1.5d", false, 0},
+        {"1 d", false, 0},
+        {"1dd", false, 0},
+        {"1D", false, 0},
+        {"0x10", false, 0},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         uint32_t seconds = 0;
@@ -188,7 +204,8 @@ static void suggestions(void **state)
         assert_int_equal(suggest_nearest(span_of(rows[i].word), keys, COUNT(keys)), rows[i].index);
     char longest[1000];
     memset(longest, 'a', sizeof(longest));
-    assert_int_equal(suggest_nearest((struct span){longest, sizeof(longest)}, keys, COUNT(keys)), 4);
+    assert_int_equal(suggest_nearest((struct span){longest, sizeof(longest)}, keys, COUNT(keys)),
+                     4);
 }
 
 static void arena_gives_zeroed_aligned_memory(void **state)

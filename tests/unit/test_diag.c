@@ -59,7 +59,8 @@ static void no_line_can_be_forged(void **state)
     (void)state;
     struct diag *diag = diag_new();
     struct text text = {0};
-    diag_add(diag, DIAG_ERROR, at(diag, "a\nb", 1, 1), "bad \"%s\"", "x\n/etc/passwd:1:1: error\x1b[2J");
+    diag_add(diag, DIAG_ERROR, at(diag, "a\nb", 1, 1), "bad \"%s\"",
+             "x\n/etc/passwd:1:1: error\x1b[2J");
     diag_print(diag, DIAG_NOTE, &text);
     assert_string_equal(text.data, "a?b:1:1: error: bad \"x?/etc/passwd:1:1: error?[2J\"\n");
     text_free(&text);

@@ -164,9 +164,9 @@ static void limits_hold(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(builds_a_tree),   cmocka_unit_test(nothing_is_a_null),
+        cmocka_unit_test(builds_a_tree),    cmocka_unit_test(nothing_is_a_null),
         cmocka_unit_test(marks_duplicates), cmocka_unit_test(shares_aliases),
-        cmocka_unit_test(refuses),         cmocka_unit_test(a_bomb_does_no_harm),
+        cmocka_unit_test(refuses),          cmocka_unit_test(a_bomb_does_no_harm),
         cmocka_unit_test(limits_hold),
     };
     return cmocka_run_group_tests_name("document", tests, NULL, NULL);

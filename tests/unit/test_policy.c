@@ -100,14 +100,19 @@ static void refuses(void **state)
         const char *mode, *max_age, *mx, *id;
         size_t errors;
     } rows[] = {
-        {NULL, "1w", "a.example", NULL, 1},       {"enforce", NULL, "a.example", NULL, 1},
-        {"enforce", "1w", "", NULL, 1},           {NULL, NULL, "", NULL, 3},
-        {"ENFORCE", "1w", "a.example", NULL, 1},  {"enforce ", "1w", "a.example", NULL, 1},
-        {"enforce", "86399", "a.example", NULL, 1}, {"enforce", "31557601", "a.example", NULL, 1},
+        {NULL, "1w", "a.example", NULL, 1},
+        {"enforce", NULL, "a.example", NULL, 1},
+        {"enforce", "1w", "", NULL, 1},
+        {NULL, NULL, "", NULL, 3},
+        {"ENFORCE", "1w", "a.example", NULL, 1},
+        {"enforce ", "1w", "a.example", NULL, 1},
+        {"enforce", "86399", "a.example", NULL, 1},
+        {"enforce", "31557601", "a.example", NULL, 1},
         {"enforce", "1w", "a.example a.example", NULL, 1},
         {"enforce", "1w", "a.example A.EXAMPLE *.a.example *.A.example", NULL, 2},
         {"enforce", "1w", "192.0.2.1 localhost a_b.c", NULL, 3},
-        {"enforce", "1w", "a.example", "", 1},    {"enforce", "1w", "a.example", "a b", 1},
+        {"enforce", "1w", "a.example", "", 1},
+        {"enforce", "1w", "a.example", "a b", 1},
         {"enforce", "1w", "a.example", "123456789012345678901234567890123", 1},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -130,10 +135,8 @@ static void body_limit(void **state)
                        "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefgh");
         list[i] = field(names[i]);
     }
-    struct policy_fields fields = {.at = {"f", 1, 1},
-                                   .mode = field("testing"),
-                                   .max_age = field("604800"),
-                                   .mx = list};
+    struct policy_fields fields = {
+        .at = {"f", 1, 1}, .mode = field("testing"), .max_age = field("604800"), .mx = list};
     /* 31 bytes before the mx lines, 17 behind, 66 each. */
     for (int over = 0; over < 2; over++) {
         struct diag *diag = diag_new();
