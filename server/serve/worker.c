@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "serve/acceptor.h"
@@ -37,14 +38,6 @@ struct worker {
 static const int ignored_signals[] = {
     SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM,
 };
-
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* It cannot fail for this clock. */
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static bool fail(const char *what, int reason)
 {
@@ -170,7 +163,7 @@ static void listen_to_supervisor(struct worker *worker, int64_t now)
 static void dispatch(struct worker *worker, struct epoll_event *events, int count)
 {
     const void *control = &worker->options->control;
-    int64_t now = monotonic_ms();
+    int64_t now = clock_monotonic_ms();
     bool told = false;
     int others = 0;
 
@@ -204,7 +197,7 @@ static int time_to_wait(const struct worker *worker)
         next = worker->drain_deadline;
     if (next == INT64_MAX)
         return -1;
-    int64_t left = next - monotonic_ms();
+    int64_t left = next - clock_monotonic_ms();
     if (left < 0)
         return 0;
     return left < INT_MAX ? (int)left : INT_MAX;
@@ -213,7 +206,7 @@ static int time_to_wait(const struct worker *worker)
 static bool is_drained(const struct worker *worker)
 {
     return worker->drain_deadline != INT64_MAX &&
-           (pool_count(worker->pool) == 0 || monotonic_ms() >= worker->drain_deadline);
+           (pool_count(worker->pool) == 0 || clock_monotonic_ms() >= worker->drain_deadline);
 }
 
 static int serve(struct worker *worker)

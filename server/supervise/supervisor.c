@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "supervise/generation.h"
@@ -43,13 +44,6 @@ struct supervisor {
     size_t crash_count;
 };
 
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void release_in_worker(void *context, const struct generation *generation)
 {
     struct supervisor *supervisor = context;
@@ -65,7 +59,7 @@ static void release_in_worker(void *context, const struct generation *generation
 static void start_workers(struct supervisor *supervisor, struct generation *generation)
 {
     if (!generation_start(generation, &supervisor->listeners, release_in_worker, supervisor))
-        supervisor->retry_at = monotonic_ms() + RETRY_MS;
+        supervisor->retry_at = clock_monotonic_ms() + RETRY_MS;
 }
 
 static void retain_listeners(struct supervisor *supervisor)
@@ -125,7 +119,7 @@ static bool prepare(struct supervisor *supervisor)
         return false;
     }
     supervisor->last_number++;
-    supervisor->next->deadline = monotonic_ms() + LIMIT_READY_MS;
+    supervisor->next->deadline = clock_monotonic_ms() + LIMIT_READY_MS;
     start_workers(supervisor, supervisor->next);
     return true;
 }
@@ -187,7 +181,7 @@ static void promote_next(struct supervisor *supervisor)
     supervisor->next = NULL;
     if (supervisor->retiring != NULL) {
         generation_drain(supervisor->retiring);
-        supervisor->retiring->deadline = monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
+        supervisor->retiring->deadline = clock_monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
     }
     log_ready(supervisor);
 }
@@ -206,7 +200,7 @@ static void stop(struct supervisor *supervisor)
 {
     bool again = supervisor->stopping;
     supervisor->stopping = true;
-    supervisor->stop_by = again ? 0 : monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
+    supervisor->stop_by = again ? 0 : clock_monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
     if (supervisor->next != NULL) {
         generation_signal(supervisor->next, SIGKILL);
         generation_free(supervisor->next);
@@ -218,7 +212,7 @@ static void stop(struct supervisor *supervisor)
 
 static void note_crash(struct supervisor *supervisor)
 {
-    int64_t now = monotonic_ms();
+    int64_t now = clock_monotonic_ms();
     int64_t *oldest = &supervisor->crashes[supervisor->crash_count++ % LIMIT_CRASHES];
     bool often = supervisor->crash_count > LIMIT_CRASHES && now - *oldest < LIMIT_CRASHES_MS;
     *oldest = now;
@@ -324,7 +318,7 @@ static int time_left(const struct supervisor *supervisor)
             earliest = deadlines[i];
     if (earliest == INT64_MAX)
         return -1;
-    int64_t left = earliest - monotonic_ms();
+    int64_t left = earliest - clock_monotonic_ms();
     /* At least one, so that a worker that was just killed can die meanwhile. */
     return left < 1 ? 1 : left > 60000 ? 60000 : (int)left;
 }
@@ -360,7 +354,7 @@ static void supervise(struct supervisor *supervisor)
 {
     while (!supervisor->stopping || running(supervisor) > 0) {
         wait_for_news(supervisor);
-        on_deadlines(supervisor, monotonic_ms());
+        on_deadlines(supervisor, clock_monotonic_ms());
         if (supervisor->next != NULL && generation_ready(supervisor->next))
             promote_next(supervisor);
         /* One generation starts and one drains at a time; further requests are one. */

@@ -1,0 +1,12 @@
+/*
+ * The clock that never jumps, for deadlines. Every process uses it.
+ */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* Milliseconds since some moment before the process began. */
+int64_t clock_monotonic_ms(void);
+
+#endif
