@@ -1,0 +1,227 @@
+#include "load/certificate.h"
+
+#include <mbedtls/oid.h>
+#include <mbedtls/x509.h>
+#include <mbedtls/x509_crt.h>
+#include <stdio.h>
+
+#include "base/calendar.h"
+#include "load/der.h"
+#include "policy/name.h"
+
+/* SubjectPublicKeyInfo of RSA 8192, the largest that mbedTLS reads, is 1,062 bytes. */
+enum { INFO_MOST = 2048 };
+
+#define OID(bytes) bytes, sizeof(bytes) - 1
+
+/* The signature algorithms that senders no longer accept (RFC 9155, Baseline Requirements 7.1.3). */
+static const struct {
+    const char *oid;
+    size_t len;
+    const char *text;
+} weak_signatures[] = {
+    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05"), "SHA-1"}, /* sha1WithRSAEncryption */
+    {OID("\x2b\x0e\x03\x02\x1d"), "SHA-1"},                 /* its old name */
+    {OID("\x2a\x86\x48\xce\x3d\x04\x01"), "SHA-1"},         /* ecdsa-with-SHA1 */
+    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x04"), "MD5"},
+    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x03"), "MD4"},
+    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x02"), "MD2"},
+};
+
+void certificate_clear(struct certificate *certificate)
+{
+    certificate_der_free(certificate->der);
+    *certificate = (struct certificate){0};
+}
+
+static struct span span_of_buf(mbedtls_x509_buf buf)
+{
+    return (struct span){(const char *)buf.p, buf.p == NULL ? 0 : buf.len};
+}
+
+static const char *weak_signature(struct span oid)
+{
+    for (size_t i = 0; i < sizeof(weak_signatures) / sizeof(weak_signatures[0]); i++)
+        if (span_equal(oid, (struct span){weak_signatures[i].oid, weak_signatures[i].len}))
+            return weak_signatures[i].text;
+    return NULL;
+}
+
+/* Finds the signature's algorithm and the key without mbedTLS, for one that it refuses
+ * (RFC 5280 section 4.1). False when it is no certificate at all. */
+static bool look_inside(struct span der, struct span *ret_oid, struct span *ret_info)
+{
+    struct span outer, inner, algorithm;
+    if (!der_take(&der, DER_SEQUENCE, &outer, NULL) ||
+        !der_take(&outer, DER_SEQUENCE, &inner, NULL))
+        return false;
+    (void)der_take(&inner, DER_CONTEXT_0, NULL, NULL); /* version 1 has none */
+    return der_take(&inner, DER_INTEGER, NULL, NULL) &&
+           der_take(&inner, DER_SEQUENCE, &algorithm, NULL) &&
+           der_take(&inner, DER_SEQUENCE, NULL, NULL) && /* issuer */
+           der_take(&inner, DER_SEQUENCE, NULL, NULL) && /* validity */
+           der_take(&inner, DER_SEQUENCE, NULL, NULL) && /* subject */
+           der_take(&inner, DER_SEQUENCE, NULL, ret_info) &&
+           der_take(&algorithm, DER_OBJECT_IDENTIFIER, ret_oid, NULL);
+}
+
+/* Which part did mbedTLS refuse? Its codes are sums of a high and a low part. */
+static enum certificate_fault judge_unparsed(struct span der, int code, struct certificate *found)
+{
+    struct span oid, info;
+    if (code == MBEDTLS_ERR_X509_ALLOC_FAILED || code == MBEDTLS_ERR_PK_ALLOC_FAILED)
+        return CERTIFICATE_SHORTAGE;
+    if (!look_inside(der, &oid, &info))
+        return CERTIFICATE_JUNK;
+    found->weak_signature = weak_signature(oid);
+    public_key_judge(info, &found->kind);
+    if (!found->kind.accepted)
+        return CERTIFICATE_KEY;
+    int high = -(-code & 0xff80);
+    if (high == MBEDTLS_ERR_X509_UNKNOWN_SIG_ALG)
+        return CERTIFICATE_SIGNATURE;
+    return high == MBEDTLS_ERR_X509_INVALID_EXTENSIONS ||
+                   high == MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE
+               ? CERTIFICATE_EXTENSION
+               : CERTIFICATE_JUNK;
+}
+
+static int64_t instant(const mbedtls_x509_time *time)
+{
+    return calendar_instant(time->year, time->mon, time->day, time->hour, time->min, time->sec);
+}
+
+static bool read_key(const mbedtls_x509_crt *crt, struct arena *arena, struct certificate *found)
+{
+    unsigned char buffer[INFO_MOST];
+    struct span raw = span_of_buf(crt->pk_raw);
+    int len = mbedtls_pk_write_pubkey_der(&crt->pk, buffer, sizeof(buffer));
+    struct span normal = {(const char *)buffer + sizeof(buffer) - (len > 0 ? len : 0),
+                          len > 0 ? (size_t)len : 0};
+    /* A point may be compressed and RSA may lack its NULL; else the bytes are there already. */
+    found->info = raw;
+    if (len > 0 && !span_equal(raw, normal)) {
+        found->info = (struct span){arena_copy(arena, normal), normal.len};
+        if (found->info.data == NULL)
+            return false;
+    }
+    public_key_judge(found->info, &found->kind);
+    return true;
+}
+
+static bool is_dns_name(const mbedtls_x509_sequence *item)
+{
+    return item->buf.p != NULL &&
+           (item->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == MBEDTLS_X509_SAN_DNS_NAME;
+}
+
+static bool read_names(const mbedtls_x509_crt *crt, struct arena *arena, struct certificate *found)
+{
+    size_t count = 0;
+    for (const mbedtls_x509_sequence *item = &crt->subject_alt_names; item; item = item->next)
+        count += is_dns_name(item);
+    found->has_dns_names = count > 0;
+    if (count == 0)
+        return true;
+    found->names = arena_take(arena, count * sizeof(*found->names));
+    if (found->names == NULL)
+        return false;
+    for (const mbedtls_x509_sequence *item = &crt->subject_alt_names; item; item = item->next) {
+        struct span written = span_of_buf(item->buf);
+        struct name name;
+        if (!is_dns_name(item) || name_parse(written, NAME_PATTERN, &name) != NAME_OK)
+            continue;
+        struct span folded = {name.text, name.len};
+        if (!span_equal(written, folded))
+            written.data = arena_copy(arena, folded);
+        if (written.data == NULL)
+            return false;
+        found->names[found->name_count++] = (struct span){written.data, name.len};
+    }
+    return true;
+}
+
+static void read_facts(const mbedtls_x509_crt *crt, struct certificate *found)
+{
+    found->subject = span_of_buf(crt->subject_raw);
+    found->issuer = span_of_buf(crt->issuer_raw);
+    found->key_id = span_of_buf(crt->subject_key_id);
+    found->issuer_key_id = span_of_buf(crt->authority_key_id.keyIdentifier);
+    found->not_before = instant(&crt->valid_from);
+    found->not_after = instant(&crt->valid_to);
+    found->weak_signature = weak_signature(span_of_buf(crt->sig_oid));
+    found->is_self_issued = span_equal(found->subject, found->issuer) &&
+                            (found->key_id.data == NULL || found->issuer_key_id.data == NULL ||
+                             span_equal(found->key_id, found->issuer_key_id));
+    found->is_authority =
+        mbedtls_x509_crt_get_ca_istrue(crt) == 1 || (crt->version < 3 && found->is_self_issued);
+    found->may_serve =
+        mbedtls_x509_crt_check_extended_key_usage(crt, MBEDTLS_OID_SERVER_AUTH,
+                                                  MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) == 0;
+    found->may_sign = mbedtls_x509_crt_check_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0;
+}
+
+enum certificate_fault certificate_parse(struct certificate_der *der, struct arena *arena,
+                                         struct certificate *ret_certificate)
+{
+    enum certificate_fault fault = CERTIFICATE_SHORTAGE;
+    struct certificate found = {0};
+    struct span bytes = certificate_der_bytes(der);
+    mbedtls_x509_crt crt;
+    mbedtls_x509_crt_init(&crt);
+
+    /* The worker parses the same bytes with the same call: what passes here passes there. */
+    int code =
+        mbedtls_x509_crt_parse_der_nocopy(&crt, (const unsigned char *)bytes.data, bytes.len);
+    if (code != 0) {
+        fault = judge_unparsed(bytes, code, &found);
+        goto done;
+    }
+    read_facts(&crt, &found);
+    if (!read_key(&crt, arena, &found) || !read_names(&crt, arena, &found))
+        goto done;
+    found.der = certificate_der_share(der);
+    fault = CERTIFICATE_SOUND;
+done:
+    mbedtls_x509_crt_free(&crt);
+    *ret_certificate = found;
+    return fault;
+}
+
+static bool parse_again(const struct certificate *certificate, mbedtls_x509_crt *crt)
+{
+    struct span bytes = certificate_der_bytes(certificate->der);
+    return mbedtls_x509_crt_parse_der_nocopy(crt, (const unsigned char *)bytes.data, bytes.len) ==
+           0;
+}
+
+bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent)
+{
+    /* Only the signature is asked for: date, name and strength are judged elsewhere. */
+    uint32_t flags = 0;
+    bool verified = false;
+    mbedtls_x509_crt child_crt, parent_crt;
+    mbedtls_x509_crt_init(&child_crt);
+    mbedtls_x509_crt_init(&parent_crt);
+    if (parse_again(child, &child_crt) && parse_again(parent, &parent_crt)) {
+        (void)mbedtls_x509_crt_verify(&child_crt, &parent_crt, NULL, NULL, &flags, NULL, NULL);
+        verified = (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) == 0;
+    }
+    mbedtls_x509_crt_free(&parent_crt);
+    mbedtls_x509_crt_free(&child_crt);
+    return verified;
+}
+
+void certificate_issuer_text(const struct certificate *certificate,
+                             char out[static CERTIFICATE_NAME_SIZE])
+{
+    mbedtls_x509_crt crt;
+    mbedtls_x509_crt_init(&crt);
+    out[0] = '\0';
+    if (parse_again(certificate, &crt) &&
+        mbedtls_x509_dn_gets(out, CERTIFICATE_NAME_SIZE, &crt.issuer) < 0)
+        out[CERTIFICATE_NAME_SIZE - 1] = '\0';
+    if (out[0] == '\0')
+        (void)snprintf(out, CERTIFICATE_NAME_SIZE, "with an unreadable name"); /* it fits */
+    mbedtls_x509_crt_free(&crt);
+}

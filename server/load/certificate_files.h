@@ -1,0 +1,40 @@
+/*
+ * Walks the files and folders that the configuration names and hands out the
+ * contents of every regular file. It never blocks on a pipe, never reads more
+ * than LIMIT_CERTIFICATE_FILE, follows no link out of a folder but those to
+ * files, and wipes its buffer, for a file may hold a key. Supervisor only.
+ */
+#ifndef LOAD_CERTIFICATE_FILES_H
+#define LOAD_CERTIFICATE_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/diag.h"
+#include "base/span.h"
+
+struct certificate_file {
+    const char *path;  /* borrowed for the call */
+    struct span bytes; /* borrowed for the call */
+    bool is_named;     /* the configuration names it, not a folder above it */
+    bool is_public;    /* every user of the machine can read it */
+};
+
+/* Begin with {.diag, .visit, .context}; end with certificate_files_free. */
+struct certificate_files {
+    struct diag *diag; /* borrowed */
+    void (*visit)(void *context, const struct certificate_file *file);
+    void *context;      /* borrowed */
+    struct position at; /* of the path that is walked now */
+    char *buffer;       /* owned; LIMIT_CERTIFICATE_FILE bytes and one more */
+    size_t count;       /* files seen */
+    bool shortage;      /* of memory; something was not read */
+};
+
+/* Visits the file, or every file below the folder in the order of their names.
+ * at is where the configuration names it. */
+void certificate_files_walk(struct certificate_files *files, const char *path, struct position at);
+
+void certificate_files_free(struct certificate_files *files);
+
+#endif

@@ -1,0 +1,240 @@
+#include "load/certificates.h"
+
+#include <assert.h>
+#include <psa/crypto.h>
+#include <stdlib.h>
+
+#include "load/certificate_store.h"
+
+struct certificates *certificates_new(struct diag *diag)
+{
+    struct certificates *store = calloc(1, sizeof(*store));
+    if (store == NULL)
+        return NULL;
+    store->diag = diag;
+    store->files = (struct certificate_files){
+        .diag = diag,
+        .visit = certificate_read_file,
+        .context = store,
+    };
+    store->arena = arena_new();
+    if (store->arena == NULL) {
+        free(store);
+        return NULL;
+    }
+    return store;
+}
+
+void certificates_free(struct certificates *store)
+{
+    if (store == NULL)
+        return;
+    for (size_t i = 0; i < store->certificate_count; i++) {
+        credential_free(store->certificates[i].credential);
+        certificate_clear(&store->certificates[i].facts);
+    }
+    for (size_t i = 0; i < store->key_count; i++)
+        private_key_clear(&store->keys[i].key);
+    table_free(&store->by_name);
+    table_free(&store->by_subject);
+    table_free(&store->by_info);
+    table_free(&store->by_der);
+    free(store->names);
+    free(store->contents);
+    free(store->sources);
+    free(store->keys);
+    free(store->certificates);
+    certificate_files_free(&store->files);
+    arena_free(store->arena);
+    free(store);
+}
+
+/* mbedTLS may use PSA inside, which seeds a generator when it starts. It is stopped again before
+ * anything can fork: workers must not share its state. Reading a key needs no randomness. */
+static bool crypto_begin(struct certificates *store)
+{
+    bool started = psa_crypto_init() == PSA_SUCCESS;
+    if (!started)
+        store->shortage = true;
+    return started;
+}
+
+static void crypto_end(void)
+{
+    mbedtls_psa_crypto_free();
+}
+
+/* What was not read cannot be judged, so a shortage is the fault of the whole configuration. */
+static void tell_shortage(struct certificates *store, struct position at)
+{
+    if (!(store->shortage || store->files.shortage) || store->is_shortage_told)
+        return;
+    store->is_shortage_told = true;
+    diag_add(store->diag, DIAG_FATAL, at, "out of memory while reading certificates");
+}
+
+void certificates_read(struct certificates *store, const char *path, struct position at)
+{
+    if (crypto_begin(store)) {
+        certificate_files_walk(&store->files, path, at);
+        crypto_end();
+    }
+    tell_shortage(store, at);
+}
+
+static bool names_policy_host(const struct certificate *facts)
+{
+    for (size_t i = 0; i < facts->name_count; i++)
+        if (span_begins_fold(facts->names[i], span_of("mta-sts.")))
+            return true;
+    return false;
+}
+
+/* A certificate for another purpose may lie in the same folder; one with a name of ours may not be
+ * left out quietly. */
+static void leave_out(struct certificates *store, const struct stored_certificate *stored,
+                      const char *why)
+{
+    enum diag_level level = names_policy_host(&stored->facts) ? DIAG_ERROR : DIAG_NOTE;
+    diag_add(store->diag, level, stored->at, "the certificate is left out: %s", why);
+}
+
+/* False with the reason reported when the certificate cannot be served. */
+static bool judge_leaf(struct certificates *store, const struct stored_certificate *stored)
+{
+    const struct certificate *facts = &stored->facts;
+    struct diag *diag = store->diag;
+    if (facts->weak_signature != NULL) {
+        diag_add(diag, DIAG_ERROR, stored->at,
+                 "the certificate is left out: its signature is made with %s",
+                 facts->weak_signature);
+        diag_reason(diag, "senders refuse it, because such a signature can be forged");
+        diag_hint(diag, "have a new certificate issued by a public authority");
+    } else if (!facts->kind.accepted) {
+        diag_add(diag, DIAG_ERROR, stored->at, "the certificate is left out: its key is %s",
+                 facts->kind.text);
+        diag_reason(diag, "%s", public_key_reason());
+        diag_hint(diag, "%s", public_key_hint());
+    } else if (!facts->may_serve) {
+        leave_out(store, stored, "its extended key usage does not allow TLS servers");
+    } else if (!facts->may_sign) {
+        leave_out(store, stored, "its key usage does not allow digital signatures");
+        diag_reason(diag, "TLS 1.3 and forward secrecy need them");
+    } else if (facts->name_count == 0) {
+        diag_add(diag, DIAG_WARNING, stored->at, "the certificate is left out: %s",
+                 facts->has_dns_names ? "none of the names in its subject alternative name is valid"
+                                      : "it has no DNS name in its subject alternative name");
+        diag_reason(diag, "senders ignore the common name (RFC 6125 section 6.4.4)");
+        diag_hint(diag, "have one issued with the subject alternative name mta-sts.DOMAIN");
+    } else if (stored->key == CERTIFICATE_NONE) {
+        leave_out(store, stored, "its private key is in none of the files");
+        diag_hint(diag, "put the key that the certificate was requested with into the same file or "
+                        "folder");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* A self-signed certificate with names is a leaf whatever it says of itself: openssl's default
+ * marks what it makes as an authority. */
+static bool is_authority(const struct certificate *facts)
+{
+    return facts->is_authority && !(facts->is_self_issued && facts->name_count > 0);
+}
+
+static void match_keys(struct certificates *store)
+{
+    for (size_t i = 0; i < store->certificate_count; i++) {
+        struct stored_certificate *stored = &store->certificates[i];
+        stored->key = certificate_find_key(store, stored->facts.info);
+        if (stored->key != CERTIFICATE_NONE)
+            store->keys[stored->key].has_certificate = true;
+        if (stored->facts.is_authority &&
+            (stored->facts.weak_signature == NULL || stored->facts.is_self_issued))
+            certificate_add_authority(store, (uint32_t)i);
+    }
+    for (size_t i = 0; i < store->key_count; i++)
+        if (!store->keys[i].has_certificate)
+            diag_add(store->diag, DIAG_NOTE, store->keys[i].at,
+                     "no certificate in the files belongs to this private key");
+}
+
+void certificates_match(struct certificates *store, int64_t now)
+{
+    assert(store->name_count == 0); /* once */
+    store->now = now;
+    if (crypto_begin(store)) {
+        match_keys(store);
+        for (size_t i = 0; i < store->certificate_count; i++) {
+            struct stored_certificate *stored = &store->certificates[i];
+            if (is_authority(&stored->facts) || !judge_leaf(store, stored))
+                continue;
+            stored->is_leaf = certificate_build_chain(store, stored);
+            if (stored->is_leaf)
+                certificate_add_names(store, (uint32_t)i);
+        }
+        crypto_end();
+    }
+    tell_shortage(store, (struct position){0});
+}
+
+static struct credential *make_credential(const struct certificates *store,
+                                          const struct stored_certificate *leaf)
+{
+    struct certificate_der *chain[LIMIT_CHAIN];
+    for (size_t i = 0; i < leaf->chain_len; i++)
+        chain[i] = store->certificates[leaf->chain[i]].facts.der;
+    return credential_new(&(struct credential_fields){
+        .kind = leaf->facts.kind.kind,
+        .chain = chain,
+        .chain_len = leaf->chain_len,
+        .key = store->keys[leaf->key].key.der,
+        .not_before = leaf->facts.not_before,
+        .not_after = leaf->facts.not_after,
+        .algorithm = leaf->facts.kind.text,
+        .file = leaf->at.file,
+        .line = leaf->at.line,
+    });
+}
+
+void certificates_find(struct certificates *store, struct span host,
+                       struct credential *ret_credentials[static CREDENTIAL_KINDS])
+{
+    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        uint32_t index = certificate_find_host(store, host, (enum credential_kind)kind);
+        ret_credentials[kind] = NULL;
+        if (index == CERTIFICATE_NONE)
+            continue;
+        struct stored_certificate *leaf = &store->certificates[index];
+        if (leaf->credential == NULL)
+            leaf->credential = make_credential(store, leaf);
+        if (leaf->credential == NULL) {
+            store->shortage = true;
+            continue;
+        }
+        if (!leaf->is_used)
+            certificate_warn_of_chain(store, leaf);
+        leaf->is_used = true;
+        ret_credentials[kind] = credential_share(leaf->credential);
+    }
+    tell_shortage(store, (struct position){0});
+}
+
+void certificates_report_unused(struct certificates *store)
+{
+    for (size_t i = 0; i < store->certificate_count; i++) {
+        const struct stored_certificate *stored = &store->certificates[i];
+        if (!stored->is_leaf || stored->is_used)
+            continue;
+        diag_add(store->diag, DIAG_NOTE, stored->at, "no host uses this certificate: %s",
+                 certificate_is_asked(store, stored)
+                     ? "for the host that it names there is a better one"
+                     : "none of its names is the policy host of a configured domain");
+        if (stored->facts.name_count > 0) {
+            struct span name = stored->facts.names[0];
+            diag_reason(store->diag, "it is for %.*s%s", (int)name.len, name.data,
+                        stored->facts.name_count > 1 ? " and others" : "");
+        }
+    }
+}
