@@ -5,11 +5,11 @@
 static const struct command commands[] = {
     {"serve", "", 0, 0, OPTION_CONFIG | OPTION_LISTEN, "serve the policies, in the foreground",
      command_serve},
-    {"check", "", 0, 0, OPTION_CONFIG | OPTION_JSON, "read and judge everything, and serve nothing",
+    {"check", "", 0, 0, OPTION_CONFIG | OPTION_JSON | OPTION_AT, "read and judge everything, and serve nothing",
      command_check},
     {"policy", "DOMAIN", 1, 1, OPTION_CONFIG, "print the exact bytes of a domain's policy",
      command_policy},
-    {"list", "", 0, 0, OPTION_CONFIG | OPTION_JSON,
+    {"list", "", 0, 0, OPTION_CONFIG | OPTION_JSON | OPTION_AT,
      "print a table of all domains, their policies and certificates", command_list},
     {"dns", "[DOMAIN...]", 0, SIZE_MAX, OPTION_CONFIG,
      "print the DNS records to publish, as zone-file lines", command_dns},

@@ -102,3 +102,53 @@ bool calendar_duration(struct span text, uint32_t *ret_seconds)
     *ret_seconds = (uint32_t)value;
     return true;
 }
+
+/* Takes a number of exactly count digits off the span. */
+static bool take_digits(struct span *rest, size_t count, int *ret_number)
+{
+    int number = 0;
+    if (rest->len < count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!ascii_is_digit(rest->data[i]))
+            return false;
+        number = number * 10 + (rest->data[i] - '0');
+    }
+    *rest = span_skip(*rest, count);
+    *ret_number = number;
+    return true;
+}
+
+static bool take_byte(struct span *rest, char byte)
+{
+    if (rest->len == 0 || rest->data[0] != byte)
+        return false;
+    *rest = span_skip(*rest, 1);
+    return true;
+}
+
+static bool take_time(struct span *rest, int *ret_hour, int *ret_minute, int *ret_second)
+{
+    return take_byte(rest, 'T') && take_digits(rest, 2, ret_hour) && take_byte(rest, ':') &&
+           take_digits(rest, 2, ret_minute) && take_byte(rest, ':') &&
+           take_digits(rest, 2, ret_second) && take_byte(rest, 'Z');
+}
+
+bool calendar_parse(struct span text, int64_t *ret_instant)
+{
+    int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
+    if (!take_digits(&text, 4, &year) || !take_byte(&text, '-') || !take_digits(&text, 2, &month) ||
+        !take_byte(&text, '-') || !take_digits(&text, 2, &day))
+        return false;
+    if (text.len > 0 && (!take_time(&text, &hour, &minute, &second) || text.len > 0))
+        return false;
+    if (year < 1970 || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 ||
+        second > 59)
+        return false;
+    /* A day that its month does not have comes back as one of the next month. */
+    struct civil civil = civil_from_days(days_from_civil(year, month, day));
+    if (civil.day != (unsigned)day || civil.month != (unsigned)month)
+        return false;
+    *ret_instant = calendar_instant(year, month, day, hour, minute, second);
+    return true;
+}

@@ -27,4 +27,8 @@ int64_t calendar_instant(int year, int month, int day, int hour, int minute, int
  * False when it is not of that form or exceeds UINT32_MAX seconds. */
 bool calendar_duration(struct span text, uint32_t *ret_seconds);
 
+/* Reads a day as "2026-12-24", or a day and time in UTC as "2026-12-24T18:00:00Z"; the instant is
+ * the first of the day. Years 1970 to 9999. False when it is not of that form. */
+bool calendar_parse(struct span text, int64_t *ret_instant);
+
 #endif

@@ -49,8 +49,8 @@ enum {
     LIMIT_CHAIN_BYTES = 14000,
     /* CA/Browser Forum, Baseline Requirements 6.1.5. Bits. */
     LIMIT_RSA_BITS = 2048,
-    /* Days before its end from which a certificate is warned of: a 90-day certificate is renewed at 30. */
-    LIMIT_EXPIRY_DAYS = 21,
+    /* Before its end a certificate is warned of: one of 90 days is renewed at 30. Seconds. */
+    LIMIT_CERTIFICATE_WARNING = 21 * 86400,
 
     /* A request line and headers of a policy fetch are below 300 bytes. */
     LIMIT_REQUEST_HEAD = 4096,

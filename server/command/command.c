@@ -3,8 +3,10 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/calendar.h"
 #include "base/suggest.h"
 #include "base/text.h"
 
@@ -23,6 +25,7 @@ static const struct {
     {'c', "config", "FILE", OPTION_CONFIG, "the configuration (default /etc/mta-sts/mta-sts.yaml)"},
     {'l', "listen", "ADDRESS", OPTION_LISTEN,
      "listen there instead of where the configuration says"},
+    {'a', "at", "DATE", OPTION_AT, "judge certificates as of that day (2026-12-24)"},
     {'j', "json", NULL, OPTION_JSON, "print JSON"},
     {'h', "help", NULL, OPTION_HELP, "print this help"},
     {'V', "version", NULL, OPTION_VERSION, "print the version"},
@@ -132,7 +135,7 @@ static int run(const struct command *command, int argc, char **argv)
     char letters[2 * OPTIONS + 2];
     struct option longs[OPTIONS + 1];
     struct address listen;
-    struct command_line line = {.path = DEFAULT_PATH};
+    struct command_line line = {.path = DEFAULT_PATH, .now = time(NULL)};
     prepare_getopt(command->options | OPTION_HELP, letters, longs);
     opterr = 0;
     for (int letter; (letter = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
@@ -147,6 +150,10 @@ static int run(const struct command *command, int argc, char **argv)
                                    "127.0.0.1:8443 or [::]:443:",
                                    optarg);
             line.listen = &listen;
+            break;
+        case 'a':
+            if (!calendar_parse(span_of(optarg), &line.now))
+                return wrong_usage(command->name, "not a day such as 2026-12-24:", optarg);
             break;
         case 'j':
             line.json = true;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "load/address.h"
 
@@ -23,6 +24,7 @@ enum {
     OPTION_CONFIG = 1U << 0,
     OPTION_LISTEN = 1U << 1,
     OPTION_JSON = 1U << 2,
+    OPTION_AT = 1U << 3,
 };
 
 /* A command line that was understood. */
@@ -30,6 +32,7 @@ struct command_line {
     const char *path;             /* of the configuration */
     const struct address *listen; /* or NULL */
     bool json;
+    int64_t now; /* seconds since 1970 UTC: the clock's, or the day to judge as of */
     char *const *operands; /* borrowed from argv */
     size_t operand_count;
 };

@@ -132,16 +132,15 @@ static void print_policy_json(const struct policy *policy, struct text *out)
     text_append(out, span_of("]"));
 }
 
-static void print_json(const struct reading *reading, struct text *out)
+static void print_json(const struct site *site, int64_t now, struct text *out)
 {
-    const struct site *site = reading->configuration->site;
     text_append(out, span_of("["));
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
         text_printf(out, "%s\n{\"domain\":\"%s\",\"state\":\"%s\"", i == 0 ? "" : ",", domain->name,
                     state_text(domain));
         print_policy_json(domain->policy, out);
-        print_credentials_json(domain, reading->now, out);
+        print_credentials_json(domain, now, out);
         text_append(out, span_of(",\"file\":"));
         text_json(out, span_of(domain->file));
         text_append(out, span_of("}"));
@@ -158,7 +157,7 @@ int command_list(const struct command_line *line)
     if (reading.configuration == NULL)
         goto done;
     if (line->json)
-        print_json(&reading, &out);
+        print_json(reading.configuration->site, line->now, &out);
     else
         print_table(reading.configuration->site, &out);
     if (text_write(&out, STDOUT_FILENO) && diag_count(reading.diag, DIAG_ERROR) == 0)

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/suggest.h"
@@ -10,11 +9,11 @@
 
 struct reading reading_new(const struct command_line *line, bool without_certificates)
 {
-    struct reading reading = {.diag = diag_new(), .now = time(NULL)};
+    struct reading reading = {.diag = diag_new()};
     const struct load_request request = {
         .path = line->path,
         .listen = line->listen,
-        .now = reading.now,
+        .now = line->now,
         .without_certificates = without_certificates,
     };
     if (reading.diag == NULL)

@@ -12,7 +12,6 @@
 struct reading {
     struct diag *diag;                   /* owned; NULL when memory is short */
     struct configuration *configuration; /* owned; NULL after a fault of the file */
-    int64_t now;                         /* seconds since 1970 UTC, when it was read */
 };
 
 /* Reads the configuration of the command line. End with reading_free. */

@@ -76,7 +76,7 @@ static void warn_expiry(struct loader *loader, const struct credential *credenti
 {
     const int64_t day = 86400;
     int64_t left = credential_not_after(credential) - loader->request->now;
-    if (left >= LIMIT_EXPIRY_DAYS * day)
+    if (left > 0 && left >= loader->configuration->settings.certificate_warning)
         return;
     char date[CALENDAR_DAY_SIZE];
     calendar_day(credential_not_after(credential), date);

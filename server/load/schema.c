@@ -37,6 +37,7 @@ static const struct schema_key root_keys[] = {
     {"user", SCALAR, "the name or number of a user", ROOT(user)},
     {"workers", SCALAR, "a number or auto", ROOT(workers)},
     {"certificates", SCALAR | SEQUENCE, "a file or folder, or a list of them", ROOT(certificates)},
+    {"certificate_warning", SCALAR, "a time such as 21d", ROOT(certificate_warning)},
     {"include", SCALAR | SEQUENCE, "a file name or pattern, or a list of them", ROOT(include)},
     {"strict", SCALAR, "true or false", ROOT(strict)},
     {"dns", MAPPING, "a mapping with target or addresses", ROOT(dns)},

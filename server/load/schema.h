@@ -19,6 +19,7 @@ struct root_nodes {
     const struct node *user;
     const struct node *workers;
     const struct node *certificates;
+    const struct node *certificate_warning;
     const struct node *include;
     const struct node *strict;
     const struct node *dns;

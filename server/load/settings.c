@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
+#include "base/calendar.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "policy/name.h"
@@ -106,6 +107,16 @@ static bool read_strict(struct reader *reader, const struct node *node)
         return true;
     diag_add(reader->diag, DIAG_FATAL, node->at, "strict \"%s\" is neither true nor false",
              node->text.data);
+    return false;
+}
+
+static bool read_warning(struct reader *reader, const struct node *node)
+{
+    if (node == NULL || calendar_duration(node->text, &reader->settings->certificate_warning))
+        return true;
+    diag_add(reader->diag, DIAG_FATAL, node->at, "certificate_warning \"%s\" is not a time",
+             node->text.data);
+    diag_hint(reader->diag, "write a number of seconds, or one with s, m, h, d or w: 21d");
     return false;
 }
 
@@ -236,12 +247,13 @@ const char *settings_tls_rpt(const struct node *node, struct arena *arena, enum 
 bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct diag *diag,
                    struct settings *ret_settings)
 {
-    struct settings settings = {0};
+    struct settings settings = {.certificate_warning = LIMIT_CERTIFICATE_WARNING};
     struct reader reader = {
         .arena = arena, .diag = diag, .level = DIAG_FATAL, .settings = &settings};
     bool good = read_listen(&reader, nodes->listen);
     good = read_workers(&reader, nodes->workers) && good;
     good = read_strict(&reader, nodes->strict) && good;
+    good = read_warning(&reader, nodes->certificate_warning) && good;
     good = read_dns(&reader, nodes->dns) && good;
     if (nodes->user != NULL) {
         settings.user = arena_copy(arena, nodes->user->text);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/diag.h"
@@ -20,6 +21,7 @@ struct settings {
     const char *user; /* or NULL: not given */
     unsigned workers; /* 0: one a CPU */
     bool strict;
+    uint32_t certificate_warning; /* seconds before the end of a certificate */
     const char *dns_target;     /* host name for a CNAME, or NULL */
     const char **dns_addresses; /* canonical text of IPv4 and IPv6 addresses */
     size_t dns_address_count;

@@ -151,6 +151,38 @@ static void dates(void **state)
     }
 }
 
+static void days_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool good;
+        int64_t instant;
+    } rows[] = {
+        {"1970-01-01", true, 0},
+        {"1994-11-06T08:49:37Z", true, 784111777},
+        {"2000-02-29", true, 951782400},
+        {"2100-02-29", false, 0},
+        {"2026-13-01", false, 0},
+        {"2026-00-01", false, 0},
+        {"2026-04-31", false, 0},
+        {"1969-12-31", false, 0},
+        {"2026-1-1", false, 0},
+        {"2026-01-01T24:00:00Z", false, 0},
+        {"2026-01-01T00:00:00", false, 0},
+        {"2026-01-01x", false, 0},
+        {"", false, 0},
+        {"tomorrow", false, 0},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        int64_t instant = 0;
+        struct span text = guard_copy(span_of(rows[i].text));
+        assert_int_equal(calendar_parse(text, &instant), rows[i].good);
+        assert_int_equal(instant, rows[i].instant);
+        guard_free(text);
+    }
+}
+
 static void durations(void **state)
 {
     (void)state;
@@ -238,6 +270,7 @@ int main(void)
         cmocka_unit_test(text_write_tells_failure),
         cmocka_unit_test(table_finds_what_was_added),
         cmocka_unit_test(dates),
+        cmocka_unit_test(days_are_read),
         cmocka_unit_test(durations),
         cmocka_unit_test(suggestions),
         cmocka_unit_test(arena_gives_zeroed_aligned_memory),
