@@ -5,7 +5,8 @@
 #include "command/reading.h"
 
 struct counts {
-    size_t served;
+    size_t served; /* stale ones too */
+    size_t stale;
     size_t refused;
     size_t errors;
     size_t warnings;
@@ -19,10 +20,10 @@ static struct counts count(const struct reading *reading)
     };
     const struct configuration *configuration = reading->configuration;
     for (size_t i = 0; configuration != NULL && i < site_count(configuration->site); i++) {
-        if (site_at(configuration->site, i)->state == SITE_REFUSED)
-            counts.refused++;
-        else
-            counts.served++;
+        enum site_state state = site_at(configuration->site, i)->state;
+        counts.served += state != SITE_REFUSED ? 1 : 0;
+        counts.stale += state == SITE_STALE ? 1 : 0;
+        counts.refused += state == SITE_REFUSED ? 1 : 0;
     }
     return counts;
 }
@@ -41,6 +42,8 @@ static void print_summary(const struct reading *reading, const char *path, struc
     else
         text_printf(out, "%zu domain%s served, %zu refused; ", counts.served, plural(counts.served),
                     counts.refused);
+    if (counts.stale > 0)
+        text_printf(out, "%zu of them stale; ", counts.stale);
     text_printf(out, "%zu error%s, %zu warning%s\n", counts.errors, plural(counts.errors),
                 counts.warnings, plural(counts.warnings));
 }
@@ -50,11 +53,12 @@ static void print_json(const struct reading *reading, const char *path, struct t
     struct counts counts = count(reading);
     text_append(out, span_of("{\"file\":"));
     text_json(out, span_of(path));
-    text_printf(out,
-                ",\"usable\":%s,\"served\":%zu,\"refused\":%zu,\"errors\":%zu,\"warnings\":%zu,"
-                "\"diagnostics\":",
-                reading->configuration == NULL ? "false" : "true", counts.served, counts.refused,
-                counts.errors, counts.warnings);
+    text_printf(
+        out,
+        ",\"usable\":%s,\"served\":%zu,\"stale\":%zu,\"refused\":%zu,\"errors\":%zu,\"warnings\":%zu,"
+        "\"diagnostics\":",
+        reading->configuration == NULL ? "false" : "true", counts.served, counts.stale,
+        counts.refused, counts.errors, counts.warnings);
     diag_print_json(reading->diag, DIAG_NOTE, out);
     text_append(out, span_of("}\n"));
 }

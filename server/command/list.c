@@ -33,6 +33,8 @@ static const char *state_text(const struct site_domain *domain)
 {
     if (domain->state == SITE_REFUSED)
         return "refused";
+    if (domain->state == SITE_STALE)
+        return "stale";
     return first_to_end(domain) == NULL ? "no-certificate" : "served";
 }
 

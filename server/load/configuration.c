@@ -9,6 +9,7 @@
 #include "load/certificates.h"
 #include "load/draft.h"
 #include "load/sources.h"
+#include "load/state.h"
 
 struct loader {
     const struct load_request *request;
@@ -17,6 +18,8 @@ struct loader {
     struct draft *draft;                 /* owned */
     struct sources *sources;             /* owned */
     struct certificates *store;          /* owned; NULL without certificates */
+    struct site *remembered;             /* owned; read from the state folder, or NULL */
+    const struct site *previous;         /* what to fall back to, or NULL */
     struct configuration *configuration; /* owned until it is returned */
 };
 
@@ -56,6 +59,20 @@ static bool read_certificates(struct loader *loader, const struct node *node)
     return good;
 }
 
+/* Where there is no running site to fall back to, the state folder may have one. */
+static void remember(struct loader *loader, const struct node *node)
+{
+    struct configuration *configuration = loader->configuration;
+    const char *folder = sources_resolve(loader->sources, node->at.file, node->text.data);
+    if (folder != NULL)
+        configuration->settings.state = arena_copy(configuration->arena, span_of(folder));
+    if (configuration->settings.state == NULL)
+        (void)out_of_memory(loader); /* counted in diag */
+    else if (loader->previous == NULL)
+        loader->previous = loader->remembered =
+            state_read(configuration->settings.state, node->at, loader->diag);
+}
+
 /* Reads all files; after a fault it goes on, so that the rest is judged too. */
 static void read_files(struct loader *loader)
 {
@@ -65,6 +82,8 @@ static void read_files(struct loader *loader)
     (void)settings_read(&nodes, loader->configuration->arena, loader->diag,
                         &loader->configuration->settings); /* counted in diag */
     (void)read_certificates(loader, nodes.certificates);   /* counted in diag */
+    if (nodes.state != NULL)
+        remember(loader, nodes.state);
     if (draft_count(loader->draft) == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {
         diag_add(loader->diag, DIAG_WARNING, sources_begin(loader->sources),
                  "no domain is configured");
@@ -140,7 +159,7 @@ static void find_credentials(struct loader *loader, const struct site_domain *be
 /* Adds the domain to the site with whatever is to be served for it. Takes the policy. */
 static bool add_domain(struct loader *loader, struct site_domain *domain, struct position at)
 {
-    const struct site *previous = loader->request->previous;
+    const struct site *previous = loader->previous;
     const struct site_domain *before =
         previous == NULL
             ? NULL
@@ -182,7 +201,7 @@ static bool add_drafted(struct loader *loader)
 /* Domains that are served now and are missing only because their file is broken. */
 static bool keep_lost(struct loader *loader)
 {
-    const struct site *previous = loader->request->previous;
+    const struct site *previous = loader->previous;
     for (size_t i = 0; previous != NULL && i < site_count(previous); i++) {
         const struct site_domain *before = site_at(previous, i);
         struct span name = {before->name, before->name_len};
@@ -236,7 +255,7 @@ static bool build(struct loader *loader)
 
 struct configuration *configuration_load(const struct load_request *request, struct diag *diag)
 {
-    struct loader loader = {.request = request, .diag = diag};
+    struct loader loader = {.request = request, .diag = diag, .previous = request->previous};
     loader.configuration = calloc(1, sizeof(*loader.configuration));
     if (loader.configuration == NULL) {
         (void)out_of_memory(&loader); /* reported; NULL tells our caller */
@@ -247,6 +266,7 @@ struct configuration *configuration_load(const struct load_request *request, str
         loader.configuration = NULL;
     }
     certificates_free(loader.store);
+    site_free(loader.remembered);
     sources_free(loader.sources);
     draft_free(loader.draft);
     arena_free(loader.scratch);

@@ -315,6 +315,22 @@ static void judge_named(struct draft *draft, struct named_policy *named)
     named->policy = judge(draft, &named->nodes, named->at, named->unreadable || named->twice);
 }
 
+/* The named policy, or NULL; borrowed. */
+static struct named_policy *find_named(const struct draft *draft, struct span name)
+{
+    size_t index = table_find(&draft->policy_table, name, named_policy_key, draft->policies);
+    return index == TABLE_NONE ? NULL : &draft->policies[index];
+}
+
+struct policy *draft_named_policy(struct draft *draft, struct span name)
+{
+    struct named_policy *named = find_named(draft, name);
+    if (named == NULL)
+        return NULL;
+    judge_named(draft, named);
+    return named->policy == NULL ? NULL : policy_share(named->policy);
+}
+
 static void report_no_policy(struct draft *draft, const struct draft_domain *domain,
                              struct span name)
 {
@@ -377,21 +393,19 @@ struct policy *draft_policy(struct draft *draft, struct draft_domain *domain)
         goto done;
     }
     struct span name = domain->policy_name == NULL ? span_of("default") : domain->policy_name->text;
-    size_t index = table_find(&draft->policy_table, name, named_policy_key, draft->policies);
-    if (index == TABLE_NONE) {
+    struct named_policy *named = find_named(draft, name);
+    if (named == NULL) {
         if (!domain->refused)
             report_no_policy(draft, domain, name);
         goto done;
     }
-    struct named_policy *named = &draft->policies[index];
     named->used = true;
     if (domain->changed) {
         struct policy_nodes merged = merge(&named->nodes, &domain->changes);
         policy =
             judge(draft, &merged, domain->at, named->unreadable || named->twice || domain->refused);
     } else {
-        judge_named(draft, named);
-        policy = named->policy == NULL ? NULL : policy_share(named->policy);
+        policy = draft_named_policy(draft, name);
     }
 done:
     if (domain->refused) {

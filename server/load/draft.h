@@ -49,6 +49,10 @@ bool draft_has(const struct draft *draft, struct span name);
  * same object. Owned: the caller drops it with policy_free. NULL when refused. */
 struct policy *draft_policy(struct draft *draft, struct draft_domain *domain);
 
+/* After the last file: the policy of that name, judged. Owned: the caller drops
+ * it with policy_free. NULL when there is none or it is refused. */
+struct policy *draft_named_policy(struct draft *draft, struct span name);
+
 /* After the last draft_policy: judges the named policies that no domain uses. */
 void draft_judge_unused(struct draft *draft);
 

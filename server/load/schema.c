@@ -39,6 +39,7 @@ static const struct schema_key root_keys[] = {
     {"certificates", SCALAR | SEQUENCE, "a file or folder, or a list of them", ROOT(certificates)},
     {"certificate_warning", SCALAR, "a time such as 21d", ROOT(certificate_warning)},
     {"include", SCALAR | SEQUENCE, "a file name or pattern, or a list of them", ROOT(include)},
+    {"state", SCALAR, "a folder", ROOT(state)},
     {"strict", SCALAR, "true or false", ROOT(strict)},
     {"dns", MAPPING, "a mapping with target or addresses", ROOT(dns)},
     {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them", ROOT(tls_rpt)},

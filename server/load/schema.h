@@ -21,6 +21,7 @@ struct root_nodes {
     const struct node *certificates;
     const struct node *certificate_warning;
     const struct node *include;
+    const struct node *state;
     const struct node *strict;
     const struct node *dns;
     const struct node *tls_rpt;

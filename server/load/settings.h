@@ -18,12 +18,13 @@
 struct settings {
     struct address *listeners; /* at least one */
     size_t listener_count;
-    const char *user; /* or NULL: not given */
-    unsigned workers; /* 0: one a CPU */
+    const char *user;  /* or NULL: not given */
+    unsigned workers;  /* 0: one a CPU */
+    const char *state; /* folder for what survives a restart, or NULL */
     bool strict;
     uint32_t certificate_warning; /* seconds before the end of a certificate */
-    const char *dns_target;     /* host name for a CNAME, or NULL */
-    const char **dns_addresses; /* canonical text of IPv4 and IPv6 addresses */
+    const char *dns_target;       /* host name for a CNAME, or NULL */
+    const char **dns_addresses;   /* canonical text of IPv4 and IPv6 addresses */
     size_t dns_address_count;
     const char *tls_rpt; /* the value of rua, encoded; or NULL */
 };

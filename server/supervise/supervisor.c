@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "load/state.h"
 #include "supervise/generation.h"
 
 enum {
@@ -173,6 +174,15 @@ static void log_ready(const struct supervisor *supervisor)
     text_free(&text);
 }
 
+/* So that a restart can fall back to what is valid now. */
+static void save_state(const struct configuration *configuration)
+{
+    const char *folder = configuration->settings.state;
+    if (folder != NULL && !state_write(folder, configuration->site))
+        log_line(LOG_LEVEL_ERROR, "cannot save the last valid policies in %s: %s", folder,
+                 strerror(errno));
+}
+
 static void promote_next(struct supervisor *supervisor)
 {
     assert(supervisor->retiring == NULL);
@@ -183,6 +193,7 @@ static void promote_next(struct supervisor *supervisor)
         generation_drain(supervisor->retiring);
         supervisor->retiring->deadline = clock_monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
     }
+    save_state(supervisor->current->configuration);
     log_ready(supervisor);
 }
 
