@@ -1,5 +1,8 @@
 #include "load/certificate.h"
 
+#include <mbedtls/asn1.h>
+#include <mbedtls/bignum.h>
+#include <mbedtls/ecp.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/x509.h>
 #include <mbedtls/x509_crt.h>
@@ -65,11 +68,20 @@ static bool look_inside(struct span der, struct span *ret_oid, struct span *ret_
            der_take(&algorithm, DER_OBJECT_IDENTIFIER, ret_oid, NULL);
 }
 
-/* Which part did mbedTLS refuse? Its codes are sums of a high and a low part. */
+/* mbedTLS' codes are sums of a high part, of the module, and a low one, of what it called. */
+static bool is_shortage(int code)
+{
+    int high = -(-code & 0xff80), low = -(-code & 0x7f);
+    return high == MBEDTLS_ERR_X509_ALLOC_FAILED || high == MBEDTLS_ERR_PK_ALLOC_FAILED ||
+           high == MBEDTLS_ERR_ECP_ALLOC_FAILED || low == MBEDTLS_ERR_ASN1_ALLOC_FAILED ||
+           low == MBEDTLS_ERR_MPI_ALLOC_FAILED;
+}
+
+/* Which part did mbedTLS refuse? */
 static enum certificate_fault judge_unparsed(struct span der, int code, struct certificate *found)
 {
     struct span oid, info;
-    if (code == MBEDTLS_ERR_X509_ALLOC_FAILED || code == MBEDTLS_ERR_PK_ALLOC_FAILED)
+    if (is_shortage(code))
         return CERTIFICATE_SHORTAGE;
     if (!look_inside(der, &oid, &info))
         return CERTIFICATE_JUNK;

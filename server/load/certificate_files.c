@@ -138,8 +138,11 @@ static bool folder_add(struct folder *folder, const char *name)
     if (names == NULL)
         return false;
     folder->names = names;
-    names[folder->count] = strdup(name);
-    return names[folder->count] != NULL && ++folder->count > 0;
+    char *copy = strdup(name);
+    if (copy == NULL)
+        return false;
+    names[folder->count++] = copy;
+    return true;
 }
 
 /* Names sort so that the outcome does not depend on the file system. False with errno. */

@@ -71,6 +71,7 @@ struct certificates {
     int64_t now;
     bool shortage; /* of memory; told once, at the end of a step */
     bool is_shortage_told;
+    bool is_crypto_begun; /* a generator may be seeded; not after the matching */
 
     struct stored_certificate *certificates; /* owned */
     size_t certificate_count, certificate_capacity;

@@ -25,10 +25,28 @@ struct certificates *certificates_new(struct diag *diag)
     return store;
 }
 
+/* mbedTLS may use PSA inside, which seeds a generator when it starts. It is stopped again when the
+ * matching is done, before anything can fork: workers must not share its state. */
+static bool crypto_begin(struct certificates *store)
+{
+    store->is_crypto_begun = psa_crypto_init() == PSA_SUCCESS;
+    if (!store->is_crypto_begun)
+        store->shortage = true;
+    return store->is_crypto_begun;
+}
+
+static void crypto_end(struct certificates *store)
+{
+    if (store->is_crypto_begun)
+        mbedtls_psa_crypto_free();
+    store->is_crypto_begun = false;
+}
+
 void certificates_free(struct certificates *store)
 {
     if (store == NULL)
         return;
+    crypto_end(store);
     for (size_t i = 0; i < store->certificate_count; i++) {
         credential_free(store->certificates[i].credential);
         certificate_clear(&store->certificates[i].facts);
@@ -49,21 +67,6 @@ void certificates_free(struct certificates *store)
     free(store);
 }
 
-/* mbedTLS may use PSA inside, which seeds a generator when it starts. It is stopped again before
- * anything can fork: workers must not share its state. Reading a key needs no randomness. */
-static bool crypto_begin(struct certificates *store)
-{
-    bool started = psa_crypto_init() == PSA_SUCCESS;
-    if (!started)
-        store->shortage = true;
-    return started;
-}
-
-static void crypto_end(void)
-{
-    mbedtls_psa_crypto_free();
-}
-
 /* What was not read cannot be judged, so a shortage is the fault of the whole configuration. */
 static void tell_shortage(struct certificates *store, struct position at)
 {
@@ -75,10 +78,8 @@ static void tell_shortage(struct certificates *store, struct position at)
 
 void certificates_read(struct certificates *store, const char *path, struct position at)
 {
-    if (crypto_begin(store)) {
+    if (crypto_begin(store))
         certificate_files_walk(&store->files, path, at);
-        crypto_end();
-    }
     tell_shortage(store, at);
 }
 
@@ -174,8 +175,8 @@ void certificates_match(struct certificates *store, int64_t now)
             if (stored->is_leaf)
                 certificate_add_names(store, (uint32_t)i);
         }
-        crypto_end();
     }
+    crypto_end(store);
     tell_shortage(store, (struct position){0});
 }
 

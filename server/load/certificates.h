@@ -24,17 +24,22 @@ void certificates_free(struct certificates *store);
 
 /* Reads a file, or a folder with everything below it (LIMIT_CERTIFICATE_DEPTH).
  * at is where the configuration names it. What cannot be read or is not sound
- * is reported as DIAG_ERROR at its own file and line, and left out. */
+ * is reported as DIAG_ERROR at its own file and line, and left out. A shortage
+ * of memory, here or later, is DIAG_FATAL. */
 void certificates_read(struct certificates *store, const char *path, struct position at);
 
-/* After the last certificates_read: matches keys, orders chains, and reports
- * what was left out and why. now is seconds since 1970 UTC. */
+/* After the last certificates_read, once: matches keys, orders chains, and reports
+ * what was left out and why. now is seconds since 1970 UTC. Call it before
+ * anything forks: afterwards no seeded generator is left in the process. */
 void certificates_match(struct certificates *store, int64_t now);
 
 /* The best credential of each kind for the host name (lower case), by subject
- * alternative name only: of those valid now the one that expires last; if none
- * is valid, the one that expired last. NULL where there is none. Owned: the
- * caller drops each with credential_free. Marks what it returns as used. */
+ * alternative name only: of those valid now the one whose chain senders accept
+ * (not self-signed, nothing missing or expired in it), of these the one that
+ * expires last; if none is valid, the same among the others. NULL where there
+ * is none. Owned: the caller drops each with credential_free. What it returns
+ * for the first time is marked as used and, if senders will dislike its chain,
+ * warned of; expiry is left to the caller. Credentials outlive the store. */
 void certificates_find(struct certificates *store, struct span host,
                        struct credential *ret_credentials[static CREDENTIAL_KINDS]);
 

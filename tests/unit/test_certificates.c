@@ -1,0 +1,642 @@
+/* The certificate store, on files that openssl writes while the test runs. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "load/certificates.h"
+#include "pki.h"
+
+#define HOST "mta-sts.example.com"
+
+/* What is loaded, at which day from now it is judged, which file then serves which host, and what
+ * is said. */
+struct example {
+    const char *name;
+    const char *paths[4];
+    const char *host;  /* NULL: HOST */
+    const char *ecdsa; /* "FILE:LINE CHAIN_LEN", NULL: none */
+    const char *rsa;
+    unsigned counts[3]; /* errors, warnings, notes */
+    const char *said[3];
+    int day;
+};
+
+static const char authorities[] = "key root; issue root root 4000 \"$ids\" \"$ca\"\n"
+                                  "key mid; issue mid root 3000 \"$ids\" \"$ca\"\n"
+                                  "key low; issue low mid 3000 \"$ids\" \"$ca\"\n";
+
+static const char keys[] =
+    "leaf a low 300 " HOST "; mkdir keys\n"
+    "cat a.crt low.crt mid.crt >a.pem\n"
+    "openssl ec -in a.key -outform DER -out a.der 2>/dev/null\n"
+    "cp a.key keys/sec1\n"
+    "openssl pkcs8 -topk8 -nocrypt -in a.key -out keys/pkcs8\n"
+    "openssl ec -in a.key -no_public -out keys/sec1-short 2>/dev/null\n"
+    "openssl pkcs8 -topk8 -nocrypt -in keys/sec1-short -out keys/pkcs8-short\n"
+    "openssl ec -in a.key -conv_form compressed -out keys/sec1-compressed 2>/dev/null\n"
+    "(openssl ecparam -name prime256v1; cat a.key) >keys/parameters\n"
+    "(echo 'Bag Attributes'; echo '    localKeyID: 01'; cat a.key; echo tail) >keys/bag\n"
+    "sed 's/$/\\r/' a.key >keys/crlf\n"
+    "printf %s \"$(cat a.key)\" >keys/no-newline\n"
+    "openssl ec -in a.key -aes128 -passout pass:x -out encrypted-sec1 2>/dev/null\n"
+    "openssl pkcs8 -topk8 -in a.key -passout pass:x -out encrypted-pkcs8\n"
+    "head -n 2 a.key >cut.key; sed '2s/./*/' a.key >star.key\n"
+    "(head -n 1 a.key; echo Zm9v; tail -n 1 a.key) >junk.key\n"
+    "openssl genpkey -algorithm ed25519 -out ed25519.key\n"
+    "openssl genpkey -algorithm x25519 -out x25519.key\n"
+    "openssl ecparam -name secp521r1 -genkey -noout -out p521.key\n"
+    "openssl ecparam -name secp256k1 -genkey -noout -out k1.key\n"
+    "openssl genrsa -out rsa1024.key 1024 2>/dev/null\n"
+    "cp a.key public.key; chmod 644 public.key\n";
+
+static const char kinds[] =
+    "openssl ecparam -name secp384r1 -genkey -noout -out p384.key\n"
+    "openssl genrsa -out r2.key 2048 2>/dev/null; openssl genrsa -out r4.key 4096 2>/dev/null\n"
+    "for name in p384 r2 r4; do\n"
+    "    issue $name mid 300 \"$ids\" subjectAltName=DNS:" HOST "\n"
+    "    cat $name.crt mid.crt >$name.pem\n"
+    "done\n"
+    "openssl rsa -in r2.key -traditional -out r2.pkcs1 2>/dev/null\n"
+    "openssl rsa -in r2.key -traditional -outform DER -out r2.der 2>/dev/null\n"
+    "openssl pkcs8 -topk8 -nocrypt -in r2.key -out r2.pkcs8\n"
+    "openssl rsa -in r2.key -traditional -aes128 -passout pass:x -out r2.encrypted 2>/dev/null\n"
+    "for name in ed25519 p521 k1 rsa1024; do\n"
+    "    issue $name mid 300 \"$ids\" subjectAltName=DNS:" HOST "\n"
+    "done\n";
+
+static const char files[] =
+    "mkdir all; (cat mid.crt a.key; openssl x509 -in low.crt -text; cat root.crt a.crt) >all/one\n"
+    "sed 's/$/\\r/' all/one >crlf.pem; cat low.crt a.crt >wrong-order.pem\n"
+    "openssl x509 -in a.crt -trustout -out trusted.crt\n"
+    "openssl x509 -in a.crt -outform DER -out a.crt.der\n"
+    "head -n 4 a.crt >cut.crt; (cat cut.crt; cat a.pem a.key) >cut-then-good.pem\n"
+    "(head -n 1 a.crt; echo Zm9v; tail -n 1 a.crt) >junk.crt\n"
+    "sed '3s/./*/' a.crt >star.crt\n"
+    "openssl ecparam -name prime256v1 -out parameters; echo hello >text; : >empty\n"
+    "mkdir -p tree/b/c tree/.hidden; cp a.pem tree/b/chain; cp a.key tree/b/c/key\n"
+    "cp junk.crt tree/.hidden/x; cp junk.crt tree/.junk; cp text tree/; cp a.crt.der tree/\n"
+    "mkfifo tree/fifo; cp parameters tree/; ln -s .. tree/b/up; ln -s ../.. tree/b/c/up\n"
+    "mkdir links archive; cp a.pem archive/chain1; cp a.key archive/key1; ln -s tree tree-link\n"
+    "ln -s ../archive/chain1 links/fullchain.pem; ln -s ../archive/key1 links/privkey.pem\n"
+    "mkdir dangling; cp a.pem a.key dangling; ln -s nowhere dangling/x; mkfifo fifo\n"
+    "deep=deep/1/2/3/4/5/6/7/8; mkdir -p $deep/9; cp a.pem a.key $deep; cp junk.crt $deep/9\n"
+    "head -c 1100000 /dev/zero >large; mkdir big; cp large big; cp a.pem a.key big\n"
+    "mkdir twice; cp a.crt twice/1cert.pem; cp a.pem twice/2fullchain.pem; cp a.key twice/key\n"
+    "cp a.key twice/same-key; cp low.crt mid.crt twice\n";
+
+static const char leaves[] =
+    "leaf old low 10 " HOST "; leaf new low 500 " HOST "; leaf far low 20 " HOST "\n"
+    "leaf wild low 400 '*.example.com'; leaf case low 300 MTA-STS.Example.COM example.com\n"
+    "leaf nokey low 300 " HOST " www.example.com; rm nokey.key\n"
+    "leaf other low 300 www.example.org; cp other.key other-alone.key; rm other.key\n"
+    "key cn; issue_as /CN=" HOST " cn low 300 \"$ids\"\n"
+    "key junkname; issue junkname low 300 \"$ids\" 'subjectAltName=DNS:mta-sts_x,DNS:*.*.example'\n"
+    "key ip; issue ip low 300 \"$ids\" 'subjectAltName=IP:192.0.2.1,email:a@example.com'\n"
+    "key client; issue client low 300 \"$ids\" subjectAltName=DNS:client.example "
+    "extendedKeyUsage=clientAuth\n"
+    "key server; issue server low 300 \"$ids\" subjectAltName=DNS:" HOST " "
+    "extendedKeyUsage=clientAuth,serverAuth keyUsage=digitalSignature\n"
+    "key agree; issue agree low 300 \"$ids\" subjectAltName=DNS:" HOST " keyUsage=keyAgreement\n"
+    "key self; issue self self 300 subjectAltName=DNS:" HOST "\n"
+    "key selfca; issue selfca selfca 300 \"$ids\" \"$ca\" subjectAltName=DNS:" HOST "\n"
+    "key nul; issue nul low 300 \"$ids\" "
+    "subjectAltName=DER:30:17:82:15:$(printf 'mta-sts.example.com\\0x' | od -An -v -tx1 | "
+    "tr -d '\\n' | sed 's/^ //; s/ /:/g')\n"
+    "key sha1; DIGEST=-sha1 issue sha1 low 300 \"$ids\" subjectAltName=DNS:" HOST "\n"
+    "cp r2.key rsa.key; issue rsa rsa 300 \"$ca\"\n"
+    "key md5; DIGEST=-md5 issue md5 rsa 300 \"$ids\" subjectAltName=DNS:" HOST "\n"
+    "key many; issue many low 300 \"$ids\" \"subjectAltName=$(i=0; while [ $i -lt 700 ]; do "
+    "printf 'DNS:host-number-%s.example.com,' $i; i=$((i + 1)); done)DNS:" HOST "\"\n";
+
+static const char chains[] =
+    "key short; issue short root 5 \"$ids\" \"$ca\"; leaf onshort short 300 " HOST "\n"
+    "cp short.crt short-old.crt; issue short root 2000 \"$ids\" \"$ca\"; cp short.crt "
+    "short-new.crt\n"
+    "cat onshort.crt short-old.crt >onshort.pem\n"
+    /* Two authorities with one name and different keys, without key identifiers. */
+    "key twin; issue_as /CN=twin twin root 2000 \"$ca\"; cp twin.crt twin1.crt\n"
+    "key ontwin; issue ontwin twin 300 subjectAltName=DNS:" HOST "\n"
+    "key twin; issue_as /CN=twin twin root 2500 \"$ca\"; cp twin.crt twin2.crt\n"
+    /* Cross-signing: root as an intermediate of another root, and that one the other way round. */
+    "key cross; issue cross cross 4000 \"$ids\" \"$ca\"\n"
+    "cp root.crt root-self.crt; cp cross.crt cross-self.crt\n"
+    "issue root cross 3500 \"$ids\" \"$ca\"; mv root.crt root-cross.crt; cp root-self.crt root.crt\n"
+    "issue cross root 3500 \"$ids\" \"$ca\"; mv cross.crt cross-root.crt\n"
+    "cat a.crt low.crt mid.crt root-cross.crt >crossed.pem\n"
+    "above=mid; for name in link1 link2 link3 link4 link5; do\n"
+    "    key $name; issue $name $above 300 \"$ids\" \"$ca\"; above=$name\n"
+    "done; leaf fits link4 300 " HOST "; leaf deep link5 300 " HOST "\n"
+    "cat link?.crt mid.crt >long.pem\n";
+
+static const struct example key_examples[] = {
+    {"SEC 1", {"a.pem", "keys/sec1"}, .ecdsa = "a.pem:1 3"},
+    {"PKCS#8", {"keys/pkcs8", "a.pem"}, .ecdsa = "a.pem:1 3"},
+    {"SEC 1 without the public part", {"a.pem", "keys/sec1-short"}, .ecdsa = "a.pem:1 3"},
+    {"PKCS#8 without the public part", {"a.pem", "keys/pkcs8-short"}, .ecdsa = "a.pem:1 3"},
+    {"SEC 1, compressed", {"a.pem", "keys/sec1-compressed"}, .ecdsa = "a.pem:1 3"},
+    {"EC PARAMETERS before it", {"a.pem", "keys/parameters"}, .ecdsa = "a.pem:1 3"},
+    {"text around it", {"a.pem", "keys/bag"}, .ecdsa = "a.pem:1 3"},
+    {"CRLF", {"a.pem", "keys/crlf"}, .ecdsa = "a.pem:1 3"},
+    {"no line end", {"a.pem", "keys/no-newline"}, .ecdsa = "a.pem:1 3"},
+    {"all at once", {"keys", "a.pem"}, .ecdsa = "a.pem:1 3"},
+    {"encrypted in the old way",
+     {"encrypted-sec1", "other.crt"},
+     .counts = {1, 0, 1},
+     .said = {"encrypted-sec1:1:1: error: the private key is encrypted\n",
+              "    fix: write it without one: openssl pkey -in encrypted-sec1 -out NEW\n"}},
+    {"encrypted PKCS#8",
+     {"encrypted-pkcs8"},
+     .counts = {1},
+     .said = {"encrypted-pkcs8:1:1: error: the private key is encrypted\n"}},
+    {"encrypted PKCS#1",
+     {"r2.encrypted"},
+     .counts = {1},
+     .said = {"r2.encrypted:1:1: error: the private key is encrypted\n"}},
+    {"cut off", {"cut.key"}, .counts = {1}, .said = {"cut.key:1:1: error: the block has no line "}},
+    {"not base64", {"star.key"}, .counts = {1}, .said = {"star.key:2:1: error: this line of the"}},
+    {"junk", {"junk.key"}, .counts = {1}, .said = {"junk.key:1:1: error: this is not a private"}},
+    {"Ed25519",
+     {"ed25519.key"},
+     .counts = {1},
+     .said = {"ed25519.key:1:1: error: the private key is left out: it is Ed25519\n",
+              "    why: senders verify P-256"}},
+    {"X25519", {"x25519.key"}, .counts = {1}, .said = {"left out: it is X25519\n"}},
+    {"P-521", {"p521.key"}, .counts = {1}, .said = {"left out: it is ECDSA P-521\n"}},
+    {"secp256k1", {"k1.key"}, .counts = {1}, .said = {"left out: it is ECDSA secp256k1\n"}},
+    {"RSA 1024", {"rsa1024.key"}, .counts = {1}, .said = {"left out: it is RSA 1024\n"}},
+    {"everybody can read it",
+     {"a.pem", "public.key"},
+     .ecdsa = "a.pem:1 3",
+     .counts = {0, 1},
+     .said = {"public.key: warning: every user of this machine can read the private key\n"
+              "    fix: chmod 600 public.key\n"}},
+    {"key without certificate",
+     {"a.key"},
+     .counts = {0, 0, 1},
+     .said = {"a.key:1:1: note: no certificate in the files belongs to this private key\n"}},
+    {"RSA as PKCS#1", {"r2.pem", "r2.pkcs1"}, .rsa = "r2.pem:1 2"},
+    {"RSA as PKCS#8", {"r2.pem", "r2.pkcs8"}, .rsa = "r2.pem:1 2"},
+    {"RSA 4096", {"r4.pem", "r4.key"}, .rsa = "r4.pem:1 2"},
+    {"P-384", {"p384.pem", "p384.key"}, .ecdsa = "p384.pem:1 2"},
+    {"ECDSA and RSA",
+     {"a.pem", "a.key", "r2.pem", "r2.key"},
+     .ecdsa = "a.pem:1 3",
+     .rsa = "r2.pem:1 2"},
+    {"the key of another certificate",
+     {"a.pem", "new.key"},
+     .counts = {1, 0, 1},
+     .said = {"a.pem:1:1: error: the certificate is left out: its private key is in none of the "
+              "files\n"}},
+};
+
+static const struct example file_examples[] = {
+    {"combined, any order", {"all"}, .ecdsa = "all/one:@ 3"},
+    {"combined, CRLF", {"crlf.pem"}, .ecdsa = "crlf.pem:@ 3"},
+    {"chain in the wrong order",
+     {"wrong-order.pem", "a.key", "mid.crt"},
+     .ecdsa = "wrong-order.pem:@ 3"},
+    {"chain in other files", {"a.crt", "a.key", "mid.crt", "low.crt"}, .ecdsa = "a.crt:1 3"},
+    {"a folder", {"tree"}, .ecdsa = "tree/b/chain:1 3"},
+    {"a link to a folder", {"tree-link"}, .ecdsa = "tree-link/b/chain:1 3"},
+    {"a folder with a slash", {"tree/b/"}, .ecdsa = "tree/b/chain:1 3"},
+    {"links to files", {"links"}, .ecdsa = "links/fullchain.pem:1 3"},
+    {"links and what they lead to", {"archive", "links"}, .ecdsa = "archive/chain1:1 3"},
+    {"the same in several files", {"twice"}, .ecdsa = "twice/2fullchain.pem:1 3"},
+    {"a dangling link",
+     {"dangling"},
+     .ecdsa = "dangling/a.pem:1 3",
+     .counts = {1},
+     .said = {"dangling/x: error: No such file or directory\n"}},
+    {"too deep",
+     {"deep"},
+     .ecdsa = "deep/1/2/3/4/5/6/7/8/a.pem:1 3",
+     .counts = {0, 1},
+     .said = {"deep/1/2/3/4/5/6/7/8/9: warning: this folder is not searched"}},
+    {"too large",
+     {"large"},
+     .counts = {1},
+     .said = {"config:7:9: error: large is not read, because it is larger than 1048576 bytes\n"}},
+    {"too large in a folder", {"big"}, .ecdsa = "big/a.pem:1 3", .counts = {0, 0, 1}},
+    {"not there",
+     {"nowhere", "a.pem", "a.key"},
+     .ecdsa = "a.pem:1 3",
+     .counts = {1},
+     .said = {"config:7:9: error: nowhere: No such file or directory\n"}},
+    {"a pipe",
+     {"fifo"},
+     .counts = {1},
+     .said = {"config:7:9: error: fifo: neither a file nor a folder\n"}},
+    {"text",
+     {"text"},
+     .counts = {1},
+     .said = {"config:7:9: error: text holds no certificate and no key in PEM form\n"}},
+    {"empty", {"empty"}, .counts = {1}, .said = {"empty holds no certificate"}},
+    {"parameters only", {"parameters"}, .counts = {1}, .said = {"parameters holds no"}},
+    {"DER",
+     {"a.crt.der"},
+     .counts = {1},
+     .said = {"config:7:9: error: a.crt.der holds no certificate and no key in PEM form\n",
+              "    fix: it looks like DER; write it as PEM: openssl x509 -inform DER -in "}},
+    {"OpenSSL's own form",
+     {"trusted.crt"},
+     .counts = {1},
+     .said = {"trusted.crt:1:1: error: this is OpenSSL's own form of a certificate\n"}},
+    {"cut off", {"cut.crt"}, .counts = {1}, .said = {"cut.crt:1:1: error: the block has no line "}},
+    {"cut off before a good one",
+     {"cut-then-good.pem"},
+     .ecdsa = "cut-then-good.pem:5 3",
+     .counts = {1},
+     .said = {"cut-then-good.pem:1:1: error: the block has no line -----END CERTIFICATE-----\n"}},
+    {"junk beside a good one",
+     {"junk.crt", "a.pem", "a.key"},
+     .ecdsa = "a.pem:1 3",
+     .counts = {1},
+     .said = {"junk.crt:1:1: error: this is not a certificate\n",
+              "    fix: look at it with: openssl x509 -in junk.crt -noout -text\n"}},
+    {"not base64", {"star.crt"}, .counts = {1}, .said = {"star.crt:3:1: error: this line of the"}},
+};
+
+static const struct example leaf_examples[] = {
+    {"the one that expires last",
+     {"old.crt", "new.crt", "old.key", "new.key"},
+     .ecdsa = "new.crt:1 1",
+     .counts = {0, 1, 1},
+     .said = {"old.crt:1:1: note: no host uses this certificate: for the host that it names there "
+              "is a better one\n    why: it is for " HOST "\n"}},
+    {"expired, with a valid one",
+     {"far.crt", "far.key", "old.crt", "old.key"},
+     .ecdsa = "far.crt:1 1",
+     .counts = {0, 1, 1},
+     .day = 15},
+    {"expired only",
+     {"far.crt", "far.key", "old.crt", "old.key"},
+     .ecdsa = "far.crt:1 1",
+     .counts = {0, 1, 1},
+     .day = 30},
+    {"not yet valid", {"far.crt", "far.key"}, .ecdsa = "far.crt:1 1", .counts = {0, 1}, .day = -30},
+    {"wildcard", {"wild.crt", "wild.key", "low.crt"}, .ecdsa = "wild.crt:1 2"},
+    {"wildcard and two labels",
+     {"wild.crt", "wild.key", "low.crt"},
+     .host = "mta-sts.a.example.com",
+     .counts = {0, 0, 1},
+     .said = {"none of its names is the policy host of a configured domain\n"
+              "    why: it is for *.example.com\n"}},
+    {"wildcard and none", {"wild.crt", "wild.key"}, .host = "example.com", .counts = {0, 0, 1}},
+    {"a wildcard that lasts longer",
+     {"wild.crt", "wild.key", "case.crt", "case.key"},
+     .ecdsa = "wild.crt:1 1",
+     .counts = {0, 1, 1}},
+    {"case, and several names", {"case.crt", "case.key", "low.crt"}, .ecdsa = "case.crt:1 2"},
+    {"the second name",
+     {"case.crt", "case.key", "low.crt"},
+     .host = "example.com",
+     .ecdsa = "case.crt:1 2"},
+    {"another host", {"a.pem", "a.key"}, .host = "mta-sts.example.org", .counts = {0, 0, 1}},
+    {"no key for a policy host",
+     {"nokey.crt"},
+     .counts = {1},
+     .said = {"nokey.crt:1:1: error: the certificate is left out: its private key is in none"}},
+    {"no key for another host",
+     {"other.crt"},
+     .counts = {0, 0, 1},
+     .said = {"other.crt:1:1: note: the certificate is left out: its private key is in none"}},
+    {"common name only",
+     {"cn.crt", "cn.key"},
+     .counts = {0, 1},
+     .said = {"cn.crt:1:1: warning: the certificate is left out: it has no DNS name in its subject "
+              "alternative name\n    why: senders ignore the common name"}},
+    {"names of another kind", {"ip.crt", "ip.key"}, .counts = {0, 1}},
+    {"names that are none",
+     {"junkname.crt", "junkname.key"},
+     .counts = {0, 1},
+     .said = {"none of the names in its subject alternative name is valid\n"}},
+    {"NUL in a name", {"nul.crt", "nul.key"}, .counts = {0, 1}, .said = {"none of the names"}},
+    {"for clients only",
+     {"client.crt", "client.key"},
+     .counts = {0, 0, 1},
+     .said = {"left out: its extended key usage does not allow TLS servers\n"}},
+    {"for servers too", {"server.crt", "server.key", "low.crt"}, .ecdsa = "server.crt:1 2"},
+    {"no digital signature",
+     {"agree.crt", "agree.key"},
+     .counts = {1},
+     .said = {"left out: its key usage does not allow digital signatures\n"}},
+    {"SHA-1", {"sha1.crt", "sha1.key"}, .counts = {1}, .said = {"signature is made with SHA-1\n"}},
+    /* Where mbedTLS has no MD5, the key then has no certificate. */
+    {"MD5", {"md5.crt"}, .counts = {1}, .said = {"signature is made with MD5\n"}},
+    {"Ed25519 certificate", {"ed25519.crt"}, .counts = {1}, .said = {"out: its key is Ed25519\n"}},
+    {"P-521 certificate", {"p521.crt"}, .counts = {1}, .said = {"out: its key is ECDSA P-521\n"}},
+    {"secp256k1 certificate", {"k1.crt"}, .counts = {1}, .said = {"key is ECDSA secp256k1\n"}},
+    {"RSA 1024 certificate", {"rsa1024.crt"}, .counts = {1}, .said = {"its key is RSA 1024\n"}},
+    {"self-signed",
+     {"self.crt", "self.key"},
+     .ecdsa = "self.crt:1 1",
+     .counts = {0, 1},
+     .said = {"self.crt:1:1: warning: the certificate is self-signed\n    why: every sender"}},
+    {"self-signed as an authority",
+     {"selfca.crt", "selfca.key"},
+     .ecdsa = "selfca.crt:1 1",
+     .counts = {0, 1}},
+    {"self-signed is worse than the authority's",
+     {"self.crt", "self.key", "far.crt", "far.key"},
+     .ecdsa = "far.crt:1 1",
+     .counts = {0, 1, 1}},
+    {"an authority is no leaf", {"low.crt", "low.key", "root.crt"}, .counts = {0}},
+    {"too many names",
+     {"many.crt", "many.key", "low.crt"},
+     .counts = {1},
+     .said = {"many.crt:1:1: error: the certificate is left out: with its chain it has "}},
+};
+
+static const struct example chain_examples[] = {
+    {"no intermediate",
+     {"a.crt", "a.key"},
+     .ecdsa = "a.crt:1 1",
+     .counts = {0, 1},
+     .said = {"a.crt:1:1: warning: the chain is incomplete: the issuer CN=low is in none of the "
+              "files\n    why: senders do not fetch missing intermediate certificates\n"}},
+    {"the root is left out", {"a.crt", "a.key", "mid.crt", "authorities"}, .ecdsa = "a.crt:1 3"},
+    {"an expired intermediate",
+     {"onshort.pem", "onshort.key"},
+     .ecdsa = "onshort.pem:1 2",
+     .counts = {0, 1},
+     .said = {"onshort.pem:1:1: warning: an intermediate certificate of its chain has expired\n",
+              "onshort.pem:@:1: note: the intermediate is here\n"},
+     .day = 30},
+    {"an expired intermediate and a valid one",
+     {"onshort.pem", "onshort.key", "short-new.crt"},
+     .ecdsa = "onshort.pem:1 2",
+     .day = 30},
+    {"two authorities of one name, the wrong one lasts longer",
+     {"ontwin.crt", "ontwin.key", "twin2.crt", "twin1.crt"},
+     .ecdsa = "ontwin.crt:1 2"},
+    {"two authorities of one name, both wrong",
+     {"a.pem", "a.key", "twin2.crt", "twin1.crt"},
+     .ecdsa = "a.pem:1 3"},
+    {"a cross-signed root in the same file",
+     {"crossed.pem", "a.key", "root-self.crt"},
+     .ecdsa = "crossed.pem:1 4"},
+    {"a cross-signed root elsewhere",
+     {"a.pem", "a.key", "root-cross.crt", "root-self.crt"},
+     .ecdsa = "a.pem:1 3"},
+    {"a loop", {"a.pem", "a.key", "root-cross.crt", "cross-root.crt"}, .ecdsa = "a.pem:1 5"},
+    {"as long as it may be", {"fits.crt", "fits.key", "long.pem"}, .ecdsa = "fits.crt:1 6"},
+    {"too long",
+     {"deep.crt", "deep.key", "long.pem"},
+     .counts = {1},
+     .said = {"deep.crt:1:1: error: the certificate is left out: its chain is longer than 6 "}},
+};
+
+/* "@" in the expected text stands for any number, for openssl's text has no fixed length. */
+static bool begins_like(const char *text, const char *expected)
+{
+    for (; *expected != '\0'; expected++)
+        if (*expected != '@') {
+            if (*text++ != *expected)
+                return false;
+        } else {
+            while (*text >= '0' && *text <= '9')
+                text++;
+        }
+    return true;
+}
+
+static bool contains_like(const char *text, const char *expected)
+{
+    for (; *text != '\0'; text++)
+        if (begins_like(text, expected))
+            return true;
+    return false;
+}
+
+static struct certificates *load(struct diag *diag, const char *const paths[4], int day)
+{
+    struct certificates *store = certificates_new(diag);
+    assert_non_null(store);
+    for (size_t i = 0; i < 4 && paths[i] != NULL; i++)
+        certificates_read(store, paths[i],
+                          (struct position){diag_intern(diag, span_of("config")), 7, 9});
+    certificates_match(store, (int64_t)time(NULL) + (int64_t)day * 86400);
+    return store;
+}
+
+static void describe(const struct credential *credential, struct text *out)
+{
+    if (credential == NULL)
+        text_append(out, span_of("none"));
+    else
+        text_printf(out, "%s:%u %zu", credential_file(credential), credential_line(credential),
+                    credential_chain_len(credential));
+}
+
+static void check_example(const struct example *example)
+{
+    struct credential *found[CREDENTIAL_KINDS];
+    struct diag *diag = diag_new();
+    struct certificates *store = load(diag, example->paths, example->day);
+    struct span host = guard_copy(span_of(example->host == NULL ? HOST : example->host));
+    certificates_find(store, host, found);
+    certificates_report_unused(store);
+
+    struct text said = {0}, got[CREDENTIAL_KINDS] = {{0}};
+    text_append(&said, span_of(""));
+    diag_print(diag, DIAG_NOTE, &said);
+    const char *expected[CREDENTIAL_KINDS] = {example->ecdsa, example->rsa};
+    bool good = diag_count(diag, DIAG_FATAL) == 0;
+    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        describe(found[kind], &got[kind]);
+        good =
+            good && begins_like(got[kind].data, expected[kind] == NULL ? "none" : expected[kind]);
+        assert_true(found[kind] == NULL || credential_kind(found[kind]) == kind);
+    }
+    for (unsigned level = DIAG_ERROR; level <= DIAG_NOTE; level++)
+        good = good && diag_count(diag, level) == example->counts[level - DIAG_ERROR];
+    for (size_t i = 0; i < COUNT(example->said) && example->said[i] != NULL; i++)
+        good = good && contains_like(said.data, example->said[i]);
+    if (!good)
+        fail_msg("%s: ECDSA %s, RSA %s, said:\n%s", example->name, got[0].data, got[1].data,
+                 said.data);
+
+    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        credential_free(found[kind]);
+        text_free(&got[kind]);
+    }
+    text_free(&said);
+    guard_free(host);
+    certificates_free(store);
+    diag_free(diag);
+}
+
+#define TEST_TABLE(table)                         \
+    static void test_##table(void **state)        \
+    {                                             \
+        (void)state;                              \
+        for (size_t i = 0; i < COUNT(table); i++) \
+            check_example(&(table)[i]);           \
+    }
+
+TEST_TABLE(key_examples)
+TEST_TABLE(file_examples)
+TEST_TABLE(leaf_examples)
+TEST_TABLE(chain_examples)
+
+static void check_key(const char *const paths[4], unsigned kind, const char *algorithm,
+                      const char *der_file)
+{
+    char der[4096];
+    FILE *file = fopen(der_file, "rb");
+    assert_non_null(file);
+    size_t len = fread(der, 1, sizeof(der), file);
+    assert_int_equal(fclose(file), 0);
+    struct diag *diag = diag_new();
+    struct certificates *store = load(diag, paths, 0);
+    struct credential *found[CREDENTIAL_KINDS];
+    certificates_find(store, span_of(HOST), found);
+    assert_non_null(found[kind]);
+    certificates_free(store);
+    diag_free(diag);
+    /* The credential lives without the store. */
+    if (!span_equal(credential_key(found[kind]), (struct span){der, len}))
+        fail_msg("%s: the key is not the same as in %s", paths[0], der_file);
+    assert_string_equal(credential_algorithm(found[kind]), algorithm);
+    for (unsigned i = 0; i < CREDENTIAL_KINDS; i++)
+        credential_free(found[i]);
+}
+
+/* Whatever form a key has in its file, the worker gets the one that is parsed fastest. */
+static void test_keys_are_normalised(void **state)
+{
+    (void)state;
+    static const char *const ecdsa[] = {"keys/sec1",        "keys/pkcs8", "keys/sec1-short",
+                                        "keys/pkcs8-short", "keys/crlf",  "keys/sec1-compressed"};
+    for (size_t i = 0; i < COUNT(ecdsa); i++)
+        check_key((const char *const[4]){ecdsa[i], "a.pem"}, CREDENTIAL_ECDSA, "ECDSA P-256",
+                  "a.der");
+    static const char *const rsa[] = {"r2.pkcs1", "r2.pkcs8"};
+    for (size_t i = 0; i < COUNT(rsa); i++)
+        check_key((const char *const[4]){rsa[i], "r2.pem"}, CREDENTIAL_RSA, "RSA 2048", "r2.der");
+}
+
+/* Two leaves of one authority have one intermediate in memory, and one leaf is one credential. */
+static void test_sharing(void **state)
+{
+    (void)state;
+    static const char *const paths[4] = {"a.pem", "a.key", "wild.crt", "wild.key"};
+    struct diag *diag = diag_new();
+    struct certificates *store = load(diag, paths, 0);
+    struct credential *one[CREDENTIAL_KINDS], *two[CREDENTIAL_KINDS], *other[CREDENTIAL_KINDS];
+    certificates_find(store, span_of("x.example.com"), one);
+    certificates_find(store, span_of("y.example.com"), two);
+    certificates_find(store, span_of("mta-sts.a.example.com"), other);
+    assert_non_null(one[CREDENTIAL_ECDSA]);
+    assert_ptr_equal(one[CREDENTIAL_ECDSA], two[CREDENTIAL_ECDSA]);
+    assert_null(other[CREDENTIAL_ECDSA]);
+    credential_free(two[CREDENTIAL_ECDSA]);
+    certificates_free(store);
+    diag_free(diag);
+    assert_int_equal(credential_chain_len(one[CREDENTIAL_ECDSA]), 3);
+    credential_free(one[CREDENTIAL_ECDSA]);
+}
+
+/* Hosts that no certificate can name, and an empty store. */
+static void test_odd_hosts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *data;
+        size_t len;
+    } hosts[] = {{"", 0},
+                 {".", 1},
+                 {"a", 1},
+                 {".example.com", 12},
+                 {"*.example.com.", 14},
+                 {HOST "\0x", sizeof(HOST) + 1}};
+    static const char *const paths[2][4] = {{NULL}, {"wild.crt", "wild.key"}};
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        struct diag *diag = diag_new();
+        struct certificates *store = load(diag, paths[i], 0);
+        for (size_t k = 0; k < COUNT(hosts); k++) {
+            struct credential *found[CREDENTIAL_KINDS];
+            struct span host = guard_copy((struct span){hosts[k].data, hosts[k].len});
+            certificates_find(store, host, found);
+            assert_null(found[CREDENTIAL_ECDSA]);
+            assert_null(found[CREDENTIAL_RSA]);
+            guard_free(host);
+        }
+        char longest[300];
+        struct credential *found[CREDENTIAL_KINDS];
+        memset(longest, 'a', sizeof(longest));
+        memcpy(longest + 280, ".example.com", 12);
+        certificates_find(store, (struct span){longest, 292}, found);
+        assert_null(found[CREDENTIAL_ECDSA]);
+        certificates_free(store);
+        diag_free(diag);
+    }
+    certificates_free(NULL);
+}
+
+/* Root may read everything, so the test is somebody else for a moment. */
+static void test_unreadable(void **state)
+{
+    (void)state;
+    static const struct example examples[] = {
+        {"named file",
+         {"locked/a.key"},
+         .counts = {1},
+         .said = {"config:7:9: error: locked/a.key: Permission denied\n    fix: start as root"}},
+        {"file in a folder",
+         {"locked"},
+         .ecdsa = "locked/b.pem:1 3",
+         .counts = {2},
+         .said = {"locked/a.key: error: Permission denied\n", "locked/sub: error: Permission"}},
+        {"folder",
+         {"locked/sub"},
+         .counts = {1},
+         .said = {"config:7:9: error: locked/sub: Permission denied\n"}},
+    };
+    pki_run("mkdir locked locked/sub; cp a.key locked; cat a.pem a.key >locked/b.pem\n"
+            "chmod 755 locked; chmod 000 locked/a.key locked/sub; chmod 640 locked/b.pem\n"
+            "[ $(id -u) != 0 ] || chown 65534:65534 locked/b.pem\n");
+    if (geteuid() == 0 && seteuid(65534) != 0)
+        skip();
+    for (size_t i = 0; i < COUNT(examples); i++)
+        check_example(&examples[i]);
+    assert_true(getuid() != 0 || seteuid(0) == 0);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (pki_begin() != 0)
+        return -1;
+    pki_run(authorities);
+    pki_run("mkdir authorities; cp root.crt low.crt authorities\n");
+    pki_run(keys);
+    pki_run(kinds);
+    pki_run(files);
+    pki_run(leaves);
+    pki_run(chains);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return pki_end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_key_examples),        cmocka_unit_test(test_file_examples),
+        cmocka_unit_test(test_leaf_examples),       cmocka_unit_test(test_chain_examples),
+        cmocka_unit_test(test_keys_are_normalised), cmocka_unit_test(test_sharing),
+        cmocka_unit_test(test_odd_hosts),           cmocka_unit_test(test_unreadable),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
