@@ -1,0 +1,121 @@
+"""What every test of the running program may ask for."""
+
+import sys
+
+import pytest
+
+sys.dont_write_bytecode = True
+
+# The import has to come after the switch above, or Python leaves compiled files in the source tree.
+from support import client, tree
+from support.authority import Authority
+from support.server import Server
+from support.setup import DEFAULT_POLICY, Setup, body_of
+
+
+@pytest.fixture(scope="session")
+def program():
+    """The program under test, which must be there: a missing one is a failure, not a skip."""
+    path = tree.program()
+    if not path.is_file():
+        pytest.fail(f"{path} is not there: run make first, or set MTA_STS_HTTPD", pytrace=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def trusted(authority):
+    """A client's context of both TLS versions that trusts the authority."""
+    return client.trusting(authority.root_file)
+
+
+@pytest.fixture
+def setup(tmp_path, authority):
+    return Setup(tmp_path, authority)
+
+
+@pytest.fixture
+def start(program):
+    """Starts servers for one test; at its end each is stopped, and each stop is checked."""
+    del program
+    servers = []
+
+    def begin(config, *, seconds=30.0, **options):
+        server = Server(config, **options)
+        servers.append(server)
+        server.wait_ready(1, seconds=seconds)
+        return server
+
+    yield begin
+    try:
+        for server in servers:
+            if not server.stopped:
+                server.stop()
+    finally:
+        for server in servers:
+            server.kill()
+
+
+class Three:
+    """Three domains with three policies and certificates of three kinds, being served."""
+
+    POLICIES = {
+        "example.com": DEFAULT_POLICY,
+        "example.net": {"mode": "testing", "max_age": 86400, "mx": ["*.example.net"]},
+        "example.org": {
+            "mode": "none",
+            "max_age": "31557600s",
+            "mx": ["mx3.example.org", "mx1.example.org", "xn--mller-kva.example"],
+        },
+    }
+    KINDS = {"example.com": "P-256", "example.net": "RSA 2048", "example.org": "P-384"}
+    PLAIN = "example.com"
+
+    def __init__(self, setup):
+        self.setup = setup
+        self.leaves = {
+            domain: setup.certify(domain, kind=kind) for domain, kind in self.KINDS.items()
+        }
+        domains = dict(self.POLICIES)
+        domains["example.com"] = None
+        setup.write(domains)
+        self.server = None
+
+    @property
+    def port(self):
+        return self.server.port
+
+    @staticmethod
+    def host(domain=PLAIN):
+        return "mta-sts." + domain
+
+    def body(self, domain=PLAIN):
+        return body_of(self.POLICIES[domain])
+
+    def connect(self, context, domain=PLAIN, **options):
+        return client.Connection(self.port, self.host(domain), context, **options)
+
+
+@pytest.fixture(scope="module")
+def three(program, authority, tmp_path_factory):
+    """One server for all tests of a module, which share it and must leave it unharmed."""
+    del program
+    group = Three(Setup(tmp_path_factory.mktemp("three"), authority))
+    with Server.running(group.setup.config) as server:
+        group.server = server
+        yield group
+
+
+@pytest.fixture
+def unharmed(three, trusted):
+    """After the test: the same workers live, they serve, and nothing was said."""
+    workers, since = three.server.workers(), three.server.mark()
+    yield
+    response = client.fetch(three.port, three.host(), trusted)
+    assert (response.status, response.body) == (200, three.body())
+    assert three.server.workers() == workers, three.server.log()
+    assert three.server.mark() == since, three.server.log()

@@ -1,0 +1,140 @@
+"""Of 500 domains in drop-in files 50 are broken in 50 ways: the other 450 never notice."""
+
+import json
+
+import pytest
+
+from support import client
+from support.server import run
+
+DOMAINS = [f"d{number:03}.example" for number in range(500)]
+BROKEN = DOMAINS[::10]
+SAID = r"error: |warning: |note: |^    (why|fix): "
+
+
+def good(domain, max_age="2w"):
+    return f"domains:\n  {domain}: {{mode: enforce, max_age: {max_age}, mx: [mail.{domain}]}}\n"
+
+
+def value(text):
+    """A drop-in with another value behind the domain."""
+    return lambda domain: f"domains:\n  {domain}: {text}\n"
+
+
+def policy(mode="enforce", max_age="2w", mx="mail.example.com", more=""):
+    return value(f"{{mode: {mode}, max_age: {max_age}, mx: {mx}{more}}}")
+
+
+# Each loses the domain its policy. The last ones lose sight of the domain itself.
+WAYS = [
+    policy(mode="Enforce"), policy(mode="on"), policy(mode="[enforce]"), policy(mode=""),
+    policy(max_age="0"), policy(max_age="60"), policy(max_age="86399"), policy(max_age="31557601"),
+    policy(max_age="two weeks"), policy(max_age="-1"), policy(max_age="1.5d"), policy(max_age=""),
+    policy(mx="[]"), policy(mx=""), policy(mx="192.0.2.1"), policy(mx='"2001:db8::1"'),
+    policy(mx="localhost"), policy(mx="mail.example.com."), policy(mx="a_b.example.com"),
+    policy(mx="bücher.example"), policy(mx='"*"'), policy(mx='"*.*.example"'),
+    policy(mx='"a*.example.com"'), policy(mx="-a.example.com"), policy(mx=".example.com"),
+    policy(mx="a..example.com"), policy(mx="x" * 64 + ".example"), policy(mx="[a.example, A.example]"),
+    policy(mx="[{a: b}]"), policy(mx="postmaster@example.com"), policy(more=", id: a-b"),
+    policy(more=', id: ""'), policy(more=", modus: none"), policy(more=", mode: none"),
+    policy(more=", tls_rpt: nobody"), value("nothing"), value("[default]"),
+    value("{mode: testing}"), value("{policy: nothing, mode: testing}"), value("{<<: {}, mode: none}"),
+    lambda domain: good(domain) + f"  {domain}: default\n",
+    lambda domain: good(domain) + f"  {domain.upper()}: default\n",
+    lambda domain: "domains: [\n",
+    lambda domain: "domains:\n\t" + domain + ": default\n",
+    lambda domain: "listen: 127.0.0.1:1\n" + good(domain),
+    lambda domain: "domain:\n  " + domain + ": default\n",
+    lambda domain: good(domain) + "---\n" + good(domain),
+    lambda domain: good(domain).replace(domain, domain + "\\ ", 1),
+    lambda domain: "domains:\n  " + domain + ": *nothing\n",
+    lambda domain: "- " + domain + "\n",
+]
+
+
+@pytest.fixture
+def place(setup):
+    (setup.root / "domains.d").mkdir()
+    (setup.root / "state").mkdir()
+    leaves = [DOMAINS[start::5] for start in range(5)]
+    for number, names in enumerate(leaves):
+        setup.certify(*names, folder=f"shared{number}")
+    setup.write([], include="domains.d/*.yaml", state="state")
+    for domain in DOMAINS:
+        drop_in(setup, domain, good(domain))
+    return setup
+
+
+def drop_in(setup, domain, text):
+    (setup.root / "domains.d" / f"{domain}.yaml").write_text(text)
+
+
+def break_all(setup):
+    for domain, way in zip(BROKEN, WAYS, strict=True):
+        drop_in(setup, domain, way(domain))
+
+
+def answers(running, context, domains):
+    """Which status and policy each domain has; 0 for one that is not known."""
+    found = {}
+    for domain in domains:
+        try:
+            answer = client.fetch(running.port, "mta-sts." + domain, context)
+            found[domain] = (answer.status, answer.body)
+        except OSError:
+            found[domain] = (0, b"")
+    return found
+
+
+def served(max_age, domains):
+    body = "version: STSv1\r\nmode: enforce\r\nmx: mail.{}\r\nmax_age: {}\r\n"
+    return {domain: (200, body.format(domain, max_age).encode()) for domain in domains}
+
+
+def listed(setup):
+    """The state of each domain and what list says of the broken ones."""
+    done = run("list", "--json", "-c", setup.config)
+    return {row["domain"]: row["state"] for row in json.loads(done.stdout)}, done.stderr.decode()
+
+
+def test_the_ways_are_fifty_and_each_breaks(place):
+    assert len(WAYS) == len(BROKEN) == 50
+    break_all(place)
+    states, said = listed(place)
+    assert sum(state == "served" for state in states.values()) == 450
+    for domain in BROKEN:
+        assert states.get(domain, "refused") == "refused"
+        assert f"domains.d/{domain}.yaml:" in said
+
+
+def test_others_never_notice(place, start, trusted):
+    healthy = [domain for domain in DOMAINS if domain not in BROKEN]
+    running = start(place.config, expect=[SAID, r"\(50 stale\)"])
+    assert answers(running, trusted, DOMAINS) == served(1209600, DOMAINS)
+
+    break_all(place)
+    assert running.reload()
+    assert answers(running, trusted, DOMAINS) == served(1209600, DOMAINS)
+    states, said = listed(place)
+    assert {domain for domain, state in states.items() if state == "stale"} == set(BROKEN)
+    assert all(f"domains.d/{domain}.yaml:" in said for domain in BROKEN)
+    running.stop()
+
+    running = start(place.config, expect=[SAID, r"\(50 stale\)"])
+    assert answers(running, trusted, DOMAINS) == served(1209600, DOMAINS)
+
+    for domain in BROKEN:
+        drop_in(place, domain, good(domain, "3w"))
+    assert running.reload()
+    assert answers(running, trusted, BROKEN) == served(1814400, BROKEN)
+    assert answers(running, trusted, healthy[::9]) == served(1209600, healthy[::9])
+    assert set(listed(place)[0].values()) == {"served"}
+
+
+def test_without_a_past_they_are_refused(place, start, trusted):
+    break_all(place)
+    healthy = [domain for domain in DOMAINS if domain not in BROKEN]
+    running = start(place.config, expect=[SAID, r"refused\)"])
+    assert answers(running, trusted, healthy) == served(1209600, healthy)
+    for status, body in answers(running, trusted, BROKEN).values():
+        assert (status, body) in ((503, b"policy-unavailable\n"), (0, b""))

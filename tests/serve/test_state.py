@@ -1,0 +1,126 @@
+"""The state folder: a domain that is broken at a restart is served as it was before."""
+
+import pytest
+
+from support import client
+from support.server import run
+
+CONFIG = """\
+listen: "127.0.0.1:0"
+certificates: certs
+state: state
+include: drop-in.yaml
+policies:
+  default: {mode: enforce, max_age: 2w, mx: [mail.example.com]}
+domains:
+  kept.example: {mode: testing, max_age: 3w, mx: mail.kept.example}
+  other.example:
+"""
+DROP_IN = """\
+domains:
+  dropped.example: {mode: testing, max_age: 4w, mx: mail.dropped.example}
+"""
+NAMES = ["kept.example", "other.example", "dropped.example"]
+SAID = r"error: |warning: |note: |^    (why|fix): "
+
+
+class Place:
+    def __init__(self, folder):
+        self.folder = folder
+        self.config = folder / "config.yaml"
+        self.drop_in = folder / "drop-in.yaml"
+        self.file = folder / "state" / "last-valid-policies.yaml"
+
+    def break_all(self):
+        self.config.write_text(CONFIG.replace("3w", "3 weeks").replace("enforce", "on"))
+        self.drop_in.write_text("domains: [\n")
+
+    def policies(self):
+        return {name: run("policy", "-c", self.config, name).stdout for name in NAMES}
+
+
+@pytest.fixture
+def place(tmp_path, authority):
+    place = Place(tmp_path)
+    place.config.write_text(CONFIG)
+    place.drop_in.write_text(DROP_IN)
+    (tmp_path / "state").mkdir()
+    authority.issue(*["mta-sts." + name for name in NAMES]).write(tmp_path / "certs")
+    return place
+
+
+def served(server, trusted):
+    answers = {name: client.fetch(server.port, "mta-sts." + name, trusted) for name in NAMES}
+    return {name: answer.body for name, answer in answers.items() if answer.status == 200}
+
+
+def test_broken_domains_survive_a_restart(place, start, trusted):
+    first = start(place.config)
+    before = served(first, trusted)
+    assert before == place.policies() and len(before) == 3
+    first.stop()
+    place.break_all()
+    second = start(place.config, expect=[SAID, r"\(3 stale\)"])
+    assert served(second, trusted) == before == place.policies()
+    checked = run("check", "-c", place.config)
+    assert b"3 domains served, 0 refused; 3 of them stale; " in checked.stdout
+    listed = run("list", "-c", place.config).stdout.decode().splitlines()
+    assert [line.split()[1] for line in listed[1:]] == ["stale"] * 3
+
+
+def test_mended_domains_are_served_anew(place, start, trusted):
+    start(place.config).stop()
+    place.break_all()
+    server = start(place.config, expect=[SAID])
+    place.config.write_text(CONFIG.replace("3w", "5w"))
+    place.drop_in.write_text(DROP_IN)
+    assert server.reload()
+    assert b"max_age: 3024000\r\n" in served(server, trusted)["kept.example"]
+    assert b"max_age: 3024000" in run("policy", "-c", place.config, "kept.example").stdout
+
+
+def test_removed_domain_does_not_come_back(place, start, trusted):
+    start(place.config).stop()
+    place.config.write_text(CONFIG.replace("  other.example:\n", ""))
+    server = start(place.config)
+    assert sorted(run("list", "-c", place.config).stdout.decode().split("\n")[1:3])[0].startswith(
+        "dropped.example"
+    )
+    assert b"other.example" not in place.file.read_bytes()
+    with pytest.raises(Exception, match="(?i)unrecognized.name"):
+        client.fetch(server.port, "mta-sts.other.example", trusted)
+
+
+@pytest.mark.parametrize("how", ["torn", "foreign", "empty", "changed", "other version"])
+def test_file_that_cannot_be_trusted_is_ignored(place, start, trusted, how):
+    start(place.config).stop()
+    whole = place.file.read_bytes()
+    spoiled = {
+        "torn": whole[: len(whole) // 2],
+        "foreign": b"domains: {}\n",
+        "empty": b"",
+        "changed": whole.replace(b"mail.kept.example", b"evil.kept.example"),
+        "other version": whole.replace(b"policies:", b"things:"),
+    }
+    place.file.write_bytes(spoiled[how])
+    place.break_all()
+    place.drop_in.write_text(DROP_IN)
+    server = start(place.config, expect=[SAID, r"\(2 refused\)"])
+    server.wait_line(r"config.yaml:3:8: warning: .*last-valid-policies.yaml is torn or foreign")
+    assert list(served(server, trusted)) == ["dropped.example"]
+
+
+def test_state_is_not_written_when_nothing_changed(place, start):
+    server = start(place.config)
+    written = place.file.stat()
+    assert server.reload()
+    server.stop()
+    assert place.file.stat().st_mtime_ns == written.st_mtime_ns
+    assert place.file.stat().st_ino == written.st_ino
+
+
+def test_folder_that_cannot_be_written_stops_nothing(place, start, trusted):
+    (place.folder / "state").rmdir()
+    server = start(place.config, expect=["cannot save the last valid policies"])
+    server.wait_line("cannot save the last valid policies in .*: No such file or directory")
+    assert len(served(server, trusted)) == 3
