@@ -1,8 +1,8 @@
 #include "site/credential.h"
 
 #include <assert.h>
-#include <mbedtls/platform_util.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct certificate_der {
     size_t owners;
@@ -108,7 +108,7 @@ void credential_free(struct credential *credential)
         return;
     for (size_t i = 0; i < credential->chain_len; i++)
         certificate_der_free(credential->chain[i]);
-    mbedtls_platform_zeroize(credential->bytes, credential->key_len);
+    explicit_bzero(credential->bytes, credential->key_len);
     free(credential);
 }
 
