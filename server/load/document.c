@@ -334,7 +334,9 @@ static void report_syntax(const struct builder *builder, const yaml_parser_t *pa
 static bool run(struct builder *builder, yaml_parser_t *parser, struct span bytes)
 {
     yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(parser, (const unsigned char *)bytes.data, bytes.len);
+    /* libyaml asserts that there is a pointer, also to nothing. */
+    const char *input = bytes.data == NULL ? "" : bytes.data;
+    yaml_parser_set_input_string(parser, (const unsigned char *)input, bytes.len);
     while (!builder->ended) {
         yaml_event_t event;
         if (yaml_parser_parse(parser, &event) == 0) {
