@@ -6,7 +6,7 @@
 #   MBEDTLS_SRC=DIR    the bundled build, from a source release of mbedTLS 3.6 that you bring
 #   CC CFLAGS LDFLAGS prefix DESTDIR V=1
 VERSION := 0.1.0
-MBEDTLS := bundled
+MBEDTLS ?= bundled
 CFLAGS  ?= -O2 -g
 prefix  ?= /usr/local
 B       := build$(if $(SAN),/san)
@@ -19,10 +19,12 @@ HOSTS   := mta-sts.example.com mta-sts.example.net mta-sts.example.org
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
     -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla \
     -Wswitch-enum -Wimplicit-fallthrough -Wnull-dereference
-# Not every compiler knows each of these for each processor, so they are tried first.
+# Not every compiler knows each of these for each processor. They are tried once, at the first use:
+# when this file is read on a new machine, there may be no compiler yet.
 try      = $(shell $(CC) -Werror $(1) -S -o /dev/null -x c /dev/null 2>/dev/null && echo $(1))
-HARDEN  := -fPIE -fstack-protector-strong $(foreach flag,-fstack-clash-protection -fcf-protection \
-    -ftrivial-auto-var-init=zero,$(call try,$(flag)))
+KNOWN    = $(eval KNOWN := $(foreach flag,-fstack-clash-protection -fcf-protection \
+    -ftrivial-auto-var-init=zero,$(call try,$(flag))))$(KNOWN)
+HARDEN   = -fPIE -fstack-protector-strong $(KNOWN)
 ifdef SAN
 HARDEN  += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else
@@ -102,12 +104,12 @@ $(B)/mbedtls/obj/%.o: $(MBEDTLS_TREE)/%.c $(B)/mbedtls.flags server/mbedtls_conf
 	$(Q)$(CC) $(MBEDTLS_BUILD) $(if $(findstring Hacl,$<),-O3) -c -o $@ $<
 
 # What was compiled with other flags is compiled again.
-$(B)/own.flags $(B)/mbedtls.flags: $(B)/%.flags: FORCE
+$(B)/own.flags $(B)/mbedtls.flags: $(B)/%.flags: FORCE | packages
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(CC) $(if $(filter mbedtls,$*),$(MBEDTLS_BUILD),$(COMPILE)))' >$@.new
 	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
 
-$(B)/obj/%.o: %.c $(B)/own.flags | packages $(MBEDTLS_READY)
+$(B)/obj/%.o: %.c $(B)/own.flags server/mbedtls_config.h | packages $(MBEDTLS_READY)
 	@mkdir -p $(@D)
 	@echo "  compile $<"
 	$(Q)$(CC) $(COMPILE) $(STRICT) -MMD -MP -c -o $@ $<

@@ -76,6 +76,12 @@ enum {
     /* A worker that dies more often than this within a minute will not live. */
     LIMIT_CRASHES = 10,
     LIMIT_CRASHES_MS = 60000,
+    /* Between two looks at the files, soon enough for a renewal; and until a change has come to
+     * rest. Milliseconds. */
+    LIMIT_WATCH_MS = 2000,
+    LIMIT_WATCH_REST_MS = 500,
+    /* A look may take at most one part in so many of the supervisor's time. */
+    LIMIT_WATCH_SHARE = 100,
     /* From fork to ready: opening the TLS library takes milliseconds. Milliseconds. */
     LIMIT_READY_MS = 30000,
 

@@ -1,29 +1,13 @@
 #include "load/certificate_files.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "base/limits.h"
 #include "load/private_key.h"
-
-struct folder {
-    char **names; /* owned, and so is each */
-    size_t count;
-    size_t capacity;
-};
-
-void certificate_files_free(struct certificate_files *files)
-{
-    free(files->buffer);
-    files->buffer = NULL;
-}
 
 /* What is wrong with a path that was named goes where it is named, else to the path itself. */
 static void report(struct certificate_files *files, const char *path, bool is_named,
@@ -37,11 +21,39 @@ static void report(struct certificate_files *files, const char *path, bool is_na
     diag_add(files->diag, DIAG_ERROR, at, "%s", trouble);
 }
 
-static void hint_at_user(struct certificate_files *files, int error)
+static void report_error(struct certificate_files *files, const char *path, bool is_named,
+                         int error)
 {
+    report(files, path, is_named, strerror(error));
     if (error == EACCES)
         diag_hint(files->diag, "start as root (files are read before the rights are dropped), or "
                                "let the user of this process read it");
+}
+
+static void fail(void *context, const struct tree_failure *failure)
+{
+    struct certificate_files *files = context;
+    struct position at = {0};
+    switch (failure->trouble) {
+    case TREE_UNREADABLE:
+        report_error(files, failure->path, failure->is_named, failure->error);
+        break;
+    case TREE_ODD:
+        report(files, failure->path, true, "neither a file nor a folder");
+        break;
+    case TREE_DEEP:
+        at.file = diag_intern(files->diag, span_of(failure->path));
+        diag_add(files->diag, DIAG_WARNING, at,
+                 "this folder is not searched, because it is more than %d levels deep",
+                 LIMIT_CERTIFICATE_DEPTH);
+        diag_hint(files->diag, "name it in the configuration too");
+        break;
+    case TREE_MANY:
+        diag_add(files->diag, DIAG_ERROR, files->at,
+                 "the files from here on are not read, because there are more than %d",
+                 LIMIT_CERTIFICATE_FILES);
+        break;
+    }
 }
 
 /* Reads the descriptor to its end; one byte too many tells that the file is too large. */
@@ -61,185 +73,63 @@ static bool read_all(struct certificate_files *files, int fd, size_t *ret_len)
     return true;
 }
 
-static void read_file(struct certificate_files *files, const char *path, bool is_named, int fd,
-                      const struct stat *status)
+static void read_file(struct certificate_files *files, const struct tree_file *file, int fd)
 {
     size_t len = 0;
     bool done = read_all(files, fd, &len);
     int error = errno;
     if (!done) {
-        report(files, path, is_named, strerror(error));
+        report_error(files, file->path, file->is_named, error);
     } else if (len > LIMIT_CERTIFICATE_FILE) {
-        struct position at = {diag_intern(files->diag, span_of(path)), 0, 0};
-        diag_add(files->diag, is_named ? DIAG_ERROR : DIAG_NOTE, is_named ? files->at : at,
-                 "%s is not read, because it is larger than %d bytes", path,
+        struct position at = {diag_intern(files->diag, span_of(file->path)), 0, 0};
+        diag_add(files->diag, file->is_named ? DIAG_ERROR : DIAG_NOTE,
+                 file->is_named ? files->at : at,
+                 "%s is not read, because it is larger than %d bytes", file->path,
                  LIMIT_CERTIFICATE_FILE);
     } else {
         files->visit(files->context, &(struct certificate_file){
-                                         .path = path,
+                                         .path = file->path,
                                          .bytes = {files->buffer, len},
-                                         .is_named = is_named,
-                                         .is_public = (status->st_mode & S_IROTH) != 0,
+                                         .is_named = file->is_named,
+                                         .is_public = (file->status->st_mode & S_IROTH) != 0,
                                      });
     }
     private_key_wipe(files->buffer, len);
 }
 
-static bool may_count(struct certificate_files *files)
+/* A file that somebody is about to swap for a pipe cannot hold us up: O_NONBLOCK. */
+static void visit(void *context, const struct tree_file *file)
 {
+    struct certificate_files *files = context;
+    struct stat status;
     if (files->buffer == NULL)
         files->buffer = malloc(LIMIT_CERTIFICATE_FILE + 1);
     if (files->buffer == NULL) {
-        files->shortage = true;
-        return false;
-    }
-    files->count++;
-    if (files->count == LIMIT_CERTIFICATE_FILES + 1)
-        diag_add(files->diag, DIAG_ERROR, files->at,
-                 "the files from here on are not read, because there are more than %d",
-                 LIMIT_CERTIFICATE_FILES);
-    return files->count <= LIMIT_CERTIFICATE_FILES;
-}
-
-/* A file that somebody is about to swap for a pipe cannot hold us up: O_NONBLOCK. */
-static void visit_file(struct certificate_files *files, const char *path, bool is_named)
-{
-    struct stat status;
-    if (!may_count(files))
+        files->tree.shortage = true;
         return;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    }
+    int fd = openat(file->folder, file->name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
-        int error = errno;
-        report(files, path, is_named, strerror(error));
-        hint_at_user(files, error);
+        report_error(files, file->path, file->is_named, errno);
         return;
     }
     if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-        read_file(files, path, is_named, fd, &status);
+        read_file(files, file, fd);
     (void)close(fd); /* it was only read */
-}
-
-static void folder_free(struct folder *folder)
-{
-    for (size_t i = 0; i < folder->count; i++)
-        free(folder->names[i]);
-    free(folder->names);
-}
-
-static int name_compare(const void *left, const void *right)
-{
-    const char *const *a = left, *const *b = right;
-    return strcmp(*a, *b);
-}
-
-static bool folder_add(struct folder *folder, const char *name)
-{
-    char **names = array_room(folder->names, folder->count, &folder->capacity, sizeof(*names));
-    if (names == NULL)
-        return false;
-    folder->names = names;
-    char *copy = strdup(name);
-    if (copy == NULL)
-        return false;
-    names[folder->count++] = copy;
-    return true;
-}
-
-/* Names sort so that the outcome does not depend on the file system. False with errno. */
-static bool folder_list(const char *path, struct folder *ret_folder)
-{
-    struct dirent *entry;
-    int error = 0;
-    DIR *stream = opendir(path);
-    if (stream == NULL)
-        return false;
-    /* readdir tells its end from an error by errno alone. */
-    for (errno = 0; error == 0 && (entry = readdir(stream)) != NULL; errno = 0)
-        if (entry->d_name[0] != '.' && !folder_add(ret_folder, entry->d_name))
-            error = ENOMEM;
-    if (error == 0)
-        error = errno;
-    (void)closedir(stream); /* it was only read */
-    if (ret_folder->count > 0)
-        qsort(ret_folder->names, ret_folder->count, sizeof(*ret_folder->names), name_compare);
-    errno = error;
-    return error == 0;
-}
-
-static char *path_join(const char *folder, const char *name)
-{
-    char *path = NULL;
-    size_t len = strlen(folder);
-    const char *slash = len > 0 && folder[len - 1] == '/' ? "" : "/";
-    return asprintf(&path, "%s%s%s", folder, slash, name) < 0 ? NULL : path;
-}
-
-static void walk_folder(struct certificate_files *files, const char *path, int depth);
-
-/* One name in a folder. A link to a folder is not followed: it may lead back up. */
-static void walk_name(struct certificate_files *files, const char *path, int depth)
-{
-    struct stat own, target;
-    int known = lstat(path, &own);
-    /* What vanished since the folder was listed is nobody's fault; a dangling link is. */
-    if (known != 0 && errno == ENOENT)
-        return;
-    target = own;
-    if (known == 0 && S_ISLNK(own.st_mode))
-        known = stat(path, &target);
-    if (known != 0) {
-        int error = errno;
-        report(files, path, false, strerror(error));
-        hint_at_user(files, error);
-    } else if (S_ISDIR(own.st_mode)) {
-        walk_folder(files, path, depth + 1);
-    } else if (S_ISREG(target.st_mode)) {
-        visit_file(files, path, false);
-    }
-}
-
-/* The depth is bounded, and so is the recursion. */
-static void walk_folder(struct certificate_files *files, const char *path, int depth)
-{
-    struct folder folder = {0};
-    if (depth > LIMIT_CERTIFICATE_DEPTH) {
-        struct position at = {diag_intern(files->diag, span_of(path)), 0, 0};
-        diag_add(files->diag, DIAG_WARNING, at,
-                 "this folder is not searched, because it is more than %d levels deep",
-                 LIMIT_CERTIFICATE_DEPTH);
-        diag_hint(files->diag, "name it in the configuration too");
-        return;
-    }
-    if (!folder_list(path, &folder)) {
-        int error = errno;
-        files->shortage = files->shortage || error == ENOMEM;
-        report(files, path, depth == 0, strerror(error));
-        hint_at_user(files, error);
-    }
-    for (size_t i = 0; i < folder.count; i++) {
-        char *name = path_join(path, folder.names[i]);
-        if (name == NULL)
-            files->shortage = true;
-        else
-            walk_name(files, name, depth);
-        free(name);
-    }
-    folder_free(&folder);
 }
 
 void certificate_files_walk(struct certificate_files *files, const char *path, struct position at)
 {
-    struct stat status;
     files->at = at;
-    if (stat(path, &status) != 0) {
-        int error = errno;
-        report(files, path, true, strerror(error));
-        hint_at_user(files, error);
-    } else if (S_ISDIR(status.st_mode)) {
-        walk_folder(files, path, 0);
-    } else if (S_ISREG(status.st_mode)) {
-        visit_file(files, path, true);
-    } else {
-        diag_add(files->diag, DIAG_ERROR, at, "%s: neither a file nor a folder", path);
-    }
+    files->tree.visit = visit;
+    files->tree.fail = fail;
+    files->tree.context = files;
+    tree_walk(&files->tree, path);
+}
+
+void certificate_files_free(struct certificate_files *files)
+{
+    tree_free(&files->tree);
+    free(files->buffer);
+    files->buffer = NULL;
 }

@@ -1,8 +1,8 @@
 /*
- * Walks the files and folders that the configuration names and hands out the
- * contents of every regular file. It never blocks on a pipe, never reads more
- * than LIMIT_CERTIFICATE_FILE, follows no link out of a folder but those to
- * files, and wipes its buffer, for a file may hold a key. Supervisor only.
+ * Reads the files of the trees that the configuration names and hands out the
+ * contents of each; what cannot be read is reported. It never blocks on a pipe,
+ * never reads more than LIMIT_CERTIFICATE_FILE, and wipes its buffer, for a
+ * file may hold a key. Supervisor only.
  */
 #ifndef LOAD_CERTIFICATE_FILES_H
 #define LOAD_CERTIFICATE_FILES_H
@@ -12,6 +12,7 @@
 
 #include "base/diag.h"
 #include "base/span.h"
+#include "load/tree.h"
 
 struct certificate_file {
     const char *path;  /* borrowed for the call */
@@ -26,9 +27,8 @@ struct certificate_files {
     void (*visit)(void *context, const struct certificate_file *file);
     void *context;      /* borrowed */
     struct position at; /* of the path that is walked now */
-    char *buffer;       /* owned; LIMIT_CERTIFICATE_FILE bytes and one more */
-    size_t count;       /* files seen */
-    bool shortage;      /* of memory; something was not read */
+    struct tree tree;
+    char *buffer; /* owned; LIMIT_CERTIFICATE_FILE bytes and one more */
 };
 
 /* Visits the file, or every file below the folder in the order of their names.

@@ -6,8 +6,9 @@
 
 #include "load/certificate_store.h"
 
-struct certificates *certificates_new(struct diag *diag)
+struct certificates *certificates_new(struct diag *diag, const struct certificates *previous)
 {
+    (void)previous; /* the next change uses it */
     struct certificates *store = calloc(1, sizeof(*store));
     if (store == NULL)
         return NULL;
@@ -70,7 +71,7 @@ void certificates_free(struct certificates *store)
 /* What was not read cannot be judged, so a shortage is the fault of the whole configuration. */
 static void tell_shortage(struct certificates *store, struct position at)
 {
-    if (!(store->shortage || store->files.shortage) || store->is_shortage_told)
+    if (!(store->shortage || store->files.tree.shortage) || store->is_shortage_told)
         return;
     store->is_shortage_told = true;
     diag_add(store->diag, DIAG_FATAL, at, "out of memory while reading certificates");
@@ -220,6 +221,16 @@ void certificates_find(struct certificates *store, struct span host,
         ret_credentials[kind] = credential_share(leaf->credential);
     }
     tell_shortage(store, (struct position){0});
+}
+
+uint64_t certificates_fingerprint(const struct certificates *store)
+{
+    return store->files.tree.fingerprint;
+}
+
+void certificates_finish(struct certificates *store)
+{
+    store->diag = NULL;
 }
 
 void certificates_report_unused(struct certificates *store)

@@ -17,9 +17,11 @@
 
 struct certificates;
 
-/* An empty store; owned. NULL when memory is short. Positions in diag use
- * names that diag has interned, so the store does not outlive diag. */
-struct certificates *certificates_new(struct diag *diag);
+/* An empty store; owned. NULL when memory is short. What has not changed since
+ * the previous store read it is taken from there and not read again; previous
+ * may be NULL, must be finished, and may be freed before or after the new one.
+ * diag must live until certificates_finish. */
+struct certificates *certificates_new(struct diag *diag, const struct certificates *previous);
 void certificates_free(struct certificates *store);
 
 /* Reads a file, or a folder with everything below it (LIMIT_CERTIFICATE_DEPTH).
@@ -46,5 +48,12 @@ void certificates_find(struct certificates *store, struct span host,
 /* After the last certificates_find: a note for each sound certificate that no
  * configured host uses, with the reason. */
 void certificates_report_unused(struct certificates *store);
+
+/* The fingerprint of everything that was read (load/signature.h). */
+uint64_t certificates_fingerprint(const struct certificates *store);
+
+/* Ends the load: lets go of diag and of all that only the load needs. From then
+ * on the store can only be the previous one of another, or be freed. */
+void certificates_finish(struct certificates *store);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "base/calendar.h"
 #include "base/limits.h"
-#include "load/certificates.h"
 #include "load/draft.h"
 #include "load/sources.h"
 #include "load/state.h"
@@ -35,6 +34,8 @@ static bool read_certificate_path(void *context, const struct node *item)
     const char *path = sources_resolve(loader->sources, item->at.file, item->text.data);
     if (path == NULL)
         return false;
+    if (!watch_add_certificates(&loader->configuration->watch, path))
+        return out_of_memory(loader);
     certificates_read(loader->store, path, item->at);
     return true;
 }
@@ -50,12 +51,14 @@ static bool read_certificates(struct loader *loader, const struct node *node)
         diag_hint(loader->diag, "write \"certificates: /etc/letsencrypt/live\", or where they are");
         return true;
     }
-    loader->store = certificates_new(loader->diag);
+    const struct configuration *previous = loader->request->previous;
+    loader->store = certificates_new(loader->diag, previous == NULL ? NULL : previous->store);
     if (loader->store == NULL)
         return out_of_memory(loader);
     bool good = schema_each_scalar(node, "certificates", DIAG_FATAL, loader->diag,
                                    read_certificate_path, loader);
     certificates_match(loader->store, loader->request->now);
+    loader->configuration->watch.read.certificates = certificates_fingerprint(loader->store);
     return good;
 }
 
@@ -228,9 +231,10 @@ static bool build(struct loader *loader)
 
     loader->scratch = arena_new();
     loader->draft = loader->scratch == NULL ? NULL : draft_new(loader->scratch, diag);
-    loader->sources =
-        loader->draft == NULL ? NULL : sources_new(loader->scratch, loader->draft, diag);
-    configuration->arena = arena_new();
+    loader->sources = loader->draft == NULL ? NULL
+                                            : sources_new(loader->scratch, loader->draft, diag,
+                                                          &configuration->watch);
+    configuration->arena = configuration->watch.arena = arena_new();
     configuration->site = site_new();
     if (loader->sources == NULL || configuration->arena == NULL || configuration->site == NULL)
         return out_of_memory(loader);
@@ -255,17 +259,24 @@ static bool build(struct loader *loader)
 
 struct configuration *configuration_load(const struct load_request *request, struct diag *diag)
 {
-    struct loader loader = {.request = request, .diag = diag, .previous = request->previous};
+    struct loader loader = {
+        .request = request,
+        .diag = diag,
+        .previous = request->previous == NULL ? NULL : request->previous->site,
+    };
     loader.configuration = calloc(1, sizeof(*loader.configuration));
     if (loader.configuration == NULL) {
         (void)out_of_memory(&loader); /* reported; NULL tells our caller */
         return NULL;
     }
-    if (!build(&loader)) {
+    bool good = build(&loader);
+    loader.configuration->store = loader.store;
+    if (loader.store != NULL)
+        certificates_finish(loader.store);
+    if (!good) {
         configuration_free(loader.configuration);
         loader.configuration = NULL;
     }
-    certificates_free(loader.store);
     site_free(loader.remembered);
     sources_free(loader.sources);
     draft_free(loader.draft);
@@ -277,6 +288,7 @@ void configuration_free(struct configuration *configuration)
 {
     if (configuration == NULL)
         return;
+    certificates_free(configuration->store);
     site_free(configuration->site);
     arena_free(configuration->arena);
     free(configuration);

@@ -43,6 +43,7 @@ static const struct schema_key root_keys[] = {
     {"strict", SCALAR, "true or false", ROOT(strict)},
     {"dns", MAPPING, "a mapping with target or addresses", ROOT(dns)},
     {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them", ROOT(tls_rpt)},
+    {"watch", SCALAR, "true or false", ROOT(watch)},
     {"policies", MAPPING | NOTHING, "a mapping from names to policies", ROOT(policies)},
     {"domains", MAPPING | NOTHING, "a mapping from domain names to policies", ROOT(domains)},
 };

@@ -25,6 +25,7 @@ struct root_nodes {
     const struct node *strict;
     const struct node *dns;
     const struct node *tls_rpt;
+    const struct node *watch;
     const struct node *policies;
     const struct node *domains;
 };

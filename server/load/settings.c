@@ -110,6 +110,23 @@ static bool read_strict(struct reader *reader, const struct node *node)
     return false;
 }
 
+/* Left out, certificates are watched and the configuration is not. */
+static bool read_watch(struct reader *reader, const struct node *node)
+{
+    struct settings *settings = reader->settings;
+    settings->watch_certificates = true;
+    if (node == NULL)
+        return true;
+    settings->watch_files = span_equal(node->text, span_of("true"));
+    settings->watch_certificates = settings->watch_files;
+    if (settings->watch_files || span_equal(node->text, span_of("false")))
+        return true;
+    diag_add(reader->diag, DIAG_FATAL, node->at, "watch \"%s\" is neither true nor false",
+             node->text.data);
+    diag_hint(reader->diag, "leave it out to watch the certificates only");
+    return false;
+}
+
 static bool read_warning(struct reader *reader, const struct node *node)
 {
     if (node == NULL || calendar_duration(node->text, &reader->settings->certificate_warning))
@@ -253,6 +270,7 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
     bool good = read_listen(&reader, nodes->listen);
     good = read_workers(&reader, nodes->workers) && good;
     good = read_strict(&reader, nodes->strict) && good;
+    good = read_watch(&reader, nodes->watch) && good;
     good = read_warning(&reader, nodes->certificate_warning) && good;
     good = read_dns(&reader, nodes->dns) && good;
     if (nodes->user != NULL) {

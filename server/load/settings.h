@@ -22,6 +22,8 @@ struct settings {
     unsigned workers;  /* 0: one a CPU */
     const char *state; /* folder for what survives a restart, or NULL */
     bool strict;
+    bool watch_certificates;      /* reload when one of their files changes */
+    bool watch_files;             /* and the files of the configuration */
     uint32_t certificate_warning; /* seconds before the end of a certificate */
     const char *dns_target;       /* host name for a CNAME, or NULL */
     const char **dns_addresses;   /* canonical text of IPv4 and IPv6 addresses */

@@ -1,7 +1,6 @@
 #include "load/sources.h"
 
 #include <errno.h>
-#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +9,8 @@
 #include "base/text.h"
 #include "load/document.h"
 #include "load/file.h"
+#include "load/include.h"
+#include "load/signature.h"
 
 /* A configuration file that was read, or should have been. */
 struct source {
@@ -21,17 +22,19 @@ struct sources {
     struct arena *arena;  /* borrowed */
     struct draft *draft;  /* borrowed */
     struct diag *diag;    /* borrowed */
+    struct watch *watch;  /* borrowed */
     struct source *items; /* owned; the first one is the main file */
     size_t count;
     size_t capacity;
     struct position begin; /* of the main file's contents */
 };
 
-struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag)
+struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
+                            struct watch *watch)
 {
     struct sources *sources = calloc(1, sizeof(*sources));
     if (sources != NULL)
-        *sources = (struct sources){.arena = arena, .draft = draft, .diag = diag};
+        *sources = (struct sources){.arena = arena, .draft = draft, .diag = diag, .watch = watch};
     return sources;
 }
 
@@ -118,8 +121,9 @@ static void refuse_domains_of(struct sources *sources, const char *file)
     }
 }
 
-static void read_dropin(struct sources *sources, const char *path)
+static void read_dropin(void *context, const char *path)
 {
+    struct sources *sources = context;
     struct dropin_nodes nodes = {0};
     struct source *source = add_source(sources, path);
     if (source == NULL)
@@ -143,26 +147,17 @@ static bool read_include(void *context, const struct node *item)
 {
     struct sources *sources = context;
     const char *pattern = sources_resolve(sources, item->at.file, item->text.data);
-    glob_t found;
     if (pattern == NULL)
         return false;
-    int result = glob(pattern, GLOB_ERR | GLOB_MARK | GLOB_BRACE, NULL, &found);
-    if (result == GLOB_NOMATCH) {
-        if (strpbrk(pattern, "*?[{") == NULL)
-            read_dropin(sources, pattern); /* which tells that it is not there */
+    if (!watch_add_include(sources->watch, pattern))
+        return out_of_memory(sources);
+    int error = include_find(pattern, read_dropin, sources, &sources->watch->read.files);
+    if (error == 0)
         return true;
-    }
-    if (result != 0) {
-        diag_add(sources->diag, DIAG_FATAL, item->at, "include \"%s\" cannot be searched: %s",
-                 pattern, result == GLOB_NOSPACE ? "out of memory" : strerror(errno));
-        diag_reason(sources->diag, "domains that are served now might be lost");
-        return false;
-    }
-    for (size_t i = 0; i < found.gl_pathc; i++)
-        if (found.gl_pathv[i][strlen(found.gl_pathv[i]) - 1] != '/')
-            read_dropin(sources, found.gl_pathv[i]);
-    globfree(&found);
-    return true;
+    diag_add(sources->diag, DIAG_FATAL, item->at, "include \"%s\" cannot be searched: %s", pattern,
+             error == ENOMEM ? "out of memory" : strerror(error));
+    diag_reason(sources->diag, "domains that are served now might be lost");
+    return false;
 }
 
 bool sources_read(struct sources *sources, const char *path, struct root_nodes *ret_nodes)
@@ -170,6 +165,9 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
     struct source *source = add_source(sources, path);
     if (source == NULL)
         return false;
+    if (!watch_add_file(sources->watch, path))
+        return out_of_memory(sources);
+    sources->watch->read.files += signature_of_path(path);
     const struct node *root = read_mapping(sources, source->file, DIAG_FATAL);
     if (root == NULL)
         return false;

@@ -13,15 +13,18 @@
 #include "base/diag.h"
 #include "load/draft.h"
 #include "load/schema.h"
+#include "load/watch.h"
 
 struct sources;
 
 /* Owned; everything is borrowed until sources_free. NULL when memory is short. */
-struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag);
+struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
+                            struct watch *watch);
 void sources_free(struct sources *sources);
 
 /* Reads the main file and what it includes; policies and domains go into the
- * draft, the other keys into ret_nodes, which the caller has zeroed. A fault of
+ * draft, the other keys into ret_nodes, which the caller has zeroed; what was
+ * looked at, and its fingerprint, into the watch. A fault of
  * the main file is DIAG_FATAL, one of an included file DIAG_ERROR; after either
  * the rest is read all the same. False when nothing could be read of the main file. */
 bool sources_read(struct sources *sources, const char *path, struct root_nodes *ret_nodes);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -153,5 +154,9 @@ void acceptor_stop(struct acceptor *acceptor, int64_t now)
     for (size_t i = 0; i < acceptor->count; i++)
         acceptor_accept(acceptor, acceptor->listeners[i], now);
     unwatch(acceptor);
+    /* While any copy is open the kernel lets clients connect, and nobody would answer them. */
+    for (size_t i = 0; i < acceptor->count; i++)
+        (void)close(acceptor->listeners[i]); /* It only listened. */
+    acceptor->count = 0;
     acceptor->resume = INT64_MAX;
 }

@@ -1,7 +1,7 @@
 /*
  * The listeners of a worker. Every worker of every generation has the same
- * sockets, so this room only watches them and leaves off watching: it never
- * closes one and never shuts one down. Short of descriptors or memory it makes
+ * sockets, so this room only watches them, leaves off watching and closes its
+ * own copies; it never shuts one down. Short of descriptors or memory it makes
  * room or looks away for a moment, and says so once a minute.
  */
 #ifndef SERVE_ACCEPTOR_H
@@ -41,7 +41,7 @@ void acceptor_accept(struct acceptor *acceptor, int listener, int64_t now);
 void acceptor_resume(struct acceptor *acceptor, int64_t now);
 
 /* Leaves off for good. Whoever came in with the last event is still accepted:
- * that event was sent to no other worker. */
+ * that event was sent to no other worker. Closes this process's listeners. */
 void acceptor_stop(struct acceptor *acceptor, int64_t now);
 
 #endif

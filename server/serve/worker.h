@@ -23,7 +23,7 @@ enum worker_message {
 
 struct worker_options {
     const struct site *site; /* borrowed; sealed */
-    const int *listeners;    /* borrowed; listening, non-blocking TCP sockets; never closed here */
+    const int *listeners;    /* borrowed; listening, non-blocking TCP sockets; closed by a drain */
     size_t listener_count;
     int control;      /* borrowed; non-blocking */
     pid_t supervisor; /* to notice when it died before we looked */

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "load/state.h"
 #include "supervise/generation.h"
+#include "supervise/lookout.h"
 
 enum {
     /* A reload of a large broken configuration must not flood the log. */
@@ -36,6 +37,7 @@ struct supervisor {
     struct generation *next;     /* owned; starts; or NULL */
     struct generation *retiring; /* owned; drains; or NULL */
     unsigned last_number;
+    struct lookout lookout; /* for the current generation */
     bool reload_wanted;
     bool stopping;
     bool failed;
@@ -88,7 +90,7 @@ static struct configuration *load(const struct supervisor *supervisor)
         .path = supervisor->options->path,
         .listen = supervisor->options->listen,
         .now = time(NULL),
-        .previous = supervisor->current == NULL ? NULL : supervisor->current->configuration->site,
+        .previous = supervisor->current == NULL ? NULL : supervisor->current->configuration,
     };
     struct diag *diag = diag_new();
     if (diag == NULL) {
@@ -162,8 +164,9 @@ static void log_ready(const struct supervisor *supervisor)
         refused += site_at(site, i)->state == SITE_REFUSED ? 1 : 0;
     }
     struct text text = {0};
-    text_printf(&text, "ready: generation %u, %zu workers, %zu domains", current->number,
-                current->worker_count, site_count(site));
+    text_printf(&text, "ready: generation %u, %zu worker%s, %zu domain%s", current->number,
+                current->worker_count, current->worker_count == 1 ? "" : "s", site_count(site),
+                site_count(site) == 1 ? "" : "s");
     if (stale > 0)
         text_printf(&text, " (%zu stale)", stale);
     if (refused > 0)
@@ -191,8 +194,10 @@ static void promote_next(struct supervisor *supervisor)
     supervisor->next = NULL;
     if (supervisor->retiring != NULL) {
         generation_drain(supervisor->retiring);
+        retain_listeners(supervisor);
         supervisor->retiring->deadline = clock_monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
     }
+    supervisor->lookout = lookout_begin(supervisor->current->configuration, clock_monotonic_ms());
     save_state(supervisor->current->configuration);
     log_ready(supervisor);
 }
@@ -201,7 +206,6 @@ static void bury_retiring(struct supervisor *supervisor)
 {
     generation_free(supervisor->retiring);
     supervisor->retiring = NULL;
-    retain_listeners(supervisor);
 #ifdef __GLIBC__
     (void)malloc_trim(0); /* whether it gave pages back does not matter */
 #endif
@@ -217,6 +221,7 @@ static void stop(struct supervisor *supervisor)
         generation_free(supervisor->next);
         supervisor->next = NULL;
     }
+    listeners_close(&supervisor->listeners);
     if (supervisor->current != NULL)
         generation_drain(supervisor->current);
 }
@@ -314,6 +319,13 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
         generation_signal(supervisor->current, SIGKILL);
 }
 
+/* One generation starts and one drains at a time; further requests are one. */
+static bool is_settled(const struct supervisor *supervisor)
+{
+    return !supervisor->stopping && supervisor->next == NULL && supervisor->current != NULL &&
+           supervisor->retiring == NULL;
+}
+
 /* Milliseconds until the earliest deadline, or -1 when there is none. */
 static int time_left(const struct supervisor *supervisor)
 {
@@ -323,6 +335,7 @@ static int time_left(const struct supervisor *supervisor)
         supervisor->next == NULL ? INT64_MAX : supervisor->next->deadline,
         supervisor->retiring == NULL ? INT64_MAX : supervisor->retiring->deadline,
         supervisor->stopping ? supervisor->stop_by : INT64_MAX,
+        is_settled(supervisor) ? supervisor->lookout.next : INT64_MAX,
     };
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
         if (deadlines[i] < earliest)
@@ -361,6 +374,15 @@ static size_t running(const struct supervisor *supervisor)
            (supervisor->retiring == NULL ? 0 : generation_running(supervisor->retiring));
 }
 
+static void look_out(struct supervisor *supervisor)
+{
+    const struct configuration *configuration = supervisor->current->configuration;
+    if (!lookout_look(&supervisor->lookout, configuration, clock_monotonic_ms()))
+        return;
+    log_line(LOG_LEVEL_NOTICE, "files have changed: loading anew");
+    supervisor->reload_wanted = true;
+}
+
 static void supervise(struct supervisor *supervisor)
 {
     while (!supervisor->stopping || running(supervisor) > 0) {
@@ -368,9 +390,9 @@ static void supervise(struct supervisor *supervisor)
         on_deadlines(supervisor, clock_monotonic_ms());
         if (supervisor->next != NULL && generation_ready(supervisor->next))
             promote_next(supervisor);
-        /* One generation starts and one drains at a time; further requests are one. */
-        if (supervisor->reload_wanted && !supervisor->stopping && supervisor->next == NULL &&
-            supervisor->current != NULL && supervisor->retiring == NULL)
+        if (is_settled(supervisor))
+            look_out(supervisor);
+        if (supervisor->reload_wanted && is_settled(supervisor))
             reload(supervisor);
     }
 }

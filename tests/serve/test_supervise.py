@@ -57,7 +57,7 @@ def test_ready_line(start, config):
     running = start(config)
     assert len(running.lines) == 1
     said, _, listeners = running.lines[0].partition(", listening on ")
-    assert said == "mta-sts-httpd: ready: generation 1, 2 workers, 1 domains"
+    assert said == "mta-sts-httpd: ready: generation 1, 2 workers, 1 domain"
     assert listeners == f"127.0.0.1:{running.port}"
 
 

@@ -1,0 +1,46 @@
+#include "load/signature.h"
+
+#include <errno.h>
+
+#include "base/span.h"
+
+/* Sums of FNV's results may cancel out, because its last steps are nearly linear; the finalizer of
+ * MurmurHash3 (public domain) is not. */
+static uint64_t mix(uint64_t hash)
+{
+    hash = (hash ^ hash >> 33) * UINT64_C(0xff51afd7ed558ccd);
+    hash = (hash ^ hash >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return hash ^ hash >> 33;
+}
+
+static uint64_t hash_of(const char *path, const uint64_t *numbers, size_t count)
+{
+    uint64_t hash = span_hash(span_of(path));
+    for (size_t i = 0; i < count; i++)
+        hash = mix(hash ^ mix(numbers[i] + i + 1));
+    return hash;
+}
+
+uint64_t signature_of_file(const char *path, const struct stat *status)
+{
+    const uint64_t numbers[] = {
+        (uint64_t)status->st_dev,          (uint64_t)status->st_ino,
+        (uint64_t)status->st_size,         (uint64_t)status->st_mtim.tv_sec,
+        (uint64_t)status->st_mtim.tv_nsec, (uint64_t)status->st_ctim.tv_sec,
+        (uint64_t)status->st_ctim.tv_nsec,
+    };
+    return hash_of(path, numbers, sizeof(numbers) / sizeof(numbers[0]));
+}
+
+uint64_t signature_of_error(const char *path, int error)
+{
+    const uint64_t number = (uint64_t)error;
+    return hash_of(path, &number, 1);
+}
+
+uint64_t signature_of_path(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 ? signature_of_file(path, &status)
+                                    : signature_of_error(path, errno);
+}

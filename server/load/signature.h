@@ -1,0 +1,24 @@
+/*
+ * Signatures of files: a number that changes when a file does, taken from its
+ * path and status without reading it, so that it works on every file system
+ * and through every kind of link. The fingerprint of a set of files is the sum
+ * of their signatures. Supervisor and commands only; it opens nothing.
+ */
+#ifndef LOAD_SIGNATURE_H
+#define LOAD_SIGNATURE_H
+
+#include <stdint.h>
+#include <sys/stat.h>
+
+/* Path, device, inode, size and both times in nanoseconds. Take it before the file is read:
+ * then a change meanwhile shows at the next look. */
+uint64_t signature_of_file(const char *path, const struct stat *status);
+
+/* What cannot be looked at has a signature too, so that its coming back is a change. error is from
+ * errno, or 0 for what is neither a file nor a folder. */
+uint64_t signature_of_error(const char *path, int error);
+
+/* Looks at the path, through links, and takes one of the two. */
+uint64_t signature_of_path(const char *path);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * Tells whether the files that a configuration was read from are still as they
+ * were then. It looks at their status and never opens one, so it works on every
+ * file system, through links and on mounts of a container, and costs a system
+ * call or two a file. It waits for nothing: whoever asks decides how often.
+ * Supervisor only.
+ */
+#ifndef LOAD_WATCH_H
+#define LOAD_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+
+struct configuration;
+
+/* Fingerprints. Equal ones mean that nothing has changed. What the setting "watch" leaves out is 0
+ * in every look. */
+struct watch_look {
+    uint64_t certificates; /* every file below the paths of "certificates" */
+    uint64_t files;        /* the main file, and every file that an "include" finds */
+};
+
+struct watch_path {
+    const char *path; /* borrowed from the arena */
+    struct watch_path *next;
+};
+
+/* What to look at. Part of a configuration, which is its only user. Begin with {.arena}. */
+struct watch {
+    struct arena *arena; /* borrowed */
+    const char *file;    /* the main file; borrowed from the arena */
+    struct watch_path *includes;
+    struct watch_path *certificates;
+    struct watch_look read; /* as the files were just before they were read */
+};
+
+/* For the loader: notes a path, as the process would open it. False when memory is short. */
+bool watch_add_file(struct watch *watch, const char *path);
+bool watch_add_include(struct watch *watch, const char *pattern);
+bool watch_add_certificates(struct watch *watch, const char *path);
+
+/* The look when this configuration was read: taken of each file before it was opened, so that a
+ * change while it was read is a change. */
+struct watch_look watch_read(const struct configuration *configuration);
+
+/* The look now, at the same paths. A refused load leaves no configuration to ask: ask the one that
+ * stays in use before the load, and try again when its look differs from that one. (What only the
+ * refused file names is not looked at; whoever mends it there must touch that file too.) */
+struct watch_look watch_now(const struct configuration *configuration);
+
+static inline bool watch_look_equal(struct watch_look one, struct watch_look other)
+{
+    return one.certificates == other.certificates && one.files == other.files;
+}
+
+#endif

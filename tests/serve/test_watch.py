@@ -1,0 +1,158 @@
+"""Renewed files are noticed without a signal, and only what is whole and consistent is taken."""
+
+import random
+
+import pytest
+
+from support import client
+from support.setup import DEFAULT_POLICY, body_of, replace_file
+from support.wait import until
+
+from test_layouts import HOST, certbot, haproxy, kubernetes, mailcow, shown
+from test_reload import Fetchers
+
+NOTICED = r"^mta-sts-httpd: files have changed: loading anew$"
+SAID = r"error: |warning: |note: |^    (why|fix): "
+
+
+def wait_generation(running, number):
+    """Waits until the generation serves and the one before it is gone."""
+    running.wait_line(rf"ready: generation {number},", seconds=30)
+    running.wait_workers(2)
+
+
+@pytest.fixture
+def leaves(authority):
+    found = [authority.issue(HOST, end=30 + number) for number in range(4)]
+    for leaf in found:
+        leaf.other = authority.issue("mail.example.com")
+    return found
+
+
+@pytest.mark.parametrize("layout", [certbot, haproxy, kubernetes, mailcow], ids=lambda f: f.__name__)
+def test_renewal_is_noticed(start, setup, trusted, leaves, layout):
+    folder = layout(setup.root, leaves[0], 1)
+    running = start(setup.write(["example.com"], certificates=[str(folder)]), expect=[NOTICED])
+    layout(setup.root, leaves[1], 2)
+    wait_generation(running, 2)
+    assert shown(running, trusted) == leaves[1].certificate.serial_number
+
+
+def test_first_certificate_is_noticed(start, setup, trusted, leaves):
+    running = start(setup.write(["example.com"]), expect=[NOTICED, SAID])
+    leaves[0].write(setup.certs / "new")
+    wait_generation(running, 2)
+    assert shown(running, trusted) == leaves[0].certificate.serial_number
+
+
+@pytest.mark.parametrize("first", ["key", "certificate"])
+def test_half_of_a_pair_changes_nothing(start, setup, trusted, leaves, first):
+    folder = leaves[0].write(setup.certs / "pair")
+    running = start(setup.write(["example.com"]), expect=[NOTICED, SAID])
+    halves = {
+        "key": lambda: replace_file(folder / "privkey.pem", leaves[1].key_pem()),
+        "certificate": lambda: replace_file(folder / "fullchain.pem", leaves[1].chain_pem()),
+    }
+    halves.pop(first)()
+    wait_generation(running, 2)
+    assert shown(running, trusted) == leaves[0].certificate.serial_number
+    halves.popitem()[1]()
+    wait_generation(running, 3)
+    assert shown(running, trusted) == leaves[1].certificate.serial_number
+
+
+def test_truncated_file_changes_nothing(start, setup, trusted, leaves):
+    folder = leaves[0].write(setup.certs / "pair")
+    running = start(setup.write(["example.com"]), expect=[NOTICED, SAID])
+    whole = leaves[1].chain_pem()
+    (folder / "fullchain.pem").write_bytes(whole[: len(whole) // 3])
+    wait_generation(running, 2)
+    assert shown(running, trusted) == leaves[0].certificate.serial_number
+    (folder / "privkey.pem").write_bytes(leaves[1].key_pem())
+    (folder / "fullchain.pem").write_bytes(whole)
+    wait_generation(running, 3)
+    assert shown(running, trusted) == leaves[1].certificate.serial_number
+
+
+def test_removed_certificate_stays_in_use(start, setup, trusted, leaves):
+    folder = leaves[0].write(setup.certs / "pair")
+    running = start(setup.write(["example.com"]), expect=[NOTICED, SAID])
+    (folder / "fullchain.pem").unlink()
+    wait_generation(running, 2)
+    assert shown(running, trusted) == leaves[0].certificate.serial_number
+
+
+def test_many_changes_are_one_reload(start, setup, authority, trusted):
+    domains = [f"d{number}.example" for number in range(50)]
+    for domain in domains:
+        setup.certify(domain, end=30)
+    running = start(setup.write(domains), expect=[NOTICED])
+    renewed = [authority.issue(f"mta-sts.{domain}", end=60) for domain in domains]
+    for domain, leaf in zip(domains, renewed, strict=True):
+        leaf.write(setup.certs / domain)
+    wait_generation(running, 2)
+    for domain, leaf in zip(domains, renewed, strict=True):
+        with client.Connection(running.port, f"mta-sts.{domain}", trusted) as connection:
+            serial = int(connection.tls.getpeercert()["serialNumber"], 16)
+            assert serial == leaf.certificate.serial_number
+    assert sum("loading anew" in line for line in running.lines) == 1
+
+
+def test_configuration_is_watched_when_asked(start, setup, trusted):
+    setup.certify("example.com")
+    running = start(setup.write(["example.com"], watch=True), expect=[NOTICED, SAID, "refused"])
+    changed = dict(DEFAULT_POLICY, mode="testing")
+    setup.write({"example.com": changed}, watch=True)
+    wait_generation(running, 2)
+    answer = client.fetch(running.port, HOST, trusted)
+    assert answer.body == body_of(changed)
+
+    replace_file(setup.config, "domains: [\n")
+    running.wait_line("reload refused")
+    setup.write(["example.com"], watch=True)
+    wait_generation(running, 3)
+    assert client.fetch(running.port, HOST, trusted).body == body_of(DEFAULT_POLICY)
+    assert sum("reload refused" in line for line in running.lines) == 1
+
+
+def test_thousand_renewals_under_load(start, setup, authority, trusted, capsys):
+    """Key first, certificate first, or a link swapped: never a failed or mismatched handshake."""
+    orders = random.Random(8461)
+    leaves = [authority.issue(HOST, end=30 + number // 40) for number in range(1001)]
+    versions, live = setup.root / "versions", setup.certs / "pair"
+    for number, leaf in enumerate(leaves):
+        leaf.write(versions / str(number))
+    live.parent.mkdir(exist_ok=True)
+    live.mkdir()
+    for name in ("fullchain.pem", "privkey.pem"):
+        (live / name).symlink_to(versions / "0" / name)
+    running = start(setup.write(["example.com"]), expect=[NOTICED, SAID])
+    fetchers = Fetchers(running.port, trusted, (body_of(DEFAULT_POLICY),), count=4)
+
+    def swap(number, name):
+        new = live / (name + ".new")
+        new.symlink_to(versions / str(number) / name)
+        new.replace(live / name)
+
+    def copy(number, name):
+        replace_file(live / name, (versions / str(number) / name).read_bytes())
+
+    try:
+        for number in range(1, 1001):
+            names = ["fullchain.pem", "privkey.pem"]
+            orders.shuffle(names)
+            replace = orders.choice([swap, copy])
+            replace(number, names[0])
+            if orders.random() < 0.3:
+                running.send(1)  # SIGHUP in the middle, and nobody waits for it
+            replace(number, names[1])
+            running.send(1)
+            assert not fetchers.failures, fetchers.failures
+            if number % 50 == 0:
+                serial = leaves[number].certificate.serial_number
+                until(lambda: shown(running, trusted) == serial, "the renewed one", 30)  # noqa: B023
+    finally:
+        fetchers.finish()
+    assert not fetchers.failures, fetchers.failures
+    with capsys.disabled():
+        print(f"\n  1000 renewals during {sum(fetchers.counts)} fetches")
