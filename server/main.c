@@ -5,8 +5,8 @@
 static const struct command commands[] = {
     {"serve", "", 0, 0, OPTION_CONFIG | OPTION_LISTEN, "serve the policies, in the foreground",
      command_serve},
-    {"check", "", 0, 0, OPTION_CONFIG | OPTION_JSON | OPTION_AT, "read and judge everything, and serve nothing",
-     command_check},
+    {"check", "", 0, 0, OPTION_CONFIG | OPTION_JSON | OPTION_AT,
+     "read and judge everything, and serve nothing", command_check},
     {"policy", "DOMAIN", 1, 1, OPTION_CONFIG, "print the exact bytes of a domain's policy",
      command_policy},
     {"list", "", 0, 0, OPTION_CONFIG | OPTION_JSON | OPTION_AT,

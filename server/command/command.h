@@ -32,7 +32,7 @@ struct command_line {
     const char *path;             /* of the configuration */
     const struct address *listen; /* or NULL */
     bool json;
-    int64_t now; /* seconds since 1970 UTC: the clock's, or the day to judge as of */
+    int64_t now;           /* seconds since 1970 UTC: the clock's, or the day to judge as of */
     char *const *operands; /* borrowed from argv */
     size_t operand_count;
 };

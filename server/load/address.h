@@ -22,6 +22,7 @@ struct address {
     };
     socklen_t len;
     char text[ADDRESS_TEXT_SIZE]; /* canonical: equal addresses have equal text */
+    bool freebind; /* listen also while no interface has the address yet (IP_FREEBIND) */
 };
 
 /* Reads "192.0.2.1:443", "[2001:db8::1]:443", or "*:443" and ":443" for

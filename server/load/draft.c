@@ -244,7 +244,10 @@ bool draft_has(const struct draft *draft, struct span name)
 
 static struct field field_of(const struct node *node)
 {
-    return node == NULL ? (struct field){0} : (struct field){node->text, node->at};
+    struct field field = {0};
+    if (node != NULL)
+        field = (struct field){node->text, node->at};
+    return field;
 }
 
 struct mx_list {
@@ -341,6 +344,7 @@ static void report_no_policy(struct draft *draft, const struct draft_domain *dom
     const char **names = calloc(draft->policy_count + 1, sizeof(*names));
     if (names == NULL)
         return;
+    assert(draft->policies != NULL || draft->policy_count == 0);
     for (size_t i = 0; i < draft->policy_count; i++)
         names[i] = draft->policies[i].key->text.data;
     size_t nearest = suggest_nearest(name, names, draft->policy_count);

@@ -32,7 +32,7 @@ enum { KEYS_MOST = 16 };
 #define DOMAIN(key)  offsetof(struct domain_nodes, key)
 
 static const struct schema_key root_keys[] = {
-    {"listen", SCALAR | SEQUENCE, "an address such as \"[::]:443\", or a list of them",
+    {"listen", SCALAR | SEQUENCE | MAPPING, "an address such as \"[::]:443\", or a list of them",
      ROOT(listen)},
     {"user", SCALAR, "the name or number of a user", ROOT(user)},
     {"workers", SCALAR, "a number or auto", ROOT(workers)},
@@ -56,6 +56,13 @@ static const struct schema_key dropin_keys[] = {
      offsetof(struct dropin_nodes, domains)},
 };
 const struct schema schema_dropin = {"in an included file", dropin_keys, COUNT(dropin_keys)};
+
+static const struct schema_key listener_keys[] = {
+    {"address", SCALAR, "an address such as \"[::]:443\"",
+     offsetof(struct listener_nodes, address)},
+    {"freebind", SCALAR, "true or false", offsetof(struct listener_nodes, freebind)},
+};
+const struct schema schema_listener = {"in listen", listener_keys, COUNT(listener_keys)};
 
 static const struct schema_key dns_keys[] = {
     {"target", SCALAR, "a host name", offsetof(struct dns_nodes, target)},

@@ -35,6 +35,11 @@ struct dropin_nodes {
     const struct node *domains;
 };
 
+struct listener_nodes {
+    const struct node *address;
+    const struct node *freebind;
+};
+
 struct dns_nodes {
     const struct node *target;
     const struct node *addresses;
@@ -57,6 +62,7 @@ struct schema; /* a table of keys */
 
 extern const struct schema schema_root;
 extern const struct schema schema_dropin;
+extern const struct schema schema_listener;
 extern const struct schema schema_dns;
 extern const struct schema schema_policy;
 extern const struct schema schema_domain;

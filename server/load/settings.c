@@ -28,9 +28,21 @@ static size_t value_count(const struct node *node)
     return node->kind == NODE_SEQUENCE ? node->count : 1;
 }
 
-static bool add_listener(void *context, const struct node *node)
+static bool read_boolean(struct reader *reader, const char *key, const struct node *node,
+                         bool *ret_value)
 {
-    struct reader *reader = context;
+    if (node == NULL)
+        return true;
+    *ret_value = span_equal(node->text, span_of("true"));
+    if (*ret_value || span_equal(node->text, span_of("false")))
+        return true;
+    diag_add(reader->diag, DIAG_FATAL, node->at, "%s \"%s\" is neither true nor false", key,
+             node->text.data);
+    return false;
+}
+
+static bool add_listener(struct reader *reader, const struct node *node, bool freebind)
+{
     struct settings *settings = reader->settings;
     struct address address;
     if (!address_parse(node->text, &address)) {
@@ -51,8 +63,30 @@ static bool add_listener(void *context, const struct node *node)
         diag_add(reader->diag, DIAG_FATAL, node->at, "more than %d listeners", LIMIT_LISTENERS);
         return false;
     }
+    address.freebind = freebind;
     settings->listeners[settings->listener_count++] = address;
     return true;
+}
+
+/* One listener: an address, or a mapping that says more about it. */
+static bool read_listener(struct reader *reader, const struct node *node)
+{
+    struct listener_nodes nodes = {0};
+    bool freebind = false;
+    if (node->kind == NODE_SCALAR && !node->null)
+        return add_listener(reader, node, false);
+    if (node->kind != NODE_MAPPING) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "listen must be an address or a mapping");
+        return false;
+    }
+    bool good = schema_read(&schema_listener, node, &nodes, DIAG_FATAL, reader->diag);
+    good = read_boolean(reader, "freebind", nodes.freebind, &freebind) && good;
+    if (nodes.address == NULL) {
+        if (good)
+            diag_add(reader->diag, DIAG_FATAL, node->at, "the listener has no address");
+        return false;
+    }
+    return add_listener(reader, nodes.address, freebind) && good;
 }
 
 static bool read_listen(struct reader *reader, const struct node *node)
@@ -73,7 +107,12 @@ static bool read_listen(struct reader *reader, const struct node *node)
         diag_hint(reader->diag, "write \"[::]:443\", or leave it out");
         return false;
     }
-    return schema_each_scalar(node, "listen", DIAG_FATAL, reader->diag, add_listener, reader);
+    if (node->kind != NODE_SEQUENCE)
+        return read_listener(reader, node);
+    bool good = true;
+    for (size_t i = 0; i < node->count; i++)
+        good = read_listener(reader, node->items[i]) && good;
+    return good;
 }
 
 static bool read_workers(struct reader *reader, const struct node *node)
@@ -98,19 +137,6 @@ static bool read_workers(struct reader *reader, const struct node *node)
     return true;
 }
 
-static bool read_strict(struct reader *reader, const struct node *node)
-{
-    if (node == NULL || span_equal(node->text, span_of("false")))
-        return true;
-    reader->settings->strict = span_equal(node->text, span_of("true"));
-    if (reader->settings->strict)
-        return true;
-    diag_add(reader->diag, DIAG_FATAL, node->at, "strict \"%s\" is neither true nor false",
-             node->text.data);
-    return false;
-}
-
-/* Left out, certificates are watched and the configuration is not. */
 static bool read_watch(struct reader *reader, const struct node *node)
 {
     struct settings *settings = reader->settings;
@@ -269,7 +295,7 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
         .arena = arena, .diag = diag, .level = DIAG_FATAL, .settings = &settings};
     bool good = read_listen(&reader, nodes->listen);
     good = read_workers(&reader, nodes->workers) && good;
-    good = read_strict(&reader, nodes->strict) && good;
+    good = read_boolean(&reader, "strict", nodes->strict, &settings.strict) && good;
     good = read_watch(&reader, nodes->watch) && good;
     good = read_warning(&reader, nodes->certificate_warning) && good;
     good = read_dns(&reader, nodes->dns) && good;

@@ -19,7 +19,7 @@ static const char *bind_hint(int reason)
     case EACCES:
         return ": a port below 1024 needs root or CAP_NET_BIND_SERVICE";
     case EADDRNOTAVAIL:
-        return ": no network interface has this address";
+        return ": no network interface has this address (yet? then write freebind: true)";
     default:
         return "";
     }
@@ -54,6 +54,8 @@ static int open_socket(struct address *address)
     if (fd < 0)
         return -1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+        goto fail;
+    if (address->freebind && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) != 0)
         goto fail;
     if (is_v6_wildcard(address) &&
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0)

@@ -217,6 +217,19 @@ def test_port_in_use_is_a_clear_error(start, setup, config):
     assert re.search(rf"error: cannot listen on 127\.0\.0\.1:{running.port}: .*in use", said), said
 
 
+def test_address_that_is_not_there_yet(start, setup, config):
+    """TEST-NET-1 (RFC 5737) is on no interface: a clear refusal, or a listener that waits for it."""
+    setup.certify("example.com")
+    setup.write(["example.com"], listen="192.0.2.77:0")
+    done = server.run("serve", "-c", config)
+    assert done.returncode == 1
+    assert b"no network interface has this address (yet? then write freebind: true)" in done.stderr
+    later = {"address": "192.0.2.77:0", "freebind": True}
+    setup.write(["example.com"], listen=["127.0.0.1:0", later])
+    running = start(config)
+    assert running.listeners[1].startswith("192.0.2.77:")
+
+
 def test_missing_configuration_is_a_clear_error(program, tmp_path):
     del program
     done = server.run("serve", "-c", tmp_path / "missing.yaml")

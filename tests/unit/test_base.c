@@ -94,8 +94,8 @@ static void text_write_tells_failure(void **state)
 
 static struct span number_key(const void *items, size_t index)
 {
-    const char(*numbers)[8] = items;
-    return span_of(numbers[index]);
+    const char *numbers = items;
+    return span_of(numbers + 8 * index);
 }
 
 static void table_finds_what_was_added(void **state)
@@ -140,14 +140,12 @@ static void dates(void **state)
     }
     assert_int_equal(calendar_instant(1994, 11, 6, 8, 49, 37), 784111777);
     assert_int_equal(calendar_instant(1969, 12, 31, 23, 59, 59), -1);
-    for (int64_t day = -800000; day < 3000000; day += 997) {
-        int year = 0, month = 0, date = 0;
+    for (int64_t day = 0; day < 2900000; day += 997) {
+        int64_t instant = 0;
         char text[CALENDAR_DAY_SIZE];
-        if (day < 0)
-            continue; /* years before 1970 are not written */
         calendar_day(day * 86400, text);
-        if (sscanf(text, "%d-%d-%d", &year, &month, &date) == 3 && year > 1969)
-            assert_int_equal(calendar_instant(year, month, date, 0, 0, 0), day * 86400);
+        assert_true(calendar_parse(span_of(text), &instant));
+        assert_int_equal(instant, day * 86400);
     }
 }
 
