@@ -73,13 +73,16 @@ enum {
     LIMIT_LISTENERS = 64,
     LIMIT_WORKERS = 256,
 
-    /* A worker that dies more often than this within a minute will not live. */
+    /* When so many workers die within a minute, more of them will not help. */
     LIMIT_CRASHES = 10,
     LIMIT_CRASHES_MS = 60000,
     /* Between two looks at the files, soon enough for a renewal; and until a change has come to
      * rest. Milliseconds. */
     LIMIT_WATCH_MS = 2000,
     LIMIT_WATCH_REST_MS = 500,
+    /* After a day certificates are judged anew: one may have become valid, another is about to
+     * expire. Milliseconds. */
+    LIMIT_WATCH_DAY_MS = 86400000,
     /* A look may take at most one part in so many of the supervisor's time. */
     LIMIT_WATCH_SHARE = 100,
     /* From fork to ready: opening the TLS library takes milliseconds. Milliseconds. */

@@ -6,23 +6,34 @@
 struct lookout lookout_begin(const struct configuration *configuration, int64_t now)
 {
     struct watch_look read = watch_read(configuration);
-    return (struct lookout){.handled = read, .seen = read, .next = now + LIMIT_WATCH_MS};
+    return (struct lookout){
+        .handled = read,
+        .seen = read,
+        .next = now + LIMIT_WATCH_MS,
+        .stale = now + LIMIT_WATCH_DAY_MS,
+    };
 }
 
-bool lookout_look(struct lookout *lookout, const struct configuration *configuration, int64_t now)
+enum lookout_news lookout_look(struct lookout *lookout, const struct configuration *configuration,
+                               int64_t now)
 {
     if (now < lookout->next)
-        return false;
+        return LOOKOUT_NOTHING;
+    int64_t begin = clock_monotonic_ms();
     struct watch_look look = watch_now(configuration);
-    int64_t end = clock_monotonic_ms();
+    int64_t cost = clock_monotonic_ms() - begin;
     bool changed = !watch_look_equal(look, lookout->handled);
     bool at_rest = watch_look_equal(look, lookout->seen);
     int64_t pause = changed && !at_rest ? LIMIT_WATCH_REST_MS : LIMIT_WATCH_MS;
-    int64_t fair = (end - now) * LIMIT_WATCH_SHARE;
-    lookout->next = end + (fair > pause ? fair : pause);
+    int64_t fair = cost * LIMIT_WATCH_SHARE;
+    lookout->next = now + (fair > pause ? fair : pause);
     lookout->seen = look;
-    if (!changed || !at_rest)
-        return false;
-    lookout->handled = look;
-    return true;
+    if (changed && at_rest) {
+        lookout->handled = look;
+        return LOOKOUT_CHANGED;
+    }
+    if (now < lookout->stale)
+        return LOOKOUT_NOTHING;
+    lookout->stale = now + LIMIT_WATCH_DAY_MS;
+    return LOOKOUT_STALE;
 }

@@ -19,13 +19,20 @@ struct lookout {
     struct watch_look handled; /* what the last load has seen, or was refused for */
     struct watch_look seen;    /* what the last look has seen */
     int64_t next;              /* when to look again */
+    int64_t stale;             /* when what was judged is to be judged anew */
 };
 
 /* Begins anew after the configuration was loaded. */
 struct lookout lookout_begin(const struct configuration *configuration, int64_t now);
 
-/* Looks when it is time. True when files have changed and are at rest: the
- * caller loads anew, and is not told again of this change. */
-bool lookout_look(struct lookout *lookout, const struct configuration *configuration, int64_t now);
+enum lookout_news {
+    LOOKOUT_NOTHING,
+    LOOKOUT_CHANGED, /* files have changed and are at rest */
+    LOOKOUT_STALE,   /* a day has gone by: dates of certificates mean something else now */
+};
+
+/* Looks when it is time. After news the caller loads anew; it is told once. */
+enum lookout_news lookout_look(struct lookout *lookout, const struct configuration *configuration,
+                               int64_t now);
 
 #endif

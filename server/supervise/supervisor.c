@@ -226,16 +226,15 @@ static void stop(struct supervisor *supervisor)
         generation_drain(supervisor->current);
 }
 
+/* The ring holds the last LIMIT_CRASHES; the next place to write is the oldest of them. */
 static void note_crash(struct supervisor *supervisor)
 {
     int64_t now = clock_monotonic_ms();
-    int64_t *oldest = &supervisor->crashes[supervisor->crash_count++ % LIMIT_CRASHES];
-    bool often = supervisor->crash_count > LIMIT_CRASHES && now - *oldest < LIMIT_CRASHES_MS;
-    *oldest = now;
-    if (!often)
+    supervisor->crashes[supervisor->crash_count++ % LIMIT_CRASHES] = now;
+    int64_t oldest = supervisor->crashes[supervisor->crash_count % LIMIT_CRASHES];
+    if (supervisor->crash_count < LIMIT_CRASHES || now - oldest >= LIMIT_CRASHES_MS)
         return;
-    log_line(LOG_LEVEL_ERROR, "more than %d workers died within a minute: giving up",
-             LIMIT_CRASHES);
+    log_line(LOG_LEVEL_ERROR, "%d workers died within a minute: giving up", LIMIT_CRASHES);
     supervisor->failed = true;
     stop(supervisor);
 }
@@ -377,9 +376,16 @@ static size_t running(const struct supervisor *supervisor)
 static void look_out(struct supervisor *supervisor)
 {
     const struct configuration *configuration = supervisor->current->configuration;
-    if (!lookout_look(&supervisor->lookout, configuration, clock_monotonic_ms()))
+    switch (lookout_look(&supervisor->lookout, configuration, clock_monotonic_ms())) {
+    case LOOKOUT_NOTHING:
         return;
-    log_line(LOG_LEVEL_NOTICE, "files have changed: loading anew");
+    case LOOKOUT_CHANGED:
+        log_line(LOG_LEVEL_NOTICE, "files have changed: loading anew");
+        break;
+    case LOOKOUT_STALE:
+        log_line(LOG_LEVEL_NOTICE, "a day has gone by: judging certificates anew");
+        break;
+    }
     supervisor->reload_wanted = true;
 }
 

@@ -1,5 +1,8 @@
 """The state folder: a domain that is broken at a restart is served as it was before."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from support import client
@@ -124,3 +127,24 @@ def test_folder_that_cannot_be_written_stops_nothing(place, start, trusted):
     server = start(place.config, expect=["cannot save the last valid policies"])
     server.wait_line("cannot save the last valid policies in .*: No such file or directory")
     assert len(served(server, trusted)) == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_full_disk_stops_nothing_and_keeps_the_old_file(place, start, trusted):
+    """A file system of two pages, which the second state does not fit into beside the first."""
+    mount = f"mount -t tmpfs -o size=8k,mode=755 none {place.folder / 'state'} && exec \"$@\""
+    prefix = ["unshare", "--mount", "sh", "-c", mount, "sh"]
+    server = start(place.config, prefix=prefix, expect=["cannot save the last valid policies", SAID])
+    saved = Path(f"/proc/{server.pid}/root{place.file}")
+    first = saved.read_bytes()
+    assert b"mail.kept.example" in first
+    mx = [f"mx{number}.a-rather-long-name-of-a-host.example" for number in range(150)]
+    place.drop_in.write_text(DROP_IN.replace("mail.dropped.example", "[" + ", ".join(mx) + "]"))
+    assert server.reload()
+    server.wait_line("cannot save the last valid policies in .*: No space left on device")
+    assert saved.read_bytes() == first
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+    assert mx[0].encode() in served(server, trusted)["dropped.example"]
+    place.drop_in.write_text(DROP_IN.replace("4w", "5w"))
+    assert server.reload()
+    assert b"max_age: 3024000" in saved.read_bytes()

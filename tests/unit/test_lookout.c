@@ -1,0 +1,100 @@
+/* The lookout: when it looks, what it takes for news, and that it says it once. */
+#include "supervise/lookout.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "unit.h"
+
+struct place {
+    char folder[64];
+    char path[96];
+    struct diag *diag;
+    struct configuration *configuration;
+};
+
+static void write_file(const struct place *place, const char *text)
+{
+    FILE *file = fopen(place->path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static const char TEXT[] = "watch: true\n"
+                           "domains:\n"
+                           "  a.example: {mode: testing, max_age: 1w, mx: mail.a.example}\n";
+
+static int set_up(void **state)
+{
+    struct place *place = calloc(1, sizeof(*place));
+    assert_non_null(place);
+    (void)snprintf(place->folder, sizeof(place->folder), "/tmp/test_lookout.XXXXXX");
+    assert_non_null(mkdtemp(place->folder));
+    (void)snprintf(place->path, sizeof(place->path), "%s/c.yaml", place->folder);
+    write_file(place, TEXT);
+    place->diag = diag_new();
+    const struct load_request request = {.path = place->path};
+    place->configuration = configuration_load(&request, place->diag);
+    assert_non_null(place->configuration);
+    *state = place;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct place *place = *state;
+    configuration_free(place->configuration);
+    diag_free(place->diag);
+    (void)unlink(place->path); /* a temporary folder */
+    (void)rmdir(place->folder);
+    free(place);
+    return 0;
+}
+
+static void nothing_is_no_news(void **state)
+{
+    const struct place *place = *state;
+    struct lookout lookout = lookout_begin(place->configuration, 0);
+    for (int64_t now = 0; now < 10 * LIMIT_WATCH_MS; now += 100)
+        assert_int_equal(lookout_look(&lookout, place->configuration, now), LOOKOUT_NOTHING);
+}
+
+static void a_change_is_told_once_and_when_it_rests(void **state)
+{
+    const struct place *place = *state;
+    struct lookout lookout = lookout_begin(place->configuration, 0);
+    write_file(place, "watch: true # and more\n");
+    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next - 1),
+                     LOOKOUT_NOTHING);
+    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+    write_file(place, "watch: true # and still more\n");
+    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_CHANGED);
+    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+}
+
+static void after_a_day_it_is_time(void **state)
+{
+    const struct place *place = *state;
+    struct lookout lookout = lookout_begin(place->configuration, 5);
+    lookout.next = LIMIT_WATCH_DAY_MS + 4;
+    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+    lookout.next = LIMIT_WATCH_DAY_MS + 5;
+    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_STALE);
+    lookout.next = LIMIT_WATCH_DAY_MS + 6;
+    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(nothing_is_no_news, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_change_is_told_once_and_when_it_rests, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(after_a_day_it_is_time, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("lookout", tests, NULL, NULL);
+}
