@@ -223,6 +223,23 @@ static bool keep_lost(struct loader *loader)
     return true;
 }
 
+/* From disk, or as they were when they were read last. False when memory is short. */
+static bool choose_sources(struct loader *loader)
+{
+    struct configuration *configuration = loader->configuration;
+    const struct configuration *previous = loader->request->previous;
+    bool keep = loader->request->keep_files && previous != NULL;
+    if (keep)
+        configuration->watch.read.files = previous->watch.read.files;
+    configuration->contents = keep ? contents_share(previous->contents) : contents_new();
+    if (configuration->contents == NULL)
+        return false;
+    loader->sources =
+        sources_new(loader->scratch, loader->draft, loader->diag, &configuration->watch,
+                    keep ? NULL : configuration->contents, keep ? configuration->contents : NULL);
+    return loader->sources != NULL;
+}
+
 static bool build(struct loader *loader)
 {
     const struct load_request *request = loader->request;
@@ -231,12 +248,10 @@ static bool build(struct loader *loader)
 
     loader->scratch = arena_new();
     loader->draft = loader->scratch == NULL ? NULL : draft_new(loader->scratch, diag);
-    loader->sources = loader->draft == NULL ? NULL
-                                            : sources_new(loader->scratch, loader->draft, diag,
-                                                          &configuration->watch);
     configuration->arena = configuration->watch.arena = arena_new();
     configuration->site = site_new();
-    if (loader->sources == NULL || configuration->arena == NULL || configuration->site == NULL)
+    if (loader->draft == NULL || configuration->arena == NULL || configuration->site == NULL ||
+        !choose_sources(loader))
         return out_of_memory(loader);
     read_files(loader);
     if (!add_drafted(loader) || !keep_lost(loader))
@@ -290,6 +305,7 @@ void configuration_free(struct configuration *configuration)
         return;
     certificates_free(configuration->store);
     site_free(configuration->site);
+    contents_free(configuration->contents);
     arena_free(configuration->arena);
     free(configuration);
 }

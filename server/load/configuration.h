@@ -15,6 +15,7 @@
 
 #include "base/diag.h"
 #include "load/certificates.h"
+#include "load/contents.h"
 #include "load/settings.h"
 #include "load/watch.h"
 #include "site/site.h"
@@ -24,7 +25,8 @@ struct load_request {
     const struct address *listen; /* replaces the listeners of the file; or NULL */
     int64_t now;                  /* seconds since 1970 UTC; for the dates of certificates */
     const struct configuration *previous; /* what is in use now; borrowed for the call, or NULL */
-    bool without_certificates;            /* a command needs only the policies */
+    bool keep_files; /* the configuration files are those of previous, whatever is on disk now */
+    bool without_certificates; /* a command needs only the policies */
 };
 
 struct configuration {
@@ -32,6 +34,7 @@ struct configuration {
     struct site *site;   /* owned; sealed */
     struct arena *arena; /* owned; what settings and watch borrow from */
     struct watch watch;
+    struct contents *contents;  /* owned; of the configuration files */
     struct certificates *store; /* owned; finished, for the next load; or NULL */
 };
 

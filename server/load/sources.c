@@ -19,22 +19,32 @@ struct source {
 };
 
 struct sources {
-    struct arena *arena;  /* borrowed */
-    struct draft *draft;  /* borrowed */
-    struct diag *diag;    /* borrowed */
-    struct watch *watch;  /* borrowed */
-    struct source *items; /* owned; the first one is the main file */
+    struct arena *arena;         /* borrowed */
+    struct draft *draft;         /* borrowed */
+    struct diag *diag;           /* borrowed */
+    struct watch *watch;         /* borrowed */
+    struct contents *contents;   /* borrowed; filled, or NULL */
+    const struct contents *kept; /* borrowed; or NULL: the files are read from disk */
+    struct source *items;        /* owned; the first one is the main file */
     size_t count;
     size_t capacity;
     struct position begin; /* of the main file's contents */
 };
 
 struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
-                            struct watch *watch)
+                            struct watch *watch, struct contents *contents,
+                            const struct contents *kept)
 {
     struct sources *sources = calloc(1, sizeof(*sources));
     if (sources != NULL)
-        *sources = (struct sources){.arena = arena, .draft = draft, .diag = diag, .watch = watch};
+        *sources = (struct sources){
+            .arena = arena,
+            .draft = draft,
+            .diag = diag,
+            .watch = watch,
+            .contents = contents,
+            .kept = kept,
+        };
     return sources;
 }
 
@@ -86,29 +96,50 @@ static struct source *add_source(struct sources *sources, const char *path)
     return &sources->items[sources->count++];
 }
 
+/* Reads the file from disk into the contents. False with the reason in errno. */
+static bool read_from_disk(struct sources *sources, const char *file)
+{
+    struct text bytes = {0};
+    bool good = file_read(file, LIMIT_YAML_FILE, &bytes, NULL);
+    int reason = errno;
+    if (!contents_add(sources->contents, file, good ? &bytes : NULL))
+        (void)out_of_memory(sources); /* counted in diag */
+    text_free(&bytes);
+    errno = reason;
+    return good;
+}
+
+/* What the file holds, or held when it was read last. False after a fault, which was reported. */
+static bool find_bytes(struct sources *sources, const char *file, enum diag_level level,
+                       struct span *ret_bytes)
+{
+    if (sources->kept == NULL && !read_from_disk(sources, file)) {
+        diag_add(sources->diag, level, (struct position){.file = file}, "cannot be read: %s",
+                 strerror(errno));
+        return false;
+    }
+    const struct contents *from = sources->kept != NULL ? sources->kept : sources->contents;
+    if (contents_find(from, file, ret_bytes))
+        return true;
+    diag_add(sources->diag, level, (struct position){.file = file},
+             "could not be read when the configuration was loaded last");
+    return false;
+}
+
 /* The root mapping of a file; NULL after a fault, which was reported at the level. */
 static const struct node *read_mapping(struct sources *sources, const char *file,
                                        enum diag_level level)
 {
-    struct text bytes = {0};
-    const struct node *root = NULL;
-    if (!file_read(file, LIMIT_YAML_FILE, &bytes, NULL)) {
-        diag_add(sources->diag, level, (struct position){.file = file}, "cannot be read: %s",
-                 strerror(errno));
-        goto done;
-    }
-    root = document_parse(sources->arena, (struct span){bytes.data, bytes.len}, file, level,
-                          sources->diag);
-    if (root != NULL && root->kind != NODE_MAPPING && !(root->null && level != DIAG_FATAL)) {
-        diag_add(sources->diag, level, root->at,
-                 root->null ? "the file is empty"
-                            : "the file must be a mapping from keys to values");
-        diag_hint(sources->diag, "see the example that came with the program");
-        root = NULL;
-    }
-done:
-    text_free(&bytes);
-    return root;
+    struct span bytes = {0};
+    if (!find_bytes(sources, file, level, &bytes))
+        return NULL;
+    const struct node *root = document_parse(sources->arena, bytes, file, level, sources->diag);
+    if (root == NULL || root->kind == NODE_MAPPING || (root->null && level != DIAG_FATAL))
+        return root;
+    diag_add(sources->diag, level, root->at,
+             root->null ? "the file is empty" : "the file must be a mapping from keys to values");
+    diag_hint(sources->diag, "see the example that came with the program");
+    return NULL;
 }
 
 /* Refuses every domain that the file names: nobody knows what its fault has lost. */
@@ -151,6 +182,11 @@ static bool read_include(void *context, const struct node *item)
         return false;
     if (!watch_add_include(sources->watch, pattern))
         return out_of_memory(sources);
+    if (sources->kept != NULL) {
+        for (size_t i = 1; i < contents_count(sources->kept); i++)
+            read_dropin(sources, contents_path(sources->kept, i));
+        return true;
+    }
     int error = include_find(pattern, read_dropin, sources, &sources->watch->read.files);
     if (error == 0)
         return true;
@@ -167,7 +203,8 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
         return false;
     if (!watch_add_file(sources->watch, path))
         return out_of_memory(sources);
-    sources->watch->read.files += signature_of_path(path);
+    if (sources->kept == NULL)
+        sources->watch->read.files += signature_of_path(path);
     const struct node *root = read_mapping(sources, source->file, DIAG_FATAL);
     if (root == NULL)
         return false;

@@ -11,15 +11,19 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
+#include "load/contents.h"
 #include "load/draft.h"
 #include "load/schema.h"
 #include "load/watch.h"
 
 struct sources;
 
-/* Owned; everything is borrowed until sources_free. NULL when memory is short. */
+/* Owned; everything is borrowed until sources_free. Files are read from disk and
+ * their contents added; when kept is not NULL they are those of kept instead,
+ * and contents is NULL. NULL when memory is short. */
 struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
-                            struct watch *watch);
+                            struct watch *watch, struct contents *contents,
+                            const struct contents *kept);
 void sources_free(struct sources *sources);
 
 /* Reads the main file and what it includes; policies and domains go into the

@@ -29,8 +29,9 @@ enum lookout_news lookout_look(struct lookout *lookout, const struct configurati
     lookout->next = now + (fair > pause ? fair : pause);
     lookout->seen = look;
     if (changed && at_rest) {
+        bool files = look.files != lookout->handled.files;
         lookout->handled = look;
-        return LOOKOUT_CHANGED;
+        return files ? LOOKOUT_FILES : LOOKOUT_CERTIFICATES;
     }
     if (now < lookout->stale)
         return LOOKOUT_NOTHING;

@@ -27,8 +27,9 @@ struct lookout lookout_begin(const struct configuration *configuration, int64_t 
 
 enum lookout_news {
     LOOKOUT_NOTHING,
-    LOOKOUT_CHANGED, /* files have changed and are at rest */
-    LOOKOUT_STALE,   /* a day has gone by: dates of certificates mean something else now */
+    LOOKOUT_CERTIFICATES, /* only they have changed, and are at rest */
+    LOOKOUT_FILES,        /* configuration files have changed, and all is at rest */
+    LOOKOUT_STALE,        /* a day has gone by: dates of certificates mean something else now */
 };
 
 /* Looks when it is time. After news the caller loads anew; it is told once. */

@@ -29,6 +29,13 @@ enum {
     RETRY_MS = 1000,
 };
 
+/* In rising order: a greater one includes the smaller. */
+enum reload {
+    RELOAD_NOTHING,
+    RELOAD_CERTIFICATES, /* the configuration files stay as they were read */
+    RELOAD_ALL,
+};
+
 struct supervisor {
     const struct supervisor_options *options; /* borrowed */
     int signals;                              /* a signalfd */
@@ -38,7 +45,7 @@ struct supervisor {
     struct generation *retiring; /* owned; drains; or NULL */
     unsigned last_number;
     struct lookout lookout; /* for the current generation */
-    bool reload_wanted;
+    enum reload reload_wanted;
     bool stopping;
     bool failed;
     int64_t retry_at;               /* 0, or when to fork again what could not be forked */
@@ -84,13 +91,14 @@ static void log_diagnostics(struct diag *diag)
 }
 
 /* What the configuration file says now, or NULL; what is wrong with it is logged. */
-static struct configuration *load(const struct supervisor *supervisor)
+static struct configuration *load(const struct supervisor *supervisor, enum reload what)
 {
     const struct load_request request = {
         .path = supervisor->options->path,
         .listen = supervisor->options->listen,
         .now = time(NULL),
         .previous = supervisor->current == NULL ? NULL : supervisor->current->configuration,
+        .keep_files = what == RELOAD_CERTIFICATES,
     };
     struct diag *diag = diag_new();
     if (diag == NULL) {
@@ -104,10 +112,10 @@ static struct configuration *load(const struct supervisor *supervisor)
 }
 
 /* Makes the next generation from the files and starts its workers. */
-static bool prepare(struct supervisor *supervisor)
+static bool prepare(struct supervisor *supervisor, enum reload what)
 {
     struct identity identity;
-    struct configuration *configuration = load(supervisor);
+    struct configuration *configuration = load(supervisor, what);
     if (configuration == NULL)
         return false;
     const struct settings *settings = &configuration->settings;
@@ -127,12 +135,23 @@ static bool prepare(struct supervisor *supervisor)
     return true;
 }
 
+/* Somebody may leave a broken file lying about while certificates are renewed. */
+static bool have_certificates_changed(const struct supervisor *supervisor)
+{
+    const struct configuration *configuration = supervisor->current->configuration;
+    return watch_now(configuration).certificates != watch_read(configuration).certificates;
+}
+
 static void reload(struct supervisor *supervisor)
 {
-    supervisor->reload_wanted = false;
-    if (!prepare(supervisor))
-        log_line(LOG_LEVEL_ERROR, "reload refused: generation %u serves on as before",
-                 supervisor->current->number);
+    enum reload what = supervisor->reload_wanted;
+    supervisor->reload_wanted = RELOAD_NOTHING;
+    if (prepare(supervisor, what))
+        return;
+    log_line(LOG_LEVEL_ERROR, "reload refused: generation %u serves on as before",
+             supervisor->current->number);
+    if (what == RELOAD_ALL && have_certificates_changed(supervisor))
+        supervisor->reload_wanted = RELOAD_CERTIFICATES;
 }
 
 /* The next generation will not come to life. Its processes are reaped like strangers. */
@@ -291,7 +310,7 @@ static void on_signals(struct supervisor *supervisor)
     struct signalfd_siginfo info;
     while (read(supervisor->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGHUP)
-            supervisor->reload_wanted = true;
+            supervisor->reload_wanted = RELOAD_ALL;
         else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
             stop(supervisor);
     }
@@ -375,18 +394,26 @@ static size_t running(const struct supervisor *supervisor)
 
 static void look_out(struct supervisor *supervisor)
 {
+    enum reload what = RELOAD_NOTHING;
     const struct configuration *configuration = supervisor->current->configuration;
     switch (lookout_look(&supervisor->lookout, configuration, clock_monotonic_ms())) {
     case LOOKOUT_NOTHING:
         return;
-    case LOOKOUT_CHANGED:
+    case LOOKOUT_FILES:
         log_line(LOG_LEVEL_NOTICE, "files have changed: loading anew");
+        what = RELOAD_ALL;
+        break;
+    case LOOKOUT_CERTIFICATES:
+        log_line(LOG_LEVEL_NOTICE, "certificates have changed: loading them anew");
+        what = RELOAD_CERTIFICATES;
         break;
     case LOOKOUT_STALE:
         log_line(LOG_LEVEL_NOTICE, "a day has gone by: judging certificates anew");
+        what = RELOAD_CERTIFICATES;
         break;
     }
-    supervisor->reload_wanted = true;
+    if (supervisor->reload_wanted < what)
+        supervisor->reload_wanted = what;
 }
 
 static void supervise(struct supervisor *supervisor)
@@ -398,7 +425,7 @@ static void supervise(struct supervisor *supervisor)
             promote_next(supervisor);
         if (is_settled(supervisor))
             look_out(supervisor);
-        if (supervisor->reload_wanted && is_settled(supervisor))
+        if (supervisor->reload_wanted != RELOAD_NOTHING && is_settled(supervisor))
             reload(supervisor);
     }
 }
@@ -425,7 +452,7 @@ int supervisor_run(const struct supervisor_options *options)
         log_line(LOG_LEVEL_ERROR, "cannot catch signals: %s", strerror(errno));
         return 1;
     }
-    if (prepare(&supervisor)) {
+    if (prepare(&supervisor, RELOAD_ALL)) {
         supervise(&supervisor);
         log_line(LOG_LEVEL_NOTICE, supervisor.failed ? "stopped after a failure" : "stopped");
     } else {

@@ -11,7 +11,7 @@ from support.wait import until
 from test_layouts import HOST, certbot, haproxy, kubernetes, mailcow, shown
 from test_reload import Fetchers
 
-NOTICED = r"^mta-sts-httpd: files have changed: loading anew$"
+NOTICED = r"^mta-sts-httpd: (files|certificates) have changed: loading (them )?anew$"
 SAID = r"error: |warning: |note: |^    (why|fix): "
 
 
@@ -19,6 +19,7 @@ def wait_generation(running, number):
     """Waits until the generation serves and the one before it is gone."""
     running.wait_line(rf"ready: generation {number},", seconds=30)
     running.wait_workers(2)
+    running.generation = number
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_many_changes_are_one_reload(start, setup, authority, trusted):
         with client.Connection(running.port, f"mta-sts.{domain}", trusted) as connection:
             serial = int(connection.tls.getpeercert()["serialNumber"], 16)
             assert serial == leaf.certificate.serial_number
-    assert sum("loading anew" in line for line in running.lines) == 1
+    assert sum("have changed" in line for line in running.lines) == 1
 
 
 def test_configuration_is_watched_when_asked(start, setup, trusted):
@@ -113,6 +114,32 @@ def test_configuration_is_watched_when_asked(start, setup, trusted):
     wait_generation(running, 3)
     assert client.fetch(running.port, HOST, trusted).body == body_of(DEFAULT_POLICY)
     assert sum("reload refused" in line for line in running.lines) == 1
+
+
+@pytest.mark.parametrize("signal", [None, 1], ids=["watched", "SIGHUP"])
+def test_half_edited_configuration_stops_no_renewal(start, setup, trusted, leaves, signal):
+    """The files of the configuration count as they were read, until a reload accepts new ones."""
+    folder = leaves[0].write(setup.certs / "pair")
+    running = start(setup.write(["example.com"]), expect=[NOTICED, SAID, "refused"])
+    setup.config.write_text(setup.config.read_text() + "domains:\n  another.example: [\n")
+    leaves[1].write(folder)
+    if signal is not None:
+        running.send(signal)
+        running.wait_line("reload refused")
+    wait_generation(running, 2)
+    assert shown(running, trusted) == leaves[1].certificate.serial_number
+
+
+def test_unwatched_edit_waits_for_its_signal(start, setup, trusted, leaves):
+    folder = leaves[0].write(setup.certs / "pair")
+    running = start(setup.write(["example.com"]), expect=[NOTICED])
+    changed = dict(DEFAULT_POLICY, mode="testing")
+    setup.write({"example.com": changed})
+    leaves[1].write(folder)
+    wait_generation(running, 2)
+    assert client.fetch(running.port, HOST, trusted).body == body_of(DEFAULT_POLICY)
+    assert running.reload()
+    assert client.fetch(running.port, HOST, trusted).body == body_of(changed)
 
 
 def test_thousand_renewals_under_load(start, setup, authority, trusted, capsys):

@@ -72,7 +72,7 @@ static void a_change_is_told_once_and_when_it_rests(void **state)
     assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
     write_file(place, "watch: true # and still more\n");
     assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
-    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_CHANGED);
+    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_FILES);
     assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
     assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
 }
