@@ -99,7 +99,7 @@ static int unknown_command(const struct command *commands, const char *word)
 {
     const char *names[COMMANDS_MOST];
     size_t count = 0;
-    for (; commands[count].name != NULL && count < COMMANDS_MOST; count++)
+    for (; count < COMMANDS_MOST && commands[count].name != NULL; count++)
         names[count] = commands[count].name;
     size_t nearest = suggest_nearest(span_of(word), names, count);
     if (nearest == count)

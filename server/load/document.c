@@ -333,10 +333,10 @@ static void report_syntax(const struct builder *builder, const yaml_parser_t *pa
 
 static bool run(struct builder *builder, yaml_parser_t *parser, struct span bytes)
 {
+    if (bytes.data == NULL)
+        bytes = span_of(""); /* libyaml asserts that there is a pointer, also to nothing */
     yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
-    /* libyaml asserts that there is a pointer, also to nothing. */
-    const char *input = bytes.data == NULL ? "" : bytes.data;
-    yaml_parser_set_input_string(parser, (const unsigned char *)input, bytes.len);
+    yaml_parser_set_input_string(parser, (const unsigned char *)bytes.data, bytes.len);
     while (!builder->ended) {
         yaml_event_t event;
         if (yaml_parser_parse(parser, &event) == 0) {

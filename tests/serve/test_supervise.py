@@ -315,8 +315,10 @@ def test_runs_as_any_user(start, setup, trusted):
     # Its files are its own then, and the way to them is open.
     for path in [setup.root, *setup.root.rglob("*")]:
         os.chown(path, account.pw_uid, account.pw_gid)
-    for path in setup.root.parents[:2]:
-        path.chmod(0o711)
+    for path in setup.root.parents:
+        mode = path.stat().st_mode
+        if not mode & 0o001:
+            path.chmod(mode | 0o011)
     prefix = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
     running = start(config, prefix=prefix)
     assert status_of(running.workers()[0])["Uid"] == [str(account.pw_uid)] * 4
