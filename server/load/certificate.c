@@ -1,5 +1,6 @@
 #include "load/certificate.h"
 
+#include <assert.h>
 #include <mbedtls/asn1.h>
 #include <mbedtls/bignum.h>
 #include <mbedtls/ecp.h>
@@ -7,6 +8,7 @@
 #include <mbedtls/x509.h>
 #include <mbedtls/x509_crt.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/calendar.h"
 #include "load/der.h"
@@ -31,10 +33,21 @@ static const struct {
     {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x02"), "MD2"},
 };
 
-void certificate_clear(struct certificate *certificate)
+struct certificate *certificate_share(struct certificate *certificate)
 {
+    certificate->owners++;
+    return certificate;
+}
+
+void certificate_free(struct certificate *certificate)
+{
+    if (certificate == NULL)
+        return;
+    assert(certificate->owners > 0);
+    if (--certificate->owners > 0)
+        return;
     certificate_der_free(certificate->der);
-    *certificate = (struct certificate){0};
+    free(certificate);
 }
 
 static struct span span_of_buf(mbedtls_x509_buf buf)
@@ -81,8 +94,6 @@ static bool is_shortage(int code)
 static enum certificate_fault judge_unparsed(struct span der, int code, struct certificate *found)
 {
     struct span oid, info;
-    if (is_shortage(code))
-        return CERTIFICATE_SHORTAGE;
     if (!look_inside(der, &oid, &info))
         return CERTIFICATE_JUNK;
     found->weak_signature = weak_signature(oid);
@@ -103,54 +114,26 @@ static int64_t instant(const mbedtls_x509_time *time)
     return calendar_instant(time->year, time->mon, time->day, time->hour, time->min, time->sec);
 }
 
-static bool read_key(const mbedtls_x509_crt *crt, struct arena *arena, struct certificate *found)
-{
-    unsigned char buffer[INFO_MOST];
-    struct span raw = span_of_buf(crt->pk_raw);
-    int len = mbedtls_pk_write_pubkey_der(&crt->pk, buffer, sizeof(buffer));
-    struct span normal = {(const char *)buffer + sizeof(buffer) - (len > 0 ? len : 0),
-                          len > 0 ? (size_t)len : 0};
-    /* A point may be compressed and RSA may lack its NULL; else the bytes are there already. */
-    found->info = raw;
-    if (len > 0 && !span_equal(raw, normal)) {
-        found->info = (struct span){arena_copy(arena, normal), normal.len};
-        if (found->info.data == NULL)
-            return false;
-    }
-    public_key_judge(found->info, &found->kind);
-    return true;
-}
-
 static bool is_dns_name(const mbedtls_x509_sequence *item)
 {
     return item->buf.p != NULL &&
            (item->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == MBEDTLS_X509_SAN_DNS_NAME;
 }
 
-static bool read_names(const mbedtls_x509_crt *crt, struct arena *arena, struct certificate *found)
+/* The names in lower case, with their text at the place; returns what is behind it. */
+static char *read_names(const mbedtls_x509_crt *crt, char *place, struct certificate *found)
 {
-    size_t count = 0;
-    for (const mbedtls_x509_sequence *item = &crt->subject_alt_names; item; item = item->next)
-        count += is_dns_name(item);
-    found->has_dns_names = count > 0;
-    if (count == 0)
-        return true;
-    found->names = arena_take(arena, count * sizeof(*found->names));
-    if (found->names == NULL)
-        return false;
     for (const mbedtls_x509_sequence *item = &crt->subject_alt_names; item; item = item->next) {
-        struct span written = span_of_buf(item->buf);
         struct name name;
-        if (!is_dns_name(item) || name_parse(written, NAME_PATTERN, &name) != NAME_OK)
+        if (!is_dns_name(item) ||
+            name_parse(span_of_buf(item->buf), NAME_PATTERN, &name) != NAME_OK)
             continue;
-        struct span folded = {name.text, name.len};
-        if (!span_equal(written, folded))
-            written.data = arena_copy(arena, folded);
-        if (written.data == NULL)
-            return false;
-        found->names[found->name_count++] = (struct span){written.data, name.len};
+        assert(name.len <= item->buf.len);
+        memcpy(place, name.text, name.len);
+        found->names[found->name_count++] = (struct span){place, name.len};
+        place += name.len;
     }
-    return true;
+    return place;
 }
 
 static void read_facts(const mbedtls_x509_crt *crt, struct certificate *found)
@@ -173,31 +156,61 @@ static void read_facts(const mbedtls_x509_crt *crt, struct certificate *found)
     found->may_sign = mbedtls_x509_crt_check_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0;
 }
 
-enum certificate_fault certificate_parse(struct certificate_der *der, struct arena *arena,
-                                         struct certificate *ret_certificate)
+static struct certificate *make_refused(struct span der, int code)
 {
-    enum certificate_fault fault = CERTIFICATE_SHORTAGE;
-    struct certificate found = {0};
+    struct certificate *certificate = is_shortage(code) ? NULL : calloc(1, sizeof(*certificate));
+    if (certificate == NULL)
+        return NULL;
+    certificate->owners = 1;
+    certificate->fault = judge_unparsed(der, code, certificate);
+    return certificate;
+}
+
+/* The structure, its names and what else is not in the DER, in one piece of memory. */
+static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct certificate_der *der)
+{
+    unsigned char buffer[INFO_MOST];
+    size_t count = 0, texts = 0;
+    for (const mbedtls_x509_sequence *item = &crt->subject_alt_names; item; item = item->next) {
+        count += is_dns_name(item);
+        texts += is_dns_name(item) ? item->buf.len : 0;
+    }
+    /* A point may be compressed and RSA may lack its NULL; else the bytes are there already. */
+    struct span raw = span_of_buf(crt->pk_raw);
+    int len = mbedtls_pk_write_pubkey_der(&crt->pk, buffer, sizeof(buffer));
+    struct span info = {(const char *)buffer + sizeof(buffer) - (len > 0 ? len : 0),
+                        len > 0 ? (size_t)len : 0};
+    if (len <= 0 || span_equal(raw, info))
+        info.len = 0;
+
+    struct certificate *found =
+        calloc(1, sizeof(*found) + count * sizeof(found->names[0]) + texts + info.len);
+    if (found == NULL)
+        return NULL;
+    found->owners = 1;
+    found->fault = CERTIFICATE_SOUND;
+    found->der = certificate_der_share(der);
+    found->has_dns_names = count > 0;
+    char *place = read_names(crt, (char *)&found->names[count], found);
+    if (info.len > 0)
+        memcpy(place, info.data, info.len);
+    found->info = info.len > 0 ? (struct span){place, info.len} : raw;
+    public_key_judge(found->info, &found->kind);
+    read_facts(crt, found);
+    return found;
+}
+
+struct certificate *certificate_new(struct certificate_der *der)
+{
     struct span bytes = certificate_der_bytes(der);
     mbedtls_x509_crt crt;
     mbedtls_x509_crt_init(&crt);
-
     /* The worker parses the same bytes with the same call: what passes here passes there. */
     int code =
         mbedtls_x509_crt_parse_der_nocopy(&crt, (const unsigned char *)bytes.data, bytes.len);
-    if (code != 0) {
-        fault = judge_unparsed(bytes, code, &found);
-        goto done;
-    }
-    read_facts(&crt, &found);
-    if (!read_key(&crt, arena, &found) || !read_names(&crt, arena, &found))
-        goto done;
-    found.der = certificate_der_share(der);
-    fault = CERTIFICATE_SOUND;
-done:
+    struct certificate *certificate = code == 0 ? make_sound(&crt, der) : make_refused(bytes, code);
     mbedtls_x509_crt_free(&crt);
-    *ret_certificate = found;
-    return fault;
+    return certificate;
 }
 
 static bool parse_again(const struct certificate *certificate, mbedtls_x509_crt *crt)

@@ -1,8 +1,9 @@
 /*
  * What the store needs to know of one certificate: read once from its DER by
- * the TLS library, whose objects are freed at once. Every span points into the
- * DER or into the arena. Supervisor and commands only; nothing of the TLS
- * library is in this interface.
+ * the TLS library, whose objects are freed at once. Immutable, counted by
+ * reference and dependent on nothing but the DER, so that one store after the
+ * other can use it. Supervisor and commands only; nothing of the TLS library is
+ * in this interface.
  */
 #ifndef LOAD_CERTIFICATE_H
 #define LOAD_CERTIFICATE_H
@@ -11,27 +12,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/arena.h"
 #include "base/span.h"
 #include "load/public_key.h"
 #include "site/credential.h"
 
 enum certificate_fault {
     CERTIFICATE_SOUND,
-    CERTIFICATE_SHORTAGE,  /* of memory */
     CERTIFICATE_JUNK,      /* not the DER of an X.509 certificate */
     CERTIFICATE_KEY,       /* its key is of a kind that is not taken; kind tells */
     CERTIFICATE_SIGNATURE, /* its signature is of a kind that is not taken */
     CERTIFICATE_EXTENSION, /* an extension is critical and unknown, or malformed */
 };
 
+/* Every span points into the DER or behind the structure. */
 struct certificate {
-    struct certificate_der *der; /* owned */
-    struct span info;            /* SubjectPublicKeyInfo, normalised */
-    struct span subject, issuer; /* DER of the names */
-    struct span key_id;          /* subject key identifier; data NULL when there is none */
-    struct span issuer_key_id;   /* authority key identifier; the same */
-    int64_t not_before;          /* seconds since 1970 UTC */
+    size_t owners;
+    enum certificate_fault fault; /* unless sound, only kind and weak_signature are told */
+    struct certificate_der *der;  /* owned; NULL unless sound */
+    struct span info;             /* SubjectPublicKeyInfo, normalised */
+    struct span subject, issuer;  /* DER of the names */
+    struct span key_id;           /* subject key identifier; data NULL when there is none */
+    struct span issuer_key_id;    /* authority key identifier; the same */
+    int64_t not_before;           /* seconds since 1970 UTC */
     int64_t not_after;
     struct public_key kind;
     const char *weak_signature; /* "SHA-1", "MD5"; NULL when it is not weak; static */
@@ -40,17 +42,16 @@ struct certificate {
     bool may_serve;     /* the extended key usage allows TLS servers */
     bool may_sign;      /* the key usage allows digital signatures */
     bool has_dns_names; /* in its subject alternative name, be they valid or not */
-    struct span *names; /* borrowed from the arena: the valid ones, lower case */
     size_t name_count;
+    struct span names[]; /* the valid ones, lower case */
 };
 
-/* Reads the certificate. A sound one shares der; info and kind are told for
- * CERTIFICATE_KEY too, and weak_signature for CERTIFICATE_SIGNATURE. */
-enum certificate_fault certificate_parse(struct certificate_der *der, struct arena *arena,
-                                         struct certificate *ret_certificate);
-
-/* Frees what the certificate owns. A zeroed one is legal. */
-void certificate_clear(struct certificate *certificate);
+/* Reads the certificate. Owned; NULL when memory is short. A sound one shares
+ * der. kind is told for CERTIFICATE_KEY too, and weak_signature for
+ * CERTIFICATE_SIGNATURE. */
+struct certificate *certificate_new(struct certificate_der *der);
+struct certificate *certificate_share(struct certificate *certificate);
+void certificate_free(struct certificate *certificate);
 
 /* True when the parent's key made the child's signature. Costs a millisecond. */
 bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent);

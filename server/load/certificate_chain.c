@@ -11,7 +11,7 @@ struct fit {
 static struct span subject_of(const void *items, size_t index)
 {
     const struct stored_certificate *certificates = items;
-    return certificates[index].facts.subject;
+    return certificates[index].facts->subject;
 }
 
 uint32_t certificate_find_subject(const struct certificates *store, struct span subject)
@@ -22,9 +22,9 @@ uint32_t certificate_find_subject(const struct certificates *store, struct span 
 void certificate_add_authority(struct certificates *store, uint32_t index)
 {
     struct stored_certificate *authority = &store->certificates[index];
-    uint32_t first = certificate_find_subject(store, authority->facts.subject);
+    uint32_t first = certificate_find_subject(store, authority->facts->subject);
     if (first == CERTIFICATE_NONE) {
-        if (!table_add(&store->by_subject, authority->facts.subject, index))
+        if (!table_add(&store->by_subject, authority->facts->subject, index))
             store->shortage = true;
         return;
     }
@@ -35,8 +35,9 @@ void certificate_add_authority(struct certificates *store, uint32_t index)
 static bool is_beside(const struct certificates *store, uint32_t source, uint32_t index)
 {
     const struct source *stretch = &store->sources[source];
+    const struct content *contents = &store->contents[stretch->first];
     for (uint32_t i = 0; i < stretch->count; i++)
-        if (store->contents[stretch->first + i] == index)
+        if (!contents[i].is_key && contents[i].index == index)
             return true;
     return false;
 }
@@ -67,7 +68,7 @@ static bool is_doubtful(const struct certificates *store, const struct certifica
     struct span info = {0};
     uint32_t index = certificate_find_subject(store, child->issuer);
     for (; index != CERTIFICATE_NONE; index = store->certificates[index].next_subject) {
-        const struct certificate *parent = &store->certificates[index].facts;
+        const struct certificate *parent = store->certificates[index].facts;
         if (key_ids_differ(child, parent))
             continue;
         if (info.data != NULL && !span_equal(info, parent->info))
@@ -87,7 +88,7 @@ static uint32_t find_issuer(const struct certificates *store, const struct certi
     bool doubtful = is_doubtful(store, child);
     uint32_t index = certificate_find_subject(store, child->issuer);
     for (; index != CERTIFICATE_NONE; index = store->certificates[index].next_subject) {
-        const struct certificate *parent = &store->certificates[index].facts;
+        const struct certificate *parent = store->certificates[index].facts;
         struct fit fit = {certificate_is_valid(parent, store->now), is_beside(store, source, index),
                           parent->is_self_issued, parent->not_after};
         if (key_ids_differ(child, parent) ||
@@ -114,7 +115,7 @@ static bool check_size(struct certificates *store, const struct stored_certifica
 {
     size_t bytes = 0;
     for (size_t i = 0; i < leaf->chain_len; i++)
-        bytes += certificate_der_bytes(store->certificates[leaf->chain[i]].facts.der).len;
+        bytes += certificate_der_bytes(store->certificates[leaf->chain[i]].facts->der).len;
     if (bytes <= LIMIT_CHAIN_BYTES)
         return true;
     diag_add(store->diag, DIAG_ERROR, leaf->at,
@@ -131,20 +132,20 @@ bool certificate_build_chain(struct certificates *store, struct stored_certifica
     leaf->quality = CHAIN_GOOD;
     leaf->chain[0] = index;
     leaf->chain_len = 1;
-    if (leaf->facts.is_self_issued) {
+    if (leaf->facts->is_self_issued) {
         leaf->quality = CHAIN_SELF_SIGNED;
         return check_size(store, leaf);
     }
     for (;;) {
-        const struct certificate *last = &store->certificates[index].facts;
+        const struct certificate *last = store->certificates[index].facts;
         index = find_issuer(store, last, leaf->source);
         if (index == CERTIFICATE_NONE && leaf->chain_len == 1)
             leaf->quality = CHAIN_INCOMPLETE;
         /* Clients have the root; sending it would only cost them time. */
-        if (index == CERTIFICATE_NONE || store->certificates[index].facts.is_self_issued ||
+        if (index == CERTIFICATE_NONE || store->certificates[index].facts->is_self_issued ||
             is_in_chain(leaf, index))
             break;
-        if (!certificate_is_valid(&store->certificates[index].facts, store->now))
+        if (!certificate_is_valid(store->certificates[index].facts, store->now))
             leaf->quality = CHAIN_EXPIRED;
         if (leaf->chain_len == LIMIT_CHAIN) {
             diag_add(store->diag, DIAG_ERROR, leaf->at,
@@ -161,9 +162,9 @@ static void warn_of_expired(struct certificates *store, const struct stored_cert
 {
     for (size_t i = 1; i < leaf->chain_len; i++) {
         const struct stored_certificate *link = &store->certificates[leaf->chain[i]];
-        if (certificate_is_valid(&link->facts, store->now))
+        if (certificate_is_valid(link->facts, store->now))
             continue;
-        bool expired = link->facts.not_after < store->now;
+        bool expired = link->facts->not_after < store->now;
         diag_add(store->diag, DIAG_WARNING, leaf->at, "an intermediate certificate of its chain %s",
                  expired ? "has expired" : "is not valid yet");
         diag_related(store->diag, link->at, "the intermediate is here");
@@ -182,7 +183,7 @@ void certificate_warn_of_chain(struct certificates *store, const struct stored_c
         warn_of_expired(store, leaf);
         break;
     case CHAIN_INCOMPLETE:
-        certificate_issuer_text(&leaf->facts, issuer);
+        certificate_issuer_text(leaf->facts, issuer);
         diag_add(store->diag, DIAG_WARNING, leaf->at,
                  "the chain is incomplete: the issuer %s is in none of the files", issuer);
         diag_reason(store->diag, "senders do not fetch missing intermediate certificates");

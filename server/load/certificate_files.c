@@ -87,12 +87,7 @@ static void read_file(struct certificate_files *files, const struct tree_file *f
                  "%s is not read, because it is larger than %d bytes", file->path,
                  LIMIT_CERTIFICATE_FILE);
     } else {
-        files->visit(files->context, &(struct certificate_file){
-                                         .path = file->path,
-                                         .bytes = {files->buffer, len},
-                                         .is_named = file->is_named,
-                                         .is_public = (file->status->st_mode & S_IROTH) != 0,
-                                     });
+        files->visit(files->context, file, (struct span){files->buffer, len});
     }
     private_key_wipe(files->buffer, len);
 }
@@ -102,6 +97,8 @@ static void visit(void *context, const struct tree_file *file)
 {
     struct certificate_files *files = context;
     struct stat status;
+    if (files->skip(files->context, file))
+        return;
     if (files->buffer == NULL)
         files->buffer = malloc(LIMIT_CERTIFICATE_FILE + 1);
     if (files->buffer == NULL) {

@@ -14,17 +14,13 @@
 #include "base/span.h"
 #include "load/tree.h"
 
-struct certificate_file {
-    const char *path;  /* borrowed for the call */
-    struct span bytes; /* borrowed for the call */
-    bool is_named;     /* the configuration names it, not a folder above it */
-    bool is_public;    /* every user of the machine can read it */
-};
-
-/* Begin with {.diag, .visit, .context}; end with certificate_files_free. */
+/* Begin with {.diag, .skip, .visit, .context}; end with certificate_files_free. */
 struct certificate_files {
     struct diag *diag; /* borrowed */
-    void (*visit)(void *context, const struct certificate_file *file);
+    /* True when the file need not be read. */
+    bool (*skip)(void *context, const struct tree_file *file);
+    /* bytes are borrowed for the call. */
+    void (*visit)(void *context, const struct tree_file *file, struct span bytes);
     void *context;      /* borrowed */
     struct position at; /* of the path that is walked now */
     struct tree tree;

@@ -8,15 +8,15 @@ static bool is_better(const struct certificates *store, uint32_t one, uint32_t o
         return one != CERTIFICATE_NONE;
     const struct stored_certificate *a = &store->certificates[one];
     const struct stored_certificate *b = &store->certificates[other];
-    bool a_valid = certificate_is_valid(&a->facts, store->now);
-    bool b_valid = certificate_is_valid(&b->facts, store->now);
+    bool a_valid = certificate_is_valid(a->facts, store->now);
+    bool b_valid = certificate_is_valid(b->facts, store->now);
     if (a_valid != b_valid)
         return a_valid;
     if (a->quality != b->quality)
         return a->quality > b->quality;
-    if (a->facts.not_after != b->facts.not_after)
-        return a->facts.not_after > b->facts.not_after;
-    return a->facts.not_before > b->facts.not_before;
+    if (a->facts->not_after != b->facts->not_after)
+        return a->facts->not_after > b->facts->not_after;
+    return a->facts->not_before > b->facts->not_before;
 }
 
 static struct span text_of(const void *items, size_t index)
@@ -50,7 +50,7 @@ static uint32_t add_name(struct certificates *store, struct span name)
 
 void certificate_add_names(struct certificates *store, uint32_t index)
 {
-    const struct certificate *facts = &store->certificates[index].facts;
+    const struct certificate *facts = store->certificates[index].facts;
     for (size_t i = 0; i < facts->name_count; i++) {
         uint32_t name = add_name(store, facts->names[i]);
         if (name == CERTIFICATE_NONE)
@@ -97,8 +97,8 @@ uint32_t certificate_find_host(struct certificates *store, struct span host,
 bool certificate_is_asked(const struct certificates *store,
                           const struct stored_certificate *certificate)
 {
-    for (size_t i = 0; i < certificate->facts.name_count; i++) {
-        uint32_t name = find_name(store, certificate->facts.names[i]);
+    for (size_t i = 0; i < certificate->facts->name_count; i++) {
+        uint32_t name = find_name(store, certificate->facts->names[i]);
         if (name != CERTIFICATE_NONE && store->names[name].is_asked)
             return true;
     }

@@ -1,8 +1,8 @@
 #include <stdlib.h>
 
-#include "base/array.h"
 #include "load/certificate_store.h"
 #include "load/pem.h"
+#include "load/signature.h"
 
 enum block_use {
     BLOCK_OTHER, /* parameters, requests, public keys: not for us */
@@ -30,9 +30,16 @@ struct reading {
     struct certificates *store;
     const char *file; /* interned */
     const char *path;
-    uint32_t source;
     uint32_t certificate_count; /* in this file, sound or not */
+    bool is_spotless;           /* nothing was said of it */
 };
+
+/* Where to say what is wrong with the file. */
+static struct diag *complain(struct reading *reading)
+{
+    reading->is_spotless = false;
+    return reading->store->diag;
+}
 
 static enum block_use block_use(const struct pem_block *block)
 {
@@ -47,9 +54,9 @@ static struct position place(const struct reading *reading, uint32_t line)
     return (struct position){reading->file, line, 1};
 }
 
-static void report_block(const struct reading *reading, const struct pem_block *block)
+static void report_block(struct reading *reading, const struct pem_block *block)
 {
-    struct diag *diag = reading->store->diag;
+    struct diag *diag = complain(reading);
     struct position at = place(reading, block->fault_line);
     int len = (int)block->label.len;
     const char *label = block->label.data;
@@ -74,14 +81,13 @@ static void report_block(const struct reading *reading, const struct pem_block *
     diag_hint(diag, "copy the file again from where it was made");
 }
 
-static void report_certificate(const struct reading *reading, const struct pem_block *block,
-                               enum certificate_fault fault, const struct certificate *found)
+static void report_certificate(struct reading *reading, const struct pem_block *block,
+                               const struct certificate *found)
 {
-    struct diag *diag = reading->store->diag;
+    struct diag *diag = complain(reading);
     struct position at = place(reading, block->line);
-    switch (fault) {
+    switch (found->fault) {
     case CERTIFICATE_SOUND:
-    case CERTIFICATE_SHORTAGE:
         break;
     case CERTIFICATE_JUNK:
         diag_add(diag, DIAG_ERROR, at, "this is not a certificate");
@@ -109,116 +115,101 @@ static void report_certificate(const struct reading *reading, const struct pem_b
     }
 }
 
-/* The number of a new certificate, or CERTIFICATE_NONE after a fault, which is reported. */
-static uint32_t add_certificate(const struct reading *reading, const struct pem_block *block,
-                                struct span der)
+/* The number of a certificate that is new here, or CERTIFICATE_NONE after a fault, which is
+ * reported. */
+static uint32_t read_certificate(struct reading *reading, const struct pem_block *block,
+                                 struct span der)
 {
     struct certificates *store = reading->store;
-    uint32_t index = CERTIFICATE_NONE;
-    struct certificate found = {0};
-    enum certificate_fault fault = CERTIFICATE_SHORTAGE;
+    const struct certificates *previous = store->previous;
+    uint32_t before = previous == NULL ? CERTIFICATE_NONE : certificate_find_der(previous, der);
+    if (before != CERTIFICATE_NONE)
+        return certificate_take_over(store, before);
     struct certificate_der *copy = certificate_der_new(der);
-    void *room = array_room(store->certificates, store->certificate_count,
-                            &store->certificate_capacity, sizeof(*store->certificates));
-    if (room != NULL)
-        store->certificates = room;
-    if (copy != NULL && room != NULL)
-        fault = certificate_parse(copy, store->arena, &found);
-    report_certificate(reading, block, fault, &found);
-    if (fault == CERTIFICATE_SOUND &&
-        !table_add(&store->by_der, certificate_der_bytes(copy), store->certificate_count))
-        fault = CERTIFICATE_SHORTAGE;
-    store->shortage = store->shortage || fault == CERTIFICATE_SHORTAGE;
-    if (fault != CERTIFICATE_SOUND) {
-        certificate_clear(&found);
-    } else {
-        index = (uint32_t)store->certificate_count++;
-        store->certificates[index] = (struct stored_certificate){
-            .facts = found,
-            .at = place(reading, block->line),
-            .source = CERTIFICATE_NONE,
-            .key = CERTIFICATE_NONE,
-            .next_subject = CERTIFICATE_NONE,
-        };
-    }
+    struct certificate *facts = copy == NULL ? NULL : certificate_new(copy);
     certificate_der_free(copy);
-    return index;
+    if (facts == NULL) {
+        store->shortage = true;
+        return CERTIFICATE_NONE;
+    }
+    if (facts->fault == CERTIFICATE_SOUND)
+        return certificate_add(store, facts, CERTIFICATE_NONE);
+    report_certificate(reading, block, facts);
+    certificate_free(facts);
+    return CERTIFICATE_NONE;
 }
 
 /* The same certificate may be in several files (cert.pem, fullchain.pem, certbot's archive): it
- * counts once, and its home is the file that has most of the chain. */
+ * counts once. */
 static void take_certificate(struct reading *reading, const struct pem_block *block,
                              struct span der)
 {
     struct certificates *store = reading->store;
     uint32_t index = certificate_find_der(store, der);
     if (index == CERTIFICATE_NONE)
-        index = add_certificate(reading, block, der);
-    if (index == CERTIFICATE_NONE)
-        return;
-
-    uint32_t *contents = array_room(store->contents, store->content_count, &store->content_capacity,
-                                    sizeof(*contents));
-    if (contents == NULL) {
-        store->shortage = true;
-        return;
-    }
-    store->contents = contents;
-    contents[store->content_count++] = index;
-    store->sources[reading->source].count++;
-
-    struct stored_certificate *stored = &store->certificates[index];
-    if (stored->source == CERTIFICATE_NONE ||
-        (stored->source != reading->source &&
-         store->sources[stored->source].count < reading->certificate_count)) {
-        stored->source = reading->source;
-        stored->at = place(reading, block->line);
-    }
+        index = read_certificate(reading, block, der);
+    if (index != CERTIFICATE_NONE &&
+        certificate_add_content(store, (struct content){index, block->line, false}))
+        certificate_settle(store, index, place(reading, block->line), reading->certificate_count);
 }
 
-static void report_key(const struct reading *reading, const struct pem_block *block,
-                       enum private_key_fault fault, const struct private_key *found)
+static void report_key(struct reading *reading, const struct pem_block *block,
+                       const struct private_key *found)
 {
-    struct diag *diag = reading->store->diag;
+    struct diag *diag = complain(reading);
     struct position at = place(reading, block->line);
-    if (fault == PRIVATE_KEY_REFUSED) {
+    if (found->fault == PRIVATE_KEY_REFUSED) {
         diag_add(diag, DIAG_ERROR, at, "the private key is left out: it is %s", found->kind.text);
         diag_reason(diag, "%s", public_key_reason());
         diag_hint(diag, "%s", public_key_hint());
-    } else if (fault == PRIVATE_KEY_JUNK) {
+    } else if (found->fault == PRIVATE_KEY_JUNK) {
         diag_add(diag, DIAG_ERROR, at, "this is not a private key");
         diag_reason(diag, "what the block holds cannot be read as PKCS#8, PKCS#1 or SEC 1");
         diag_hint(diag, "look at it with: openssl pkey -in %s -noout", reading->path);
     }
 }
 
-static void take_key(const struct reading *reading, const struct pem_block *block, struct span der)
+/* The key of the previous store if it is the same, so that credentials made with it are, too. */
+static struct private_key *prefer_known(const struct certificates *previous,
+                                        struct private_key *key)
 {
-    struct certificates *store = reading->store;
-    struct private_key found = {0};
-    enum private_key_fault fault = PRIVATE_KEY_SHORTAGE;
-    void *room =
-        array_room(store->keys, store->key_count, &store->key_capacity, sizeof(*store->keys));
-    if (room != NULL) {
-        store->keys = room;
-        fault = private_key_parse(der, store->arena, &found);
-    }
-    report_key(reading, block, fault, &found);
-    if (fault == PRIVATE_KEY_SOUND && certificate_find_key(store, found.info) == CERTIFICATE_NONE) {
-        if (table_add(&store->by_info, found.info, store->key_count)) {
-            store->keys[store->key_count++] =
-                (struct stored_key){.key = found, .at = place(reading, block->line)};
-            return;
-        }
-        fault = PRIVATE_KEY_SHORTAGE;
-    }
-    store->shortage = store->shortage || fault == PRIVATE_KEY_SHORTAGE;
-    private_key_clear(&found);
+    uint32_t before =
+        previous == NULL ? CERTIFICATE_NONE : certificate_find_key(previous, key->info);
+    if (before == CERTIFICATE_NONE || !span_equal(previous->keys[before].key->der, key->der))
+        return key;
+    private_key_free(key);
+    return private_key_share(previous->keys[before].key);
 }
 
-static void take_encrypted(const struct reading *reading, const struct pem_block *block)
+static void take_key(struct reading *reading, const struct pem_block *block, struct span der)
 {
-    struct diag *diag = reading->store->diag;
+    struct certificates *store = reading->store;
+    struct private_key *key = private_key_new(der);
+    if (key == NULL) {
+        store->shortage = true;
+        return;
+    }
+    if (key->fault != PRIVATE_KEY_SOUND) {
+        report_key(reading, block, key);
+        private_key_free(key);
+        return;
+    }
+    key = prefer_known(store->previous, key);
+    uint32_t index =
+        certificate_add_key(store, private_key_share(key), place(reading, block->line));
+    if (index != CERTIFICATE_NONE) {
+        /* Only a damaged one differs from an equal one; it must stay out of sight then as now. */
+        reading->is_spotless =
+            reading->is_spotless && span_equal(store->keys[index].key->der, key->der);
+        (void)certificate_add_content(store,
+                                      (struct content){index, block->line, true}); /* noted */
+    }
+    private_key_free(key);
+}
+
+static void take_encrypted(struct reading *reading, const struct pem_block *block)
+{
+    struct diag *diag = complain(reading);
     diag_add(diag, DIAG_ERROR, place(reading, block->line), "the private key is encrypted");
     diag_reason(diag, "nobody can type its passphrase when the server starts");
     diag_hint(diag, "write it without one: openssl pkey -in %s -out NEW", reading->path);
@@ -226,7 +217,6 @@ static void take_encrypted(const struct reading *reading, const struct pem_block
 
 static void take_block(struct reading *reading, const struct pem_block *block, enum block_use use)
 {
-    struct diag *diag = reading->store->diag;
     unsigned char *der = NULL;
     struct span bytes;
     if (use == BLOCK_ENCRYPTED) {
@@ -238,6 +228,7 @@ static void take_block(struct reading *reading, const struct pem_block *block, e
         return;
     }
     if (use == BLOCK_TRUSTED) {
+        struct diag *diag = complain(reading);
         diag_add(diag, DIAG_ERROR, place(reading, block->line),
                  "this is OpenSSL's own form of a certificate");
         diag_reason(diag, "it has trust settings behind the certificate, which no client reads");
@@ -260,81 +251,55 @@ static void take_block(struct reading *reading, const struct pem_block *block, e
 }
 
 /* The file was named and has nothing for us: say what it may be instead. */
-static void report_nothing(struct certificates *store, const struct certificate_file *file)
+static void report_nothing(struct reading *reading, struct span bytes)
 {
-    struct span der = span_of("\x30\x82"), bytes = file->bytes;
-    diag_add(store->diag, DIAG_ERROR, store->files.at,
-             "%s holds no certificate and no key in PEM form", file->path);
+    struct span der = span_of("\x30\x82");
+    struct diag *diag = complain(reading);
+    diag_add(diag, DIAG_ERROR, reading->store->files.at,
+             "%s holds no certificate and no key in PEM form", reading->path);
     if (bytes.len >= der.len && memcmp(bytes.data, der.data, der.len) == 0)
-        diag_hint(store->diag,
+        diag_hint(diag,
                   "it looks like DER; write it as PEM: openssl x509 -inform DER -in %s -out NEW "
                   "for a certificate, openssl pkey -inform DER -in %s -out NEW for a key",
-                  file->path, file->path);
+                  reading->path, reading->path);
 }
 
-static struct span der_of(const void *items, size_t index)
+static void read_blocks(struct reading *reading, struct span bytes)
 {
-    const struct stored_certificate *certificates = items;
-    return certificate_der_bytes(certificates[index].facts.der);
-}
-
-uint32_t certificate_find_der(const struct certificates *store, struct span der)
-{
-    /* TABLE_NONE is all ones and so becomes CERTIFICATE_NONE. */
-    return (uint32_t)table_find(&store->by_der, der, der_of, store->certificates);
-}
-
-static struct span info_of(const void *items, size_t index)
-{
-    const struct stored_key *keys = items;
-    return keys[index].key.info;
-}
-
-uint32_t certificate_find_key(const struct certificates *store, struct span info)
-{
-    return (uint32_t)table_find(&store->by_info, info, info_of, store->keys);
-}
-
-static bool add_source(struct certificates *store)
-{
-    struct source *sources =
-        array_room(store->sources, store->source_count, &store->source_capacity, sizeof(*sources));
-    if (sources == NULL) {
-        store->shortage = true;
-        return false;
+    struct pem_block block;
+    for (struct pem_reader reader = pem_begin(bytes); pem_next(&reader, &block);) {
+        enum block_use use = block_use(&block);
+        if (use != BLOCK_OTHER)
+            take_block(reading, &block, use);
     }
-    store->sources = sources;
-    sources[store->source_count++] = (struct source){(uint32_t)store->content_count, 0};
-    return true;
 }
 
-void certificate_read_file(void *context, const struct certificate_file *file)
+void certificate_read_file(void *context, const struct tree_file *file, struct span bytes)
 {
     struct certificates *store = context;
-    struct reading reading = {.store = store, .path = file->path};
+    struct reading reading = {.store = store, .path = file->path, .is_spotless = true};
     struct pem_block block;
     size_t useful = 0, keys = 0;
-    for (struct pem_reader reader = pem_begin(file->bytes); pem_next(&reader, &block);) {
+    for (struct pem_reader reader = pem_begin(bytes); pem_next(&reader, &block);) {
         enum block_use use = block_use(&block);
         useful += use != BLOCK_OTHER;
         keys += use == BLOCK_KEY;
         reading.certificate_count += use == BLOCK_CERTIFICATE;
     }
-    if (useful == 0 && file->is_named)
-        report_nothing(store, file);
-    if (useful == 0 || !add_source(store))
+    if (!certificate_add_source(store, file->signature))
         return;
-
-    reading.source = (uint32_t)store->source_count - 1;
-    reading.file = diag_intern(store->diag, span_of(file->path));
-    if (keys > 0 && file->is_public) {
-        diag_add(store->diag, DIAG_WARNING, (struct position){reading.file, 0, 0},
+    if (useful == 0 && file->is_named)
+        report_nothing(&reading, bytes);
+    if (useful > 0)
+        reading.file = diag_intern(store->diag, span_of(file->path));
+    if (keys > 0 && (file->status->st_mode & S_IROTH) != 0) {
+        struct diag *diag = complain(&reading);
+        diag_add(diag, DIAG_WARNING, (struct position){reading.file, 0, 0},
                  "every user of this machine can read the private key");
-        diag_hint(store->diag, "chmod 600 %s", file->path);
+        diag_hint(diag, "chmod 600 %s", file->path);
     }
-    for (struct pem_reader reader = pem_begin(file->bytes); pem_next(&reader, &block);) {
-        enum block_use use = block_use(&block);
-        if (use != BLOCK_OTHER)
-            take_block(&reading, &block, use);
-    }
+    if (useful > 0)
+        read_blocks(&reading, bytes);
+    store->sources[store->source_count - 1].is_reusable =
+        reading.is_spotless && !store->shortage && signature_is_settled(file->status, store->begun);
 }

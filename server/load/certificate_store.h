@@ -1,7 +1,9 @@
 /*
  * The inside of the certificate store: the data that its modules share, which
- * are reading (certificate_read), judging and chains (certificate_chain), names
- * (certificate_names) and the public face (certificates). Nobody else includes
+ * are the arrays and their tables (certificate_index), reading
+ * (certificate_read), taking what the previous store has read
+ * (certificate_reuse), chains (certificate_chain), names (certificate_names) and
+ * judging with the public face (certificates). Nobody else includes
  * this. All numbers are indices into the arrays of the store, so that the
  * arrays may move while they grow.
  */
@@ -11,8 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
-#include "base/arena.h"
 #include "base/diag.h"
 #include "base/limits.h"
 #include "base/table.h"
@@ -32,10 +34,11 @@ enum chain_quality {
 };
 
 struct stored_certificate {
-    struct certificate facts; /* owned */
+    struct certificate *facts; /* owned */
     struct position at;
     uint32_t source;       /* the file that is its home; CERTIFICATE_NONE before it has one */
     uint32_t key;          /* CERTIFICATE_NONE: there is none */
+    uint32_t before;       /* its number in the previous store, or CERTIFICATE_NONE */
     uint32_t next_subject; /* the next authority with the same subject, or CERTIFICATE_NONE */
     bool is_leaf;          /* it can be served: sound, with key and chain */
     bool is_used;
@@ -46,15 +49,26 @@ struct stored_certificate {
 };
 
 struct stored_key {
-    struct private_key key; /* owned */
+    struct private_key *key; /* owned; once finished, NULL unless a credential has it */
     struct position at;
     bool has_certificate;
+    bool is_used;
 };
 
-/* A file that holds certificates: which, as a stretch of the store's list. */
+/* A certificate or key in a file. */
+struct content {
+    uint32_t index; /* of the certificate or key */
+    uint32_t line;
+    bool is_key;
+};
+
+/* A file that was read, and what it holds as a stretch of the store's list. */
 struct source {
+    uint64_t signature;
     uint32_t first;
     uint32_t count;
+    uint32_t certificate_count;
+    bool is_reusable; /* nothing was said of it, so that it need not be read to say it again */
 };
 
 /* A subject alternative name and the best leaf of each kind that has it. */
@@ -65,8 +79,10 @@ struct stored_name {
 };
 
 struct certificates {
-    struct diag *diag;              /* borrowed */
-    struct arena *arena;            /* owned */
+    struct diag *diag;                   /* borrowed; NULL once finished, and so is previous */
+    const struct certificates *previous; /* borrowed, or NULL */
+    uint32_t *moved;                /* owned; the numbers here of the certificates of previous */
+    struct timespec begun;          /* before the first file was looked at */
     struct certificate_files files; /* owned */
     int64_t now;
     bool shortage; /* of memory; told once, at the end of a step */
@@ -79,22 +95,57 @@ struct certificates {
     size_t key_count, key_capacity;
     struct source *sources; /* owned */
     size_t source_count, source_capacity;
-    uint32_t *contents; /* owned; what the sources are stretches of */
+    struct content *contents; /* owned; what the sources are stretches of */
     size_t content_count, content_capacity;
     struct stored_name *names; /* owned */
     size_t name_count, name_capacity;
 
-    struct table by_der;     /* DER to certificate */
-    struct table by_info;    /* public key to key */
-    struct table by_subject; /* subject to the first authority of its list */
-    struct table by_name;    /* subject alternative name to name */
+    struct table by_signature; /* signature to source: the first one with it */
+    struct table by_der;       /* DER to certificate */
+    struct table by_info;      /* public key to key */
+    struct table by_subject;   /* subject to the first authority of its list */
+    struct table by_name;      /* subject alternative name to name */
 };
 
 /* Takes the certificates and keys out of one file. context is the store. */
-void certificate_read_file(void *context, const struct certificate_file *file);
+void certificate_read_file(void *context, const struct tree_file *file, struct span bytes);
 
-/* The number of the certificate with this DER, of the key with this public key, of the first
- * authority with this subject; CERTIFICATE_NONE when there is none. */
+/* The same from the previous store, without opening the file. False when it has changed, or must be
+ * read for another reason. */
+bool certificate_reuse_file(void *context, const struct tree_file *file);
+
+/* A source without contents yet; false on a shortage, which is noted. */
+bool certificate_add_source(struct certificates *store, uint64_t signature);
+
+/* Appends to the contents of the last source; false on a shortage, which is noted. */
+bool certificate_add_content(struct certificates *store, struct content content);
+
+/* The number of the new certificate, whose facts are taken; CERTIFICATE_NONE on a shortage, which
+ * is noted. */
+uint32_t certificate_add(struct certificates *store, struct certificate *facts, uint32_t before);
+
+/* The last source has the certificate at this line. Its home is the file that has most of the
+ * chain; beside_count is how many certificates are in this one, sound or not. */
+void certificate_settle(struct certificates *store, uint32_t index, struct position at,
+                        uint32_t beside_count);
+
+/* The number of the key, which is taken: a new one, or that of an equal one.
+ * CERTIFICATE_NONE on a shortage, which is noted. */
+uint32_t certificate_add_key(struct certificates *store, struct private_key *key,
+                             struct position at);
+
+/* The number here of a certificate of the previous store, be it new here or not; CERTIFICATE_NONE
+ * on a shortage, which is noted. */
+uint32_t certificate_take_over(struct certificates *store, uint32_t before);
+
+/* The credential that the previous store made of the same parts, shared; or NULL. */
+struct credential *certificate_reuse_credential(const struct certificates *store,
+                                                const struct stored_certificate *leaf);
+
+/* The number of the first source with this signature, of the certificate with this DER, of the key
+ * with this public key, of the first authority with this subject; CERTIFICATE_NONE when there is
+ * none. */
+uint32_t certificate_find_source(const struct certificates *store, uint64_t signature);
 uint32_t certificate_find_der(const struct certificates *store, struct span der);
 uint32_t certificate_find_key(const struct certificates *store, struct span info);
 uint32_t certificate_find_subject(const struct certificates *store, struct span subject);

@@ -8,21 +8,28 @@
 
 struct certificates *certificates_new(struct diag *diag, const struct certificates *previous)
 {
-    (void)previous; /* the next change uses it */
     struct certificates *store = calloc(1, sizeof(*store));
     if (store == NULL)
         return NULL;
     store->diag = diag;
     store->files = (struct certificate_files){
         .diag = diag,
+        .skip = certificate_reuse_file,
         .visit = certificate_read_file,
         .context = store,
     };
-    store->arena = arena_new();
-    if (store->arena == NULL) {
+    (void)clock_gettime(CLOCK_REALTIME, &store->begun); /* it cannot fail */
+    if (previous == NULL)
+        return store;
+    assert(previous->diag == NULL);
+    store->previous = previous;
+    store->moved = malloc((previous->certificate_count + 1) * sizeof(*store->moved));
+    if (store->moved == NULL) {
         free(store);
         return NULL;
     }
+    for (size_t i = 0; i < previous->certificate_count; i++)
+        store->moved[i] = CERTIFICATE_NONE;
     return store;
 }
 
@@ -43,28 +50,56 @@ static void crypto_end(struct certificates *store)
     store->is_crypto_begun = false;
 }
 
+/* Gives up what only the load needs. */
+static void forget(struct certificates *store)
+{
+    table_free(&store->by_name);
+    table_free(&store->by_subject);
+    free(store->names);
+    free(store->moved);
+    certificate_files_free(&store->files);
+    store->names = NULL;
+    store->name_count = store->name_capacity = 0;
+    store->moved = NULL;
+    store->previous = NULL;
+    store->diag = NULL;
+}
+
+void certificates_finish(struct certificates *store)
+{
+    forget(store);
+    for (size_t i = 0; i < store->certificate_count; i++)
+        store->certificates[i].at.file = NULL; /* which was borrowed from diag */
+    /* Workers inherit this memory, and shall know no key that they do not need. */
+    for (size_t i = 0; i < store->key_count; i++) {
+        struct stored_key *stored = &store->keys[i];
+        stored->at.file = NULL;
+        if (stored->is_used)
+            continue;
+        private_key_free(stored->key);
+        stored->key = NULL;
+    }
+}
+
 void certificates_free(struct certificates *store)
 {
     if (store == NULL)
         return;
     crypto_end(store);
+    forget(store);
     for (size_t i = 0; i < store->certificate_count; i++) {
         credential_free(store->certificates[i].credential);
-        certificate_clear(&store->certificates[i].facts);
+        certificate_free(store->certificates[i].facts);
     }
     for (size_t i = 0; i < store->key_count; i++)
-        private_key_clear(&store->keys[i].key);
-    table_free(&store->by_name);
-    table_free(&store->by_subject);
+        private_key_free(store->keys[i].key);
     table_free(&store->by_info);
     table_free(&store->by_der);
-    free(store->names);
+    table_free(&store->by_signature);
     free(store->contents);
     free(store->sources);
     free(store->keys);
     free(store->certificates);
-    certificate_files_free(&store->files);
-    arena_free(store->arena);
     free(store);
 }
 
@@ -97,14 +132,14 @@ static bool names_policy_host(const struct certificate *facts)
 static void leave_out(struct certificates *store, const struct stored_certificate *stored,
                       const char *why)
 {
-    enum diag_level level = names_policy_host(&stored->facts) ? DIAG_ERROR : DIAG_NOTE;
+    enum diag_level level = names_policy_host(stored->facts) ? DIAG_ERROR : DIAG_NOTE;
     diag_add(store->diag, level, stored->at, "the certificate is left out: %s", why);
 }
 
 /* False with the reason reported when the certificate cannot be served. */
 static bool judge_leaf(struct certificates *store, const struct stored_certificate *stored)
 {
-    const struct certificate *facts = &stored->facts;
+    const struct certificate *facts = stored->facts;
     struct diag *diag = store->diag;
     if (facts->weak_signature != NULL) {
         diag_add(diag, DIAG_ERROR, stored->at,
@@ -149,11 +184,11 @@ static void match_keys(struct certificates *store)
 {
     for (size_t i = 0; i < store->certificate_count; i++) {
         struct stored_certificate *stored = &store->certificates[i];
-        stored->key = certificate_find_key(store, stored->facts.info);
+        stored->key = certificate_find_key(store, stored->facts->info);
         if (stored->key != CERTIFICATE_NONE)
             store->keys[stored->key].has_certificate = true;
-        if (stored->facts.is_authority &&
-            (stored->facts.weak_signature == NULL || stored->facts.is_self_issued))
+        if (stored->facts->is_authority &&
+            (stored->facts->weak_signature == NULL || stored->facts->is_self_issued))
             certificate_add_authority(store, (uint32_t)i);
     }
     for (size_t i = 0; i < store->key_count; i++)
@@ -170,7 +205,7 @@ void certificates_match(struct certificates *store, int64_t now)
         match_keys(store);
         for (size_t i = 0; i < store->certificate_count; i++) {
             struct stored_certificate *stored = &store->certificates[i];
-            if (is_authority(&stored->facts) || !judge_leaf(store, stored))
+            if (is_authority(stored->facts) || !judge_leaf(store, stored))
                 continue;
             stored->is_leaf = certificate_build_chain(store, stored);
             if (stored->is_leaf)
@@ -186,15 +221,15 @@ static struct credential *make_credential(const struct certificates *store,
 {
     struct certificate_der *chain[LIMIT_CHAIN];
     for (size_t i = 0; i < leaf->chain_len; i++)
-        chain[i] = store->certificates[leaf->chain[i]].facts.der;
+        chain[i] = store->certificates[leaf->chain[i]].facts->der;
     return credential_new(&(struct credential_fields){
-        .kind = leaf->facts.kind.kind,
+        .kind = leaf->facts->kind.kind,
         .chain = chain,
         .chain_len = leaf->chain_len,
-        .key = store->keys[leaf->key].key.der,
-        .not_before = leaf->facts.not_before,
-        .not_after = leaf->facts.not_after,
-        .algorithm = leaf->facts.kind.text,
+        .key = store->keys[leaf->key].key->der,
+        .not_before = leaf->facts->not_before,
+        .not_after = leaf->facts->not_after,
+        .algorithm = leaf->facts->kind.text,
         .file = leaf->at.file,
         .line = leaf->at.line,
     });
@@ -210,6 +245,8 @@ void certificates_find(struct certificates *store, struct span host,
             continue;
         struct stored_certificate *leaf = &store->certificates[index];
         if (leaf->credential == NULL)
+            leaf->credential = certificate_reuse_credential(store, leaf);
+        if (leaf->credential == NULL)
             leaf->credential = make_credential(store, leaf);
         if (leaf->credential == NULL) {
             store->shortage = true;
@@ -218,6 +255,7 @@ void certificates_find(struct certificates *store, struct span host,
         if (!leaf->is_used)
             certificate_warn_of_chain(store, leaf);
         leaf->is_used = true;
+        store->keys[leaf->key].is_used = true;
         ret_credentials[kind] = credential_share(leaf->credential);
     }
     tell_shortage(store, (struct position){0});
@@ -226,11 +264,6 @@ void certificates_find(struct certificates *store, struct span host,
 uint64_t certificates_fingerprint(const struct certificates *store)
 {
     return store->files.tree.fingerprint;
-}
-
-void certificates_finish(struct certificates *store)
-{
-    store->diag = NULL;
 }
 
 void certificates_report_unused(struct certificates *store)
@@ -243,10 +276,10 @@ void certificates_report_unused(struct certificates *store)
                  certificate_is_asked(store, stored)
                      ? "for the host that it names there is a better one"
                      : "none of its names is the policy host of a configured domain");
-        if (stored->facts.name_count > 0) {
-            struct span name = stored->facts.names[0];
+        if (stored->facts->name_count > 0) {
+            struct span name = stored->facts->names[0];
             diag_reason(store->diag, "it is for %.*s%s", (int)name.len, name.data,
-                        stored->facts.name_count > 1 ? " and others" : "");
+                        stored->facts->name_count > 1 ? " and others" : "");
         }
     }
 }

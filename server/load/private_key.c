@@ -1,5 +1,6 @@
 #include "load/private_key.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/platform_util.h>
@@ -17,13 +18,21 @@ void private_key_wipe(void *bytes, size_t len)
         mbedtls_platform_zeroize(bytes, len);
 }
 
-void private_key_clear(struct private_key *key)
+struct private_key *private_key_share(struct private_key *key)
 {
-    /* The bytes were allocated by this module, so they may be written. */
-    unsigned char *bytes = (unsigned char *)(uintptr_t)key->der.data;
-    private_key_wipe(bytes, key->der.len);
-    free(bytes);
-    *key = (struct private_key){0};
+    key->owners++;
+    return key;
+}
+
+void private_key_free(struct private_key *key)
+{
+    if (key == NULL)
+        return;
+    assert(key->owners > 0);
+    if (--key->owners > 0)
+        return;
+    private_key_wipe(key->bytes, key->der.len);
+    free(key);
 }
 
 /* Randomness for mbedTLS straight from the kernel: a generator of our own would be state that
@@ -43,79 +52,79 @@ static int kernel_random(void *context, unsigned char *output, size_t len)
     return 0;
 }
 
-/* mbedTLS writes DER at the end of a buffer. The two forms of the key, normalised. */
-static bool write_info(const mbedtls_pk_context *pk, struct arena *arena, struct span *ret_info)
+/* Takes der and info, which follow the structure in the same piece of memory. */
+static struct private_key *make_key(enum private_key_fault fault, const struct public_key *kind,
+                                    struct span der, struct span info)
 {
-    unsigned char buffer[INFO_MOST];
-    int len = mbedtls_pk_write_pubkey_der(pk, buffer, sizeof(buffer));
-    if (len <= 0)
-        return false;
-    struct span info = {(const char *)buffer + sizeof(buffer) - len, (size_t)len};
-    ret_info->data = arena_copy(arena, info);
-    ret_info->len = ret_info->data == NULL ? 0 : info.len;
-    return true;
-}
-
-static enum private_key_fault write_key(const mbedtls_pk_context *pk, size_t size,
-                                        struct span *ret_der)
-{
-    enum private_key_fault fault = PRIVATE_KEY_SHORTAGE;
-    unsigned char *exact = NULL, *buffer = malloc(size);
-    if (buffer == NULL)
-        return fault;
-    int len = mbedtls_pk_write_key_der(pk, buffer, size);
-    if (len <= 0) {
-        fault = PRIVATE_KEY_JUNK;
-        goto done;
-    }
-    exact = malloc((size_t)len);
-    if (exact == NULL)
-        goto done;
-    memcpy(exact, buffer + size - (size_t)len, (size_t)len);
-    *ret_der = (struct span){(const char *)exact, (size_t)len};
-    fault = PRIVATE_KEY_SOUND;
-done:
-    private_key_wipe(buffer, size);
-    free(buffer);
-    return fault;
+    struct private_key *key = malloc(sizeof(*key) + der.len + info.len);
+    if (key == NULL)
+        return NULL;
+    *key = (struct private_key){.owners = 1, .fault = fault, .kind = *kind};
+    if (der.len > 0)
+        memcpy(key->bytes, der.data, der.len);
+    if (info.len > 0)
+        memcpy(key->bytes + der.len, info.data, info.len);
+    key->der = (struct span){key->bytes, der.len};
+    key->info = (struct span){key->bytes + der.len, info.len};
+    return key;
 }
 
 /* mbedTLS refused it: was it a key all the same? */
-static enum private_key_fault judge_unparsed(struct span der, int code, struct private_key *key)
+static struct private_key *make_refused(struct span der, int code)
 {
+    const struct span none = {0};
+    struct public_key kind = {0};
     if (code == MBEDTLS_ERR_PK_ALLOC_FAILED)
-        return PRIVATE_KEY_SHORTAGE;
-    public_key_judge_private(der, &key->kind);
-    bool named = key->kind.known;
-    bool ours = key->kind.accepted || span_equal(span_of(key->kind.text), span_of("RSA"));
-    key->kind.accepted = false;
-    return named && !ours ? PRIVATE_KEY_REFUSED : PRIVATE_KEY_JUNK;
+        return NULL;
+    public_key_judge_private(der, &kind);
+    bool ours = kind.accepted || span_equal(span_of(kind.text), span_of("RSA"));
+    bool refused = kind.known && !ours;
+    kind.accepted = false;
+    return make_key(refused ? PRIVATE_KEY_REFUSED : PRIVATE_KEY_JUNK, &kind, none, none);
 }
 
-enum private_key_fault private_key_parse(struct span der, struct arena *arena,
-                                         struct private_key *ret_key)
+/* mbedTLS writes DER at the end of a buffer. */
+static struct span written(const unsigned char *buffer, size_t size, int len)
 {
-    enum private_key_fault fault = PRIVATE_KEY_JUNK;
-    mbedtls_pk_context pk;
-    struct private_key key = {0};
-    mbedtls_pk_init(&pk);
+    size_t count = len <= 0 ? 0 : (size_t)len;
+    return (struct span){(const char *)buffer + size - count, count};
+}
 
+/* The two forms of the key, normalised. size is enough for the DER of the private one. */
+static struct private_key *make_parsed(const mbedtls_pk_context *pk, size_t size)
+{
+    unsigned char public[INFO_MOST];
+    const struct span none = {0};
+    struct private_key *key = NULL;
+    struct public_key kind = {0};
+    struct span info =
+        written(public, sizeof(public), mbedtls_pk_write_pubkey_der(pk, public, sizeof(public)));
+    if (info.len == 0)
+        return make_key(PRIVATE_KEY_JUNK, &kind, none, none);
+    public_key_judge(info, &kind);
+    if (!kind.accepted)
+        return make_key(PRIVATE_KEY_REFUSED, &kind, none, none);
+    unsigned char *private = malloc(size);
+    if (private == NULL)
+        return NULL;
+    struct span der = written(private, size, mbedtls_pk_write_key_der(pk, private, size));
+    if (der.len == 0)
+        key = make_key(PRIVATE_KEY_JUNK, &kind, none, none);
+    else
+        key = make_key(PRIVATE_KEY_SOUND, &kind, der, info);
+    private_key_wipe(private, size);
+    free(private);
+    return key;
+}
+
+struct private_key *private_key_new(struct span der)
+{
+    mbedtls_pk_context pk;
+    mbedtls_pk_init(&pk);
     int code = mbedtls_pk_parse_key(&pk, (const unsigned char *)der.data, der.len, NULL, 0,
                                     kernel_random, NULL);
-    if (code != 0) {
-        fault = judge_unparsed(der, code, &key);
-        goto done;
-    }
-    if (!write_info(&pk, arena, &key.info))
-        goto done;
-    if (key.info.data == NULL) {
-        fault = PRIVATE_KEY_SHORTAGE;
-        goto done;
-    }
-    public_key_judge(key.info, &key.kind);
-    fault = key.kind.accepted ? write_key(&pk, der.len + GROWTH, &key.der) : PRIVATE_KEY_REFUSED;
-done:
+    struct private_key *key =
+        code == 0 ? make_parsed(&pk, der.len + GROWTH) : make_refused(der, code);
     mbedtls_pk_free(&pk);
-    *ret_key = key;
-    return fault;
+    return key;
 }

@@ -4,6 +4,11 @@
 
 #include "base/span.h"
 
+/* File times advance by the kernel's tick, at most 10 ms, where they have nanoseconds; elsewhere by
+ * as much as 2 s (FAT). Twice the tick, for a clock that is being corrected. Nanoseconds. */
+static const int64_t TICK = 20 * INT64_C(1000000);
+static const int64_t COARSE_TICK = 2 * INT64_C(1000000000);
+
 /* Sums of FNV's results may cancel out, because its last steps are nearly linear; the finalizer of
  * MurmurHash3 (public domain) is not. */
 static uint64_t mix(uint64_t hash)
@@ -36,6 +41,17 @@ uint64_t signature_of_error(const char *path, int error)
 {
     const uint64_t number = (uint64_t)error;
     return hash_of(path, &number, 1);
+}
+
+static int64_t nanoseconds(struct timespec time)
+{
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+bool signature_is_settled(const struct stat *status, struct timespec instant)
+{
+    bool coarse = status->st_ctim.tv_nsec == 0 && status->st_mtim.tv_nsec == 0;
+    return nanoseconds(status->st_ctim) + (coarse ? COARSE_TICK : TICK) < nanoseconds(instant);
 }
 
 uint64_t signature_of_path(const char *path)

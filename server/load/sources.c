@@ -6,6 +6,7 @@
 
 #include "base/array.h"
 #include "base/limits.h"
+#include "base/table.h"
 #include "base/text.h"
 #include "load/document.h"
 #include "load/file.h"
@@ -28,6 +29,7 @@ struct sources {
     struct source *items;        /* owned; the first one is the main file */
     size_t count;
     size_t capacity;
+    struct table by_file;
     struct position begin; /* of the main file's contents */
 };
 
@@ -52,6 +54,7 @@ void sources_free(struct sources *sources)
 {
     if (sources == NULL)
         return;
+    table_free(&sources->by_file);
     free(sources->items);
     free(sources);
 }
@@ -78,20 +81,31 @@ const char *sources_resolve(struct sources *sources, const char *naming_file, co
     return copy;
 }
 
+static struct span file_key(const void *items, size_t index)
+{
+    const struct source *sources = items;
+    return span_of(sources[index].file);
+}
+
+static size_t find_source(const struct sources *sources, const char *file)
+{
+    return table_find(&sources->by_file, span_of(file), file_key, sources->items);
+}
+
 /* The new source, or NULL when it is there already or memory is short. Valid until the next call. */
 static struct source *add_source(struct sources *sources, const char *path)
 {
     const char *file = diag_intern(sources->diag, span_of(path));
-    for (size_t i = 0; i < sources->count; i++)
-        if (sources->items[i].file == file)
-            return NULL;
+    if (find_source(sources, file) != TABLE_NONE)
+        return NULL;
     void *items =
         array_room(sources->items, sources->count, &sources->capacity, sizeof(struct source));
-    if (items == NULL) {
+    if (items != NULL)
+        sources->items = items;
+    if (items == NULL || !table_add(&sources->by_file, span_of(file), sources->count)) {
         (void)out_of_memory(sources); /* reported; NULL tells our caller */
         return NULL;
     }
-    sources->items = items;
     sources->items[sources->count] = (struct source){.file = file};
     return &sources->items[sources->count++];
 }
@@ -225,8 +239,6 @@ struct position sources_begin(const struct sources *sources)
 
 bool sources_is_broken(const struct sources *sources, const char *file)
 {
-    for (size_t i = 0; i < sources->count; i++)
-        if (sources->items[i].broken && strcmp(sources->items[i].file, file) == 0)
-            return true;
-    return false;
+    size_t index = find_source(sources, file);
+    return index != TABLE_NONE && sources->items[index].broken;
 }

@@ -1,0 +1,321 @@
+/* A certificate store that takes over what the previous one has read comes to the same as one that
+ * reads everything, and opens only what has changed. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "load/certificates.h"
+#include "load/signature.h"
+#include "pki.h"
+
+/* What files can hold: good, bad and odd. "e" and "f" are renewals of "a" and "b". */
+static const char good[] =
+    "key root; issue root root 4000 \"$ids\" \"$ca\"\n"
+    "key mid; issue mid root 3000 \"$ids\" \"$ca\"; mv mid.crt mid-old.crt\n"
+    "issue mid root 3500 \"$ids\" \"$ca\"\n"
+    "leaf a mid 300 mta-sts.a.example A.example; leaf b mid 20 mta-sts.b.example\n"
+    "leaf c mid 310 '*.c.example'; leaf d root 300 mta-sts.c.example\n"
+    "leaf e mid 350 mta-sts.a.example; leaf f mid 250 mta-sts.b.example mta-sts.a.example\n"
+    "cp a.key again.key; issue again mid 200 \"$ids\" subjectAltName=DNS:mta-sts.a.example\n"
+    "openssl genrsa -out r.key 2048 2>/dev/null\n"
+    "issue r mid 300 \"$ids\" subjectAltName=DNS:mta-sts.a.example,DNS:mta-sts.b.example\n"
+    "openssl ec -in a.key -aes128 -passout pass:x -out locked.key 2>/dev/null\n"
+    "openssl genpkey -algorithm ed25519 -out ed.key\n"
+    "mkdir good; cd good\n"
+    "for name in a b c d e f again r; do\n"
+    "    cp ../$name.crt ../$name.key .; cat ../$name.crt ../mid.crt >$name.chain\n"
+    "    cat ../$name.crt ../mid-old.crt ../$name.key >$name.all\n"
+    "done\n"
+    "openssl pkcs8 -topk8 -nocrypt -in a.key -out a.pkcs8\n"
+    "cp ../root.crt ../mid.crt ../mid-old.crt ../ed.key ../locked.key .\n"
+    "head -n 5 a.chain >cut; (head -n 1 a.crt; echo Zm9v; tail -n 1 a.crt) >junk; echo hi >text\n"
+    "(cat a.crt; cat junk b.crt) >half; : >empty; head -c 1100000 /dev/zero >large\n"
+    "cat a.key b.key c.key d.key r.key >keys; cat a.crt b.crt c.crt mid.crt root.crt >crts\n";
+
+static const char *const contents[] = {
+    "a.crt",   "a.key",       "a.chain", "a.all",   "b.key", "b.chain",     "b.all",
+    "c.key",   "c.chain",     "d.chain", "d.all",   "e.key", "e.chain",     "f.key",
+    "f.chain", "f.all",       "r.key",   "r.chain", "r.all", "a.pkcs8",     "root.crt",
+    "mid.crt", "mid-old.crt", "ed.key",  "cut",     "junk",  "text",        "half",
+    "empty",   "locked.key",  "large",   "keys",    "crts",  "again.chain", "again.all",
+};
+
+static const char *const places[] = {
+    "live/1",   "live/2", "live/3",   "live/4",       "live/sub/1", "live/sub/2",
+    "live/x/1", "named",  "beside/1", "live/.hidden", "beside/2",   "live/sub/3",
+};
+
+/* The folder "live" is named twice, and so is a file in it. */
+static const char *const paths[] = {"live", "named", "live/2", "beside", "live", "live/sub/"};
+
+static const char *const hosts[] = {"mta-sts.a.example", "mta-sts.b.example", "mta-sts.c.example",
+                                    "a.example", "mta-sts.d.example"};
+
+/* Repeatable, and the same everywhere. */
+static size_t roll(uint64_t *seed, size_t sides)
+{
+    *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (size_t)(*seed >> 33) % sides;
+}
+
+static void change(uint64_t *seed)
+{
+    static const char *const forms[] = {
+        "[ -e $to ] || rm -f $to; cp $from $to 2>/dev/null || :",
+        "cp $from new; mv new $to",
+        "rm -f $to; cp -p $from $to",
+        "ln -sf \"$PWD/$from\" $to",
+        "ln -f $from $to 2>/dev/null || :",
+        "rm -f $to",
+        "[ ! -e $to ] || touch $to",
+        "[ ! -f $to ] || [ $(stat -Lc %s $to) -gt 2000000 ] || { cat $from >new; cat new >>$to; }",
+        "[ ! -f $to ] || chmod 644 $to",
+        "[ ! -f $to ] || chmod 600 $to",
+        "mv live/sub live/tmp; mv live/x live/sub; mv live/tmp live/x",
+        "ln -sfn \"$PWD/pool/nowhere\" $to",
+        "touch $from",
+    };
+    char *lines = NULL;
+    const char *from = contents[roll(seed, COUNT(contents))];
+    const char *to = places[roll(seed, COUNT(places))];
+    const char *form = forms[roll(seed, COUNT(forms))];
+    assert_true(asprintf(&lines, "from=pool/%s to=%s\n%s\n", from, to, form) > 0);
+    pki_run(lines);
+    free(lines);
+}
+
+/* What a load came to. */
+struct outcome {
+    struct diag *diag;
+    struct certificates *store;
+    struct credential *found[COUNT(hosts)][CREDENTIAL_KINDS];
+    struct text said;
+};
+
+static struct outcome load(const struct certificates *previous, const char *const *named,
+                           size_t count, int64_t now)
+{
+    struct outcome outcome = {.diag = diag_new()};
+    outcome.store = certificates_new(outcome.diag, previous);
+    assert_non_null(outcome.store);
+    for (size_t i = 0; i < count; i++)
+        certificates_read(outcome.store, named[i],
+                          (struct position){diag_intern(outcome.diag, span_of("config")), 7, 9});
+    certificates_match(outcome.store, now);
+    for (size_t i = 0; i < COUNT(hosts); i++)
+        certificates_find(outcome.store, span_of(hosts[i]), outcome.found[i]);
+    certificates_report_unused(outcome.store);
+    certificates_finish(outcome.store);
+    text_append(&outcome.said, span_of(""));
+    diag_print(outcome.diag, DIAG_NOTE, &outcome.said);
+    return outcome;
+}
+
+static void outcome_free(struct outcome *outcome)
+{
+    certificates_free(outcome->store);
+    diag_free(outcome->diag);
+    text_free(&outcome->said);
+    for (size_t i = 0; i < COUNT(hosts); i++)
+        for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++)
+            credential_free(outcome->found[i][kind]);
+}
+
+static bool is_same(const struct credential *one, const struct credential *other)
+{
+    if (one == NULL || other == NULL)
+        return one == other;
+    bool same = credential_chain_len(one) == credential_chain_len(other);
+    for (size_t i = 0; same && i < credential_chain_len(one); i++)
+        same = span_equal(credential_chain(one, i), credential_chain(other, i));
+    return same && span_equal(credential_key(one), credential_key(other)) &&
+           credential_kind(one) == credential_kind(other) &&
+           credential_not_before(one) == credential_not_before(other) &&
+           credential_not_after(one) == credential_not_after(other) &&
+           strcmp(credential_algorithm(one), credential_algorithm(other)) == 0 &&
+           strcmp(credential_file(one), credential_file(other)) == 0 &&
+           credential_line(one) == credential_line(other);
+}
+
+static void compare(const struct outcome *fresh, const struct outcome *cached)
+{
+    assert_string_equal(cached->said.data, fresh->said.data);
+    assert_true(certificates_fingerprint(fresh->store) == certificates_fingerprint(cached->store));
+    for (unsigned level = 0; level < DIAG_LEVELS; level++)
+        assert_int_equal(diag_count(fresh->diag, level), diag_count(cached->diag, level));
+    for (size_t i = 0; i < COUNT(hosts); i++)
+        for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++)
+            assert_true(is_same(fresh->found[i][kind], cached->found[i][kind]));
+}
+
+/* Waits until nothing that was written before can be written again unseen. */
+static void wait_settled(void)
+{
+    const struct timespec moment = {0, 1000000};
+    struct stat status;
+    struct timespec now;
+    pki_run("echo >settling");
+    assert_int_equal(stat("settling", &status), 0);
+    do {
+        (void)nanosleep(&moment, NULL);
+        assert_int_equal(clock_gettime(CLOCK_REALTIME, &now), 0);
+    } while (!signature_is_settled(&status, now));
+}
+
+static void test_random_changes(void **state)
+{
+    (void)state;
+    const char *text = getenv("REUSE_STEPS");
+    long steps = text == NULL ? 120 : strtol(text, NULL, 10);
+    uint64_t seed = 8461;
+    struct outcome previous = {0};
+    pki_run(
+        "cp -r good pool; mkdir -p live/sub live/x beside; cp pool/a.all live/1; cp pool/b.all named\n"
+        "cp pool/keys beside/1; cp pool/text live/2\n");
+    for (long step = 0; step < steps; step++) {
+        for (size_t i = roll(&seed, 4); i > 0; i--)
+            change(&seed);
+        if (roll(&seed, 3) > 0)
+            wait_settled();
+        int64_t now = (int64_t)time(NULL) + (int64_t)roll(&seed, 4) * 90 * 86400;
+        /* What is named changes too, as it does when the configuration is edited. */
+        size_t count = COUNT(paths) - roll(&seed, 3), first = roll(&seed, 2);
+        struct outcome fresh = load(NULL, paths + first, count - first, now);
+        struct outcome cached = load(previous.store, paths + first, count - first, now);
+        compare(&fresh, &cached);
+        outcome_free(&fresh);
+        outcome_free(&previous);
+        previous = cached;
+    }
+    outcome_free(&previous);
+}
+
+/* How many files below the folder were opened since the watch was set. */
+static size_t count_opened(int watch)
+{
+    char events[64 * 1024] __attribute__((aligned(__alignof__(struct inotify_event))));
+    size_t count = 0;
+    ssize_t len = read(watch, events, sizeof(events));
+    for (char *at = events; at < events + len;) {
+        struct inotify_event *event = (struct inotify_event *)(void *)at;
+        count += (event->mask & IN_ISDIR) == 0;
+        at += sizeof(*event) + event->len;
+    }
+    return count;
+}
+
+/* Each is done to a folder with the files of a, b and c; how many are then opened. */
+static const struct {
+    const char *lines;
+    size_t opened;
+} openings[] = {
+    {"true", 0},
+    {"true", 0},
+    {"cp good/e.chain new; mv new few/a.chain", 1},
+    {"cp good/e.key few/a.key", 1},
+    {"true", 0},
+    {"touch few/b.chain", 1},
+    {"rm few/b.chain", 0},
+    {"cp good/b.chain few/b.chain", 2}, /* and its key, which nothing had used */
+    {"cp good/junk few/junk", 1},
+    {"true", 1}, /* what is said of it must be said again */
+    {"rm few/junk", 0},
+    {"cp good/d.chain good/d.key few", 2},
+    {"true", 1}, /* the key is not kept, because for its host there is a better one */
+    {"rm few/d.*", 0},
+    {"chmod 644 few/b.key", 1},
+    {"true", 1}, /* everybody can read it, which must be said again */
+    {"chmod 600 few/b.key", 1},
+    {"true", 0},
+};
+
+static void test_only_what_changed_is_opened(void **state)
+{
+    (void)state;
+    static const char *const few[] = {"few"};
+    struct outcome previous = {0};
+    pki_run("mkdir few; for name in a b c; do cp good/$name.chain good/$name.key few; done\n"
+            "cp good/root.crt good/text few\n");
+    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    assert_true(watch >= 0);
+    wait_settled();
+    previous = load(NULL, few, 1, (int64_t)time(NULL));
+    for (size_t i = 0; i < COUNT(openings); i++) {
+        pki_run(openings[i].lines);
+        wait_settled();
+        int number = inotify_add_watch(watch, "few", IN_OPEN);
+        assert_true(number >= 0);
+        struct outcome next = load(previous.store, few, 1, (int64_t)time(NULL));
+        size_t opened = count_opened(watch);
+        if (opened != openings[i].opened)
+            fail_msg("%zu, %s: %zu opened", i, openings[i].lines, opened);
+        assert_int_equal(inotify_rm_watch(watch, number), 0);
+        (void)count_opened(watch); /* the event that the watch is gone */
+        struct outcome fresh = load(NULL, few, 1, (int64_t)time(NULL));
+        compare(&fresh, &next);
+        outcome_free(&fresh);
+        outcome_free(&previous);
+        previous = next;
+    }
+    outcome_free(&previous);
+    assert_int_equal(close(watch), 0);
+}
+
+/* What has not changed is the same object, whoever goes first. */
+static void test_credentials_are_shared(void **state)
+{
+    (void)state;
+    static const char *const some[] = {"some"};
+    pki_run("mkdir some; for name in a b c; do cp good/$name.chain good/$name.key some; done\n");
+    wait_settled();
+    struct outcome one = load(NULL, some, 1, (int64_t)time(NULL));
+    pki_run("cp good/e.chain some/a.chain; cp good/e.key some/a.key; touch some/c.key\n");
+    struct outcome two = load(one.store, some, 1, (int64_t)time(NULL));
+    assert_ptr_equal(one.found[1][CREDENTIAL_ECDSA], two.found[1][CREDENTIAL_ECDSA]);
+    assert_ptr_equal(one.found[2][CREDENTIAL_ECDSA], two.found[2][CREDENTIAL_ECDSA]);
+    assert_non_null(one.found[2][CREDENTIAL_ECDSA]);
+    assert_false(is_same(one.found[0][CREDENTIAL_ECDSA], two.found[0][CREDENTIAL_ECDSA]));
+    /* Another chain for the same leaf is another credential. */
+    pki_run("cp good/mid-old.crt some/mid\n"
+            "cp b.crt some/b.chain; cp good/e.crt some/a.chain; rm some/c.chain\n");
+    struct outcome three = load(two.store, some, 1, (int64_t)time(NULL));
+    assert_non_null(three.found[1][CREDENTIAL_ECDSA]);
+    assert_ptr_not_equal(three.found[1][CREDENTIAL_ECDSA], two.found[1][CREDENTIAL_ECDSA]);
+    struct outcome fresh = load(NULL, some, 1, (int64_t)time(NULL));
+    compare(&fresh, &three);
+    outcome_free(&fresh);
+    outcome_free(&one);
+    outcome_free(&three);
+    outcome_free(&two);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (pki_begin() != 0)
+        return -1;
+    pki_run(good);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return pki_end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_changes),
+        cmocka_unit_test(test_only_what_changed_is_opened),
+        cmocka_unit_test(test_credentials_are_shared),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
