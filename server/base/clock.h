@@ -9,4 +9,7 @@
 /* Milliseconds since some moment before the process began. */
 int64_t clock_monotonic_ms(void);
 
+/* The same in microseconds. */
+int64_t clock_monotonic_us(void);
+
 #endif

@@ -68,8 +68,30 @@ enum {
     /* A retiring worker has this long for what it began. Milliseconds. */
     LIMIT_DRAIN_MS = 12000,
 
-    /* Connections a worker holds before the oldest unfinished one gives way. */
-    LIMIT_CONNECTIONS = 4096,
+    /* Connections a worker holds before the least loss gives way; 38 KB each after a handshake. */
+    LIMIT_CONNECTIONS = 8192,
+    /* Of them from one network (IPv4 /32, IPv6 /64), and never more than half of those that the
+     * descriptors allow: the other half is there for the others. Then one of its own gives way.
+     * High, because behind a proxy all clients are one network; a sender needs one. */
+    LIMIT_CONNECTIONS_A_NETWORK = 4096,
+    /* Of these without a finished handshake, which are dearer; below the same half. An honest one
+     * takes a second at most, and a worker cannot do 2,000 a second. */
+    LIMIT_HANDSHAKES_A_NETWORK = 2048,
+    /* When a worker is full, the network that holds most pays, if it holds more than a few. */
+    LIMIT_CONNECTIONS_FEW = 8,
+    /* What a network may compute in a round of the event loop: some handshakes. What all may
+     * compute before newcomers and deadlines are looked at again. Microseconds. */
+    LIMIT_NETWORK_SLICE_US = 4000,
+    LIMIT_ROUND_US = 32000,
+
+    /* A shortage shows with every client and is told so often. Milliseconds. */
+    LIMIT_COMPLAINT_MS = 60000,
+
+    /* What the kernel keeps of a connection's bytes, which it doubles for its own needs. Else it
+     * takes megabytes for a client who asks for much and reads nothing, and keeps them after the
+     * end. A handshake's flight and a response fit; so does a client's record. */
+    LIMIT_SOCKET_SEND = 32 * 1024,
+    LIMIT_SOCKET_RECEIVE = 16 * 1024,
     LIMIT_LISTENERS = 64,
     LIMIT_WORKERS = 256,
 

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,12 +24,38 @@ static const char *level_text(enum log_level level)
     }
 }
 
+/* The one variable of the program that is not part of an object: it belongs to
+ * standard error, of which a process has one too. */
+static size_t lost_lines;
+
 /* A pipe that is ready takes PIPE_BUF bytes without blocking, and len is no more. */
-static void emit(const char *line, size_t len)
+static bool put(const char *line, size_t len)
 {
     struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
-    if (poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0)
-        (void)!write(STDERR_FILENO, line, len); /* nowhere is left to say that it failed */
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0 &&
+           write(STDERR_FILENO, line, len) == (ssize_t)len;
+}
+
+static bool put_loss(void)
+{
+    char line[96];
+    int len = snprintf(line, sizeof(line), "mta-sts-httpd: %s%zu lines of the log were lost\n",
+                       level_text(LOG_LEVEL_WARNING), lost_lines);
+    return len > 0 && put(line, (size_t)len);
+}
+
+/* Nothing is said before the loss in front of it was. */
+static void emit(const char *line, size_t len)
+{
+    if (lost_lines > 0 && put_loss())
+        lost_lines = 0;
+    if (lost_lines > 0 || !put(line, len))
+        lost_lines++;
+}
+
+void log_begin(void)
+{
+    lost_lines = 0;
 }
 
 void log_line(enum log_level level, const char *format, ...)

@@ -1,7 +1,8 @@
 /*
  * Log lines: one event, one line, one write to standard error. A reader that
- * does not read must not stop the server, so a line for which the pipe has no
- * room is dropped. Used by every process.
+ * does not read must not stop the server, so a line for which the pipe or the
+ * disk has no room is dropped; the next one that gets through says how many were.
+ * Used by every process.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -23,5 +24,9 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 /* Writes lines that are complete already, such as diagnostics, as they are: at
  * most lines_most of them. Returns how many there were in all. */
 size_t log_lines(struct span text, size_t lines_most);
+
+/* Begins to count lost lines anew; for a process that was just forked, because
+ * those of its parent are not its own. */
+void log_begin(void);
 
 #endif

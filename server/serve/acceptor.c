@@ -3,20 +3,16 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/log.h"
-
 enum {
-    /* So that those who are connected already get their turn. */
-    ACCEPTS_AT_ONCE = 16,
+    /* So that those who are connected already get their turn, and yet a newcomer
+     * behind a thousand others is heard after a few rounds. */
+    ACCEPTS_AT_ONCE = 64,
     /* Long enough not to spin, too short for a client to notice. Milliseconds. */
     PAUSE_MS = 100,
-    /* Between two complaints. Milliseconds. */
-    QUIET_MS = 60000,
 };
 
 enum outcome {
@@ -70,16 +66,6 @@ bool acceptor_watch(struct acceptor *acceptor)
     return true;
 }
 
-/* A shortage may last for hours and show with every client. */
-static void complain(struct acceptor *acceptor, const char *what, int reason, int64_t now)
-{
-    if (now < acceptor->quiet_until)
-        return;
-    acceptor->quiet_until = now + QUIET_MS;
-    log_line(LOG_LEVEL_WARNING, "%s: %s; clients are turned away (told once a minute)", what,
-             strerror(reason));
-}
-
 static void pause_watching(struct acceptor *acceptor, int64_t now)
 {
     unwatch(acceptor);
@@ -110,13 +96,14 @@ static enum outcome outcome_of(int reason)
 static enum outcome accept_one(struct acceptor *acceptor, int listener, int64_t now)
 {
     const int on = 1;
-    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct sockaddr_storage client = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(client);
+    int fd = accept4(listener, (struct sockaddr *)&client, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return outcome_of(errno);
     /* Without it a response is slower, but it arrives. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (!pool_admit(acceptor->pool, fd, now))
-        complain(acceptor, "cannot hold another connection", ENOMEM, now);
+    pool_admit(acceptor->pool, fd, (const struct sockaddr *)&client, now);
     return OUTCOME_ACCEPTED;
 }
 
@@ -124,7 +111,7 @@ static enum outcome accept_one(struct acceptor *acceptor, int listener, int64_t 
  * shortage is not ours to end, and ending more connections would be a loss. */
 static enum outcome make_room(struct acceptor *acceptor, int listener, int64_t now)
 {
-    complain(acceptor, "cannot accept a connection", errno, now);
+    shortage_tell(&acceptor->shortage, "accept a connection", errno, now);
     return pool_evict(acceptor->pool) ? accept_one(acceptor, listener, now) : OUTCOME_SHORT;
 }
 
@@ -135,7 +122,7 @@ void acceptor_accept(struct acceptor *acceptor, int listener, int64_t now)
         if (outcome == OUTCOME_SHORT)
             outcome = make_room(acceptor, listener, now);
         if (outcome == OUTCOME_BROKEN)
-            complain(acceptor, "cannot accept a connection", errno, now);
+            shortage_tell(&acceptor->shortage, "accept a connection", errno, now);
         if (outcome == OUTCOME_SHORT || outcome == OUTCOME_BROKEN)
             pause_watching(acceptor, now);
         if (outcome != OUTCOME_ACCEPTED && outcome != OUTCOME_GONE)

@@ -12,14 +12,15 @@
 #include <stdint.h>
 
 #include "serve/pool.h"
+#include "serve/shortage.h"
 
 struct acceptor {
     int epoll;            /* borrowed */
     const int *listeners; /* borrowed; event.data.ptr points at one of them */
     size_t count;
-    struct pool *pool;   /* borrowed; where newcomers go */
-    int64_t resume;      /* when watching begins again; INT64_MAX when it is not put off */
-    int64_t quiet_until; /* when the next complaint may be logged */
+    struct pool *pool; /* borrowed; where newcomers go */
+    int64_t resume;    /* when watching begins again; INT64_MAX when it is not put off */
+    struct shortage shortage;
 };
 
 /* Times are milliseconds of the monotonic clock in every function here. */

@@ -1,5 +1,6 @@
 #include "serve/connection.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -29,6 +30,7 @@ struct connection {
     const struct connection_setting *setting; /* borrowed */
     struct tls_session *session;              /* owned; NULL before the first byte and at the end */
     struct timer timer;
+    struct network_member member;
     int fd; /* owned */
     enum connection_state state;
     enum connection_wish wish;
@@ -57,6 +59,7 @@ struct connection *connection_new(const struct connection_setting *setting, int 
     connection->setting = setting;
     connection->fd = fd;
     connection->timer.owner = connection;
+    connection->member.owner = connection;
     timers_start(setting->timers, &connection->timer, TIMER_UNFINISHED, now);
     return connection;
 }
@@ -65,6 +68,7 @@ void connection_free(struct connection *connection)
 {
     if (connection == NULL)
         return;
+    assert(connection->member.network == NULL);
     timers_stop(connection->setting->timers, &connection->timer);
     tls_session_free(connection->session);
     (void)close(connection->fd); /* A failed close has closed too. */
@@ -79,6 +83,31 @@ int connection_fd(const struct connection *connection)
 enum connection_wish connection_wish(const struct connection *connection)
 {
     return connection->wish;
+}
+
+int64_t connection_deadline(const struct connection *connection)
+{
+    return connection->timer.deadline;
+}
+
+struct network_member *connection_member(struct connection *connection)
+{
+    return &connection->member;
+}
+
+enum network_stage connection_stage(const struct connection *connection)
+{
+    if (connection->state == STATE_HANDSHAKE)
+        return NETWORK_HANDSHAKE;
+    switch (connection->timer.kind) {
+    case TIMER_LINGERING:
+        return NETWORK_LINGERING;
+    case TIMER_IDLE:
+        return NETWORK_IDLE;
+    case TIMER_UNFINISHED:
+    default:
+        return NETWORK_BUSY;
+    }
 }
 
 /* Ends our half: after this nothing can be sent. */
@@ -103,8 +132,10 @@ static enum step step_handshake(struct connection *connection, int64_t now)
 {
     if (connection->session == NULL)
         connection->session = tls_session_new(connection->setting->tls, connection->fd);
-    if (connection->session == NULL)
+    if (connection->session == NULL) {
+        shortage_tell(connection->setting->shortage, "begin a TLS session", ENOMEM, now);
         return STEP_OVER;
+    }
     switch (tls_handshake(connection->session)) {
     case TLS_DONE:
         connection->state = STATE_REQUEST;

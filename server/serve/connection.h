@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "serve/networks.h"
+#include "serve/shortage.h"
 #include "serve/timers.h"
 #include "serve/tls.h"
 #include "site/site.h"
@@ -18,6 +20,7 @@
 struct connection_setting {
     struct tls_context *tls;
     struct timers *timers;
+    struct shortage *shortage; /* where it says that memory is short */
     const struct site *site;
     bool draining; /* what is not begun is not waited for; what ends is closed */
 };
@@ -49,5 +52,15 @@ void connection_expire(struct connection *connection, int64_t now);
 enum connection_wish connection_wish(const struct connection *connection);
 
 int connection_fd(const struct connection *connection); /* borrowed */
+
+/* When it expires, in milliseconds of the monotonic clock. */
+int64_t connection_deadline(const struct connection *connection);
+
+/* How far it is since the last of these calls. */
+enum network_stage connection_stage(const struct connection *connection);
+
+/* Its membership in a network, for whoever keeps account of them, who also ends
+ * it before connection_free. Borrowed. */
+struct network_member *connection_member(struct connection *connection);
 
 #endif

@@ -1,46 +1,100 @@
 #include "serve/pool.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
 
 struct pool {
     struct connection_setting setting;
     struct timers timers;
-    int epoll; /* borrowed */
+    struct shortage shortage;
+    struct networks *networks; /* owned */
+    int epoll;                 /* borrowed */
     size_t count;
     size_t capacity;
+    size_t most_a_network;
+    size_t most_handshakes_a_network;
+    int64_t used_us; /* of this round */
 };
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tls, size_t capacity)
 {
     struct pool *pool = calloc(1, sizeof(*pool));
     if (pool == NULL)
         return NULL;
-    assert(capacity > 0);
+    assert(capacity > 0 && capacity <= LIMIT_CONNECTIONS);
+    /* Whatever the capacity is, one network alone does not fill it. */
+    size_t share = capacity > 1 ? capacity / 2 : 1;
     pool->epoll = epoll;
     pool->capacity = capacity;
-    pool->setting = (struct connection_setting){tls, &pool->timers, site, false};
+    pool->most_a_network = smaller(share, LIMIT_CONNECTIONS_A_NETWORK);
+    pool->most_handshakes_a_network = smaller(share, LIMIT_HANDSHAKES_A_NETWORK);
+    pool->setting = (struct connection_setting){tls, &pool->timers, &pool->shortage, site, false};
+    pool->networks = networks_new(capacity);
+    if (pool->networks == NULL) {
+        free(pool);
+        return NULL;
+    }
     return pool;
 }
 
 /* Closing the socket takes it out of the epoll instance. */
 static void remove_connection(struct pool *pool, struct connection *connection)
 {
+    networks_leave(pool->networks, connection_member(connection));
     connection_free(connection);
     pool->count--;
 }
 
-bool pool_evict(struct pool *pool)
+static struct connection *owner_of(const struct network_member *member)
+{
+    return member == NULL ? NULL : member->owner;
+}
+
+static struct connection *least_loss_in(const struct network *network)
+{
+    struct connection *lingering = owner_of(network_oldest(network, NETWORK_LINGERING));
+    struct connection *idle = owner_of(network_oldest(network, NETWORK_IDLE));
+    struct connection *busy = owner_of(network_oldest(network, NETWORK_BUSY));
+    struct connection *handshake = owner_of(network_oldest(network, NETWORK_HANDSHAKE));
+
+    if (lingering != NULL || idle != NULL)
+        return lingering != NULL ? lingering : idle;
+    if (busy == NULL || handshake == NULL)
+        return busy != NULL ? busy : handshake;
+    return connection_deadline(busy) < connection_deadline(handshake) ? busy : handshake;
+}
+
+static struct connection *least_loss_of_all(const struct pool *pool)
 {
     for (enum timer_kind kind = 0; kind < TIMER_KINDS; kind++) {
         struct timer *oldest = timers_oldest(&pool->timers, kind);
-        if (oldest != NULL) {
-            remove_connection(pool, oldest->owner);
-            return true;
-        }
+        if (oldest != NULL)
+            return oldest->owner;
     }
-    return false;
+    return NULL;
+}
+
+bool pool_evict(struct pool *pool)
+{
+    const struct network *largest = networks_largest(pool->networks);
+    if (largest == NULL)
+        return false;
+    struct connection *connection = network_count(largest) > LIMIT_CONNECTIONS_FEW
+                                        ? least_loss_in(largest)
+                                        : least_loss_of_all(pool);
+    assert(connection != NULL);
+    remove_connection(pool, connection);
+    return true;
 }
 
 void pool_free(struct pool *pool)
@@ -50,6 +104,7 @@ void pool_free(struct pool *pool)
     while (pool_evict(pool))
         ;
     assert(pool->count == 0);
+    networks_free(pool->networks);
     free(pool);
 }
 
@@ -62,33 +117,70 @@ static bool watch(const struct pool *pool, struct connection *connection, int op
     return epoll_ctl(pool->epoll, operation, connection_fd(connection), &event) == 0;
 }
 
-bool pool_admit(struct pool *pool, int fd, int64_t now)
+/* Whoever is at its limit pays for its newcomer itself. */
+static void make_room(struct pool *pool, uint64_t key)
 {
+    const struct network *network = networks_find(pool->networks, key);
+    if (network != NULL &&
+        network_count_in(network, NETWORK_HANDSHAKE) >= pool->most_handshakes_a_network)
+        remove_connection(pool, owner_of(network_oldest(network, NETWORK_HANDSHAKE)));
+    else if (network != NULL && network_count(network) >= pool->most_a_network)
+        remove_connection(pool, least_loss_in(network));
     while (pool->count >= pool->capacity && pool_evict(pool))
         ;
+}
+
+void pool_admit(struct pool *pool, int fd, const struct sockaddr *client, int64_t now)
+{
+    uint64_t key = network_key(client);
+    make_room(pool, key);
     struct connection *connection = connection_new(&pool->setting, fd, now);
-    if (connection == NULL)
-        return false;
-    pool->count++;
-    if (!watch(pool, connection, EPOLL_CTL_ADD)) {
-        remove_connection(pool, connection);
-        return false;
+    if (connection == NULL) {
+        shortage_tell(&pool->shortage, "hold another connection", ENOMEM, now);
+        return;
     }
-    return true;
+    pool->count++;
+    networks_enter(pool->networks, connection_member(connection), key);
+    if (!watch(pool, connection, EPOLL_CTL_ADD)) {
+        shortage_tell(&pool->shortage, "wait for another connection", errno, now);
+        remove_connection(pool, connection);
+    }
 }
 
 /* Does what the connection wishes after it went on from the earlier wish. */
 static void follow(struct pool *pool, struct connection *connection, enum connection_wish earlier)
 {
     enum connection_wish wish = connection_wish(connection);
+    network_move(connection_member(connection), connection_stage(connection));
     if (wish == CONNECTION_OVER || (wish != earlier && !watch(pool, connection, EPOLL_CTL_MOD)))
         remove_connection(pool, connection);
 }
 
-void pool_advance(struct pool *pool, struct connection *connection, int64_t now)
+static void advance(struct pool *pool, struct connection *connection, int64_t now)
 {
     enum connection_wish earlier = connection_wish(connection);
     connection_advance(connection, now);
+    follow(pool, connection, earlier);
+}
+
+void pool_begin_round(struct pool *pool)
+{
+    pool->used_us = 0;
+    networks_begin_round(pool->networks);
+}
+
+/* What a client makes us compute is found out by looking at the clock. */
+void pool_advance(struct pool *pool, struct connection *connection, int64_t now)
+{
+    struct network *network = connection_member(connection)->network;
+    if (pool->used_us >= LIMIT_ROUND_US || !networks_has_time(pool->networks, network))
+        return;
+    enum connection_wish earlier = connection_wish(connection);
+    int64_t begin = clock_monotonic_us();
+    connection_advance(connection, now);
+    int64_t used = clock_monotonic_us() - begin;
+    pool->used_us += used;
+    networks_charge(pool->networks, network, used);
     follow(pool, connection, earlier);
 }
 
@@ -113,7 +205,7 @@ void pool_drain(struct pool *pool, int64_t now)
         struct timer *oldest = timers_oldest(&pool->timers, TIMER_IDLE);
         if (oldest == NULL)
             break;
-        pool_advance(pool, oldest->owner, now);
+        advance(pool, oldest->owner, now);
     }
 }
 

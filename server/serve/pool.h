@@ -1,8 +1,9 @@
 /*
  * All connections of a worker: it admits them up to a capacity, drives them
  * when epoll tells that their sockets are ready, and ends them when their time
- * is over or a newcomer needs the place. It owns the connections, borrows the
- * epoll instance, and never sees a listener.
+ * is over or a newcomer needs the place. Places and time are shared out between
+ * the networks of the clients. It owns the connections, borrows the epoll
+ * instance, and never sees a listener.
  */
 #ifndef SERVE_POOL_H
 #define SERVE_POOL_H
@@ -10,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "serve/connection.h"
 
@@ -18,24 +20,32 @@ struct pool;
 /* Times are milliseconds of the monotonic clock in every function here. */
 
 /* An empty pool. epoll is a descriptor, borrowed until pool_free, as are site
- * and tls. capacity is at least 1. Owned; NULL when memory is short. */
+ * and tls. capacity is 1 to LIMIT_CONNECTIONS. Owned; NULL when memory or
+ * randomness is short. */
 struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tls, size_t capacity);
 
 /* Closes every connection as it is. */
 void pool_free(struct pool *pool);
 
-/* Takes an accepted, non-blocking socket and makes a connection of it; when the
- * pool is full, the least loss gives way (pool_evict). False when memory is
- * short; the socket is then closed. */
-bool pool_admit(struct pool *pool, int fd, int64_t now);
+/* Takes an accepted, non-blocking socket and makes a connection of it. When the
+ * client's network holds as many as it may, one of its own gives way; when the
+ * pool is full, the least loss does (pool_evict). When memory is short, which
+ * is told, the socket is closed. */
+void pool_admit(struct pool *pool, int fd, const struct sockaddr *client, int64_t now);
 
 /* Closes the connection whose loss is the least: the one that has lingered
- * longest, else the one longest idle, else the oldest unfinished one. False
- * when there is none. */
+ * longest, else the one longest idle, else the oldest unfinished one. It is one
+ * of the network that holds most, unless even that holds few. False when there
+ * is none. */
 bool pool_evict(struct pool *pool);
 
-/* epoll says that the socket of the connection is ready. The connection may be
- * gone afterwards; no other one is. */
+/* A round of pool_advance begins: each network has its share of time anew. */
+void pool_begin_round(struct pool *pool);
+
+/* epoll says that the socket of the connection is ready. When the share of its
+ * network, or that of all, is used up in this round, the connection is left as
+ * it is, and epoll will say so again. The connection may be gone afterwards; no
+ * other one is. */
 void pool_advance(struct pool *pool, struct connection *connection, int64_t now);
 
 /* Ends what has reached its deadline. */

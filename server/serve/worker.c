@@ -19,8 +19,9 @@
 #include "serve/tls.h"
 
 enum {
-    /* Few, so that deadlines and newcomers are looked at between slow handshakes. */
-    EVENTS_AT_ONCE = 32,
+    /* Many, so that a client who is ready is not overlooked behind a flood of others. How
+     * much is done in a round is the pool's to limit. */
+    EVENTS_AT_ONCE = 512,
     /* Beside connections: what a library may open for a moment. */
     DESCRIPTORS_SPARE = 8,
 };
@@ -167,6 +168,7 @@ static void dispatch(struct worker *worker, struct epoll_event *events, int coun
     bool told = false;
     int others = 0;
 
+    pool_begin_round(worker->pool);
     for (int i = 0; i < count; i++) {
         void *source = events[i].data.ptr;
         if (source == control)
@@ -229,6 +231,7 @@ int worker_run(const struct worker_options *options)
     struct worker worker = {.options = options, .epoll = -1, .drain_deadline = INT64_MAX};
     int status = 1;
 
+    log_begin();
     if (settle_signals() && prepare(&worker) && seal(&worker) && open_doors(&worker))
         status = serve(&worker);
     pool_free(worker.pool);

@@ -2,10 +2,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 
 /* The kernel cuts this down to net.core.somaxconn. */
@@ -41,6 +43,28 @@ static bool is_v6_wildcard(const struct address *address)
     return address->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->v6.sin6_addr);
 }
 
+/* What an accepted connection inherits: bounds for what the kernel keeps for a
+ * client, in bytes and in milliseconds. */
+static const struct {
+    int level;
+    int option;
+    int value;
+} inherited[] = {
+    {SOL_SOCKET, SO_REUSEADDR, 1},
+    {SOL_SOCKET, SO_SNDBUF, LIMIT_SOCKET_SEND},
+    {SOL_SOCKET, SO_RCVBUF, LIMIT_SOCKET_RECEIVE},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT, LIMIT_UNFINISHED_MS},
+};
+
+static bool set_inherited(int fd)
+{
+    for (size_t i = 0; i < sizeof(inherited) / sizeof(inherited[0]); i++)
+        if (setsockopt(fd, inherited[i].level, inherited[i].option, &inherited[i].value,
+                       sizeof(inherited[i].value)) != 0)
+            return false;
+    return true;
+}
+
 /* The socket, or -1 with the reason in errno. */
 static int open_socket(struct address *address)
 {
@@ -53,7 +77,7 @@ static int open_socket(struct address *address)
     }
     if (fd < 0)
         return -1;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+    if (!set_inherited(fd))
         goto fail;
     if (address->freebind && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) != 0)
         goto fail;

@@ -1,0 +1,267 @@
+#include "serve/networks.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/limits.h"
+
+struct network {
+    uint64_t key;
+    struct network *next; /* in its bucket of the hash table, or in the list of the free ones */
+    /* Neighbours among the networks that hold as many. */
+    struct network *before;
+    struct network *behind;
+    struct {
+        struct network_member *oldest; /* borrowed */
+        struct network_member *newest;
+        uint32_t count;
+    } stages[NETWORK_STAGES];
+    uint32_t count;  /* members of all stages */
+    uint32_t round;  /* in which it was charged last */
+    int64_t used_us; /* of its slice in that round */
+};
+
+/* The networks that hold the same number of members, as a queue. */
+struct rank {
+    struct network *first;
+    struct network *last;
+};
+
+struct networks {
+    struct network *entries;  /* owned; the first ones in use so far, free ones among them */
+    struct network **buckets; /* owned; a power of two of them */
+    struct rank *ranks;       /* owned; by the number of members, from 0 to capacity */
+    struct network *unused;   /* was in use and is free */
+    size_t capacity;
+    size_t entered;   /* entries that were ever in use */
+    size_t largest;   /* the highest rank that is not empty; 0: all are */
+    unsigned shift;   /* of a hash to a bucket */
+    uint64_t seed[2]; /* the first one is odd */
+    uint32_t round;
+};
+
+struct networks *networks_new(size_t capacity)
+{
+    assert(capacity > 0 && capacity <= LIMIT_CONNECTIONS);
+    struct networks *networks = calloc(1, sizeof(*networks));
+    if (networks == NULL)
+        return NULL;
+    size_t buckets = 2;
+    networks->shift = 63;
+    for (; buckets < capacity; buckets *= 2)
+        networks->shift--;
+    networks->capacity = capacity;
+    networks->round = 1;
+    /* Pages that were never touched cost nothing. */
+    networks->entries = calloc(capacity, sizeof(*networks->entries));
+    networks->buckets = calloc(buckets, sizeof(struct network *));
+    networks->ranks = calloc(capacity + 1, sizeof(*networks->ranks));
+    if (networks->entries == NULL || networks->buckets == NULL || networks->ranks == NULL ||
+        getrandom(networks->seed, sizeof(networks->seed), 0) != (ssize_t)sizeof(networks->seed)) {
+        networks_free(networks);
+        return NULL;
+    }
+    networks->seed[0] |= 1;
+    return networks;
+}
+
+void networks_free(struct networks *networks)
+{
+    if (networks == NULL)
+        return;
+    assert(networks->largest == 0);
+    free(networks->entries);
+    free(networks->buckets);
+    free(networks->ranks);
+    free(networks);
+}
+
+/* IPv4 takes the keys below 2^32. As prefixes they lie in ::/8, which is
+ * reserved (RFC 4291 section 2.4), so they are no network of IPv6. */
+uint64_t network_key(const struct sockaddr *address)
+{
+    uint32_t words[4];
+
+    if (address->sa_family == AF_INET) {
+        struct sockaddr_in v4;
+        memcpy(&v4, address, sizeof(v4));
+        return ntohl(v4.sin_addr.s_addr);
+    }
+    if (address->sa_family != AF_INET6)
+        return 0;
+    struct sockaddr_in6 v6;
+    memcpy(&v6, address, sizeof(v6));
+    memcpy(words, &v6.sin6_addr, sizeof(words));
+    if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
+        return ntohl(words[3]);
+    return (uint64_t)ntohl(words[0]) << 32 | ntohl(words[1]);
+}
+
+/* Universal hashing (Dietzfelbinger and others, 1997): whichever keys somebody
+ * brings who does not know the seed, two of them meet in a bucket about as
+ * seldom as random ones. */
+static struct network **bucket_of(const struct networks *networks, uint64_t key)
+{
+    uint64_t hash = networks->seed[0] * key + networks->seed[1];
+    return &networks->buckets[hash >> networks->shift];
+}
+
+struct network *networks_find(const struct networks *networks, uint64_t key)
+{
+    struct network *network = *bucket_of(networks, key);
+    while (network != NULL && network->key != key)
+        network = network->next;
+    return network;
+}
+
+struct network *networks_largest(const struct networks *networks)
+{
+    return networks->ranks[networks->largest].first;
+}
+
+/* Rank 0 stays empty: a network without members is none. */
+static void rank_leave(struct networks *networks, struct network *network)
+{
+    struct rank *rank = &networks->ranks[network->count];
+    if (network->count == 0)
+        return;
+    *(network->before == NULL ? &rank->first : &network->before->behind) = network->behind;
+    *(network->behind == NULL ? &rank->last : &network->behind->before) = network->before;
+}
+
+static void rank_enter(struct networks *networks, struct network *network)
+{
+    struct rank *rank = &networks->ranks[network->count];
+    if (network->count == 0)
+        return;
+    network->before = rank->last;
+    network->behind = NULL;
+    *(rank->last == NULL ? &rank->first : &rank->last->behind) = network;
+    rank->last = network;
+}
+
+/* A count changes by one, so the highest rank does so at most. */
+static void set_count(struct networks *networks, struct network *network, uint32_t count)
+{
+    rank_leave(networks, network);
+    network->count = count;
+    rank_enter(networks, network);
+    if (count > networks->largest)
+        networks->largest = count;
+    else if (networks->largest > 0 && networks->ranks[networks->largest].first == NULL)
+        networks->largest--;
+}
+
+static struct network *add(struct networks *networks, uint64_t key)
+{
+    struct network **bucket = bucket_of(networks, key);
+    struct network *network = networks->unused;
+    if (network != NULL) {
+        networks->unused = network->next;
+    } else {
+        assert(networks->entered < networks->capacity);
+        network = &networks->entries[networks->entered++];
+    }
+    *network = (struct network){.key = key, .next = *bucket};
+    *bucket = network;
+    return network;
+}
+
+static void remove_network(struct networks *networks, struct network *network)
+{
+    struct network **link = bucket_of(networks, network->key);
+    while (*link != network)
+        link = &(*link)->next;
+    *link = network->next;
+    network->next = networks->unused;
+    networks->unused = network;
+}
+
+static void stage_leave(struct network_member *member)
+{
+    struct network *network = member->network;
+    *(member->earlier == NULL ? &network->stages[member->stage].oldest : &member->earlier->later) =
+        member->later;
+    *(member->later == NULL ? &network->stages[member->stage].newest : &member->later->earlier) =
+        member->earlier;
+    network->stages[member->stage].count--;
+}
+
+static void stage_enter(struct network_member *member, enum network_stage stage)
+{
+    struct network *network = member->network;
+    struct network_member *newest = network->stages[stage].newest;
+    member->stage = stage;
+    member->earlier = newest;
+    member->later = NULL;
+    *(newest == NULL ? &network->stages[stage].oldest : &newest->later) = member;
+    network->stages[stage].newest = member;
+    network->stages[stage].count++;
+}
+
+void networks_enter(struct networks *networks, struct network_member *member, uint64_t key)
+{
+    assert(member->network == NULL);
+    member->network = networks_find(networks, key);
+    if (member->network == NULL)
+        member->network = add(networks, key);
+    stage_enter(member, NETWORK_HANDSHAKE);
+    set_count(networks, member->network, member->network->count + 1);
+}
+
+void networks_leave(struct networks *networks, struct network_member *member)
+{
+    struct network *network = member->network;
+    if (network == NULL)
+        return;
+    stage_leave(member);
+    member->network = NULL;
+    set_count(networks, network, network->count - 1);
+    if (network->count == 0)
+        remove_network(networks, network);
+}
+
+void network_move(struct network_member *member, enum network_stage stage)
+{
+    if (member->stage == stage)
+        return;
+    stage_leave(member);
+    stage_enter(member, stage);
+}
+
+size_t network_count(const struct network *network)
+{
+    return network->count;
+}
+
+size_t network_count_in(const struct network *network, enum network_stage stage)
+{
+    return network->stages[stage].count;
+}
+
+struct network_member *network_oldest(const struct network *network, enum network_stage stage)
+{
+    return network->stages[stage].oldest;
+}
+
+void networks_begin_round(struct networks *networks)
+{
+    networks->round++;
+}
+
+bool networks_has_time(const struct networks *networks, const struct network *network)
+{
+    return network->round != networks->round || network->used_us < LIMIT_NETWORK_SLICE_US;
+}
+
+void networks_charge(const struct networks *networks, struct network *network, int64_t microseconds)
+{
+    if (network->round != networks->round)
+        network->used_us = 0;
+    network->round = networks->round;
+    network->used_us += microseconds;
+}

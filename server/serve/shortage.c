@@ -1,0 +1,15 @@
+#include "serve/shortage.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+
+void shortage_tell(struct shortage *shortage, const char *what, int reason, int64_t now)
+{
+    if (now < shortage->quiet_until)
+        return;
+    shortage->quiet_until = now + LIMIT_COMPLAINT_MS;
+    log_line(LOG_LEVEL_WARNING, "cannot %s: %s; clients are turned away (told once a minute)", what,
+             strerror(reason));
+}

@@ -1,0 +1,19 @@
+/*
+ * A shortage of descriptors or memory may last for hours and show with every
+ * client, so it is told once a minute. Runs in the worker.
+ */
+#ifndef SERVE_SHORTAGE_H
+#define SERVE_SHORTAGE_H
+
+#include <stdint.h>
+
+/* Begin with {0}. */
+struct shortage {
+    int64_t quiet_until; /* when the next complaint may be logged */
+};
+
+/* Logs what cannot be done and why (an errno code). now is in milliseconds of
+ * the monotonic clock. */
+void shortage_tell(struct shortage *shortage, const char *what, int reason, int64_t now);
+
+#endif

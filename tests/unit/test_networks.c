@@ -1,0 +1,205 @@
+/* Who holds how much, in what order, and how time is shared out. */
+#include "serve/networks.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "unit.h"
+
+static uint64_t key_of(const char *text)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+    if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+        return network_key((const struct sockaddr *)&v4);
+    assert_int_equal(inet_pton(AF_INET6, text, &v6.sin6_addr), 1);
+    return network_key((const struct sockaddr *)&v6);
+}
+
+static void knows_what_a_network_is(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *one;
+        const char *other;
+        bool same;
+    } rows[] = {
+        {"192.0.2.1", "192.0.2.1", true},
+        {"192.0.2.1", "192.0.2.2", false},
+        {"192.0.2.1", "::ffff:192.0.2.1", true},
+        {"192.0.2.2", "::ffff:192.0.2.1", false},
+        {"192.0.2.1", "::192.0.2.1", false},
+        {"2001:db8:1:2::", "2001:db8:1:2:ffff:ffff:ffff:ffff", true},
+        {"2001:db8:1:2::1", "2001:db8:1:3::1", false},
+        {"2001:db8:1:2::1", "2001:db8:2:2::1", false},
+        {"127.0.0.1", "::1", false},
+        {"255.255.255.255", "0:0:ffff:ffff::", true}, /* The latter is no address of a client. */
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        assert_true((key_of(rows[i].one) == key_of(rows[i].other)) == rows[i].same);
+    const struct sockaddr unknown = {.sa_family = AF_UNIX};
+    assert_true(network_key(&unknown) == 0);
+}
+
+static void counts_by_network_and_stage(void **state)
+{
+    (void)state;
+    struct networks *networks = networks_new(8);
+    struct network_member members[4] = {0};
+
+    assert_non_null(networks);
+    assert_null(networks_largest(networks));
+    assert_null(networks_find(networks, 7));
+    for (size_t i = 0; i < 3; i++)
+        networks_enter(networks, &members[i], 7);
+    networks_enter(networks, &members[3], 9);
+
+    const struct network *network = networks_find(networks, 7);
+    assert_non_null(network);
+    assert_int_equal(network_count(network), 3);
+    assert_int_equal(network_count_in(network, NETWORK_HANDSHAKE), 3);
+    assert_ptr_equal(network_oldest(network, NETWORK_HANDSHAKE), &members[0]);
+    network_move(&members[0], NETWORK_HANDSHAKE); /* is there already, and stays the first */
+    assert_ptr_equal(network_oldest(network, NETWORK_HANDSHAKE), &members[0]);
+    network_move(&members[0], NETWORK_BUSY);
+    assert_ptr_equal(network_oldest(network, NETWORK_HANDSHAKE), &members[1]);
+    assert_ptr_equal(network_oldest(network, NETWORK_BUSY), &members[0]);
+    assert_int_equal(network_count_in(network, NETWORK_HANDSHAKE), 2);
+    network_move(&members[0], NETWORK_HANDSHAKE);
+    assert_ptr_equal(network_oldest(network, NETWORK_HANDSHAKE), &members[1]);
+    assert_null(network_oldest(network, NETWORK_BUSY));
+    assert_ptr_equal(networks_largest(networks), network);
+
+    networks_leave(networks, &members[1]);
+    networks_leave(networks, &members[1]);
+    networks_leave(networks, &members[2]);
+    assert_ptr_equal(network_oldest(network, NETWORK_HANDSHAKE), &members[0]);
+    networks_leave(networks, &members[0]);
+    assert_null(networks_find(networks, 7));
+    assert_int_equal(network_count(networks_find(networks, 9)), 1);
+    networks_leave(networks, &members[3]);
+    assert_null(networks_largest(networks));
+    networks_free(networks);
+    networks_free(NULL);
+}
+
+static void names_the_largest(void **state)
+{
+    (void)state;
+    struct networks *networks = networks_new(16);
+    struct network_member members[7] = {0};
+    static const uint64_t keys[] = {1, 2, 2, 1, 3, 3, 3};
+
+    for (size_t i = 0; i < COUNT(keys); i++)
+        networks_enter(networks, &members[i], keys[i]);
+    assert_ptr_equal(networks_largest(networks), networks_find(networks, 3));
+    networks_leave(networks, &members[6]);
+    /* All have two now: 2 had them first. */
+    assert_ptr_equal(networks_largest(networks), networks_find(networks, 2));
+    networks_leave(networks, &members[1]);
+    assert_ptr_equal(networks_largest(networks), networks_find(networks, 1));
+    networks_leave(networks, &members[0]);
+    assert_ptr_equal(networks_largest(networks), networks_find(networks, 3));
+    for (size_t i = 0; i < COUNT(keys); i++)
+        networks_leave(networks, &members[i]);
+    networks_free(networks);
+}
+
+/* A long random life, compared with a count that is too simple to be wrong. */
+static void keeps_account_under_churn(void **state)
+{
+    (void)state;
+    enum { MEMBERS = 200, KEYS = 50, STEPS = 100000 };
+    static struct network_member members[MEMBERS];
+    static uint64_t keys[MEMBERS];
+    static const uint64_t high[] = {0, (uint64_t)0x20010db8 << 32};
+    size_t counts[2 * KEYS] = {0};
+    struct networks *networks = networks_new(MEMBERS);
+    unsigned random = 1;
+
+    for (int step = 0; step < STEPS; step++) {
+        random = random * 1103515245U + 12345U;
+        size_t i = (random >> 8) % MEMBERS;
+        if (members[i].network != NULL) {
+            networks_leave(networks, &members[i]);
+            counts[keys[i]]--;
+        } else {
+            keys[i] = (random >> 16) % (2 * KEYS);
+            networks_enter(networks, &members[i], high[keys[i] % 2] + keys[i] / 2);
+            network_move(&members[i], (enum network_stage)(keys[i] % NETWORK_STAGES));
+            counts[keys[i]]++;
+        }
+        const struct network *network = networks_find(networks, high[keys[i] % 2] + keys[i] / 2);
+        assert_int_equal(network == NULL ? 0 : network_count(network), counts[keys[i]]);
+        size_t most = 0;
+        for (size_t k = 0; k < 2 * KEYS; k++)
+            most = counts[k] > most ? counts[k] : most;
+        const struct network *largest = networks_largest(networks);
+        assert_int_equal(largest == NULL ? 0 : network_count(largest), most);
+    }
+    for (size_t i = 0; i < MEMBERS; i++)
+        networks_leave(networks, &members[i]);
+    networks_free(networks);
+}
+
+/* Every member a network of its own, at the capacity, again and again. */
+static void has_room_for_as_many_networks_as_members(void **state)
+{
+    (void)state;
+    struct network_member *members = calloc(LIMIT_CONNECTIONS, sizeof(*members));
+    struct networks *networks = networks_new(LIMIT_CONNECTIONS);
+    assert_non_null(members);
+    assert_non_null(networks);
+    for (uint64_t turn = 0; turn < 3; turn++) {
+        for (uint64_t i = 0; i < LIMIT_CONNECTIONS; i++)
+            networks_enter(networks, &members[i], (turn * LIMIT_CONNECTIONS + i) << 32);
+        assert_int_equal(network_count(networks_largest(networks)), 1);
+        assert_ptr_equal(network_oldest(networks_largest(networks), NETWORK_HANDSHAKE),
+                         &members[0]);
+        for (size_t i = 0; i < LIMIT_CONNECTIONS; i++)
+            networks_leave(networks, &members[i]);
+        assert_null(networks_largest(networks));
+    }
+    networks_free(networks);
+    free(members);
+}
+
+static void shares_out_time_in_rounds(void **state)
+{
+    (void)state;
+    struct networks *networks = networks_new(1);
+    struct network_member member = {0};
+
+    networks_enter(networks, &member, 1);
+    struct network *network = networks_find(networks, 1);
+    assert_true(networks_has_time(networks, network));
+    networks_charge(networks, network, LIMIT_NETWORK_SLICE_US - 1);
+    assert_true(networks_has_time(networks, network));
+    networks_charge(networks, network, 1);
+    assert_false(networks_has_time(networks, network));
+    networks_begin_round(networks);
+    assert_true(networks_has_time(networks, network));
+    networks_charge(networks, network, 10 * LIMIT_NETWORK_SLICE_US);
+    assert_false(networks_has_time(networks, network));
+    networks_begin_round(networks);
+    assert_true(networks_has_time(networks, network));
+    networks_leave(networks, &member);
+    networks_free(networks);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(knows_what_a_network_is),
+        cmocka_unit_test(counts_by_network_and_stage),
+        cmocka_unit_test(names_the_largest),
+        cmocka_unit_test(keeps_account_under_churn),
+        cmocka_unit_test(has_room_for_as_many_networks_as_members),
+        cmocka_unit_test(shares_out_time_in_rounds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
