@@ -6,7 +6,7 @@
 #include "base/calendar.h"
 
 /* A body of an error is one word without a colon: some senders never look at
- * the status, so it must not read as "key: value" (SENDERS.md). */
+ * the status, so it must not read as "key: value". */
 struct status_line {
     enum http_status status;
     const char *reason;

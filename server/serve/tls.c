@@ -51,7 +51,7 @@ struct tls_session {
 };
 
 /* No dearer ones: a client that may ask for ffdhe8192 costs more than a second
- * of CPU (MBEDTLS.md). */
+ * of CPU. */
 static const uint16_t groups[] = {
     MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
     MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,

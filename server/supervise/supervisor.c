@@ -19,10 +19,9 @@
 #include "load/state.h"
 #include "supervise/generation.h"
 #include "supervise/lookout.h"
+#include "supervise/report.h"
 
 enum {
-    /* A reload of a large broken configuration must not flood the log. */
-    DIAGNOSTIC_LINES = 300,
     /* How long a worker has beyond its own deadline before it is killed. Milliseconds. */
     KILL_GRACE_MS = 3000,
     /* When no process can be made, the next try. Milliseconds. */
@@ -79,17 +78,6 @@ static void retain_listeners(struct supervisor *supervisor)
     listeners_retain(&supervisor->listeners, settings->listeners, settings->listener_count);
 }
 
-static void log_diagnostics(struct diag *diag)
-{
-    struct text text = {0};
-    diag_print(diag, DIAG_WARNING, &text);
-    size_t lines = log_lines((struct span){text.data, text.len}, DIAGNOSTIC_LINES);
-    if (lines > DIAGNOSTIC_LINES)
-        log_line(LOG_LEVEL_WARNING, "%zu more lines: \"mta-sts-httpd check\" shows them all",
-                 lines - DIAGNOSTIC_LINES);
-    text_free(&text);
-}
-
 /* What the configuration file says now, or NULL; what is wrong with it is logged. */
 static struct configuration *load(const struct supervisor *supervisor, enum reload what)
 {
@@ -106,7 +94,7 @@ static struct configuration *load(const struct supervisor *supervisor, enum relo
         return NULL;
     }
     struct configuration *configuration = configuration_load(&request, diag);
-    log_diagnostics(diag);
+    report_diagnostics(diag);
     diag_free(diag);
     return configuration;
 }
@@ -172,30 +160,6 @@ static void abandon_next(struct supervisor *supervisor)
              supervisor->current->number);
 }
 
-static void log_ready(const struct supervisor *supervisor)
-{
-    const struct generation *current = supervisor->current;
-    const struct settings *settings = &current->configuration->settings;
-    const struct site *site = current->configuration->site;
-    size_t stale = 0, refused = 0;
-    for (size_t i = 0; i < site_count(site); i++) {
-        stale += site_at(site, i)->state == SITE_STALE ? 1 : 0;
-        refused += site_at(site, i)->state == SITE_REFUSED ? 1 : 0;
-    }
-    struct text text = {0};
-    text_printf(&text, "ready: generation %u, %zu worker%s, %zu domain%s", current->number,
-                current->worker_count, current->worker_count == 1 ? "" : "s", site_count(site),
-                site_count(site) == 1 ? "" : "s");
-    if (stale > 0)
-        text_printf(&text, " (%zu stale)", stale);
-    if (refused > 0)
-        text_printf(&text, " (%zu refused)", refused);
-    text_append(&text, span_of(", listening on "));
-    listeners_print(&supervisor->listeners, settings->listeners, settings->listener_count, &text);
-    log_line(LOG_LEVEL_NOTICE, "%s", text.failed ? "ready" : text.data);
-    text_free(&text);
-}
-
 /* So that a restart can fall back to what is valid now. */
 static void save_state(const struct configuration *configuration)
 {
@@ -218,7 +182,7 @@ static void promote_next(struct supervisor *supervisor)
     }
     supervisor->lookout = lookout_begin(supervisor->current->configuration, clock_monotonic_ms());
     save_state(supervisor->current->configuration);
-    log_ready(supervisor);
+    report_ready(supervisor->current, &supervisor->listeners);
 }
 
 static void bury_retiring(struct supervisor *supervisor)
@@ -258,14 +222,6 @@ static void note_crash(struct supervisor *supervisor)
     stop(supervisor);
 }
 
-static void log_death(pid_t pid, int status)
-{
-    if (WIFSIGNALED(status))
-        log_line(LOG_LEVEL_ERROR, "worker %d died: %s", (int)pid, strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) != 0)
-        log_line(LOG_LEVEL_ERROR, "worker %d ended with status %d", (int)pid, WEXITSTATUS(status));
-}
-
 /* A worker of the current generation has ended though nobody told it to. */
 static void replace(struct supervisor *supervisor, pid_t pid, int status)
 {
@@ -286,7 +242,7 @@ static void mourn(struct supervisor *supervisor, pid_t pid, int status)
         size_t index = generation == NULL ? 0 : generation_find(generation, pid);
         if (generation == NULL || index == generation->worker_count)
             continue;
-        log_death(pid, status);
+        report_death(pid, status);
         generation_bury(generation, index);
         if (generation == supervisor->next)
             abandon_next(supervisor);

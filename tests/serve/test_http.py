@@ -1,4 +1,4 @@
-"""HTTP as DESIGN section 5 has it: every row of its table, and no second interpretation."""
+"""HTTP: every status, every edge of the grammar, and no second interpretation."""
 
 import email.utils
 import re

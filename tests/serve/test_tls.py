@@ -1,4 +1,4 @@
-"""TLS as DESIGN section 5 has it: names, alerts, versions, suites, and the right certificate."""
+"""TLS: names, alerts, versions, suites, and the right certificate."""
 
 import random
 import re

@@ -24,7 +24,7 @@ def seconds(max_age):
 
 
 def body_of(policy):
-    """The bytes that RFC 8461 section 3.2 and DESIGN section 4 ask for, worked out here anew."""
+    """The bytes of RFC 8461 section 3.2 in the one form that every sender accepts, worked out anew."""
     lines = ["version: STSv1", f"mode: {policy['mode']}"]
     lines += [f"mx: {name.lower()}" for name in policy["mx"]]
     lines.append(f"max_age: {seconds(policy['max_age'])}")

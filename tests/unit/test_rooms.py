@@ -1,4 +1,4 @@
-"""The rooms of DESIGN section 1 and their walls. Each rule is shown to fail on a wrong tree."""
+"""The rooms of server/ and their walls. Each rule is shown to fail on a wrong tree."""
 
 import pytest
 

@@ -1,0 +1,52 @@
+#include "supervise/report.h"
+
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "base/text.h"
+
+/* A reload of a large broken configuration must not flood the log. */
+enum { DIAGNOSTIC_LINES = 300 };
+
+void report_diagnostics(struct diag *diag)
+{
+    struct text text = {0};
+    diag_print(diag, DIAG_WARNING, &text);
+    size_t lines = log_lines((struct span){text.data, text.len}, DIAGNOSTIC_LINES);
+    if (lines > DIAGNOSTIC_LINES)
+        log_line(LOG_LEVEL_WARNING, "%zu more lines: \"mta-sts-httpd check\" shows them all",
+                 lines - DIAGNOSTIC_LINES);
+    text_free(&text);
+}
+
+void report_ready(const struct generation *current, const struct listeners *listeners)
+{
+    const struct settings *settings = &current->configuration->settings;
+    const struct site *site = current->configuration->site;
+    size_t stale = 0, refused = 0;
+    for (size_t i = 0; i < site_count(site); i++) {
+        stale += site_at(site, i)->state == SITE_STALE ? 1 : 0;
+        refused += site_at(site, i)->state == SITE_REFUSED ? 1 : 0;
+    }
+    struct text text = {0};
+    text_printf(&text, "ready: generation %u, %zu worker%s, %zu domain%s", current->number,
+                current->worker_count, current->worker_count == 1 ? "" : "s", site_count(site),
+                site_count(site) == 1 ? "" : "s");
+    if (stale > 0)
+        text_printf(&text, " (%zu stale)", stale);
+    if (refused > 0)
+        text_printf(&text, " (%zu refused)", refused);
+    text_append(&text, span_of(", listening on "));
+    listeners_print(listeners, settings->listeners, settings->listener_count, &text);
+    log_line(LOG_LEVEL_NOTICE, "%s", text.failed ? "ready" : text.data);
+    text_free(&text);
+}
+
+void report_death(pid_t pid, int status)
+{
+    if (WIFSIGNALED(status))
+        log_line(LOG_LEVEL_ERROR, "worker %d died: %s", (int)pid, strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) != 0)
+        log_line(LOG_LEVEL_ERROR, "worker %d ended with status %d", (int)pid, WEXITSTATUS(status));
+}

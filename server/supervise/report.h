@@ -1,0 +1,23 @@
+/*
+ * What the supervisor tells the log of loads, generations and deaths. It
+ * decides nothing. Runs in the supervisor.
+ */
+#ifndef SUPERVISE_REPORT_H
+#define SUPERVISE_REPORT_H
+
+#include <sys/types.h>
+
+#include "base/diag.h"
+#include "supervise/generation.h"
+#include "supervise/listeners.h"
+
+/* The errors and warnings of a load, as "check" prints them; not without end. */
+void report_diagnostics(struct diag *diag);
+
+/* That the generation serves, what, and where. */
+void report_ready(const struct generation *current, const struct listeners *listeners);
+
+/* That a worker ended, if it did not end well. status is that of waitpid(2). */
+void report_death(pid_t pid, int status);
+
+#endif
