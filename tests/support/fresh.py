@@ -4,6 +4,7 @@ import threading
 import time
 
 from . import client
+from .tree import instrumented
 
 
 class Fresh:
@@ -56,6 +57,13 @@ class Fresh:
 
     def quantile(self, part):
         return sorted(self.times)[min(int(len(self.times) * part), len(self.times) - 1)]
+
+    def assert_prompt(self):
+        """The promise is a second. The very slowest may meet a machine that is busy with others, and
+        with the sanitizers every handshake is several times as dear; then it is only bounded."""
+        within, outermost = (5.0, 10.0) if instrumented() else (1.0, 5.0)
+        assert self.quantile(0.99) < within, self.summary()
+        assert self.slowest < outermost, self.summary()
 
     def summary(self):
         return (
