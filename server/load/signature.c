@@ -43,15 +43,21 @@ uint64_t signature_of_error(const char *path, int error)
     return hash_of(path, &number, 1);
 }
 
-static int64_t nanoseconds(struct timespec time)
+/* Nanoseconds from one to the other, cut at a thousand seconds either way: a clock may say anything. */
+static int64_t nanoseconds_between(struct timespec from, struct timespec to)
 {
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    const int64_t most = 1000;
+    int64_t seconds = 0;
+    if (__builtin_sub_overflow(to.tv_sec, from.tv_sec, &seconds))
+        seconds = to.tv_sec > from.tv_sec ? most : -most;
+    seconds = seconds > most ? most : seconds < -most ? -most : seconds;
+    return seconds * 1000000000 + (to.tv_nsec - from.tv_nsec);
 }
 
 bool signature_is_settled(const struct stat *status, struct timespec instant)
 {
     bool coarse = status->st_ctim.tv_nsec == 0 && status->st_mtim.tv_nsec == 0;
-    return nanoseconds(status->st_ctim) + (coarse ? COARSE_TICK : TICK) < nanoseconds(instant);
+    return nanoseconds_between(status->st_ctim, instant) > (coarse ? COARSE_TICK : TICK);
 }
 
 uint64_t signature_of_path(const char *path)
