@@ -105,8 +105,10 @@ enum {
     /* After a day certificates are judged anew: one may have become valid, another is about to
      * expire. Milliseconds. */
     LIMIT_WATCH_DAY_MS = 86400000,
-    /* A look may take at most one part in so many of the supervisor's time. */
+    /* A look may take at most one part in so many of the supervisor's time; while a change comes to
+     * rest it may take more. */
     LIMIT_WATCH_SHARE = 100,
+    LIMIT_WATCH_REST_SHARE = 10,
     /* From fork to ready: opening the TLS library takes milliseconds. Milliseconds. */
     LIMIT_READY_MS = 30000,
 

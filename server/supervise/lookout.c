@@ -24,9 +24,11 @@ enum lookout_news lookout_look(struct lookout *lookout, const struct configurati
     int64_t cost = clock_monotonic_ms() - begin;
     bool changed = !watch_look_equal(look, lookout->handled);
     bool at_rest = watch_look_equal(look, lookout->seen);
-    int64_t pause = changed && !at_rest ? LIMIT_WATCH_REST_MS : LIMIT_WATCH_MS;
-    int64_t fair = cost * LIMIT_WATCH_SHARE;
-    lookout->next = now + (fair > pause ? fair : pause);
+    /* The look that waits for rest is seldom and may cost more; but a file may never rest. */
+    bool hasty = changed && !at_rest;
+    int64_t least = hasty ? LIMIT_WATCH_REST_MS : LIMIT_WATCH_MS;
+    int64_t fair = cost * (hasty ? LIMIT_WATCH_REST_SHARE : LIMIT_WATCH_SHARE);
+    lookout->next = now + (fair > least ? fair : least);
     lookout->seen = look;
     if (changed && at_rest) {
         bool files = look.files != lookout->handled.files;
