@@ -490,7 +490,10 @@ static void check_key(const char *const paths[4], unsigned kind, const char *alg
 {
     char der[4096];
     FILE *file = fopen(der_file, "rb");
-    assert_non_null(file);
+    if (file == NULL) {
+        fail();
+        return;
+    }
     size_t len = fread(der, 1, sizeof(der), file);
     assert_int_equal(fclose(file), 0);
     struct diag *diag = diag_new();

@@ -80,7 +80,9 @@ static void renders_errors(void **state)
         response.policy = span_of(policy);
         assert_renders(response, rows[i].expected);
         /* Senders that don't look at the status find no "key: value". */
-        assert_null(strchr(strstr(rows[i].expected, "\r\n\r\n"), ':'));
+        const char *body = strstr(rows[i].expected, "\r\n\r\n");
+        if (body == NULL || strchr(body, ':') != NULL)
+            fail_msg("%s", rows[i].expected);
     }
 }
 
