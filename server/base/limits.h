@@ -114,8 +114,6 @@ enum {
 
     /* POSIX's PIPE_BUF: a log line of at most this length is never torn. */
     LIMIT_LOG_LINE = 4096,
-    /* Bytes of a client's text that a log line shows. */
-    LIMIT_LOG_CLIENT_TEXT = 100,
 };
 
 #endif

@@ -16,8 +16,6 @@ static const char *level_text(enum log_level level)
         return "error: ";
     case LOG_LEVEL_WARNING:
         return "warning: ";
-    case LOG_LEVEL_DEBUG:
-        return "debug: ";
     case LOG_LEVEL_NOTICE:
     default:
         return "";

@@ -14,7 +14,6 @@ enum log_level {
     LOG_LEVEL_ERROR = 3,
     LOG_LEVEL_WARNING = 4,
     LOG_LEVEL_NOTICE = 5,
-    LOG_LEVEL_DEBUG = 7,
 };
 
 /* Writes "mta-sts-httpd: LEVEL: TEXT" and a line end; notices have no LEVEL.

@@ -152,11 +152,11 @@ static void find_credentials(struct loader *loader, const struct site_domain *be
             warn_expiry(loader, domain->credentials[kind]);
     if (has_credential(domain))
         return;
-    domain->credentials_stale = before != NULL && has_credential(before);
-    for (int kind = 0; domain->credentials_stale && kind < CREDENTIAL_KINDS; kind++)
+    bool keep = before != NULL && has_credential(before);
+    for (int kind = 0; keep && kind < CREDENTIAL_KINDS; kind++)
         if (before->credentials[kind] != NULL)
             domain->credentials[kind] = credential_share(before->credentials[kind]);
-    warn_no_credential(loader, host, domain->credentials_stale, at);
+    warn_no_credential(loader, host, keep, at);
 }
 
 /* Adds the domain to the site with whatever is to be served for it. Takes the policy. */

@@ -28,9 +28,8 @@ struct site_domain {
     struct policy *policy; /* NULL exactly when refused */
     /* By kind; NULL when there is none. A host without any cannot be reached. */
     struct credential *credentials[CREDENTIAL_KINDS];
-    bool credentials_stale; /* kept from the last site: the files hold none any more */
-    const char *file;       /* the configuration file that names the domain */
-    const char *tls_rpt;    /* value of rua for _smtp._tls, encoded (RFC 8460 section 3); or NULL */
+    const char *file;    /* the configuration file that names the domain */
+    const char *tls_rpt; /* value of rua for _smtp._tls, encoded (RFC 8460 section 3); or NULL */
 };
 
 struct site;
