@@ -465,7 +465,7 @@ def test_listeners_come_and_go(start, setup, trusted):
     assert running.reload()
     assert running.ports == [added]
     running.wait_workers(2)
-    until(lambda: refused("127.0.0.1", kept), "the first listener to close")
+    until(lambda: client.refuses(kept), "the first listener to close")
     assert client.fetch(added, HOST, trusted, address="127.0.0.2").status == 200
 
 
@@ -478,17 +478,9 @@ def test_removed_listener_is_closed_at_once(start, setup, trusted):
         removed = running.ports[1]
         setup.write(["example.com"], listen="127.0.0.1:0")
         assert running.reload(settle=False)
-        until(lambda: refused("127.0.0.2", removed), "the removed listener to close", 5)
+        until(lambda: client.refuses(removed, address="127.0.0.2"), "the removed listener to close", 5)
         half.send(b"\r\n")
         assert half.response().status == 200
-
-
-def refused(address, port):
-    try:
-        socket.create_connection((address, port), timeout=5).close()
-        return False
-    except ConnectionRefusedError:
-        return True
 
 
 def test_listener_that_cannot_be_opened_refuses_the_reload(start, setup, trusted):

@@ -4,7 +4,6 @@ import os
 import pwd
 import re
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
@@ -29,15 +28,6 @@ def config(setup):
 def served(running, context):
     response = client.fetch(running.port, HOST, context)
     return (response.status, response.body) == (200, body_of(DEFAULT_POLICY))
-
-
-def refuses(port):
-    """True when nobody listens on the port any more."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-        return False
-    except ConnectionRefusedError:
-        return True
 
 
 def test_starts_as_many_workers_as_told(start, setup):
@@ -88,7 +78,7 @@ def test_signal_ends_it_with_status_0(start, config, trusted, number):
     running = start(config)
     assert served(running, trusted)
     running.stop(number)
-    assert refuses(running.port)
+    assert client.refuses(running.port)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -99,7 +89,7 @@ def test_signal_finishes_what_was_begun(start, config, trusted, number):
     with client.Connection(running.port, HOST, trusted) as connection:
         connection.send(client.request(HOST)[:-2])
         running.send(number)
-        until(lambda: refuses(running.port), "the listener to close", 5)
+        until(lambda: client.refuses(running.port), "the listener to close", 5)
         assert all(alive(pid) for pid in [running.pid]), "the end came at once"
         connection.send(b"\r\n")
         response = connection.response()
@@ -116,7 +106,7 @@ def test_second_signal_does_not_wait(start, config, trusted):
     with client.Connection(running.port, HOST, trusted) as connection:
         connection.send(client.request(HOST)[:-2])
         running.send(signal.SIGINT)
-        until(lambda: refuses(running.port), "the listener to close", 5)
+        until(lambda: client.refuses(running.port), "the listener to close", 5)
         running.send(signal.SIGINT)
         running.wait_exit(seconds=5)
         running.stop()
@@ -180,7 +170,7 @@ def test_too_many_crashes_end_it_with_status_1(program, config):
         assert kills == tree.LIMITS["LIMIT_CRASHES"], "it gave up too early"
         assert running.wait_exit() == 1
         running.stop(status=1)
-        assert refuses(running.port)
+        assert client.refuses(running.port)
     finally:
         running.kill()
 
@@ -197,7 +187,7 @@ def test_workers_go_with_a_killed_supervisor(program, config, trusted):
             running.send(signal.SIGKILL)
             running.process.wait()
             until(lambda: not any(alive(pid) for pid in workers), "the workers to go", 5)
-        until(lambda: refuses(running.port), "the port to be free", 5)
+        until(lambda: client.refuses(running.port), "the port to be free", 5)
     finally:
         for pid in workers:
             if alive(pid) and parent_of(pid)[0] != os.getpid():

@@ -205,3 +205,15 @@ def handshake_in_pieces(plain, stepped, piece=None):
         if not received:
             raise EOFError("closed during the handshake")
         stepped.give(received)
+
+
+def refuses(port, *, address="127.0.0.1"):
+    """True when nobody listens there any more. Who connects at the very moment of the end is reset,
+    which does not tell yet: whoever waits asks again."""
+    try:
+        socket.create_connection((address, port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:
+        pass
+    return False
