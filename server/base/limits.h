@@ -55,6 +55,8 @@ enum {
     /* A request line and headers of a policy fetch are below 300 bytes. */
     LIMIT_REQUEST_HEAD = 4096,
     LIMIT_REQUEST_HEADERS = 64,
+    /* Of the PROXY protocol, with extensions; HAProxy with all of them stays below 1 KB. Bytes. */
+    LIMIT_PROXY_HEADER = 2048,
     /* A response head is about 200 bytes. */
     LIMIT_RESPONSE_HEAD = 512,
     /* Nobody needs more than one; a monitor may take a few. */
@@ -62,6 +64,8 @@ enum {
 
     /* The slowest known sender waits 60 s, the fastest 2 s; a fetch takes one. Milliseconds. */
     LIMIT_UNFINISHED_MS = 10000,
+    /* A proxy sends its header with the first packet; a retransmission takes a second. Milliseconds. */
+    LIMIT_INTRODUCTION_MS = 3000,
     LIMIT_IDLE_MS = 5000,
     /* After our last byte: time for it to arrive before the socket is closed. Milliseconds. */
     LIMIT_LINGER_MS = 2000,

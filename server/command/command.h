@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "load/address.h"
+#include "base/address.h"
 
 /* Exit statuses, the same for every command. */
 enum {

@@ -40,9 +40,19 @@ static bool read_certificate_path(void *context, const struct node *item)
     return true;
 }
 
+/* A proxy that ends TLS has the certificates, so that who serves it alone needs none. */
+static bool needs_certificates(const struct loader *loader)
+{
+    const struct settings *settings = &loader->configuration->settings;
+    bool plain = settings->listener_count > 0 && loader->request->listen == NULL;
+    for (size_t i = 0; i < settings->listener_count; i++)
+        plain = plain && settings->listeners[i].plain;
+    return !plain;
+}
+
 static bool read_certificates(struct loader *loader, const struct node *node)
 {
-    if (loader->request->without_certificates)
+    if (loader->request->without_certificates || (node == NULL && !needs_certificates(loader)))
         return true;
     if (node == NULL) {
         diag_add(loader->diag, DIAG_WARNING, sources_begin(loader->sources),
@@ -126,8 +136,8 @@ static bool has_credential(const struct site_domain *domain)
 static void warn_no_credential(struct loader *loader, const char *host, bool kept,
                                struct position at)
 {
-    if (loader->store == NULL)
-        return; /* one warning said it of all */
+    if (loader->store == NULL || !needs_certificates(loader))
+        return; /* one warning said it of all, or there is nothing to say */
     diag_add(loader->diag, DIAG_WARNING, at, "no certificate with its key covers %s", host);
     if (kept)
         diag_reason(loader->diag, "the one that was served before stays in use until a restart");
@@ -262,10 +272,10 @@ static bool build(struct loader *loader)
         return out_of_memory(loader);
     if (request->listen != NULL) {
         configuration->settings.listeners =
-            arena_take(configuration->arena, sizeof(struct address));
+            arena_take(configuration->arena, sizeof(*configuration->settings.listeners));
         if (configuration->settings.listeners == NULL)
             return out_of_memory(loader);
-        configuration->settings.listeners[0] = *request->listen;
+        configuration->settings.listeners[0] = (struct endpoint){.address = *request->listen};
         configuration->settings.listener_count = 1;
     }
     return diag_count(diag, DIAG_FATAL) == 0 &&

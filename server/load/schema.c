@@ -61,8 +61,17 @@ static const struct schema_key listener_keys[] = {
     {"address", SCALAR, "an address such as \"[::]:443\"",
      offsetof(struct listener_nodes, address)},
     {"freebind", SCALAR, "true or false", offsetof(struct listener_nodes, freebind)},
+    {"tls", SCALAR, "true or false", offsetof(struct listener_nodes, tls)},
+    {"proxy_protocol", MAPPING, "a mapping such as {from: [192.0.2.1]}",
+     offsetof(struct listener_nodes, proxy_protocol)},
 };
 const struct schema schema_listener = {"in listen", listener_keys, COUNT(listener_keys)};
+
+static const struct schema_key proxy_keys[] = {
+    {"from", SCALAR | SEQUENCE, "the address or range of a proxy, or a list of them",
+     offsetof(struct proxy_nodes, from)},
+};
+const struct schema schema_proxy = {"in proxy_protocol", proxy_keys, COUNT(proxy_keys)};
 
 static const struct schema_key dns_keys[] = {
     {"target", SCALAR, "a host name", offsetof(struct dns_nodes, target)},
@@ -165,6 +174,21 @@ bool schema_read(const struct schema *schema, const struct node *mapping, void *
     for (size_t i = 0; i < mapping->count; i++)
         good = read_pair(schema, &mapping->pairs[i], ret_nodes, level, diag) && good;
     return good;
+}
+
+bool schema_boolean(const char *key, const struct node *node, bool *ret_value,
+                    enum diag_level level, struct diag *diag)
+{
+    if (node == NULL)
+        return true;
+    bool value = span_equal(node->text, span_of("true"));
+    if (!value && !span_equal(node->text, span_of("false"))) {
+        diag_add(diag, level, node->at, "%s \"%s\" is neither true nor false", key,
+                 node->text.data);
+        return false;
+    }
+    *ret_value = value;
+    return true;
 }
 
 bool schema_each_scalar(const struct node *node, const char *what, enum diag_level level,

@@ -38,6 +38,12 @@ struct dropin_nodes {
 struct listener_nodes {
     const struct node *address;
     const struct node *freebind;
+    const struct node *tls;
+    const struct node *proxy_protocol;
+};
+
+struct proxy_nodes {
+    const struct node *from;
 };
 
 struct dns_nodes {
@@ -63,6 +69,7 @@ struct schema; /* a table of keys */
 extern const struct schema schema_root;
 extern const struct schema schema_dropin;
 extern const struct schema schema_listener;
+extern const struct schema schema_proxy;
 extern const struct schema schema_dns;
 extern const struct schema schema_policy;
 extern const struct schema schema_domain;
@@ -72,6 +79,11 @@ extern const struct schema schema_domain;
  * false when there was one; what was sound is there nevertheless. */
 bool schema_read(const struct schema *schema, const struct node *mapping, void *ret_nodes,
                  enum diag_level level, struct diag *diag);
+
+/* Sets *ret_value when the node is true or false; leaves it when the node is
+ * NULL. Anything else is reported at the level, and the answer is false. */
+bool schema_boolean(const char *key, const struct node *node, bool *ret_value,
+                    enum diag_level level, struct diag *diag);
 
 /* Calls back for the node itself if it is a scalar, or for each item of a
  * sequence; an item that is not a non-empty scalar is reported. False when the

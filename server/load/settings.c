@@ -6,6 +6,7 @@
 #include "base/calendar.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "load/endpoints.h"
 #include "policy/name.h"
 
 struct reader {
@@ -26,93 +27,6 @@ static bool out_of_memory(struct reader *reader, const struct node *node)
 static size_t value_count(const struct node *node)
 {
     return node->kind == NODE_SEQUENCE ? node->count : 1;
-}
-
-static bool read_boolean(struct reader *reader, const char *key, const struct node *node,
-                         bool *ret_value)
-{
-    if (node == NULL)
-        return true;
-    *ret_value = span_equal(node->text, span_of("true"));
-    if (*ret_value || span_equal(node->text, span_of("false")))
-        return true;
-    diag_add(reader->diag, DIAG_FATAL, node->at, "%s \"%s\" is neither true nor false", key,
-             node->text.data);
-    return false;
-}
-
-static bool add_listener(struct reader *reader, const struct node *node, bool freebind)
-{
-    struct settings *settings = reader->settings;
-    struct address address;
-    if (!address_parse(node->text, &address)) {
-        diag_add(reader->diag, DIAG_FATAL, node->at, "listen \"%s\" is not an address with a port",
-                 node->text.data);
-        diag_hint(reader->diag, "write \"[::]:443\" for all addresses, \"127.0.0.1:8443\" or "
-                                "\"[2001:db8::1]:443\"");
-        return false;
-    }
-    for (size_t i = 0; i < settings->listener_count; i++)
-        if (strcmp(settings->listeners[i].text, address.text) == 0) {
-            diag_add(reader->diag, DIAG_FATAL, node->at, "listen \"%s\" is there twice",
-                     node->text.data);
-            diag_hint(reader->diag, "delete one of them");
-            return false;
-        }
-    if (settings->listener_count == LIMIT_LISTENERS) {
-        diag_add(reader->diag, DIAG_FATAL, node->at, "more than %d listeners", LIMIT_LISTENERS);
-        return false;
-    }
-    address.freebind = freebind;
-    settings->listeners[settings->listener_count++] = address;
-    return true;
-}
-
-/* One listener: an address, or a mapping that says more about it. */
-static bool read_listener(struct reader *reader, const struct node *node)
-{
-    struct listener_nodes nodes = {0};
-    bool freebind = false;
-    if (node->kind == NODE_SCALAR && !node->null)
-        return add_listener(reader, node, false);
-    if (node->kind != NODE_MAPPING) {
-        diag_add(reader->diag, DIAG_FATAL, node->at, "listen must be an address or a mapping");
-        return false;
-    }
-    bool good = schema_read(&schema_listener, node, &nodes, DIAG_FATAL, reader->diag);
-    good = read_boolean(reader, "freebind", nodes.freebind, &freebind) && good;
-    if (nodes.address == NULL) {
-        if (good)
-            diag_add(reader->diag, DIAG_FATAL, node->at, "the listener has no address");
-        return false;
-    }
-    return add_listener(reader, nodes.address, freebind) && good;
-}
-
-static bool read_listen(struct reader *reader, const struct node *node)
-{
-    struct settings *settings = reader->settings;
-    size_t count = node == NULL ? 1 : value_count(node);
-    settings->listeners = arena_take(reader->arena, (count + 1) * sizeof(*settings->listeners));
-    if (settings->listeners == NULL) {
-        diag_add(reader->diag, DIAG_FATAL, (struct position){0}, "out of memory");
-        return false;
-    }
-    if (node == NULL) {
-        settings->listener_count = 1;
-        return address_parse(span_of("[::]:443"), &settings->listeners[0]);
-    }
-    if (count == 0) {
-        diag_add(reader->diag, DIAG_FATAL, node->at, "listen is an empty list");
-        diag_hint(reader->diag, "write \"[::]:443\", or leave it out");
-        return false;
-    }
-    if (node->kind != NODE_SEQUENCE)
-        return read_listener(reader, node);
-    bool good = true;
-    for (size_t i = 0; i < node->count; i++)
-        good = read_listener(reader, node->items[i]) && good;
-    return good;
 }
 
 static bool read_workers(struct reader *reader, const struct node *node)
@@ -293,9 +207,10 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
     struct settings settings = {.certificate_warning = LIMIT_CERTIFICATE_WARNING};
     struct reader reader = {
         .arena = arena, .diag = diag, .level = DIAG_FATAL, .settings = &settings};
-    bool good = read_listen(&reader, nodes->listen);
+    bool good =
+        endpoints_read(nodes->listen, arena, diag, &settings.listeners, &settings.listener_count);
     good = read_workers(&reader, nodes->workers) && good;
-    good = read_boolean(&reader, "strict", nodes->strict, &settings.strict) && good;
+    good = schema_boolean("strict", nodes->strict, &settings.strict, DIAG_FATAL, diag) && good;
     good = read_watch(&reader, nodes->watch) && good;
     good = read_warning(&reader, nodes->certificate_warning) && good;
     good = read_dns(&reader, nodes->dns) && good;

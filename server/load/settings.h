@@ -12,11 +12,11 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
-#include "load/address.h"
 #include "load/schema.h"
+#include "site/endpoint.h"
 
 struct settings {
-    struct address *listeners; /* at least one */
+    struct endpoint *listeners; /* at least one */
     size_t listener_count;
     const char *user;  /* or NULL: not given */
     unsigned workers;  /* 0: one a CPU */

@@ -23,11 +23,12 @@ enum outcome {
     OUTCOME_BROKEN,  /* the listener does not work */
 };
 
-struct acceptor acceptor_of(int epoll, const int *listeners, size_t count, struct pool *pool)
+struct acceptor acceptor_of(int epoll, const struct entrance *entrances, size_t count,
+                            struct pool *pool)
 {
     return (struct acceptor){
         .epoll = epoll,
-        .listeners = listeners,
+        .entrances = entrances,
         .count = count,
         .pool = pool,
         .resume = INT64_MAX,
@@ -37,7 +38,7 @@ struct acceptor acceptor_of(int epoll, const int *listeners, size_t count, struc
 bool acceptor_has(const struct acceptor *acceptor, const void *pointer)
 {
     for (size_t i = 0; i < acceptor->count; i++)
-        if (pointer == &acceptor->listeners[i])
+        if (pointer == &acceptor->entrances[i])
             return true;
     return false;
 }
@@ -46,7 +47,7 @@ static void unwatch(struct acceptor *acceptor)
 {
     for (size_t i = 0; i < acceptor->count; i++)
         /* It fails for a listener that is not watched, which is as well. */
-        (void)epoll_ctl(acceptor->epoll, EPOLL_CTL_DEL, acceptor->listeners[i], NULL);
+        (void)epoll_ctl(acceptor->epoll, EPOLL_CTL_DEL, acceptor->entrances[i].fd, NULL);
 }
 
 bool acceptor_watch(struct acceptor *acceptor)
@@ -54,9 +55,9 @@ bool acceptor_watch(struct acceptor *acceptor)
     for (size_t i = 0; i < acceptor->count; i++) {
         struct epoll_event event = {
             .events = EPOLLIN | EPOLLEXCLUSIVE,
-            .data.ptr = (void *)(uintptr_t)&acceptor->listeners[i],
+            .data.ptr = (void *)(uintptr_t)&acceptor->entrances[i],
         };
-        if (epoll_ctl(acceptor->epoll, EPOLL_CTL_ADD, acceptor->listeners[i], &event) != 0) {
+        if (epoll_ctl(acceptor->epoll, EPOLL_CTL_ADD, acceptor->entrances[i].fd, &event) != 0) {
             int reason = errno;
             unwatch(acceptor);
             errno = reason;
@@ -93,34 +94,36 @@ static enum outcome outcome_of(int reason)
     }
 }
 
-static enum outcome accept_one(struct acceptor *acceptor, int listener, int64_t now)
+static enum outcome accept_one(struct acceptor *acceptor, const struct entrance *entrance,
+                               int64_t now)
 {
     const int on = 1;
     struct sockaddr_storage client = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(client);
-    int fd = accept4(listener, (struct sockaddr *)&client, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(entrance->fd, (struct sockaddr *)&client, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return outcome_of(errno);
     /* Without it a response is slower, but it arrives. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    pool_admit(acceptor->pool, fd, (const struct sockaddr *)&client, now);
+    pool_admit(acceptor->pool, fd, entrance->endpoint, (const struct sockaddr *)&client, now);
     return OUTCOME_ACCEPTED;
 }
 
 /* One connection gives way for the newcomer. When even that does not help, the
  * shortage is not ours to end, and ending more connections would be a loss. */
-static enum outcome make_room(struct acceptor *acceptor, int listener, int64_t now)
+static enum outcome make_room(struct acceptor *acceptor, const struct entrance *entrance,
+                              int64_t now)
 {
     shortage_tell(&acceptor->shortage, "accept a connection", errno, now);
-    return pool_evict(acceptor->pool) ? accept_one(acceptor, listener, now) : OUTCOME_SHORT;
+    return pool_evict(acceptor->pool) ? accept_one(acceptor, entrance, now) : OUTCOME_SHORT;
 }
 
-void acceptor_accept(struct acceptor *acceptor, int listener, int64_t now)
+void acceptor_accept(struct acceptor *acceptor, const struct entrance *entrance, int64_t now)
 {
     for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
-        enum outcome outcome = accept_one(acceptor, listener, now);
+        enum outcome outcome = accept_one(acceptor, entrance, now);
         if (outcome == OUTCOME_SHORT)
-            outcome = make_room(acceptor, listener, now);
+            outcome = make_room(acceptor, entrance, now);
         if (outcome == OUTCOME_BROKEN)
             shortage_tell(&acceptor->shortage, "accept a connection", errno, now);
         if (outcome == OUTCOME_SHORT || outcome == OUTCOME_BROKEN)
@@ -139,11 +142,11 @@ void acceptor_resume(struct acceptor *acceptor, int64_t now)
 void acceptor_stop(struct acceptor *acceptor, int64_t now)
 {
     for (size_t i = 0; i < acceptor->count; i++)
-        acceptor_accept(acceptor, acceptor->listeners[i], now);
+        acceptor_accept(acceptor, &acceptor->entrances[i], now);
     unwatch(acceptor);
     /* While any copy is open the kernel lets clients connect, and nobody would answer them. */
     for (size_t i = 0; i < acceptor->count; i++)
-        (void)close(acceptor->listeners[i]); /* It only listened. */
+        (void)close(acceptor->entrances[i].fd); /* It only listened. */
     acceptor->count = 0;
     acceptor->resume = INT64_MAX;
 }

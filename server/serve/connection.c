@@ -12,9 +12,12 @@
 
 #include "base/limits.h"
 #include "serve/http.h"
+#include "serve/plain.h"
+#include "serve/proxy.h"
 #include "serve/response.h"
 
 enum connection_state {
+    STATE_INTRODUCTION, /* a proxy says for whom it connects */
     STATE_HANDSHAKE,
     STATE_REQUEST,
     STATE_RESPONSE,
@@ -31,6 +34,12 @@ struct connection {
     struct tls_session *session;              /* owned; NULL before the first byte and at the end */
     struct timer timer;
     struct network_member member;
+    const struct endpoint *endpoint; /* borrowed */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } client;
     int fd; /* owned */
     enum connection_state state;
     enum connection_wish wish;
@@ -49,7 +58,25 @@ enum step {
     STEP_OVER,
 };
 
-struct connection *connection_new(const struct connection_setting *setting, int fd, int64_t now)
+static void set_client(struct connection *connection, const struct sockaddr *client)
+{
+    if (client->sa_family == AF_INET)
+        memcpy(&connection->client.v4, client, sizeof(connection->client.v4));
+    else if (client->sa_family == AF_INET6)
+        memcpy(&connection->client.v6, client, sizeof(connection->client.v6));
+}
+
+static bool is_believed_proxy(const struct endpoint *endpoint, const struct sockaddr *client)
+{
+    for (size_t i = 0; i < endpoint->proxy_count; i++)
+        if (prefix_contains(&endpoint->proxies[i], client))
+            return true;
+    return false;
+}
+
+struct connection *connection_new(const struct connection_setting *setting, int fd,
+                                  const struct endpoint *endpoint, const struct sockaddr *client,
+                                  int64_t now)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
     if (connection == NULL) {
@@ -58,9 +85,16 @@ struct connection *connection_new(const struct connection_setting *setting, int 
     }
     connection->setting = setting;
     connection->fd = fd;
+    connection->endpoint = endpoint;
+    set_client(connection, client);
     connection->timer.owner = connection;
     connection->member.owner = connection;
-    timers_start(setting->timers, &connection->timer, TIMER_UNFINISHED, now);
+    if (is_believed_proxy(endpoint, client)) {
+        timers_start(setting->timers, &connection->timer, TIMER_INTRODUCTION, now);
+    } else {
+        connection->state = STATE_HANDSHAKE;
+        timers_start(setting->timers, &connection->timer, TIMER_UNFINISHED, now);
+    }
     return connection;
 }
 
@@ -85,6 +119,11 @@ enum connection_wish connection_wish(const struct connection *connection)
     return connection->wish;
 }
 
+const struct sockaddr *connection_client(const struct connection *connection)
+{
+    return &connection->client.any;
+}
+
 int64_t connection_deadline(const struct connection *connection)
 {
     return connection->timer.deadline;
@@ -97,13 +136,14 @@ struct network_member *connection_member(struct connection *connection)
 
 enum network_stage connection_stage(const struct connection *connection)
 {
-    if (connection->state == STATE_HANDSHAKE)
+    if (connection->state == STATE_INTRODUCTION || connection->state == STATE_HANDSHAKE)
         return NETWORK_HANDSHAKE;
     switch (connection->timer.kind) {
     case TIMER_LINGERING:
         return NETWORK_LINGERING;
     case TIMER_IDLE:
         return NETWORK_IDLE;
+    case TIMER_INTRODUCTION:
     case TIMER_UNFINISHED:
     default:
         return NETWORK_BUSY;
@@ -128,8 +168,44 @@ static enum step say_goodbye(struct connection *connection, int64_t now)
     return STEP_ON;
 }
 
+/* What follows the header belongs to the next state and stays in the kernel: so
+ * the bytes are looked at before they are taken. */
+static enum step step_introduction(struct connection *connection, int64_t now)
+{
+    char header[LIMIT_PROXY_HEADER];
+    struct sockaddr_storage client;
+    size_t consumed = connection->received;
+    memcpy(header, connection->request, connection->received);
+    ssize_t seen = recv(connection->fd, header + connection->received,
+                        sizeof(header) - connection->received, MSG_PEEK);
+    if (seen < 0 && (errno == EAGAIN || errno == EINTR))
+        return STEP_READ;
+    if (seen <= 0)
+        return STEP_OVER;
+    size_t len = connection->received + (size_t)seen;
+    enum proxy_progress progress = proxy_parse((struct span){header, len}, &consumed, &client);
+    if (progress == PROXY_MALFORMED)
+        return STEP_OVER;
+    size_t taken = progress == PROXY_PARTIAL ? (size_t)seen : consumed - connection->received;
+    if (recv(connection->fd, connection->request + connection->received, taken, 0) !=
+        (ssize_t)taken)
+        return STEP_OVER;
+    connection->received += taken;
+    if (progress == PROXY_PARTIAL)
+        return STEP_READ;
+    connection->received = 0;
+    set_client(connection, (const struct sockaddr *)&client);
+    connection->state = STATE_HANDSHAKE;
+    timers_start(connection->setting->timers, &connection->timer, TIMER_UNFINISHED, now);
+    return STEP_ON;
+}
+
 static enum step step_handshake(struct connection *connection, int64_t now)
 {
+    if (connection->endpoint->plain) {
+        connection->state = STATE_REQUEST;
+        return STEP_ON;
+    }
     if (connection->session == NULL)
         connection->session = tls_session_new(connection->setting->tls, connection->fd);
     if (connection->session == NULL) {
@@ -164,17 +240,30 @@ static void conclude(struct connection *connection, enum http_status status)
     connection->state = STATE_RESPONSE;
 }
 
+/* The domain that the request is for; NULL when this connection does not speak for it:
+ * behind TLS only for the one whose certificate was shown, and only as https. */
+static const struct site_domain *domain_of(const struct connection *connection,
+                                           const struct http_request *request)
+{
+    const struct site *site = connection->setting->site;
+    const struct site_domain *named =
+        request->has_host ? site_find_host(site, request->host) : NULL;
+    if (connection->endpoint->plain)
+        return named;
+    const struct site_domain *shown = tls_session_domain(connection->session);
+    return request->plain_scheme || (request->has_host && named != shown) ? NULL : shown;
+}
+
 /* Judges the request and has the answer ready. */
 static void answer(struct connection *connection, const struct http_request *request)
 {
-    const struct site_domain *domain = tls_session_domain(connection->session);
     bool last = connection->requests + 1 >= LIMIT_REQUESTS_A_CONNECTION;
-    bool host_matches =
-        !request->has_host || site_find_host(connection->setting->site, request->host) == domain;
+    const struct site_domain *domain = domain_of(connection, request);
+    bool has_policy = domain != NULL && domain->policy != NULL;
     struct response *response = &connection->response;
 
-    conclude(connection, http_judge(request, host_matches, domain->policy != NULL));
-    if (response->status == HTTP_OK)
+    conclude(connection, http_judge(request, domain != NULL, has_policy));
+    if (has_policy)
         response->policy = policy_body(domain->policy);
     response->head_only = request->method == HTTP_HEAD;
     if (!last && !connection->setting->draining)
@@ -193,13 +282,26 @@ static void acknowledge_handshake(const struct connection *connection)
         (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
+static enum tls_result take(struct connection *connection, char *buf, size_t size, size_t *ret_len)
+{
+    return connection->endpoint->plain ? plain_read(connection->fd, buf, size, ret_len)
+                                       : tls_read(connection->session, buf, size, ret_len);
+}
+
+static enum tls_result give(struct connection *connection, const char *data, size_t len,
+                            size_t *ret_len)
+{
+    return connection->endpoint->plain ? plain_write(connection->fd, data, len, ret_len)
+                                       : tls_write(connection->session, data, len, ret_len);
+}
+
 static enum step read_request(struct connection *connection, int64_t now)
 {
     bool between = connection->received == 0 && connection->requests > 0;
     size_t len;
 
-    switch (tls_read(connection->session, connection->request + connection->received,
-                     sizeof(connection->request) - connection->received, &len)) {
+    switch (take(connection, connection->request + connection->received,
+                 sizeof(connection->request) - connection->received, &len)) {
     case TLS_DONE:
         connection->received += len;
         if (between)
@@ -262,8 +364,7 @@ static enum step step_response(struct connection *connection, int64_t now)
 
     while (connection->sent < len) {
         size_t written;
-        switch (tls_write(connection->session, bytes + connection->sent, len - connection->sent,
-                          &written)) {
+        switch (give(connection, bytes + connection->sent, len - connection->sent, &written)) {
         case TLS_DONE:
             connection->sent += written;
             break;
@@ -282,7 +383,7 @@ static enum step step_response(struct connection *connection, int64_t now)
 
 static enum step step_closing(struct connection *connection, int64_t now)
 {
-    switch (tls_close(connection->session)) {
+    switch (connection->endpoint->plain ? TLS_DONE : tls_close(connection->session)) {
     case TLS_WANT_READ:
         return STEP_READ;
     case TLS_WANT_WRITE:
@@ -312,9 +413,9 @@ static enum step step_lingering(struct connection *connection, int64_t now)
 }
 
 static enum step (*const states[])(struct connection *, int64_t) = {
-    [STATE_HANDSHAKE] = step_handshake, [STATE_REQUEST] = step_request,
-    [STATE_RESPONSE] = step_response,   [STATE_CLOSING] = step_closing,
-    [STATE_LINGERING] = step_lingering,
+    [STATE_INTRODUCTION] = step_introduction, [STATE_HANDSHAKE] = step_handshake,
+    [STATE_REQUEST] = step_request,           [STATE_RESPONSE] = step_response,
+    [STATE_CLOSING] = step_closing,           [STATE_LINGERING] = step_lingering,
 };
 
 static const enum connection_wish wishes[] = {

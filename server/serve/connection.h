@@ -1,5 +1,5 @@
 /*
- * One client from accept to the last byte: handshake, requests and responses,
+ * One client from accept to the last byte: the word of a proxy, handshake, requests and responses,
  * close_notify, and a lingering end so that neither a response nor an alert is
  * lost to a reset. It owns its socket, its TLS session and one buffer for a
  * request; it never waits: whoever drives it asks what it wants to wait for.
@@ -14,6 +14,7 @@
 #include "serve/shortage.h"
 #include "serve/timers.h"
 #include "serve/tls.h"
+#include "site/endpoint.h"
 #include "site/site.h"
 
 /* What the connections of a worker share; everything is borrowed. */
@@ -33,10 +34,13 @@ enum connection_wish {
 
 struct connection;
 
-/* A connection on an accepted, non-blocking socket. The socket is taken, even
- * when the answer is NULL: memory is short. Its time begins now (milliseconds
- * of the monotonic clock). Owned. The setting is borrowed until connection_free. */
-struct connection *connection_new(const struct connection_setting *setting, int fd, int64_t now);
+/* A connection on a non-blocking socket that was accepted at the endpoint from
+ * the client, whose address is copied. The socket is taken, even when the answer is
+ * NULL: memory is short. Its time begins now (milliseconds of the monotonic
+ * clock). Owned. Setting and endpoint are borrowed until connection_free. */
+struct connection *connection_new(const struct connection_setting *setting, int fd,
+                                  const struct endpoint *endpoint, const struct sockaddr *client,
+                                  int64_t now);
 
 /* Closes the socket as it is. */
 void connection_free(struct connection *connection);
@@ -52,6 +56,10 @@ void connection_expire(struct connection *connection, int64_t now);
 enum connection_wish connection_wish(const struct connection *connection);
 
 int connection_fd(const struct connection *connection); /* borrowed */
+
+/* Whom it serves: the address that connected, or the one for which a proxy that
+ * is believed connected. Borrowed. */
+const struct sockaddr *connection_client(const struct connection *connection);
 
 /* When it expires, in milliseconds of the monotonic clock. */
 int64_t connection_deadline(const struct connection *connection);

@@ -319,9 +319,9 @@ enum http_progress http_parse(struct span input, struct http_request *ret_reques
     return progress;
 }
 
-enum http_status http_judge(const struct http_request *request, bool host_matches, bool has_policy)
+enum http_status http_judge(const struct http_request *request, bool at_home, bool has_policy)
 {
-    if (!host_matches || request->plain_scheme)
+    if (!at_home)
         return HTTP_MISDIRECTED;
     if (request->has_path && !span_equal(request->path, span_of("/.well-known/mta-sts.txt")))
         return HTTP_NOT_FOUND;

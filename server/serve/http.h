@@ -65,8 +65,8 @@ enum http_progress http_parse(struct span input, struct http_request *ret_reques
                               size_t *ret_consumed, enum http_status *ret_status);
 
 /* The status for a well-formed request: 421 before 404 before 405 before 200
- * or 503. host_matches: its host, if it names one, is the one that the TLS
- * session was opened for. has_policy: that host has a policy to serve. */
-enum http_status http_judge(const struct http_request *request, bool host_matches, bool has_policy);
+ * or 503. at_home: its host is one that this connection speaks for. has_policy:
+ * that host has a policy to serve. */
+enum http_status http_judge(const struct http_request *request, bool at_home, bool has_policy);
 
 #endif

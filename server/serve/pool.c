@@ -118,7 +118,7 @@ static bool watch(const struct pool *pool, struct connection *connection, int op
 }
 
 /* Whoever is at its limit pays for its newcomer itself. */
-static void make_room(struct pool *pool, uint64_t key)
+static void make_room_in_network(struct pool *pool, uint64_t key)
 {
     const struct network *network = networks_find(pool->networks, key);
     if (network != NULL &&
@@ -126,15 +126,21 @@ static void make_room(struct pool *pool, uint64_t key)
         remove_connection(pool, owner_of(network_oldest(network, NETWORK_HANDSHAKE)));
     else if (network != NULL && network_count(network) >= pool->most_a_network)
         remove_connection(pool, least_loss_in(network));
+}
+
+static void make_room(struct pool *pool, uint64_t key)
+{
+    make_room_in_network(pool, key);
     while (pool->count >= pool->capacity && pool_evict(pool))
         ;
 }
 
-void pool_admit(struct pool *pool, int fd, const struct sockaddr *client, int64_t now)
+void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
+                const struct sockaddr *client, int64_t now)
 {
     uint64_t key = network_key(client);
     make_room(pool, key);
-    struct connection *connection = connection_new(&pool->setting, fd, now);
+    struct connection *connection = connection_new(&pool->setting, fd, endpoint, client, now);
     if (connection == NULL) {
         shortage_tell(&pool->shortage, "hold another connection", ENOMEM, now);
         return;
@@ -147,10 +153,23 @@ void pool_admit(struct pool *pool, int fd, const struct sockaddr *client, int64_
     }
 }
 
+/* A proxy has said whom the connection serves: that one's network answers for it from now on. */
+static void resettle(struct pool *pool, struct connection *connection)
+{
+    struct network_member *member = connection_member(connection);
+    uint64_t key = network_key(connection_client(connection));
+    if (networks_find(pool->networks, key) == member->network)
+        return;
+    make_room_in_network(pool, key);
+    networks_leave(pool->networks, member);
+    networks_enter(pool->networks, member, key);
+}
+
 /* Does what the connection wishes after it went on from the earlier wish. */
 static void follow(struct pool *pool, struct connection *connection, enum connection_wish earlier)
 {
     enum connection_wish wish = connection_wish(connection);
+    resettle(pool, connection);
     network_move(connection_member(connection), connection_stage(connection));
     if (wish == CONNECTION_OVER || (wish != earlier && !watch(pool, connection, EPOLL_CTL_MOD)))
         remove_connection(pool, connection);

@@ -27,11 +27,12 @@ struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tl
 /* Closes every connection as it is. */
 void pool_free(struct pool *pool);
 
-/* Takes an accepted, non-blocking socket and makes a connection of it. When the
+/* Takes a non-blocking socket that was accepted at the endpoint and makes a connection of it. When the
  * client's network holds as many as it may, one of its own gives way; when the
  * pool is full, the least loss does (pool_evict). When memory is short, which
  * is told, the socket is closed. */
-void pool_admit(struct pool *pool, int fd, const struct sockaddr *client, int64_t now);
+void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
+                const struct sockaddr *client, int64_t now);
 
 /* Closes the connection whose loss is the least: the one that has lingered
  * longest, else the one longest idle, else the oldest unfinished one. It is one

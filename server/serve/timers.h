@@ -12,11 +12,12 @@
 
 /* Why a connection is waited for; the graver loss comes last. */
 enum timer_kind {
-    TIMER_LINGERING,  /* everything was sent; LIMIT_LINGER_MS */
-    TIMER_IDLE,       /* between two requests; LIMIT_IDLE_MS */
-    TIMER_UNFINISHED, /* handshake, request or response are not through; LIMIT_UNFINISHED_MS */
+    TIMER_LINGERING,    /* everything was sent; LIMIT_LINGER_MS */
+    TIMER_IDLE,         /* between two requests; LIMIT_IDLE_MS */
+    TIMER_INTRODUCTION, /* a proxy has not said for whom it connects; LIMIT_INTRODUCTION_MS */
+    TIMER_UNFINISHED,   /* handshake, request or response are not through; LIMIT_UNFINISHED_MS */
 };
-#define TIMER_KINDS 3
+#define TIMER_KINDS 4
 
 /* Begin with {0}. */
 struct timer {

@@ -69,9 +69,9 @@ static size_t connection_capacity(const struct worker *worker)
         worker->epoll > worker->options->control ? worker->epoll : worker->options->control;
     struct rlimit limit;
 
-    for (size_t i = 0; i < worker->options->listener_count; i++)
-        if (worker->options->listeners[i] > highest)
-            highest = worker->options->listeners[i];
+    for (size_t i = 0; i < worker->options->entrance_count; i++)
+        if (worker->options->entrances[i].fd > highest)
+            highest = worker->options->entrances[i].fd;
     rlim_t reserve = (rlim_t)highest + 1 + DESCRIPTORS_SPARE;
     rlim_t wanted = reserve + LIMIT_CONNECTIONS;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -109,7 +109,7 @@ static bool prepare(struct worker *worker)
     if (worker->pool == NULL)
         return fail("prepare connections", ENOMEM);
     worker->acceptor =
-        acceptor_of(worker->epoll, options->listeners, options->listener_count, worker->pool);
+        acceptor_of(worker->epoll, options->entrances, options->entrance_count, worker->pool);
     return true;
 }
 
@@ -179,8 +179,7 @@ static void dispatch(struct worker *worker, struct epoll_event *events, int coun
             pool_advance(worker->pool, source, now);
     }
     for (int i = 0; i < others; i++) {
-        const int *listener = events[i].data.ptr;
-        acceptor_accept(&worker->acceptor, *listener, now);
+        acceptor_accept(&worker->acceptor, events[i].data.ptr, now);
     }
     if (told)
         listen_to_supervisor(worker, now);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "serve/acceptor.h"
 #include "site/site.h"
 
 /* What a worker says and is told over its control socket (a stream socket pair):
@@ -22,9 +23,9 @@ enum worker_message {
 };
 
 struct worker_options {
-    const struct site *site; /* borrowed; sealed */
-    const int *listeners;    /* borrowed; listening, non-blocking TCP sockets; closed by a drain */
-    size_t listener_count;
+    const struct site *site;          /* borrowed; sealed */
+    const struct entrance *entrances; /* borrowed; their descriptors are closed by a drain */
+    size_t entrance_count;
     int control;      /* borrowed; non-blocking */
     pid_t supervisor; /* to notice when it died before we looked */
     /* Identity after the seal; keep_identity when the supervisor is not root. */

@@ -70,12 +70,12 @@ static _Noreturn void become_worker(const struct generation *generation,
                                     pid_t supervisor)
 {
     const struct settings *settings = &generation->configuration->settings;
-    int descriptors[LIMIT_LISTENERS];
-    listeners_descriptors(listeners, settings->listeners, settings->listener_count, descriptors);
+    struct entrance entrances[LIMIT_LISTENERS];
+    listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
     const struct worker_options options = {
         .site = generation->configuration->site,
-        .listeners = descriptors,
-        .listener_count = settings->listener_count,
+        .entrances = entrances,
+        .entrance_count = settings->listener_count,
         .control = control,
         .supervisor = supervisor,
         .keep_identity = generation->identity.keep,

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -65,10 +66,45 @@ static bool set_inherited(int fd)
     return true;
 }
 
-/* The socket, or -1 with the reason in errno. */
-static int open_socket(struct address *address)
+/* The first half of open_socket for IP: everything before bind. */
+static bool prepare_ip(int fd, const struct address *address, bool freebind)
 {
     const int on = 1, off = 0;
+    return set_inherited(fd) &&
+           (!freebind || setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) == 0) &&
+           (!is_v6_wildcard(address) ||
+            setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0);
+}
+
+/* A killed server leaves its socket behind; nobody listens there any more. A file that
+ * is no socket refuses connections too, but is not ours to remove. */
+static bool is_abandoned(int fd, const struct address *address)
+{
+    struct stat stat;
+    return lstat(address->local.sun_path, &stat) == 0 && S_ISSOCK(stat.st_mode) &&
+           connect(fd, &address->any, address->len) != 0 && errno == ECONNREFUSED;
+}
+
+/* Whoever may enter the folder may connect, as with other servers: a proxy's
+ * workers run as a user of their own. */
+static bool bind_local(int fd, const struct address *address)
+{
+    const mode_t everybody = S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH;
+    const char *path = address->local.sun_path;
+    if (bind(fd, &address->any, address->len) != 0) {
+        if (errno != EADDRINUSE)
+            return false;
+        bool abandoned = is_abandoned(fd, address);
+        errno = EADDRINUSE;
+        if (!abandoned || unlink(path) != 0 || bind(fd, &address->any, address->len) != 0)
+            return false;
+    }
+    return chmod(path, everybody) == 0;
+}
+
+/* The socket, or -1 with the reason in errno. */
+static int open_socket(struct address *address, bool freebind)
+{
     const int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     int fd = socket(address->any.sa_family, type, 0);
     if (fd < 0 && errno == EAFNOSUPPORT && is_v6_wildcard(address)) {
@@ -77,15 +113,10 @@ static int open_socket(struct address *address)
     }
     if (fd < 0)
         return -1;
-    if (!set_inherited(fd))
-        goto fail;
-    if (address->freebind && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) != 0)
-        goto fail;
-    if (is_v6_wildcard(address) &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0)
-        goto fail;
-    if (bind(fd, &address->any, address->len) != 0 || listen(fd, BACKLOG) != 0 ||
-        getsockname(fd, &address->any, &address->len) != 0)
+    bool bound = address->any.sa_family == AF_UNIX ? bind_local(fd, address)
+                                                   : prepare_ip(fd, address, freebind) &&
+                                                         bind(fd, &address->any, address->len) == 0;
+    if (!bound || listen(fd, BACKLOG) != 0 || getsockname(fd, &address->any, &address->len) != 0)
         goto fail;
     address_print(address);
     return fd;
@@ -96,6 +127,13 @@ fail:;
     return -1;
 }
 
+static void close_listener(const struct listener *listener)
+{
+    if (listener->wanted.any.sa_family == AF_UNIX)
+        (void)unlink(listener->wanted.local.sun_path); /* else the next start does it */
+    (void)close(listener->fd);                         /* it only listened */
+}
+
 static struct listener *find(const struct listeners *listeners, const struct address *address)
 {
     for (size_t i = 0; i < listeners->count; i++)
@@ -104,7 +142,7 @@ static struct listener *find(const struct listeners *listeners, const struct add
     return NULL;
 }
 
-bool listeners_open(struct listeners *listeners, const struct address *addresses, size_t count)
+bool listeners_open(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
 {
     size_t before = listeners->count;
     void *items = reallocarray(listeners->items, before + count, sizeof(*listeners->items));
@@ -114,13 +152,14 @@ bool listeners_open(struct listeners *listeners, const struct address *addresses
     }
     listeners->items = items;
     for (size_t i = 0; i < count; i++) {
-        if (find(listeners, &addresses[i]) != NULL)
+        if (find(listeners, &endpoints[i].address) != NULL)
             continue;
-        struct listener listener = {.wanted = addresses[i], .bound = addresses[i]};
-        listener.fd = open_socket(&listener.bound);
+        const struct address *wanted = &endpoints[i].address;
+        struct listener listener = {.wanted = *wanted, .bound = *wanted};
+        listener.fd = open_socket(&listener.bound, endpoints[i].freebind);
         if (listener.fd < 0) {
-            log_line(LOG_LEVEL_ERROR, "cannot listen on %s: %s%s", addresses[i].text,
-                     strerror(errno), bind_hint(errno));
+            log_line(LOG_LEVEL_ERROR, "cannot listen on %s: %s%s", wanted->text, strerror(errno),
+                     bind_hint(errno));
             goto fail;
         }
         listeners->items[listeners->count++] = listener;
@@ -128,21 +167,21 @@ bool listeners_open(struct listeners *listeners, const struct address *addresses
     return true;
 fail:
     while (listeners->count > before)
-        (void)close(listeners->items[--listeners->count].fd); /* no client came yet */
+        close_listener(&listeners->items[--listeners->count]);
     return false;
 }
 
-void listeners_retain(struct listeners *listeners, const struct address *addresses, size_t count)
+void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < listeners->count; i++) {
         bool wanted = false;
         for (size_t k = 0; k < count && !wanted; k++)
-            wanted = strcmp(listeners->items[i].wanted.text, addresses[k].text) == 0;
+            wanted = strcmp(listeners->items[i].wanted.text, endpoints[k].address.text) == 0;
         if (wanted)
             listeners->items[kept++] = listeners->items[i];
         else
-            (void)close(listeners->items[i].fd); /* it only listened */
+            close_listener(&listeners->items[i]);
     }
     listeners->count = kept;
 }
@@ -154,21 +193,21 @@ void listeners_close(struct listeners *listeners)
     *listeners = (struct listeners){0};
 }
 
-void listeners_descriptors(const struct listeners *listeners, const struct address *addresses,
-                           size_t count, int *ret_fds)
+void listeners_entrances(const struct listeners *listeners, const struct endpoint *endpoints,
+                         size_t count, struct entrance *ret_entrances)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct listener *listener = find(listeners, &addresses[i]);
+        const struct listener *listener = find(listeners, &endpoints[i].address);
         assert(listener != NULL);
-        ret_fds[i] = listener->fd;
+        ret_entrances[i] = (struct entrance){listener->fd, &endpoints[i]};
     }
 }
 
-void listeners_print(const struct listeners *listeners, const struct address *addresses,
+void listeners_print(const struct listeners *listeners, const struct endpoint *endpoints,
                      size_t count, struct text *out)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct listener *listener = find(listeners, &addresses[i]);
+        const struct listener *listener = find(listeners, &endpoints[i].address);
         assert(listener != NULL);
         text_printf(out, "%s%s", i == 0 ? "" : ", ", listener->bound.text);
     }

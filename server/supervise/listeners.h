@@ -10,7 +10,8 @@
 #include <stddef.h>
 
 #include "base/text.h"
-#include "load/address.h"
+#include "serve/acceptor.h"
+#include "site/endpoint.h"
 
 struct listener {
     struct address wanted; /* as configured */
@@ -24,21 +25,22 @@ struct listeners {
     size_t count;
 };
 
-/* Opens those of the addresses that are not open yet. On an error, which it
+/* Opens those of the endpoints that are not open yet. On an error, which it
  * logs, the set is as it was and the result is false. */
-bool listeners_open(struct listeners *listeners, const struct address *addresses, size_t count);
+bool listeners_open(struct listeners *listeners, const struct endpoint *endpoints, size_t count);
 
-/* Closes those that are not among the addresses. */
-void listeners_retain(struct listeners *listeners, const struct address *addresses, size_t count);
+/* Closes those that are not among the endpoints. */
+void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count);
 
 void listeners_close(struct listeners *listeners);
 
-/* The descriptors of the addresses, all of which are open. ret_fds has room for count. */
-void listeners_descriptors(const struct listeners *listeners, const struct address *addresses,
-                           size_t count, int *ret_fds);
+/* What a worker needs of the endpoints, all of which are open. ret_entrances has
+ * room for count and borrows the endpoints. */
+void listeners_entrances(const struct listeners *listeners, const struct endpoint *endpoints,
+                         size_t count, struct entrance *ret_entrances);
 
-/* Appends where those of the addresses really listen: "127.0.0.1:443, [::1]:443". */
-void listeners_print(const struct listeners *listeners, const struct address *addresses,
+/* Appends where those of the endpoints really listen: "127.0.0.1:443, [::1]:443". */
+void listeners_print(const struct listeners *listeners, const struct endpoint *endpoints,
                      size_t count, struct text *out);
 
 #endif

@@ -7,7 +7,7 @@
 #ifndef SUPERVISE_SUPERVISOR_H
 #define SUPERVISE_SUPERVISOR_H
 
-#include "load/address.h"
+#include "base/address.h"
 
 struct supervisor_options {
     const char *path;             /* of the configuration; borrowed */

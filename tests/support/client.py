@@ -75,16 +75,33 @@ def parse_head(head):
     return Response(status[1].decode(), int(status[2]), status[3].decode(), headers, b"")
 
 
-class Connection:
-    """One TLS connection. server_name is what SNI says; a missing close_notify is an error."""
-
-    def __init__(self, port, server_name, context, *, address="127.0.0.1", timeout=15.0):
+def dial(port, address="127.0.0.1", timeout=15.0):
+    """A connected socket; port may be the path of a Unix socket."""
+    if isinstance(port, int):
         plain = socket.create_connection((address, port), timeout=timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return plain
+    plain = socket.socket(socket.AF_UNIX)
+    plain.settimeout(timeout)
+    plain.connect(str(port))
+    return plain
+
+
+class Connection:
+    """One connection: with TLS, where server_name is what SNI says and a missing close_notify is an
+    error, or plain when there is no context. preface is sent before everything else."""
+
+    def __init__(
+        self, port, server_name, context, *, address="127.0.0.1", timeout=15.0, preface=b""
+    ):
+        plain = dial(port, address, timeout)
         try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.tls = context.wrap_socket(
-                plain, server_hostname=server_name, suppress_ragged_eofs=False
-            )
+            plain.sendall(preface)
+            self.tls = plain
+            if context is not None:
+                self.tls = context.wrap_socket(
+                    plain, server_hostname=server_name, suppress_ragged_eofs=False
+                )
         except BaseException:
             plain.close()
             raise
@@ -136,9 +153,9 @@ class Connection:
         return data
 
 
-def fetch(port, host, context, *, address="127.0.0.1", timeout=15.0):
-    """What a sender does: a new connection, one GET, to the end."""
-    with Connection(port, host, context, address=address, timeout=timeout) as connection:
+def fetch(port, host, context, **options):
+    """What a sender does: a new connection, one GET, to the end. Options as for Connection."""
+    with Connection(port, host, context, **options) as connection:
         connection.send(request(host, close=True))
         response = connection.response()
         assert connection.rest() == b"", "bytes after the response"

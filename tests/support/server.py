@@ -153,7 +153,10 @@ class Server:
     def _note(self, match):
         self.generation = int(match["generation"])
         self.listeners = [part.strip() for part in match["listeners"].split(",")]
-        self.ports = [int(part.rpartition(":")[2]) for part in self.listeners]
+        self.ports = [
+            part[len("unix:") :] if part.startswith("unix:") else int(part.rpartition(":")[2])
+            for part in self.listeners
+        ]
         self.port = self.ports[0]
 
     def reload(self, *, settle=True, seconds=30.0):

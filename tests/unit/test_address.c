@@ -1,5 +1,7 @@
-/* Addresses of listeners: one canonical text for each. */
-#include "load/address.h"
+/* Addresses of listeners, one canonical text for each, and ranges of them. */
+#include "base/address.h"
+
+#include "base/prefix.h"
 #include "unit.h"
 
 static void parses(void **state)
@@ -25,6 +27,13 @@ static void parses(void **state)
         {"127.0.0.1:+1", NULL},
         {"127.0.0.1: 1", NULL},
         {"127.1:443", NULL},
+        {"unix:/run/mta-sts/http.sock", "unix:/run/mta-sts/http.sock"},
+        {"unix:run/http.sock", NULL},
+        {"unix:", NULL},
+        {"unix:/", NULL},
+        {"unix:/1234567890123456789012345678901234567890123456789012345678901234567890123456789"
+         "0123456789012345678901234567",
+         NULL},
         {"", NULL},
         {"[]:443", NULL},
         {"[:443", NULL},
@@ -40,8 +49,52 @@ static void parses(void **state)
     }
 }
 
+static void knows_ranges(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *range;
+        enum prefix_fault fault;
+        const char *inside, *outside; /* NULL: there is none */
+    } rows[] = {
+        {"192.0.2.0/24", PREFIX_OK, "192.0.2.255:1", "192.0.3.0:1"},
+        {"192.0.2.0/24", PREFIX_OK, "[::ffff:192.0.2.7]:1", "[2001:db8::1]:1"},
+        {"192.0.2.128/25", PREFIX_OK, "192.0.2.128:1", "192.0.2.127:1"},
+        {"192.0.2.1", PREFIX_OK, "192.0.2.1:1", "192.0.2.2:1"},
+        {"0.0.0.0/0", PREFIX_OK, "255.255.255.255:1", "[::1]:1"},
+        {"2001:db8::/32", PREFIX_OK, "[2001:db8:ffff::]:1", "[2001:db9::]:1"},
+        {"::1", PREFIX_OK, "[::1]:1", "[::2]:1"},
+        {"::/0", PREFIX_OK, "127.0.0.1:1", "unix:/run/socket"},
+        {"::ffff:192.0.2.0/120", PREFIX_OK, "192.0.2.9:1", "192.0.3.9:1"},
+        {"192.0.2.1/24", PREFIX_HOST_BITS, NULL, NULL},
+        {"2001:db8::1/64", PREFIX_HOST_BITS, NULL, NULL},
+        {"192.0.2.0/33", PREFIX_MALFORMED, NULL, NULL},
+        {"192.0.2.0/", PREFIX_MALFORMED, NULL, NULL},
+        {"192.0.2.0/x", PREFIX_MALFORMED, NULL, NULL},
+        {"192.0.2/24", PREFIX_MALFORMED, NULL, NULL},
+        {"2001:db8::/129", PREFIX_MALFORMED, NULL, NULL},
+        {"2001:db8::/0128", PREFIX_MALFORMED, NULL, NULL},
+        {"/8", PREFIX_MALFORMED, NULL, NULL},
+        {"", PREFIX_MALFORMED, NULL, NULL},
+        {"localhost", PREFIX_MALFORMED, NULL, NULL},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct prefix prefix;
+        struct address address;
+        struct span text = guard_copy(span_of(rows[i].range));
+        assert_int_equal(prefix_parse(text, &prefix), rows[i].fault);
+        guard_free(text);
+        if (rows[i].fault != PREFIX_OK)
+            continue;
+        assert_true(address_parse(span_of(rows[i].inside), &address));
+        assert_true(prefix_contains(&prefix, &address.any));
+        assert_true(address_parse(span_of(rows[i].outside), &address));
+        assert_false(prefix_contains(&prefix, &address.any));
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(parses)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(parses), cmocka_unit_test(knows_ranges)};
     return cmocka_run_group_tests_name("address", tests, NULL, NULL);
 }

@@ -1,9 +1,11 @@
-#include "load/address.h"
+#include "base/address.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+
+static const struct span PREFIX_LOCAL = {"unix:", 5};
 
 static bool parse_port(struct span text, in_port_t *ret_port)
 {
@@ -21,11 +23,25 @@ static bool parse_port(struct span text, in_port_t *ret_port)
     return true;
 }
 
+static bool parse_local(struct span path, struct address *ret_address)
+{
+    struct address address = {.local.sun_family = AF_UNIX, .len = sizeof(address.local)};
+    if (path.len < 2 || path.len >= sizeof(address.local.sun_path) || path.data[0] != '/' ||
+        memchr(path.data, '\0', path.len) != NULL)
+        return false;
+    memcpy(address.local.sun_path, path.data, path.len);
+    address_print(&address);
+    *ret_address = address;
+    return true;
+}
+
 bool address_parse(struct span text, struct address *ret_address)
 {
     struct address address = {0};
     char host[INET6_ADDRSTRLEN];
     size_t colon = text.len;
+    if (text.len >= PREFIX_LOCAL.len && memcmp(text.data, PREFIX_LOCAL.data, PREFIX_LOCAL.len) == 0)
+        return parse_local(span_skip(text, PREFIX_LOCAL.len), ret_address);
     while (colon > 0 && text.data[colon - 1] != ':')
         colon--;
     if (colon == 0)
@@ -64,6 +80,11 @@ bool address_parse(struct span text, struct address *ret_address)
 void address_print(struct address *address)
 {
     char host[INET6_ADDRSTRLEN] = "";
+    if (address->any.sa_family == AF_UNIX) {
+        (void)snprintf(address->text, sizeof(address->text), "%s%s", PREFIX_LOCAL.data,
+                       address->local.sun_path);
+        return;
+    }
     bool v4 = address->any.sa_family == AF_INET;
     const void *number = v4 ? (const void *)&address->v4.sin_addr : &address->v6.sin6_addr;
     unsigned port = ntohs(v4 ? address->v4.sin_port : address->v6.sin6_port);

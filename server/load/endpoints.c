@@ -1,0 +1,161 @@
+#include "load/endpoints.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "load/schema.h"
+
+struct reader {
+    struct arena *arena;
+    struct diag *diag;
+    struct endpoint *items;
+    size_t count;
+    /* While the ranges of one endpoint are read. */
+    struct prefix *proxies;
+    size_t proxy_count;
+};
+
+static bool out_of_memory(struct reader *reader, struct position at)
+{
+    diag_add(reader->diag, DIAG_FATAL, at, "out of memory");
+    return false;
+}
+
+static bool add_proxy(void *context, const struct node *node)
+{
+    struct reader *reader = context;
+    switch (prefix_parse(node->text, &reader->proxies[reader->proxy_count])) {
+    case PREFIX_OK:
+        reader->proxy_count++;
+        return true;
+    case PREFIX_HOST_BITS:
+        diag_add(reader->diag, DIAG_FATAL, node->at,
+                 "from \"%s\" has bits set behind the length of its range", node->text.data);
+        diag_hint(reader->diag, "write the first address of the range, or leave out the length to "
+                                "mean this address alone");
+        return false;
+    case PREFIX_MALFORMED:
+        break;
+    }
+    diag_add(reader->diag, DIAG_FATAL, node->at, "from \"%s\" is neither an IP address nor a range",
+             node->text.data);
+    diag_hint(reader->diag, "write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/64");
+    return false;
+}
+
+static bool read_proxies(struct reader *reader, const struct node *node, struct endpoint *endpoint)
+{
+    struct proxy_nodes nodes = {0};
+    if (node == NULL)
+        return true;
+    bool good = schema_read(&schema_proxy, node, &nodes, DIAG_FATAL, reader->diag);
+    const struct node *from = nodes.from;
+    if (from == NULL || (from->kind == NODE_SEQUENCE && from->count == 0)) {
+        if (good) {
+            diag_add(reader->diag, DIAG_FATAL, node->at,
+                     "proxy_protocol does not say which proxies to believe");
+            diag_reason(reader->diag, "whoever else could connect would choose his own address");
+            diag_hint(reader->diag, "write {from: [127.0.0.1]}");
+        }
+        return false;
+    }
+    size_t most = from->kind == NODE_SEQUENCE ? from->count : 1;
+    reader->proxies = arena_take(reader->arena, most * sizeof(*reader->proxies));
+    reader->proxy_count = 0;
+    if (reader->proxies == NULL)
+        return out_of_memory(reader, node->at);
+    good = schema_each_scalar(from, "from", DIAG_FATAL, reader->diag, add_proxy, reader) && good;
+    endpoint->proxies = reader->proxies;
+    endpoint->proxy_count = reader->proxy_count;
+    return good;
+}
+
+static bool add(struct reader *reader, const struct node *node, struct endpoint *endpoint)
+{
+    if (!address_parse(node->text, &endpoint->address)) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "listen \"%s\" is not an address with a port",
+                 node->text.data);
+        diag_hint(reader->diag, "write \"[::]:443\" for all addresses, \"127.0.0.1:8443\" or "
+                                "\"[2001:db8::1]:443\"");
+        return false;
+    }
+    for (size_t i = 0; i < reader->count; i++)
+        if (strcmp(reader->items[i].address.text, endpoint->address.text) == 0) {
+            diag_add(reader->diag, DIAG_FATAL, node->at, "listen \"%s\" is there twice",
+                     node->text.data);
+            diag_hint(reader->diag, "delete one of them");
+            return false;
+        }
+    if (reader->count == LIMIT_LISTENERS) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "more than %d listeners", LIMIT_LISTENERS);
+        return false;
+    }
+    reader->items[reader->count++] = *endpoint;
+    return true;
+}
+
+static bool read_mapping(struct reader *reader, const struct node *node)
+{
+    struct listener_nodes nodes = {0};
+    struct endpoint endpoint = {0};
+    bool tls = true;
+    bool good = schema_read(&schema_listener, node, &nodes, DIAG_FATAL, reader->diag);
+    good =
+        schema_boolean("freebind", nodes.freebind, &endpoint.freebind, DIAG_FATAL, reader->diag) &&
+        good;
+    good = schema_boolean("tls", nodes.tls, &tls, DIAG_FATAL, reader->diag) && good;
+    endpoint.plain = !tls;
+    good = read_proxies(reader, nodes.proxy_protocol, &endpoint) && good;
+    if (nodes.address == NULL) {
+        if (good)
+            diag_add(reader->diag, DIAG_FATAL, node->at, "the listener has no address");
+        return false;
+    }
+    return add(reader, nodes.address, &endpoint) && good;
+}
+
+static bool read_one(struct reader *reader, const struct node *node)
+{
+    struct endpoint endpoint = {0};
+    if (node->kind == NODE_SCALAR && !node->null)
+        return add(reader, node, &endpoint);
+    if (node->kind == NODE_MAPPING)
+        return read_mapping(reader, node);
+    diag_add(reader->diag, DIAG_FATAL, node->at, "listen must be an address or a mapping");
+    return false;
+}
+
+static bool read_list(struct reader *reader, const struct node *node)
+{
+    bool good = true;
+    if (node->kind != NODE_SEQUENCE)
+        return read_one(reader, node);
+    if (node->count == 0) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "listen is an empty list");
+        diag_hint(reader->diag, "write \"[::]:443\", or leave it out");
+        return false;
+    }
+    for (size_t i = 0; i < node->count; i++)
+        good = read_one(reader, node->items[i]) && good;
+    return good;
+}
+
+bool endpoints_read(const struct node *node, struct arena *arena, struct diag *diag,
+                    struct endpoint **ret_items, size_t *ret_count)
+{
+    struct reader reader = {.arena = arena, .diag = diag};
+    size_t most = node == NULL || node->kind != NODE_SEQUENCE ? 1 : node->count + 1;
+    bool good = true;
+    reader.items = arena_take(arena, most * sizeof(*reader.items));
+    if (reader.items == NULL)
+        return out_of_memory(&reader, (struct position){0});
+    if (node == NULL) {
+        reader.items[0] = (struct endpoint){0};
+        reader.count = address_parse(span_of("[::]:443"), &reader.items[0].address) ? 1 : 0;
+    } else {
+        good = read_list(&reader, node);
+    }
+    *ret_items = reader.items;
+    *ret_count = reader.count;
+    return good;
+}

@@ -1,0 +1,25 @@
+/*
+ * An endpoint: where the program listens and what it does with those who come.
+ * The loader reads it from the configuration, the supervisor binds it, the
+ * workers obey it. A value; it borrows its lists from whoever read it.
+ */
+#ifndef SITE_ENDPOINT_H
+#define SITE_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/address.h"
+#include "base/prefix.h"
+
+struct endpoint {
+    struct address address;
+    bool freebind; /* listen also while no interface has the address yet (IP_FREEBIND) */
+    bool plain;    /* HTTP without TLS, for a proxy that ends it: the host comes from Host */
+    /* Whoever comes from one of these says in a PROXY protocol header for whom;
+     * from anywhere else a client speaks for itself. */
+    const struct prefix *proxies;
+    size_t proxy_count;
+};
+
+#endif
