@@ -6,6 +6,12 @@
 #include <string.h>
 
 static const struct span PREFIX_LOCAL = {"unix:", 5};
+static const struct span INHERITED = {"systemd", 7};
+
+static bool begins_with(struct span text, struct span begin)
+{
+    return text.len >= begin.len && memcmp(text.data, begin.data, begin.len) == 0;
+}
 
 static bool parse_port(struct span text, in_port_t *ret_port)
 {
@@ -35,13 +41,30 @@ static bool parse_local(struct span path, struct address *ret_address)
     return true;
 }
 
+/* "systemd", or "systemd:" and a name of printable bytes without a colon (systemd.socket(5)). */
+static bool parse_inherited(struct span text, struct address *ret_address)
+{
+    struct address address = {.any.sa_family = AF_UNSPEC};
+    if (text.len >= sizeof(address.text) || text.len == INHERITED.len + 1)
+        return false;
+    for (size_t i = INHERITED.len; i < text.len; i++)
+        if (text.data[i] <= ' ' || text.data[i] > '~' ||
+            (text.data[i] == ':') != (i == INHERITED.len))
+            return false;
+    memcpy(address.text, text.data, text.len);
+    *ret_address = address;
+    return true;
+}
+
 bool address_parse(struct span text, struct address *ret_address)
 {
     struct address address = {0};
     char host[INET6_ADDRSTRLEN];
     size_t colon = text.len;
-    if (text.len >= PREFIX_LOCAL.len && memcmp(text.data, PREFIX_LOCAL.data, PREFIX_LOCAL.len) == 0)
+    if (begins_with(text, PREFIX_LOCAL))
         return parse_local(span_skip(text, PREFIX_LOCAL.len), ret_address);
+    if (begins_with(text, INHERITED))
+        return parse_inherited(text, ret_address);
     while (colon > 0 && text.data[colon - 1] != ':')
         colon--;
     if (colon == 0)

@@ -28,9 +28,16 @@ struct address {
 };
 
 /* Reads "192.0.2.1:443", "[2001:db8::1]:443", "*:443" and ":443" for "[::]:443",
- * or "unix:/run/name.sock" with an absolute path. Port 0 lets the kernel choose.
+ * "unix:/run/name.sock" with an absolute path, or "systemd" and "systemd:NAME"
+ * for sockets that the service manager opens. Port 0 lets the kernel choose.
  * False when it is not of that form. */
 bool address_parse(struct span text, struct address *ret_address);
+
+/* True for "systemd", which has no numbers before such a socket was passed on. */
+static inline bool address_is_inherited(const struct address *address)
+{
+    return address->any.sa_family == AF_UNSPEC;
+}
 
 /* Writes address->text from the numbers; for what the kernel told. */
 void address_print(struct address *address);

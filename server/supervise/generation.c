@@ -71,11 +71,12 @@ static _Noreturn void become_worker(const struct generation *generation,
 {
     const struct settings *settings = &generation->configuration->settings;
     struct entrance entrances[LIMIT_LISTENERS];
-    listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
+    size_t count =
+        listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
     const struct worker_options options = {
         .site = generation->configuration->site,
         .entrances = entrances,
-        .entrance_count = settings->listener_count,
+        .entrance_count = count,
         .control = control,
         .supervisor = supervisor,
         .keep_identity = generation->identity.keep,

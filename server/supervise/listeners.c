@@ -1,6 +1,5 @@
 #include "supervise/listeners.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -50,18 +49,18 @@ static const struct {
     int level;
     int option;
     int value;
-} inherited[] = {
+} bounds[] = {
     {SOL_SOCKET, SO_REUSEADDR, 1},
     {SOL_SOCKET, SO_SNDBUF, LIMIT_SOCKET_SEND},
     {SOL_SOCKET, SO_RCVBUF, LIMIT_SOCKET_RECEIVE},
     {IPPROTO_TCP, TCP_USER_TIMEOUT, LIMIT_UNFINISHED_MS},
 };
 
-static bool set_inherited(int fd)
+static bool set_bounds(int fd)
 {
-    for (size_t i = 0; i < sizeof(inherited) / sizeof(inherited[0]); i++)
-        if (setsockopt(fd, inherited[i].level, inherited[i].option, &inherited[i].value,
-                       sizeof(inherited[i].value)) != 0)
+    for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++)
+        if (setsockopt(fd, bounds[i].level, bounds[i].option, &bounds[i].value,
+                       sizeof(bounds[i].value)) != 0)
             return false;
     return true;
 }
@@ -70,7 +69,7 @@ static bool set_inherited(int fd)
 static bool prepare_ip(int fd, const struct address *address, bool freebind)
 {
     const int on = 1, off = 0;
-    return set_inherited(fd) &&
+    return set_bounds(fd) &&
            (!freebind || setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) == 0) &&
            (!is_v6_wildcard(address) ||
             setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0);
@@ -127,42 +126,92 @@ fail:;
     return -1;
 }
 
-static void close_listener(const struct listener *listener)
+/* A worker only has a copy: the socket goes on, and so does its name in the file system. */
+static void close_copy(const struct listener *listener)
 {
-    if (listener->wanted.any.sa_family == AF_UNIX)
-        (void)unlink(listener->wanted.local.sun_path); /* else the next start does it */
-    (void)close(listener->fd);                         /* it only listened */
+    (void)close(listener->fd); /* it only listened */
 }
 
-static struct listener *find(const struct listeners *listeners, const struct address *address)
+static void close_listener(const struct listener *listener)
+{
+    if (listener->is_inherited)
+        return; /* a later reload may want it again */
+    if (listener->wanted.any.sa_family == AF_UNIX)
+        (void)unlink(listener->wanted.local.sun_path); /* else the next start does it */
+    close_copy(listener);
+}
+
+static bool is_of(const struct listener *listener, const struct endpoint *endpoint)
+{
+    return strcmp(listener->wanted.text, endpoint->address.text) == 0;
+}
+
+static bool is_open(const struct listeners *listeners, const struct endpoint *endpoint)
 {
     for (size_t i = 0; i < listeners->count; i++)
-        if (strcmp(listeners->items[i].wanted.text, address->text) == 0)
-            return &listeners->items[i];
-    return NULL;
+        if (is_of(&listeners->items[i], endpoint))
+            return true;
+    return false;
+}
+
+static bool open_own(struct listeners *listeners, const struct endpoint *endpoint)
+{
+    const struct address *wanted = &endpoint->address;
+    struct listener listener = {.wanted = *wanted, .bound = *wanted};
+    listener.fd = open_socket(&listener.bound, endpoint->freebind);
+    if (listener.fd < 0) {
+        log_line(LOG_LEVEL_ERROR, "cannot listen on %s: %s%s", wanted->text, strerror(errno),
+                 bind_hint(errno));
+        return false;
+    }
+    listeners->items[listeners->count++] = listener;
+    return true;
+}
+
+static bool adopt(struct listeners *listeners, const struct endpoint *endpoint)
+{
+    const struct inherited *inherited = &listeners->inherited;
+    size_t before = listeners->count;
+    for (size_t i = 0; i < inherited->count; i++) {
+        struct listener listener = {.wanted = endpoint->address,
+                                    .bound.len = sizeof(listener.bound.local),
+                                    .fd = inherited->items[i].fd,
+                                    .is_inherited = true};
+        if (!inherited_is_meant(inherited, i, endpoint->address.text))
+            continue;
+        if (getsockname(listener.fd, &listener.bound.any, &listener.bound.len) != 0 ||
+            (listener.bound.any.sa_family != AF_UNIX && !set_bounds(listener.fd))) {
+            log_line(LOG_LEVEL_ERROR, "cannot listen on %s: %s", endpoint->address.text,
+                     strerror(errno));
+            return false;
+        }
+        address_print(&listener.bound);
+        listeners->items[listeners->count++] = listener;
+    }
+    if (listeners->count == before)
+        log_line(LOG_LEVEL_ERROR,
+                 "cannot listen on %s: the service manager has passed on no such socket (start by "
+                 "the socket unit, not by hand)",
+                 endpoint->address.text);
+    return listeners->count > before;
 }
 
 bool listeners_open(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
 {
     size_t before = listeners->count;
-    void *items = reallocarray(listeners->items, before + count, sizeof(*listeners->items));
+    size_t most = before + count * (listeners->inherited.count + 1);
+    void *items = reallocarray(listeners->items, most, sizeof(*listeners->items));
     if (items == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");
         return false;
     }
     listeners->items = items;
     for (size_t i = 0; i < count; i++) {
-        if (find(listeners, &endpoints[i].address) != NULL)
+        if (is_open(listeners, &endpoints[i]))
             continue;
-        const struct address *wanted = &endpoints[i].address;
-        struct listener listener = {.wanted = *wanted, .bound = *wanted};
-        listener.fd = open_socket(&listener.bound, endpoints[i].freebind);
-        if (listener.fd < 0) {
-            log_line(LOG_LEVEL_ERROR, "cannot listen on %s: %s%s", wanted->text, strerror(errno),
-                     bind_hint(errno));
+        if (!(address_is_inherited(&endpoints[i].address) ? adopt(listeners, &endpoints[i])
+                                                          : open_own(listeners, &endpoints[i])))
             goto fail;
-        }
-        listeners->items[listeners->count++] = listener;
     }
     return true;
 fail:
@@ -171,44 +220,60 @@ fail:
     return false;
 }
 
-void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
+static void keep_only(struct listeners *listeners, const struct endpoint *endpoints, size_t count,
+                      void (*end)(const struct listener *))
 {
     size_t kept = 0;
     for (size_t i = 0; i < listeners->count; i++) {
         bool wanted = false;
         for (size_t k = 0; k < count && !wanted; k++)
-            wanted = strcmp(listeners->items[i].wanted.text, endpoints[k].address.text) == 0;
+            wanted = is_of(&listeners->items[i], &endpoints[k]);
         if (wanted)
             listeners->items[kept++] = listeners->items[i];
         else
-            close_listener(&listeners->items[i]);
+            end(&listeners->items[i]);
     }
     listeners->count = kept;
+}
+
+void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
+{
+    keep_only(listeners, endpoints, count, close_listener);
+}
+
+void listeners_retain_copies(struct listeners *listeners, const struct endpoint *endpoints,
+                             size_t count)
+{
+    keep_only(listeners, endpoints, count, close_copy);
 }
 
 void listeners_close(struct listeners *listeners)
 {
     listeners_retain(listeners, NULL, 0);
+    inherited_close(&listeners->inherited);
     free(listeners->items);
     *listeners = (struct listeners){0};
 }
 
-void listeners_entrances(const struct listeners *listeners, const struct endpoint *endpoints,
-                         size_t count, struct entrance *ret_entrances)
+size_t listeners_entrances(const struct listeners *listeners, const struct endpoint *endpoints,
+                           size_t count, struct entrance ret_entrances[static LIMIT_LISTENERS])
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct listener *listener = find(listeners, &endpoints[i].address);
-        assert(listener != NULL);
-        ret_entrances[i] = (struct entrance){listener->fd, &endpoints[i]};
-    }
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < listeners->count && found < LIMIT_LISTENERS; k++)
+            if (is_of(&listeners->items[k], &endpoints[i]))
+                ret_entrances[found++] = (struct entrance){listeners->items[k].fd, &endpoints[i]};
+    return found;
 }
 
 void listeners_print(const struct listeners *listeners, const struct endpoint *endpoints,
                      size_t count, struct text *out)
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct listener *listener = find(listeners, &endpoints[i].address);
-        assert(listener != NULL);
-        text_printf(out, "%s%s", i == 0 ? "" : ", ", listener->bound.text);
-    }
+    const char *between = "";
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < listeners->count; k++)
+            if (is_of(&listeners->items[k], &endpoints[i])) {
+                text_printf(out, "%s%s", between, listeners->items[k].bound.text);
+                between = ", ";
+            }
 }

@@ -9,20 +9,24 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/limits.h"
 #include "base/text.h"
 #include "serve/acceptor.h"
 #include "site/endpoint.h"
+#include "supervise/inherited.h"
 
 struct listener {
     struct address wanted; /* as configured */
     struct address bound;  /* as the kernel says: differs for port 0 */
     int fd;
+    bool is_inherited; /* the descriptor belongs to the list of those */
 };
 
-/* Begin with {0}; end with listeners_close. */
+/* Begin with {0}, or with what was inherited; end with listeners_close. */
 struct listeners {
     struct listener *items; /* owned, and so are the descriptors */
     size_t count;
+    struct inherited inherited; /* owned */
 };
 
 /* Opens those of the endpoints that are not open yet. On an error, which it
@@ -32,12 +36,16 @@ bool listeners_open(struct listeners *listeners, const struct endpoint *endpoint
 /* Closes those that are not among the endpoints. */
 void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count);
 
+/* The same for a worker, whose descriptors are copies: no listener ends. */
+void listeners_retain_copies(struct listeners *listeners, const struct endpoint *endpoints,
+                             size_t count);
+
 void listeners_close(struct listeners *listeners);
 
-/* What a worker needs of the endpoints, all of which are open. ret_entrances has
- * room for count and borrows the endpoints. */
-void listeners_entrances(const struct listeners *listeners, const struct endpoint *endpoints,
-                         size_t count, struct entrance *ret_entrances);
+/* What a worker needs of the endpoints, all of which are open; returns how many.
+ * They borrow the endpoints. */
+size_t listeners_entrances(const struct listeners *listeners, const struct endpoint *endpoints,
+                           size_t count, struct entrance ret_entrances[static LIMIT_LISTENERS]);
 
 /* Appends where those of the endpoints really listen: "127.0.0.1:443, [::1]:443". */
 void listeners_print(const struct listeners *listeners, const struct endpoint *endpoints,

@@ -1,5 +1,6 @@
 #include "supervise/report.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -20,7 +21,8 @@ void report_diagnostics(struct diag *diag)
     text_free(&text);
 }
 
-void report_ready(const struct generation *current, const struct listeners *listeners)
+void report_ready(const struct generation *current, const struct listeners *listeners,
+                  const struct notifier *notifier)
 {
     const struct settings *settings = &current->configuration->settings;
     const struct site *site = current->configuration->site;
@@ -39,8 +41,20 @@ void report_ready(const struct generation *current, const struct listeners *list
         text_printf(&text, " (%zu refused)", refused);
     text_append(&text, span_of(", listening on "));
     listeners_print(listeners, settings->listeners, settings->listener_count, &text);
-    log_line(LOG_LEVEL_NOTICE, "%s", text.failed ? "ready" : text.data);
+    const char *line = text.failed ? "ready" : text.data;
+    log_line(LOG_LEVEL_NOTICE, "%s", line);
+    notifier_tell(notifier, NOTIFY_READY, line);
     text_free(&text);
+}
+
+void report_refusal(const struct generation *current, const struct notifier *notifier,
+                    const char *why)
+{
+    char line[128];
+    (void)snprintf(line, sizeof(line), "reload refused: %sgeneration %u serves on as before", why,
+                   current->number);
+    log_line(LOG_LEVEL_ERROR, "%s", line);
+    notifier_tell(notifier, NOTIFY_READY, line);
 }
 
 void report_death(pid_t pid, int status)

@@ -1,6 +1,6 @@
 /*
- * What the supervisor tells the log of loads, generations and deaths. It
- * decides nothing. Runs in the supervisor.
+ * What the supervisor tells the log and the service manager of loads,
+ * generations and deaths. It decides nothing. Runs in the supervisor.
  */
 #ifndef SUPERVISE_REPORT_H
 #define SUPERVISE_REPORT_H
@@ -10,12 +10,18 @@
 #include "base/diag.h"
 #include "supervise/generation.h"
 #include "supervise/listeners.h"
+#include "supervise/notify.h"
 
 /* The errors and warnings of a load, as "check" prints them; not without end. */
 void report_diagnostics(struct diag *diag);
 
 /* That the generation serves, what, and where. */
-void report_ready(const struct generation *current, const struct listeners *listeners);
+void report_ready(const struct generation *current, const struct listeners *listeners,
+                  const struct notifier *notifier);
+
+/* That a reload came to nothing, why ("" or a clause that ends in "; "), and who serves on. */
+void report_refusal(const struct generation *current, const struct notifier *notifier,
+                    const char *why);
 
 /* That a worker ended, if it did not end well. status is that of waitpid(2). */
 void report_death(pid_t pid, int status);

@@ -19,6 +19,7 @@
 #include "load/state.h"
 #include "supervise/generation.h"
 #include "supervise/lookout.h"
+#include "supervise/notify.h"
 #include "supervise/report.h"
 
 enum {
@@ -39,6 +40,7 @@ struct supervisor {
     const struct supervisor_options *options; /* borrowed */
     int signals;                              /* a signalfd */
     struct listeners listeners;
+    struct notifier notifier;
     struct generation *current;  /* owned; serves; NULL until the first one is ready */
     struct generation *next;     /* owned; starts; or NULL */
     struct generation *retiring; /* owned; drains; or NULL */
@@ -62,7 +64,8 @@ static void release_in_worker(void *context, const struct generation *generation
         if (all[i] != NULL)
             generation_close_controls(all[i]);
     (void)close(supervisor->signals); /* a copy */
-    listeners_retain(&supervisor->listeners, settings->listeners, settings->listener_count);
+    listeners_retain_copies(&supervisor->listeners, settings->listeners, settings->listener_count);
+    notifier_close(&supervisor->notifier);
 }
 
 static void start_workers(struct supervisor *supervisor, struct generation *generation)
@@ -134,10 +137,10 @@ static void reload(struct supervisor *supervisor)
 {
     enum reload what = supervisor->reload_wanted;
     supervisor->reload_wanted = RELOAD_NOTHING;
+    notifier_tell(&supervisor->notifier, NOTIFY_RELOADING, NULL);
     if (prepare(supervisor, what))
         return;
-    log_line(LOG_LEVEL_ERROR, "reload refused: generation %u serves on as before",
-             supervisor->current->number);
+    report_refusal(supervisor->current, &supervisor->notifier, "");
     if (what == RELOAD_ALL && have_certificates_changed(supervisor))
         supervisor->reload_wanted = RELOAD_CERTIFICATES;
 }
@@ -154,10 +157,7 @@ static void abandon_next(struct supervisor *supervisor)
         return;
     }
     retain_listeners(supervisor);
-    log_line(LOG_LEVEL_ERROR,
-             "reload refused: its workers did not start; generation %u serves on "
-             "as before",
-             supervisor->current->number);
+    report_refusal(supervisor->current, &supervisor->notifier, "its workers did not start; ");
 }
 
 /* So that a restart can fall back to what is valid now. */
@@ -182,7 +182,7 @@ static void promote_next(struct supervisor *supervisor)
     }
     supervisor->lookout = lookout_begin(supervisor->current->configuration, clock_monotonic_ms());
     save_state(supervisor->current->configuration);
-    report_ready(supervisor->current, &supervisor->listeners);
+    report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
 }
 
 static void bury_retiring(struct supervisor *supervisor)
@@ -204,6 +204,7 @@ static void stop(struct supervisor *supervisor)
         generation_free(supervisor->next);
         supervisor->next = NULL;
     }
+    notifier_tell(&supervisor->notifier, NOTIFY_STOPPING, NULL);
     listeners_close(&supervisor->listeners);
     if (supervisor->current != NULL)
         generation_drain(supervisor->current);
@@ -310,6 +311,7 @@ static int time_left(const struct supervisor *supervisor)
         supervisor->retiring == NULL ? INT64_MAX : supervisor->retiring->deadline,
         supervisor->stopping ? supervisor->stop_by : INT64_MAX,
         is_settled(supervisor) ? supervisor->lookout.next : INT64_MAX,
+        supervisor->notifier.next,
     };
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
         if (deadlines[i] < earliest)
@@ -377,6 +379,7 @@ static void supervise(struct supervisor *supervisor)
     while (!supervisor->stopping || running(supervisor) > 0) {
         wait_for_news(supervisor);
         on_deadlines(supervisor, clock_monotonic_ms());
+        notifier_live(&supervisor->notifier, clock_monotonic_ms());
         if (supervisor->next != NULL && generation_ready(supervisor->next))
             promote_next(supervisor);
         if (is_settled(supervisor))
@@ -408,6 +411,8 @@ int supervisor_run(const struct supervisor_options *options)
         log_line(LOG_LEVEL_ERROR, "cannot catch signals: %s", strerror(errno));
         return 1;
     }
+    supervisor.notifier = notifier_open(clock_monotonic_ms());
+    inherited_take(&supervisor.listeners.inherited);
     if (prepare(&supervisor, RELOAD_ALL)) {
         supervise(&supervisor);
         log_line(LOG_LEVEL_NOTICE, supervisor.failed ? "stopped after a failure" : "stopped");
@@ -418,6 +423,7 @@ int supervisor_run(const struct supervisor_options *options)
     generation_free(supervisor.current);
     generation_free(supervisor.retiring);
     listeners_close(&supervisor.listeners);
+    notifier_close(&supervisor.notifier);
     (void)close(supervisor.signals); /* it was only read */
     return supervisor.failed ? 1 : 0;
 }

@@ -30,6 +30,12 @@ static void parses(void **state)
         {"unix:/run/mta-sts/http.sock", "unix:/run/mta-sts/http.sock"},
         {"unix:run/http.sock", NULL},
         {"unix:", NULL},
+        {"systemd", "systemd"},
+        {"systemd:https", "systemd:https"},
+        {"systemd:", NULL},
+        {"systemd:a:b", NULL},
+        {"systemd:a b", NULL},
+        {"systemdx", NULL},
         {"unix:/", NULL},
         {"unix:/1234567890123456789012345678901234567890123456789012345678901234567890123456789"
          "0123456789012345678901234567",
