@@ -170,9 +170,15 @@ $(filter tidy/%,$(CHECKS)): tidy/%: FORCE
 format: ## lay out all C by .clang-format
 	clang-format -i $(C_FILES)
 
+UNITS    := config/systemd/mta-sts-httpd
 install: $(PROGRAM) ## install into $(DESTDIR)$(prefix)
 	install -D -m 755 -s $(PROGRAM) $(DESTDIR)$(prefix)/sbin/mta-sts-httpd
 	install -D -m 644 config/mta-sts.yaml $(DESTDIR)$(prefix)/share/doc/mta-sts-httpd/mta-sts.yaml
+	install -D -m 644 $(UNITS).sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/mta-sts-httpd.conf
+	install -D -m 644 $(UNITS).tmpfiles $(DESTDIR)$(prefix)/lib/tmpfiles.d/mta-sts-httpd.conf
+	install -D -m 644 $(UNITS).socket $(DESTDIR)$(prefix)/lib/systemd/system/mta-sts-httpd.socket
+	sed 's#/usr/local/sbin#$(prefix)/sbin#' $(UNITS).service | install -D -m 644 /dev/stdin \
+	    $(DESTDIR)$(prefix)/lib/systemd/system/mta-sts-httpd.service
 	@for page in $(wildcard config/*.[58]); do install -D -m 644 $$page \
 	    $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done
 

@@ -17,7 +17,7 @@ source='debian-archive-keyring dpkg-dev=cmd:dpkg-source xz-utils=cmd:xz patch=cm
 run="$build openssl=cmd:openssl curl=cmd:curl"
 # The tests call /usr/bin/python3 by its path, because only Debian's own finds Debian's modules.
 test="$run libcmocka-dev=pc:cmocka python3=cmd:/usr/bin/python3 python3-pytest python3-cryptography
-    python3-dnslib gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps
+    python3-dnslib gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps systemd=cmd:systemd-analyze
     strace=cmd:strace slowhttptest=cmd:slowhttptest postfix-mta-sts-resolver=cmd:mta-sts-query"
 lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy
     cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka"

@@ -8,6 +8,7 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -37,6 +38,12 @@ bool address_parse(struct span text, struct address *ret_address);
 static inline bool address_is_inherited(const struct address *address)
 {
     return address->any.sa_family == AF_UNSPEC;
+}
+
+/* True for "systemd:NAME". */
+static inline bool address_is_named(const struct address *address)
+{
+    return address_is_inherited(address) && strchr(address->text, ':') != NULL;
 }
 
 /* Writes address->text from the numbers; for what the kernel told. */

@@ -150,7 +150,7 @@ bool endpoints_read(const struct node *node, struct arena *arena, struct diag *d
     if (reader.items == NULL)
         return out_of_memory(&reader, (struct position){0});
     if (node == NULL) {
-        reader.items[0] = (struct endpoint){0};
+        reader.items[0] = (struct endpoint){.is_default = true};
         reader.count = address_parse(span_of("[::]:443"), &reader.items[0].address) ? 1 : 0;
     } else {
         good = read_list(&reader, node);

@@ -15,7 +15,9 @@
 struct endpoint {
     struct address address;
     bool freebind; /* listen also while no interface has the address yet (IP_FREEBIND) */
-    bool plain;    /* HTTP without TLS, for a proxy that ends it: the host comes from Host */
+    bool
+        is_default; /* nothing was configured: the service manager's sockets come before the address */
+    bool plain;     /* HTTP without TLS, for a proxy that ends it: the host comes from Host */
     /* Whoever comes from one of these says in a PROXY protocol header for whom;
      * from anywhere else a client speaks for itself. */
     const struct prefix *proxies;

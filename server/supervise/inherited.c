@@ -76,8 +76,9 @@ void inherited_close(struct inherited *inherited)
     }
 }
 
-bool inherited_is_meant(const struct inherited *inherited, size_t index, const char *text)
+bool inherited_is_named(const struct inherited *inherited, size_t index, const char *text)
 {
-    const char *colon = strchr(text, ':');
-    return colon == NULL || strcmp(colon + 1, inherited->items[index].name) == 0;
+    static const char prefix[] = "systemd:";
+    return strncmp(text, prefix, sizeof(prefix) - 1) == 0 &&
+           strcmp(text + sizeof(prefix) - 1, inherited->items[index].name) == 0;
 }

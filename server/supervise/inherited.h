@@ -25,7 +25,7 @@ struct inherited {
 void inherited_take(struct inherited *ret_inherited);
 void inherited_close(struct inherited *inherited);
 
-/* Whether the socket at index is meant by "systemd" (any) or "systemd:NAME". */
-bool inherited_is_meant(const struct inherited *inherited, size_t index, const char *text);
+/* Whether the text is "systemd:" and the name of the socket at index. */
+bool inherited_is_named(const struct inherited *inherited, size_t index, const char *text);
 
 #endif

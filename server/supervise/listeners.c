@@ -168,16 +168,22 @@ static bool open_own(struct listeners *listeners, const struct endpoint *endpoin
     return true;
 }
 
-static bool adopt(struct listeners *listeners, const struct endpoint *endpoint)
+/* Takes the sockets of the service manager that are meant for the endpoint: those of its
+ * name, or without one those whose name no other endpoint has. */
+static bool adopt(struct listeners *listeners, const struct endpoint *endpoints, size_t count,
+                  const struct endpoint *endpoint)
 {
-    const struct inherited *inherited = &listeners->inherited;
-    size_t before = listeners->count;
-    for (size_t i = 0; i < inherited->count; i++) {
+    const struct inherited *passed = &listeners->inherited;
+    for (size_t i = 0; i < passed->count; i++) {
         struct listener listener = {.wanted = endpoint->address,
                                     .bound.len = sizeof(listener.bound.local),
-                                    .fd = inherited->items[i].fd,
+                                    .fd = passed->items[i].fd,
                                     .is_inherited = true};
-        if (!inherited_is_meant(inherited, i, endpoint->address.text))
+        bool named = false;
+        for (size_t k = 0; k < count; k++)
+            named = named || inherited_is_named(passed, i, endpoints[k].address.text);
+        if (named != address_is_named(&endpoint->address) ||
+            (named && !inherited_is_named(passed, i, endpoint->address.text)))
             continue;
         if (getsockname(listener.fd, &listener.bound.any, &listener.bound.len) != 0 ||
             (listener.bound.any.sa_family != AF_UNIX && !set_bounds(listener.fd))) {
@@ -188,12 +194,26 @@ static bool adopt(struct listeners *listeners, const struct endpoint *endpoint)
         address_print(&listener.bound);
         listeners->items[listeners->count++] = listener;
     }
-    if (listeners->count == before)
-        log_line(LOG_LEVEL_ERROR,
-                 "cannot listen on %s: the service manager has passed on no such socket (start by "
-                 "the socket unit, not by hand)",
-                 endpoint->address.text);
-    return listeners->count > before;
+    return true;
+}
+
+/* What the endpoint listens on, whoever opens it. */
+static bool open_endpoint(struct listeners *listeners, const struct endpoint *endpoints,
+                          size_t count, const struct endpoint *endpoint)
+{
+    size_t before = listeners->count;
+    bool inherits = address_is_inherited(&endpoint->address);
+    if ((inherits || endpoint->is_default) && !adopt(listeners, endpoints, count, endpoint))
+        return false;
+    if (listeners->count > before)
+        return true;
+    if (!inherits)
+        return open_own(listeners, endpoint);
+    log_line(LOG_LEVEL_ERROR,
+             "cannot listen on %s: the service manager has passed on no such socket (is there a "
+             "socket unit, and was the program started by it?)",
+             endpoint->address.text);
+    return false;
 }
 
 bool listeners_open(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
@@ -207,10 +227,8 @@ bool listeners_open(struct listeners *listeners, const struct endpoint *endpoint
     }
     listeners->items = items;
     for (size_t i = 0; i < count; i++) {
-        if (is_open(listeners, &endpoints[i]))
-            continue;
-        if (!(address_is_inherited(&endpoints[i].address) ? adopt(listeners, &endpoints[i])
-                                                          : open_own(listeners, &endpoints[i])))
+        if (!is_open(listeners, &endpoints[i]) &&
+            !open_endpoint(listeners, endpoints, count, &endpoints[i]))
             goto fail;
     }
     return true;

@@ -184,6 +184,22 @@ def test_sockets_of_the_service_manager(setup, activated, passed, trusted):
         assert client.fetch(port, HOST, trusted).status == 200
 
 
+def test_sockets_come_before_the_default_address(setup, activated, passed, trusted):
+    setup.certify(DOMAIN)
+    setup.write([DOMAIN], listen=None)
+    running = activated(setup.config)
+    assert running.ports == passed.ports
+    assert client.fetch(passed.ports[1], HOST, trusted).status == 200
+
+
+def test_named_socket_is_not_for_all(setup, activated, passed):
+    setup.certify(DOMAIN)
+    http = {"address": "systemd:http", "tls": False}
+    setup.write([DOMAIN], listen=[http, "systemd"])
+    running = activated(setup.config)
+    assert running.ports == passed.ports[::-1]
+
+
 def test_sockets_by_name_and_their_return(setup, activated, passed, trusted):
     setup.certify(DOMAIN)
     http = {"address": "systemd:http", "tls": False}

@@ -1,0 +1,70 @@
+"""systemd's own verdict on the units."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from support import tree
+
+UNITS = tree.ROOT / "config" / "systemd"
+SERVICE = "mta-sts-httpd.service"
+# Of 10, and what systemd calls safe ends at 2.
+EXPOSURE_MOST = 1.5
+
+
+def analyze(*arguments, **options):
+    return subprocess.run(
+        ["systemd-analyze", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture(name="units", params=[False, True], ids=["as it is", "with credentials.conf"])
+def fixture_units(request, program, tmp_path):
+    """The units with the path of the program under test."""
+    for unit in UNITS.glob("mta-sts-httpd.s*"):
+        text = unit.read_text().replace("/usr/local/sbin/mta-sts-httpd", str(program))
+        (tmp_path / unit.name).write_text(text)
+    if request.param:
+        service = tmp_path / SERVICE
+        service.write_text(service.read_text() + (UNITS / "credentials.conf").read_text())
+    return tmp_path
+
+
+def test_units_are_sound(units):
+    environment = {**os.environ, "SYSTEMD_UNIT_PATH": f"{units}:"}
+    names = [units / SERVICE, units / "mta-sts-httpd.socket"]
+    done = analyze("verify", "--man=no", *names, env=environment)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_service_is_hardly_exposed(units):
+    done = analyze("security", "--offline=true", "--json=short", units / SERVICE)
+    verdict = analyze("security", "--offline=true", "--no-pager", units / SERVICE)
+    overall = re.search(r"Overall exposure level for \S+: ([0-9.]+)", verdict.stdout)
+    exposed = [row["name"] for row in json.loads(done.stdout) if float(row["exposure"] or 0) > 0]
+    assert float(overall[1]) <= EXPOSURE_MOST, exposed
+
+
+def test_installed_units_start_the_installed_program(program, tmp_path):
+    """make install, as a packager calls it; nothing is built anew."""
+    done = subprocess.run(
+        ["make", "-o", program, "install", f"PROGRAM={program}", f"DESTDIR={tmp_path}", "prefix=/usr"],
+        cwd=tree.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    service = (tmp_path / "usr/lib/systemd/system" / SERVICE).read_text()
+    command = re.search(r"^ExecStart=(\S+) serve$", service, re.M)[1]
+    assert os.access(str(tmp_path) + command, os.X_OK)
+    assert (tmp_path / "usr/lib/systemd/system/mta-sts-httpd.socket").is_file()
