@@ -16,14 +16,17 @@ build='gcc=cmd:cc libc6-dev=file:/usr/include/stdio.h make=cmd:make pkg-config=c
 source='debian-archive-keyring dpkg-dev=cmd:dpkg-source xz-utils=cmd:xz patch=cmd:patch ca-certificates'
 run="$build openssl=cmd:openssl curl=cmd:curl"
 # The tests call /usr/bin/python3 by its path, because only Debian's own finds Debian's modules.
+# Postfix would push out another mail server: where there is one, its tests are skipped.
 test="$run libcmocka-dev=pc:cmocka python3=cmd:/usr/bin/python3 python3-pytest python3-cryptography
     python3-dnslib gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps systemd=cmd:systemd-analyze
-    strace=cmd:strace slowhttptest=cmd:slowhttptest postfix-mta-sts-resolver=cmd:mta-sts-query"
+    strace=cmd:strace slowhttptest=cmd:slowhttptest postfix-mta-sts-resolver=cmd:mta-sts-query
+    postfix=cmd:sendmail chasquid=cmd:smtp-check sslscan=cmd:sslscan testssl.sh=cmd:testssl"
 lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy
     cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka"
 
-# A package of the tests that brings a daemon which nobody asked to run.
-daemon=postfix-mta-sts-resolver
+# What the packages of the tests bring that nobody asked to run.
+daemons='postfix-mta-sts-resolver.service postfix.service postfix-resolvconf.path chasquid.service
+    chasquid-smtp.socket chasquid-submission.socket chasquid-submission_tls.socket'
 
 mbedtls_series=3.6
 mbedtls_oldest=3.6.7
@@ -64,27 +67,28 @@ quietly_as_root() {
     return "$status"
 }
 
-# RUNLEVEL=1 makes invoke-rc.d start nothing; systemd does not ask it, so there the unit is masked
+# RUNLEVEL=1 makes invoke-rc.d start nothing; systemd does not ask it, so there the units are masked
 # until the package is installed and disabled afterwards. A daemon that the machine had is untouched.
-install_without_daemon() {
-    mask=/run/systemd/system/$daemon.service
+install_without_daemons() {
     masked=
-    case " $* " in
-    *" $daemon "*)
-        if [ -d /run/systemd/system ] && [ ! -e "$mask" ]; then
-            quietly_as_root ln -s /dev/null "$mask"
-            masked=yes
+    for unit in $daemons; do
+        [ -d /run/systemd/system ] || break
+        if [ -e "/lib/systemd/system/$unit" ] || [ -e "/run/systemd/system/$unit" ]; then
+            continue
         fi
-        ;;
-    esac
+        quietly_as_root ln -s /dev/null "/run/systemd/system/$unit"
+        masked="$masked $unit"
+    done
     status=0
     quietly_as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -y \
         -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" || status=$?
-    if [ -n "$masked" ]; then
-        quietly_as_root rm -f "$mask"
-        quietly_as_root systemctl daemon-reload || true
-        quietly_as_root systemctl disable "$daemon.service" || true
-    fi
+    for unit in $masked; do
+        quietly_as_root rm -f "/run/systemd/system/$unit"
+    done
+    [ -z "$masked" ] || quietly_as_root systemctl daemon-reload || true
+    for unit in $masked; do
+        [ ! -e "/lib/systemd/system/$unit" ] || quietly_as_root systemctl disable "$unit" || true
+    done
     return "$status"
 }
 
@@ -110,7 +114,7 @@ Neither root nor sudo is at hand. Run as root: apt-get install --no-install-reco
     quietly_as_root apt-get -qq update ||
         say 'The package lists could not be refreshed; going on with those that are there.'
     # shellcheck disable=SC2086 # a list of package names, to be split
-    install_without_daemon $missing || fail "apt-get could not install: $missing"
+    install_without_daemons $missing || fail "apt-get could not install: $missing"
     missing=$(missing_of "$@")
     [ -z "$missing" ] || fail "installed, and yet not found ($purpose): $missing"
 }
