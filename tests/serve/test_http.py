@@ -100,12 +100,15 @@ def test_headers_are_exactly_these(connection, three):
         "content-length",
         "content-type",
         "date",
+        "strict-transport-security",
         "x-content-type-options",
     ]
     assert response.header("Content-Type") == "text/plain"
     assert response.header("Content-Length") == str(len(three.body()))
     assert response.header("Cache-Control") == "no-cache"
     assert response.header("X-Content-Type-Options") == "nosniff"
+    # For this host alone, not for those below it.
+    assert response.header("Strict-Transport-Security") == "max-age=31557600"
 
 
 def test_date_is_now_and_of_the_preferred_form(connection):

@@ -5,8 +5,10 @@
 
 #include "unit.h"
 
-#define DATE   "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-#define COMMON "X-Content-Type-Options: nosniff\r\n"
+#define DATE "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+#define COMMON                            \
+    "X-Content-Type-Options: nosniff\r\n" \
+    "Strict-Transport-Security: max-age=31557600\r\n"
 #define ERROR(status, len, extra, body)                                               \
     "HTTP/1.1 " status "\r\n" DATE "Content-Type: text/plain\r\nContent-Length: " len \
     "\r\nCache-Control: no-store\r\n" COMMON extra "Connection: close\r\n\r\n" body
