@@ -229,11 +229,13 @@ static enum step step_handshake(struct connection *connection, int64_t now)
 }
 
 /* Has an answer ready, the last one of this connection. */
-static void conclude(struct connection *connection, enum http_status status)
+static void conclude(struct connection *connection, enum http_status status,
+                     enum http_method method)
 {
     connection->response = (struct response){
         .status = status,
         .date = time(NULL),
+        .head_only = method == HTTP_HEAD,
         .persistence = HTTP_CLOSE,
     };
     connection->sent = 0;
@@ -262,10 +264,9 @@ static void answer(struct connection *connection, const struct http_request *req
     bool has_policy = domain != NULL && domain->policy != NULL;
     struct response *response = &connection->response;
 
-    conclude(connection, http_judge(request, domain != NULL, has_policy));
+    conclude(connection, http_judge(request, domain != NULL, has_policy), request->method);
     if (has_policy)
         response->policy = policy_body(domain->policy);
-    response->head_only = request->method == HTTP_HEAD;
     if (!last && !connection->setting->draining)
         response->persistence = request->persistence;
 }
@@ -315,7 +316,7 @@ static enum step read_request(struct connection *connection, int64_t now)
     case TLS_CLOSED:
         return say_goodbye(connection, now);
     case TLS_TOO_LONG:
-        conclude(connection, HTTP_HEADERS_TOO_LARGE);
+        conclude(connection, HTTP_HEADERS_TOO_LARGE, HTTP_GET);
         return STEP_ON;
     case TLS_FAILED:
         break;
@@ -338,7 +339,7 @@ static enum step step_request(struct connection *connection, int64_t now)
     if (progress == HTTP_COMPLETE)
         answer(connection, &request);
     else
-        conclude(connection, status);
+        conclude(connection, status, request.method);
     connection->received -= consumed;
     memmove(connection->request, connection->request + consumed, connection->received);
     return STEP_ON;

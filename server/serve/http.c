@@ -120,7 +120,7 @@ static enum http_status read_absolute_target(struct span target, struct head *he
     if (!head->request.plain_scheme && !span_begins_fold(target, secure))
         return HTTP_BAD_REQUEST;
     target = span_skip(target, head->request.plain_scheme ? plain.len : secure.len);
-    while (len < target.len && memchr("/?#", target.data[len], 3) == NULL)
+    while (len < target.len && memchr("/?", target.data[len], 2) == NULL)
         len++;
     if (!authority_parse((struct span){target.data, len}, &authority))
         return HTTP_BAD_REQUEST;
@@ -132,15 +132,25 @@ static enum http_status read_absolute_target(struct span target, struct head *he
     return HTTP_NONE;
 }
 
+/* RFC 3986 section 2: of what can be printed, these are in no URI, and '#' is in
+ * no target (RFC 9112 section 3.2). Some readers mend or cut what holds them. */
+static const char no_target[] = "\"#<>\\^`{|}";
+
+static bool is_target(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] <= ' ' || text.data[i] > '~' ||
+            memchr(no_target, text.data[i], sizeof(no_target) - 1) != NULL)
+            return false;
+    return text.len > 0;
+}
+
 /* RFC 9112 section 3.2: the form must fit the method. */
 static enum http_status read_target(struct span target, struct head *head)
 {
     struct authority authority;
 
-    for (size_t i = 0; i < target.len; i++)
-        if (target.data[i] <= ' ' || target.data[i] > '~')
-            return HTTP_BAD_REQUEST;
-    if (target.len == 0)
+    if (!is_target(target))
         return HTTP_BAD_REQUEST;
     if (head->request.method == HTTP_CONNECT)
         return authority_parse(target, &authority) && authority.port == AUTHORITY_PORT_GIVEN
@@ -258,7 +268,9 @@ static enum http_status finish(struct head *head)
 {
     if (!head->host_seen && head->minor != '0')
         return HTTP_BAD_REQUEST;
-    if (head->close_asked || head->request.has_body)
+    /* Who asked for a tunnel may already be speaking to its other end, and who asked for a body to be
+     * read sends it: what follows is no request. */
+    if (head->close_asked || head->request.has_body || head->request.method == HTTP_CONNECT)
         head->request.persistence = HTTP_CLOSE;
     else if (head->minor != '0')
         head->request.persistence = HTTP_PERSIST;
@@ -310,11 +322,13 @@ enum http_progress http_parse(struct span input, struct http_request *ret_reques
 
     if (progress == HTTP_PARTIAL && full) {
         *ret_status = HTTP_HEADERS_TOO_LARGE;
-        return HTTP_REFUSED;
+        progress = HTTP_REFUSED;
     }
     if (progress == HTTP_COMPLETE) {
         *ret_request = head.request;
         *ret_consumed = len - rest.len;
+    } else if (progress == HTTP_REFUSED) {
+        *ret_request = (struct http_request){.method = head.request.method};
     }
     return progress;
 }

@@ -25,7 +25,7 @@ enum http_status {
 };
 
 enum http_method {
-    HTTP_GET,
+    HTTP_GET, /* also while nothing is known */
     HTTP_HEAD,
     HTTP_OPTIONS,
     HTTP_CONNECT,
@@ -60,7 +60,8 @@ enum http_progress {
 /* Reads the first request head of the input; looks at no more than
  * LIMIT_REQUEST_HEAD bytes. An answer other than HTTP_PARTIAL is final: it is
  * the same for every longer input. Complete: sets ret_request and ret_consumed
- * (bytes of the head). Refused: sets ret_status to 400, 431 or 505. */
+ * (bytes of the head). Refused: sets ret_status to 400, 431 or 505, and of
+ * ret_request the method alone: HTTP_HEAD forbids a body even with this answer. */
 enum http_progress http_parse(struct span input, struct http_request *ret_request,
                               size_t *ret_consumed, enum http_status *ret_status);
 

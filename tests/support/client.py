@@ -75,6 +75,29 @@ def parse_head(head):
     return Response(status[1].decode(), int(status[2]), status[3].decode(), headers, b"")
 
 
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    421: "Misdirected Request",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+
+
+def check_error(response, method="GET"):
+    """An error body is one plain word that no policy parser takes for "key: value"."""
+    assert response.reason == REASONS[response.status]
+    assert response.header("Location") is None
+    assert response.header("Content-Type") == "text/plain"
+    assert response.header("Allow") == ("GET, HEAD" if response.status == 405 else None)
+    assert (response.header("Retry-After") is None) == (response.status != 503)
+    if method != "HEAD":
+        assert re.fullmatch(rb"[a-z-]+\r?\n", response.body), response.body
+
+
 def dial(port, address="127.0.0.1", timeout=15.0):
     """A connected socket; port may be the path of a Unix socket."""
     if isinstance(port, int):

@@ -41,6 +41,8 @@ static void assert_same_answer(const struct answer *left, const struct answer *r
 {
     assert_int_equal(left->progress, right->progress);
     assert_int_equal(left->status, right->status);
+    if (left->progress == HTTP_REFUSED)
+        assert_int_equal(left->request.method, right->request.method);
     if (left->progress != HTTP_COMPLETE)
         return;
     assert_int_equal(left->consumed, right->consumed);
@@ -110,6 +112,10 @@ static const struct {
     /* The target. */
     {BYTES("GET /\xc3\xbc HTTP/1.1\r\n"), HTTP_BAD_REQUEST},
     {BYTES("GET mta-sts.txt HTTP/1.1\r\n"), HTTP_BAD_REQUEST},
+    {BYTES("GET " PATH "#a HTTP/1.1\r\n"), HTTP_BAD_REQUEST},
+    {BYTES("GET https://a#/b HTTP/1.1\r\n"), HTTP_BAD_REQUEST},
+    {BYTES("GET /.well-known\\mta-sts.txt HTTP/1.1\r\n"), HTTP_BAD_REQUEST},
+    {BYTES("GET /{a} HTTP/1.1\r\n"), HTTP_BAD_REQUEST},
     {BYTES("GET * HTTP/1.1\r\n"), HTTP_BAD_REQUEST},
     {BYTES("GET mta-sts.example.com:443 HTTP/1.1\r\n"), HTTP_BAD_REQUEST},
     {BYTES("CONNECT mta-sts.example.com HTTP/1.1\r\n"), HTTP_BAD_REQUEST},
@@ -169,6 +175,26 @@ static void refuses(void **state)
     }
 }
 
+/* Who refuses a HEAD must know that it was one: its answer has no body. */
+static void knows_a_refused_head(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum http_method method;
+    } rows[] = {
+        {"HEAD / HTTP/2.0\r\n", HTTP_HEAD},     {"HEAD /# HTTP/1.1\r\n", HTTP_HEAD},
+        {"HEAD / HTTP/1.1\r\n\r\n", HTTP_HEAD}, {"HEAD / HTTP/1.1\r\nA\r\n", HTTP_HEAD},
+        {"GET / HTTP/1.1\r\n\r\n", HTTP_GET},   {"HEAD\r\n", HTTP_GET},
+        {"HEAD / HTTP/1.1\n", HTTP_GET},        {"POST / HTTP/1.1\r\n\r\n", HTTP_OTHER},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct answer answer = parse_at_every_split(rows[i].text, strlen(rows[i].text));
+        assert_int_equal(answer.progress, HTTP_REFUSED);
+        assert_int_equal(answer.request.method, rows[i].method);
+    }
+}
+
 static void reads(void **state)
 {
     (void)state;
@@ -210,7 +236,7 @@ static void reads(void **state)
          "/", "a", false, true},
         {"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_OPTIONS, HTTP_PERSIST, NULL, "a", false,
          false},
-        {"CONNECT a:443 HTTP/1.1\r\nHost: b\r\n\r\n", HTTP_CONNECT, HTTP_PERSIST, NULL, "b", false,
+        {"CONNECT a:443 HTTP/1.1\r\nHost: b\r\n\r\n", HTTP_CONNECT, HTTP_CLOSE, NULL, "b", false,
          false},
         {"GET HTTPS://a:1/b HTTP/1.1\r\nHost: c\r\n\r\n", HTTP_GET, HTTP_PERSIST, "/b", "a", false,
          false},
@@ -403,6 +429,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses),
+        cmocka_unit_test(knows_a_refused_head),
         cmocka_unit_test(reads),
         cmocka_unit_test(limits_bytes),
         cmocka_unit_test(limits_headers),
