@@ -102,12 +102,19 @@ static size_t file_order(const struct diag *diag, const char *file)
 static const char *format_words(struct diag *diag, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
 
-/* What an operator's customer wrote must not forge a line or move a cursor. */
-static void defuse(char *words)
+/* What an operator's customer wrote must not forge a line or move a cursor. Returns the length. */
+static size_t defuse(char *words)
 {
-    for (; *words != '\0'; words++)
-        if ((unsigned char)*words < 0x20 || *words == 0x7f)
-            *words = '?';
+    size_t len = 0;
+    for (struct span rest = span_of(words); rest.len > 0;) {
+        bool is_shown = false;
+        size_t count = text_character(rest, &is_shown);
+        memmove(words + len, is_shown ? rest.data : "?", is_shown ? count : 1);
+        len += is_shown ? count : 1;
+        rest = span_skip(rest, count);
+    }
+    words[len] = '\0';
+    return len;
 }
 
 static const char *format_words(struct diag *diag, const char *format, va_list arguments)
@@ -122,7 +129,7 @@ static const char *format_words(struct diag *diag, const char *format, va_list a
     if (words == NULL)
         return SHORTAGE;
     (void)vsnprintf(words, (size_t)len + 1, format, arguments); /* measured above */
-    defuse(words);
+    (void)defuse(words);                                        /* its length is not needed */
     return words;
 }
 
@@ -262,7 +269,7 @@ static void print_line(struct text *out, struct position at, const char *level, 
     if (at.file != NULL)
         text_printf(out, "%s:", at.file);
     if (out->len > begin)
-        defuse(out->data + begin);
+        out->len = begin + defuse(out->data + begin);
     if (at.line > 0)
         text_printf(out, "%u:", (unsigned)at.line);
     if (at.line > 0 && at.column > 0)

@@ -1,8 +1,8 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -105,23 +105,53 @@ static size_t utf8_sequence(struct span span)
     return 0;
 }
 
+/* The character that a valid sequence encodes. */
+static uint32_t utf8_decode(struct span sequence)
+{
+    uint32_t point = (unsigned char)sequence.data[0];
+    if (sequence.len > 1)
+        point &= 0x7fU >> sequence.len;
+    for (size_t i = 1; i < sequence.len; i++)
+        point = point << 6 | ((unsigned char)sequence.data[i] & 0x3fU);
+    return point;
+}
+
+size_t text_character(struct span span, bool *ret_is_shown)
+{
+    static const struct {
+        uint32_t least, most;
+    } controls[] = {
+        {0, 0x1f}, {0x7f, 0x9f}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069},
+    };
+    size_t len = utf8_sequence(span);
+    *ret_is_shown = len > 0;
+    if (len == 0)
+        return 1;
+    uint32_t point = utf8_decode((struct span){span.data, len});
+    for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++)
+        if (point >= controls[i].least && point <= controls[i].most)
+            *ret_is_shown = false;
+    return len;
+}
+
 void text_json(struct text *text, struct span span)
 {
     text_append(text, span_of("\""));
     while (span.len > 0) {
         unsigned char byte = (unsigned char)span.data[0];
-        size_t len = utf8_sequence(span);
-        if (len == 0)
+        bool is_shown = false;
+        size_t len = text_character(span, &is_shown);
+        if (utf8_sequence(span) == 0)
             text_append(text, span_of("\xef\xbf\xbd"));
         else if (byte == '"' || byte == '\\')
             text_printf(text, "\\%c", byte);
         else if (byte == '\n')
             text_append(text, span_of("\\n"));
-        else if (byte < 0x20 || byte == 0x7f)
-            text_printf(text, "\\u%04x", byte);
+        else if (!is_shown)
+            text_printf(text, "\\u%04" PRIx32, utf8_decode((struct span){span.data, len}));
         else
             text_append(text, (struct span){span.data, len});
-        span = span_skip(span, len == 0 ? 1 : len);
+        span = span_skip(span, len);
     }
     text_append(text, span_of("\""));
 }

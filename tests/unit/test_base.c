@@ -56,6 +56,12 @@ static void text_writes_json(void **state)
          "\"b\xc3\xbc"
          "cher\""},
         {"\xe2\x82\xac \xf0\x9f\x93\xa8", "\"\xe2\x82\xac \xf0\x9f\x93\xa8\""},
+        {"\xc2\x9b"
+         "1m",
+         "\"\\u009b1m\""}, /* what a terminal obeys */
+        {"\xe2\x80\xae"
+         "x",
+         "\"\\u202ex\""},
         {"\xc3", "\"\xef\xbf\xbd\""},                                 /* cut short */
         {"\xc0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\""},                 /* overlong */
         {"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* a surrogate */

@@ -61,8 +61,12 @@ static void no_line_can_be_forged(void **state)
     struct text text = {0};
     diag_add(diag, DIAG_ERROR, at(diag, "a\nb", 1, 1), "bad \"%s\"",
              "x\n/etc/passwd:1:1: error\x1b[2J");
+    diag_add(diag, DIAG_ERROR, at(diag, "b\xc2\x85", 1, 1),
+             "b\xc3\xbc\xc2\x9b"
+             "2J\xe2\x80\xae\xe2\x82\xac \x9b");
     diag_print(diag, DIAG_NOTE, &text);
-    assert_string_equal(text.data, "a?b:1:1: error: bad \"x?/etc/passwd:1:1: error?[2J\"\n");
+    assert_string_equal(text.data, "a?b:1:1: error: bad \"x?/etc/passwd:1:1: error?[2J\"\n"
+                                   "b?:1:1: error: b\xc3\xbc?2J?\xe2\x82\xac ?\n");
     text_free(&text);
     diag_free(diag);
 }
