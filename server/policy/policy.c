@@ -27,6 +27,9 @@ static const char *const mode_texts[] = {
 };
 enum { MODES = sizeof(mode_texts) / sizeof(mode_texts[0]) };
 
+/* Bytes of a foreign word that a message quotes: enough to know it again. */
+enum { QUOTED_MOST = 256 };
+
 const char *policy_mode_text(enum policy_mode mode)
 {
     return mode_texts[mode];
@@ -43,10 +46,13 @@ static void report_missing(const struct policy_fields *fields, struct diag *diag
     diag_hint(diag, "%s", hint);
 }
 
-/* How much of a foreign word a message quotes. */
+/* How much of a foreign word a message quotes: whole characters of UTF-8. */
 static int quoted(struct span text)
 {
-    return text.len < 256 ? (int)text.len : 256;
+    size_t len = text.len < QUOTED_MOST ? text.len : QUOTED_MOST;
+    while (len > 0 && len < text.len && ((unsigned char)text.data[len] & 0xc0) == 0x80)
+        len--;
+    return (int)len;
 }
 
 static bool judge_mode(const struct policy_fields *fields, struct diag *diag,
