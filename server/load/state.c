@@ -15,6 +15,7 @@
 #include "load/document.h"
 #include "load/draft.h"
 #include "load/file.h"
+#include "policy/name.h"
 
 static const char FILE_NAME[] = "last-valid-policies.yaml";
 static const char HEADER[] =
@@ -183,6 +184,18 @@ bool state_write(const char *folder, const struct site *site)
     return good;
 }
 
+/* As it was written: a domain name, and in its place, so that none is there twice. */
+static bool is_next_name(const struct site *site, struct span text)
+{
+    struct name name;
+    size_t count = site_count(site);
+    if (name_parse(text, NAME_HOST, &name) != NAME_OK ||
+        !span_equal(text, (struct span){name.text, name.len}) ||
+        name.len + strlen("mta-sts.") > LIMIT_NAME)
+        return false;
+    return count == 0 || strcmp(site_at(site, count - 1)->name, name.text) < 0;
+}
+
 /* One domain of the list; what does not fit is a fault of the file. */
 static bool add_domain(struct site *site, struct draft *draft, const struct node *entry)
 {
@@ -192,6 +205,8 @@ static bool add_domain(struct site *site, struct draft *draft, const struct node
         if (entry->items[i]->kind != NODE_SCALAR)
             return false;
     struct span name = entry->items[0]->text;
+    if (!is_next_name(site, name))
+        return false;
     struct policy *policy = draft_named_policy(draft, entry->items[1]->text);
     struct site_domain domain = {
         .name = name.data,
