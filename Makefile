@@ -9,7 +9,7 @@ VERSION := 0.1.0
 MBEDTLS ?= bundled
 CFLAGS  ?= -O2 -g
 prefix  ?= /usr/local
-B       := build$(if $(SAN),/san)
+B       := build$(if $(FUZZER),/fuzz,$(if $(SAN),/san))
 # For a second make, unless the first was already told how many jobs to run.
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 Q       := $(if $(V),,@)
@@ -25,7 +25,9 @@ try      = $(shell $(CC) -Werror $(1) -S -o /dev/null -x c /dev/null 2>/dev/null
 KNOWN    = $(eval KNOWN := $(foreach flag,-fstack-clash-protection -fcf-protection \
     -ftrivial-auto-var-init=zero,$(call try,$(flag))))$(KNOWN)
 HARDEN   = -fPIE -fstack-protector-strong $(KNOWN)
-ifdef SAN
+ifdef FUZZER
+HARDEN  += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifdef SAN
 HARDEN  += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else
 HARDEN  += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
@@ -60,6 +62,9 @@ ARCHIVE  := $(B)/libmta-sts-httpd.a
 UNIT     := $(wildcard tests/unit/*.c)
 UNIT_OBJ := $(UNIT:%.c=$(B)/obj/%.o)
 TESTS    := $(patsubst tests/unit/%.c,$(B)/tests/%,$(filter tests/unit/test_%,$(UNIT)))
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+FUZZ_OBJ := $(FUZZ_SRC:%.c=$(B)/obj/%.o)
+FUZZES   := $(patsubst tests/fuzz/%.c,$(B)/tests/%,$(filter tests/fuzz/fuzz_%,$(FUZZ_SRC)))
 COMPILE   = -std=gnu17 -D_GNU_SOURCE -DMTA_STS_HTTPD_VERSION='"$(VERSION)"' -Iserver -Itests/unit \
     $(MBEDTLS_FLAGS) $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections $(CFLAGS)
 STRICT   := $(if $(WERROR),-Werror)
@@ -68,7 +73,7 @@ test: STRICT := -Werror
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help run test lint format install clean packages system-mbedtls mbedtls-objects \
+.PHONY: all help run test fuzz fuzz-programs lint format install clean packages system-mbedtls mbedtls-objects \
     check-layout check-scripts cppcheck FORCE
 
 all: $(PROGRAM) ## build the program (the default)
@@ -77,7 +82,7 @@ help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 packages:
-	$(if $(NO_INSTALL),,@set -e; for purpose in $(or $(filter run test lint,$(MAKECMDGOALS)),build); \
+	$(if $(NO_INSTALL),,@set -e; for purpose in $(or $(filter run test lint fuzz,$(MAKECMDGOALS)),build); \
 	    do server/dependencies.sh packages $$purpose; done)
 
 system-mbedtls: | packages
@@ -114,7 +119,7 @@ $(B)/obj/%.o: %.c $(B)/own.flags server/mbedtls_config.h | packages $(MBEDTLS_RE
 	@echo "  compile $<"
 	$(Q)$(CC) $(COMPILE) $(STRICT) -MMD -MP -c -o $@ $<
 
--include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d)
+-include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)
 
 $(ARCHIVE): $(filter-out %/main.o,$(OBJECTS))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -127,6 +132,13 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(filter-out $(B)/obj/tests/unit/test_%,$(
     $(ARCHIVE) $(MBEDTLS_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(ARCHIVE) $(MBEDTLS_LINK) -lyaml -lcmocka
+
+# A fuzz target is driven by libFuzzer, or it replays files: tests/fuzz/replay.c has the main then.
+$(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(ARCHIVE) $(MBEDTLS_LIB) \
+    $(filter-out $(B)/obj/tests/fuzz/fuzz_% $(if $(FUZZER),%/replay.o),$(FUZZ_OBJ))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(ARCHIVE) \
+	    $(MBEDTLS_LINK) -lyaml
 
 # On a terminal Ctrl-C goes to the foreground's process group, and make, if it were in it, could only
 # fail: so a shell with job control puts the server in a group of its own. A second shell in that
@@ -141,14 +153,20 @@ run: $(PROGRAM) ## serve the sample configuration on 127.0.0.1:8443 until Ctrl-C
 	@[ -t 0 ] || exec $(TIED) $(SERVE); exec $(TIED) sh -c \
 	    'set -m; $(TIED) sh -c "trap : INT; $(TIED) $(SERVE); exit \$$?"; exit $$?'
 
-test: $(PROGRAM) $(TESTS) ## run every test (SAN=1 test: with the sanitizers)
+test: $(PROGRAM) $(TESTS) $(FUZZES) ## run every test (SAN=1 test: with the sanitizers)
 	@MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run </dev/null
+
+fuzz: | packages ## fuzz the parsers, 60 s each (SECONDS=n; FUZZ=name: only that one)
+	+@$(MAKE) --no-print-directory $(PARALLEL) FUZZER=1 NO_INSTALL=1 CC=clang CFLAGS='-O1 -g' \
+	    fuzz-programs
+	@BUILD=$(abspath $(B))/fuzz tests/fuzz/run $(if $(SECONDS),--seconds $(SECONDS)) $(FUZZ)
+fuzz-programs: $(FUZZES)
 
 # Every checker of every file is a target, so that they share the cores and all have their say.
 C_FILES  = $(shell find server tests -name '*.[ch]')
 SCRIPTS  = $(shell grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' server tests certs config .ci)
 UNTUNED  = $(subst $(HARDEN),,$(COMPILE)) -O2
-CHECKS  := $(foreach tool,clang gcc tidy,$(addprefix $(tool)/,$(SOURCES) $(UNIT)))
+CHECKS  := $(foreach tool,clang gcc tidy,$(addprefix $(tool)/,$(SOURCES) $(UNIT) $(FUZZ_SRC)))
 lint: | packages $(MBEDTLS_READY) ## check the layout, the C and the shell scripts
 	+@$(MAKE) --no-print-directory -kO $(PARALLEL) check-layout check-scripts cppcheck $(CHECKS)
 	@echo 'lint: nothing to object to'

@@ -2,7 +2,7 @@
 # Brings what the build, a run, the tests and the linters need: Debian packages, and the source of
 # mbedTLS. Every sub-command may be repeated; when nothing is missing it says and changes nothing.
 #
-#   dependencies.sh packages build|run|test|lint   installs the Debian packages that are missing
+#   dependencies.sh packages build|run|test|lint|fuzz   installs the Debian packages that are missing
 #   dependencies.sh mbedtls DIR                    unpacks Debian's mbedTLS 3.6 into DIR/source
 #
 # NO_INSTALL=1   never installs: names what is missing and fails
@@ -23,6 +23,7 @@ test="$run libcmocka-dev=pc:cmocka python3=cmd:/usr/bin/python3 python3-pytest p
     postfix=cmd:sendmail chasquid=cmd:smtp-check sslscan=cmd:sslscan testssl.sh=cmd:testssl"
 lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy
     cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka"
+fuzz="$build clang=cmd:clang libclang-rt-dev python3=cmd:/usr/bin/python3"
 
 # What the packages of the tests bring that nobody asked to run.
 daemons='postfix-mta-sts-resolver.service postfix.service postfix-resolvconf.path chasquid.service
@@ -258,6 +259,7 @@ case "${1:-} ${2:-}" in
 'packages run') install_packages 'to run' $run ;;
 'packages test') install_packages 'to test' $test ;;
 'packages lint') install_packages 'to lint' $lint ;;
+'packages fuzz') install_packages 'to fuzz' $fuzz ;;
 'mbedtls '?*) fetch_mbedtls "$2" ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2

@@ -290,13 +290,12 @@ void tls_session_free(struct tls_session *session)
     free(session);
 }
 
-/* For some faults of a client the library just stops. Encrypted records of TLS
- * 1.3 hide their type, so there we cannot know whether it said why. */
+/* For some faults of a client the library just stops. An encrypted record of TLS 1.3 looks like
+ * application data whatever it is, so behind one we cannot know whether it said why. */
 static bool owes_alert(const struct tls_session *session)
 {
-    return session->spoken == 0 ||
-           (session->spoken != MBEDTLS_SSL_MSG_ALERT &&
-            mbedtls_ssl_get_version_number(&session->ssl) == MBEDTLS_SSL_VERSION_TLS1_2);
+    return session->spoken != MBEDTLS_SSL_MSG_ALERT &&
+           session->spoken != MBEDTLS_SSL_MSG_APPLICATION_DATA;
 }
 
 enum tls_result tls_handshake(struct tls_session *session)
@@ -304,9 +303,11 @@ enum tls_result tls_handshake(struct tls_session *session)
     session->receivable = RECEIVE_AT_ONCE;
     int code = mbedtls_ssl_handshake(&session->ssl);
     enum tls_result result = result_of(code);
-    if (result == TLS_FAILED && owes_alert(session))
-        alert(&session->ssl, code == RECORD_TOO_LONG ? MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW
-                                                     : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+    unsigned char description = code == RECORD_TOO_LONG ? MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW
+                                                        : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
+    /* Where a record waits to be sent, the first call sends that instead of the alert. */
+    for (int calls = 0; result == TLS_FAILED && calls < 2 && owes_alert(session); calls++)
+        alert(&session->ssl, description);
     return result;
 }
 

@@ -1,0 +1,163 @@
+/*
+ * Any files in the folders of certificates. A line "@LETTER" of the input stands
+ * for the PEM block of a piece of the material, from A on; "%file NAME" begins
+ * another file. A host gets a chain in order, whose leaf names it, with the key
+ * that belongs to it; and a second load, which opens only what it has to, finds
+ * and says the same.
+ */
+#include <assert.h>
+#include <mbedtls/base64.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/x509_crt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "body.h"
+#include "chance.h"
+#include "files.h"
+#include "fuzz.h"
+#include "load/certificates.h"
+#include "material.h"
+
+/* The material is valid then. */
+static const int64_t NOW = 1700000000;
+
+static const char *const hosts[] = {"mta-sts.example.com", "mta-sts.example.net"};
+enum { HOSTS = sizeof(hosts) / sizeof(hosts[0]) };
+
+/* One load and what came of it. */
+struct load {
+    struct diag *diag;
+    struct certificates *store;
+    struct credential *found[HOSTS][CREDENTIAL_KINDS];
+    struct text words;
+};
+
+static void append_block(struct text *text, enum material which)
+{
+    const char *label = material_is_key(which) ? "PRIVATE KEY" : "CERTIFICATE";
+    struct span der = material_get(which);
+    unsigned char base64[4096];
+    size_t len = 0;
+    assert(mbedtls_base64_encode(base64, sizeof(base64), &len, (const unsigned char *)der.data,
+                                 der.len) == 0);
+    text_printf(text, "-----BEGIN %s-----\n%s\n-----END %s-----\n", label, (const char *)base64,
+                label);
+}
+
+/* The input with every line "@LETTER" replaced, as far as time allows. */
+static void expand(struct span input, struct text *ret_files)
+{
+    enum { BLOCKS_MOST = 64 };
+    int blocks = 0;
+    while (input.len > 0) {
+        const char *end = memchr(input.data, '\n', input.len);
+        size_t len = end == NULL ? input.len : (size_t)(end - input.data) + 1;
+        int which = len >= 2 && input.data[0] == '@' ? input.data[1] - 'A' : -1;
+        if (which >= 0 && which < MATERIALS && (len == 2 || (len == 3 && end != NULL)) &&
+            blocks++ < BLOCKS_MOST)
+            append_block(ret_files, (enum material)which);
+        else
+            text_append(ret_files, (struct span){input.data, len});
+        input = span_skip(input, len);
+    }
+    assert(!ret_files->failed);
+}
+
+static void run(struct load *load, const struct certificates *previous)
+{
+    const struct position at = {"input", 1, 1};
+    load->diag = diag_new();
+    assert(load->diag != NULL);
+    load->store = certificates_new(load->diag, previous);
+    assert(load->store != NULL);
+    for (size_t i = 0; i < FILES_MOST && files_path(i) != NULL; i++)
+        certificates_read(load->store, files_path(i), at);
+    certificates_match(load->store, NOW);
+    for (size_t i = 0; i < HOSTS; i++)
+        certificates_find(load->store, span_of(hosts[i]), load->found[i]);
+    certificates_report_unused(load->store);
+    certificates_finish(load->store);
+    assert(diag_count(load->diag, DIAG_FATAL) == 0);
+    diag_print(load->diag, DIAG_NOTE, &load->words);
+    assert(!load->words.failed);
+    body_check_words((struct span){load->words.data, load->words.len});
+}
+
+static void end(struct load *load)
+{
+    for (size_t i = 0; i < HOSTS; i++)
+        for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
+            credential_free(load->found[i][kind]);
+    certificates_free(load->store);
+    text_free(&load->words);
+    diag_free(load->diag);
+}
+
+/* As a client would look at it, but for the dates and the root. */
+static void check_chain(const struct credential *credential, const char *host)
+{
+    uint32_t flags = 0;
+    mbedtls_x509_crt chain;
+    mbedtls_pk_context key;
+    struct span der = credential_key(credential);
+    mbedtls_x509_crt_init(&chain);
+    mbedtls_pk_init(&key);
+    for (size_t i = 0; i < credential_chain_len(credential); i++) {
+        struct span part = credential_chain(credential, i);
+        assert(mbedtls_x509_crt_parse_der_nocopy(&chain, (const unsigned char *)part.data,
+                                                 part.len) == 0);
+    }
+    for (const mbedtls_x509_crt *child = &chain; child->next != NULL; child = child->next)
+        assert(child->issuer_raw.len == child->next->subject_raw.len &&
+               memcmp(child->issuer_raw.p, child->next->subject_raw.p, child->issuer_raw.len) == 0);
+    assert(mbedtls_pk_parse_key(&key, (const unsigned char *)der.data, der.len, NULL, 0,
+                                chance_random, NULL) == 0);
+    assert(mbedtls_pk_check_pair(&chain.pk, &key, chance_random, NULL) == 0);
+    /* The leaf is the root here, so that the name is what remains to be judged. */
+    (void)mbedtls_x509_crt_verify(&chain, &chain, NULL, host, &flags, NULL, NULL);
+    assert((flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) == 0);
+    mbedtls_pk_free(&key);
+    mbedtls_x509_crt_free(&chain);
+}
+
+static void check_same(const struct credential *one, const struct credential *other)
+{
+    assert((one == NULL) == (other == NULL));
+    if (one == NULL)
+        return;
+    assert(credential_chain_len(one) == credential_chain_len(other));
+    for (size_t i = 0; i < credential_chain_len(one); i++)
+        assert(span_equal(credential_chain(one, i), credential_chain(other, i)));
+    assert(span_equal(credential_key(one), credential_key(other)));
+    assert(strcmp(credential_file(one), credential_file(other)) == 0);
+    assert(credential_line(one) == credential_line(other));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct text text = {0};
+    struct load first = {0}, second = {0};
+    expand((struct span){(const char *)data, size}, &text);
+    chance_begin();
+    files_begin();
+    files_add_all("/certs/a", "/certs", (struct span){text.data, text.len});
+    run(&first, NULL);
+    run(&second, first.store);
+    for (size_t i = 0; i < HOSTS; i++)
+        for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+            check_same(first.found[i][kind], second.found[i][kind]);
+            if (first.found[i][kind] != NULL)
+                check_chain(first.found[i][kind], hosts[i]);
+        }
+    assert(span_equal((struct span){first.words.data, first.words.len},
+                      (struct span){second.words.data, second.words.len}));
+    files_end();
+    end(&first);
+    end(&second);
+    chance_end();
+    text_free(&text);
+    return 0;
+}

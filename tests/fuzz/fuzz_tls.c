@@ -1,0 +1,141 @@
+/*
+ * Any bytes as what a client sends to the TLS of a worker, which has an ECDSA
+ * and an RSA certificate to show: the handshake ends, with an alert when it
+ * failed and anything was said, and the same bytes in two portions get the same
+ * answer.
+ */
+#include <assert.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "chance.h"
+#include "fuzz.h"
+#include "material.h"
+#include "serve/tls.h"
+
+enum { ANSWER_MOST = 64 * 1024, INPUT_MOST = 64 * 1024 };
+
+struct answer {
+    enum tls_result result;
+    const struct site_domain *domain;
+    size_t len;
+    char bytes[ANSWER_MOST];
+};
+
+static struct credential *make_credential(enum credential_kind kind, enum material leaf,
+                                          enum material key)
+{
+    struct certificate_der *chain[] = {
+        certificate_der_new(material_get(leaf)),
+        certificate_der_new(material_get(MATERIAL_INTERMEDIATE)),
+    };
+    assert(chain[0] != NULL && chain[1] != NULL);
+    struct credential *credential = credential_new(&(struct credential_fields){
+        .kind = kind,
+        .chain = chain,
+        .chain_len = 2,
+        .key = material_get(key),
+        .algorithm = "any",
+        .file = "material",
+    });
+    assert(credential != NULL);
+    certificate_der_free(chain[0]);
+    certificate_der_free(chain[1]);
+    return credential;
+}
+
+static struct site *make_site(void)
+{
+    struct site_domain domain = {
+        .name = "example.com", .name_len = 11, .state = SITE_REFUSED, .file = "material"};
+    struct site *site = site_new();
+    assert(site != NULL);
+    domain.credentials[CREDENTIAL_ECDSA] =
+        make_credential(CREDENTIAL_ECDSA, MATERIAL_LEAF, MATERIAL_EC_KEY);
+    domain.credentials[CREDENTIAL_RSA] =
+        make_credential(CREDENTIAL_RSA, MATERIAL_RSA_LEAF, MATERIAL_RSA_KEY);
+    assert(site_add(site, &domain));
+    credential_free(domain.credentials[CREDENTIAL_ECDSA]);
+    credential_free(domain.credentials[CREDENTIAL_RSA]);
+    domain = (struct site_domain){
+        .name = "example.net", .name_len = 11, .state = SITE_REFUSED, .file = "material"};
+    assert(site_add(site, &domain)); /* has no certificate */
+    assert(site_seal(site));
+    return site;
+}
+
+static void send_all(int fd, const uint8_t *data, size_t size)
+{
+    const int room = 2 * INPUT_MOST;
+    assert(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) == 0);
+    assert(size == 0 || send(fd, data, size, MSG_NOSIGNAL) == (ssize_t)size);
+}
+
+/* Goes on until nothing more comes of it; each call takes bytes or is the last one. */
+static enum tls_result shake(struct tls_session *session, size_t size)
+{
+    enum tls_result result = TLS_WANT_READ;
+    for (size_t calls = 0; result == TLS_WANT_READ && calls < 4 + size / 1024; calls++)
+        result = tls_handshake(session);
+    return result;
+}
+
+static void answer(const struct site *site, const uint8_t *data, size_t size, size_t cut,
+                   struct answer *ret_answer)
+{
+    int pair[2];
+    assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+    chance_begin();
+    struct tls_context *context = tls_context_new(site);
+    assert(context != NULL);
+    struct tls_session *session = tls_session_new(context, pair[0]);
+    assert(session != NULL);
+    send_all(pair[1], data, cut);
+    ret_answer->result = shake(session, cut);
+    if (ret_answer->result == TLS_WANT_READ) {
+        send_all(pair[1], data + cut, size - cut);
+        assert(shutdown(pair[1], SHUT_WR) == 0);
+        ret_answer->result = shake(session, size);
+    }
+    assert(ret_answer->result == TLS_FAILED || ret_answer->result == TLS_CLOSED);
+    ssize_t len = recv(pair[1], ret_answer->bytes, ANSWER_MOST, 0);
+    ret_answer->len = len < 0 ? 0 : (size_t)len;
+    ret_answer->domain = tls_session_domain(session);
+    tls_session_free(session);
+    tls_context_free(context);
+    chance_end();
+    assert(close(pair[0]) == 0 && close(pair[1]) == 0);
+}
+
+/* What we send is records, and the last one of a failed handshake is an alert where it can be read:
+ * in the clear, or (TLS 1.3) as application data. */
+static void check_records(const struct answer *answer)
+{
+    unsigned char type = 0;
+    for (size_t i = 0; i < answer->len;) {
+        const unsigned char *record = (const unsigned char *)answer->bytes + i;
+        assert(answer->len - i >= 5);
+        type = record[0];
+        assert(type >= 20 && type <= 23 && record[1] == 3);
+        i += 5U + ((unsigned)record[3] << 8 | record[4]);
+        assert(i <= answer->len);
+    }
+    if (answer->result == TLS_FAILED)
+        assert(type == 21 || type == 23);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct answer whole, parts; /* too large for the stack */
+    static struct site *site;          /* immutable */
+    if (size > INPUT_MOST)
+        return 0;
+    if (site == NULL)
+        site = make_site();
+    answer(site, data, size, size, &whole);
+    check_records(&whole);
+    answer(site, data, size, size == 0 ? 0 : data[size - 1] % size, &parts);
+    assert(whole.result == parts.result && whole.domain == parts.domain);
+    assert(whole.len == parts.len && memcmp(whole.bytes, parts.bytes, whole.len) == 0);
+    return 0;
+}
