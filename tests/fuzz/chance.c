@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,7 +37,11 @@ int chance_random(void *context, unsigned char *output, size_t len)
     return 0;
 }
 
-ssize_t getrandom(void *output, size_t len, unsigned flags)
+/* The names of the C library's functions, whose declarations have other names for parameters. */
+ssize_t chance_getrandom(void *output, size_t len, unsigned flags) __asm__("getrandom");
+time_t chance_time(time_t *ret_seconds) __asm__("time");
+
+ssize_t chance_getrandom(void *output, size_t len, unsigned flags)
 {
     if (!chance.begun)
         return syscall(SYS_getrandom, output, len, flags);
@@ -51,13 +54,13 @@ int mbedtls_platform_entropy_poll(void *data, unsigned char *output, size_t len,
 
 int mbedtls_platform_entropy_poll(void *data, unsigned char *output, size_t len, size_t *ret_len)
 {
-    ssize_t got = getrandom(output, len, 0);
+    ssize_t got = chance_getrandom(output, len, 0);
     (void)data;
     *ret_len = got < 0 ? 0 : (size_t)got;
     return got < 0 ? -errno : 0;
 }
 
-time_t time(time_t *ret_seconds)
+time_t chance_time(time_t *ret_seconds)
 {
     struct timespec now = {.tv_sec = 1700000000};
     if (!chance.begun)

@@ -107,7 +107,7 @@ void files_add_all(const char *path, const char *folder, struct span input)
         }
         i = next;
     }
-    (void)files_add(span_of(name), (struct span){input.data + begin, input.len - begin});
+    (void)files_add(span_of(name), span_skip(input, begin));
 }
 
 /* A folder has no file here, but whoever opens one only wants to have it on the disk. */
@@ -215,14 +215,12 @@ int files_glob(const char *restrict pattern, int flags, int (*fail)(const char *
     assert(ret_found->gl_pathv != NULL);
     for (size_t i = 0; i < files.count; i++)
         if (fnmatch(pattern, files.items[i].path, FNM_PATHNAME | FNM_PERIOD) == 0)
-            ret_found->gl_pathv[ret_found->gl_pathc++] = strdup(files.items[i].path);
+            ret_found->gl_pathv[ret_found->gl_pathc++] = files.items[i].path;
     qsort(ret_found->gl_pathv, ret_found->gl_pathc, sizeof(char *), compare);
     return ret_found->gl_pathc == 0 ? GLOB_NOMATCH : 0;
 }
 
 void files_globfree(glob_t *found)
 {
-    for (size_t i = 0; i < found->gl_pathc; i++)
-        free(found->gl_pathv[i]);
-    free(found->gl_pathv);
+    free(found->gl_pathv); /* the paths are ours */
 }

@@ -85,16 +85,27 @@ static bool is_header(struct span line, const char *name)
     return span_begins_fold(line, prefix) && line.len > prefix.len && line.data[prefix.len] == ':';
 }
 
-/* The second reader: lines end at CR LF and nowhere else, and the first empty one is the end. */
-static void check_complete(struct span head, const struct http_request *request)
+/* What the second reader counts behind the request line. */
+struct headers {
+    size_t count;
+    size_t hosts;
+    size_t bodies; /* headers that announce one */
+};
+
+static void count_header(struct span line, struct headers *headers)
 {
-    size_t lines = 0, hosts = 0, bodies = 0, headers = 0;
-    assert(head.len <= LIMIT_REQUEST_HEAD && head.len >= 4);
-    assert(memcmp(head.data + head.len - 4, "\r\n\r\n", 4) == 0);
-    if (memcmp(head.data, "\r\n", 2) == 0)
-        head = span_skip(head, 2);
-    bool first_version = memmem(head.data, head.len, " HTTP/1.0\r\n", 11) != NULL;
-    while (head.len > 0) {
+    headers->count++;
+    headers->hosts += is_header(line, "host");
+    headers->bodies +=
+        is_header(line, "transfer-encoding") ||
+        (is_header(line, "content-length") && memchr(line.data, '0', line.len) == NULL);
+}
+
+/* The second reader: lines end at CR LF and nowhere else, and the first empty one is the end. */
+static struct headers read_headers(struct span head)
+{
+    struct headers headers = {0};
+    for (size_t lines = 0; head.len > 0; lines++) {
         const char *end = memmem(head.data, head.len, "\r\n", 2);
         assert(end != NULL);
         struct span line = {head.data, (size_t)(end - head.data)};
@@ -102,15 +113,23 @@ static void check_complete(struct span head, const struct http_request *request)
             assert((unsigned char)line.data[i] >= ' ' || line.data[i] == '\t');
         head = span_skip(head, line.len + 2);
         assert((line.len == 0) == (head.len == 0));
-        headers += lines++ > 0 && line.len > 0;
-        hosts += lines > 1 && is_header(line, "host");
-        bodies += lines > 1 &&
-                  (is_header(line, "transfer-encoding") ||
-                   (is_header(line, "content-length") && memchr(line.data, '0', line.len) == NULL));
+        if (lines > 0 && line.len > 0)
+            count_header(line, &headers);
     }
-    assert(headers <= LIMIT_REQUEST_HEADERS && hosts <= 1);
-    assert(hosts == 1 || first_version);
-    assert(bodies == 0 || request->has_body);
+    return headers;
+}
+
+static void check_complete(struct span head, const struct http_request *request)
+{
+    assert(head.len <= LIMIT_REQUEST_HEAD && head.len >= 4);
+    assert(memcmp(head.data + head.len - 4, "\r\n\r\n", 4) == 0);
+    if (memcmp(head.data, "\r\n", 2) == 0)
+        head = span_skip(head, 2);
+    struct headers headers = read_headers(head);
+    bool first_version = memmem(head.data, head.len, " HTTP/1.0\r\n", 11) != NULL;
+    assert(headers.count <= LIMIT_REQUEST_HEADERS && headers.hosts <= 1);
+    assert(headers.hosts == 1 || first_version);
+    assert(headers.bodies == 0 || request->has_body);
     assert(!request->has_body || (request->method != HTTP_GET && request->method != HTTP_HEAD));
     assert(!request->has_body || request->persistence == HTTP_CLOSE);
 }
