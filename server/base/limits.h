@@ -19,6 +19,11 @@ enum {
     LIMIT_BODY = 10240,
     LIMIT_BODY_ADVISED = 4096,
 
+    /* Most senders read no further than 64 KB (RFC 8461 section 3.3 advises it). Bytes. */
+    LIMIT_BODY_MOST = 65536,
+    /* What is told of a foreign policy: who has read a hundred faults mends the file first. */
+    LIMIT_FINDINGS = 100,
+
     /* RFC 8461 section 3.1: an id is 1 to 32 letters and digits. */
     LIMIT_ID = 32,
     /* The Exim script compares ids as numbers, which hold 18 digits. */

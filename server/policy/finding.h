@@ -1,0 +1,83 @@
+/*
+ * What can be wrong with the bytes of a policy that somebody else wrote: each
+ * fault in one row of a table, with a stable word for programs, how grave it
+ * is, who refuses the policy for it and how it is mended. Pure: constant data.
+ */
+#ifndef POLICY_FINDING_H
+#define POLICY_FINDING_H
+
+#include <stdbool.h>
+
+enum finding_kind {
+    FINDING_EMPTY,
+    FINDING_WEB_PAGE,
+    FINDING_UTF16,
+    FINDING_BYTE_ORDER_MARK,
+    FINDING_LF,
+    FINDING_MIXED_LINE_ENDS,
+    FINDING_LONE_CR,
+    FINDING_NO_LAST_LINE_END,
+    FINDING_BLANK_LINE,
+    FINDING_LEADING_BLANK_LINE,
+    FINDING_COMMENT,
+    FINDING_NO_COLON,
+    FINDING_LEADING_SPACE,
+    FINDING_TRAILING_SPACE,
+    FINDING_SPACE_BEFORE_COLON,
+    FINDING_NO_SPACE,
+    FINDING_OTHER_SPACE,
+    FINDING_KEY_CASE,
+    FINDING_KEY_UNKNOWN,
+    FINDING_KEY_MISSPELT, /* unknown, and near to a key that is known */
+    FINDING_KEY_TWICE,
+    FINDING_KEY_CONTRADICTION, /* twice, with different values */
+    FINDING_MODE_TWICE,
+    FINDING_MODE_CONTRADICTION,
+    FINDING_ORDER,
+    FINDING_VERSION_MISSING,
+    FINDING_VERSION_CASE,
+    FINDING_VERSION_OTHER,
+    FINDING_MODE_MISSING,
+    FINDING_MODE_CASE,
+    FINDING_MODE_UNKNOWN,
+    FINDING_MAX_AGE_MISSING,
+    FINDING_MAX_AGE_FORM,
+    FINDING_MAX_AGE_UNIT,
+    FINDING_MAX_AGE_ZEROS,
+    FINDING_MAX_AGE_ZERO,
+    FINDING_MAX_AGE_BELOW,
+    FINDING_MAX_AGE_ABOVE,
+    FINDING_MAX_AGE_SHORT,
+    FINDING_MX_MISSING,
+    FINDING_MX_EMPTY,
+    FINDING_MX_CASE,
+    FINDING_MX_TWICE,
+    FINDING_MX_SEVERAL, /* several names in one line */
+    FINDING_MX_MENDED,  /* no valid name, but it is sure which one was meant */
+    FINDING_MX_INVALID,
+    FINDING_LARGE_ADVISED,
+    FINDING_LARGE,
+    FINDING_LARGE_MOST,
+    FINDING_LARGE_WRITTEN, /* too large even when it is written well */
+};
+
+enum finding_gravity {
+    FINDING_NOTE,    /* nobody is known to mind */
+    FINDING_WARNING, /* testers complain, or it is not wise */
+    FINDING_REFUSAL, /* at least one sender refuses the policy, or misreads it */
+};
+
+struct finding_rule {
+    enum finding_kind kind;
+    const char *code; /* for programs; never changes: "blank-line" */
+    enum finding_gravity gravity;
+    bool needs_decision; /* nobody but the operator knows what is right */
+    const char *text;    /* the fault, as the beginning of a sentence */
+    const char *senders; /* why it matters: who refuses it; or NULL */
+    const char *fix;     /* what to write instead; or NULL */
+};
+
+/* The row of the kind; static. */
+const struct finding_rule *finding_rule(enum finding_kind kind);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * Reads the bytes of a policy that somebody else wrote, such as an old file or
+ * what a server sent: leniently, so that what was meant is found, and sharply,
+ * so that nothing a sender would mind goes unnoticed. What is found is told
+ * against every rule, in the order of the file; no finding at all means that
+ * the bytes are those that policy_new would make of the fields. Pure: no file,
+ * socket or clock.
+ */
+#ifndef POLICY_INSPECT_H
+#define POLICY_INSPECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "base/span.h"
+#include "policy/finding.h"
+#include "policy/policy.h"
+
+/* Every text is borrowed from the inspection; what stood in the bytes is escaped in it. */
+struct inspect_finding {
+    const struct finding_rule *rule; /* static: its kind, its word for programs, its gravity */
+    struct position at;              /* line and column count from 1 */
+    const char *message;             /* one sentence without a full stop */
+    const char *senders;             /* why it matters: who refuses it; or NULL */
+    const char *fix;                 /* what to write instead; or NULL */
+};
+
+struct inspection;
+
+/* Inspects the bytes, of any length and content, which must live as long as the
+ * inspection. file is for the positions, borrowed as long; it may be NULL.
+ * LIMIT_FINDINGS are kept, and the first decision always. Owned; NULL when
+ * memory is short. */
+struct inspection *inspection_new(struct span bytes, const char *file);
+void inspection_free(struct inspection *inspection);
+
+/* The findings in the order in which they were found; borrowed. */
+size_t inspection_count(const struct inspection *inspection);
+const struct inspect_finding *inspection_at(const struct inspection *inspection, size_t index);
+
+/* The gravest finding; FINDING_NOTE when there is none. */
+enum finding_gravity inspection_gravity(const struct inspection *inspection);
+
+/* Whether one of the findings can only be mended by the operator. Exactly when
+ * none is, policy_new makes a policy of the fields. */
+bool inspection_needs_decision(const struct inspection *inspection);
+
+/* What the bytes mean: mended where that is sure, else as it was written.
+ * Borrowed from the inspection. */
+struct policy_fields inspection_fields(const struct inspection *inspection);
+
+/* Adds every finding to diag, with its reason and its fix. For bytes that are
+ * going to be written anew (mended) a decision is DIAG_ERROR and a REFUSAL or a
+ * WARNING is DIAG_WARNING; for bytes that are served a REFUSAL is DIAG_ERROR. A
+ * NOTE is DIAG_NOTE always. */
+void inspection_report(const struct inspection *inspection, bool mended, struct diag *diag);
+
+#endif
