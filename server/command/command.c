@@ -14,32 +14,51 @@ static const char DEFAULT_PATH[] = "/etc/mta-sts/mta-sts.yaml";
 
 enum { OPTION_HELP = 1U << 29, OPTION_VERSION = 1U << 30, COMMANDS_MOST = 32 };
 
-/* Every option of every command. */
+enum option_kind {
+    FLAG,    /* a bool */
+    WORD,    /* a const char * */
+    ADDRESS, /* a struct address, which the line points to */
+    DATE,    /* an int64_t */
+    HELP,
+};
+
+/* Every option of every command: an option is a row here and a member of struct command_line. */
 static const struct {
-    char letter;
+    char letter; /* or 0: it has only its long name */
+    enum option_kind kind;
     const char *name;
     const char *argument; /* or NULL */
     unsigned bit;
+    size_t offset; /* of the value in struct command_line */
     const char *text;
 } options[] = {
-    {'c', "config", "FILE", OPTION_CONFIG, "the configuration (default /etc/mta-sts/mta-sts.yaml)"},
-    {'l', "listen", "ADDRESS", OPTION_LISTEN,
+#define VALUE(member) offsetof(struct command_line, member)
+    {'c', WORD, "config", "FILE", OPTION_CONFIG, VALUE(path),
+     "the configuration (default /etc/mta-sts/mta-sts.yaml)"},
+    {'l', ADDRESS, "listen", "ADDRESS", OPTION_LISTEN, VALUE(listen),
      "listen there instead of where the configuration says"},
-    {'a', "at", "DATE", OPTION_AT, "judge certificates as of that day (2026-12-24)"},
-    {'j', "json", NULL, OPTION_JSON, "print JSON"},
-    {'h', "help", NULL, OPTION_HELP, "print this help"},
-    {'V', "version", NULL, OPTION_VERSION, "print the version"},
+    {'a', DATE, "at", "DATE", OPTION_AT, VALUE(now),
+     "judge certificates as of that day (2026-12-24)"},
+    {'j', FLAG, "json", NULL, OPTION_JSON, VALUE(json), "print JSON"},
+    {'h', HELP, "help", NULL, OPTION_HELP, 0, "print this help"},
+    {'V', HELP, "version", NULL, OPTION_VERSION, 0, "print the version"},
+#undef VALUE
 };
-enum { OPTIONS = sizeof(options) / sizeof(options[0]) };
+enum { OPTIONS = sizeof(options) / sizeof(options[0]), LONG_ONLY = 256 };
 
 static void print_options(unsigned bits, struct text *out)
 {
     text_append(out, span_of("\nOptions:\n"));
-    for (size_t i = 0; i < OPTIONS; i++)
-        if ((options[i].bit & bits) != 0)
-            text_printf(out, "  -%c, --%s %-*s %s\n", options[i].letter, options[i].name,
-                        (int)(16 - strlen(options[i].name)),
-                        options[i].argument == NULL ? "" : options[i].argument, options[i].text);
+    for (size_t i = 0; i < OPTIONS; i++) {
+        if ((options[i].bit & bits) == 0)
+            continue;
+        if (options[i].letter != 0)
+            text_printf(out, "  -%c, ", options[i].letter);
+        else
+            text_append(out, span_of("      "));
+        text_printf(out, "--%s %-*s %s\n", options[i].name, (int)(16 - strlen(options[i].name)),
+                    options[i].argument == NULL ? "" : options[i].argument, options[i].text);
+    }
 }
 
 static int print(struct text *out)
@@ -79,7 +98,7 @@ static int print_version(void)
     return print(&out);
 }
 
-static int wrong_usage(const char *command, const char *problem, const char *word)
+int command_misused(const char *command, const char *problem, const char *word)
 {
     struct text out = {0};
     text_printf(&out, "mta-sts-httpd: %s", problem);
@@ -103,31 +122,76 @@ static int unknown_command(const struct command *commands, const char *word)
         names[count] = commands[count].name;
     size_t nearest = suggest_nearest(span_of(word), names, count);
     if (nearest == count)
-        return wrong_usage("", "unknown command", word);
+        return command_misused("", "unknown command", word);
     char problem[64];
     (void)snprintf(problem, sizeof(problem), "did you mean \"%s\"? There is no command",
                    names[nearest]); /* command names are short */
-    return wrong_usage("", problem, word);
+    return command_misused("", problem, word);
 }
 
-/* The tables that getopt_long wants, for the options in bits. */
+/* The tables that getopt_long wants, for the options in bits. An option's value is its row. */
 static void prepare_getopt(unsigned bits, char *ret_letters, struct option *ret_options)
 {
     *ret_letters++ = ':'; /* makes a missing argument distinct from an unknown option */
     for (size_t i = 0; i < OPTIONS; i++) {
         if ((options[i].bit & bits) == 0)
             continue;
-        *ret_letters++ = options[i].letter;
-        if (options[i].argument != NULL)
-            *ret_letters++ = ':';
+        if (options[i].letter != 0) {
+            *ret_letters++ = options[i].letter;
+            if (options[i].argument != NULL)
+                *ret_letters++ = ':';
+        }
         *ret_options++ = (struct option){
             .name = options[i].name,
             .has_arg = options[i].argument == NULL ? no_argument : required_argument,
-            .val = options[i].letter,
+            .val = LONG_ONLY + (int)i,
         };
     }
     *ret_letters = '\0';
     *ret_options = (struct option){0};
+}
+
+/* The row of what getopt_long found; OPTIONS for an error. */
+static size_t find_option(int found)
+{
+    if (found >= LONG_ONLY)
+        return (size_t)(found - LONG_ONLY);
+    for (size_t i = 0; i < OPTIONS; i++)
+        if (options[i].letter != 0 && options[i].letter == found)
+            return i;
+    return OPTIONS;
+}
+
+/* Puts the option's value into the line; the address, if it is one, is kept in ret_listen.
+ * STATUS_GOOD, or an exit status after saying what is wrong. */
+static int take_option(const struct command *command, size_t row, struct command_line *line,
+                       struct address *ret_listen)
+{
+    void *value = (char *)line + options[row].offset;
+    const bool yes = true;
+    switch (options[row].kind) {
+    case FLAG:
+        memcpy(value, &yes, sizeof(yes));
+        break;
+    case WORD:
+        memcpy(value, &(const char *){optarg}, sizeof(const char *));
+        break;
+    case ADDRESS:
+        if (!address_parse(span_of(optarg), ret_listen))
+            return command_misused(command->name,
+                                   "not an address with a port such as 127.0.0.1:8443 or "
+                                   "[::]:443:",
+                                   optarg);
+        memcpy(value, &(const struct address *){ret_listen}, sizeof(const struct address *));
+        break;
+    case DATE:
+        if (!calendar_parse(span_of(optarg), value))
+            return command_misused(command->name, "not a day such as 2026-12-24:", optarg);
+        break;
+    case HELP:
+        break;
+    }
+    return STATUS_GOOD;
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -138,48 +202,33 @@ static int run(const struct command *command, int argc, char **argv)
     struct command_line line = {.path = DEFAULT_PATH, .now = time(NULL)};
     prepare_getopt(command->options | OPTION_HELP, letters, longs);
     opterr = 0;
-    for (int letter; (letter = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
-        switch (letter) {
-        case 'c':
-            line.path = optarg;
-            break;
-        case 'l':
-            if (!address_parse(span_of(optarg), &listen))
-                return wrong_usage(command->name,
-                                   "not an address with a port such as "
-                                   "127.0.0.1:8443 or [::]:443:",
-                                   optarg);
-            line.listen = &listen;
-            break;
-        case 'a':
-            if (!calendar_parse(span_of(optarg), &line.now))
-                return wrong_usage(command->name, "not a day such as 2026-12-24:", optarg);
-            break;
-        case 'j':
-            line.json = true;
-            break;
-        case 'h':
+    for (int found; (found = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
+        size_t row = find_option(found);
+        if (found == ':')
+            return command_misused(command->name, "an argument is missing behind",
+                                   argv[optind - 1]);
+        if (row == OPTIONS)
+            return command_misused(command->name, "unknown option", argv[optind - 1]);
+        if (options[row].bit == OPTION_HELP)
             return print_command_help(command);
-        case ':':
-            return wrong_usage(command->name, "an argument is missing behind", argv[optind - 1]);
-        default:
-            return wrong_usage(command->name, "unknown option", argv[optind - 1]);
-        }
+        int status = take_option(command, row, &line, &listen);
+        if (status != STATUS_GOOD)
+            return status;
     }
     line.operands = argv + optind;
     line.operand_count = (size_t)(argc - optind);
     if (line.operand_count < command->operands_least)
-        return wrong_usage(command->name, "missing operand", command->operands);
+        return command_misused(command->name, "missing operand", command->operands);
     if (line.operand_count > command->operands_most)
-        return wrong_usage(command->name, "unexpected operand",
-                           line.operands[command->operands_most]);
+        return command_misused(command->name, "unexpected operand",
+                               line.operands[command->operands_most]);
     return command->run(&line);
 }
 
 int command_main(const struct command *commands, int argc, char **argv)
 {
     if (argc < 2)
-        return wrong_usage("", "a command is missing", NULL);
+        return command_misused("", "a command is missing", NULL);
     const char *word = argv[1];
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
         return print_help(commands);

@@ -51,6 +51,10 @@ struct command {
  * table ends with a row whose name is NULL. */
 int command_main(const struct command *commands, int argc, char **argv);
 
+/* Says on standard error what is wrong with the command line; returns STATUS_USAGE. word is what
+ * the problem is about, or NULL. */
+int command_misused(const char *command, const char *problem, const char *word);
+
 /* One function a file: command/NAME.c. Each returns an exit status. */
 int command_serve(const struct command_line *line);
 int command_check(const struct command_line *line);
