@@ -17,17 +17,24 @@ source='debian-archive-keyring dpkg-dev=cmd:dpkg-source xz-utils=cmd:xz patch=cm
 run="$build openssl=cmd:openssl curl=cmd:curl"
 # The tests call /usr/bin/python3 by its path, because only Debian's own finds Debian's modules.
 # Postfix would push out another mail server: where there is one, its tests are skipped.
-test="$run libcmocka-dev=pc:cmocka python3=cmd:/usr/bin/python3 python3-pytest python3-cryptography
-    python3-dnslib gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps systemd=cmd:systemd-analyze
-    strace=cmd:strace slowhttptest=cmd:slowhttptest postfix-mta-sts-resolver=cmd:mta-sts-query
-    postfix=cmd:sendmail chasquid=cmd:smtp-check sslscan=cmd:sslscan testssl.sh=cmd:testssl"
+test="$run
+    libcmocka-dev=pc:cmocka
+    python3=cmd:/usr/bin/python3 python3-pytest python3-cryptography python3-dnslib
+    gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps strace=cmd:strace
+    slowhttptest=cmd:slowhttptest
+    postfix-mta-sts-resolver=cmd:mta-sts-query
+    postfix=cmd:sendmail chasquid=cmd:smtp-check
+    sslscan=cmd:sslscan testssl.sh=cmd:testssl
+    systemd=cmd:systemd-analyze
+    bind9=file:/usr/sbin/named bind9-utils=cmd:named-checkzone bind9-dnsutils=cmd:nsupdate"
 lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy
     cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka"
 fuzz="$build clang=cmd:clang libclang-rt-dev python3=cmd:/usr/bin/python3"
 
 # What the packages of the tests bring that nobody asked to run.
 daemons='postfix-mta-sts-resolver.service postfix.service postfix-resolvconf.path chasquid.service
-    chasquid-smtp.socket chasquid-submission.socket chasquid-submission_tls.socket'
+    chasquid-smtp.socket chasquid-submission.socket chasquid-submission_tls.socket
+    named.service'
 
 mbedtls_series=3.6
 mbedtls_oldest=3.6.7

@@ -11,8 +11,8 @@ static const struct command commands[] = {
      command_policy},
     {"list", "", 0, 0, OPTION_CONFIG | OPTION_JSON | OPTION_AT,
      "print a table of all domains, their policies and certificates", command_list},
-    {"dns", "[DOMAIN...]", 0, SIZE_MAX, OPTION_CONFIG,
-     "print the DNS records to publish, as zone-file lines", command_dns},
+    {"dns", "[DOMAIN...]", 0, SIZE_MAX, OPTION_CONFIG | OPTION_FORMAT | OPTION_SINCE | OPTION_AT,
+     "print the DNS records to publish", command_dns},
     {0},
 };
 

@@ -25,6 +25,8 @@ enum {
     OPTION_LISTEN = 1U << 1,
     OPTION_JSON = 1U << 2,
     OPTION_AT = 1U << 3,
+    OPTION_FORMAT = 1U << 4,
+    OPTION_SINCE = 1U << 5,
 };
 
 /* A command line that was understood. */
@@ -32,6 +34,8 @@ struct command_line {
     const char *path;             /* of the configuration */
     const struct address *listen; /* or NULL */
     bool json;
+    const char *format;    /* zone, nsupdate or json; NULL: not given */
+    const char *since;     /* a file to compare with, or NULL */
     int64_t now;           /* seconds since 1970 UTC: the clock's, or the day to judge as of */
     char *const *operands; /* borrowed from argv */
     size_t operand_count;

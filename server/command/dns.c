@@ -1,100 +1,102 @@
-#include <string.h>
+#include <stdio.h>
 #include <unistd.h>
 
-#include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
+#include "command/records_before.h"
+#include "command/records_print.h"
 
-/* RFC 1035 section 3.3: a character string holds at most this many bytes. */
-enum { CHARACTER_STRING = 255 };
+static const struct {
+    const char *name;
+    records_print *print;
+} formats[] = {
+    {"zone", records_print_zone},
+    {"nsupdate", records_print_nsupdate},
+    {"json", records_print_json},
+};
 
-static void print_txt(struct text *out, const char *prefix, const char *domain, struct span value)
+static records_print *find_format(const char *name)
 {
-    text_printf(out, "%s.%s.\tIN\tTXT\t", prefix, domain);
-    for (size_t done = 0; done < value.len; done += CHARACTER_STRING) {
-        size_t len = value.len - done < CHARACTER_STRING ? value.len - done : CHARACTER_STRING;
-        text_printf(out, "%s\"%.*s\"", done == 0 ? "" : " ", (int)len, value.data + done);
-    }
-    text_append(out, span_of("\n"));
+    if (name == NULL)
+        return formats[0].print;
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+        if (strcmp(formats[i].name, name) == 0)
+            return formats[i].print;
+    return NULL;
 }
 
-static void print_address(struct text *out, const struct settings *settings, const char *domain)
+/* The records of the domains that the command line names, or of all. False when it names one that
+ * is not configured. */
+static bool gather(const struct command_line *line, const struct reading *reading,
+                   struct records *records)
 {
-    if (settings->dns_target != NULL)
-        text_printf(out, "mta-sts.%s.\tIN\tCNAME\t%s.\n", domain, settings->dns_target);
-    for (size_t i = 0; i < settings->dns_address_count; i++) {
-        const char *address = settings->dns_addresses[i];
-        text_printf(out, "mta-sts.%s.\tIN\t%s\t%s\n", domain,
-                    strchr(address, ':') == NULL ? "A" : "AAAA", address);
+    bool good = true;
+    const struct configuration *configuration = reading->configuration;
+    for (size_t i = 0; i < line->operand_count; i++) {
+        const struct site_domain *domain = reading_find(reading, line->operands[i]);
+        good = good && domain != NULL;
+        if (domain != NULL)
+            records_add_domain(records, &configuration->settings, domain, line->now);
     }
+    for (size_t i = 0; line->operand_count == 0 && i < site_count(configuration->site); i++)
+        records_add_domain(records, &configuration->settings, site_at(configuration->site, i),
+                           line->now);
+    return good;
 }
 
-/* The records of one domain, with the bytes that senders agree on: one space
- * after each semicolon but the last, after which nothing follows. */
-static void print_domain(struct text *out, const struct settings *settings,
-                         const struct site_domain *domain)
+static bool is_complete(const struct records *records)
 {
-    struct text value = {0};
-    print_address(out, settings, domain->name);
-    text_printf(&value, "v=STSv1; id=%s;", policy_id(domain->policy));
-    print_txt(out, "_mta-sts", domain->name, (struct span){value.data, value.len});
-    const char *rua = domain->tls_rpt != NULL ? domain->tls_rpt : settings->tls_rpt;
-    if (rua != NULL) {
-        text_free(&value);
-        text_printf(&value, "v=TLSRPTv1; rua=%s", rua);
-        print_txt(out, "_smtp._tls", domain->name, (struct span){value.data, value.len});
-    }
-    out->failed = out->failed || value.failed;
-    text_free(&value);
-}
-
-/* False when the domain has no valid policy: a record would lead senders to nothing. */
-static bool print_or_refuse(struct text *out, const struct settings *settings,
-                            const struct site_domain *domain)
-{
-    if (domain->policy == NULL) {
-        text_printf(out, "; %s: refused, publish nothing\n", domain->name);
-        return false;
-    }
-    print_domain(out, settings, domain);
+    for (size_t i = 0; i < records->count; i++)
+        if (records->items[i].withheld != NULL)
+            return false;
     return true;
 }
 
-static bool print_operands(struct text *out, const struct reading *reading,
-                           const struct command_line *line)
+/* Domains may be out of sight because of a mistake, or because others were asked for. */
+static bool may_miss_domains(const struct command_line *line, const struct reading *reading)
 {
-    bool good = true;
-    for (size_t i = 0; i < line->operand_count; i++) {
-        const struct site_domain *domain = reading_find(reading, line->operands[i]);
-        good = domain != NULL && print_or_refuse(out, &reading->configuration->settings, domain) &&
-               good;
-    }
-    return good;
+    return line->operand_count > 0 || diag_count(reading->diag, DIAG_ERROR) > 0;
 }
 
-static bool print_all(struct text *out, const struct reading *reading)
+static int print_records(const struct command_line *line, const struct reading *reading,
+                         records_print *print, struct records *before)
 {
-    bool good = true;
-    const struct site *site = reading->configuration->site;
-    for (size_t i = 0; i < site_count(site); i++)
-        good = print_or_refuse(out, &reading->configuration->settings, site_at(site, i)) && good;
-    return good;
+    struct text out = {0};
+    struct records records;
+    int status = STATUS_WRONG;
+    if (!records_begin(&records)) {
+        (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
+        return status;
+    }
+    bool good = gather(line, reading, &records);
+    if (before != NULL)
+        records_compare(before, &records, may_miss_domains(line, reading));
+    print(&records, before, &out);
+    out.failed = out.failed || records.shortage || (before != NULL && before->shortage);
+    if (!text_write(&out, STDOUT_FILENO))
+        perror("mta-sts-httpd: standard output");
+    else if (good && is_complete(&records))
+        status = STATUS_GOOD;
+    records_free(&records);
+    text_free(&out);
+    return status;
 }
 
 int command_dns(const struct command_line *line)
 {
-    struct text out = {0};
-    struct reading reading = reading_new(line, true);
     int status = STATUS_WRONG;
+    struct records before = {0};
+    records_print *print = find_format(line->format);
+    if (print == NULL)
+        return command_misused("dns", "the format is none of zone, nsupdate, json:", line->format);
+    struct reading reading = reading_new(line, false);
+    bool good = reading.configuration != NULL;
+    if (good && line->since != NULL)
+        good = records_begin(&before) && records_read(&before, line->since, reading.diag);
     reading_print(&reading, DIAG_ERROR);
-    if (reading.configuration == NULL)
-        goto done;
-    bool good =
-        line->operand_count > 0 ? print_operands(&out, &reading, line) : print_all(&out, &reading);
-    if (text_write(&out, STDOUT_FILENO) && good)
-        status = STATUS_GOOD;
-done:
-    text_free(&out);
+    if (good)
+        status = print_records(line, &reading, print, line->since == NULL ? NULL : &before);
+    records_free(&before);
     reading_free(&reading);
     return status;
 }

@@ -173,6 +173,21 @@ static void warn_of_expired(struct certificates *store, const struct stored_cert
     }
 }
 
+const char *certificate_chain_fault(const struct stored_certificate *leaf)
+{
+    switch (leaf->quality) {
+    case CHAIN_SELF_SIGNED:
+        return "it is self-signed";
+    case CHAIN_INCOMPLETE:
+        return "its chain is incomplete";
+    case CHAIN_EXPIRED:
+        return "an intermediate certificate of its chain is not valid now";
+    case CHAIN_GOOD:
+        break;
+    }
+    return NULL;
+}
+
 void certificate_warn_of_chain(struct certificates *store, const struct stored_certificate *leaf)
 {
     char issuer[CERTIFICATE_NAME_SIZE];

@@ -160,6 +160,9 @@ bool certificate_build_chain(struct certificates *store, struct stored_certifica
 /* Reports what senders will dislike about the chain of a leaf that is going to be served. */
 void certificate_warn_of_chain(struct certificates *store, const struct stored_certificate *leaf);
 
+/* The same in a few words, a clause with "it" for the leaf; static. NULL when there is nothing. */
+const char *certificate_chain_fault(const struct stored_certificate *leaf);
+
 /* Lists the leaf under its names. */
 void certificate_add_names(struct certificates *store, uint32_t index);
 

@@ -41,7 +41,7 @@ static const struct schema_key root_keys[] = {
     {"include", SCALAR | SEQUENCE, "a file name or pattern, or a list of them", ROOT(include)},
     {"state", SCALAR, "a folder", ROOT(state)},
     {"strict", SCALAR, "true or false", ROOT(strict)},
-    {"dns", MAPPING, "a mapping with target or addresses", ROOT(dns)},
+    {"dns", MAPPING, "a mapping with target, addresses or ttl", ROOT(dns)},
     {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them", ROOT(tls_rpt)},
     {"watch", SCALAR, "true or false", ROOT(watch)},
     {"policies", MAPPING | NOTHING, "a mapping from names to policies", ROOT(policies)},
@@ -77,6 +77,7 @@ static const struct schema_key dns_keys[] = {
     {"target", SCALAR, "a host name", offsetof(struct dns_nodes, target)},
     {"addresses", SCALAR | SEQUENCE, "an IP address, or a list of them",
      offsetof(struct dns_nodes, addresses)},
+    {"ttl", SCALAR, "a time such as 1h", offsetof(struct dns_nodes, ttl)},
 };
 const struct schema schema_dns = {"in dns", dns_keys, COUNT(dns_keys)};
 

@@ -49,6 +49,7 @@ struct proxy_nodes {
 struct dns_nodes {
     const struct node *target;
     const struct node *addresses;
+    const struct node *ttl;
 };
 
 struct policy_nodes {

@@ -114,6 +114,18 @@ static bool read_target(struct reader *reader, const struct node *node)
     return reader->settings->dns_target != NULL || out_of_memory(reader, node);
 }
 
+static bool read_ttl(struct reader *reader, const struct node *node)
+{
+    uint32_t *ttl = &reader->settings->dns_ttl;
+    if (node == NULL || (calendar_duration(node->text, ttl) && *ttl >= 1 && *ttl <= INT32_MAX))
+        return true;
+    diag_add(reader->diag, DIAG_FATAL, node->at,
+             "ttl \"%s\" is not a time from 1 second to 68 years (RFC 2181 section 8)",
+             node->text.data);
+    diag_hint(reader->diag, "write a number of seconds, or one with s, m, h, d or w: 1h");
+    return false;
+}
+
 static bool read_dns(struct reader *reader, const struct node *node)
 {
     struct dns_nodes nodes = {0};
@@ -128,6 +140,7 @@ static bool read_dns(struct reader *reader, const struct node *node)
         diag_hint(reader->diag, "delete one of them");
         return false;
     }
+    good = read_ttl(reader, nodes.ttl) && good;
     if (nodes.target != NULL)
         good = read_target(reader, nodes.target) && good;
     if (nodes.addresses == NULL)

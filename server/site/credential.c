@@ -21,6 +21,7 @@ struct credential {
     size_t chain_len;
     struct certificate_der *chain[LIMIT_CHAIN]; /* shared; leaf first */
     size_t key_len;
+    const char *fault;     /* static, or NULL */
     const char *algorithm; /* in bytes */
     const char *file;      /* in bytes */
     char bytes[];          /* the key, then the texts with their NULs */
@@ -80,6 +81,7 @@ struct credential *credential_new(const struct credential_fields *fields)
         .line = fields->line,
         .not_before = fields->not_before,
         .not_after = fields->not_after,
+        .fault = fields->fault,
         .chain_len = fields->chain_len,
         .key_len = fields->key.len,
     };
@@ -141,6 +143,11 @@ int64_t credential_not_before(const struct credential *credential)
 int64_t credential_not_after(const struct credential *credential)
 {
     return credential->not_after;
+}
+
+const char *credential_fault(const struct credential *credential)
+{
+    return credential->fault;
 }
 
 const char *credential_algorithm(const struct credential *credential)

@@ -38,6 +38,7 @@ struct credential_fields {
     struct span key;                      /* DER: SEC 1 or PKCS#1, unencrypted; copied */
     int64_t not_before;                   /* seconds since 1970 UTC */
     int64_t not_after;
+    const char *fault;     /* why senders cannot verify it, a clause; static; NULL when they can */
     const char *algorithm; /* for people: "ECDSA P-256", "RSA 2048"; copied */
     const char *file;      /* where the leaf was read; copied */
     uint32_t line;
@@ -56,6 +57,7 @@ struct span credential_chain(const struct credential *credential, size_t index);
 struct span credential_key(const struct credential *credential);                 /* borrowed */
 int64_t credential_not_before(const struct credential *credential);
 int64_t credential_not_after(const struct credential *credential);
+const char *credential_fault(const struct credential *credential);     /* static, or NULL */
 const char *credential_algorithm(const struct credential *credential); /* borrowed */
 const char *credential_file(const struct credential *credential);      /* borrowed */
 uint32_t credential_line(const struct credential *credential);

@@ -1,0 +1,166 @@
+#include "command/records.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/calendar.h"
+#include "base/limits.h"
+#include "base/text.h"
+
+bool records_begin(struct records *records)
+{
+    *records = (struct records){.arena = arena_new()};
+    return records->arena != NULL;
+}
+
+void records_free(struct records *records)
+{
+    arena_free(records->arena);
+    free(records->items);
+    *records = (struct records){0};
+}
+
+static const char *copy(struct records *records, const char *text)
+{
+    const char *copied = text == NULL ? NULL : arena_copy(records->arena, span_of(text));
+    records->shortage = records->shortage || (copied == NULL && text != NULL);
+    return copied;
+}
+
+void records_add(struct records *records, const struct record *record)
+{
+    void *items =
+        array_room(records->items, records->count, &records->capacity, sizeof(*records->items));
+    if (items == NULL) {
+        records->shortage = true;
+        return;
+    }
+    records->items = items;
+    records->items[records->count++] = (struct record){
+        .domain = copy(records, record->domain),
+        .name = copy(records, record->name),
+        .type = copy(records, record->type),
+        .value = copy(records, record->value),
+        .ttl = record->ttl,
+        .withheld = copy(records, record->withheld),
+    };
+}
+
+size_t records_set_end(const struct records *records, size_t begin)
+{
+    const struct record *first = &records->items[begin];
+    size_t end = begin + 1;
+    while (end < records->count && strcmp(records->items[end].name, first->name) == 0 &&
+           strcmp(records->items[end].type, first->type) == 0)
+        end++;
+    return end;
+}
+
+enum { REASON_SIZE = 128 };
+
+/* Why senders would not accept the certificate, or false. */
+static bool has_fault(const struct credential *credential, int64_t now,
+                      char ret_reason[static REASON_SIZE])
+{
+    char day[CALENDAR_DAY_SIZE];
+    if (credential_not_after(credential) < now) {
+        calendar_day(credential_not_after(credential), day);
+        (void)snprintf(ret_reason, REASON_SIZE, "its certificate has expired on %s", day);
+        return true;
+    }
+    if (credential_not_before(credential) > now) {
+        calendar_day(credential_not_before(credential), day);
+        (void)snprintf(ret_reason, REASON_SIZE, "its certificate is not valid before %s", day);
+        return true;
+    }
+    if (credential_fault(credential) == NULL)
+        return false;
+    (void)snprintf(ret_reason, REASON_SIZE, "its certificate cannot be verified: %s",
+                   credential_fault(credential)); /* a short clause */
+    return true;
+}
+
+/* Why senders could not fetch the policy, or NULL. Each gets the certificate of the kind that it
+ * prefers, so each must be good. */
+static const char *judge_certificates(const struct site_domain *domain, int64_t now,
+                                      char reason[static REASON_SIZE])
+{
+    bool any = false;
+    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        const struct credential *credential = domain->credentials[kind];
+        any = any || credential != NULL;
+        if (credential != NULL && has_fault(credential, now, reason))
+            return reason;
+    }
+    return any ? NULL : "no certificate with its key covers its policy host";
+}
+
+/* Adds a record at PREFIX.DOMAIN, which may be too long a name. */
+static void add_below(struct records *records, const char *prefix, struct record record)
+{
+    char name[LIMIT_NAME + 16];
+    int len = snprintf(name, sizeof(name), "%s.%s.", prefix, record.domain);
+    if (len - 1 > LIMIT_NAME)
+        record.withheld = "the name would be longer than DNS allows";
+    record.name = name;
+    records_add(records, &record);
+}
+
+static void add_alias(struct records *records, const struct settings *settings,
+                      const struct site_domain *domain)
+{
+    char target[LIMIT_NAME + 2], host[LIMIT_NAME + 2];
+    (void)snprintf(target, sizeof(target), "%s.", settings->dns_target); /* was judged */
+    (void)snprintf(host, sizeof(host), "mta-sts.%s.", domain->name);     /* so was this */
+    struct record record = {
+        .domain = domain->name, .type = "CNAME", .value = target, .ttl = settings->dns_ttl};
+    if (strcmp(target, host) == 0)
+        record.withheld = "it is the target itself, which needs address records";
+    add_below(records, "mta-sts", record);
+}
+
+/* Those of one type follow each other. */
+static void add_addresses(struct records *records, const struct settings *settings,
+                          const struct site_domain *domain)
+{
+    struct record record = {.domain = domain->name, .ttl = settings->dns_ttl};
+    for (int family = 0; family < 2; family++)
+        for (size_t i = 0; i < settings->dns_address_count; i++) {
+            record.type = family == 0 ? "A" : "AAAA";
+            record.value = settings->dns_addresses[i];
+            if ((strchr(record.value, ':') != NULL) == (family == 1))
+                add_below(records, "mta-sts", record);
+        }
+}
+
+void records_add_domain(struct records *records, const struct settings *settings,
+                        const struct site_domain *domain, int64_t now)
+{
+    char reason[REASON_SIZE];
+    struct text value = {0};
+    struct record record = {.domain = domain->name, .type = "TXT", .ttl = settings->dns_ttl};
+    if (domain->policy == NULL) {
+        record.withheld = "it is refused, and \"mta-sts-httpd check\" says why";
+        add_below(records, "_mta-sts", record);
+        return;
+    }
+    if (settings->dns_target != NULL)
+        add_alias(records, settings, domain);
+    add_addresses(records, settings, domain);
+    /* The bytes that senders agree on: one space behind each semicolon but the last. */
+    text_printf(&value, "v=STSv1; id=%s;", policy_id(domain->policy));
+    record.value = value.data;
+    record.withheld = judge_certificates(domain, now, reason);
+    add_below(records, "_mta-sts", record);
+    const char *rua = domain->tls_rpt != NULL ? domain->tls_rpt : settings->tls_rpt;
+    if (rua != NULL) {
+        value.len = 0;
+        text_printf(&value, "v=TLSRPTv1; rua=%s", rua);
+        record.value = value.data;
+        record.withheld = NULL;
+        add_below(records, "_smtp._tls", record);
+    }
+    records->shortage = records->shortage || value.failed;
+    text_free(&value);
+}

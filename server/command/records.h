@@ -1,0 +1,58 @@
+/*
+ * The DNS records that the domains of a site need, as a list: what they are,
+ * and which of them are not to be published yet and why. It prints nothing and
+ * asks nobody. Runs in the command dns.
+ */
+#ifndef COMMAND_RECORDS_H
+#define COMMAND_RECORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "load/settings.h"
+#include "site/site.h"
+
+/* What became of a record between two lists. */
+enum record_news {
+    RECORD_NEW,     /* no record of its name and type was there before */
+    RECORD_SAME,    /* it was there, and so were all others of its name and type */
+    RECORD_CHANGED, /* others of its name and type were there */
+    RECORD_GONE,    /* in the earlier list: none of its name and type is there any more */
+};
+
+/* Every text is borrowed from the list. */
+struct record {
+    const char *domain;   /* which it belongs to */
+    const char *name;     /* with its final dot */
+    const char *type;     /* "CNAME", "A", "AAAA" or "TXT" */
+    const char *value;    /* a name with its final dot, an address, or a text without quotes; NULL
+                             when nobody knows it: the domain is refused */
+    uint32_t ttl;         /* seconds; 0: not given */
+    const char *withheld; /* why it is not to be published, a clause; or NULL */
+    enum record_news news;
+};
+
+/* Begin with records_begin, which is false when memory is short; end with records_free. */
+struct records {
+    struct arena *arena;  /* owned */
+    struct record *items; /* owned; those of one name and type follow each other */
+    size_t count, capacity;
+    bool shortage; /* of memory: something is missing */
+};
+
+bool records_begin(struct records *records);
+void records_free(struct records *records);
+
+/* Appends a record, whose texts are copied. */
+void records_add(struct records *records, const struct record *record);
+
+/* Appends what the domain needs. now is seconds since 1970 UTC, for the dates of certificates. */
+void records_add_domain(struct records *records, const struct settings *settings,
+                        const struct site_domain *domain, int64_t now);
+
+/* The index behind the last record of the same name and type, withheld or not, as the one there. */
+size_t records_set_end(const struct records *records, size_t begin);
+
+#endif

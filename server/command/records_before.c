@@ -1,0 +1,169 @@
+#include "command/records_before.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/calendar.h"
+#include "base/limits.h"
+#include "load/document.h"
+#include "load/file.h"
+
+static const struct node *member(const struct node *mapping, const char *key)
+{
+    for (size_t i = 0; mapping->kind == NODE_MAPPING && i < mapping->count; i++)
+        if (span_equal(mapping->pairs[i].key->text, span_of(key)))
+            return mapping->pairs[i].value;
+    return NULL;
+}
+
+static bool reject(struct diag *diag, const struct node *node)
+{
+    diag_add(diag, DIAG_FATAL, node->at,
+             "this is not what \"mta-sts-httpd dns --format json\" prints");
+    return false;
+}
+
+/* The text of a member that must be there; NULL where null stands. */
+static bool read_text(const struct node *object, const char *key, const char **ret_text)
+{
+    const struct node *node = member(object, key);
+    if (node == NULL || node->kind != NODE_SCALAR)
+        return false;
+    *ret_text = node->null ? NULL : node->text.data;
+    return true;
+}
+
+static bool read_record(struct records *before, const struct node *object, const char *withheld,
+                        struct diag *diag)
+{
+    struct record record = {.withheld = withheld};
+    const char *ttl = NULL;
+    if (!read_text(object, "domain", &record.domain) || !read_text(object, "name", &record.name) ||
+        !read_text(object, "type", &record.type) || !read_text(object, "value", &record.value) ||
+        !read_text(object, "ttl", &ttl) || record.domain == NULL || record.name == NULL ||
+        record.type == NULL || (ttl != NULL && !calendar_duration(span_of(ttl), &record.ttl)))
+        return reject(diag, object);
+    if (record.value != NULL)
+        records_add(before, &record);
+    return true;
+}
+
+static bool read_list(struct records *before, const struct node *root, const char *key,
+                      const char *withheld, struct diag *diag)
+{
+    const struct node *list = member(root, key);
+    if (list == NULL || list->kind != NODE_SEQUENCE)
+        return reject(diag, root);
+    for (size_t i = 0; i < list->count; i++)
+        if (!read_record(before, list->items[i], withheld, diag))
+            return false;
+    return true;
+}
+
+bool records_read(struct records *before, const char *path, struct diag *diag)
+{
+    bool good = false;
+    struct text bytes = {0};
+    struct arena *arena = arena_new();
+    const char *file = diag_intern(diag, span_of(path));
+    if (arena == NULL || !file_read(path, LIMIT_YAML_FILE, &bytes, NULL)) {
+        diag_add(diag, DIAG_FATAL, (struct position){.file = file}, "cannot be read: %s",
+                 strerror(arena == NULL ? ENOMEM : errno));
+        goto done;
+    }
+    /* JSON as we print it is YAML too. */
+    const struct node *root =
+        document_parse(arena, (struct span){bytes.data, bytes.len}, file, DIAG_FATAL, diag);
+    good = root != NULL && read_list(before, root, "records", NULL, diag) &&
+           read_list(before, root, "withheld", "it was withheld then", diag);
+done:
+    text_free(&bytes);
+    arena_free(arena);
+    return good;
+}
+
+/* The order of the earlier list, in which a set and a domain are stretches. An empty type is before
+ * every other. */
+static int compare_places(const struct record *one, const char *domain, const char *name,
+                          const char *type)
+{
+    int order = strcmp(one->domain, domain);
+    if (order == 0)
+        order = strcmp(one->name, name);
+    return order == 0 ? strcmp(one->type, type) : order;
+}
+
+static int compare_records(const void *left, const void *right)
+{
+    const struct record *one = left, *other = right;
+    int order = compare_places(one, other->domain, other->name, other->type);
+    return order == 0 ? strcmp(one->value, other->value) : order;
+}
+
+/* The index of the first record that is not before this place. */
+static size_t find_place(const struct records *before, const char *domain, const char *name,
+                         const char *type)
+{
+    size_t low = 0, high = before->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare_places(&before->items[middle], domain, name, type) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool has_equal(const struct records *records, size_t begin, size_t end,
+                      const struct record *wanted)
+{
+    for (size_t i = begin; i < end; i++)
+        if (strcmp(records->items[i].value, wanted->value) == 0 &&
+            records->items[i].ttl == wanted->ttl)
+            return true;
+    return false;
+}
+
+/* Sets the news of a set of the new list and of the same one in the earlier list. */
+static void compare_set(struct records *before, struct records *now, size_t begin, size_t end)
+{
+    const struct record *first = &now->items[begin];
+    size_t from = find_place(before, first->domain, first->name, first->type);
+    if (from == before->count ||
+        compare_places(&before->items[from], first->domain, first->name, first->type) != 0)
+        return;
+    size_t to = records_set_end(before, from);
+    bool known = before->items[from].withheld == NULL;
+    bool same = known && to - from == end - begin;
+    for (size_t i = from; i < to && same; i++)
+        same = has_equal(now, begin, end, &before->items[i]);
+    for (size_t i = begin; i < end; i++)
+        now->items[i].news = !known ? RECORD_NEW : same ? RECORD_SAME : RECORD_CHANGED;
+    for (size_t i = from; i < to; i++)
+        before->items[i].news =
+            !known || same || first->withheld != NULL ? RECORD_SAME : RECORD_CHANGED;
+}
+
+/* What a refused domain has published stays as it is: a mistake in a file must not take it away. */
+static void keep_domain(struct records *before, const char *domain)
+{
+    for (size_t i = find_place(before, domain, "", "");
+         i < before->count && strcmp(before->items[i].domain, domain) == 0; i++)
+        before->items[i].news = RECORD_SAME;
+}
+
+void records_compare(struct records *before, struct records *now, bool keep_missing)
+{
+    if (before->count > 0)
+        qsort(before->items, before->count, sizeof(*before->items), compare_records);
+    for (size_t i = 0; i < before->count; i++)
+        before->items[i].news = keep_missing ? RECORD_SAME : RECORD_GONE;
+    for (size_t i = 0, end; i < now->count; i = end) {
+        end = records_set_end(now, i);
+        if (now->items[i].value == NULL)
+            keep_domain(before, now->items[i].domain);
+        else
+            compare_set(before, now, i, end);
+    }
+}

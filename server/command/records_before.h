@@ -1,0 +1,22 @@
+/*
+ * An earlier list of DNS records, as "dns --format json" printed it: reads it
+ * and finds out what has changed since. Nothing is taken for gone that may only
+ * be out of sight. Runs in the command dns.
+ */
+#ifndef COMMAND_RECORDS_BEFORE_H
+#define COMMAND_RECORDS_BEFORE_H
+
+#include "base/diag.h"
+#include "command/records.h"
+
+/* Reads the file into the list, which was begun; also what was withheld then,
+ * for it may have been published earlier still, and has to go with the rest.
+ * False when that is not possible, which is reported as DIAG_FATAL. */
+bool records_read(struct records *before, const char *path, struct diag *diag);
+
+/* Sorts the earlier list and sets the news of both. Domains that are refused
+ * now keep all their records, and so does what is withheld; with keep_missing
+ * nothing is gone at all. */
+void records_compare(struct records *before, struct records *now, bool keep_missing);
+
+#endif

@@ -1,0 +1,205 @@
+#include "command/records_print.h"
+
+#include <inttypes.h>
+
+/* RFC 1035 section 3.3: a character string holds at most this many bytes. */
+enum { CHARACTER_STRING = 255 };
+
+/* nsupdate wants a time to live: an hour, so that a new policy is noticed within. */
+enum { DEFAULT_TTL = 3600 };
+
+/* Character strings with their quotes (RFC 1035 section 5.1). */
+static void print_strings(struct text *out, struct span value)
+{
+    size_t done = 0;
+    do {
+        size_t len = value.len - done < CHARACTER_STRING ? value.len - done : CHARACTER_STRING;
+        text_append(out, span_of(done == 0 ? "\"" : " \""));
+        for (size_t end = done + len; done < end; done++) {
+            unsigned char byte = (unsigned char)value.data[done];
+            if (byte == '"' || byte == '\\')
+                text_append(out, span_of("\\"));
+            if (byte < 0x20 || byte > 0x7e)
+                text_printf(out, "\\%03u", byte);
+            else
+                text_append(out, (struct span){value.data + done, 1});
+        }
+        text_append(out, span_of("\""));
+    } while (done < value.len);
+}
+
+static void print_value(struct text *out, const struct record *record)
+{
+    if (strcmp(record->type, "TXT") == 0)
+        print_strings(out, span_of(record->value));
+    else
+        text_append(out, span_of(record->value));
+    text_append(out, span_of("\n"));
+}
+
+static void print_line(struct text *out, const char *before, const struct record *record)
+{
+    text_append(out, span_of(before));
+    text_append(out, span_of(record->name));
+    if (record->ttl > 0)
+        text_printf(out, "\t%" PRIu32, record->ttl);
+    text_append(out, span_of("\tIN\t"));
+    text_append(out, span_of(record->type));
+    text_append(out, span_of("\t"));
+    print_value(out, record);
+}
+
+/* Not a word of it is taken for a record. */
+static void print_withheld(struct text *out, const struct record *record)
+{
+    text_printf(out, "; %s: publish no %s record at %s yet: %s\n", record->domain, record->type,
+                record->name, record->withheld);
+    if (record->value != NULL)
+        print_line(out, ";   ", record);
+}
+
+/* Whether the record is to be published and, where there is a list to compare with, is news. */
+static bool is_news(const struct record *record, const struct records *before)
+{
+    return record->withheld == NULL && (before == NULL || record->news != RECORD_SAME);
+}
+
+void records_print_zone(const struct records *records, const struct records *before,
+                        struct text *out)
+{
+    for (size_t i = 0; before != NULL && i < before->count; i++)
+        if (before->items[i].news == RECORD_GONE || before->items[i].news == RECORD_CHANGED)
+            print_line(out, before->items[i].news == RECORD_GONE ? "; gone: " : "; was: ",
+                       &before->items[i]);
+    for (size_t i = 0; i < records->count; i++) {
+        const struct record *record = &records->items[i];
+        if (record->withheld != NULL)
+            print_withheld(out, record);
+        else if (is_news(record, before))
+            print_line(out, "", record);
+    }
+}
+
+static void print_delete(struct text *out, const char *name, const char *type)
+{
+    text_printf(out, "update delete %s %s\n", name, type);
+}
+
+/* A CNAME stands alone at its name (RFC 1034 section 3.6.2), so what it takes the place of goes
+ * first; and the other way round. */
+static void print_replacement(struct text *out, const struct records *records, size_t begin,
+                              size_t end)
+{
+    const struct record *first = &records->items[begin];
+    print_delete(out, first->name, first->type);
+    if (strcmp(first->type, "CNAME") == 0) {
+        print_delete(out, first->name, "A");
+        print_delete(out, first->name, "AAAA");
+    } else if (strcmp(first->type, "TXT") != 0) {
+        print_delete(out, first->name, "CNAME");
+    }
+    for (size_t i = begin; i < end; i++) {
+        const struct record *record = &records->items[i];
+        text_printf(out, "update add %s %" PRIu32 " %s ", record->name,
+                    record->ttl > 0 ? record->ttl : DEFAULT_TTL, record->type);
+        print_value(out, record);
+    }
+}
+
+/* The zone may end where the domain does, and a message is for one zone. */
+static void print_end(struct text *out, const struct records *records, size_t end, bool *is_open)
+{
+    if (*is_open && (end == records->count ||
+                     strcmp(records->items[end].domain, records->items[end - 1].domain) != 0)) {
+        text_append(out, span_of("send\n"));
+        *is_open = false;
+    }
+}
+
+void records_print_nsupdate(const struct records *records, const struct records *before,
+                            struct text *out)
+{
+    bool is_open = false;
+    for (size_t i = 0, end; before != NULL && i < before->count; i = end) {
+        end = records_set_end(before, i);
+        if (before->items[i].news == RECORD_GONE) {
+            print_delete(out, before->items[i].name, before->items[i].type);
+            is_open = true;
+        }
+        print_end(out, before, end, &is_open);
+    }
+    for (size_t i = 0, end; i < records->count; i = end) {
+        end = records_set_end(records, i);
+        if (records->items[i].withheld != NULL)
+            print_withheld(out, &records->items[i]);
+        if (is_news(&records->items[i], before)) {
+            print_replacement(out, records, i, end);
+            is_open = true;
+        }
+        print_end(out, records, end, &is_open);
+    }
+}
+
+static void print_member(struct text *out, const char *key, const char *value)
+{
+    text_printf(out, "\"%s\":", key);
+    if (value == NULL)
+        text_append(out, span_of("null"));
+    else
+        text_json(out, span_of(value));
+}
+
+static void print_object(struct text *out, const struct record *record, bool *is_first)
+{
+    text_append(out, span_of(*is_first ? "\n{" : ",\n{"));
+    *is_first = false;
+    print_member(out, "domain", record->domain);
+    text_append(out, span_of(","));
+    print_member(out, "name", record->name);
+    text_append(out, span_of(","));
+    print_member(out, "type", record->type);
+    if (record->ttl > 0)
+        text_printf(out, ",\"ttl\":%" PRIu32 ",", record->ttl);
+    else
+        text_append(out, span_of(",\"ttl\":null,"));
+    print_member(out, "value", record->value);
+    if (record->withheld != NULL) {
+        text_append(out, span_of(","));
+        print_member(out, "reason", record->withheld);
+    }
+    text_append(out, span_of("}"));
+}
+
+/* The records of a list that are withheld, or those that are not and have the news. */
+static void print_list(struct text *out, const char *key, const struct records *records,
+                       bool withheld, const enum record_news *news)
+{
+    bool is_first = true;
+    text_printf(out, "\"%s\":[", key);
+    for (size_t i = 0; i < records->count; i++) {
+        const struct record *record = &records->items[i];
+        if ((record->withheld != NULL) == withheld && (news == NULL || record->news == *news))
+            print_object(out, record, &is_first);
+    }
+    text_append(out, span_of("]"));
+}
+
+void records_print_json(const struct records *records, const struct records *before,
+                        struct text *out)
+{
+    text_append(out, span_of("{"));
+    if (before == NULL) {
+        print_list(out, "records", records, false, NULL);
+    } else {
+        print_list(out, "added", records, false, &(enum record_news){RECORD_NEW});
+        text_append(out, span_of(",\n"));
+        print_list(out, "changed", records, false, &(enum record_news){RECORD_CHANGED});
+        text_append(out, span_of(",\n"));
+        print_list(out, "was", before, false, &(enum record_news){RECORD_CHANGED});
+        text_append(out, span_of(",\n"));
+        print_list(out, "removed", before, false, &(enum record_news){RECORD_GONE});
+    }
+    text_append(out, span_of(",\n"));
+    print_list(out, "withheld", records, true, NULL);
+    text_append(out, span_of("}\n"));
+}

@@ -1,0 +1,199 @@
+"""What "dns --format nsupdate" prints, published: nsupdate brings it to a name server (BIND), dig
+and a sender's client (mta-sts-query) see it there. All of it in a namespace of its own."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from support.namespace import Namespace, NotPossible
+from support.server import Server, run
+from support.setup import Setup
+
+ZONE = """$TTL 60
+@ IN SOA ns.invalid. hostmaster.invalid. 1 3600 600 86400 60
+@ IN NS ns.invalid.
+mail IN A 127.0.0.1
+"""
+ZONES = ("one.example", "two.example", "xn--bcher-kva.example")
+CONF = """
+options {{ directory "{folder}"; listen-on port 53 {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
+  recursion no; pid-file none; session-keyfile none; notify no; dnssec-validation no; }};
+controls {{ }};
+{zones}
+"""
+
+
+class Bind:
+    """The name server. close() ends it."""
+
+    def __init__(self, namespace, folder):
+        self.namespace = namespace
+        folder.mkdir()
+        zones = ""
+        for name in ZONES:
+            (folder / name).write_text(ZONE)
+            zones += f'zone "{name}" {{ type primary; file "{name}"; '
+            zones += "allow-update { 127.0.0.1; }; };\n"
+        (folder / "named.conf").write_text(CONF.format(folder=folder, zones=zones))
+        self._prefix = namespace.prefix
+        program = shutil.which("named", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+        assert program, "server/dependencies.sh packages test brings named"
+        self._process = subprocess.Popen(
+            [*self._prefix, program, "-g", "-n", "1", "-c", folder / "named.conf"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        said = []
+        for line in self._process.stderr:
+            said.append(line)
+            if re.search(r"\brunning$", line.rstrip()):
+                break
+        else:
+            pytest.fail("".join(said))
+        # What it says later has to go somewhere, or it would wait for us.
+        self._drain = subprocess.Popen(["cat"], stdin=self._process.stderr, stdout=subprocess.DEVNULL)
+
+    def close(self):
+        self._process.terminate()
+        self._process.wait(20)
+        self._drain.wait(20)
+
+    def update(self, text):
+        """Sends what nsupdate is given, to this server and no other."""
+        done = subprocess.run(
+            [*self._prefix, "nsupdate"],
+            input="server 127.0.0.1 53\n" + text,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+    def dig(self, name, kind):
+        """The answers, sorted; the character strings of a text are joined."""
+        command = [*self._prefix, "dig", "@127.0.0.1", "+short", "+norecurse", name, kind]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        lines = done.stdout.splitlines()
+        if kind == "TXT":
+            lines = ["".join(re.findall(r'"([^"]*)"', line)).replace("\\;", ";") for line in lines]
+        return sorted(lines)
+
+
+@pytest.fixture
+def bind(tmp_path):
+    namespace = Namespace(tmp_path)
+    try:
+        namespace.open()
+    except (NotPossible, FileNotFoundError) as reason:
+        pytest.skip(f"no namespace to be had here: {reason}")
+    server = Bind(namespace, tmp_path / "named")
+    try:
+        yield server
+    finally:
+        server.close()
+        namespace.close()
+
+
+@pytest.fixture
+def setup(program, authority, tmp_path):
+    del program
+    setup = Setup(tmp_path / "setup", authority)
+    for name in ZONES:
+        setup.certify(name)
+    return setup
+
+
+def published(setup, bind):
+    """Every record of the JSON is what dig sees, and no other is at its name."""
+    records = json.loads(run("dns", "-c", setup.config, "-f", "json").stdout)["records"]
+    assert records
+    for record in records:
+        same = [
+            other["value"]
+            for other in records
+            if (other["name"], other["type"]) == (record["name"], record["type"])
+        ]
+        assert bind.dig(record["name"], record["type"]) == sorted(same)
+    return records
+
+
+def print_dns(setup, *arguments, status=0):
+    done = run("dns", "-c", setup.config, *arguments)
+    assert done.returncode == status, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_publish_change_and_remove(setup, bind):
+    reports = [f"mailto:a;b,c{number}@example.com" for number in range(12)]
+    setup.write(ZONES, dns={"target": "mail.one.example", "ttl": "5m"}, tls_rpt=reports)
+    whole = print_dns(setup, "-f", "nsupdate")
+    bind.update(whole)
+    records = published(setup, bind)
+    assert {record["type"] for record in records} == {"CNAME", "TXT"}
+    assert any(len(record["value"]) > 255 for record in records)
+    # Once more changes nothing.
+    bind.update(whole)
+    assert published(setup, bind) == records
+
+    # A CNAME gives way to addresses, one domain gets another policy, one goes.
+    earlier = setup.root / "earlier.json"
+    earlier.write_text(print_dns(setup, "-f", "json"))
+    serial = bind.dig("xn--bcher-kva.example", "SOA")
+    setup.write(
+        {"one.example": {"policy": "default", "mode": "testing"}, "xn--bcher-kva.example": None},
+        dns={"addresses": ["192.0.2.1", "192.0.2.2", "2001:db8::1"], "ttl": "5m"},
+        tls_rpt=reports,
+    )
+    bind.update(print_dns(setup, "-f", "nsupdate", "--since", earlier))
+    assert published(setup, bind) != records
+    assert bind.dig("mta-sts.one.example", "CNAME") == []
+    assert bind.dig("xn--bcher-kva.example", "SOA") != serial
+    for label in ("mta-sts", "_mta-sts", "_smtp._tls"):
+        assert bind.dig(f"{label}.two.example", "ANY") == []
+    assert bind.dig("mail.two.example", "A") == ["127.0.0.1"]
+
+    # And back: addresses give way to a CNAME.
+    earlier.write_text(print_dns(setup, "-f", "json"))
+    setup.write(ZONES, dns={"target": "mail.one.example", "ttl": "5m"}, tls_rpt=reports)
+    bind.update(print_dns(setup, "-f", "nsupdate", "--since", earlier))
+    assert published(setup, bind) == records
+    assert bind.dig("mta-sts.one.example", "A") == ["127.0.0.1", "mail.one.example."]
+
+
+def test_sender_sees_what_was_published(setup, bind, authority):
+    """The whole way: our records in a real name server, our server, a real sender's client."""
+    config = setup.write(
+        ZONES, dns={"target": "mail.one.example"}, listen="127.0.0.1:443", tls_rpt=None
+    )
+    bind.update(print_dns(setup, "-f", "nsupdate"))
+    record = bind.dig("_mta-sts.one.example", "TXT")
+    identity = re.fullmatch(r"v=STSv1; id=([1-9][0-9]{17});", record[0])[1]
+    query = shutil.which("mta-sts-query")
+    assert query, "server/dependencies.sh packages test brings mta-sts-query"
+    with Server.running(config, prefix=bind.namespace.prefix):
+        done = subprocess.run(
+            [*bind.namespace.prefix, query, "one.example"],
+            env={"PATH": os.environ["PATH"], "SSL_CERT_FILE": str(authority.root_file)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert "STSFetchResult.VALID" in done.stdout, (done.stdout, done.stderr)
+    assert f"'{identity}'" in done.stdout and "'mail.example.com'" in done.stdout
+
+
+def test_withheld_record_stays_as_it_is(setup, bind):
+    """Of a domain without a good certificate nothing that senders act on is published or removed."""
+    bind.update('update add _mta-sts.one.example. 60 TXT "v=STSv1; id=1;"\nsend\n')
+    shutil.rmtree(setup.certs / "one.example")
+    setup.write(ZONES, dns={"target": "mail.one.example"})
+    bind.update(print_dns(setup, "-f", "nsupdate", status=1))
+    published(setup, bind)
+    assert bind.dig("_mta-sts.one.example", "TXT") == ["v=STSv1; id=1;"]
+    assert bind.dig("mta-sts.one.example", "CNAME") == ["mail.one.example."]
