@@ -27,6 +27,8 @@ enum {
     OPTION_AT = 1U << 3,
     OPTION_FORMAT = 1U << 4,
     OPTION_SINCE = 1U << 5,
+    OPTION_SORT = 1U << 6,
+    OPTION_STATE = 1U << 7,
 };
 
 /* A command line that was understood. */
@@ -36,6 +38,8 @@ struct command_line {
     bool json;
     const char *format;    /* zone, nsupdate or json; NULL: not given */
     const char *since;     /* a file to compare with, or NULL */
+    const char *sort;      /* what to sort by; NULL: not given */
+    const char *state;     /* the only state to list, or NULL */
     int64_t now;           /* seconds since 1970 UTC: the clock's, or the day to judge as of */
     char *const *operands; /* borrowed from argv */
     size_t operand_count;

@@ -1,168 +1,206 @@
-#include <inttypes.h>
+#include <fnmatch.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-#include "base/calendar.h"
 #include "base/text.h"
 #include "command/command.h"
+#include "command/listing.h"
 #include "command/reading.h"
 
-enum { COLUMNS = 7, CELL_SIZE = 256 };
+typedef const struct site_domain *const *entry;
 
-struct row {
-    char cells[COLUMNS][CELL_SIZE];
+static int compare_numbers(int64_t one, int64_t other)
+{
+    return one < other ? -1 : one > other;
+}
+
+static int by_domain(const void *left, const void *right)
+{
+    return strcmp((*(entry)left)->name, (*(entry)right)->name);
+}
+
+/* Equal ones are in the order of their names. */
+static int then_by_domain(int order, const void *left, const void *right)
+{
+    return order == 0 ? by_domain(left, right) : order;
+}
+
+static int by_state(const void *left, const void *right)
+{
+    int order = compare_numbers(listing_state(*(entry)left), listing_state(*(entry)right));
+    return then_by_domain(order, left, right);
+}
+
+/* Domains without a policy come first: they need a look. */
+static int64_t mode_of(const void *one)
+{
+    const struct policy *policy = (*(entry)one)->policy;
+    return policy == NULL ? -1 : (int64_t)policy_mode(policy);
+}
+
+static int by_mode(const void *left, const void *right)
+{
+    return then_by_domain(compare_numbers(mode_of(left), mode_of(right)), left, right);
+}
+
+static int64_t max_age_of(const void *one)
+{
+    const struct policy *policy = (*(entry)one)->policy;
+    return policy == NULL ? -1 : (int64_t)policy_max_age(policy);
+}
+
+static int by_max_age(const void *left, const void *right)
+{
+    return then_by_domain(compare_numbers(max_age_of(left), max_age_of(right)), left, right);
+}
+
+static const char *id_of(const void *one)
+{
+    const struct policy *policy = (*(entry)one)->policy;
+    return policy == NULL ? "" : policy_id(policy);
+}
+
+static int by_id(const void *left, const void *right)
+{
+    return then_by_domain(strcmp(id_of(left), id_of(right)), left, right);
+}
+
+/* Domains without a certificate come last: none of theirs will expire. */
+static int64_t end_of(const void *one)
+{
+    const struct credential *credential = listing_credential(*(entry)one);
+    return credential == NULL ? INT64_MAX : credential_not_after(credential);
+}
+
+static int by_expires(const void *left, const void *right)
+{
+    return then_by_domain(compare_numbers(end_of(left), end_of(right)), left, right);
+}
+
+typedef int compare(const void *left, const void *right);
+
+static const struct {
+    const char *name;
+    compare *order;
+} columns[] = {
+    {"domain", by_domain},   {"state", by_state}, {"mode", by_mode},
+    {"max_age", by_max_age}, {"id", by_id},       {"expires", by_expires},
 };
 
-static const char *const headings[COLUMNS] = {"DOMAIN", "STATE",       "MODE",   "MAX_AGE",
-                                              "ID",     "CERTIFICATE", "EXPIRES"};
-
-/* The credential that stands for the domain: the one that ends first. */
-static const struct credential *first_to_end(const struct site_domain *domain)
+static compare *find_order(const char *name)
 {
-    const struct credential *first = NULL;
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        const struct credential *credential = domain->credentials[kind];
-        if (credential != NULL &&
-            (first == NULL || credential_not_after(credential) < credential_not_after(first)))
-            first = credential;
+    if (name == NULL)
+        return by_domain;
+    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+        if (strcmp(columns[i].name, name) == 0)
+            return columns[i].order;
+    return NULL;
+}
+
+/* LISTING_STATES when there is no such state. */
+static unsigned find_state(const char *name)
+{
+    unsigned state = 0;
+    while (state < LISTING_STATES &&
+           strcmp(listing_state_text((enum listing_state)state), name) != 0)
+        state++;
+    return state;
+}
+
+static bool is_pattern(const char *operand)
+{
+    return strpbrk(operand, "*?[\\") != NULL;
+}
+
+/* Case is ignored, and one trailing dot of a name. */
+static bool matches(const char *operand, const struct site_domain *domain)
+{
+    struct span name = span_of(operand);
+    if (is_pattern(operand))
+        return fnmatch(operand, domain->name, FNM_CASEFOLD) == 0;
+    if (name.len > 0 && name.data[name.len - 1] == '.')
+        name.len--;
+    return span_equal_fold(name, (struct span){domain->name, domain->name_len});
+}
+
+static bool is_listed(const struct command_line *line, const struct site_domain *domain)
+{
+    if (line->state != NULL && (unsigned)listing_state(domain) != find_state(line->state))
+        return false;
+    for (size_t i = 0; i < line->operand_count; i++)
+        if (matches(line->operands[i], domain))
+            return true;
+    return line->operand_count == 0;
+}
+
+static bool matches_any(const struct site *site, const char *pattern)
+{
+    for (size_t i = 0; i < site_count(site); i++)
+        if (matches(pattern, site_at(site, i)))
+            return true;
+    return false;
+}
+
+/* False after saying on standard error which of the operands mean nothing. */
+static bool check_operands(const struct command_line *line, const struct reading *reading)
+{
+    bool good = true;
+    for (size_t i = 0; i < line->operand_count; i++) {
+        const char *operand = line->operands[i];
+        if (!is_pattern(operand)) {
+            good = reading_find(reading, operand) != NULL && good;
+        } else if (!matches_any(reading->configuration->site, operand)) {
+            struct text said = {0};
+            text_append(&said, span_of("mta-sts-httpd: no configured domain matches \""));
+            text_escape(&said, span_of(operand), 256);
+            text_append(&said, span_of("\"\n"));
+            (void)text_write(&said, STDERR_FILENO); /* the exit status says it too */
+            text_free(&said);
+            good = false;
+        }
     }
-    return first;
+    return good;
 }
 
-static const char *state_text(const struct site_domain *domain)
+static void print_listed(const struct command_line *line, const struct site *site, compare *order,
+                         struct text *out)
 {
-    if (domain->state == SITE_REFUSED)
-        return "refused";
-    if (domain->state == SITE_STALE)
-        return "stale";
-    return first_to_end(domain) == NULL ? "no-certificate" : "served";
-}
-
-static void fill_row(const struct site_domain *domain, struct row *row)
-{
-    const struct policy *policy = domain->policy;
-    const struct credential *credential = first_to_end(domain);
-    char day[CALENDAR_DAY_SIZE] = "-";
-    if (credential != NULL)
-        calendar_day(credential_not_after(credential), day);
-    /* Every cell has a bound, and the longest value, a domain, fits. */
-    (void)snprintf(row->cells[0], CELL_SIZE, "%s", domain->name);
-    (void)snprintf(row->cells[1], CELL_SIZE, "%s", state_text(domain));
-    (void)snprintf(row->cells[2], CELL_SIZE, "%s",
-                   policy == NULL ? "-" : policy_mode_text(policy_mode(policy)));
-    (void)snprintf(row->cells[3], CELL_SIZE, policy == NULL ? "-" : "%" PRIu32,
-                   policy == NULL ? 0 : policy_max_age(policy));
-    (void)snprintf(row->cells[4], CELL_SIZE, "%s", policy == NULL ? "-" : policy_id(policy));
-    (void)snprintf(row->cells[5], CELL_SIZE, "%s%s",
-                   credential == NULL ? "-" : credential_algorithm(credential),
-                   domain->credentials[CREDENTIAL_ECDSA] != NULL &&
-                           domain->credentials[CREDENTIAL_RSA] != NULL
-                       ? " +1"
-                       : "");
-    (void)snprintf(row->cells[6], CELL_SIZE, "%s", day);
-}
-
-static void widen(size_t widths[static COLUMNS], const struct row *row)
-{
-    for (size_t i = 0; i < COLUMNS; i++)
-        if (strlen(row->cells[i]) > widths[i])
-            widths[i] = strlen(row->cells[i]);
-}
-
-static void print_row(const size_t widths[static COLUMNS], const struct row *row, struct text *out)
-{
-    for (size_t i = 0; i + 1 < COLUMNS; i++)
-        text_printf(out, "%-*s  ", (int)widths[i], row->cells[i]);
-    text_printf(out, "%s\n", row->cells[COLUMNS - 1]);
-}
-
-static void print_table(const struct site *site, struct text *out)
-{
-    struct row row;
-    size_t widths[COLUMNS] = {0};
-    for (size_t i = 0; i < COLUMNS; i++)
-        widths[i] = strlen(headings[i]);
-    for (size_t i = 0; i < site_count(site); i++) {
-        fill_row(site_at(site, i), &row);
-        widen(widths, &row);
-    }
-    for (size_t i = 0; i < COLUMNS; i++)
-        (void)snprintf(row.cells[i], CELL_SIZE, "%s", headings[i]); /* headings are short */
-    print_row(widths, &row, out);
-    for (size_t i = 0; i < site_count(site); i++) {
-        fill_row(site_at(site, i), &row);
-        print_row(widths, &row, out);
-    }
-}
-
-static void print_credentials_json(const struct site_domain *domain, int64_t now, struct text *out)
-{
-    const char *separator = "";
-    text_append(out, span_of(",\"certificates\":["));
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        const struct credential *credential = domain->credentials[kind];
-        if (credential == NULL)
-            continue;
-        int64_t left = credential_not_after(credential) - now;
-        char day[CALENDAR_DAY_SIZE];
-        calendar_day(credential_not_after(credential), day);
-        text_printf(out,
-                    "%s{\"algorithm\":\"%s\",\"expires\":\"%s\",\"days_left\":%" PRId64
-                    ",\"line\":%" PRIu32 ",\"file\":",
-                    separator, credential_algorithm(credential), day,
-                    left >= 0 ? left / 86400 : -((-left + 86399) / 86400),
-                    credential_line(credential));
-        text_json(out, span_of(credential_file(credential)));
-        text_append(out, span_of("}"));
-        separator = ",";
-    }
-    text_append(out, span_of("]"));
-}
-
-static void print_policy_json(const struct policy *policy, struct text *out)
-{
-    if (policy == NULL) {
-        text_append(out, span_of(",\"mode\":null,\"max_age\":null,\"id\":null,\"mx\":[]"));
+    size_t count = 0;
+    const struct site_domain **domains = calloc(site_count(site) + 1, sizeof(*domains));
+    if (domains == NULL) {
+        out->failed = true;
         return;
     }
-    text_printf(out, ",\"mode\":\"%s\",\"max_age\":%" PRIu32 ",\"id\":\"%s\",\"mx\":[",
-                policy_mode_text(policy_mode(policy)), policy_max_age(policy), policy_id(policy));
-    for (size_t i = 0; i < policy_mx_count(policy); i++) {
-        text_append(out, span_of(i == 0 ? "" : ","));
-        text_json(out, policy_mx(policy, i));
-    }
-    text_append(out, span_of("]"));
-}
-
-static void print_json(const struct site *site, int64_t now, struct text *out)
-{
-    text_append(out, span_of("["));
-    for (size_t i = 0; i < site_count(site); i++) {
-        const struct site_domain *domain = site_at(site, i);
-        text_printf(out, "%s\n{\"domain\":\"%s\",\"state\":\"%s\"", i == 0 ? "" : ",", domain->name,
-                    state_text(domain));
-        print_policy_json(domain->policy, out);
-        print_credentials_json(domain, now, out);
-        text_append(out, span_of(",\"file\":"));
-        text_json(out, span_of(domain->file));
-        text_append(out, span_of("}"));
-    }
-    text_append(out, span_of("]\n"));
+    for (size_t i = 0; i < site_count(site); i++)
+        if (is_listed(line, site_at(site, i)))
+            domains[count++] = site_at(site, i);
+    qsort(domains, count, sizeof(const struct site_domain *), order);
+    if (line->json)
+        listing_print_json(domains, count, line->now, out);
+    else
+        listing_print(domains, count, line->now, out);
+    free(domains);
 }
 
 int command_list(const struct command_line *line)
 {
     struct text out = {0};
-    struct reading reading = reading_new(line, false);
     int status = STATUS_WRONG;
+    compare *order = find_order(line->sort);
+    if (order == NULL)
+        return command_misused("list", "no list is sorted by", line->sort);
+    if (line->state != NULL && find_state(line->state) == LISTING_STATES)
+        return command_misused("list", "no domain is in the state", line->state);
+    struct reading reading = reading_new(line, false);
     reading_print(&reading, DIAG_ERROR);
     if (reading.configuration == NULL)
         goto done;
-    if (line->json)
-        print_json(reading.configuration->site, line->now, &out);
-    else
-        print_table(reading.configuration->site, &out);
-    if (text_write(&out, STDOUT_FILENO) && diag_count(reading.diag, DIAG_ERROR) == 0)
+    bool good = check_operands(line, &reading);
+    print_listed(line, reading.configuration->site, order, &out);
+    if (!text_write(&out, STDOUT_FILENO))
+        perror("mta-sts-httpd: standard output");
+    else if (good && diag_count(reading.diag, DIAG_ERROR) == 0)
         status = STATUS_GOOD;
 done:
     text_free(&out);
