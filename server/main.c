@@ -15,6 +15,8 @@ static const struct command commands[] = {
      command_list},
     {"dns", "[DOMAIN...]", 0, SIZE_MAX, OPTION_CONFIG | OPTION_FORMAT | OPTION_SINCE | OPTION_AT,
      "print the DNS records to publish", command_dns},
+    {"seal", "", 0, 0, OPTION_CONFIG | OPTION_JSON,
+     "show how far this machine lets workers give up their rights", command_seal},
     {0},
 };
 

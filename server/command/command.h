@@ -69,5 +69,6 @@ int command_check(const struct command_line *line);
 int command_policy(const struct command_line *line);
 int command_list(const struct command_line *line);
 int command_dns(const struct command_line *line);
+int command_seal(const struct command_line *line);
 
 #endif

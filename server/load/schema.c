@@ -41,6 +41,7 @@ static const struct schema_key root_keys[] = {
     {"include", SCALAR | SEQUENCE, "a file name or pattern, or a list of them", ROOT(include)},
     {"state", SCALAR, "a folder", ROOT(state)},
     {"strict", SCALAR, "true or false", ROOT(strict)},
+    {"seal", SCALAR, "required or best", ROOT(seal)},
     {"dns", MAPPING, "a mapping with target, addresses or ttl", ROOT(dns)},
     {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them", ROOT(tls_rpt)},
     {"watch", SCALAR, "true or false", ROOT(watch)},

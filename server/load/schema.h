@@ -23,6 +23,7 @@ struct root_nodes {
     const struct node *include;
     const struct node *state;
     const struct node *strict;
+    const struct node *seal;
     const struct node *dns;
     const struct node *tls_rpt;
     const struct node *watch;

@@ -67,6 +67,19 @@ static bool read_watch(struct reader *reader, const struct node *node)
     return false;
 }
 
+static bool read_seal(struct reader *reader, const struct node *node)
+{
+    if (node == NULL || span_equal(node->text, span_of("best")))
+        return true;
+    reader->settings->seal_required = span_equal(node->text, span_of("required"));
+    if (reader->settings->seal_required)
+        return true;
+    diag_add(reader->diag, DIAG_FATAL, node->at, "seal \"%s\" is neither required nor best",
+             node->text.data);
+    diag_hint(reader->diag, "\"mta-sts-httpd seal\" shows what this machine can do");
+    return false;
+}
+
 static bool read_warning(struct reader *reader, const struct node *node)
 {
     if (node == NULL || calendar_duration(node->text, &reader->settings->certificate_warning))
@@ -225,6 +238,7 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
     good = read_workers(&reader, nodes->workers) && good;
     good = schema_boolean("strict", nodes->strict, &settings.strict, DIAG_FATAL, diag) && good;
     good = read_watch(&reader, nodes->watch) && good;
+    good = read_seal(&reader, nodes->seal) && good;
     good = read_warning(&reader, nodes->certificate_warning) && good;
     good = read_dns(&reader, nodes->dns) && good;
     if (nodes->user != NULL) {

@@ -22,6 +22,7 @@ struct settings {
     unsigned workers;  /* 0: one a CPU */
     const char *state; /* folder for what survives a restart, or NULL */
     bool strict;
+    bool seal_required;           /* a part of the seal that the machine lacks is a fault */
     bool watch_certificates;      /* reload when one of their files changes */
     bool watch_files;             /* and the files of the configuration */
     uint32_t certificate_warning; /* seconds before the end of a certificate */

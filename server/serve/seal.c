@@ -1,103 +1,91 @@
 #include "serve/seal.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-/* More than any kernel has; it says EINVAL behind its last one. */
-enum { CAPABILITIES_MOST = 64 };
-
-/* The bounding set needs a capability to be emptied and counts only for
- * programs that are executed, which no-new-privileges forbids; so not being
- * allowed to is no failure. */
-static bool empty_bounding_set(const struct seal *seal)
-{
-    (void)seal;
-    for (unsigned long capability = 0; capability < CAPABILITIES_MOST; capability++)
-        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0)
-            return errno == EINVAL || errno == EPERM;
-    return true;
-}
-
-static bool drop_groups(const struct seal *seal)
-{
-    return seal->keep_identity || (setgroups(0, NULL) == 0 && getgroups(0, NULL) == 0);
-}
-
-static bool drop_group(const struct seal *seal)
-{
-    return seal->keep_identity || setresgid(seal->gid, seal->gid, seal->gid) == 0;
-}
-
-static bool drop_user(const struct seal *seal)
-{
-    return seal->keep_identity || setresuid(seal->uid, seal->uid, seal->uid) == 0;
-}
-
-static bool drop_capabilities(const struct seal *seal)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
-
-    (void)seal;
-    memset(none, 0, sizeof(none));
-    return syscall(SYS_capset, &header, none) == 0;
-}
-
-/* Looks whether what was given up is gone: a kernel or a sandbox that only
- * pretended would be worse than one that refused. */
-static bool check_identity(const struct seal *seal)
-{
-    uid_t real_user, user, saved_user;
-    gid_t real_group, group, saved_group;
-
-    if (seal->keep_identity)
-        return true;
-    if (getresuid(&real_user, &user, &saved_user) != 0 ||
-        getresgid(&real_group, &group, &saved_group) != 0)
-        return false;
-    bool is_ours = real_user == seal->uid && user == seal->uid && saved_user == seal->uid &&
-                   real_group == seal->gid && group == seal->gid && saved_group == seal->gid;
-    bool root_again =
-        (seal->uid != 0 && setresuid(0, 0, 0) == 0) || (seal->gid != 0 && setresgid(0, 0, 0) == 0);
-    errno = EPERM;
-    return is_ours && !root_again;
-}
-
-static bool check_capabilities(const struct seal *seal)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct left[_LINUX_CAPABILITY_U32S_3];
-
-    (void)seal;
-    if (syscall(SYS_capget, &header, left) != 0)
-        return false;
-    errno = EPERM;
-    for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
-        if ((left[i].effective | left[i].permitted | left[i].inheritable) != 0)
-            return false;
-    return true;
-}
+#include "base/sanitizer.h"
+#include "serve/calls.h"
+#include "serve/privilege.h"
+#include "serve/wall.h"
+#if SANITIZED
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 static bool forbid_privileges(const struct seal *seal)
 {
     (void)seal;
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+    return privilege_forbid_new();
 }
 
-/* A core dump or a tracer would see the private keys. */
-static bool forbid_dumps(const struct seal *seal)
+static bool empty_bounding_set(const struct seal *seal)
+{
+    (void)seal;
+    return privilege_empty_bounding_set();
+}
+
+static bool enter_void(const struct seal *seal)
+{
+    errno = EPERM;
+    return seal->void_fd >= 0 && wall_enter_void(seal->void_fd);
+}
+
+static bool build_landlock(const struct seal *seal)
+{
+    (void)seal;
+    return wall_build_landlock();
+}
+
+static bool drop_groups(const struct seal *seal)
+{
+    (void)seal;
+    return privilege_drop_groups();
+}
+
+static bool drop_group(const struct seal *seal)
+{
+    return privilege_become_group(seal->gid);
+}
+
+static bool drop_user(const struct seal *seal)
+{
+    return privilege_become_user(seal->uid);
+}
+
+static bool drop_capabilities(const struct seal *seal)
+{
+    (void)seal;
+    return privilege_retain(NULL, 0);
+}
+
+static bool check_identity(const struct seal *seal)
+{
+    return privilege_is_final(seal->uid, seal->gid);
+}
+
+static bool forbid_tracing(const struct seal *seal)
+{
+    (void)seal;
+    return privilege_forbid_tracing();
+}
+
+static bool forbid_core(const struct seal *seal)
+{
+    (void)seal;
+    return privilege_forbid_core();
+}
+
+/* There is no such limit for the size of files: standard error may be one, and the log must go on. */
+static bool forbid_processes(const struct seal *seal)
 {
     const struct rlimit none = {0, 0};
 
     (void)seal;
-    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && setrlimit(RLIMIT_CORE, &none) == 0;
+    return setrlimit(RLIMIT_NPROC, &none) == 0;
 }
 
 /* A supervisor that died before prctl was called sends no signal any more. */
@@ -109,28 +97,130 @@ static bool follow_supervisor(const struct seal *seal)
     return getppid() == seal->supervisor;
 }
 
-/* The order matters: the bounding set and the groups need root, the user goes
- * after the group, and a change of the user forgets the parent's death signal. */
-static const struct {
-    bool (*apply)(const struct seal *seal);
-    const char *what;
-} steps[] = {
-    {empty_bounding_set, "empty the bounding set of capabilities"},
-    {drop_groups, "drop the supplementary groups"},
-    {drop_group, "change the group"},
-    {drop_user, "change the user"},
-    {drop_capabilities, "drop the capabilities"},
-    {check_identity, "stay with the new user and group"},
-    {check_capabilities, "stay without capabilities"},
-    {forbid_privileges, "forbid new privileges"},
-    {forbid_dumps, "forbid core dumps"},
-    {follow_supervisor, "follow the supervisor"},
+static bool restrict_calls(const struct seal *seal)
+{
+    (void)seal;
+    return calls_restrict();
+}
+
+enum weight {
+    ALWAYS,   /* every kernel has it: a failure ends the worker */
+    FOR_ROOT, /* the same, and only for a supervisor that is root */
+    IF_ROOT,  /* only for one that is root, and if it may */
+    WALL,     /* the kernel may lack it; one wall is enough */
+    FILTER,   /* the kernel may lack it */
 };
 
-const char *seal_process(const struct seal *seal)
+/* The order matters: no new privileges are what Landlock and the filter ask for; the bounding set,
+ * the void and the groups need root; the user goes after the group; a change of the user forgets
+ * the parent's death signal; and behind the filter nothing more can be given up. */
+static const struct {
+    bool (*apply)(const struct seal *seal);
+    enum weight weight;
+    const char *name;
+    const char *what;
+    const char *proof;
+} steps[] = {
+    {forbid_privileges, ALWAYS, "no new privileges", "forbid new privileges", "NoNewPrivs"},
+    {empty_bounding_set, IF_ROOT, "empty bounding set", "empty the bounding set of capabilities",
+     "CapBnd"},
+    {enter_void, WALL, "empty root folder", "make an empty folder the root", NULL},
+    {build_landlock, WALL, "Landlock", "give up the file system by Landlock", NULL},
+    {drop_groups, FOR_ROOT, "no further groups", "drop the supplementary groups", "Groups"},
+    {drop_group, FOR_ROOT, "group", "change the group", "Gid"},
+    {drop_user, FOR_ROOT, "user", "change the user", "Uid"},
+    {drop_capabilities, ALWAYS, "no capabilities", "drop the capabilities", "CapPrm"},
+    {check_identity, FOR_ROOT, "no way back to root", "stay with the new user and group", NULL},
+    {forbid_tracing, ALWAYS, "no tracing", "forbid tracing", NULL},
+    {forbid_core, ALWAYS, "no core dump", "forbid core dumps", NULL},
+    {forbid_processes, ALWAYS, "no new processes", "forbid new processes", NULL},
+    {follow_supervisor, ALWAYS, "end with the supervisor", "follow the supervisor", NULL},
+    {restrict_calls, FILTER, "system call filter", "restrict the system calls", "Seccomp"},
+};
+static_assert(sizeof(steps) / sizeof(steps[0]) == SEAL_STEPS, "one outcome for each step");
+
+/* What a kernel or a container says that lacks a piece; memory, say, is another matter. */
+static bool is_lack(int reason)
 {
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
-        if (!steps[i].apply(seal))
+    return reason == ENOSYS || reason == EOPNOTSUPP || reason == EPERM || reason == EACCES ||
+           reason == EINVAL;
+}
+
+static bool take_step(size_t step, const struct seal *seal, struct seal_report *report)
+{
+    enum weight weight = steps[step].weight;
+    bool is_for_root = weight == FOR_ROOT || weight == IF_ROOT;
+    enum seal_state *state = &report->outcomes[step].state;
+    *state = SEAL_IN_FORCE;
+    if (weight == FOR_ROOT && seal->keep_identity)
+        *state = SEAL_KEPT;
+    else if (!steps[step].apply(seal)) {
+        if (weight == ALWAYS || weight == FOR_ROOT || !is_lack(errno))
+            return false;
+        *state = is_for_root ? SEAL_KEPT : SEAL_MISSING;
+        report->outcomes[step].reason = errno;
+    }
+    return true;
+}
+
+/* The step is missing, and no other makes up for it. */
+static bool is_open(const struct seal_report *report, size_t step)
+{
+    bool is_wall = steps[step].weight == WALL;
+    if (report->outcomes[step].state != SEAL_MISSING)
+        return false;
+    for (size_t i = 0; is_wall && i < SEAL_STEPS; i++)
+        if (steps[i].weight == WALL && report->outcomes[i].state == SEAL_IN_FORCE)
+            return false;
+    return true;
+}
+
+const char *seal_process(const struct seal *seal, struct seal_report *ret_report)
+{
+    struct seal_report report = {0};
+#if SANITIZED
+    /* Its report shows what it could not find out behind the walls. */
+    __sanitizer_sandbox_on_notify(&(__sanitizer_sandbox_arguments){0});
+#endif
+    for (size_t i = 0; i < SEAL_STEPS; i++)
+        if (!take_step(i, seal, &report))
             return steps[i].what;
+    *ret_report = report;
+    for (size_t i = 0; seal->required && i < SEAL_STEPS; i++)
+        if (is_open(&report, i)) {
+            errno = report.outcomes[i].reason;
+            return steps[i].what;
+        }
     return NULL;
+}
+
+const char *seal_step_name(size_t step)
+{
+    assert(step < SEAL_STEPS);
+    return steps[step].name;
+}
+
+const char *seal_step_proof(size_t step)
+{
+    assert(step < SEAL_STEPS);
+    return steps[step].proof;
+}
+
+bool seal_is_whole(const struct seal_report *report)
+{
+    for (size_t i = 0; i < SEAL_STEPS; i++)
+        if (is_open(report, i))
+            return false;
+    return true;
+}
+
+void seal_print_missing(const struct seal_report *report, struct text *out)
+{
+    const char *separator = "";
+    for (size_t i = 0; i < SEAL_STEPS; i++)
+        if (is_open(report, i)) {
+            text_printf(out, "%s%s (%s)", separator, steps[i].name,
+                        strerror(report->outcomes[i].reason));
+            separator = ", ";
+        }
 }

@@ -121,8 +121,11 @@ static bool seal(const struct worker *worker)
         .uid = worker->options->uid,
         .gid = worker->options->gid,
         .supervisor = worker->options->supervisor,
+        .void_fd = worker->options->void_fd,
+        .required = worker->options->seal_required,
     };
-    const char *failed = seal_process(&seal);
+    struct seal_report report; /* of which the supervisor knows by its rehearsal */
+    const char *failed = seal_process(&seal, &report);
 
     return failed == NULL || fail(failed, errno);
 }

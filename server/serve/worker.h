@@ -32,6 +32,8 @@ struct worker_options {
     bool keep_identity;
     uid_t uid;
     gid_t gid;
+    int void_fd;        /* taken; or -1 (serve/wall.h) */
+    bool seal_required; /* end when the kernel lacks a part of the seal */
 };
 
 /* Serves until told to drain. Changes the whole process: signals that a terminal

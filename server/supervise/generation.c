@@ -23,7 +23,7 @@ static size_t count_cpus(void)
 }
 
 struct generation *generation_new(unsigned number, struct configuration *configuration,
-                                  const struct identity *identity)
+                                  const struct identity *identity, int void_fd)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
     if (generation == NULL) {
@@ -33,6 +33,7 @@ struct generation *generation_new(unsigned number, struct configuration *configu
     generation->number = number;
     generation->configuration = configuration;
     generation->identity = *identity;
+    generation->void_fd = void_fd;
     size_t count = configuration->settings.workers;
     generation->worker_count = count == 0 ? count_cpus() : count;
     generation->workers = calloc(generation->worker_count, sizeof(*generation->workers));
@@ -82,6 +83,8 @@ static _Noreturn void become_worker(const struct generation *generation,
         .keep_identity = generation->identity.keep,
         .uid = generation->identity.uid,
         .gid = generation->identity.gid,
+        .void_fd = generation->void_fd,
+        .seal_required = settings->seal_required,
     };
     _exit(worker_run(&options));
 }

@@ -25,6 +25,7 @@ struct generation {
     unsigned number;                     /* counts from 1 */
     struct configuration *configuration; /* owned */
     struct identity identity;
+    int void_fd;                       /* borrowed; or -1 (serve/wall.h) */
     struct generation_worker *workers; /* owned */
     size_t worker_count;
     int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone */
@@ -34,9 +35,9 @@ struct generation {
 typedef void generation_release(void *context, const struct generation *generation);
 
 /* A generation without running workers; owned. It takes the configuration,
- * also when it fails with NULL: memory is short. */
+ * also when it fails with NULL: memory is short. void_fd is borrowed. */
 struct generation *generation_new(unsigned number, struct configuration *configuration,
-                                  const struct identity *identity);
+                                  const struct identity *identity, int void_fd);
 
 /* Closes the control sockets, which ends what still runs, and frees the rest. NULL is legal. */
 void generation_free(struct generation *generation);

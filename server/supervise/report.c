@@ -1,5 +1,6 @@
 #include "supervise/report.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -57,9 +58,25 @@ void report_refusal(const struct generation *current, const struct notifier *not
     notifier_tell(notifier, NOTIFY_READY, line);
 }
 
+void report_missing_seal(const struct seal_report *report, bool required)
+{
+    struct text missing = {0};
+    seal_print_missing(report, &missing);
+    log_line(required ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+             required ? "seal: required, and this machine lacks: %s"
+                      : "workers are not sealed completely, this machine lacks: %s",
+             missing.failed ? "something" : missing.data);
+    text_free(&missing);
+}
+
 void report_death(pid_t pid, int status)
 {
-    if (WIFSIGNALED(status))
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        log_line(LOG_LEVEL_ERROR,
+                 "worker %d died: it made a system call that no worker needs; the kernel's log "
+                 "has its number",
+                 (int)pid);
+    else if (WIFSIGNALED(status))
         log_line(LOG_LEVEL_ERROR, "worker %d died: %s", (int)pid, strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) != 0)
         log_line(LOG_LEVEL_ERROR, "worker %d ended with status %d", (int)pid, WEXITSTATUS(status));

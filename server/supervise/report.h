@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/diag.h"
+#include "serve/seal.h"
 #include "supervise/generation.h"
 #include "supervise/listeners.h"
 #include "supervise/notify.h"
@@ -22,6 +23,9 @@ void report_ready(const struct generation *current, const struct listeners *list
 /* That a reload came to nothing, why ("" or a clause that ends in "; "), and who serves on. */
 void report_refusal(const struct generation *current, const struct notifier *notifier,
                     const char *why);
+
+/* What the seal lacks on this machine: an error if that refuses a start, else a warning. */
+void report_missing_seal(const struct seal_report *report, bool required);
 
 /* That a worker ended, if it did not end well. status is that of waitpid(2). */
 void report_death(pid_t pid, int status);

@@ -17,9 +17,12 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "load/state.h"
+#include "serve/wall.h"
+#include "supervise/confine.h"
 #include "supervise/generation.h"
 #include "supervise/lookout.h"
 #include "supervise/notify.h"
+#include "supervise/rehearsal.h"
 #include "supervise/report.h"
 
 enum {
@@ -39,6 +42,7 @@ enum reload {
 struct supervisor {
     const struct supervisor_options *options; /* borrowed */
     int signals;                              /* a signalfd */
+    int void_fd;                              /* owned; or -1 (serve/wall.h) */
     struct listeners listeners;
     struct notifier notifier;
     struct generation *current;  /* owned; serves; NULL until the first one is ready */
@@ -102,6 +106,20 @@ static struct configuration *load(const struct supervisor *supervisor, enum relo
     return configuration;
 }
 
+/* What is missing from the seal is told at the start, and later only where it matters. */
+static bool can_seal(const struct supervisor *supervisor, const struct settings *settings,
+                     const struct identity *identity)
+{
+    struct seal_report report;
+    if (supervisor->current != NULL && !settings->seal_required)
+        return true;
+    if (!rehearsal_run(identity, supervisor->void_fd, &report, NULL))
+        return false;
+    if (!seal_is_whole(&report))
+        report_missing_seal(&report, settings->seal_required);
+    return seal_is_whole(&report) || !settings->seal_required;
+}
+
 /* Makes the next generation from the files and starts its workers. */
 static bool prepare(struct supervisor *supervisor, enum reload what)
 {
@@ -111,11 +129,13 @@ static bool prepare(struct supervisor *supervisor, enum reload what)
         return false;
     const struct settings *settings = &configuration->settings;
     if (!identity_resolve(settings->user, &identity) ||
+        !can_seal(supervisor, settings, &identity) ||
         !listeners_open(&supervisor->listeners, settings->listeners, settings->listener_count)) {
         configuration_free(configuration);
         return false;
     }
-    supervisor->next = generation_new(supervisor->last_number + 1, configuration, &identity);
+    supervisor->next =
+        generation_new(supervisor->last_number + 1, configuration, &identity, supervisor->void_fd);
     if (supervisor->next == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");
         return false;
@@ -407,9 +427,12 @@ static bool catch_signals(struct supervisor *supervisor)
 int supervisor_run(const struct supervisor_options *options)
 {
     struct supervisor supervisor = {.options = options};
+    if (!confine_supervisor())
+        return 1;
+    supervisor.void_fd = wall_open_void(); /* the rehearsal tells if it is missed */
     if (!catch_signals(&supervisor)) {
         log_line(LOG_LEVEL_ERROR, "cannot catch signals: %s", strerror(errno));
-        return 1;
+        return 1; /* the process ends, and with it what it holds */
     }
     supervisor.notifier = notifier_open(clock_monotonic_ms());
     inherited_take(&supervisor.listeners.inherited);
@@ -425,5 +448,7 @@ int supervisor_run(const struct supervisor_options *options)
     listeners_close(&supervisor.listeners);
     notifier_close(&supervisor.notifier);
     (void)close(supervisor.signals); /* it was only read */
+    if (supervisor.void_fd >= 0)
+        (void)close(supervisor.void_fd); /* nothing can be written to it */
     return supervisor.failed ? 1 : 0;
 }

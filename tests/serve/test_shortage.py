@@ -277,7 +277,7 @@ def test_lost_lines_of_a_pipe_are_counted(setup, program, trusted):
         os.close(writer)
         assert READY.search(os.read(reader, 65536).decode().strip())
         os.set_blocking(reader, False)
-        fill(f"/proc/{process.pid}/fd/2")
+        fill(f"/proc/self/fd/{reader}")
         for _ in range(3):
             reload_silently(process.pid)
         fetched(port, trusted)

@@ -360,7 +360,7 @@ def test_log_that_nobody_reads_does_not_stop_it(program, config, trusted):
     try:
         os.close(writer)
         port = int(re.search(rb"127\.0\.0\.1:(\d+)\n", os.read(reader, 4096))[1])
-        fill(f"/proc/{process.pid}/fd/2")
+        fill(f"/proc/self/fd/{reader}")
         old = set(children_of(process.pid))
         process.send_signal(signal.SIGHUP)
         until(lambda: not old & set(children_of(process.pid)), "the next generation")

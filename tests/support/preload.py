@@ -23,6 +23,20 @@ def with_name(folder, name):
     return {**os.environ, "LD_PRELOAD": str(_build("name", folder)), "TEST_NAME": name}
 
 
+def _behind_sanitizer():
+    """So that the address sanitizer does not mind a library that comes before it."""
+    if not instrumented():
+        return {}
+    options = os.environ.get("ASAN_OPTIONS", "")
+    return {"ASAN_OPTIONS": f"{options}:verify_asan_link_order=0".lstrip(":")}
+
+
+def trespassing(folder, name):
+    """The environment of a server whose workers do at the first client what they never may."""
+    library = str(_build("trespass", folder))
+    return {**os.environ, **_behind_sanitizer(), "LD_PRELOAD": library, "TEST_TRESPASS": name}
+
+
 class Clock:
     """The wall clock of a program that runs in self.environment."""
 
@@ -31,9 +45,7 @@ class Clock:
         self._path.write_bytes(struct.pack("=q", 0))
         self.environment = {**os.environ, "TEST_CLOCK": str(self._path)}
         self.environment["LD_PRELOAD"] = str(_build("clock", folder))
-        if instrumented():
-            options = os.environ.get("ASAN_OPTIONS", "")
-            self.environment["ASAN_OPTIONS"] = f"{options}:verify_asan_link_order=0".lstrip(":")
+        self.environment |= _behind_sanitizer()
 
     def jump(self, seconds):
         """From now on the clock differs by so many seconds from the true one."""

@@ -1,0 +1,98 @@
+#include "serve/calls.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/sanitizer.h"
+#include "serve/filter.h"
+
+/* In the order of how often they are made, because the first row that fits ends the search. */
+static const struct filter_rule rules[] = {
+    /* The event loop and its connections. An address in sendto could connect a socket. */
+    {.call = SYS_recvfrom},
+    {.call = SYS_sendto, .checks = {{FILTER_NULL, 4, 0}}},
+#ifdef SYS_epoll_wait
+    {.call = SYS_epoll_wait},
+#endif
+    {.call = SYS_epoll_pwait},
+    {.call = SYS_epoll_ctl},
+    {.call = SYS_accept4},
+    {.call = SYS_close},
+    {.call = SYS_shutdown},
+    {.call = SYS_setsockopt, .checks = {{FILTER_IS, 1, IPPROTO_TCP}, {FILTER_IS, 2, TCP_NODELAY}}},
+    {.call = SYS_setsockopt, .checks = {{FILTER_IS, 1, IPPROTO_TCP}, {FILTER_IS, 2, TCP_QUICKACK}}},
+
+    /* Clocks, where the kernel does not answer without a call, and randomness. */
+    {.call = SYS_clock_gettime},
+    {.call = SYS_gettimeofday},
+#ifdef SYS_time
+    {.call = SYS_time},
+#endif
+    {.call = SYS_getrandom},
+
+    /* Memory, of which none can be executed and none is that of a file. */
+    {.call = SYS_brk},
+    {.call = SYS_mmap, .checks = {{FILTER_LACKS, 2, PROT_EXEC}, {FILTER_HAS, 3, MAP_ANONYMOUS}}},
+    {.call = SYS_munmap},
+    {.call = SYS_mremap},
+    {.call = SYS_mprotect, .checks = {{FILTER_LACKS, 2, PROT_EXEC}}},
+    {.call = SYS_madvise},
+
+/* The log. The C library writes a failed assertion with writev. */
+#ifdef SYS_poll
+    {.call = SYS_poll},
+#endif
+    {.call = SYS_ppoll},
+    {.call = SYS_write},
+    {.call = SYS_writev},
+
+    /* The end. What a stop and a continue interrupt is begun again by the kernel in this way. */
+    {.call = SYS_restart_syscall},
+    {.call = SYS_exit_group},
+    {.call = SYS_exit},
+
+    /* abort(3), in every C library, so that a failed assertion ends as such. Nobody else can be
+     * signalled: the number of a process's only thread is its own. */
+    {.call = SYS_getpid},
+    {.call = SYS_gettid},
+    {.call = SYS_rt_sigprocmask},
+    {.call = SYS_rt_sigaction, .checks = {{FILTER_IS, 0, SIGABRT}}},
+    {.call = SYS_tgkill, .checks = {{FILTER_SELF, 0, 0}, {FILTER_IS, 2, SIGABRT}}},
+    {.call = SYS_tkill, .checks = {{FILTER_SELF, 0, 0}, {FILTER_IS, 1, SIGABRT}}},
+
+#if SANITIZED
+    /* The sanitizer's runtime: its locks and stacks, and its report, for which it would like to
+     * read files. It is told that it cannot, so that the report is written all the same. */
+    {.call = SYS_futex},
+    {.call = SYS_sched_yield},
+    {.call = SYS_sigaltstack},
+    {.call = SYS_rt_sigaction},
+    {.call = SYS_rt_sigreturn},
+    {.call = SYS_ioctl},
+    {.call = SYS_mmap},
+    {.call = SYS_openat, .error = EACCES},
+    {.call = SYS_readlinkat, .error = EACCES},
+    {.call = SYS_newfstatat, .error = EACCES},
+#ifdef SYS_open
+    {.call = SYS_open, .error = EACCES},
+    {.call = SYS_readlink, .error = EACCES},
+    {.call = SYS_stat, .error = EACCES},
+#endif
+#endif
+};
+
+bool calls_restrict(void)
+{
+    const struct filter filter = {
+        .rules = rules,
+        .count = sizeof(rules) / sizeof(rules[0]),
+        .verdict = SECCOMP_RET_ALLOW,
+        .otherwise = SECCOMP_RET_KILL_PROCESS,
+    };
+    return filter_install(&filter);
+}

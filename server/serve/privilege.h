@@ -1,0 +1,36 @@
+/*
+ * Privileges, and how a process gives them up for good: what the supervisor does
+ * to a part at its start and each worker in full when it is sealed. Each
+ * function is one step, looks whether it came true, and is false with errno when
+ * it did not. Runs in workers and in the supervisor.
+ */
+#ifndef SERVE_PRIVILEGE_H
+#define SERVE_PRIVILEGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* No program that is executed will ever bring a privilege. */
+bool privilege_forbid_new(void);
+
+/* What a program that is executed could have at most: nothing. Needs CAP_SETPCAP if there is
+ * something to take away. */
+bool privilege_empty_bounding_set(void);
+
+/* Keeps those of the capabilities that are there (CAP_..., below 32), and no other. */
+bool privilege_retain(const unsigned *capabilities, size_t count);
+
+/* Nobody but root may look into this process, and it leaves no core dump: both would show keys. */
+bool privilege_forbid_tracing(void);
+bool privilege_forbid_core(void);
+
+/* This process, root until now, becomes another user; each needs its capability. */
+bool privilege_drop_groups(void);
+bool privilege_become_group(gid_t gid);
+bool privilege_become_user(uid_t uid);
+
+/* False when the process is not wholly the user and the group, or could become root again. */
+bool privilege_is_final(uid_t uid, gid_t gid);
+
+#endif

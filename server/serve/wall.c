@@ -1,0 +1,108 @@
+#include "serve/wall.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The kernel's interface, as of version 6 of Landlock; headers of older systems lack parts. */
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_restrict_self  446
+#endif
+enum { ASK_FOR_VERSION = 1U << 0 };
+struct ruleset {
+    uint64_t files; /* rights that only a rule could give back, and there will be none */
+    uint64_t ports;
+    uint64_t scopes;
+};
+
+/* What each version has added. */
+static const struct {
+    int version;
+    struct ruleset rights;
+} additions[] = {
+    {1, {.files = 0x1fff}},    /* to execute, read, write, list, make and remove */
+    {2, {.files = 0x1 << 13}}, /* to move and link between folders */
+    {3, {.files = 0x1 << 14}}, /* to truncate */
+    {4, {.ports = 0x3}},       /* to bind and connect TCP sockets */
+    {5, {.files = 0x1 << 15}}, /* to control devices */
+    {6, {.scopes = 0x3}},      /* abstract sockets of others, signals to others */
+};
+
+/* Where a folder can likely be made for a moment; memory first. */
+static const char *const places[] = {"/run", "/dev/shm", "/tmp", "/var/tmp"};
+
+static int open_void_in(const char *place)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "%s/mta-sts-httpd.XXXXXX", place); /* places are short */
+    if (mkdtemp(path) == NULL)
+        return -1;
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int reason = errno;
+    if (rmdir(path) == 0 || fd < 0) {
+        errno = reason;
+        return fd;
+    }
+    reason = errno;
+    (void)close(fd); /* a folder that somebody put something into is no void */
+    errno = reason;
+    return -1;
+}
+
+int wall_open_void(void)
+{
+    int fd = -1;
+    errno = EPERM;
+    if (geteuid() != 0)
+        return -1;
+    for (size_t i = 0; fd < 0 && i < sizeof(places) / sizeof(places[0]); i++)
+        fd = open_void_in(places[i]);
+    return fd;
+}
+
+bool wall_enter_void(int fd)
+{
+    bool good = fchdir(fd) == 0 && chroot(".") == 0 && chdir("/") == 0;
+    int reason = errno;
+    (void)close(fd); /* nothing was written through it */
+    errno = reason;
+    return good;
+}
+
+/* A wall that only pretends would be worse than none. */
+static bool is_shut(void)
+{
+    int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES;
+    (void)close(fd); /* only a folder, which was not read */
+    errno = EPERM;
+    return false;
+}
+
+bool wall_build_landlock(void)
+{
+    struct ruleset all = {0};
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, ASK_FOR_VERSION);
+    if (version < 0)
+        return false;
+    for (size_t i = 0; i < sizeof(additions) / sizeof(additions[0]); i++)
+        if (additions[i].version <= version) {
+            all.files |= additions[i].rights.files;
+            all.ports |= additions[i].rights.ports;
+            all.scopes |= additions[i].rights.scopes;
+        }
+    int fd = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
+    if (fd < 0)
+        return false;
+    bool good = syscall(SYS_landlock_restrict_self, fd, 0) == 0;
+    int reason = errno;
+    (void)close(fd); /* the process keeps the rules */
+    errno = reason;
+    return good && is_shut();
+}

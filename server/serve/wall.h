@@ -1,0 +1,26 @@
+/*
+ * The second wall around a worker, should the filter of system calls have a
+ * hole: no file can be reached. There are two kinds. Landlock takes away every
+ * right to the file system, to TCP ports and to signal others, as far as the
+ * kernel knows it, and needs no privilege. The void is an empty folder that is
+ * deleted already, so that nothing can ever be in it, and that becomes the root;
+ * this needs CAP_SYS_CHROOT. Both are put up where both can be had. The
+ * supervisor opens the void; workers build the walls.
+ */
+#ifndef SERVE_WALL_H
+#define SERVE_WALL_H
+
+#include <stdbool.h>
+
+/* Makes the void: a descriptor, owned, or -1 with errno when this process may not change its root
+ * or no folder can be made anywhere. It can be entered by any number of children. */
+int wall_open_void(void);
+
+/* Makes the void the root. Takes the descriptor, also when it fails: false with errno. */
+bool wall_enter_void(int fd);
+
+/* Gives up all that Landlock can take, and looks whether it is gone. New privileges must be
+ * forbidden by then. False with errno: ENOSYS or EOPNOTSUPP when the kernel lacks it. */
+bool wall_build_landlock(void);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * What the supervisor gives up at its start, before it reads the first file: new
+ * privileges, every capability but those that its work needs, core dumps, being
+ * traced, and the system calls with which a process is taken over or a machine
+ * changed. Its workers inherit all of it and then give up the rest
+ * (serve/seal.h). Runs in the supervisor, once.
+ */
+#ifndef SUPERVISE_CONFINE_H
+#define SUPERVISE_CONFINE_H
+
+#include <stdbool.h>
+
+/* What the kernel lacks is left out, and the rehearsal of the seal tells of it; false, logged, when
+ * something failed that cannot. */
+bool confine_supervisor(void);
+
+#endif

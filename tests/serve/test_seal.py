@@ -1,0 +1,247 @@
+"""The seal as the kernel shows it: of the workers, of the supervisor, and where a piece is lacking."""
+
+import json
+import os
+import pwd
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support import client, lacking, preload, server, tree
+from support.server import Server, alive
+from support.setup import DEFAULT_POLICY, body_of
+from support.wait import until
+
+HOST = "mta-sts.example.com"
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to give up")
+CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+# capabilities(7): what the supervisor may keep.
+NEEDED = {"DAC_OVERRIDE": 1, "DAC_READ_SEARCH": 2, "KILL": 5, "SETGID": 6, "SETUID": 7}
+NEEDED |= {"NET_BIND_SERVICE": 10, "SYS_CHROOT": 18}
+
+
+def has_filters():
+    return re.search(r"^Seccomp:", Path("/proc/self/status").read_text(), re.M)
+
+
+needs_filters = pytest.mark.skipif(not has_filters(), reason="this kernel has no seccomp")
+
+
+@pytest.fixture
+def config(setup):
+    setup.certify("example.com")
+    return setup.write(["example.com"])
+
+
+def served(running, context):
+    response = client.fetch(running.port, HOST, context)
+    return (response.status, response.body) == (200, body_of(DEFAULT_POLICY))
+
+
+def status_of(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def limit_of(pid, name):
+    text = Path(f"/proc/{pid}/limits").read_text()
+    return re.search(rf"^{name} +(\S+) +(\S+)", text, re.M).groups()
+
+
+@needs_filters
+def test_worker_has_nothing(start, setup, trusted):
+    """Those of the second generation, and one that replaces a dead one."""
+    setup.certify("example.com")
+    user = {"user": "12345"} if os.geteuid() == 0 else {}
+    crash = [r"worker \d+ died: Killed$", r"worker \d+ is replaced$"]
+    running = start(setup.write(["example.com"], **user), expect=crash)
+    first = running.wait_workers(2)
+    assert running.reload()
+    second = running.wait_workers(2)
+    os.kill(second[0], signal.SIGKILL)
+    until(lambda: not alive(second[0]), "the worker to die")
+    third = [pid for pid in running.wait_workers(2) if pid not in second]
+    assert len(third) == 1 and not set(first) & set(second)
+    for pid in [*second, *third][1:]:
+        until(lambda pid=pid: is_sealed(pid, running.pid), "the worker to be sealed")
+        check_worker(pid, bool(user))
+    assert served(running, trusted)
+
+
+def is_sealed(pid, supervisor):
+    """Its filter stands over the one that it has inherited; kernels before 5.9 do not tell."""
+    own, inherited = (int(status_of(one).get("Seccomp_filters", 0)) for one in (pid, supervisor))
+    return own == inherited + 1 or own == inherited == 0
+
+
+def check_worker(pid, from_root):
+    status = status_of(pid)
+    assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
+    assert limit_of(pid, "Max core file size") == ("0", "0")
+    assert limit_of(pid, "Max processes") == ("0", "0")
+    for key in CAPABILITIES if from_root else ("CapPrm", "CapEff", "CapAmb"):
+        assert int(status[key], 16) == 0, key
+    if from_root:
+        assert status["Uid"].split() == status["Gid"].split() == ["12345"] * 4
+        assert status["Groups"] == ""
+        # The kernel gives the files of what cannot be traced to root.
+        assert os.stat(f"/proc/{pid}/environ").st_uid == 0
+        assert os.readlink(f"/proc/{pid}/root").endswith(" (deleted)")
+        assert os.listdir(f"/proc/{pid}/root/") == []
+
+
+@needs_filters
+@pytest.mark.skipif(tree.instrumented(), reason="the sanitizer traces the supervisor to find leaks")
+def test_supervisor_keeps_what_it_needs(start, config):
+    running = start(config)
+    status = status_of(running.pid)
+    assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
+    assert limit_of(running.pid, "Max core file size") == ("0", "0")
+    most = sum(1 << bit for bit in NEEDED.values())
+    ours = int(status_of("self")["CapPrm"], 16)
+    assert int(status["CapPrm"], 16) == int(status["CapEff"], 16) == ours & most
+    assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
+    if os.geteuid() == 0:
+        assert int(status["CapBnd"], 16) == 0
+
+
+@as_root
+def test_supervisor_reaches_what_belongs_to_others(start, setup, trusted):
+    """A key that only its owner may read, in a folder that only he may enter; a state folder too."""
+    setup.certify("example.com")
+    state = setup.root / "state"
+    state.mkdir(mode=0o700)
+    for path in [state, setup.certs / "example.com", *(setup.certs / "example.com").iterdir()]:
+        os.chown(path, 12345, 12345)
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    running = start(setup.write(["example.com"], state="state"))
+    assert served(running, trusted)
+    assert list(state.iterdir())
+
+
+TRESPASSES = ["open", "socket", "connect", "execve", "fork", "ptrace"]
+
+
+@needs_filters
+@pytest.mark.parametrize("name", TRESPASSES)
+def test_trespassing_worker_dies(program, config, tmp_path, name):
+    del program
+    if name == "open" and tree.instrumented():
+        pytest.skip("the sanitizer's runtime is told an error, so that it can report")
+    died = r"error: worker (\d+) died: it made a system call that no worker needs; the kernel's log"
+    running = Server(config, environment=preload.trespassing(tmp_path, name))
+    running.expect(died, r"worker \d+ is replaced$")
+    try:
+        running.wait_ready(1)
+        before = running.workers()
+        with socket.create_connection(("127.0.0.1", running.port), timeout=20):
+            victim = int(running.wait_line(died)[1])
+        assert victim in before
+        until(lambda: len(running.workers()) == 2, "its successor")
+        assert not [pid for pid in before if pid != victim and not alive(pid)]
+        running.stop()
+    finally:
+        running.kill()
+
+
+WARNING = r"^mta-sts-httpd: warning: workers are not sealed completely, this machine lacks: "
+NO_FILTER = r"system call filter \(Function not implemented\)"
+NO_WALL = (
+    r"empty root folder \(Operation not permitted\), Landlock \(Operation not supported\)"
+)
+LACKS = {
+    ("seccomp",): NO_FILTER,
+    ("chroot", "landlock"): NO_WALL,
+    ("chroot", "landlock", "seccomp"): f"{NO_WALL}, {NO_FILTER}",
+}
+by_lack = pytest.mark.parametrize("lack", LACKS, ids="+".join)
+
+
+@by_lack
+def test_what_is_lacking_is_told_once(start, config, trusted, lack):
+    running = start(config, prefix=lacking.prefix(*lack), expect=[f"{WARNING}{LACKS[lack]}$"])
+    assert served(running, trusted)
+    assert running.reload()
+    assert served(running, trusted)
+    assert len(re.findall(WARNING, running.log(), re.M)) == 1
+    for pid in running.workers():
+        assert status_of(pid)["NoNewPrivs"] == "1"
+        assert limit_of(pid, "Max processes") == ("0", "0")
+
+
+@as_root
+@pytest.mark.parametrize("lack", ["chroot", "landlock"])
+def test_one_wall_is_enough(start, setup, trusted, lack):
+    setup.certify("example.com")
+    config = setup.write(["example.com"], seal="required")
+    if lack == "chroot" and steps_of(config)["Landlock"]["state"] != "in force":
+        pytest.skip("this kernel has no Landlock")
+    running = start(config, prefix=lacking.prefix(lack))
+    assert served(running, trusted)
+
+
+@by_lack
+def test_required_refuses_to_start(setup, lack):
+    setup.certify("example.com")
+    command = [*lacking.prefix(*lack), tree.program(), "serve", "-c"]
+    command.append(setup.write(["example.com"], seal="required"))
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    said = done.stderr.decode()
+    assert done.returncode == 1
+    lines = said.splitlines()
+    assert len(lines) == 2 and lines[1] == "mta-sts-httpd: error: not started", said
+    assert re.search(rf"error: seal: required, and this machine lacks: {LACKS[lack]}$", lines[0])
+
+
+def test_required_refuses_a_reload(start, setup, config, trusted):
+    running = start(config, prefix=lacking.prefix("seccomp"), expect=[WARNING])
+    running.expect(r"seal: required, and this machine lacks: ", r"reload refused")
+    setup.write(["example.com"], seal="required")
+    assert not running.reload()
+    assert served(running, trusted)
+    setup.write(["example.com"], seal="best")
+    assert running.reload()
+
+
+def steps_of(config):
+    done = server.run("seal", "-c", config, "--json")
+    assert done.stderr == b""
+    return {step["step"]: step for step in json.loads(done.stdout)}
+
+
+@needs_filters
+def test_seal_command_shows_what_is_in_force(config, program):
+    del program
+    steps = steps_of(config)
+    assert steps["system call filter"] == {
+        "step": "system call filter", "state": "in force", "kernel": "Seccomp 2",
+    }
+    assert steps["no new privileges"]["kernel"] == "NoNewPrivs 1"
+    assert steps["no capabilities"]["kernel"] == "CapPrm 0000000000000000"
+    done = server.run("seal", "-c", config)
+    table = done.stdout.decode()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert re.search(r"^system call filter +in force +Seccomp 2$", table, re.M), table
+    assert [line.rstrip() for line in table.splitlines()] == table.splitlines()
+    if os.geteuid() == 0:
+        nobody = str(pwd.getpwnam("nobody").pw_uid)
+        assert steps["user"]["kernel"] == " ".join(["Uid", *[nobody] * 4])
+
+
+@by_lack
+def test_seal_command_shows_what_is_missing(config, program, lack):
+    del program
+    command = [*lacking.prefix(*lack), tree.program(), "seal", "-c", config]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")
+    table = done.stdout.decode()
+    if "seccomp" in lack:
+        assert re.search(r"^system call filter +missing +Function not implemented;", table, re.M)
+    if "landlock" in lack:
+        assert re.search(r"^Landlock +missing +Operation not supported$", table, re.M)
+        assert re.search(r"^empty root folder +missing +Operation not permitted$", table, re.M)
+    assert re.search(r"^no core dump +in force$", table, re.M)
