@@ -46,8 +46,8 @@ struct connection {
     unsigned requests;        /* answered so far */
     struct response response; /* in STATE_RESPONSE */
     size_t sent;              /* bytes of it */
-    size_t received;          /* bytes in request */
-    char request[LIMIT_REQUEST_HEAD];
+    char *request;   /* owned; LIMIT_REQUEST_HEAD bytes; may be NULL when none are received */
+    size_t received; /* bytes in request */
 };
 
 /* What a state says after it did what it could. */
@@ -105,6 +105,7 @@ void connection_free(struct connection *connection)
     assert(connection->member.network == NULL);
     timers_stop(connection->setting->timers, &connection->timer);
     tls_session_free(connection->session);
+    free(connection->request);
     (void)close(connection->fd); /* A failed close has closed too. */
     free(connection);
 }
@@ -150,20 +151,41 @@ enum network_stage connection_stage(const struct connection *connection)
     }
 }
 
+/* There is one only while a part of a request may be in it. */
+static bool has_request_buffer(struct connection *connection, int64_t now)
+{
+    if (connection->request == NULL)
+        connection->request = malloc(LIMIT_REQUEST_HEAD);
+    if (connection->request == NULL)
+        shortage_tell(connection->setting->shortage, "read a request", ENOMEM, now);
+    return connection->request != NULL;
+}
+
+static void forget_request(struct connection *connection)
+{
+    free(connection->request);
+    connection->request = NULL;
+    connection->received = 0;
+}
+
 /* Ends our half: after this nothing can be sent. */
 static enum step hang_up(struct connection *connection, int64_t now)
 {
     tls_session_free(connection->session);
     connection->session = NULL;
-    if (connection->state != STATE_CLOSING)
+    forget_request(connection);
+    if (connection->timer.kind != TIMER_LINGERING)
         timers_start(connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
     connection->state = STATE_LINGERING;
-    return shutdown(connection->fd, SHUT_WR) == 0 ? STEP_ON : STEP_OVER;
+    return shutdown(connection->fd, SHUT_WR) == 0 ? STEP_READ : STEP_OVER;
 }
 
+/* While a response is on its way its deadline stands; one who was idle has a
+ * little time to take our last words. */
 static enum step say_goodbye(struct connection *connection, int64_t now)
 {
-    timers_start(connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
+    if (connection->timer.kind == TIMER_IDLE)
+        timers_start(connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
     connection->state = STATE_CLOSING;
     return STEP_ON;
 }
@@ -175,6 +197,8 @@ static enum step step_introduction(struct connection *connection, int64_t now)
     char header[LIMIT_PROXY_HEADER];
     struct sockaddr_storage client;
     size_t consumed = connection->received;
+    if (!has_request_buffer(connection, now))
+        return STEP_OVER;
     memcpy(header, connection->request, connection->received);
     ssize_t seen = recv(connection->fd, header + connection->received,
                         sizeof(header) - connection->received, MSG_PEEK);
@@ -193,7 +217,7 @@ static enum step step_introduction(struct connection *connection, int64_t now)
     connection->received += taken;
     if (progress == PROXY_PARTIAL)
         return STEP_READ;
-    connection->received = 0;
+    forget_request(connection);
     set_client(connection, (const struct sockaddr *)&client);
     connection->state = STATE_HANDSHAKE;
     timers_start(connection->setting->timers, &connection->timer, TIMER_UNFINISHED, now);
@@ -296,13 +320,21 @@ static enum tls_result give(struct connection *connection, const char *data, siz
                                        : tls_write(connection->session, data, len, ret_len);
 }
 
+/* Has the kernel take what was given. */
+static enum tls_result pass_on(struct connection *connection)
+{
+    return connection->endpoint->plain ? TLS_DONE : tls_flush(connection->session);
+}
+
 static enum step read_request(struct connection *connection, int64_t now)
 {
     bool between = connection->received == 0 && connection->requests > 0;
     size_t len;
 
+    if (!has_request_buffer(connection, now))
+        return hang_up(connection, now);
     switch (take(connection, connection->request + connection->received,
-                 sizeof(connection->request) - connection->received, &len)) {
+                 LIMIT_REQUEST_HEAD - connection->received, &len)) {
     case TLS_DONE:
         connection->received += len;
         if (between)
@@ -310,6 +342,8 @@ static enum step read_request(struct connection *connection, int64_t now)
         return STEP_ON;
     case TLS_WANT_READ:
         acknowledge_handshake(connection);
+        if (connection->received == 0)
+            forget_request(connection);
         return between && connection->setting->draining ? say_goodbye(connection, now) : STEP_READ;
     case TLS_WANT_WRITE:
         return STEP_WRITE;
@@ -341,15 +375,23 @@ static enum step step_request(struct connection *connection, int64_t now)
     else
         conclude(connection, status, request.method);
     connection->received -= consumed;
-    memmove(connection->request, connection->request + consumed, connection->received);
+    if (connection->received > 0)
+        memmove(connection->request, connection->request + consumed, connection->received);
     return STEP_ON;
 }
 
+/* A response leaves with what follows it: with the goodbye, or with the next
+ * one when its request is here already. */
 static enum step finish_response(struct connection *connection, int64_t now)
 {
-    connection->requests++;
     if (connection->response.persistence == HTTP_CLOSE)
         return say_goodbye(connection, now);
+    if (connection->received == 0) {
+        enum tls_result result = pass_on(connection);
+        if (result != TLS_DONE)
+            return result == TLS_WANT_WRITE ? STEP_WRITE : hang_up(connection, now);
+    }
+    connection->requests++;
     timers_start(connection->setting->timers, &connection->timer,
                  connection->received == 0 ? TIMER_IDLE : TIMER_UNFINISHED, now);
     connection->state = STATE_REQUEST;
@@ -402,13 +444,16 @@ static enum step step_closing(struct connection *connection, int64_t now)
  * we sent last. So we read until the client hangs up or the time is over. */
 static enum step step_lingering(struct connection *connection, int64_t now)
 {
+    char discarded[4096];
     (void)now; /* The timer was started when our half ended. */
     for (int i = 0; i < DISCARDS_AT_ONCE; i++) {
-        ssize_t got = recv(connection->fd, connection->request, sizeof(connection->request), 0);
+        ssize_t got = recv(connection->fd, discarded, sizeof(discarded), 0);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return STEP_READ;
         if (got <= 0)
             return STEP_OVER;
+        if ((size_t)got < sizeof(discarded))
+            break; /* most likely the end is still to come */
     }
     return STEP_READ;
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include <mbedtls/build_info.h>
 #include <mbedtls/net_sockets.h>
@@ -12,6 +11,8 @@
 #include <mbedtls/ssl_ciphersuites.h>
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
+
+#include "serve/wire.h"
 
 #if MBEDTLS_VERSION_NUMBER < 0x03060000
 #error "mbedTLS 3.6 or newer is needed; headers of an older one were found first"
@@ -42,9 +43,9 @@ struct certificate {
 struct tls_session {
     const struct site *site;          /* borrowed */
     const struct site_domain *domain; /* borrowed; NULL before the choice */
-    int fd;                           /* borrowed */
-    size_t receivable;                /* bytes that this call may still take */
-    unsigned char spoken;             /* type of the record sent last; 0: none was */
+    struct wire wire;
+    unsigned char spoken; /* type of the record sent last; 0: none was */
+    bool said_goodbye;    /* close_notify was written */
     mbedtls_ssl_context ssl;
     struct certificate certificates[CREDENTIAL_KINDS];
     bool parsed[CREDENTIAL_KINDS]; /* the certificate of this kind is there */
@@ -174,27 +175,21 @@ refuse:
 static int receive(void *opaque, unsigned char *buf, size_t size)
 {
     struct tls_session *session = opaque;
+    ssize_t got = wire_receive(&session->wire, buf, size);
 
-    if (session->receivable == 0)
-        return MBEDTLS_ERR_SSL_WANT_READ;
-    if (size > session->receivable)
-        size = session->receivable;
-    ssize_t got = recv(session->fd, buf, size, 0);
     if (got < 0)
         return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_READ
                                                  : MBEDTLS_ERR_NET_CONN_RESET;
-    session->receivable -= (size_t)got;
     return (int)got;
 }
 
 static int transmit(void *opaque, const unsigned char *data, size_t len)
 {
     struct tls_session *session = opaque;
-    ssize_t sent = send(session->fd, data, len, MSG_NOSIGNAL);
+    ssize_t sent = wire_send(&session->wire, data, len);
 
     if (sent < 0)
-        return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_WRITE
-                                                 : MBEDTLS_ERR_NET_CONN_RESET;
+        return errno == EAGAIN ? MBEDTLS_ERR_SSL_WANT_WRITE : MBEDTLS_ERR_NET_CONN_RESET;
     session->spoken = data[0];
     return (int)sent;
 }
@@ -263,7 +258,7 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     if (session == NULL)
         return NULL;
     session->site = context->site;
-    session->fd = fd;
+    session->wire = wire_of(fd);
     mbedtls_ssl_init(&session->ssl);
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
         mbedtls_x509_crt_init(&session->certificates[kind].chain);
@@ -282,6 +277,7 @@ void tls_session_free(struct tls_session *session)
 {
     if (session == NULL)
         return;
+    wire_free(&session->wire);
     mbedtls_ssl_free(&session->ssl);
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
         mbedtls_x509_crt_free(&session->certificates[kind].chain);
@@ -298,22 +294,33 @@ static bool owes_alert(const struct tls_session *session)
            session->spoken != MBEDTLS_SSL_MSG_APPLICATION_DATA;
 }
 
+/* The library waits for the client's answer to what may still be in our buffer. */
+static enum tls_result settle(struct tls_session *session, int code)
+{
+    enum tls_result result = result_of(code);
+
+    if (result == TLS_FAILED)
+        (void)wire_flush(&session->wire); /* An alert that cannot leave at once is lost. */
+    if (result == TLS_WANT_READ && wire_has_unsent(&session->wire))
+        return TLS_WANT_WRITE;
+    return result;
+}
+
 enum tls_result tls_handshake(struct tls_session *session)
 {
-    session->receivable = RECEIVE_AT_ONCE;
+    wire_allow(&session->wire, RECEIVE_AT_ONCE);
     int code = mbedtls_ssl_handshake(&session->ssl);
-    enum tls_result result = result_of(code);
     unsigned char description = code == RECORD_TOO_LONG ? MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW
                                                         : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
     /* Where a record waits to be sent, the first call sends that instead of the alert. */
-    for (int calls = 0; result == TLS_FAILED && calls < 2 && owes_alert(session); calls++)
+    for (int calls = 0; result_of(code) == TLS_FAILED && calls < 2 && owes_alert(session); calls++)
         alert(&session->ssl, description);
-    return result;
+    return settle(session, code);
 }
 
 enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, size_t *ret_len)
 {
-    session->receivable = RECEIVE_AT_ONCE;
+    wire_allow(&session->wire, RECEIVE_AT_ONCE);
     int code = mbedtls_ssl_read(&session->ssl, (unsigned char *)buf, size);
     if (code == 0) /* the client hung up without close_notify */
         return TLS_CLOSED;
@@ -321,7 +328,7 @@ enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, si
         return TLS_TOO_LONG;
     if (code > 0)
         *ret_len = (size_t)code;
-    return result_of(code);
+    return settle(session, code);
 }
 
 enum tls_result tls_write(struct tls_session *session, const char *data, size_t len,
@@ -330,12 +337,25 @@ enum tls_result tls_write(struct tls_session *session, const char *data, size_t 
     int code = mbedtls_ssl_write(&session->ssl, (const unsigned char *)data, len);
     if (code > 0)
         *ret_len = (size_t)code;
-    return code == 0 ? TLS_FAILED : result_of(code);
+    return code == 0 ? TLS_FAILED : settle(session, code);
+}
+
+enum tls_result tls_flush(struct tls_session *session)
+{
+    if (wire_flush(&session->wire))
+        return TLS_DONE;
+    return errno == EAGAIN ? TLS_WANT_WRITE : TLS_FAILED;
 }
 
 enum tls_result tls_close(struct tls_session *session)
 {
-    return result_of(mbedtls_ssl_close_notify(&session->ssl));
+    if (!session->said_goodbye) {
+        enum tls_result result = settle(session, mbedtls_ssl_close_notify(&session->ssl));
+        if (result != TLS_DONE)
+            return result;
+        session->said_goodbye = true;
+    }
+    return tls_flush(session);
 }
 
 const struct site_domain *tls_session_domain(const struct tls_session *session)

@@ -43,11 +43,15 @@ enum tls_result tls_handshake(struct tls_session *session);
  * have 16 KB; one that the library has no room for is TLS_TOO_LONG. */
 enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, size_t *ret_len);
 
-/* Writes at least one byte, at most len; sets ret_len when TLS_DONE. */
+/* Takes at least one byte, at most len; sets ret_len when TLS_DONE. The bytes go
+ * to the client with tls_flush or tls_close at the latest. */
 enum tls_result tls_write(struct tls_session *session, const char *data, size_t len,
                           size_t *ret_len);
 
-/* Tells the client that nothing more comes (close_notify). */
+/* TLS_DONE when the kernel has everything that was written. */
+enum tls_result tls_flush(struct tls_session *session);
+
+/* Tells the client that nothing more comes (close_notify), and flushes. */
 enum tls_result tls_close(struct tls_session *session);
 
 /* The domain for whose host the certificate was shown; borrowed from the site.
