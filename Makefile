@@ -73,16 +73,18 @@ test: STRICT := -Werror
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help run test fuzz fuzz-programs lint format install clean packages system-mbedtls mbedtls-objects \
-    check-layout check-scripts cppcheck FORCE
+.PHONY: all help run test fuzz lint format install deb clean FORCE
+.PHONY: packages system-mbedtls mbedtls-objects fuzz-programs check-layout check-scripts cppcheck
 
 all: $(PROGRAM) ## build the program (the default)
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
+# The goals that need more packages than a build.
+PURPOSES := run test fuzz lint deb
 packages:
-	$(if $(NO_INSTALL),,@set -e; for purpose in $(or $(filter run test lint fuzz,$(MAKECMDGOALS)),build); \
+	$(if $(NO_INSTALL),,@set -e; for purpose in $(or $(filter $(PURPOSES),$(MAKECMDGOALS)),build); \
 	    do server/dependencies.sh packages $$purpose; done)
 
 system-mbedtls: | packages
@@ -189,16 +191,30 @@ format: ## lay out all C by .clang-format
 	clang-format -i $(C_FILES)
 
 UNITS    := config/systemd/mta-sts-httpd
+STRIP    ?= -s
+unitdir  ?= $(prefix)/lib/systemd/system
 install: $(PROGRAM) ## install into $(DESTDIR)$(prefix)
-	install -D -m 755 -s $(PROGRAM) $(DESTDIR)$(prefix)/sbin/mta-sts-httpd
+	install -D -m 755 $(STRIP) $(PROGRAM) $(DESTDIR)$(prefix)/sbin/mta-sts-httpd
 	install -D -m 644 config/mta-sts.yaml $(DESTDIR)$(prefix)/share/doc/mta-sts-httpd/mta-sts.yaml
 	install -D -m 644 $(UNITS).sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/mta-sts-httpd.conf
 	install -D -m 644 $(UNITS).tmpfiles $(DESTDIR)$(prefix)/lib/tmpfiles.d/mta-sts-httpd.conf
-	install -D -m 644 $(UNITS).socket $(DESTDIR)$(prefix)/lib/systemd/system/mta-sts-httpd.socket
+	install -D -m 644 $(UNITS).socket $(DESTDIR)$(unitdir)/mta-sts-httpd.socket
 	sed 's#/usr/local/sbin#$(prefix)/sbin#' $(UNITS).service | install -D -m 644 /dev/stdin \
-	    $(DESTDIR)$(prefix)/lib/systemd/system/mta-sts-httpd.service
+	    $(DESTDIR)$(unitdir)/mta-sts-httpd.service
 	@for page in $(wildcard config/*.[58]); do install -D -m 644 $$page \
 	    $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done
+
+# Outside of the tree, because dpkg-buildpackage leaves its results in the folder above it.
+DEB      := build/deb
+deb: | packages $(MBEDTLS_READY) ## make a Debian package, build/deb/*.deb
+	@rm -rf $(DEB) && mkdir -p $(DEB)/source
+	@tar -c --exclude=./build --exclude=./.git --exclude=./certs/dev . | tar -xC $(DEB)/source
+	@mv $(DEB)/source/config/debian $(DEB)/source/debian
+	@sed -i 's/@VERSION@/$(VERSION)/; s/@DATE@/$(shell date -Rud @$(or $(SOURCE_DATE_EPOCH),$(shell \
+	    stat -c %Y CHANGELOG.md)))/' $(DEB)/source/debian/changelog
+	@cd $(DEB)/source && MBEDTLS_SRC=$(abspath $(MBEDTLS_TREE)) dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+	    { tail -n 40 ../log >&2; exit 1; }
+	@rm -rf $(DEB)/source && ls $(DEB)/*.deb
 
 clean: ## remove everything that was built or fetched
 	rm -rf build

@@ -2,8 +2,9 @@
 # Brings what the build, a run, the tests and the linters need: Debian packages, and the source of
 # mbedTLS. Every sub-command may be repeated; when nothing is missing it says and changes nothing.
 #
-#   dependencies.sh packages build|run|test|lint|fuzz   installs the Debian packages that are missing
-#   dependencies.sh mbedtls DIR                    unpacks Debian's mbedTLS 3.6 into DIR/source
+#   dependencies.sh packages PURPOSE   installs the Debian packages that are missing to build, run,
+#                                      test, fuzz, lint or deb
+#   dependencies.sh mbedtls DIR        unpacks Debian's mbedTLS 3.6 into DIR/source
 #
 # NO_INSTALL=1   never installs: names what is missing and fails
 # DEBIAN_MIRROR  where mbedTLS comes from; default: the mirror that this machine's apt already uses
@@ -15,9 +16,11 @@ build='gcc=cmd:cc libc6-dev=file:/usr/include/stdio.h make=cmd:make pkg-config=c
     libyaml-dev=pc:yaml-0.1'
 source='debian-archive-keyring dpkg-dev=cmd:dpkg-source xz-utils=cmd:xz patch=cmd:patch ca-certificates'
 run="$build openssl=cmd:openssl curl=cmd:curl"
+deb="$build dpkg-dev=cmd:dpkg-buildpackage debhelper=cmd:dh fakeroot lintian=cmd:lintian"
 # The tests call /usr/bin/python3 by its path, because only Debian's own finds Debian's modules.
 # Postfix would push out another mail server: where there is one, its tests are skipped.
 test="$run
+    $deb
     libcmocka-dev=pc:cmocka
     python3=cmd:/usr/bin/python3 python3-pytest python3-cryptography python3-dnslib
     gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps strace=cmd:strace
@@ -267,6 +270,7 @@ case "${1:-} ${2:-}" in
 'packages test') install_packages 'to test' $test ;;
 'packages lint') install_packages 'to lint' $lint ;;
 'packages fuzz') install_packages 'to fuzz' $fuzz ;;
+'packages deb') install_packages 'to package' $deb ;;
 'mbedtls '?*) fetch_mbedtls "$2" ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2

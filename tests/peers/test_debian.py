@@ -1,0 +1,92 @@
+"""The Debian package: what lintian says, and a life of installing, upgrading and removing. That is
+done on a copy of this machine's file system that vanishes with its mount namespace."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from support import tree
+
+# The copy is written in memory. Daemons are never started there: nothing runs as process 1.
+IN_A_COPY = """
+set -e
+mount -t tmpfs none "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount --bind /proc "$1/root/proc"
+mount --bind /dev "$1/root/dev"
+cp "$2" "$1/root/package.deb"
+chroot "$1/root" sh -euc "$3"
+"""
+
+LIFE = """
+dpkg --install /package.deb
+mta-sts-httpd check
+echo '# mine' >>/etc/mta-sts/mta-sts.yaml
+dpkg --install /package.deb
+grep -q mine /etc/mta-sts/mta-sts.yaml
+test -L /etc/systemd/system/sockets.target.wants/mta-sts-httpd.socket
+dpkg --remove mta-sts-httpd
+test -e /etc/mta-sts/mta-sts.yaml
+test ! -e /usr/sbin/mta-sts-httpd
+dpkg --purge mta-sts-httpd
+test ! -e /etc/mta-sts
+test -z "$(find /etc/systemd /lib/systemd /usr/lib/systemd -name 'mta-sts-httpd*')"
+"""
+
+
+pytestmark = pytest.mark.skipif(tree.instrumented(), reason="the package is built without sanitizers")
+
+
+@pytest.fixture(scope="module", name="package")
+def fixture_package():
+    """Built from this tree; the build folder is the tree's own."""
+    done = subprocess.run(
+        ["make", "deb"],
+        cwd=tree.ROOT,
+        env={**os.environ, "MAKEFLAGS": ""},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = (tree.ROOT / "build" / "deb").glob("mta-sts-httpd_*.deb")
+    return found
+
+
+def test_lintian_has_nothing_to_say(package):
+    done = subprocess.run(
+        ["lintian", "--allow-root", "--fail-on", "error,warning", package],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def test_package_is_installed_upgraded_and_removed(package, tmp_path):
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("a copy of the file system needs root")
+    probe = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", IN_A_COPY, "sh", tmp_path, package, "true"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if probe.returncode != 0:
+        pytest.skip(f"no copy of the file system can be made here: {probe.stderr.strip()}")
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", IN_A_COPY, "sh", tmp_path, package, LIFE],
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Failed" not in done.stderr, done.stderr
