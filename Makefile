@@ -65,6 +65,10 @@ TESTS    := $(patsubst tests/unit/%.c,$(B)/tests/%,$(filter tests/unit/test_%,$(
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 FUZZ_OBJ := $(FUZZ_SRC:%.c=$(B)/obj/%.o)
 FUZZES   := $(patsubst tests/fuzz/%.c,$(B)/tests/%,$(filter tests/fuzz/fuzz_%,$(FUZZ_SRC)))
+# The load generator of the benchmark is OpenSSL's client.
+LOAD_C   := $(wildcard tests/bench/*.c)
+LOAD_OBJ := $(LOAD_C:%.c=$(B)/obj/%.o)
+LOAD     := $(B)/bench/load
 COMPILE   = -std=gnu17 -D_GNU_SOURCE -DMTA_STS_HTTPD_VERSION='"$(VERSION)"' -Iserver -Itests/unit \
     $(MBEDTLS_FLAGS) $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections $(CFLAGS)
 STRICT   := $(if $(WERROR),-Werror)
@@ -73,7 +77,7 @@ test: STRICT := -Werror
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help run test fuzz lint format install deb clean FORCE
+.PHONY: all help run test fuzz bench lint format install deb clean FORCE
 .PHONY: packages system-mbedtls mbedtls-objects fuzz-programs check-layout check-scripts cppcheck
 
 all: $(PROGRAM) ## build the program (the default)
@@ -82,7 +86,7 @@ help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 # The goals that need more packages than a build.
-PURPOSES := run test fuzz lint deb
+PURPOSES := run test fuzz bench lint deb
 packages:
 	$(if $(NO_INSTALL),,@set -e; for purpose in $(or $(filter $(PURPOSES),$(MAKECMDGOALS)),build); \
 	    do server/dependencies.sh packages $$purpose; done)
@@ -121,7 +125,7 @@ $(B)/obj/%.o: %.c $(B)/own.flags server/mbedtls_config.h | packages $(MBEDTLS_RE
 	@echo "  compile $<"
 	$(Q)$(CC) $(COMPILE) $(STRICT) -MMD -MP -c -o $@ $<
 
--include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)
+-include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(LOAD_OBJ:.o=.d)
 
 $(ARCHIVE): $(filter-out %/main.o,$(OBJECTS))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -155,7 +159,7 @@ run: $(PROGRAM) ## serve the sample configuration on 127.0.0.1:8443 until Ctrl-C
 	@[ -t 0 ] || exec $(TIED) $(SERVE); exec $(TIED) sh -c \
 	    'set -m; $(TIED) sh -c "trap : INT; $(TIED) $(SERVE); exit \$$?"; exit $$?'
 
-test: $(PROGRAM) $(TESTS) $(FUZZES) ## run every test (SAN=1 test: with the sanitizers)
+test: $(PROGRAM) $(TESTS) $(FUZZES) $(LOAD) ## run every test (SAN=1 test: with the sanitizers)
 	@MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run </dev/null
 
 fuzz: | packages ## fuzz the parsers, 60 s each (SECONDS=n; FUZZ=name: only that one)
@@ -164,11 +168,19 @@ fuzz: | packages ## fuzz the parsers, 60 s each (SECONDS=n; FUZZ=name: only that
 	@BUILD=$(abspath $(B))/fuzz tests/fuzz/run $(if $(SECONDS),--seconds $(SECONDS)) $(FUZZ)
 fuzz-programs: $(FUZZES)
 
+$(LOAD): $(LOAD_OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK) -o $@ $^ -lssl -lcrypto
+
+bench: $(PROGRAM) $(LOAD) ## measure ours beside other servers (tests/bench/README.md)
+	@cd tests && MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) \
+	    PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m bench </dev/null
+
 # Every checker of every file is a target, so that they share the cores and all have their say.
 C_FILES  = $(shell find server tests -name '*.[ch]')
 SCRIPTS  = $(shell grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' server tests certs config .ci)
 UNTUNED  = $(subst $(HARDEN),,$(COMPILE)) -O2
-CHECKS  := $(foreach tool,clang gcc tidy,$(addprefix $(tool)/,$(SOURCES) $(UNIT) $(FUZZ_SRC)))
+CHECKS  := $(foreach tool,clang gcc tidy,$(addprefix $(tool)/,$(SOURCES) $(UNIT) $(FUZZ_SRC) $(LOAD_C)))
 lint: | packages $(MBEDTLS_READY) ## check the layout, the C and the shell scripts
 	+@$(MAKE) --no-print-directory -kO $(PARALLEL) check-layout check-scripts cppcheck $(CHECKS)
 	@echo 'lint: nothing to object to'

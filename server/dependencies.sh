@@ -3,7 +3,7 @@
 # mbedTLS. Every sub-command may be repeated; when nothing is missing it says and changes nothing.
 #
 #   dependencies.sh packages PURPOSE   installs the Debian packages that are missing to build, run,
-#                                      test, fuzz, lint or deb
+#                                      test, fuzz, bench, lint or deb
 #   dependencies.sh mbedtls DIR        unpacks Debian's mbedTLS 3.6 into DIR/source
 #
 # NO_INSTALL=1   never installs: names what is missing and fails
@@ -29,15 +29,23 @@ test="$run
     postfix=cmd:sendmail chasquid=cmd:smtp-check
     sslscan=cmd:sslscan testssl.sh=cmd:testssl
     systemd=cmd:systemd-analyze
-    bind9=file:/usr/sbin/named bind9-utils=cmd:named-checkzone bind9-dnsutils=cmd:nsupdate"
+    bind9=file:/usr/sbin/named bind9-utils=cmd:named-checkzone bind9-dnsutils=cmd:nsupdate
+    libssl-dev=pc:libssl"
 lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy
-    cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka"
+    cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka libssl-dev=pc:libssl"
 fuzz="$build clang=cmd:clang libclang-rt-dev python3=cmd:/usr/bin/python3"
+# The servers that ours is measured beside, and what measures and draws.
+bench="$run
+    python3=cmd:/usr/bin/python3 python3-cryptography libssl-dev=pc:libssl
+    binutils=cmd:strip util-linux=cmd:taskset
+    nginx=file:/usr/sbin/nginx apache2-bin=file:/usr/sbin/apache2 haproxy=file:/usr/sbin/haproxy
+    caddy=file:/usr/bin/caddy lighttpd=file:/usr/sbin/lighttpd lighttpd-mod-mbedtls
+    h2o=file:/usr/bin/h2o"
 
-# What the packages of the tests bring that nobody asked to run.
+# What the packages bring that nobody asked to run.
 daemons='postfix-mta-sts-resolver.service postfix.service postfix-resolvconf.path chasquid.service
     chasquid-smtp.socket chasquid-submission.socket chasquid-submission_tls.socket
-    named.service'
+    named.service nginx.service haproxy.service caddy.service lighttpd.service h2o.service'
 
 mbedtls_series=3.6
 mbedtls_oldest=3.6.7
@@ -271,6 +279,7 @@ case "${1:-} ${2:-}" in
 'packages lint') install_packages 'to lint' $lint ;;
 'packages fuzz') install_packages 'to fuzz' $fuzz ;;
 'packages deb') install_packages 'to package' $deb ;;
+'packages bench') install_packages 'to measure' $bench ;;
 'mbedtls '?*) fetch_mbedtls "$2" ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2

@@ -1,0 +1,1 @@
+"""The benchmark: ours beside the field's general servers. `make bench` calls it; see README.md."""
