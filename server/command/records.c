@@ -28,7 +28,7 @@ static const char *copy(struct records *records, const char *text)
     return copied;
 }
 
-void records_add(struct records *records, const struct record *record)
+void records_add(struct records *records, const struct dns_record *record)
 {
     void *items =
         array_room(records->items, records->count, &records->capacity, sizeof(*records->items));
@@ -37,7 +37,7 @@ void records_add(struct records *records, const struct record *record)
         return;
     }
     records->items = items;
-    records->items[records->count++] = (struct record){
+    records->items[records->count++] = (struct dns_record){
         .domain = copy(records, record->domain),
         .name = copy(records, record->name),
         .type = copy(records, record->type),
@@ -49,7 +49,7 @@ void records_add(struct records *records, const struct record *record)
 
 size_t records_set_end(const struct records *records, size_t begin)
 {
-    const struct record *first = &records->items[begin];
+    const struct dns_record *first = &records->items[begin];
     size_t end = begin + 1;
     while (end < records->count && strcmp(records->items[end].name, first->name) == 0 &&
            strcmp(records->items[end].type, first->type) == 0)
@@ -97,7 +97,7 @@ static const char *judge_certificates(const struct site_domain *domain, int64_t 
 }
 
 /* Adds a record at PREFIX.DOMAIN, which may be too long a name. */
-static void add_below(struct records *records, const char *prefix, struct record record)
+static void add_below(struct records *records, const char *prefix, struct dns_record record)
 {
     char name[LIMIT_NAME + 16];
     int len = snprintf(name, sizeof(name), "%s.%s.", prefix, record.domain);
@@ -113,7 +113,7 @@ static void add_alias(struct records *records, const struct settings *settings,
     char target[LIMIT_NAME + 2], host[LIMIT_NAME + 2];
     (void)snprintf(target, sizeof(target), "%s.", settings->dns_target); /* was judged */
     (void)snprintf(host, sizeof(host), "mta-sts.%s.", domain->name);     /* so was this */
-    struct record record = {
+    struct dns_record record = {
         .domain = domain->name, .type = "CNAME", .value = target, .ttl = settings->dns_ttl};
     if (strcmp(target, host) == 0)
         record.withheld = "it is the target itself, which needs address records";
@@ -124,7 +124,7 @@ static void add_alias(struct records *records, const struct settings *settings,
 static void add_addresses(struct records *records, const struct settings *settings,
                           const struct site_domain *domain)
 {
-    struct record record = {.domain = domain->name, .ttl = settings->dns_ttl};
+    struct dns_record record = {.domain = domain->name, .ttl = settings->dns_ttl};
     for (int family = 0; family < 2; family++)
         for (size_t i = 0; i < settings->dns_address_count; i++) {
             record.type = family == 0 ? "A" : "AAAA";
@@ -139,7 +139,7 @@ void records_add_domain(struct records *records, const struct settings *settings
 {
     char reason[REASON_SIZE];
     struct text value = {0};
-    struct record record = {.domain = domain->name, .type = "TXT", .ttl = settings->dns_ttl};
+    struct dns_record record = {.domain = domain->name, .type = "TXT", .ttl = settings->dns_ttl};
     if (domain->policy == NULL) {
         record.withheld = "it is refused, and \"mta-sts-httpd check\" says why";
         add_below(records, "_mta-sts", record);

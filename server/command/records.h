@@ -15,15 +15,15 @@
 #include "site/site.h"
 
 /* What became of a record between two lists. */
-enum record_news {
-    RECORD_NEW,     /* no record of its name and type was there before */
-    RECORD_SAME,    /* it was there, and so were all others of its name and type */
-    RECORD_CHANGED, /* others of its name and type were there */
-    RECORD_GONE,    /* in the earlier list: none of its name and type is there any more */
+enum dns_news {
+    DNS_NEW,     /* no record of its name and type was there before */
+    DNS_SAME,    /* it was there, and so were all others of its name and type */
+    DNS_CHANGED, /* others of its name and type were there */
+    DNS_GONE,    /* in the earlier list: none of its name and type is there any more */
 };
 
 /* Every text is borrowed from the list. */
-struct record {
+struct dns_record {
     const char *domain;   /* which it belongs to */
     const char *name;     /* with its final dot */
     const char *type;     /* "CNAME", "A", "AAAA" or "TXT" */
@@ -31,13 +31,13 @@ struct record {
                              when nobody knows it: the domain is refused */
     uint32_t ttl;         /* seconds; 0: not given */
     const char *withheld; /* why it is not to be published, a clause; or NULL */
-    enum record_news news;
+    enum dns_news news;
 };
 
 /* Begin with records_begin, which is false when memory is short; end with records_free. */
 struct records {
-    struct arena *arena;  /* owned */
-    struct record *items; /* owned; those of one name and type follow each other */
+    struct arena *arena;      /* owned */
+    struct dns_record *items; /* owned; those of one name and type follow each other */
     size_t count, capacity;
     bool shortage; /* of memory: something is missing */
 };
@@ -46,7 +46,7 @@ bool records_begin(struct records *records);
 void records_free(struct records *records);
 
 /* Appends a record, whose texts are copied. */
-void records_add(struct records *records, const struct record *record);
+void records_add(struct records *records, const struct dns_record *record);
 
 /* Appends what the domain needs. now is seconds since 1970 UTC, for the dates of certificates. */
 void records_add_domain(struct records *records, const struct settings *settings,

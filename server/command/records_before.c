@@ -36,7 +36,7 @@ static bool read_text(const struct node *object, const char *key, const char **r
 static bool read_record(struct records *before, const struct node *object, const char *withheld,
                         struct diag *diag)
 {
-    struct record record = {.withheld = withheld};
+    struct dns_record record = {.withheld = withheld};
     const char *ttl = NULL;
     if (!read_text(object, "domain", &record.domain) || !read_text(object, "name", &record.name) ||
         !read_text(object, "type", &record.type) || !read_text(object, "value", &record.value) ||
@@ -84,7 +84,7 @@ done:
 
 /* The order of the earlier list, in which a set and a domain are stretches. An empty type is before
  * every other. */
-static int compare_places(const struct record *one, const char *domain, const char *name,
+static int compare_places(const struct dns_record *one, const char *domain, const char *name,
                           const char *type)
 {
     int order = strcmp(one->domain, domain);
@@ -95,7 +95,7 @@ static int compare_places(const struct record *one, const char *domain, const ch
 
 static int compare_records(const void *left, const void *right)
 {
-    const struct record *one = left, *other = right;
+    const struct dns_record *one = left, *other = right;
     int order = compare_places(one, other->domain, other->name, other->type);
     return order == 0 ? strcmp(one->value, other->value) : order;
 }
@@ -116,7 +116,7 @@ static size_t find_place(const struct records *before, const char *domain, const
 }
 
 static bool has_equal(const struct records *records, size_t begin, size_t end,
-                      const struct record *wanted)
+                      const struct dns_record *wanted)
 {
     for (size_t i = begin; i < end; i++)
         if (strcmp(records->items[i].value, wanted->value) == 0 &&
@@ -128,7 +128,7 @@ static bool has_equal(const struct records *records, size_t begin, size_t end,
 /* Sets the news of a set of the new list and of the same one in the earlier list. */
 static void compare_set(struct records *before, struct records *now, size_t begin, size_t end)
 {
-    const struct record *first = &now->items[begin];
+    const struct dns_record *first = &now->items[begin];
     size_t from = find_place(before, first->domain, first->name, first->type);
     if (from == before->count ||
         compare_places(&before->items[from], first->domain, first->name, first->type) != 0)
@@ -139,10 +139,9 @@ static void compare_set(struct records *before, struct records *now, size_t begi
     for (size_t i = from; i < to && same; i++)
         same = has_equal(now, begin, end, &before->items[i]);
     for (size_t i = begin; i < end; i++)
-        now->items[i].news = !known ? RECORD_NEW : same ? RECORD_SAME : RECORD_CHANGED;
+        now->items[i].news = !known ? DNS_NEW : same ? DNS_SAME : DNS_CHANGED;
     for (size_t i = from; i < to; i++)
-        before->items[i].news =
-            !known || same || first->withheld != NULL ? RECORD_SAME : RECORD_CHANGED;
+        before->items[i].news = !known || same || first->withheld != NULL ? DNS_SAME : DNS_CHANGED;
 }
 
 /* What a refused domain has published stays as it is: a mistake in a file must not take it away. */
@@ -150,7 +149,7 @@ static void keep_domain(struct records *before, const char *domain)
 {
     for (size_t i = find_place(before, domain, "", "");
          i < before->count && strcmp(before->items[i].domain, domain) == 0; i++)
-        before->items[i].news = RECORD_SAME;
+        before->items[i].news = DNS_SAME;
 }
 
 void records_compare(struct records *before, struct records *now, bool keep_missing)
@@ -158,7 +157,7 @@ void records_compare(struct records *before, struct records *now, bool keep_miss
     if (before->count > 0)
         qsort(before->items, before->count, sizeof(*before->items), compare_records);
     for (size_t i = 0; i < before->count; i++)
-        before->items[i].news = keep_missing ? RECORD_SAME : RECORD_GONE;
+        before->items[i].news = keep_missing ? DNS_SAME : DNS_GONE;
     for (size_t i = 0, end; i < now->count; i = end) {
         end = records_set_end(now, i);
         if (now->items[i].value == NULL)

@@ -28,7 +28,7 @@ static void print_strings(struct text *out, struct span value)
     } while (done < value.len);
 }
 
-static void print_value(struct text *out, const struct record *record)
+static void print_value(struct text *out, const struct dns_record *record)
 {
     if (strcmp(record->type, "TXT") == 0)
         print_strings(out, span_of(record->value));
@@ -37,7 +37,7 @@ static void print_value(struct text *out, const struct record *record)
     text_append(out, span_of("\n"));
 }
 
-static void print_line(struct text *out, const char *before, const struct record *record)
+static void print_line(struct text *out, const char *before, const struct dns_record *record)
 {
     text_append(out, span_of(before));
     text_append(out, span_of(record->name));
@@ -50,7 +50,7 @@ static void print_line(struct text *out, const char *before, const struct record
 }
 
 /* Not a word of it is taken for a record. */
-static void print_withheld(struct text *out, const struct record *record)
+static void print_withheld(struct text *out, const struct dns_record *record)
 {
     text_printf(out, "; %s: publish no %s record at %s yet: %s\n", record->domain, record->type,
                 record->name, record->withheld);
@@ -59,20 +59,20 @@ static void print_withheld(struct text *out, const struct record *record)
 }
 
 /* Whether the record is to be published and, where there is a list to compare with, is news. */
-static bool is_news(const struct record *record, const struct records *before)
+static bool is_news(const struct dns_record *record, const struct records *before)
 {
-    return record->withheld == NULL && (before == NULL || record->news != RECORD_SAME);
+    return record->withheld == NULL && (before == NULL || record->news != DNS_SAME);
 }
 
 void records_print_zone(const struct records *records, const struct records *before,
                         struct text *out)
 {
     for (size_t i = 0; before != NULL && i < before->count; i++)
-        if (before->items[i].news == RECORD_GONE || before->items[i].news == RECORD_CHANGED)
-            print_line(out, before->items[i].news == RECORD_GONE ? "; gone: " : "; was: ",
-                       &before->items[i]);
+        if (before->items[i].news == DNS_GONE || before->items[i].news == DNS_CHANGED)
+            print_line(
+                out, before->items[i].news == DNS_GONE ? "; gone: " : "; was: ", &before->items[i]);
     for (size_t i = 0; i < records->count; i++) {
-        const struct record *record = &records->items[i];
+        const struct dns_record *record = &records->items[i];
         if (record->withheld != NULL)
             print_withheld(out, record);
         else if (is_news(record, before))
@@ -90,7 +90,7 @@ static void print_delete(struct text *out, const char *name, const char *type)
 static void print_replacement(struct text *out, const struct records *records, size_t begin,
                               size_t end)
 {
-    const struct record *first = &records->items[begin];
+    const struct dns_record *first = &records->items[begin];
     print_delete(out, first->name, first->type);
     if (strcmp(first->type, "CNAME") == 0) {
         print_delete(out, first->name, "A");
@@ -99,7 +99,7 @@ static void print_replacement(struct text *out, const struct records *records, s
         print_delete(out, first->name, "CNAME");
     }
     for (size_t i = begin; i < end; i++) {
-        const struct record *record = &records->items[i];
+        const struct dns_record *record = &records->items[i];
         text_printf(out, "update add %s %" PRIu32 " %s ", record->name,
                     record->ttl > 0 ? record->ttl : DEFAULT_TTL, record->type);
         print_value(out, record);
@@ -122,7 +122,7 @@ void records_print_nsupdate(const struct records *records, const struct records 
     bool is_open = false;
     for (size_t i = 0, end; before != NULL && i < before->count; i = end) {
         end = records_set_end(before, i);
-        if (before->items[i].news == RECORD_GONE) {
+        if (before->items[i].news == DNS_GONE) {
             print_delete(out, before->items[i].name, before->items[i].type);
             is_open = true;
         }
@@ -149,7 +149,7 @@ static void print_member(struct text *out, const char *key, const char *value)
         text_json(out, span_of(value));
 }
 
-static void print_object(struct text *out, const struct record *record, bool *is_first)
+static void print_object(struct text *out, const struct dns_record *record, bool *is_first)
 {
     text_append(out, span_of(*is_first ? "\n{" : ",\n{"));
     *is_first = false;
@@ -172,12 +172,12 @@ static void print_object(struct text *out, const struct record *record, bool *is
 
 /* The records of a list that are withheld, or those that are not and have the news. */
 static void print_list(struct text *out, const char *key, const struct records *records,
-                       bool withheld, const enum record_news *news)
+                       bool withheld, const enum dns_news *news)
 {
     bool is_first = true;
     text_printf(out, "\"%s\":[", key);
     for (size_t i = 0; i < records->count; i++) {
-        const struct record *record = &records->items[i];
+        const struct dns_record *record = &records->items[i];
         if ((record->withheld != NULL) == withheld && (news == NULL || record->news == *news))
             print_object(out, record, &is_first);
     }
@@ -191,13 +191,13 @@ void records_print_json(const struct records *records, const struct records *bef
     if (before == NULL) {
         print_list(out, "records", records, false, NULL);
     } else {
-        print_list(out, "added", records, false, &(enum record_news){RECORD_NEW});
+        print_list(out, "added", records, false, &(enum dns_news){DNS_NEW});
         text_append(out, span_of(",\n"));
-        print_list(out, "changed", records, false, &(enum record_news){RECORD_CHANGED});
+        print_list(out, "changed", records, false, &(enum dns_news){DNS_CHANGED});
         text_append(out, span_of(",\n"));
-        print_list(out, "was", before, false, &(enum record_news){RECORD_CHANGED});
+        print_list(out, "was", before, false, &(enum dns_news){DNS_CHANGED});
         text_append(out, span_of(",\n"));
-        print_list(out, "removed", before, false, &(enum record_news){RECORD_GONE});
+        print_list(out, "removed", before, false, &(enum dns_news){DNS_GONE});
     }
     text_append(out, span_of(",\n"));
     print_list(out, "withheld", records, true, NULL);
