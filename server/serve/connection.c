@@ -261,6 +261,7 @@ static void conclude(struct connection *connection, enum http_status status,
         .date = time(NULL),
         .head_only = method == HTTP_HEAD,
         .persistence = HTTP_CLOSE,
+        .plain = connection->endpoint->plain,
     };
     connection->sent = 0;
     connection->state = STATE_RESPONSE;

@@ -52,10 +52,9 @@ static const char *connection_line(enum http_persistence persistence)
     return "";
 }
 
-/* What every response says beside what it is about. There is nothing here but TLS (RFC 8461 section
- * 3.3), so a browser may remember that (RFC 6797): for this host alone, and for a year. */
-static const char always[] = "X-Content-Type-Options: nosniff\r\n"
-                             "Strict-Transport-Security: max-age=31557600\r\n";
+/* There is nothing here but TLS (RFC 8461 section 3.3), so a browser may keep that in mind, for this
+ * host alone and for a year. In clear text it must not be said (RFC 6797 section 7.2). */
+static const char strict_transport[] = "Strict-Transport-Security: max-age=31557600\r\n";
 
 size_t response_render(const struct response *response, char out[static RESPONSE_SIZE])
 {
@@ -72,9 +71,11 @@ size_t response_render(const struct response *response, char out[static RESPONSE
                            "Content-Type: text/plain\r\n"
                            "Content-Length: %zu\r\n"
                            "Cache-Control: %s\r\n"
+                           "X-Content-Type-Options: nosniff\r\n"
                            "%s%s%s\r\n",
-                           (int)line->status, line->reason, date, body.len, line->caching, always,
-                           line->extra, connection_line(response->persistence));
+                           (int)line->status, line->reason, date, body.len, line->caching,
+                           response->plain ? "" : strict_transport, line->extra,
+                           connection_line(response->persistence));
     assert(printed > 0 && printed < LIMIT_RESPONSE_HEAD);
     size_t len = (size_t)printed;
     if (!response->head_only && body.len > 0) {

@@ -23,6 +23,7 @@ struct response {
     struct span policy;      /* the body for HTTP_OK, at most LIMIT_BODY bytes; borrowed */
     bool head_only;          /* the answer to HEAD: all headers, no body */
     enum http_persistence persistence;
+    bool plain; /* it goes to a proxy in clear text */
 };
 
 /* Writes status line, headers and body; returns how many bytes. */

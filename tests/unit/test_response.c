@@ -31,7 +31,7 @@ static void assert_renders(struct response response, const char *expected)
 static void renders_policies(void **state)
 {
     (void)state;
-    struct response response = {HTTP_OK, date, span_of(policy), false, HTTP_PERSIST};
+    struct response response = {HTTP_OK, date, span_of(policy), false, HTTP_PERSIST, false};
     static const char head[] =
         "HTTP/1.1 200 OK\r\n" DATE "Content-Type: text/plain\r\nContent-Length: 28\r\n"
         "Cache-Control: no-cache\r\n" COMMON;
@@ -56,6 +56,17 @@ static void renders_policies(void **state)
     }
 }
 
+/* RFC 6797 section 7.2: nothing about TLS in clear text; the proxy knows what it speaks. */
+static void renders_clear_text(void **state)
+{
+    (void)state;
+    struct response response = {HTTP_OK, date, span_of(policy), false, HTTP_PERSIST, true};
+    assert_renders(response,
+                   "HTTP/1.1 200 OK\r\n" DATE "Content-Type: text/plain\r\nContent-Length: 28\r\n"
+                   "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\r\n"
+                   "version: STSv1\r\nmode: none\r\n");
+}
+
 static void renders_errors(void **state)
 {
     (void)state;
@@ -76,7 +87,7 @@ static void renders_errors(void **state)
          ERROR("505 HTTP Version Not Supported", "27", "", "http-version-not-supported\n")},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct response response = {rows[i].status, date, {NULL, 0}, false, HTTP_CLOSE};
+        struct response response = {rows[i].status, date, {NULL, 0}, false, HTTP_CLOSE, false};
         assert_renders(response, rows[i].expected);
         /* An error never shows a policy, even when it is given one. */
         response.policy = span_of(policy);
@@ -95,7 +106,7 @@ static void renders_the_largest(void **state)
     char out[RESPONSE_SIZE];
     memset(body, 'a', sizeof(body));
     struct response response = {
-        HTTP_OK, date, {body, sizeof(body)}, false, HTTP_KEEP_ALIVE,
+        HTTP_OK, date, {body, sizeof(body)}, false, HTTP_KEEP_ALIVE, false,
     };
 
     size_t len = response_render(&response, out);
@@ -107,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renders_policies),
+        cmocka_unit_test(renders_clear_text),
         cmocka_unit_test(renders_errors),
         cmocka_unit_test(renders_the_largest),
     };
