@@ -45,6 +45,8 @@ struct tls_session {
     const struct site_domain *domain; /* borrowed; NULL before the choice */
     struct wire wire;
     unsigned char spoken; /* type of the record sent last; 0: none was */
+    bool answered;        /* it was sent after the client was heard last */
+    bool ended;           /* the client has ended its side of the connection */
     bool said_goodbye;    /* close_notify was written */
     mbedtls_ssl_context ssl;
     struct certificate certificates[CREDENTIAL_KINDS];
@@ -180,6 +182,8 @@ static int receive(void *opaque, unsigned char *buf, size_t size)
     if (got < 0)
         return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_READ
                                                  : MBEDTLS_ERR_NET_CONN_RESET;
+    session->answered = false;
+    session->ended = got == 0;
     return (int)got;
 }
 
@@ -191,6 +195,7 @@ static int transmit(void *opaque, const unsigned char *data, size_t len)
     if (sent < 0)
         return errno == EAGAIN ? MBEDTLS_ERR_SSL_WANT_WRITE : MBEDTLS_ERR_NET_CONN_RESET;
     session->spoken = data[0];
+    session->answered = true;
     return (int)sent;
 }
 
@@ -286,12 +291,42 @@ void tls_session_free(struct tls_session *session)
     free(session);
 }
 
-/* For some faults of a client the library just stops. An encrypted record of TLS 1.3 looks like
- * application data whatever it is, so behind one we cannot know whether it said why. */
+/* What RFC 8446 section 6.2 calls the faults for which the library may just stop. */
+static const struct {
+    int code;
+    unsigned char description;
+} faults[] = {
+    {RECORD_TOO_LONG, MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW},
+    {MBEDTLS_ERR_SSL_INVALID_RECORD, MBEDTLS_SSL_ALERT_MSG_UNEXPECTED_MESSAGE},
+    {MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE, MBEDTLS_SSL_ALERT_MSG_UNEXPECTED_MESSAGE},
+    {MBEDTLS_ERR_SSL_DECODE_ERROR, MBEDTLS_SSL_ALERT_MSG_DECODE_ERROR},
+    {MBEDTLS_ERR_SSL_ILLEGAL_PARAMETER, MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER},
+    {MBEDTLS_ERR_SSL_ALLOC_FAILED, MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR},
+};
+
+static unsigned char description_of(int code)
+{
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        if (faults[i].code == code)
+            return faults[i].description;
+    return MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
+}
+
+/* Encrypted records of TLS 1.3 hide their type, so of those we know only whether the library has
+ * sent one since it heard of the fault. */
 static bool owes_alert(const struct tls_session *session)
 {
-    return session->spoken != MBEDTLS_SSL_MSG_ALERT &&
-           session->spoken != MBEDTLS_SSL_MSG_APPLICATION_DATA;
+    return !session->answered || (session->spoken != MBEDTLS_SSL_MSG_ALERT &&
+                                  session->spoken != MBEDTLS_SSL_MSG_APPLICATION_DATA);
+}
+
+/* Tells the client why this is the end, if nobody has said so yet. */
+static void explain(struct tls_session *session, int code)
+{
+    bool is_asked = code != MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE;
+    /* Where a record waits to be sent, the first call sends that instead of the alert. */
+    for (int calls = 0; calls < 2 && is_asked && owes_alert(session); calls++)
+        alert(&session->ssl, description_of(code));
 }
 
 /* The library waits for the client's answer to what may still be in our buffer. */
@@ -310,24 +345,27 @@ enum tls_result tls_handshake(struct tls_session *session)
 {
     wire_allow(&session->wire, RECEIVE_AT_ONCE);
     int code = mbedtls_ssl_handshake(&session->ssl);
-    unsigned char description = code == RECORD_TOO_LONG ? MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW
-                                                        : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
-    /* Where a record waits to be sent, the first call sends that instead of the alert. */
-    for (int calls = 0; result_of(code) == TLS_FAILED && calls < 2 && owes_alert(session); calls++)
-        alert(&session->ssl, description);
+    if (result_of(code) == TLS_FAILED)
+        explain(session, code);
     return settle(session, code);
 }
 
 enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, size_t *ret_len)
 {
+    int code;
+
     wire_allow(&session->wire, RECEIVE_AT_ONCE);
-    int code = mbedtls_ssl_read(&session->ssl, (unsigned char *)buf, size);
+    do /* RFC 8446 section 5.1 allows records without data, and the library returns 0 for them too */
+        code = mbedtls_ssl_read(&session->ssl, (unsigned char *)buf, size);
+    while (code == 0 && !session->ended);
     if (code == 0) /* the client hung up without close_notify */
         return TLS_CLOSED;
     if (code == RECORD_TOO_LONG)
         return TLS_TOO_LONG;
     if (code > 0)
         *ret_len = (size_t)code;
+    if (result_of(code) == TLS_FAILED)
+        explain(session, code);
     return settle(session, code);
 }
 

@@ -1,8 +1,6 @@
 """TLS: names, alerts, versions, suites, and the right certificate."""
 
-import random
 import re
-import socket
 import ssl
 import struct
 
@@ -11,7 +9,6 @@ import pytest
 from support import client, hello, tools
 from support.server import Server
 from support.setup import Setup
-from support.tree import LIMITS
 
 HOST = "mta-sts.example.com"
 RSA_HOST = "mta-sts.example.net"
@@ -388,116 +385,10 @@ def test_of_several_the_valid_one_that_expires_last(dual, authority):
     assert shown == "several"
 
 
-# Garbage.
-
-GARBAGE = {
-    "plain HTTP": client.request(HOST),
-    "SMTP": b"EHLO mail.example.com\r\n",
-    "zeros": bytes(64),
-    "one byte": b"\x16",
-    "TLS record of 65535 bytes": b"\x16\x03\x01\xff\xff" + b"\x01" * 70000,
-    "empty record": b"\x16\x03\x01\x00\x00",
-    "empty records": b"\x16\x03\x01\x00\x00" * 2000,
-    "application data first": hello.record(b"GET / HTTP/1.1\r\n\r\n", 23, 0x0303),
-    "alert first": hello.record(b"\x02\x28", 21),
-    "close_notify first": hello.record(b"\x01\x00", 21),
-    "change cipher spec first": hello.record(b"\x01", 20),
-    "heartbeat": hello.record(b"\x01\x40\x00", 24),
-    "hello that is cut": hello.record(hello.client_hello(HOST))[:-7],
-    "hello that claims more": hello.record(b"\x01\xff\xff\xff" + hello.client_hello(HOST)[4:]),
-    "SSL 2": b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10" + bytes(37),
-    "two hellos": hello.record(hello.client_hello(HOST)) * 2,
-    "server hello": hello.record(b"\x02\x00\x00\x26\x03\x03" + bytes(36)),
-    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "PROXY": b"PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n",
-}
-
-
-def poke(port, data, *, reset=False):
-    """Sends bytes, ends our side, and reads what comes until the server is done."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
-        try:
-            plain.sendall(data)
-            if reset:
-                plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                return b""
-            plain.shutdown(socket.SHUT_WR)
-            received = b""
-            while part := plain.recv(65536):
-                received += part
-            return received
-        except (ConnectionResetError, BrokenPipeError):
-            return b""
-
-
-@pytest.mark.parametrize("name", GARBAGE)
-def test_garbage_does_no_harm(three, name):
-    """No answer but an alert or a handshake, and the connection ends without our waiting."""
-    received = poke(three.port, GARBAGE[name])
-    assert received == b"" or received[0] in (21, 22), received
-    assert b"HTTP/1" not in received
-
-
-def test_random_bytes_do_no_harm(three):
-    chance = random.Random(8461)
-    good = hello.record(hello.client_hello(HOST))
-    for _ in range(150):
-        data = bytearray(good)
-        for _ in range(chance.randrange(1, 8)):
-            data[chance.randrange(len(data))] = chance.randrange(256)
-        poke(three.port, bytes(data[: chance.randrange(1, len(data) + 1)]))
-    for _ in range(50):
-        poke(three.port, chance.randbytes(chance.randrange(1, 600)))
-
-
-def test_resets_do_no_harm(three):
-    good = hello.record(hello.client_hello(HOST))
-    for size in range(0, len(good), 5):
-        poke(three.port, good[:size], reset=True)
-
-
-def test_garbage_after_the_handshake_does_no_harm(three, authority):
-    for version in client.VERSIONS.values():
-        context = client.trusting(authority.root_file, version)
-        for junk in (b"\x17\x03\x03\x00\x20" + bytes(32), b"GET / HTTP/1.1\r\n\r\n", bytes(40)):
-            stepped = client.Stepped(HOST, context)
-            with socket.create_connection(("127.0.0.1", three.port), timeout=15) as plain:
-                client.handshake_in_pieces(plain, stepped)
-                plain.sendall(stepped.take() + junk)
-                try:
-                    while plain.recv(65536):
-                        pass
-                except ConnectionResetError:
-                    pass
-
-
-@pytest.mark.parametrize("version", client.VERSIONS)
-def test_handshake_in_single_bytes(three, authority, version):
-    context = client.trusting(authority.root_file, client.VERSIONS[version])
-    stepped = client.Stepped(HOST, context)
-    with socket.create_connection(("127.0.0.1", three.port), timeout=15) as plain:
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client.handshake_in_pieces(plain, stepped, 1)
-        for byte in stepped.encrypt(client.request(HOST, close=True)):
-            plain.sendall(bytes([byte]))
-        answer = b""
-        while (part := stepped.decrypt()) is not None:
-            answer += part
-            if not part:
-                stepped.give(plain.recv(65536))
-    assert answer.endswith(b"\r\n\r\n" + three.body())
+# What no client should send is in test_torture_tls.py.
 
 
 def test_large_hello_of_a_modern_client_fits(three):
     """A hybrid key share makes a hello of more than 1.6 KB."""
     answer = say_hello(three, HOST, alpn=tuple(b"x" * 200 for _ in range(9)) + (b"http/1.1",))
     assert answer.hello, answer
-
-
-def test_many_requests_in_one_record(three, trusted):
-    """As many as half of the largest record holds; a longer one nobody needs to send us."""
-    count = min(8000 // len(client.request(HOST)), LIMITS["LIMIT_REQUESTS_A_CONNECTION"])
-    with three.connect(trusted) as connection:
-        connection.send(client.request(HOST) * count)
-        for _ in range(count):
-            assert connection.response().body == three.body()

@@ -610,7 +610,8 @@ def alone(program, authority, tmp_path_factory):
     setup = Setup(tmp_path_factory.mktemp("alone"), authority)
     setup.certify("example.com")
     setup.certify("example.net")
-    config = setup.write(["example.com", "example.net"], workers=1)
+    listen = ["127.0.0.1:0", {"address": "127.0.0.3:0", "tls": False}]
+    config = setup.write(["example.com", "example.net"], listen=listen, workers=1)
     with Server.running(config) as server:
         yield server
 
@@ -650,6 +651,18 @@ def check_answers(connection, row):
 def test_row(alone, trusted, name):
     row = ROWS[name]
     with client.Connection(alone.port, HOST, trusted) as connection:
+        connection.send(row.data + GET)
+        check_answers(connection, row)
+
+
+# Behind a proxy each request has its own host, and the proxy has the say about the scheme.
+PLAIN_ROWS = [name for name, row in ROWS.items() if 421 not in row.answers]
+
+
+@pytest.mark.parametrize("name", PLAIN_ROWS)
+def test_row_behind_a_proxy(alone, name):
+    row = ROWS[name]
+    with client.Connection(alone.ports[1], None, None, address="127.0.0.3") as connection:
         connection.send(row.data + GET)
         check_answers(connection, row)
 

@@ -8,10 +8,12 @@ import struct
 # RFC 8446 section 6 and RFC 6066, RFC 7301.
 ALERTS = {
     10: "unexpected_message",
+    20: "bad_record_mac",
     22: "record_overflow",
     40: "handshake_failure",
     47: "illegal_parameter",
     50: "decode_error",
+    51: "decrypt_error",
     70: "protocol_version",
     71: "insufficient_security",
     80: "internal_error",
@@ -184,6 +186,13 @@ def _read(plain, count):
     return data
 
 
+def read_record(plain):
+    """The head and the body of the next record; None at the end."""
+    head = _read(plain, 5)
+    body = None if head is None else _read(plain, int.from_bytes(head[3:5], "big"))
+    return None if body is None else (head, body)
+
+
 def _parse_server_hello(message):
     body = message[4:]
     version = int.from_bytes(body[:2], "big")
@@ -205,12 +214,10 @@ def read_answer(plain, to_the_end=False):
     """Reads records until one says what the server thinks of the hello. To the end: a ServerHello
     is not the last word, for in TLS 1.2 the key exchange comes after it."""
     while True:
-        head = _read(plain, 5)
-        if head is None:
+        received = read_record(plain)
+        if received is None:
             return Answer()
-        body = _read(plain, int.from_bytes(head[3:5], "big"))
-        if body is None:
-            return Answer()
+        head, body = received
         if head[0] == 21 and len(body) == 2 and body[0] == 2:
             return Answer(alert=body[1])
         if head[0] == 22 and body[0] == 2 and not to_the_end:

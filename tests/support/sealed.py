@@ -10,11 +10,12 @@ import socket
 import ssl
 import struct
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from . import client
+from . import client, hello
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA, HEARTBEAT = 20, 21, 22, 23, 24
 SUITES_12 = "ECDHE-ECDSA-AES128-GCM-SHA256"
@@ -36,6 +37,10 @@ def _prf(secret, seed, size):
     return out[:size]
 
 
+def _nonce(salt, number):
+    return bytes(a ^ b for a, b in zip(salt, bytes(4) + number))
+
+
 class Sealed:
     """A connection that is about to say its last words of the handshake: last holds them. complete()
     sends them. record() encrypts for the state that it is in."""
@@ -50,13 +55,13 @@ class Sealed:
         self.stepped = client.Stepped(server_name, context)
         self.plain = socket.create_connection(("127.0.0.1", port), timeout=15)
         self.plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        hello, flight = self.stepped.take(), b""
-        self.plain.sendall(hello)
+        first, flight = self.stepped.take(), b""
+        self.plain.sendall(first)
         # TLS 1.2 has one more flight each way; its Finished is the last of the client's all the same.
         while not (last := self.stepped.take()):
             flight += self._receive()
         self.last = last
-        self._randoms = flight[RANDOM] + hello[RANDOM]
+        self._randoms = flight[RANDOM] + first[RANDOM]
         if self.new:
             self._use(self._secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET"))
 
@@ -78,13 +83,16 @@ class Sealed:
         lines = [line.split() for line in open(self._key_log) if line.startswith(label + " ")]
         return bytes.fromhex(lines[-1][2])
 
+    def _keys(self, secret):
+        """For the records of TLS 1.3."""
+        suite = self.stepped.tls.cipher()[0]
+        assert "AES" in suite, suite
+        digest, size = (SHA384, 32) if "256" in suite else (SHA256, 16)
+        key = AESGCM(_expand_label(secret, b"key", size, digest))
+        return key, _expand_label(secret, b"iv", 12, digest)
+
     def _use(self, secret):
-        """Keys for the records of TLS 1.3."""
-        wide = "256" in self.stepped.tls.cipher()[0]
-        digest = SHA384 if wide else SHA256
-        assert "AES" in self.stepped.tls.cipher()[0]
-        self._aead = AESGCM(_expand_label(secret, b"key", 32 if wide else 16, digest))
-        self._salt = _expand_label(secret, b"iv", 12, digest)
+        self._aead, self._salt = self._keys(secret)
         self._number = 0
 
     def complete(self):
@@ -109,8 +117,24 @@ class Sealed:
             return struct.pack("!BHH", kind, 0x0303, len(body)) + body
         content += bytes([kind]) + bytes(padding)
         head = struct.pack("!BHH", DATA, 0x0303, len(content) + 16)
-        nonce = bytes(a ^ b for a, b in zip(self._salt, bytes(4) + number))
-        return head + self._aead.encrypt(nonce, content, head)
+        return head + self._aead.encrypt(_nonce(self._salt, number), content, head)
+
+    def early_alert(self):
+        """The name of the alert before the handshake of TLS 1.3 was complete, or None. The server
+        makes it with the keys of the handshake, which the client has put away by then."""
+        alert = None
+        key, salt = self._keys(self._secret("SERVER_HANDSHAKE_TRAFFIC_SECRET"))
+        while (received := hello.read_record(self.plain)) is not None:
+            head, body = received
+            for number in range(16):  # the flight was of so many at most
+                try:
+                    nonce = _nonce(salt, struct.pack("!Q", number))
+                    content = key.decrypt(nonce, body, head).rstrip(b"\0")
+                except InvalidTag:
+                    continue
+                assert content[-1] == ALERT and content[0] == 2, content
+                alert = hello.ALERTS[content[1]]
+        return alert
 
     def send(self, data):
         self.plain.sendall(data)
