@@ -5,19 +5,17 @@ an authority that it trusts, and our server on port 443, so that nothing in it i
 """
 
 import ast
-import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from support import nameserver, server, tree
-from support.namespace import Namespace, NotPossible
+from support.namespace import entered
 from support.server import Server
 from support.setup import DEFAULT_POLICY, Setup, replace_file, seconds
 
@@ -86,37 +84,6 @@ class Sender:
         return (match[1], *(value or (None, None)))
 
 
-def serve_names(namespace, zone_file):
-    """The name server inside, ready. Ends when its standard input is closed."""
-    process = subprocess.Popen(
-        [*namespace.prefix, sys.executable, nameserver.__file__, str(zone_file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
-    assert process.stdout.readline() == b"ready\n"
-    return process
-
-
-def records_of(config, *domains):
-    """What the operator would publish. Standard error may tell of other domains."""
-    printed = server.run("dns", "-c", config, *domains)
-    assert printed.returncode == 0, printed.stderr.decode()
-    return printed.stdout.decode()
-
-
-@contextlib.contextmanager
-def entered(folder):
-    """A namespace, or a skip with the reason."""
-    namespace = Namespace(folder)
-    try:
-        namespace.open()
-    except (NotPossible, FileNotFoundError) as reason:
-        pytest.skip(f"no namespace to be had here: {reason}")
-    with contextlib.closing(namespace):
-        yield namespace
-
-
 @pytest.fixture(scope="module")
 def namespace(tmp_path_factory):
     with entered(tmp_path_factory.mktemp("namespace")) as namespace:
@@ -140,14 +107,11 @@ def samples(program, namespace, authority, tmp_path_factory):
     domains |= {"example.com": None, "uncertified.example": None}
     config = setup.write(domains, listen="127.0.0.1:443", dns={"target": "mail.provider.example"})
     zone = setup.root / "zone"
-    zone.write_text(records_of(config, *SAMPLES) + EXTRA_RECORDS)
+    zone.write_text(server.records_of(config, *SAMPLES) + EXTRA_RECORDS)
     expect = [r"\b(broken|uncertified)\.example", r"mta-sts\.yaml:\d+:\d+: ", r"^\s+(why|fix): "]
-    names = serve_names(namespace, zone)
-    try:
+    with nameserver.running(namespace, zone):
         with Server.running(config, prefix=namespace.prefix, expect=expect):
             yield zone.read_text()
-    finally:
-        names.communicate(timeout=20)
 
 
 def parsed(policy):
@@ -199,18 +163,15 @@ def check_sample_configuration(namespace, sender, authority, tmp_path):
     for domain, host in hosts.items():
         authority.issue(host).write(tmp_path / "certs" / domain)
     zone = tmp_path / "zone"
-    records = records_of(config)
+    records = server.records_of(config)
     targets = sorted(set(re.findall(r"\tCNAME\t(\S+)\n", records)))
     replace_file(zone, records + "".join(f"{name} IN A 127.0.0.1\n" for name in targets))
-    names = serve_names(namespace, zone)
-    try:
+    with nameserver.running(namespace, zone):
         with Server.running(config, prefix=namespace.prefix):
             for entry in listed:
                 result, identity, policy = sender.query(entry["domain"])
                 assert (result, identity) == ("VALID", entry["id"])
                 assert policy == parsed(entry)
-    finally:
-        names.communicate(timeout=20)
 
 
 def test_machine_is_left_as_it_was(namespace):

@@ -3,6 +3,9 @@
 Run as a program with the path of the zone file; it says "ready" and ends with its standard input.
 """
 
+import contextlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,6 +38,22 @@ class Zone(BaseResolver):
                 break
             name = str(aliases[0].rdata).lower()
         return reply
+
+
+@contextlib.contextmanager
+def running(namespace, zone_file):
+    """The name server inside the namespace, ready."""
+    process = subprocess.Popen(
+        [*namespace.prefix, sys.executable, __file__, str(zone_file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        yield
+    finally:
+        process.communicate(timeout=20)
 
 
 def main():

@@ -3,8 +3,11 @@
 The machine is left as it was: the namespace ends with the process that holds it.
 """
 
+import contextlib
 import os
 import subprocess
+
+import pytest
 
 
 class NotPossible(Exception):
@@ -49,3 +52,15 @@ class Namespace:
     def close(self):
         self._holder.communicate()
         self._holder = None
+
+
+@contextlib.contextmanager
+def entered(folder):
+    """A namespace, or a skip with the reason."""
+    namespace = Namespace(folder)
+    try:
+        namespace.open()
+    except (NotPossible, FileNotFoundError) as reason:
+        pytest.skip(f"no namespace to be had here: {reason}")
+    with contextlib.closing(namespace):
+        yield namespace

@@ -84,6 +84,13 @@ def run(*arguments, **options):
     return subprocess.run(command, capture_output=True, timeout=120, check=False, **options)
 
 
+def records_of(config, *domains):
+    """What the operator would publish. Standard error may tell of other domains."""
+    printed = run("dns", "-c", config, *domains)
+    assert printed.returncode == 0, printed.stderr.decode()
+    return printed.stdout.decode()
+
+
 class Server:
     """A running `serve`. Use start() or `with Server.running(…)`."""
 
