@@ -23,7 +23,8 @@ from support.tree import ROOT
 from . import picture, report
 from .data import Data
 from .judge import judge
-from .rows import MEASUREMENTS, ROWS, SMALL, RATE, Bench, Scale
+from .measure import MEASUREMENTS, Bench
+from .rows import ROWS, SMALL, Scale
 from .servers import OURS, PEERS
 
 HERE = Path(__file__).resolve().parent
@@ -63,7 +64,7 @@ def more_descriptors():
 
 
 def measure(names, servers, scale, begin):
-    """Returns the rows that were measured."""
+    """Returns the rows that were measured, judged."""
     folder = tempfile.TemporaryDirectory(prefix="mta-sts-bench.")
     with folder:
         os.chmod(folder.name, 0o755)
@@ -75,9 +76,7 @@ def measure(names, servers, scale, begin):
         bench = Bench(servers, Data(folder.name), scale, say)
         for name in names:
             MEASUREMENTS[name](bench)
-    shared = scale.shared_certificates * scale.shared_names
-    words = {"domains": scale.domains, "shared": shared, "names": scale.shared_names, "rate": RATE}
-    rows = [dataclasses.replace(row, title=row.title.format(**words)) for row in ROWS]
+    rows = [dataclasses.replace(row, title=row.title.format(**scale.words())) for row in ROWS]
     judged = []
     for row in rows:
         results = bench.results.get(row.name, {})
@@ -98,7 +97,8 @@ def main():
     servers = [OURS, *(server for server in peers if server.program is not None)]
     small = bool(os.environ.get("BENCH_SMALL"))
     more_descriptors()
-    judged = measure(names, servers, SMALL if small else Scale(), begin)
+    scale = SMALL if small else Scale()
+    judged = measure(names, servers, scale, begin)
     facts = about(servers, begin)
     print(report.terminal(judged))
     if missing:
@@ -107,7 +107,7 @@ def main():
     target.mkdir(parents=True, exist_ok=True)
     (target / "results.json").write_text(report.as_json(judged, facts))
     (target / "RESULTS.md").write_text(report.markdown(judged, facts))
-    (target / "results.svg").write_text(picture.draw(judged, facts))
+    (target / "results.svg").write_text(picture.draw(judged, facts, scale.words()))
     print(f"{report.about_text(facts)} Figures, page and picture are in {target}.")
     whole = not small and not missing and len(names) == len(MEASUREMENTS) and len(peers) == len(PEERS)
     if whole:

@@ -28,7 +28,10 @@ class Policy:
     root: Path
     file: Path
     body: bytes
-    values: dict
+
+    @property
+    def values(self):
+        return POLICIES[self.name]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Data:
         file = root / ".well-known" / "mta-sts.txt"
         file.parent.mkdir(parents=True)
         file.write_bytes(body_of(values))
-        return Policy(name, root, file, file.read_bytes(), values)
+        return Policy(name, root, file, file.read_bytes())
 
     def site(self, kind, certificates, names):
         """A site of so many certificates with so many names each; kind as Authority.issue has it."""

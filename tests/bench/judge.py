@@ -65,12 +65,13 @@ def _meets(goal, ours, best):
 
 def judge(row, results):
     """results: figures by the names of the servers, in the order of the table."""
-    ours = results["ours"].samples if "ours" in results else []
-    entries = tuple(_entry(name, figures, ours) for name, figures in results.items())
-    peers = [e for e in entries if e.name != "ours" and e.median is not None]
+    samples = results["ours"].samples if "ours" in results else []
+    entries = tuple(_entry(name, figures, samples) for name, figures in results.items())
+    peers = [entry for entry in entries if entry.name != "ours" and entry.median is not None]
     best = min(peers, key=lambda entry: entry.median, default=None)
-    met = None
-    mine = next((entry for entry in entries if entry.name == "ours"), None)
-    if row.goal and mine and not (row.goal.relative and best is None):
-        met = mine.median is not None and not mine.failed and _meets(row.goal, mine, best)
-    return Judged(row, entries, best.name if best else None, met)
+    judged = Judged(row, entries, best.name if best else None)
+    ours = judged.ours
+    if row.goal is None or ours is None or (row.goal.relative and best is None):
+        return judged
+    met = ours.median is not None and not ours.failed and _meets(row.goal, ours, best)
+    return dataclasses.replace(judged, met=met)

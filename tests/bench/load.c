@@ -42,8 +42,9 @@ enum mode { MODE_NONE, MODE_COUNT, MODE_RATE, MODE_WAIT, MODE_HOLD, MODE_GREET }
 /* What is asked for; written once, before the threads start. */
 struct order {
     struct fetch_plan plan;
+    char *body;       /* owned */
     char *hosts_text; /* owned: where hosts point into */
-    char **hosts;
+    char **hosts;     /* owned */
     size_t hosts_len;
     enum mode mode;
     double amount;
@@ -249,7 +250,7 @@ static int run_hold(const struct order *order)
     return held < count;
 }
 
-/* The whole file, with a zero behind it. Lives to the end of the process. */
+/* The whole file, with a zero behind it; owned. */
 static char *read_file(const char *path, size_t *ret_len)
 {
     FILE *file = fopen(path, "rbe");
@@ -360,29 +361,40 @@ static void read_options(struct order *order, int argc, char **argv)
     if (order->hosts_len == 0) {
         die(hosts);
     }
-    order->plan.body = read_file(body, &order->plan.body_len);
+    order->plan.body = order->body = read_file(body, &order->plan.body_len);
     order->plan.tls = fetch_new_context(version);
     if (order->plan.tls == NULL) {
         exit(2);
     }
 }
 
-int main(int argc, char **argv)
+static int run(const struct order *order)
 {
-    struct order order = {.threads = 1};
-
-    (void)signal(SIGPIPE, SIG_IGN);
-    read_options(&order, argc, argv);
-    switch (order.mode) {
+    switch (order->mode) {
     case MODE_WAIT:
-        return run_wait(&order);
+        return run_wait(order);
     case MODE_HOLD:
     case MODE_GREET:
-        return run_hold(&order);
+        return run_hold(order);
     case MODE_NONE:
     case MODE_COUNT:
     case MODE_RATE:
         break;
     }
-    return run_threads(&order);
+    return run_threads(order);
+}
+
+int main(int argc, char **argv)
+{
+    struct order order = {.threads = 1};
+    int status;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    read_options(&order, argc, argv);
+    status = run(&order);
+    SSL_CTX_free(order.plan.tls);
+    free(order.body);
+    free(order.hosts);
+    free(order.hosts_text);
+    return status;
 }

@@ -82,7 +82,30 @@ def markdown(judged, about):
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "Medians; the smallest and the largest sample in brackets."]
     lines += [f"\n[{place}] {note}" for place, note in enumerate(notes, 1)]
+    lines += ["", "## Where ours is behind", "", *(behind(judged) or ["Nowhere in this run."])]
     return "\n".join(lines) + "\n"
+
+
+def behind(judged):
+    """A line for each goal that is missed and for each row in which a peer is better."""
+    lines = []
+    for one in judged:
+        better = [
+            f"{SERVERS[entry.name].title} {number(entry.median)} {one.row.unit}".rstrip()
+            for entry in one.entries
+            if entry.name != "ours" and entry.median is not None and _better(entry, one.ours)
+        ]
+        parts = [f"goal missed ({goal_text(one.row)})"] if one.met is False else []
+        parts += ["better are " + ", ".join(better)] if better else []
+        if parts:
+            ours = f"{number(one.ours.median)} {one.row.unit}".rstrip()
+            lines.append(f"* {one.row.title}: ours {ours}; {'; '.join(parts)}.")
+    return lines
+
+
+def _better(entry, ours):
+    """In every row that has peers less is better."""
+    return ours is not None and ours.median is not None and entry.median < ours.median
 
 
 def _cell(entry, mark, notes):

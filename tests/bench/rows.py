@@ -1,21 +1,9 @@
-"""The rows of the table, and how each is measured.
-
-A row compares the servers in one figure. A measurement brings the figures of one row or of several
-that come from the same servers. Where rounds are repeated, the servers take turns, so that all have
-the same share of whatever else the machine does.
-"""
+"""The rows of the table: what each compares the servers in, and the goal; and how much is measured."""
 
 import dataclasses
-import os
-import subprocess
-import tempfile
-import time
 
-from .load import Failed
-from .running import Cores, Running
-from .servers import OURS
-
-MB, KB = 1e6, 1e3
+# Fetches a second beside a reload.
+RATE = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,261 +22,6 @@ class Row:
     unit: str
     goal: Goal = None
 
-
-@dataclasses.dataclass
-class Figures:
-    """What was measured of one server: samples, or the reason why there are none."""
-
-    samples: list = dataclasses.field(default_factory=list)
-    failed: str = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Scale:
-    """How much is measured."""
-
-    rounds: int = 7
-    # Seconds of a server's CPU time that one round of one server is to take, about.
-    round_seconds: float = 0.35
-    idle_rounds: int = 3
-    held: int = 1000
-    domains: int = 10000
-    shared_certificates: int = 1000
-    shared_names: int = 100
-    # A step of a slow server is given up after so long.
-    limit: float = 100.0
-    # What is quickly over is repeated, as often as this.
-    repeat: int = 3
-    repeat_below: float = 5.0
-
-
-SMALL = Scale(
-    rounds=2,
-    round_seconds=0.02,
-    idle_rounds=1,
-    held=20,
-    domains=20,
-    shared_certificates=2,
-    shared_names=10,
-    limit=20.0,
-    repeat=1,
-)
-# So many fetches go before the first round, which also says how long one takes.
-WARM = 20
-# Beside a reload.
-RATE = 100
-# How long that goes on after the change was seen, for what the old workers still do.
-AFTER_RELOAD = 1.0
-
-
-class Bench:
-    """What all measurements share: the servers, the data, the scale, and the results so far."""
-
-    def __init__(self, servers, data, scale, say):
-        self.servers, self.data, self.scale, self.say = servers, data, scale, say
-        self.results = {}
-
-    def figures(self, row, server):
-        return self.results.setdefault(row, {}).setdefault(server.name, Figures())
-
-    def attempt(self, server, rows, measure):
-        """Runs measure(); a failure is noted in those of the rows that have nothing yet."""
-        try:
-            measure()
-            return True
-        except Failed as failure:
-            for row in rows:
-                figures = self.figures(row, server)
-                if not figures.samples and not figures.failed:
-                    figures.failed = str(failure)
-            self.say(f"{server.title}: {failure}")
-            return False
-
-
-def measure_fetch(bench, row, kind, tls):
-    """CPU microseconds of all processes of a server for one fetch. They run side by side, idle but
-    for the one whose turn it is."""
-    site = bench.data.site(kind, 1, 1)
-    running, counts = {}, {}
-    try:
-        for server in bench.servers:
-            if tls == "1.3" and not server.tls13:
-                bench.figures(row, server).failed = "has no TLS 1.3"
-                continue
-
-            def begin(server=server):
-                it = Running(server, site, bench.data, bench.scale.limit, cores=Cores.apart())
-                running[server] = it.__enter__()
-                before = it.cpu_seconds()
-                it.load(tls=tls).count(WARM)
-                one = (it.cpu_seconds() - before) / WARM
-                counts[server] = max(WARM, int(bench.scale.round_seconds / max(one, 1e-5)))
-
-            bench.attempt(server, [row], begin)
-        for number in range(bench.scale.rounds):
-            bench.say(f"round {number + 1} of {bench.scale.rounds}")
-            for server in counts:
-
-                def batch(server=server):
-                    it = running[server]
-                    before = it.cpu_seconds()
-                    it.load(tls=tls).count(counts[server])
-                    used = it.cpu_seconds() - before
-                    bench.figures(row, server).samples.append(used * 1e6 / counts[server])
-
-                bench.attempt(server, [row], batch)
-    finally:
-        for it in running.values():
-            it.__exit__()
-
-
-def measure_single(bench):
-    """One domain: start, memory, idle connections; one server at a time, for shared libraries count
-    in parts for each process that has them."""
-    site = bench.data.site("P-256", 1, 1)
-    for number in range(bench.scale.idle_rounds):
-        bench.say(f"round {number + 1} of {bench.scale.idle_rounds}")
-        for server in bench.servers:
-
-            def once(server=server):
-                with Running(server, site, bench.data, bench.scale.limit) as it:
-                    it.load().count(WARM)
-                    memory = it.memory()
-                    bench.figures("single-start", server).samples.append(it.seconds * 1e3)
-                    bench.figures("single-memory", server).samples.append(memory / MB)
-                    _hold(bench, it, "idle-connection", fetch=True)
-
-            bench.attempt(server, ["single-start", "single-memory", "idle-connection"], once)
-
-
-def measure_silent(bench):
-    """Connections that have said nothing yet, of ours alone: some servers give each a thread."""
-    site = bench.data.site("P-256", 1, 1)
-
-    def measure():
-        with Running(OURS, site, bench.data, bench.scale.limit) as it:
-            it.load().count(WARM)
-            _hold(bench, it, "silent-connection", fetch=False)
-
-    for _ in range(bench.scale.idle_rounds):
-        bench.attempt(OURS, ["silent-connection"], measure)
-
-
-def _hold(bench, it, row, *, fetch):
-    """Memory for each of many open connections."""
-    number = bench.scale.held
-
-    def hold():
-        before = it.memory()
-        generator = it.load().hold(number, fetch=fetch)
-        try:
-            memory = it.memory() - before
-        finally:
-            left = generator.end()["open"]
-        if left < number:
-            raise Failed(f"closed {number - left} of {number} connections meanwhile")
-        bench.figures(row, it.server).samples.append(memory / number / KB)
-
-    bench.attempt(it.server, [row], hold)
-
-
-def measure_many(bench):
-    """Many domains, each with a certificate of its own; then one of them gets another policy."""
-    site = bench.data.site("P-256", bench.scale.domains, 1)
-    for server in bench.servers:
-        _measure_start(bench, server, site, ["many-start", "many-memory"], RELOAD_ROWS)
-
-
-def measure_shared(bench):
-    """Very many domains on certificates of many names."""
-    site = bench.data.site("P-256", bench.scale.shared_certificates, bench.scale.shared_names)
-    for server in bench.servers:
-        if server.by_name:
-            continue
-        _measure_start(bench, server, site, ["shared-start", "shared-memory"], ())
-
-
-def _measure_start(bench, server, site, rows, reload_rows):
-    bench.say(server.title)
-
-    def once():
-        with Running(server, site, bench.data, bench.scale.limit) as it:
-            for row, value in zip(rows, (it.seconds, it.memory() / MB)):
-                bench.figures(row, server).samples.append(value)
-            if reload_rows:
-                _reload(bench, it, site.hosts)
-
-    for _ in range(bench.scale.repeat):
-        if not bench.attempt(server, [*rows, *reload_rows], once):
-            break
-        if bench.figures(rows[0], server).samples[-1] > bench.scale.repeat_below:
-            break
-
-
-RELOAD_ROWS = ("reload", "reload-errors", "reload-slowest")
-
-
-def _reload(bench, it, hosts):
-    """The seconds until a change is seen, and how those fared who fetched meanwhile."""
-
-    def measure():
-        if it.server.reload is None:
-            raise Failed("cannot reload as it is started here")
-        with it.load(hosts[1:]).steady(RATE) as beside:
-            seconds = it.reload(hosts[0])
-            time.sleep(AFTER_RELOAD)
-            said = beside.end()
-        slowest = said["latency_us"]["most"] / 1e3
-        for row, value in zip(RELOAD_ROWS, (seconds, said["failures"], slowest)):
-            bench.figures(row, it.server).samples.append(value)
-
-    bench.attempt(it.server, RELOAD_ROWS, measure)
-
-
-def measure_scaling(bench):
-    """Fetches a second of two workers, for each of one. The keys are RSA-4096, so that the cores are
-    the server's: this side takes little beside it, and has no core of its own on a small machine."""
-    site = bench.data.site("RSA 4096", 1, 1)
-
-    def measure():
-        for _ in range(bench.scale.idle_rounds):
-            rates = []
-            for workers in (1, 2):
-                with Running(OURS, site, bench.data, bench.scale.limit, workers=workers) as it:
-                    before = it.cpu_seconds()
-                    it.load().count(WARM)
-                    one = (it.cpu_seconds() - before) / WARM
-                    count = max(WARM, int(workers * 4 * bench.scale.round_seconds / one))
-                    said = it.load().count(count, threads=SCALING_THREADS)
-                    rates.append(count / said["seconds"])
-            bench.figures("scaling", OURS).samples.append(rates[1] / rates[0])
-
-    bench.attempt(OURS, ["scaling"], measure)
-
-
-SCALING_THREADS = 16
-
-
-def measure_size(bench):
-    """The program as it is installed, without its debugging information."""
-    with tempfile.NamedTemporaryFile(dir=bench.data.folder) as stripped:
-        subprocess.run(["strip", "-o", stripped.name, OURS.program], check=True)
-        size = os.path.getsize(stripped.name)
-    bench.figures("size", OURS).samples.append(size / MB)
-
-
-MEASUREMENTS = {
-    "fetch13": lambda bench: measure_fetch(bench, "fetch13", "P-256", "1.3"),
-    "fetch12": lambda bench: measure_fetch(bench, "fetch12", "P-256", "1.2"),
-    "rsa2048": lambda bench: measure_fetch(bench, "rsa2048", "RSA 2048", "1.3"),
-    "rsa4096": lambda bench: measure_fetch(bench, "rsa4096", "RSA 4096", "1.3"),
-    "single": measure_single,
-    "silent": measure_silent,
-    "many": measure_many,
-    "shared": measure_shared,
-    "scaling": measure_scaling,
-    "size": measure_size,
-}
 
 _FETCH = "CPU per fetch"
 ROWS = [
@@ -315,3 +48,44 @@ ROWS = [
     Row("scaling", "two workers against one (RSA-4096)", "×", Goal(1.8, at_least=True)),
     Row("size", "the program, stripped", "MB", Goal(2)),
 ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    rounds: int = 7
+    # Seconds of a server's CPU time that one round of one server is to take, about.
+    round_seconds: float = 0.35
+    idle_rounds: int = 3
+    held: int = 1000
+    domains: int = 10000
+    shared_certificates: int = 1000
+    shared_names: int = 100
+    # A step of a slow server is given up after so long.
+    limit: float = 100.0
+    # What is quickly over is repeated, as often as this.
+    repeat: int = 3
+    repeat_below: float = 5.0
+
+    def words(self):
+        """What the titles of rows have in braces."""
+        return {
+            "domains": self.domains,
+            "shared": self.shared_certificates * self.shared_names,
+            "names": self.shared_names,
+            "rate": RATE,
+        }
+
+
+SMALL = Scale(
+    rounds=2,
+    round_seconds=0.02,
+    idle_rounds=1,
+    held=20,
+    domains=20,
+    shared_certificates=2,
+    shared_names=10,
+    limit=20.0,
+    repeat=1,
+)
