@@ -71,7 +71,8 @@ def measure(names, servers, scale, begin):
         name = ""
 
         def say(text):
-            print(f"[{time.monotonic() - begin:4.0f} s] {name}: {text}", file=sys.stderr, flush=True)
+            seconds = time.monotonic() - begin
+            print(f"[{seconds:4.0f} s] {name}: {text}", file=sys.stderr, flush=True)
 
         bench = Bench(servers, Data(folder.name), scale, say)
         for name in names:
@@ -109,8 +110,8 @@ def main():
     (target / "RESULTS.md").write_text(report.markdown(judged, facts))
     (target / "results.svg").write_text(picture.draw(judged, facts, scale.words()))
     print(f"{report.about_text(facts)} Figures, page and picture are in {target}.")
-    whole = not small and not missing and len(names) == len(MEASUREMENTS) and len(peers) == len(PEERS)
-    if whole:
+    all_rows, all_peers = len(names) == len(MEASUREMENTS), len(peers) == len(PEERS)
+    if all_rows and all_peers and not missing and not small:
         for name in ("RESULTS.md", "results.svg"):
             (HERE / name).write_text((target / name).read_text())
         print(f"This was a whole run: {HERE / 'RESULTS.md'} and results.svg were written anew.")

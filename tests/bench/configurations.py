@@ -1,8 +1,8 @@
 """What each server is told: a function a server, which writes its configuration for a site.
 
-Each has the least that does this job: one worker process, TLS 1.2 and 1.3, keep-alive, no tickets, no
-session cache and no access log. A policy is a literal in the configuration where the server can do
-that, otherwise a file.
+Each has the least that does this job: one worker process, TLS 1.2 and 1.3, keep-alive, no tickets,
+no session cache and no access log. A policy is a literal in the configuration where the server can
+do that, otherwise a file.
 """
 
 import json

@@ -52,8 +52,8 @@ class Certificate:
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """What one server is to serve: certificates below a folder, and the policy of each host. changed
-    is the one host that has the policy `after`."""
+    """What one server is to serve: certificates below a folder, and the policy of each host. The
+    changed one has the policy `after`."""
 
     certificates: tuple
     folder: Path
@@ -88,7 +88,7 @@ class Data:
         return Policy(name, root, file, file.read_bytes())
 
     def site(self, kind, certificates, names):
-        """A site of so many certificates with so many names each; kind as Authority.issue has it."""
+        """So many certificates with so many names each; kind as Authority.issue has it."""
         key = (kind, certificates, names)
         if key not in self._sites:
             folder = Path(tempfile.mkdtemp(prefix="certificates.", dir=self.folder))

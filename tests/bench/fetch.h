@@ -1,8 +1,8 @@
 /*
  * One fetch of the load generator, which is what a sender does: a new connection, a full handshake
- * with SNI, X25519 and AES-128-GCM, one GET, the whole response, the end. It owns the connection and
- * what is right about an answer: the certificate names the host, the body is the expected one. It
- * never resumes a session, and does not verify the chain, which would cost only this side.
+ * with SNI, X25519 and AES-128-GCM, one GET, the whole response, the end. It owns the connection
+ * and what is right about an answer: the certificate names the host, the body is the expected one.
+ * It never resumes a session, and does not verify the chain, which would cost only this side.
  */
 #ifndef BENCH_FETCH_H
 #define BENCH_FETCH_H

@@ -1,5 +1,5 @@
 /*
- * The load generator of the benchmark: fetches (fetch.h) in four ways. It is no part of the program.
+ * The load generator of the benchmark: fetches (fetch.h) in some ways. No part of the program.
  *
  *   load --address IP:PORT --hosts FILE --body FILE [--tls 1.2|1.3] [--threads N] MODE
  *

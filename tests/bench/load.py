@@ -17,7 +17,7 @@ class Failed(Exception):
 
 
 class Load:
-    """Fetches the hosts of a file from a port and expects the body of a file. cpu pins it to one."""
+    """Fetches the hosts of a file, and expects the body of a file. cpu pins it to one."""
 
     def __init__(self, port, hosts, body, *, tls="1.3", cpu=None):
         pin = ["taskset", "-c", str(cpu)] if cpu is not None else []

@@ -198,8 +198,8 @@ def _reload(bench, it, hosts):
 
 
 def measure_scaling(bench):
-    """Fetches a second of two workers, for each of one. The keys are RSA-4096, so that the cores are
-    the server's: this side takes little beside it, and has no core of its own on a small machine."""
+    """Fetches a second of two workers, for each of one. The keys are RSA-4096, so that the cores
+    are the server's: this side takes little, and has no core of its own on a small machine."""
     site = bench.data.site("RSA 4096", 1, 1)
 
     def measure():

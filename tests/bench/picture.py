@@ -31,7 +31,8 @@ LABEL, VALUE = 118, 62
 REASON = 28
 
 STYLE = """
-text { font: 12px -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; fill: #1f2328 }
+text { font: 12px -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif;
+       fill: #1f2328 }
 .head { font-size: 20px; font-weight: 600 }
 .title { font-size: 13px; font-weight: 600 }
 .soft { fill: #656d76; font-size: 11px }
@@ -95,7 +96,8 @@ def _panel(judged, title, x, y):
 def draw(judged, about, words):
     """words fill the numbers of domains in. The picture as SVG."""
     panels = {one.row.name: one for one in judged}
-    shown = [(panels[name], title.format(**words)) for name, title in PANELS.items() if name in panels]
+    named = [name for name in PANELS if name in panels]
+    shown = [(panels[name], PANELS[name].format(**words)) for name in named]
     parts, y = [], HEAD
     for start in range(0, len(shown), COLUMNS):
         row = shown[start : start + COLUMNS]
@@ -110,6 +112,6 @@ def draw(judged, about, words):
         f'<rect x="0.5" y="0.5" width="{WIDTH - 1}" height="{y - 1}" rx="8" fill="#ffffff"'
         ' stroke="#d0d7de"/>',
         _text(MARGIN, 36, "Serving one policy, beside general web servers", "head"),
-        _text(MARGIN, 56, f"Medians; shorter is better; the dashed line is the goal. {note}", "soft"),
+        _text(MARGIN, 56, f"Shorter is better; the dashed line is the goal. {note}", "soft"),
     ]
     return "\n".join([*head, *parts, "</svg>"]) + "\n"

@@ -68,7 +68,8 @@ def markdown(judged, about):
     """The page that is kept beside the source: one table, a column for each server."""
     names = [name for name in SERVERS if any(e.name == name for one in judged for e in one.entries)]
     head = ["", "goal", *(f"{SERVERS[name].title} {about['versions'][name]}" for name in names)]
-    lines = ["# Results", "", "Written by `make bench`; see [README.md](README.md). " + about_text(about), ""]
+    origin = "Written by `make bench`; see [README.md](README.md)."
+    lines = ["# Results", "", f"{origin} {about_text(about)}", ""]
     lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     notes = []
     for one in judged:

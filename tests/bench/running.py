@@ -19,7 +19,7 @@ def free_port():
 
 @dataclasses.dataclass(frozen=True)
 class Cores:
-    """The core that a server is pinned to and the one for the load; None: wherever there is room."""
+    """The core that a server is pinned to and the one for the load; None: any."""
 
     server: int = None
     load: int = None
@@ -34,7 +34,7 @@ ANYWHERE = Cores()
 
 
 class Running:
-    """A server from its start to its end; `seconds` is the time from the start to the first fetch."""
+    """A server from its start to its end; `seconds` is the time from start to first fetch."""
 
     def __init__(self, server, site, data, limit, *, cores=ANYWHERE, **options):
         """limit: how many seconds it may take. options go to the writer of the configuration."""

@@ -17,18 +17,15 @@ def _caddy_reload(process, folder):
     """caddy's command ends when the new configuration is in use."""
     command = ["caddy", "reload", "--config", folder / "caddy.json"]
     command += ["--address", f"unix/{folder}/admin", "--force"]
-    subprocess.Popen(
-        list(map(str, command)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ).wait()
+    silent = subprocess.DEVNULL
+    subprocess.run(list(map(str, command)), stdin=silent, stdout=silent, stderr=silent, check=False)
 
 
 @dataclasses.dataclass(frozen=True)
 class Server:
-    """write(site, folder, port) makes its configuration; command has {folder} in it; reload(process,
-    folder) makes it take over a configuration that was written anew, None where it cannot."""
+    """write(site, folder, port) makes its configuration; command has {folder} in it;
+    reload(process, folder) makes it take over a configuration that was written anew, and is None
+    where it cannot."""
 
     name: str
     title: str
@@ -46,7 +43,8 @@ class Server:
 
     @property
     def program(self):
-        return shutil.which(self.command[0], path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")
+        path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin"
+        return shutil.which(self.command[0], path=path)
 
     def arguments(self, folder):
         rest = [part.format(folder=folder) for part in self.command[1:]]
