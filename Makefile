@@ -77,7 +77,7 @@ test: STRICT := -Werror
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help run test fuzz bench lint format install deb clean FORCE
+.PHONY: all help run test peers fuzz bench lint format install deb clean FORCE
 .PHONY: packages system-mbedtls mbedtls-objects fuzz-programs check-layout check-scripts cppcheck
 
 all: $(PROGRAM) ## build the program (the default)
@@ -86,9 +86,10 @@ help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 # The goals that need more packages than a build.
-PURPOSES := run test fuzz bench lint deb
+PURPOSES := run test peers fuzz bench lint deb
 packages:
-	$(if $(NO_INSTALL),,@set -e; for purpose in $(or $(filter $(PURPOSES),$(MAKECMDGOALS)),build); \
+	$(if $(NO_INSTALL),,@set -e; for purpose in \
+	    $(or $(patsubst peers,test,$(filter $(PURPOSES),$(MAKECMDGOALS))),build); \
 	    do server/dependencies.sh packages $$purpose; done)
 
 system-mbedtls: | packages
@@ -175,6 +176,9 @@ $(LOAD): $(LOAD_OBJ)
 bench: $(PROGRAM) $(LOAD) ## measure ours beside other servers (tests/bench/README.md)
 	@cd tests && MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) \
 	    PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m bench </dev/null
+
+peers: $(PROGRAM) ## what other programs think of it, with every scan at full length
+	@SCAN=all MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run -k peers </dev/null
 
 # Every checker of every file is a target, so that they share the cores and all have their say.
 C_FILES  = $(shell find server tests -name '*.[ch]')

@@ -15,12 +15,13 @@ def curl(port, host, root_file, *options, path=PATH, address="127.0.0.1"):
     return subprocess.run(command, capture_output=True, timeout=30, check=False)
 
 
-def s_client(port, host, root_file, *options, data=None):
-    """openssl s_client. host None sends no SNI. Without data it only shakes hands."""
+def s_client(port, host, root_file, *options, data=None, quiet=True):
+    """openssl s_client. host None sends no SNI. Without data it only shakes hands. quiet: it sends the
+    data as they are and stays until the server ends; else they are its own commands too."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", str(root_file)]
     command += ["-noservername"] if host is None else ["-servername", host]
     command += ["-verify_return_error", *options]
-    if data is not None:
+    if data is not None and quiet:
         command += ["-quiet"]
     return subprocess.run(
         command, input=data or b"Q\n", capture_output=True, timeout=30, check=False
