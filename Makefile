@@ -23,7 +23,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Ws
 # when this file is read on a new machine, there may be no compiler yet.
 try      = $(shell $(CC) -Werror $(1) -S -o /dev/null -x c /dev/null 2>/dev/null && echo $(1))
 KNOWN    = $(eval KNOWN := $(foreach flag,-fstack-clash-protection -fcf-protection \
-    -ftrivial-auto-var-init=zero,$(call try,$(flag))))$(KNOWN)
+    -mbranch-protection=standard -ftrivial-auto-var-init=zero,$(call try,$(flag))))$(KNOWN)
 HARDEN   = -fPIE -fstack-protector-strong $(KNOWN)
 ifdef FUZZER
 HARDEN  += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -32,7 +32,11 @@ HARDEN  += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fram
 else
 HARDEN  += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
-LINK     = $(HARDEN) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections $(CFLAGS) $(LDFLAGS)
+LINK     = $(HARDEN) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--build-id=sha1 \
+    $(CFLAGS) $(LDFLAGS)
+# The same source gives the same bytes wherever it and that of mbedTLS are.
+MAPPED   = -ffile-prefix-map=$(CURDIR)=. \
+    $(if $(MBEDTLS_TREE),-ffile-prefix-map=$(MBEDTLS_TREE)=mbedtls)
 
 ifeq ($(MBEDTLS),system)
 MBEDTLS_PC    := mbedtls mbedx509 mbedcrypto
@@ -51,12 +55,13 @@ MBEDTLS_LIB   := $(B)/mbedtls/libmbedtls.a
 MBEDTLS_OBJ   := $(MBEDTLS_FILES:$(MBEDTLS_TREE)/%.c=$(B)/mbedtls/obj/%.o)
 MBEDTLS_LINK  := $(MBEDTLS_LIB)
 # Unaligned access is left out as in Debian: some releases of gcc miscompile it.
-MBEDTLS_BUILD  = $(HARDEN) -ffunction-sections -fdata-sections $(CFLAGS) -O2 -w -Iserver \
-    $(MBEDTLS_FLAGS) -DMBEDTLS_ALIGNMENT_DISABLE_EFFICENT_UNALIGNED_ACCESS \
-    -I$(MBEDTLS_TREE)/library $(addprefix -I$(EVEREST)/include/everest,/ /kremlib)
+MBEDTLS_BUILD  = $(HARDEN) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAGS) -O2 -w \
+    -Iserver $(MBEDTLS_FLAGS) \
+    -DMBEDTLS_ALIGNMENT_DISABLE_EFFICENT_UNALIGNED_ACCESS -I$(MBEDTLS_TREE)/library \
+    $(addprefix -I$(EVEREST)/include/everest,/ /kremlib)
 endif
 
-SOURCES  := server/main.c $(wildcard server/*/*.c)
+SOURCES  := server/main.c $(sort $(wildcard server/*/*.c))
 OBJECTS  := $(SOURCES:%.c=$(B)/obj/%.o)
 ARCHIVE  := $(B)/libmta-sts-httpd.a
 UNIT     := $(wildcard tests/unit/*.c)
@@ -70,14 +75,14 @@ LOAD_C   := $(wildcard tests/bench/*.c)
 LOAD_OBJ := $(LOAD_C:%.c=$(B)/obj/%.o)
 LOAD     := $(B)/bench/load
 COMPILE   = -std=gnu17 -D_GNU_SOURCE -DMTA_STS_HTTPD_VERSION='"$(VERSION)"' -Iserver -Itests/unit \
-    $(MBEDTLS_FLAGS) $(WARNINGS) $(HARDEN) -ffunction-sections -fdata-sections $(CFLAGS)
+    $(MBEDTLS_FLAGS) $(WARNINGS) $(HARDEN) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAGS)
 STRICT   := $(if $(WERROR),-Werror)
 test: STRICT := -Werror
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help run test peers fuzz bench lint format install deb clean FORCE
+.PHONY: all help run test peers fuzz bench reproducible lint format install deb clean FORCE
 .PHONY: packages system-mbedtls mbedtls-objects fuzz-programs check-layout check-scripts cppcheck
 
 all: $(PROGRAM) ## build the program (the default)
@@ -107,7 +112,7 @@ build/mbedtls/source/include/mbedtls/build_info.h: | packages
 $(MBEDTLS_LIB): $(B)/mbedtls.flags server/mbedtls_config.h | $(MBEDTLS_READY)
 	@echo "  compile mbedTLS ($(MBEDTLS_TREE))"
 	+@$(MAKE) --no-print-directory $(PARALLEL) mbedtls-objects
-	$(Q)rm -f $@ && $(AR) rcs $@ $$(find $(B)/mbedtls/obj -name '*.o' | LC_ALL=C sort)
+	$(Q)rm -f $@ && $(AR) rcsD $@ $$(find $(B)/mbedtls/obj -name '*.o' | LC_ALL=C sort)
 
 mbedtls-objects: $(MBEDTLS_OBJ)
 
@@ -118,7 +123,8 @@ $(B)/mbedtls/obj/%.o: $(MBEDTLS_TREE)/%.c $(B)/mbedtls.flags server/mbedtls_conf
 # What was compiled with other flags is compiled again.
 $(B)/own.flags $(B)/mbedtls.flags: $(B)/%.flags: FORCE | packages
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(CC) $(if $(filter mbedtls,$*),$(MBEDTLS_BUILD),$(COMPILE)))' >$@.new
+	@printf '%s\n' '$(subst $(CURDIR),.,$(subst ','\'',$(CC) \
+	    $(if $(filter mbedtls,$*),$(MBEDTLS_BUILD),$(COMPILE))))' >$@.new
 	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
 
 $(B)/obj/%.o: %.c $(B)/own.flags server/mbedtls_config.h | packages $(MBEDTLS_READY)
@@ -129,7 +135,7 @@ $(B)/obj/%.o: %.c $(B)/own.flags server/mbedtls_config.h | packages $(MBEDTLS_RE
 -include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(LOAD_OBJ:.o=.d)
 
 $(ARCHIVE): $(filter-out %/main.o,$(OBJECTS))
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
 
 $(PROGRAM): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB)
 	@echo "  link $@"
@@ -159,6 +165,10 @@ run: $(PROGRAM) ## serve the sample configuration on 127.0.0.1:8443 until Ctrl-C
 	    'https://$(firstword $(HOSTS)):8443/.well-known/mta-sts.txt'
 	@[ -t 0 ] || exec $(TIED) $(SERVE); exec $(TIED) sh -c \
 	    'set -m; $(TIED) sh -c "trap : INT; $(TIED) $(SERVE); exit \$$?"; exit $$?'
+
+# Two copies of the source, in two folders, are built from scratch; dearer than the test of it.
+reproducible: $(MBEDTLS_READY) ## build twice in two folders and compare every byte
+	@tests/reproducible $(abspath $(MBEDTLS_TREE))
 
 test: $(PROGRAM) $(TESTS) $(FUZZES) $(LOAD) ## run every test (SAN=1 test: with the sanitizers)
 	@MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run </dev/null
