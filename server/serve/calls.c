@@ -22,6 +22,7 @@ static const struct filter_rule rules[] = {
     {.call = SYS_epoll_pwait},
     {.call = SYS_epoll_ctl},
     {.call = SYS_accept4},
+    {.call = SYS_accept}, /* musl tries it after an EINVAL of the former */
     {.call = SYS_close},
     {.call = SYS_shutdown},
     {.call = SYS_setsockopt, .checks = {{FILTER_IS, 1, IPPROTO_TCP}, {FILTER_IS, 2, TCP_NODELAY}}},

@@ -335,7 +335,7 @@ static int allocate(const struct room *room)
 static int say(const struct room *room)
 {
     (void)room;
-    log_line(LOG_LEVEL_NOTICE, "%s", strerror(EMFILE));
+    log_line(LOG_LEVEL_NOTICE, "%s", strerror(0) == NULL ? "" : "heard");
     return 0;
 }
 
@@ -369,9 +369,9 @@ static void what_a_worker_does_goes_on(void **state)
     } rows[] = {
         {"live", live, "", 0},
         {"allocate", allocate, "", 0},
-        {"say", say, "mta-sts-httpd: Too many open files\n", 0},
+        {"say", say, "mta-sts-httpd: heard\n", 0},
         {"say to a file", say_to_a_file, "", 0},
-        {"assert", assert_wrongly, "Assertion `room == NULL' failed", SIGABRT},
+        {"assert", assert_wrongly, "room == NULL", SIGABRT},
         {"abort", abort_at_once, "", SIGABRT},
     };
     char said[PAGE];
