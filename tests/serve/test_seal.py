@@ -245,3 +245,48 @@ def test_seal_command_shows_what_is_missing(config, program, lack):
         assert re.search(r"^Landlock +missing +Operation not supported$", table, re.M)
         assert re.search(r"^empty root folder +missing +Operation not permitted$", table, re.M)
     assert re.search(r"^no core dump +in force$", table, re.M)
+
+
+def memory(pid):
+    """Everything that a process can write to: where keys could be."""
+    found = []
+    with open(f"/proc/{pid}/mem", "rb", 0) as file:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            extent, rights = line.split()[:2]
+            if not rights.startswith("rw") or line.endswith(("[vvar]", "[vsyscall]")):
+                continue
+            begin, end = (int(part, 16) for part in extent.split("-"))
+            file.seek(begin)
+            found.append(file.read(end - begin))
+    return found
+
+
+def forms_of(leaf):
+    """The secret of a P-256 key as its bytes, as a big number in memory, and as it stands in PEM."""
+    secret = leaf.key.private_numbers().private_value.to_bytes(32, "big")
+    lines = leaf.key_pem().splitlines()
+    return {"bytes": secret, "number": secret[::-1], "PEM": lines[1], "PEM, second line": lines[2]}
+
+
+def held_by(pid, leaf):
+    places = memory(pid)
+    return [name for name, form in forms_of(leaf).items() if any(form in place for place in places)]
+
+
+@as_root
+@pytest.mark.skipif(tree.instrumented(), reason="the sanitizer keeps freed memory and poisons it")
+def test_keys_are_wiped_when_they_are_dropped(start, setup, trusted):
+    """The supervisor holds a key in one form, and in none once it serves another one; a key that
+    no domain needs was never anywhere but in a buffer."""
+    first = setup.certify("example.com")
+    needless = setup.certify("example.org")
+    running = start(setup.write(["example.com"], workers=1, watch=False))
+    assert served(running, trusted)
+    for pid in [running.pid, *running.workers()]:
+        assert held_by(pid, first) == ["bytes"], "of a key that is in use, only the DER"
+        assert held_by(pid, needless) == []
+    second = setup.certify("example.com")
+    assert running.reload()
+    assert served(running, trusted)
+    assert held_by(running.pid, first) == []
+    assert held_by(running.pid, second) == ["bytes"]
