@@ -15,12 +15,17 @@
 /* X25519 from Project Everest is verified code and many times faster than the generic one. */
 #define MBEDTLS_ECDH_VARIANT_EVEREST_ENABLED
 
+/* serve/tls.c may rest on what is in this source and in no public header. */
+#define MTA_STS_HTTPD_BUNDLED_MBEDTLS
+
 /*
- * A request is a few hundred bytes and an ML-KEM ClientHello 1.6 KB, so 8 KB of input are plenty;
- * the full 16 KB of output carry a long certificate chain in one record that everyone accepts.
+ * A request is a few hundred bytes, the longest that is read 4 KB, and an ML-KEM ClientHello 1.6 KB,
+ * so 4 KB of input are plenty. The full 16 KB of output carry a long certificate chain in one record
+ * that everyone accepts; after the handshake the buffer is cut down to the length of a fragment.
  */
-#define MBEDTLS_SSL_IN_CONTENT_LEN  8192
+#define MBEDTLS_SSL_IN_CONTENT_LEN  4096
 #define MBEDTLS_SSL_OUT_CONTENT_LEN 16384
+#define MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH
 
 /* This program is never a TLS client, never speaks over UDP, and has no use for a saved connection. */
 #undef MBEDTLS_SSL_CLI_C
@@ -40,7 +45,6 @@
 
 /* Options of the protocol that no sender needs and that have had more faults than uses. */
 #undef MBEDTLS_SSL_RENEGOTIATION
-#undef MBEDTLS_SSL_MAX_FRAGMENT_LENGTH
 #undef MBEDTLS_SSL_KEYING_MATERIAL_EXPORT
 #undef MBEDTLS_SSL_ENCRYPT_THEN_MAC
 

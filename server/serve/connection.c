@@ -46,8 +46,8 @@ struct connection {
     unsigned requests;        /* answered so far */
     struct response response; /* in STATE_RESPONSE */
     size_t sent;              /* bytes of it */
-    char *request;   /* owned; LIMIT_REQUEST_HEAD bytes; may be NULL when none are received */
-    size_t received; /* bytes in request */
+    size_t received;          /* bytes of requests that are not answered yet */
+    char *held;               /* owned; these bytes while others go on; NULL when there are none */
 };
 
 /* What a state says after it did what it could. */
@@ -105,7 +105,7 @@ void connection_free(struct connection *connection)
     assert(connection->member.network == NULL);
     timers_stop(connection->setting->timers, &connection->timer);
     tls_session_free(connection->session);
-    free(connection->request);
+    free(connection->held);
     (void)close(connection->fd); /* A failed close has closed too. */
     free(connection);
 }
@@ -151,29 +151,12 @@ enum network_stage connection_stage(const struct connection *connection)
     }
 }
 
-/* There is one only while a part of a request may be in it. */
-static bool has_request_buffer(struct connection *connection, int64_t now)
-{
-    if (connection->request == NULL)
-        connection->request = malloc(LIMIT_REQUEST_HEAD);
-    if (connection->request == NULL)
-        shortage_tell(connection->setting->shortage, "read a request", ENOMEM, now);
-    return connection->request != NULL;
-}
-
-static void forget_request(struct connection *connection)
-{
-    free(connection->request);
-    connection->request = NULL;
-    connection->received = 0;
-}
-
 /* Ends our half: after this nothing can be sent. */
 static enum step hang_up(struct connection *connection, int64_t now)
 {
     tls_session_free(connection->session);
     connection->session = NULL;
-    forget_request(connection);
+    connection->received = 0;
     if (connection->timer.kind != TIMER_LINGERING)
         timers_start(connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
     connection->state = STATE_LINGERING;
@@ -197,9 +180,7 @@ static enum step step_introduction(struct connection *connection, int64_t now)
     char header[LIMIT_PROXY_HEADER];
     struct sockaddr_storage client;
     size_t consumed = connection->received;
-    if (!has_request_buffer(connection, now))
-        return STEP_OVER;
-    memcpy(header, connection->request, connection->received);
+    memcpy(header, connection->setting->request, connection->received);
     ssize_t seen = recv(connection->fd, header + connection->received,
                         sizeof(header) - connection->received, MSG_PEEK);
     if (seen < 0 && (errno == EAGAIN || errno == EINTR))
@@ -211,17 +192,22 @@ static enum step step_introduction(struct connection *connection, int64_t now)
     if (progress == PROXY_MALFORMED)
         return STEP_OVER;
     size_t taken = progress == PROXY_PARTIAL ? (size_t)seen : consumed - connection->received;
-    if (recv(connection->fd, connection->request + connection->received, taken, 0) !=
+    if (recv(connection->fd, connection->setting->request + connection->received, taken, 0) !=
         (ssize_t)taken)
         return STEP_OVER;
     connection->received += taken;
     if (progress == PROXY_PARTIAL)
         return STEP_READ;
-    forget_request(connection);
+    connection->received = 0;
     set_client(connection, (const struct sockaddr *)&client);
     connection->state = STATE_HANDSHAKE;
     timers_start(connection->setting->timers, &connection->timer, TIMER_UNFINISHED, now);
     return STEP_ON;
+}
+
+static void tell_shortage(const struct connection *connection, const char *what, int64_t now)
+{
+    shortage_tell(connection->setting->shortage, what, ENOMEM, now);
 }
 
 static enum step step_handshake(struct connection *connection, int64_t now)
@@ -233,7 +219,7 @@ static enum step step_handshake(struct connection *connection, int64_t now)
     if (connection->session == NULL)
         connection->session = tls_session_new(connection->setting->tls, connection->fd);
     if (connection->session == NULL) {
-        shortage_tell(connection->setting->shortage, "begin a TLS session", ENOMEM, now);
+        tell_shortage(connection, "begin a TLS session", now);
         return STEP_OVER;
     }
     switch (tls_handshake(connection->session)) {
@@ -244,6 +230,9 @@ static enum step step_handshake(struct connection *connection, int64_t now)
         return STEP_READ;
     case TLS_WANT_WRITE:
         return STEP_WRITE;
+    case TLS_SHORT:
+        tell_shortage(connection, "finish a TLS handshake", now);
+        break;
     case TLS_CLOSED:
     case TLS_TOO_LONG:
     case TLS_FAILED:
@@ -332,9 +321,7 @@ static enum step read_request(struct connection *connection, int64_t now)
     bool between = connection->received == 0 && connection->requests > 0;
     size_t len;
 
-    if (!has_request_buffer(connection, now))
-        return hang_up(connection, now);
-    switch (take(connection, connection->request + connection->received,
+    switch (take(connection, connection->setting->request + connection->received,
                  LIMIT_REQUEST_HEAD - connection->received, &len)) {
     case TLS_DONE:
         connection->received += len;
@@ -343,8 +330,6 @@ static enum step read_request(struct connection *connection, int64_t now)
         return STEP_ON;
     case TLS_WANT_READ:
         acknowledge_handshake(connection);
-        if (connection->received == 0)
-            forget_request(connection);
         return between && connection->setting->draining ? say_goodbye(connection, now) : STEP_READ;
     case TLS_WANT_WRITE:
         return STEP_WRITE;
@@ -353,6 +338,7 @@ static enum step read_request(struct connection *connection, int64_t now)
     case TLS_TOO_LONG:
         conclude(connection, HTTP_HEADERS_TOO_LARGE, HTTP_GET);
         return STEP_ON;
+    case TLS_SHORT:
     case TLS_FAILED:
         break;
     }
@@ -363,7 +349,7 @@ static enum step read_request(struct connection *connection, int64_t now)
  * still waits for its answers. */
 static enum step step_request(struct connection *connection, int64_t now)
 {
-    struct span input = {connection->request, connection->received};
+    struct span input = {connection->setting->request, connection->received};
     struct http_request request;
     enum http_status status;
     size_t consumed = connection->received;
@@ -376,8 +362,8 @@ static enum step step_request(struct connection *connection, int64_t now)
     else
         conclude(connection, status, request.method);
     connection->received -= consumed;
-    if (connection->received > 0)
-        memmove(connection->request, connection->request + consumed, connection->received);
+    memmove(connection->setting->request, connection->setting->request + consumed,
+            connection->received);
     return STEP_ON;
 }
 
@@ -418,6 +404,7 @@ static enum step step_response(struct connection *connection, int64_t now)
             return STEP_WRITE;
         case TLS_CLOSED:
         case TLS_TOO_LONG:
+        case TLS_SHORT:
         case TLS_FAILED:
             return hang_up(connection, now);
         }
@@ -435,6 +422,7 @@ static enum step step_closing(struct connection *connection, int64_t now)
     case TLS_DONE:
     case TLS_CLOSED:
     case TLS_TOO_LONG:
+    case TLS_SHORT:
     case TLS_FAILED:
         break;
     }
@@ -471,13 +459,40 @@ static const enum connection_wish wishes[] = {
     [STEP_OVER] = CONNECTION_OVER,
 };
 
+/* All connections of a worker read into the same place. */
+static void take_up(struct connection *connection)
+{
+    if (connection->held == NULL)
+        return;
+    memcpy(connection->setting->request, connection->held, connection->received);
+    free(connection->held);
+    connection->held = NULL;
+}
+
+/* Makes way for another connection; most have nothing to keep. */
+static bool lay_down(struct connection *connection)
+{
+    if (connection->received > 0) {
+        connection->held = malloc(connection->received);
+        if (connection->held == NULL)
+            return false;
+        memcpy(connection->held, connection->setting->request, connection->received);
+    }
+    return connection->session == NULL || tls_leave(connection->session);
+}
+
 void connection_advance(struct connection *connection, int64_t now)
 {
     enum step step;
 
+    take_up(connection);
     do
         step = states[connection->state](connection, now);
     while (step == STEP_ON);
+    if (!lay_down(connection)) {
+        tell_shortage(connection, "keep a part of a request", now);
+        step = STEP_OVER;
+    }
     connection->wish = wishes[step];
 }
 

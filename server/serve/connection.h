@@ -23,6 +23,8 @@ struct connection_setting {
     struct timers *timers;
     struct shortage *shortage; /* where it says that memory is short */
     const struct site *site;
+    /* LIMIT_REQUEST_HEAD bytes for what is read from a client, while its connection goes on. */
+    char *request;
     bool draining; /* what is not begun is not waited for; what ends is closed */
 };
 

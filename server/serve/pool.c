@@ -19,6 +19,7 @@ struct pool {
     size_t most_a_network;
     size_t most_handshakes_a_network;
     int64_t used_us; /* of this round */
+    char request[LIMIT_REQUEST_HEAD];
 };
 
 static size_t smaller(size_t a, size_t b)
@@ -38,7 +39,13 @@ struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tl
     pool->capacity = capacity;
     pool->most_a_network = smaller(share, LIMIT_CONNECTIONS_A_NETWORK);
     pool->most_handshakes_a_network = smaller(share, LIMIT_HANDSHAKES_A_NETWORK);
-    pool->setting = (struct connection_setting){tls, &pool->timers, &pool->shortage, site, false};
+    pool->setting = (struct connection_setting){
+        .tls = tls,
+        .timers = &pool->timers,
+        .shortage = &pool->shortage,
+        .site = site,
+        .request = pool->request,
+    };
     pool->networks = networks_new(capacity);
     if (pool->networks == NULL) {
         free(pool);

@@ -28,13 +28,19 @@ static const size_t RECEIVE_AT_ONCE = 32 * 1024;
 /* What the library answers when a record's length exceeds its buffer. */
 enum { RECORD_TOO_LONG = MBEDTLS_ERR_SSL_BAD_INPUT_DATA };
 
+#if defined(MTA_STS_HTTPD_BUNDLED_MBEDTLS)
+void mbedtls_ssl_handshake_wrapup_free_hs_transform(mbedtls_ssl_context *ssl);
+#endif
+
 struct tls_context {
     const struct site *site; /* borrowed */
     mbedtls_ssl_config config;
+    struct wire_desk desk; /* of all sessions */
 };
 
 /* A chain and its key as objects of the library, which borrow the DER of the
- * site. TLS 1.3 keeps pointers to them until the session ends. */
+ * site. The library keeps pointers to them until the end of the handshake, and in
+ * TLS 1.3 to that of the session (end_handshake). */
 struct certificate {
     mbedtls_x509_crt chain;
     mbedtls_pk_context key;
@@ -49,8 +55,8 @@ struct tls_session {
     bool ended;           /* the client has ended its side of the connection */
     bool said_goodbye;    /* close_notify was written */
     mbedtls_ssl_context ssl;
-    struct certificate certificates[CREDENTIAL_KINDS];
-    bool parsed[CREDENTIAL_KINDS]; /* the certificate of this kind is there */
+    /* Owned; NULL when there is none of this kind, before it is needed, and after the handshake. */
+    struct certificate *certificates[CREDENTIAL_KINDS];
 };
 
 /* No dearer ones: a client that may ask for ffdhe8192 costs more than a second
@@ -97,6 +103,15 @@ static void alert(mbedtls_ssl_context *ssl, unsigned char description)
     (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, description);
 }
 
+static void certificate_free(struct certificate *certificate)
+{
+    if (certificate == NULL)
+        return;
+    mbedtls_x509_crt_free(&certificate->chain);
+    mbedtls_pk_free(&certificate->key);
+    free(certificate);
+}
+
 static bool certificate_parse(struct certificate *certificate, const struct credential *credential)
 {
     struct span key = credential_key(credential);
@@ -111,6 +126,20 @@ static bool certificate_parse(struct certificate *certificate, const struct cred
                                 0, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0;
 }
 
+static struct certificate *certificate_new(const struct credential *credential)
+{
+    struct certificate *certificate = malloc(sizeof(*certificate));
+    if (certificate == NULL)
+        return NULL;
+    mbedtls_x509_crt_init(&certificate->chain);
+    mbedtls_pk_init(&certificate->key);
+    if (!certificate_parse(certificate, credential)) {
+        certificate_free(certificate);
+        return NULL;
+    }
+    return certificate;
+}
+
 /* Gives the library every certificate of the domain; it takes the one that the
  * client can verify. False when there is none or memory is short. */
 static bool present(struct tls_session *session)
@@ -119,12 +148,12 @@ static bool present(struct tls_session *session)
 
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
         const struct credential *credential = session->domain->credentials[kind];
-        struct certificate *certificate = &session->certificates[kind];
         if (credential == NULL)
             continue;
-        if (!session->parsed[kind])
-            session->parsed[kind] = certificate_parse(certificate, credential);
-        if (!session->parsed[kind] ||
+        if (session->certificates[kind] == NULL)
+            session->certificates[kind] = certificate_new(credential);
+        struct certificate *certificate = session->certificates[kind];
+        if (certificate == NULL ||
             mbedtls_ssl_set_hs_own_cert(&session->ssl, &certificate->chain, &certificate->key) != 0)
             return false;
         any = true;
@@ -238,6 +267,11 @@ struct tls_context *tls_context_new(const struct site *site)
                                               MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_NONE);
     mbedtls_ssl_conf_cert_cb(config, choose_certificate);
+#if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH)
+    /* After the handshake the outgoing buffer is cut down to such a record. */
+    if (mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_1024) != 0)
+        goto fail;
+#endif
 #if defined(MBEDTLS_SSL_RENEGOTIATION)
     mbedtls_ssl_conf_renegotiation(config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
 #endif
@@ -263,12 +297,8 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     if (session == NULL)
         return NULL;
     session->site = context->site;
-    session->wire = wire_of(fd);
+    session->wire = wire_of(fd, &context->desk);
     mbedtls_ssl_init(&session->ssl);
-    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        mbedtls_x509_crt_init(&session->certificates[kind].chain);
-        mbedtls_pk_init(&session->certificates[kind].key);
-    }
     if (mbedtls_ssl_setup(&session->ssl, &context->config) != 0) {
         tls_session_free(session);
         return NULL;
@@ -278,16 +308,21 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     return session;
 }
 
+static void drop_certificates(struct tls_session *session)
+{
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        certificate_free(session->certificates[kind]);
+        session->certificates[kind] = NULL;
+    }
+}
+
 void tls_session_free(struct tls_session *session)
 {
     if (session == NULL)
         return;
     wire_free(&session->wire);
     mbedtls_ssl_free(&session->ssl);
-    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        mbedtls_x509_crt_free(&session->certificates[kind].chain);
-        mbedtls_pk_free(&session->certificates[kind].key);
-    }
+    drop_certificates(session);
     free(session);
 }
 
@@ -341,13 +376,36 @@ static enum tls_result settle(struct tls_session *session, int code)
     return result;
 }
 
+/* Gives back what only the handshake needed, which is most of a session. After
+ * TLS 1.2 the library does so itself, with this function; after TLS 1.3 it would
+ * wait for the end of the session, although a server without tickets has no use
+ * for it any more. The function is not in the public headers, so it is called
+ * only in the library whose source we compile. */
+static void end_handshake(struct tls_session *session)
+{
+    if (mbedtls_ssl_get_version_number(&session->ssl) == MBEDTLS_SSL_VERSION_TLS1_3) {
+#if defined(MTA_STS_HTTPD_BUNDLED_MBEDTLS)
+        mbedtls_ssl_handshake_wrapup_free_hs_transform(&session->ssl);
+#else
+        return;
+#endif
+    }
+    drop_certificates(session);
+}
+
 enum tls_result tls_handshake(struct tls_session *session)
 {
     wire_allow(&session->wire, RECEIVE_AT_ONCE);
+    errno = 0;
     int code = mbedtls_ssl_handshake(&session->ssl);
+    /* The library has a dozen codes for it, and some of its parts tell it as something else. */
+    bool is_short = errno == ENOMEM;
     if (result_of(code) == TLS_FAILED)
         explain(session, code);
-    return settle(session, code);
+    if (code == 0)
+        end_handshake(session);
+    enum tls_result result = settle(session, code);
+    return result == TLS_FAILED && is_short ? TLS_SHORT : result;
 }
 
 enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, size_t *ret_len)
@@ -394,6 +452,11 @@ enum tls_result tls_close(struct tls_session *session)
         session->said_goodbye = true;
     }
     return tls_flush(session);
+}
+
+bool tls_leave(struct tls_session *session)
+{
+    return wire_leave(&session->wire);
 }
 
 const struct site_domain *tls_session_domain(const struct tls_session *session)

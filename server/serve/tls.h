@@ -17,6 +17,7 @@ enum tls_result {
     TLS_WANT_WRITE, /* call again, with the same arguments, when it can be written */
     TLS_CLOSED,     /* the client will send nothing more */
     TLS_TOO_LONG,   /* only from tls_read: nothing more can be read, but tls_write still works */
+    TLS_SHORT,      /* only from tls_handshake: memory is; else as TLS_FAILED */
     TLS_FAILED,     /* the session is of no use any more; the alert, if there is one, was sent */
 };
 
@@ -53,6 +54,10 @@ enum tls_result tls_flush(struct tls_session *session);
 
 /* Tells the client that nothing more comes (close_notify), and flushes. */
 enum tls_result tls_close(struct tls_session *session);
+
+/* To be called before another session is used: takes along what this one has not
+ * sent or read yet. False when memory is short; then it is of no use any more. */
+bool tls_leave(struct tls_session *session);
 
 /* The domain for whose host the certificate was shown; borrowed from the site.
  * NULL before the client has said which it wants. */

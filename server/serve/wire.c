@@ -6,50 +6,78 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum {
-    /* What a client sends at once: a ClientHello, or its last words of the handshake and the
-     * request. Bytes. */
-    RECEIVE_SIZE = 4096,
-    /* The longest flight of a server: a chain of LIMIT_CHAIN_BYTES and the messages around it. */
-    SEND_SIZE = 16 * 1024,
+struct wire_rest {
+    size_t in_len;
+    size_t out_len;
+    unsigned char bytes[]; /* both, one behind the other */
 };
 
-struct wire wire_of(int fd)
+struct wire wire_of(int fd, struct wire_desk *desk)
 {
-    return (struct wire){.fd = fd};
+    return (struct wire){.fd = fd, .desk = desk};
 }
 
-static size_t buffered(const struct wire_buffer *buffer)
+static size_t tray_len(const struct wire_tray *tray)
 {
-    return buffer->end - buffer->begin;
-}
-
-static bool buffer_open(struct wire_buffer *buffer, size_t size)
-{
-    if (buffer->bytes == NULL)
-        buffer->bytes = malloc(size);
-    return buffer->bytes != NULL;
-}
-
-static void buffer_close(struct wire_buffer *buffer)
-{
-    free(buffer->bytes);
-    *buffer = (struct wire_buffer){0};
+    return tray->end - tray->begin;
 }
 
 /* So many bytes at its beginning are done with. */
-static void buffer_consume(struct wire_buffer *buffer, size_t len)
+static void tray_consume(struct wire_tray *tray, size_t len)
 {
-    assert(len <= buffered(buffer));
-    buffer->begin += len;
-    if (buffer->begin == buffer->end)
-        buffer_close(buffer);
+    assert(len <= tray_len(tray));
+    tray->begin += len;
+    if (tray->begin == tray->end)
+        *tray = (struct wire_tray){0};
+}
+
+/* Brings back what was taken along. */
+static struct wire_desk *desk_of(struct wire *wire)
+{
+    struct wire_desk *desk = wire->desk;
+    struct wire_rest *rest = wire->rest;
+    if (rest == NULL)
+        return desk;
+    assert(tray_len(&desk->in) == 0 && tray_len(&desk->out) == 0);
+    memcpy(desk->in_bytes, rest->bytes, rest->in_len);
+    memcpy(desk->out_bytes, rest->bytes + rest->in_len, rest->out_len);
+    desk->in.end = rest->in_len;
+    desk->out.end = rest->out_len;
+    free(rest);
+    wire->rest = NULL;
+    return desk;
+}
+
+static void clear(struct wire_desk *desk)
+{
+    desk->in = desk->out = (struct wire_tray){0};
+}
+
+bool wire_leave(struct wire *wire)
+{
+    struct wire_desk *desk = wire->desk;
+    size_t in_len = tray_len(&desk->in), out_len = tray_len(&desk->out);
+    if (in_len + out_len == 0)
+        return true;
+    struct wire_rest *rest = malloc(sizeof(*rest) + in_len + out_len);
+    if (rest != NULL) {
+        rest->in_len = in_len;
+        rest->out_len = out_len;
+        memcpy(rest->bytes, desk->in_bytes + desk->in.begin, in_len);
+        memcpy(rest->bytes + in_len, desk->out_bytes + desk->out.begin, out_len);
+    }
+    wire->rest = rest;
+    clear(desk);
+    return rest != NULL;
 }
 
 void wire_free(struct wire *wire)
 {
-    buffer_close(&wire->in);
-    buffer_close(&wire->out);
+    /* Either the wire is at the desk, or there is nothing on it. */
+    if (wire->desk != NULL)
+        clear(wire->desk);
+    free(wire->rest);
+    wire->rest = NULL;
 }
 
 void wire_allow(struct wire *wire, size_t receivable)
@@ -57,92 +85,87 @@ void wire_allow(struct wire *wire, size_t receivable)
     wire->receivable = receivable;
 }
 
-bool wire_has_unsent(const struct wire *wire)
+bool wire_has_unsent(struct wire *wire)
 {
-    return wire->out.bytes != NULL;
+    return tray_len(&desk_of(wire)->out) > 0;
 }
 
 bool wire_flush(struct wire *wire)
 {
-    while (wire_has_unsent(wire)) {
+    struct wire_desk *desk = desk_of(wire);
+    while (tray_len(&desk->out) > 0) {
         ssize_t sent =
-            send(wire->fd, wire->out.bytes + wire->out.begin, buffered(&wire->out), MSG_NOSIGNAL);
+            send(wire->fd, desk->out_bytes + desk->out.begin, tray_len(&desk->out), MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0)
             return false;
-        buffer_consume(&wire->out, (size_t)sent);
+        tray_consume(&desk->out, (size_t)sent);
     }
     return true;
 }
 
-/* A place to put bytes where the buffer ends: what was sent is given up, and when that is not
- * enough, more is sent. */
-static bool make_room(struct wire *wire, size_t len)
+/* Room at the end of the outgoing bytes: when what is there is not enough, some are sent. */
+static size_t room_to_send(struct wire *wire, size_t len)
 {
-    struct wire_buffer *out = &wire->out;
-    if (SEND_SIZE - out->end < len && !wire_flush(wire) && errno != EAGAIN)
-        return false;
-    if (!buffer_open(out, SEND_SIZE))
-        return false;
-    if (SEND_SIZE - out->end < len && out->begin > 0) {
-        memmove(out->bytes, out->bytes + out->begin, buffered(out));
-        out->end = buffered(out);
-        out->begin = 0;
-    }
+    struct wire_desk *desk = desk_of(wire);
+    if (sizeof(desk->out_bytes) - desk->out.end >= len)
+        return len;
+    if (!wire_flush(wire) && errno != EAGAIN)
+        return 0;
+    memmove(desk->out_bytes, desk->out_bytes + desk->out.begin, tray_len(&desk->out));
+    desk->out = (struct wire_tray){0, tray_len(&desk->out)};
+    size_t room = sizeof(desk->out_bytes) - desk->out.end;
     errno = EAGAIN;
-    return out->end < SEND_SIZE;
+    return room < len ? room : len;
 }
 
 ssize_t wire_send(struct wire *wire, const unsigned char *data, size_t len)
 {
-    struct wire_buffer *out = &wire->out;
     assert(len > 0);
-    if (!make_room(wire, len))
+    struct wire_desk *desk = wire->desk;
+    size_t taken = room_to_send(wire, len);
+    if (taken == 0)
         return -1;
-    size_t taken = len < SEND_SIZE - out->end ? len : SEND_SIZE - out->end;
-    memcpy(out->bytes + out->end, data, taken);
-    out->end += taken;
+    memcpy(desk->out_bytes + desk->out.end, data, taken);
+    desk->out.end += taken;
     return (ssize_t)taken;
 }
 
-/* Fills the empty buffer from the kernel. */
+/* Asks the kernel, unless it would have nothing or this wire has had enough. */
 static ssize_t fill(struct wire *wire)
 {
-    size_t size = wire->receivable < RECEIVE_SIZE ? wire->receivable : RECEIVE_SIZE;
-    bool is_empty = wire->is_empty;
+    struct wire_desk *desk = wire->desk;
+    size_t size = sizeof(desk->in_bytes);
+    bool is_dry = wire->is_dry;
 
-    wire->is_empty = false;
-    if (is_empty || size == 0) {
-        errno = EAGAIN;
+    if (size > wire->receivable)
+        size = wire->receivable;
+    wire->is_dry = false;
+    errno = EAGAIN;
+    if (is_dry || size == 0)
         return -1;
-    }
-    if (!buffer_open(&wire->in, size))
-        return -1;
-    ssize_t got = recv(wire->fd, wire->in.bytes, size, 0);
-    if (got <= 0) {
-        int reason = errno;
-        buffer_close(&wire->in);
-        errno = reason;
+    ssize_t got = recv(wire->fd, desk->in_bytes, size, 0);
+    if (got <= 0)
         return got;
-    }
-    wire->in.end = (size_t)got;
+    desk->in = (struct wire_tray){0, (size_t)got};
     wire->receivable -= (size_t)got;
-    wire->is_empty = (size_t)got < size;
+    wire->is_dry = (size_t)got < size;
     return got;
 }
 
 ssize_t wire_receive(struct wire *wire, unsigned char *buf, size_t size)
 {
-    if (wire->in.bytes == NULL) {
+    struct wire_desk *desk = desk_of(wire);
+    if (tray_len(&desk->in) == 0) {
         if (!wire_flush(wire))
             return -1;
         ssize_t got = fill(wire);
         if (got <= 0)
             return got;
     }
-    size_t len = size < buffered(&wire->in) ? size : buffered(&wire->in);
-    memcpy(buf, wire->in.bytes + wire->in.begin, len);
-    buffer_consume(&wire->in, len);
+    size_t len = size < tray_len(&desk->in) ? size : tray_len(&desk->in);
+    memcpy(buf, desk->in_bytes + desk->in.begin, len);
+    tray_consume(&desk->in, len);
     return (ssize_t)len;
 }

@@ -1,8 +1,9 @@
 /*
- * A client's socket with a buffer for each direction: what the TLS library
+ * A client's socket, and a desk for the bytes on their way: what the TLS library
  * writes record by record leaves in one piece, and what it reads bit by bit
- * comes from the kernel in one. A buffer exists only while there is something
- * in it. It borrows the socket and never waits. Runs in the worker.
+ * comes from the kernel in one. All connections of a worker work at the same
+ * desk, one after the other, so that one which waits needs no buffer; what it
+ * could not finish it takes along. Borrows the socket and never waits.
  */
 #ifndef SERVE_WIRE_H
 #define SERVE_WIRE_H
@@ -11,25 +12,37 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-struct wire_buffer {
-    unsigned char *bytes; /* owned; NULL when there is nothing in it */
-    size_t begin;
-    size_t end;
+/* Begin with {0}. */
+struct wire_desk {
+    struct wire_tray {
+        size_t begin;
+        size_t end;
+    } in, out;
+    /* What a client sends at once: a ClientHello, or its last words of the handshake and the
+     * request. Bytes. */
+    unsigned char in_bytes[4096];
+    /* The longest flight of a server: a chain of LIMIT_CHAIN_BYTES and the messages around it. */
+    unsigned char out_bytes[16 * 1024];
 };
 
 struct wire {
-    int fd;            /* borrowed */
-    bool is_empty;     /* the kernel gave less than it was asked for: it has no more */
-    size_t receivable; /* bytes that may still be taken from the kernel */
-    struct wire_buffer in;
-    struct wire_buffer out;
+    int fd;                 /* borrowed */
+    struct wire_desk *desk; /* borrowed */
+    struct wire_rest *rest; /* owned; what was taken along from the desk, or NULL */
+    bool is_dry;            /* the kernel gave less than it was asked for: it has no more */
+    size_t receivable;      /* bytes that may still be taken from the kernel */
 };
 
-/* A connected, non-blocking socket, which is borrowed until wire_free. */
-struct wire wire_of(int fd);
+/* A connected, non-blocking socket and a desk, both borrowed until wire_free. */
+struct wire wire_of(int fd, struct wire_desk *desk);
 
-/* Drops what is in the buffers. */
+/* Drops what was not sent and not read. */
 void wire_free(struct wire *wire);
+
+/* Every function below works at the desk, which then is this wire's until
+ * wire_leave: takes along what lies there. False when memory is short; then the
+ * wire is of no use any more. */
+bool wire_leave(struct wire *wire);
 
 /* At least one byte, at most size: their number; 0 at the end of the stream; -1
  * with errno, EAGAIN when there is nothing. Before it asks the kernel it flushes,
@@ -43,14 +56,14 @@ ssize_t wire_receive(struct wire *wire, unsigned char *buf, size_t size);
 void wire_allow(struct wire *wire, size_t receivable);
 
 /* Takes at least one byte, at most len: their number; -1 with errno, EAGAIN when
- * the buffer is full and the socket too. What it took is sent by wire_flush at
- * the latest. */
+ * the desk is full and the socket too. What it took is sent by wire_flush at the
+ * latest. */
 ssize_t wire_send(struct wire *wire, const unsigned char *data, size_t len);
 
 /* Sends what is left. False, with errno, when that cannot be done; EAGAIN: the
  * rest goes when the socket can be written. */
 bool wire_flush(struct wire *wire);
 
-bool wire_has_unsent(const struct wire *wire);
+bool wire_has_unsent(struct wire *wire);
 
 #endif
