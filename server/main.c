@@ -17,6 +17,11 @@ static const struct command commands[] = {
      "print the DNS records to publish", command_dns},
     {"seal", "", 0, 0, OPTION_CONFIG | OPTION_JSON,
      "show how far this machine lets workers give up their rights", command_seal},
+    {"probe", "[DOMAIN...]", 0, SIZE_MAX, OPTION_CONFIG | OPTION_PROBE | OPTION_JSON | OPTION_AT,
+     "fetch the policies as the strictest sender would, and say who would refuse what",
+     command_probe},
+    {"health", "[DOMAIN]", 0, 1, OPTION_CONFIG | OPTION_LISTEN,
+     "ask the server that runs here whether it is well", command_health},
     {0},
 };
 

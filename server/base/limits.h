@@ -121,6 +121,27 @@ enum {
     /* From fork to ready: opening the TLS library takes milliseconds. Milliseconds. */
     LIMIT_READY_MS = 30000,
 
+    /* The probe. Who asks about a thousand domains waits for seconds, not for hours; a process and a
+     * connection each are no burden for anybody. */
+    LIMIT_PROBES = 64,
+    /* Most senders give up after 10 s or later; seconds. The most impatient, postfix-tlspol, after 2 s. */
+    LIMIT_PROBE_TIMEOUT = 10,
+    LIMIT_PROBE_TIMEOUT_MOST = 3600,
+    LIMIT_PROBE_BUDGET_MS = 2000,
+    /* Nobody gives a small host more; each is asked in turn. */
+    LIMIT_PROBE_ADDRESSES = 8,
+    /* Of a server's certificates. Public authorities need at most four. */
+    LIMIT_PROBE_CHAIN = 10,
+    /* Of a domain: who has read so many mends first what he has read. */
+    LIMIT_PROBE_FINDINGS = 48,
+    /* Web servers bound their own heads to 8 KB. Bytes. */
+    LIMIT_ANSWER_HEAD = 16 * 1024,
+
+    /* The health check asks for so many domains until one has a certificate; a refusal takes less
+     * than a millisecond. Docker waits 30 s for all. */
+    LIMIT_HEALTH_NAMES = 64,
+    LIMIT_HEALTH_MS = 5000,
+
     /* POSIX's PIPE_BUF: a log line of at most this length is never torn. */
     LIMIT_LOG_LINE = 4096,
 };

@@ -47,6 +47,12 @@ static const struct {
      "domain (default), state, mode, max_age, id or expires"},
     {0, WORD, "state", "STATE", OPTION_STATE, VALUE(state),
      "only these: served, stale, refused or no-certificate"},
+    {0, WORD, "connect", "ADDRESS", OPTION_PROBE, VALUE(connect),
+     "ask this server instead of those in the DNS"},
+    {0, WORD, "ca", "FILE", OPTION_PROBE, VALUE(ca),
+     "the authorities to trust (default: the system's, or SSL_CERT_FILE)"},
+    {0, WORD, "timeout", "DURATION", OPTION_PROBE, VALUE(timeout),
+     "give up on an address after that long (default 10s)"},
     {'j', FLAG, "json", NULL, OPTION_JSON, VALUE(json), "print JSON"},
     {'h', HELP, "help", NULL, OPTION_HELP, 0, "print this help"},
     {'V', HELP, "version", NULL, OPTION_VERSION, 0, "print the version"},
@@ -223,6 +229,7 @@ static int run(const struct command *command, int argc, char **argv)
         if (status != STATUS_GOOD)
             return status;
     }
+    line.is_default_path = line.path == DEFAULT_PATH;
     line.operands = argv + optind;
     line.operand_count = (size_t)(argc - optind);
     if (line.operand_count < command->operands_least)

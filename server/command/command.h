@@ -29,17 +29,22 @@ enum {
     OPTION_SINCE = 1U << 5,
     OPTION_SORT = 1U << 6,
     OPTION_STATE = 1U << 7,
+    OPTION_PROBE = 1U << 8, /* --connect, --ca, --timeout */
 };
 
 /* A command line that was understood. */
 struct command_line {
     const char *path;             /* of the configuration */
+    bool is_default_path;         /* nobody has named it */
     const struct address *listen; /* or NULL */
     bool json;
-    const char *format;    /* zone, nsupdate or json; NULL: not given */
-    const char *since;     /* a file to compare with, or NULL */
-    const char *sort;      /* what to sort by; NULL: not given */
-    const char *state;     /* the only state to list, or NULL */
+    const char *format;  /* zone, nsupdate or json; NULL: not given */
+    const char *since;   /* a file to compare with, or NULL */
+    const char *sort;    /* what to sort by; NULL: not given */
+    const char *state;   /* the only state to list, or NULL */
+    const char *connect; /* as it was written; these three may be NULL */
+    const char *ca;
+    const char *timeout;
     int64_t now;           /* seconds since 1970 UTC: the clock's, or the day to judge as of */
     char *const *operands; /* borrowed from argv */
     size_t operand_count;
@@ -70,5 +75,7 @@ int command_policy(const struct command_line *line);
 int command_list(const struct command_line *line);
 int command_dns(const struct command_line *line);
 int command_seal(const struct command_line *line);
+int command_probe(const struct command_line *line);
+int command_health(const struct command_line *line);
 
 #endif

@@ -113,15 +113,16 @@ class Leaf:
 class Authority:
     """Issues leaves below one intermediate. root_file is what a client trusts."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, name="Test", middle_end=3650):
+        """middle_end: the day on which the intermediate expires."""
         self._now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
         self._root_key = _new_key("P-256")
         self._middle_key = _new_key("P-256")
-        self.root = self._sign_authority(
-            "Test Root", self._root_key, "Test Root", self._root_key, None
-        )
+        self._middle_name = f"{name} Intermediate"
+        root = f"{name} Root"
+        self.root = self._sign_authority(root, self._root_key, root, self._root_key, None, 3650)
         self.intermediate = self._sign_authority(
-            "Test Intermediate", self._middle_key, "Test Root", self._root_key, 0
+            self._middle_name, self._middle_key, root, self._root_key, 0, middle_end
         )
         self.root_file = Path(folder) / "root.pem"
         self.root_file.write_bytes(self.root.public_bytes(PEM))
@@ -142,8 +143,8 @@ class Authority:
             )
         )
 
-    def _sign_authority(self, subject, subject_key, issuer, issuer_key, path_length):
-        begin, end = self.day(-30), self.day(3650)
+    def _sign_authority(self, subject, subject_key, issuer, issuer_key, path_length, end_day):
+        begin, end = self.day(-30), self.day(end_day)
         builder = self._builder(subject, subject_key, issuer, issuer_key, begin, end)
         builder = builder.add_extension(x509.BasicConstraints(True, path_length), True)
         return builder.add_extension(_key_usage(True), True).sign(issuer_key, hashes.SHA256())
@@ -153,23 +154,34 @@ class Authority:
         return self._now + datetime.timedelta(days=number)
 
     def issue(
-        self, *names, kind="P-256", begin=-1, end=90, common_name=None, key_number=0, key=None
+        self,
+        *names,
+        kind="P-256",
+        begin=-1,
+        end=90,
+        common_name=None,
+        key_number=0,
+        key=None,
+        usage=ExtendedKeyUsageOID.SERVER_AUTH,
+        digest=hashes.SHA256,
+        self_signed=False,
     ):
         """A leaf for the names. kind: P-256, P-384, P-521, "RSA 2048" …; begin, end in days."""
         if key is None:
             key = _rsa_key(kind, key_number) if kind.startswith("RSA") else _new_key(kind)
         # A common name holds 64 characters at most, and no client of today looks at it.
         subject = common_name or (names[0] if names and len(names[0]) <= 64 else "long")
+        issuer, issuer_key = self._middle_name, self._middle_key
+        if self_signed:
+            issuer, issuer_key = subject, key
         builder = self._builder(
-            subject, key, "Test Intermediate", self._middle_key, self.day(begin), self.day(end)
+            subject, key, issuer, issuer_key, self.day(begin), self.day(end)
         )
         builder = builder.add_extension(x509.BasicConstraints(False, None), True)
         builder = builder.add_extension(_key_usage(False), True)
-        builder = builder.add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False
-        )
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
         if names:
             alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
             builder = builder.add_extension(alternatives, False)
-        certificate = builder.sign(self._middle_key, hashes.SHA256())
-        return Leaf(key, certificate, [self.intermediate], self.root)
+        certificate = builder.sign(issuer_key, digest())
+        return Leaf(key, certificate, [] if self_signed else [self.intermediate], self.root)

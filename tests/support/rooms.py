@@ -13,7 +13,8 @@ BELOW = {
     "load": ("base", "policy", "site"),
     "serve": ("base", "policy", "site"),
     "supervise": ("base", "policy", "site", "load", "serve"),
-    "command": ("base", "policy", "site", "load", "serve", "supervise"),
+    "probe": ("base", "policy", "site", "load"),
+    "command": ("base", "policy", "site", "load", "serve", "supervise", "probe"),
     "": ("base", "command"),
 }
 
@@ -21,7 +22,10 @@ BELOW = {
 OUTSIDE = (
     (
         re.compile(r"mbedtls/|psa/"),
-        re.compile(r"serve/tls\.c|load/(certificate|private_key|public_key|pem|der)\w*\.[ch]"),
+        re.compile(
+            r"(serve/tls|probe/(client|trust))\.c"
+            r"|load/(certificate|private_key|public_key|pem|der)\w*\.[ch]"
+        ),
         "mbedTLS",
     ),
     (re.compile(r"yaml\.h"), re.compile(r"load/\w+\.[ch]"), "libyaml"),

@@ -1,0 +1,3 @@
+#include "base/record.h"
+
+size_t record_most = RECORD_OF_CLIENTS;

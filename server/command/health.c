@@ -1,0 +1,86 @@
+#include "probe/health.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "command/command.h"
+#include "command/reading.h"
+
+static void print_health(const struct endpoint *endpoint, const struct health *health,
+                         struct text *out)
+{
+    text_printf(out, "%s: ", endpoint->address.text);
+    switch (health->state) {
+    case HEALTH_SERVES:
+        text_printf(out, "healthy, serves the policy of %s (%" PRId64 " ms)%s\n", health->domain,
+                    (health->took_us + 500) / 1000,
+                    health->differs ? "; it is not that of the configuration: reload?" : "");
+        break;
+    case HEALTH_IDLE:
+        text_append(out, span_of("alive, but there is no certificate yet, so nothing is served\n"));
+        break;
+    case HEALTH_DEAD:
+        text_printf(out, "unhealthy: %s\n", health->reason);
+        break;
+    }
+}
+
+/* Asks every listener. True when all are alive. */
+static bool ask_all(const struct endpoint *endpoints, size_t count, const struct site *site,
+                    const struct site_domain *only, int64_t now, struct text *out)
+{
+    bool good = true;
+    for (size_t i = 0; i < count; i++) {
+        struct health health;
+        health_ask(&endpoints[i], site, only, now, &health);
+        print_health(&endpoints[i], &health, out);
+        good = good && health.state != HEALTH_DEAD;
+    }
+    return good;
+}
+
+/* A file that is being edited says nothing about the server, which goes on with what it has read. So
+ * only the domains are unknown, and whether it is alive can still be asked. */
+static bool ask_blindly(const struct command_line *line, struct text *out)
+{
+    struct endpoint endpoint = {0};
+    if (line->listen != NULL)
+        endpoint.address = *line->listen;
+    else if (!address_parse(span_of("[::]:443"), &endpoint.address))
+        return false;
+    text_printf(out, "%s has errors: see mta-sts-httpd check\n", line->path);
+    return ask_all(&endpoint, 1, NULL, NULL, line->now, out);
+}
+
+int command_health(const struct command_line *line)
+{
+    struct text out = {0};
+    int status = STATUS_WRONG;
+    bool good = false;
+    const struct site_domain *only = NULL;
+    struct reading reading = reading_new(line, true);
+    if (reading.configuration == NULL && line->operand_count == 0 && reading.diag != NULL) {
+        good = ask_blindly(line, &out);
+    } else if (reading.configuration == NULL) {
+        reading_print(&reading, DIAG_ERROR);
+        goto done;
+    } else {
+        const struct configuration *configuration = reading.configuration;
+        if (line->operand_count > 0) {
+            only = reading_find(&reading, line->operands[0]);
+            if (only == NULL || only->policy == NULL) {
+                reading_print(&reading, DIAG_ERROR);
+                goto done;
+            }
+        }
+        good = ask_all(configuration->settings.listeners, configuration->settings.listener_count,
+                       configuration->site, only, line->now, &out);
+    }
+    if (text_write(&out, STDOUT_FILENO) && good)
+        status = STATUS_GOOD;
+done:
+    text_free(&out);
+    reading_free(&reading);
+    return status;
+}

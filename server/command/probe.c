@@ -1,0 +1,211 @@
+#include "probe/probe.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/calendar.h"
+#include "base/text.h"
+#include "command/command.h"
+#include "command/probe_output.h"
+#include "command/reading.h"
+#include "policy/name.h"
+#include "probe/crowd.h"
+
+/* Everything that a run needs. */
+struct run {
+    const struct command_line *line;
+    struct reading reading; /* without a configuration when there is none to compare with */
+    struct diag *diag;      /* owned; about the authorities */
+    struct trust *trust;    /* owned */
+    struct address connect;
+    struct probe probe;
+    struct probe_domain *domains; /* owned */
+    struct name *names;           /* owned; of the operands */
+    size_t count, done;
+    struct probe_output output;
+};
+
+/* "192.0.2.1", "2001:db8::1" or either with a port. */
+static bool read_connect(const char *word, struct address *ret_address)
+{
+    struct text text = {0};
+    bool good = address_parse(span_of(word), ret_address);
+    if (!good) {
+        text_printf(&text, strchr(word, ':') == NULL || word[0] == '[' ? "%s:443" : "[%s]:443",
+                    word);
+        good = text.data != NULL && address_parse(span_of(text.data), ret_address);
+    }
+    text_free(&text);
+    return good &&
+           (ret_address->any.sa_family == AF_INET || ret_address->any.sa_family == AF_INET6);
+}
+
+/* The options; STATUS_GOOD or an exit status after saying what is wrong. */
+static int read_options(struct run *run)
+{
+    uint32_t seconds = LIMIT_PROBE_TIMEOUT;
+    const struct command_line *line = run->line;
+    if (line->connect != NULL) {
+        if (!read_connect(line->connect, &run->connect))
+            return command_misused(
+                "probe", "not an address such as 192.0.2.1 or [2001:db8::1]:443:", line->connect);
+        run->probe.connect = &run->connect;
+    }
+    if (line->timeout != NULL && (!calendar_duration(span_of(line->timeout), &seconds) ||
+                                  seconds == 0 || seconds > LIMIT_PROBE_TIMEOUT_MOST))
+        return command_misused("probe", "not a duration such as 5s:", line->timeout);
+    run->probe.timeout_ms = (int64_t)seconds * 1000;
+    run->probe.now = line->now;
+    run->probe.warning = LIMIT_CERTIFICATE_WARNING;
+    return STATUS_GOOD;
+}
+
+/* The operand as a domain; what people write instead is answered with what they meant. */
+static int read_operand(const char *word, struct name *ret_name)
+{
+    struct name meant;
+    const struct span prefix = span_of("mta-sts.");
+    enum name_fault fault = name_parse(span_of(word), NAME_HOST, ret_name);
+    if (fault == NAME_OK && !span_begins_fold(span_of(word), prefix))
+        return STATUS_GOOD;
+    char problem[LIMIT_NAME + 128] = "not the name of a domain:";
+    if (fault == NAME_OK) /* what follows fits: a name has a bound */
+        (void)snprintf(problem, sizeof(problem), "write the mail domain, %s, not its policy host:",
+                       ret_name->text + prefix.len);
+    else if (name_suggest(span_of(word), NAME_HOST, &meant))
+        (void)snprintf(problem, sizeof(problem), "write %s instead of", meant.text);
+    return command_misused("probe", problem, word);
+}
+
+static int read_operands(struct run *run)
+{
+    run->count = run->line->operand_count;
+    run->names = calloc(run->count + 1, sizeof(*run->names));
+    for (size_t i = 0; i < run->count && run->names != NULL; i++) {
+        int status = read_operand(run->line->operands[i], &run->names[i]);
+        if (status != STATUS_GOOD)
+            return status;
+    }
+    return STATUS_GOOD;
+}
+
+/* With domains on the command line, a configuration that is not named need not be there. */
+static int read_configuration(struct run *run)
+{
+    const struct command_line *line = run->line;
+    bool is_needed = run->count == 0 || !line->is_default_path;
+    if (!is_needed && access(line->path, R_OK) != 0)
+        return STATUS_GOOD;
+    run->reading = reading_new(line, true);
+    if (run->reading.configuration != NULL) {
+        run->probe.warning = run->reading.configuration->settings.certificate_warning;
+        reading_print(&run->reading, DIAG_ERROR);
+        return STATUS_GOOD;
+    }
+    if (is_needed) {
+        reading_print(&run->reading, DIAG_ERROR);
+        return STATUS_WRONG;
+    }
+    (void)fprintf(stderr, "%s: the policies are not compared with it, because it has errors\n",
+                  line->path); /* the policies are probed all the same */
+    return STATUS_GOOD;
+}
+
+static bool list_domains(struct run *run)
+{
+    const struct configuration *configuration = run->reading.configuration;
+    const struct site *site = configuration == NULL ? NULL : configuration->site;
+    bool by_name = run->count > 0;
+    if (!by_name)
+        run->count = site_count(site);
+    run->domains = calloc(run->count + 1, sizeof(*run->domains));
+    if (run->domains == NULL || run->names == NULL)
+        return false;
+    for (size_t i = 0; i < run->count; i++) {
+        const struct site_domain *domain =
+            !by_name       ? site_at(site, i)
+            : site == NULL ? NULL
+                           : site_find_domain(site, span_of(run->names[i].text));
+        run->domains[i] = (struct probe_domain){
+            .name = by_name ? run->names[i].text : domain->name,
+            .policy = domain == NULL ? NULL : domain->policy,
+        };
+    }
+    return true;
+}
+
+static bool read_trust(struct run *run)
+{
+    struct text out = {0};
+    run->diag = diag_new();
+    if (run->diag == NULL)
+        return false;
+    run->trust = trust_new(run->line->ca, run->diag);
+    run->probe.trust = run->trust;
+    diag_print(run->diag, DIAG_ERROR, &out);
+    (void)text_write(&out, STDERR_FILENO); /* the exit status says it too */
+    text_free(&out);
+    return run->trust != NULL;
+}
+
+static void take(void *context, size_t index, const struct report *report)
+{
+    struct run *run = context;
+    probe_output_take(&run->output, index, report);
+    run->done++;
+    if (run->count > 1 && isatty(STDERR_FILENO)) /* progress is a courtesy: it may fail */
+        (void)fprintf(stderr, "\r%zu of %zu\033[K%s", run->done, run->count,
+                      run->done == run->count ? "\r\033[K" : "");
+}
+
+static bool wants_colour(void)
+{
+    const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    return isatty(STDOUT_FILENO) && (no_colour == NULL || no_colour[0] == '\0') &&
+           terminal != NULL && strcmp(terminal, "dumb") != 0;
+}
+
+static int probe_all(struct run *run)
+{
+    struct text out = {0};
+    run->output = (struct probe_output){
+        .json = run->line->json,
+        .colour = wants_colour(),
+        .notes = run->count == 1,
+        .now = run->line->now,
+    };
+    if (!list_domains(run) || !probe_output_begin(&run->output, run->count)) {
+        (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
+        return STATUS_WRONG;
+    }
+    if (!crowd_run(&run->probe, run->domains, run->count, take, run)) {
+        (void)fprintf(stderr, "mta-sts-httpd: cannot start processes to probe: %s\n",
+                      strerror(errno)); /* nowhere is left to say it */
+        return STATUS_WRONG;
+    }
+    probe_output_print(&run->output, &out);
+    bool good = text_write(&out, STDOUT_FILENO) && probe_output_is_good(&run->output);
+    text_free(&out);
+    return good ? STATUS_GOOD : STATUS_WRONG;
+}
+
+int command_probe(const struct command_line *line)
+{
+    struct run run = {.line = line};
+    int status = read_options(&run);
+    if (status == STATUS_GOOD)
+        status = read_operands(&run);
+    if (status == STATUS_GOOD)
+        status = read_configuration(&run);
+    if (status == STATUS_GOOD)
+        status = read_trust(&run) ? probe_all(&run) : STATUS_WRONG;
+    probe_output_free(&run.output);
+    trust_free(run.trust);
+    diag_free(run.diag);
+    free(run.domains);
+    free(run.names);
+    reading_free(&run.reading);
+    return status;
+}

@@ -1,0 +1,431 @@
+#include "command/probe_output.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/calendar.h"
+#include "command/command.h"
+
+enum { COLUMNS = 9, DAY = 86400 };
+
+static const char HEADINGS[] =
+    "hDOMAIN\thADDRESS\thDNS\thCONNECT\thTLS\thCERTIFICATE\thFETCH\thPOLICY\thTOTAL\t\n";
+
+/* A cell's letter, its colour on a terminal (ECMA-48), and what becomes of a level. */
+static const struct {
+    char letter;
+    const char *colour;
+} colours[] = {
+    {'h', "\033[1m"}, {'e', "\033[31m"}, {'w', "\033[33m"}, {'g', "\033[32m"}, {' ', ""},
+};
+
+static const char *colour_of(char letter)
+{
+    for (size_t i = 0; i < sizeof(colours) / sizeof(colours[0]); i++)
+        if (colours[i].letter == letter)
+            return colours[i].colour;
+    return "";
+}
+
+static char letter_of(enum diag_level level)
+{
+    return level <= DIAG_ERROR ? 'e' : level == DIAG_WARNING ? 'w' : 'g';
+}
+
+static const char *level_text(enum diag_level level)
+{
+    return level <= DIAG_ERROR ? "error" : level == DIAG_WARNING ? "warning" : "note";
+}
+
+bool probe_output_begin(struct probe_output *output, size_t count)
+{
+    output->count = count;
+    output->outcomes = calloc(count + 1, sizeof(*output->outcomes));
+    return output->outcomes != NULL;
+}
+
+void probe_output_free(struct probe_output *output)
+{
+    for (size_t i = 0; output->outcomes != NULL && i < output->count; i++) {
+        text_free(&output->outcomes[i].rows);
+        text_free(&output->outcomes[i].findings);
+    }
+    free(output->outcomes);
+    output->outcomes = NULL;
+}
+
+static int64_t days_left(const struct report_visit *visit, int64_t now)
+{
+    int64_t left = visit->not_after - now;
+    return left >= 0 ? left / DAY : -((-left + DAY - 1) / DAY);
+}
+
+static void print_time(struct text *out, const char *before, int64_t us)
+{
+    int64_t ms = (us + 500) / 1000;
+    if (ms < 10000)
+        text_printf(out, "%s%" PRId64 " ms", before, ms);
+    else
+        text_printf(out, "%s%" PRId64 ".%" PRId64 " s", before, ms / 1000, ms / 100 % 10);
+}
+
+static int64_t total_us(const struct report *report, const struct report_visit *visit)
+{
+    return report->dns_us + visit->connect_us + visit->tls_us + visit->http_us;
+}
+
+/* What a stage says when nothing is wrong with it. */
+static void print_value(const struct report *report, const struct report_visit *visit,
+                        enum stage stage, int64_t now, struct text *out)
+{
+    char status[16];
+    switch (stage) {
+    case STAGE_DNS:
+        if (report->has_dns)
+            print_time(out, "", report->dns_us);
+        else
+            text_append(out, span_of("-"));
+        break;
+    case STAGE_CONNECT:
+        print_time(out, "", visit->connect_us);
+        break;
+    case STAGE_TLS:
+        text_printf(out, "%s ", visit->tls_version == NULL ? "-" : visit->tls_version);
+        print_time(out, "", visit->tls_us);
+        break;
+    case STAGE_CERTIFICATE:
+        if (visit->has_certificate)
+            text_printf(out, "%" PRId64 " days", days_left(visit, now));
+        else
+            text_append(out, span_of("-"));
+        break;
+    case STAGE_HTTP:
+        (void)snprintf(status, sizeof(status), "%u ", visit->status); /* three digits */
+        print_time(out, status, visit->http_us);
+        break;
+    case STAGE_POLICY:
+        text_append(out, span_of(visit->mode[0] == '\0' ? "-" : visit->mode));
+        break;
+    }
+}
+
+static void print_cell(const struct report *report, const struct report_visit *visit,
+                       enum stage stage, int64_t now, struct text *out)
+{
+    const struct report_finding *finding = report_gravest(report, visit, stage);
+    bool is_grave = finding != NULL && finding->level < DIAG_NOTE;
+    bool is_end = visit == NULL ? stage == STAGE_DNS : stage == visit->reached;
+    enum stage reached = visit == NULL ? STAGE_DNS : visit->reached;
+    if (finding != NULL && finding->cell != NULL && (is_grave || (is_end && stage < STAGE_POLICY)))
+        text_printf(out, "%c%s", letter_of(finding->level), finding->cell);
+    else if (stage > reached)
+        text_append(out, span_of(" -"));
+    else {
+        text_printf(out, "%c", letter_of(finding == NULL ? DIAG_NOTE : finding->level));
+        print_value(report, visit, stage, now, out);
+    }
+    text_append(out, span_of("\t"));
+}
+
+/* visit is NULL for a domain that has no address. */
+static void print_row(const struct report *report, const struct report_visit *visit, int64_t now,
+                      struct text *out)
+{
+    text_printf(out, " %s\t %s\t", report->domain, visit == NULL ? "-" : visit->address);
+    for (int stage = 0; stage < STAGES; stage++)
+        print_cell(report, visit, (enum stage)stage, now, out);
+    if (visit == NULL)
+        text_append(out, span_of(" -"));
+    else
+        print_time(out, " ", total_us(report, visit));
+    text_append(out, span_of("\t\n"));
+}
+
+/* The addresses that have the fault, when others have not. */
+static void print_addresses(const struct report *report, const struct report_finding *finding,
+                            struct text *out)
+{
+    const char *before = "at ";
+    if (finding->visits == 0 || finding->visits == (1U << report->visit_count) - 1)
+        return;
+    for (size_t i = 0; i < report->visit_count; i++) {
+        if ((finding->visits >> i & 1) == 0)
+            continue;
+        text_printf(out, "%s%s", before, report->visits[i].address);
+        before = ", ";
+    }
+    text_append(out, span_of(": "));
+}
+
+static void print_finding(const struct probe_output *output, const struct report *report,
+                          const struct report_finding *finding, struct text *out)
+{
+    text_append(out, span_of(report->domain));
+    if (finding->line > 0)
+        text_printf(out, ":%" PRIu32 ":%" PRIu32, finding->line, finding->column);
+    const char *colour = output->colour ? colour_of(letter_of(finding->level)) : "";
+    text_printf(out, ": %s%s%s: ", colour, level_text(finding->level),
+                colour[0] == '\0' ? "" : "\033[0m");
+    print_addresses(report, finding, out);
+    text_printf(out, "%s\n", finding->message);
+    if (finding->senders[0] != '\0')
+        text_printf(out, "    why: %s\n", finding->senders);
+    if (finding->fix[0] != '\0')
+        text_printf(out, "    fix: %s\n", finding->fix);
+}
+
+static void print_findings(const struct probe_output *output, const struct report *report,
+                           struct text *out)
+{
+    for (int stage = 0; stage < STAGES; stage++) {
+        for (size_t i = 0; i < report->finding_count; i++) {
+            const struct report_finding *finding = &report->findings[i];
+            if ((int)finding->stage == stage && (output->notes || finding->level < DIAG_NOTE))
+                print_finding(output, report, finding, out);
+        }
+    }
+    if (report->lost > 0)
+        text_printf(out, "%s: note: %zu more are not shown\n", report->domain, report->lost);
+}
+
+static const char *state_text(enum diag_level level)
+{
+    return level <= DIAG_ERROR ? "error" : level == DIAG_WARNING ? "warning" : "good";
+}
+
+/* A value, or null when it is empty. */
+static void print_json_text(struct text *out, const char *before, const char *value)
+{
+    text_append(out, span_of(before));
+    if (value[0] == '\0')
+        text_append(out, span_of("null"));
+    else
+        text_json(out, span_of(value));
+}
+
+static void print_json_ms(struct text *out, const char *name, int64_t us)
+{
+    text_printf(out, ",\"%s\":%" PRId64 ".%03" PRId64, name, us / 1000, us % 1000);
+}
+
+static void print_json_certificate(const struct report_visit *visit, int64_t now, struct text *out)
+{
+    char begin[CALENDAR_DAY_SIZE], end[CALENDAR_DAY_SIZE];
+    text_append(out, span_of(",\"certificate\":"));
+    if (!visit->has_certificate) {
+        text_append(out, span_of("null"));
+        return;
+    }
+    calendar_day(visit->not_before, begin);
+    calendar_day(visit->not_after, end);
+    print_json_text(out, "{\"issuer\":", visit->issuer);
+    print_json_text(out, ",\"algorithm\":", visit->key);
+    text_printf(out, ",\"begins\":\"%s\",\"expires\":\"%s\",\"days_left\":%" PRId64 "}", begin, end,
+                days_left(visit, now));
+}
+
+static void print_json_policy(const struct report_visit *visit, struct text *out)
+{
+    text_append(out, span_of(",\"policy\":"));
+    if (visit->reached < STAGE_POLICY) {
+        text_append(out, span_of("null"));
+        return;
+    }
+    print_json_text(out, "{\"mode\":", visit->mode);
+    print_json_text(out, ",\"max_age\":", visit->max_age);
+    text_printf(out, ",\"mx\":%zu,\"as_configured\":%s}", visit->mx_count,
+                !visit->is_compared    ? "null"
+                : visit->is_configured ? "true"
+                                       : "false");
+}
+
+static void print_json_visit(const struct report *report, const struct report_visit *visit,
+                             int64_t now, struct text *out)
+{
+    text_append(out, span_of("{\"address\":"));
+    text_json(out, span_of(visit->address));
+    text_printf(out, ",\"reached\":\"%s\"", stage_text(visit->reached));
+    print_json_ms(out, "connect_ms", visit->connect_us);
+    print_json_ms(out, "tls_ms", visit->tls_us);
+    print_json_ms(out, "http_ms", visit->http_us);
+    print_json_ms(out, "total_ms", total_us(report, visit));
+    print_json_text(out, ",\"tls\":", visit->tls_version == NULL ? "" : visit->tls_version);
+    print_json_certificate(visit, now, out);
+    if (visit->status == 0)
+        text_append(out, span_of(",\"status\":null"));
+    else
+        text_printf(out, ",\"status\":%u", visit->status);
+    print_json_text(out, ",\"content_type\":", visit->content_type);
+    text_printf(out, ",\"size\":%zu", visit->size);
+    print_json_policy(visit, out);
+    text_append(out, span_of("}"));
+}
+
+static void print_json_finding(const struct report *report, const struct report_finding *finding,
+                               struct text *out)
+{
+    const char *separator = "";
+    text_printf(out, "{\"code\":\"%s\",\"stage\":\"%s\",\"level\":\"%s\",\"addresses\":[",
+                finding->code, stage_text(finding->stage), level_text(finding->level));
+    for (size_t i = 0; i < report->visit_count; i++) {
+        if ((finding->visits >> i & 1) == 0)
+            continue;
+        text_append(out, span_of(separator));
+        text_json(out, span_of(report->visits[i].address));
+        separator = ",";
+    }
+    if (finding->line == 0)
+        text_append(out, span_of("],\"line\":null,\"column\":null"));
+    else
+        text_printf(out, "],\"line\":%" PRIu32 ",\"column\":%" PRIu32, finding->line,
+                    finding->column);
+    print_json_text(out, ",\"message\":", finding->message);
+    print_json_text(out, ",\"reason\":", finding->senders);
+    print_json_text(out, ",\"hint\":", finding->fix);
+    text_append(out, span_of("}"));
+}
+
+static void print_json(const struct report *report, int64_t now, struct text *out)
+{
+    text_printf(out, "{\"domain\":\"%s\",\"state\":\"%s\",\"dns\":", report->domain,
+                state_text(report_level(report)));
+    if (report->has_dns) {
+        print_json_text(out, "{\"id\":", report->id);
+        print_json_ms(out, "ms", report->dns_us);
+        text_append(out, span_of("}"));
+    } else {
+        text_append(out, span_of("null"));
+    }
+    text_append(out, span_of(",\"servers\":["));
+    for (size_t i = 0; i < report->visit_count; i++) {
+        text_append(out, span_of(i == 0 ? "" : ","));
+        print_json_visit(report, &report->visits[i], now, out);
+    }
+    text_append(out, span_of("],\"findings\":["));
+    for (size_t i = 0; i < report->finding_count; i++) {
+        text_append(out, span_of(i == 0 ? "" : ","));
+        print_json_finding(report, &report->findings[i], out);
+    }
+    text_append(out, span_of("]}"));
+}
+
+void probe_output_take(struct probe_output *output, size_t index, const struct report *report)
+{
+    struct probe_outcome *outcome = &output->outcomes[index];
+    outcome->level = report_level(report);
+    if (output->json) {
+        print_json(report, output->now, &outcome->rows);
+        return;
+    }
+    for (size_t i = 0; i < report->visit_count; i++)
+        print_row(report, &report->visits[i], output->now, &outcome->rows);
+    if (report->visit_count == 0)
+        print_row(report, NULL, output->now, &outcome->rows);
+    print_findings(output, report, &outcome->findings);
+}
+
+/* Takes a cell off the rows: its letter and its text. False at the end of a row. */
+static bool take_cell(struct span *rows, char *ret_letter, struct span *ret_text)
+{
+    *ret_letter = rows->data[0];
+    *rows = span_skip(*rows, 1);
+    if (*ret_letter == '\n')
+        return false;
+    const char *end = memchr(rows->data, '\t', rows->len);
+    *ret_text = (struct span){rows->data, (size_t)(end - rows->data)};
+    *rows = span_skip(*rows, ret_text->len + 1);
+    return true;
+}
+
+static void widen(size_t widths[static COLUMNS], struct span rows)
+{
+    char letter;
+    struct span cell;
+    while (rows.len > 0)
+        for (size_t column = 0; take_cell(&rows, &letter, &cell); column++)
+            if (cell.len > widths[column])
+                widths[column] = cell.len;
+}
+
+static void print_rows(const struct probe_output *output, const size_t widths[static COLUMNS],
+                       struct span rows, struct text *out)
+{
+    char letter;
+    struct span cell;
+    while (rows.len > 0) {
+        for (size_t column = 0; take_cell(&rows, &letter, &cell); column++) {
+            const char *colour = output->colour ? colour_of(letter) : "";
+            text_printf(out, "%s%.*s%s", colour, (int)cell.len, cell.data,
+                        colour[0] == '\0' ? "" : "\033[0m");
+            if (column + 1 < COLUMNS)
+                text_printf(out, "%*s", (int)(widths[column] - cell.len + 2), "");
+        }
+        text_append(out, span_of("\n"));
+    }
+}
+
+static void print_summary(const struct probe_output *output, struct text *out)
+{
+    size_t counts[DIAG_LEVELS] = {0};
+    for (size_t i = 0; i < output->count; i++)
+        counts[output->outcomes[i].level]++;
+    text_printf(out, "%zu domain%s: %zu good, %zu with warnings, %zu with errors\n", output->count,
+                output->count == 1 ? "" : "s", counts[DIAG_NOTE], counts[DIAG_WARNING],
+                counts[DIAG_ERROR] + counts[DIAG_FATAL]);
+}
+
+static void print_all_json(const struct probe_output *output, struct text *out)
+{
+    text_append(out, span_of("["));
+    for (size_t i = 0; i < output->count; i++) {
+        const struct text *rows = &output->outcomes[i].rows;
+        text_append(out, span_of(i == 0 ? "\n" : ",\n"));
+        text_append(out, (struct span){rows->data, rows->len});
+        out->failed = out->failed || rows->failed;
+    }
+    text_append(out, span_of("\n]\n"));
+}
+
+/* Between two empty lines, when there are any. */
+static void print_all_findings(const struct probe_output *output, struct text *out)
+{
+    size_t before = out->len;
+    text_append(out, span_of("\n"));
+    for (size_t i = 0; i < output->count; i++)
+        text_append(out, (struct span){output->outcomes[i].findings.data,
+                                       output->outcomes[i].findings.len});
+    if (out->len > before + 1)
+        text_append(out, span_of("\n"));
+}
+
+void probe_output_print(const struct probe_output *output, struct text *out)
+{
+    size_t widths[COLUMNS] = {0};
+    if (output->json) {
+        print_all_json(output, out);
+        return;
+    }
+    widen(widths, span_of(HEADINGS));
+    for (size_t i = 0; i < output->count; i++) {
+        const struct probe_outcome *outcome = &output->outcomes[i];
+        out->failed = out->failed || outcome->rows.failed || outcome->findings.failed;
+        if (out->failed)
+            return;
+        widen(widths, (struct span){outcome->rows.data, outcome->rows.len});
+    }
+    print_rows(output, widths, span_of(HEADINGS), out);
+    for (size_t i = 0; i < output->count; i++)
+        print_rows(output, widths,
+                   (struct span){output->outcomes[i].rows.data, output->outcomes[i].rows.len}, out);
+    print_all_findings(output, out);
+    print_summary(output, out);
+}
+
+bool probe_output_is_good(const struct probe_output *output)
+{
+    for (size_t i = 0; i < output->count; i++)
+        if (output->outcomes[i].level <= DIAG_ERROR)
+            return false;
+    return true;
+}

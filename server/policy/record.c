@@ -1,0 +1,119 @@
+#include "policy/record.h"
+
+#include "base/limits.h"
+
+static bool is_space(char byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+static struct span trim(struct span text)
+{
+    while (text.len > 0 && is_space(text.data[0]))
+        text = span_skip(text, 1);
+    while (text.len > 0 && is_space(text.data[text.len - 1]))
+        text.len--;
+    return text;
+}
+
+/* Takes what is before the next semicolon off the rest, with the semicolon. False when there was
+ * none, and the field is the rest. */
+static bool take_field(struct span *rest, struct span *ret_field)
+{
+    const char *end = rest->len == 0 ? NULL : memchr(rest->data, ';', rest->len);
+    *ret_field = *rest;
+    if (end == NULL)
+        return false;
+    ret_field->len = (size_t)(end - rest->data);
+    *rest = span_skip(*rest, ret_field->len + 1);
+    return true;
+}
+
+static bool is_id(struct span id, bool *ret_is_number)
+{
+    *ret_is_number = id.len <= LIMIT_ID_DIGITS;
+    for (size_t i = 0; i < id.len; i++) {
+        if (!ascii_is_digit(id.data[i]) && !ascii_is_alpha(id.data[i]))
+            return false;
+        *ret_is_number = *ret_is_number && ascii_is_digit(id.data[i]);
+    }
+    return id.len > 0 && id.len <= LIMIT_ID;
+}
+
+static enum record_form read_field(struct span field, struct record *record)
+{
+    const struct span name = span_of("id=");
+    const char *equals = field.len == 0 ? NULL : memchr(field.data, '=', field.len);
+    if (equals == NULL || equals == field.data)
+        return RECORD_FIELD;
+    if (field.len < name.len || memcmp(field.data, name.data, name.len) != 0)
+        return RECORD_SOUND; /* an extension, which senders skip */
+    if (record->id.data != NULL)
+        return RECORD_ID_TWICE;
+    struct span id = span_skip(field, name.len);
+    if (!is_id(id, &record->is_number))
+        return RECORD_ID_FORM;
+    record->id = id;
+    return RECORD_SOUND;
+}
+
+/* The graver of two, the first of equals; spaces alone are the least. */
+static void note(struct record *record, enum record_form form)
+{
+    bool is_free = record->form == RECORD_SOUND || record->form == RECORD_SPACE_BEFORE ||
+                   record->form == RECORD_SPACE_BEHIND;
+    bool is_space_only = form == RECORD_SPACE_BEFORE || form == RECORD_SPACE_BEHIND;
+    if (form != RECORD_SOUND && (record->form == RECORD_SOUND || (is_free && !is_space_only)))
+        record->form = form;
+}
+
+void record_read(struct span value, struct record *ret_record)
+{
+    struct span field;
+    *ret_record = (struct record){.form = RECORD_SOUND};
+    bool more = take_field(&value, &field);
+    if (!span_begins_fold(trim(field), span_of("v=STS"))) {
+        ret_record->form = RECORD_OTHER;
+        return;
+    }
+    if (!span_equal(trim(field), span_of("v=STSv1")) || is_space(field.data[0]) || !more)
+        note(ret_record, RECORD_VERSION);
+    while (more) {
+        if (field.len > 0 && is_space(field.data[field.len - 1]))
+            note(ret_record, RECORD_SPACE_BEFORE);
+        more = take_field(&value, &field);
+        if (more || trim(field).len > 0)
+            note(ret_record, read_field(trim(field), ret_record));
+        else if (field.len > 0)
+            note(ret_record, RECORD_SPACE_BEHIND);
+        if (!more && trim(field).len > 0 && is_space(field.data[field.len - 1]))
+            note(ret_record, RECORD_SPACE_BEHIND);
+    }
+    if (ret_record->id.data == NULL)
+        note(ret_record, RECORD_NO_ID);
+}
+
+const char *record_form_text(enum record_form form)
+{
+    switch (form) {
+    case RECORD_SOUND:
+        return "is sound";
+    case RECORD_OTHER:
+        return "is not one of MTA-STS";
+    case RECORD_VERSION:
+        return "does not begin with v=STSv1;";
+    case RECORD_FIELD:
+        return "has a part that is not NAME=VALUE";
+    case RECORD_NO_ID:
+        return "has no id";
+    case RECORD_ID_TWICE:
+        return "has two ids";
+    case RECORD_ID_FORM:
+        return "has an id that is not 1 to 32 letters and digits";
+    case RECORD_SPACE_BEFORE:
+        return "has space before a semicolon";
+    case RECORD_SPACE_BEHIND:
+        return "has space at its end";
+    }
+    return "is unknown";
+}

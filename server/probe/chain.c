@@ -1,0 +1,197 @@
+#include "probe/chain.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/calendar.h"
+#include "base/text.h"
+
+enum { DAY = 86400 };
+
+/* What is judged, taken apart. */
+struct chain {
+    const struct chain_question *question;
+    struct report *report;
+    struct report_visit *visit;
+    struct certificate *items[LIMIT_PROBE_CHAIN]; /* owned */
+    size_t count;
+};
+
+bool chain_covers(const struct certificate *leaf, struct span host)
+{
+    const char *dot = host.len == 0 ? NULL : memchr(host.data, '.', host.len);
+    for (size_t i = 0; i < leaf->name_count; i++) {
+        struct span name = leaf->names[i];
+        if (span_equal_fold(name, host))
+            return true;
+        /* A star stands for exactly the first label. */
+        if (dot != NULL && dot != host.data && name.len > 1 && name.data[0] == '*' &&
+            span_equal_fold(span_skip(name, 1), span_skip(host, (size_t)(dot - host.data))))
+            return true;
+    }
+    return false;
+}
+
+static void judge_names(const struct chain *chain)
+{
+    const struct certificate *leaf = chain->items[0];
+    const char *host = chain->question->host;
+    if (chain_covers(leaf, span_of(host)))
+        return;
+    if (leaf->name_count == 0) {
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NAME,
+                   "the certificate has no DNS name in its subject alternative name, so it is not "
+                   "for %s",
+                   host);
+        return;
+    }
+    char more[32] = "";
+    if (leaf->name_count > 1) /* a number fits */
+        (void)snprintf(more, sizeof(more), " and %zu more", leaf->name_count - 1);
+    report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NAME,
+               "the certificate is for %.*s%s, not for %s", (int)leaf->names[0].len,
+               leaf->names[0].data, more, host);
+}
+
+static void judge_dates(const struct chain *chain)
+{
+    const struct certificate *leaf = chain->items[0];
+    int64_t now = chain->question->now;
+    int64_t left = leaf->not_after - now;
+    char begin[CALENDAR_DAY_SIZE], end[CALENDAR_DAY_SIZE];
+    calendar_day(leaf->not_before, begin);
+    calendar_day(leaf->not_after, end);
+    if (now < leaf->not_before)
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NOT_YET,
+                   "the certificate is valid from %s on, not yet", begin);
+    else if (left < 0)
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_EXPIRED,
+                   "the certificate expired on %s", end);
+    else if (left < chain->question->warning)
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_ENDS_SOON,
+                   "the certificate expires on %s, in %" PRId64 " day%s", end, left / DAY,
+                   left / DAY == 1 ? "" : "s");
+}
+
+static void judge_leaf(const struct chain *chain)
+{
+    const struct certificate *leaf = chain->items[0];
+    if (!leaf->kind.accepted)
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_KEY,
+                   "the key of the certificate is %s", leaf->kind.text);
+    if (!leaf->may_serve || !leaf->may_sign)
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_USAGE,
+                   "the certificate is not made for TLS servers");
+    judge_names(chain);
+    judge_dates(chain);
+}
+
+/* The certificate among those sent that made the signature of this one; count when there is none. */
+static size_t issuer_of(const struct chain *chain, size_t child)
+{
+    for (size_t i = 0; i < chain->count; i++)
+        if (i != child && chain->items[i]->fault == CERTIFICATE_SOUND &&
+            span_equal(chain->items[child]->issuer, chain->items[i]->subject) &&
+            certificate_is_signed_by(chain->items[child], chain->items[i]))
+            return i;
+    return chain->count;
+}
+
+/* No authority was found: where does what was sent end, and how? */
+static void explain_distrust(const struct chain *chain)
+{
+    char issuer[CERTIFICATE_NAME_SIZE];
+    size_t top = 0;
+    for (size_t steps = 0; steps < chain->count && !chain->items[top]->is_self_issued; steps++) {
+        size_t next = issuer_of(chain, top);
+        if (next == chain->count)
+            break;
+        top = next;
+    }
+    struct text shown = {0};
+    certificate_issuer_text(chain->items[top], issuer);
+    text_escape(&shown, span_of(issuer), sizeof(issuer));
+    const char *name = shown.data == NULL ? "" : shown.data;
+    if (top == 0 && chain->items[0]->is_self_issued)
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_SELF_SIGNED,
+                   "the certificate is self-signed");
+    else if (top == 0)
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_INCOMPLETE,
+                   "the chain is incomplete: the certificate of the issuer (%s) is not sent", name);
+    else
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_UNKNOWN_ROOT,
+                   "the chain ends at an authority that is not trusted (%s)", name);
+    text_free(&shown);
+}
+
+static void judge_trust(const struct chain *chain)
+{
+    struct trust_verdict verdict;
+    const struct chain_question *question = chain->question;
+    if (question->trust == NULL)
+        return;
+    if (!trust_judge(question->trust, question->chain, question->count, question->now, &verdict)) {
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_UNREADABLE,
+                   "the certificate cannot be read");
+        return;
+    }
+    if (!verdict.is_trusted) {
+        explain_distrust(chain);
+        return;
+    }
+    if (verdict.is_expired) {
+        struct text shown = {0};
+        text_escape(&shown, span_of(verdict.expired), sizeof(verdict.expired));
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_CHAIN_EXPIRED,
+                   "a certificate above that of the server has expired or is not valid yet (%s)",
+                   shown.data == NULL ? "" : shown.data);
+        text_free(&shown);
+    }
+    if (verdict.is_weak && chain->items[0]->kind.accepted)
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_WEAK,
+                   "a key or signature in the chain is too weak");
+}
+
+static bool take_apart(struct chain *chain)
+{
+    for (; chain->count < chain->question->count; chain->count++) {
+        struct certificate_der *der = certificate_der_new(chain->question->chain[chain->count]);
+        struct certificate *item = der == NULL ? NULL : certificate_new(der);
+        certificate_der_free(der);
+        if (item == NULL)
+            return false;
+        chain->items[chain->count] = item;
+    }
+    return true;
+}
+
+static void note_facts(const struct chain *chain)
+{
+    const struct certificate *leaf = chain->items[0];
+    struct report_visit *visit = chain->visit;
+    visit->has_certificate = true;
+    visit->not_before = leaf->not_before;
+    visit->not_after = leaf->not_after;
+    (void)snprintf(visit->key, sizeof(visit->key), "%s", leaf->kind.text); /* it fits */
+    certificate_issuer_text(leaf, visit->issuer);
+}
+
+bool chain_judge(const struct chain_question *question, struct report *report,
+                 struct report_visit *visit)
+{
+    struct chain chain = {.question = question, .report = report, .visit = visit};
+    bool good = take_apart(&chain);
+    if (good && chain.count > 0 && chain.items[0]->fault == CERTIFICATE_SOUND) {
+        note_facts(&chain);
+        judge_leaf(&chain);
+        judge_trust(&chain);
+    } else if (good && chain.count > 0 && chain.items[0]->fault == CERTIFICATE_KEY) {
+        report_add(report, visit, FAULT_CERTIFICATE_KEY, "the key of the certificate is %s",
+                   chain.items[0]->kind.text);
+    } else if (good) {
+        report_add(report, visit, FAULT_CERTIFICATE_UNREADABLE, "the certificate cannot be read");
+    }
+    while (chain.count > 0)
+        certificate_free(chain.items[--chain.count]);
+    return good;
+}

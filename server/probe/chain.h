@@ -1,0 +1,35 @@
+/*
+ * Judges the certificates that a server sent, as senders do: name, dates, key,
+ * and whether they lead to an authority that is trusted; if not, why not. It
+ * has no socket. Runs in a child of the probe, and in the health check.
+ */
+#ifndef PROBE_CHAIN_H
+#define PROBE_CHAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "load/certificate.h"
+#include "probe/report.h"
+#include "probe/trust.h"
+
+struct chain_question {
+    const struct span *chain; /* DER, leaf first; borrowed */
+    size_t count;
+    const char *host;          /* the name that the leaf must have */
+    const struct trust *trust; /* or NULL: whoever issued it */
+    int64_t now;               /* seconds since 1970 UTC */
+    uint32_t warning;          /* seconds before the end of the leaf */
+};
+
+/* Adds what is wrong to the report, and the facts of the leaf to the visit, which is the report's.
+ * False when memory is short. */
+bool chain_judge(const struct chain_question *question, struct report *report,
+                 struct report_visit *visit);
+
+/* Whether one of the names of the certificate covers the host (RFC 6125 section 6.4). */
+bool chain_covers(const struct certificate *leaf, struct span host);
+
+#endif

@@ -1,0 +1,255 @@
+#include "probe/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <mbedtls/build_info.h>
+#include <mbedtls/net_sockets.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/psa_util.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/ssl_ciphersuites.h>
+#include <mbedtls/x509_crt.h>
+#include <psa/crypto.h>
+
+#include "base/record.h"
+
+struct client {
+    struct stream *stream; /* borrowed */
+    bool plain;
+    mbedtls_ssl_config config;
+    mbedtls_ssl_context ssl;
+};
+
+/* What every sender of today offers; the server chooses among them. */
+static const uint16_t groups[] = {
+    MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1,
+    MBEDTLS_SSL_IANA_TLS_GROUP_NONE,
+};
+
+static const int suites[] = {
+    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
+    MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
+    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    0,
+};
+
+static const uint16_t signatures[] = {
+    MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
+    MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
+    MBEDTLS_TLS1_3_SIG_NONE,
+};
+
+static const char *protocols[] = {"http/1.1", NULL};
+
+static int receive(void *opaque, unsigned char *buf, size_t size)
+{
+    struct stream *stream = opaque;
+    ssize_t count = stream_read(stream, buf, size);
+    if (count >= 0)
+        return (int)count;
+    return stream->error == ETIMEDOUT ? MBEDTLS_ERR_SSL_TIMEOUT : MBEDTLS_ERR_NET_CONN_RESET;
+}
+
+static int transmit(void *opaque, const unsigned char *data, size_t len)
+{
+    struct stream *stream = opaque;
+    ssize_t count = stream_write(stream, data, len);
+    if (count >= 0)
+        return (int)count;
+    return stream->error == ETIMEDOUT ? MBEDTLS_ERR_SSL_TIMEOUT : MBEDTLS_ERR_NET_CONN_RESET;
+}
+
+/* The verdict on the certificate comes later and has more to say, so any is taken here. */
+static bool configure(mbedtls_ssl_config *config, enum client_versions versions)
+{
+    if (mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                    MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
+        mbedtls_ssl_conf_alpn_protocols(config, protocols) != 0)
+        return false;
+    mbedtls_ssl_conf_rng(config, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
+    mbedtls_ssl_conf_max_tls_version(config, versions == CLIENT_TLS_12_ONLY
+                                                 ? MBEDTLS_SSL_VERSION_TLS1_2
+                                                 : MBEDTLS_SSL_VERSION_TLS1_3);
+    mbedtls_ssl_conf_ciphersuites(config, suites);
+    mbedtls_ssl_conf_groups(config, groups);
+    mbedtls_ssl_conf_sig_algs(config, signatures);
+    mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_NONE);
+    return true;
+}
+
+struct client *client_new(struct stream *stream, const char *host, enum client_versions versions)
+{
+    struct client *client = calloc(1, sizeof(*client));
+    if (client == NULL)
+        return NULL;
+    client->stream = stream;
+    client->plain = versions == CLIENT_PLAIN;
+    mbedtls_ssl_config_init(&client->config);
+    mbedtls_ssl_init(&client->ssl);
+    if (client->plain)
+        return client;
+    record_most = RECORD_ANY;
+    /* Repeating the first is free; it seeds the generator of this very process. */
+    if (psa_crypto_init() != PSA_SUCCESS || !configure(&client->config, versions) ||
+        mbedtls_ssl_setup(&client->ssl, &client->config) != 0 ||
+        mbedtls_ssl_set_hostname(&client->ssl, host) != 0) {
+        client_free(client);
+        return NULL;
+    }
+    mbedtls_ssl_set_bio(&client->ssl, stream, transmit, receive, NULL);
+    return client;
+}
+
+void client_free(struct client *client)
+{
+    if (client == NULL)
+        return;
+    mbedtls_ssl_free(&client->ssl);
+    mbedtls_ssl_config_free(&client->config);
+    free(client);
+}
+
+/* Record and message types (RFC 8446 sections 4 and 5.1), and where the version of a ServerHello is
+ * (section 4.1.3) behind the headers of its record and of itself. */
+enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_HEADER = 5, SERVER_HELLO = 2 };
+enum { HELLO_VERSION = RECORD_HEADER + 4, MAJOR_TLS = 3, MINOR_TLS_12 = 3 };
+
+static bool is_record(struct span opening)
+{
+    return opening.data[0] >= 20 && opening.data[0] <= RECORD_HANDSHAKE + 1 &&
+           (opening.len < 2 || opening.data[1] == MAJOR_TLS);
+}
+
+static bool is_old_hello(struct span opening)
+{
+    return opening.len > HELLO_VERSION + 1 && opening.data[0] == RECORD_HANDSHAKE &&
+           opening.data[RECORD_HEADER] == SERVER_HELLO &&
+           opening.data[HELLO_VERSION] == MAJOR_TLS &&
+           opening.data[HELLO_VERSION + 1] < MINOR_TLS_12;
+}
+
+int client_alert(const struct client *client)
+{
+    struct span opening = stream_opening(client->stream);
+    return opening.len > RECORD_HEADER + 1 && opening.data[0] == RECORD_ALERT
+               ? (unsigned char)opening.data[RECORD_HEADER + 1]
+               : -1;
+}
+
+/* Is it about a certificate or its key? mbedTLS' codes are sums of a module's part and a low one. */
+static bool is_about_certificate(int code)
+{
+    int high = -code & 0xff80;
+    return high == -MBEDTLS_ERR_SSL_BAD_CERTIFICATE || (high >= 0x1080 && high <= 0x2f80) ||
+           (high >= 0x3880 && high <= 0x3f80);
+}
+
+/* Why the handshake ended, from the library's code and from what the server said first. */
+static enum client_result reason_of(const struct client *client, int code)
+{
+    struct span opening = stream_opening(client->stream);
+    if (opening.len > 0 && span_begins_fold(opening, span_of("HTTP/")))
+        return CLIENT_HTTP;
+    if (opening.len > 0 && !is_record(opening))
+        return CLIENT_NOT_TLS;
+    if (is_old_hello(opening) || client_alert(client) == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
+        return CLIENT_OLD;
+    if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
+        return CLIENT_ALERT;
+    return is_about_certificate(code) ? CLIENT_CERTIFICATE : CLIENT_FAILED;
+}
+
+/* What reading, writing and shaking hands have in common. */
+static enum client_result result_of(const struct client *client, int code)
+{
+    switch (code) {
+    case MBEDTLS_ERR_SSL_TIMEOUT:
+        return CLIENT_LATE;
+    case MBEDTLS_ERR_NET_CONN_RESET:
+        return CLIENT_RESET;
+    case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
+    case MBEDTLS_ERR_SSL_CONN_EOF:
+        return CLIENT_CLOSED;
+    default:
+        return code >= 0 ? CLIENT_DONE : reason_of(client, code);
+    }
+}
+
+/* The stream waits by itself, so that the library asks for patience only between two messages. */
+static bool is_patience(int code)
+{
+    return code == MBEDTLS_ERR_SSL_WANT_READ || code == MBEDTLS_ERR_SSL_WANT_WRITE ||
+           code == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET;
+}
+
+enum client_result client_handshake(struct client *client)
+{
+    int code = 0;
+    if (client->plain)
+        return CLIENT_DONE;
+    do
+        code = mbedtls_ssl_handshake(&client->ssl);
+    while (is_patience(code));
+    return result_of(client, code);
+}
+
+enum client_result client_write(struct client *client, struct span bytes)
+{
+    while (bytes.len > 0) {
+        const unsigned char *data = (const unsigned char *)bytes.data;
+        int code = client->plain ? transmit(client->stream, data, bytes.len)
+                                 : mbedtls_ssl_write(&client->ssl, data, bytes.len);
+        if (code > 0)
+            bytes = span_skip(bytes, (size_t)code);
+        else if (!is_patience(code))
+            return code == 0 ? CLIENT_FAILED : result_of(client, code);
+    }
+    return CLIENT_DONE;
+}
+
+enum client_result client_read(struct client *client, char *buf, size_t size, size_t *ret_len)
+{
+    int code;
+    do
+        code = client->plain ? receive(client->stream, (unsigned char *)buf, size)
+                             : mbedtls_ssl_read(&client->ssl, (unsigned char *)buf, size);
+    while (is_patience(code));
+    if (code == 0) /* without close_notify */
+        return CLIENT_CLOSED;
+    if (code > 0)
+        *ret_len = (size_t)code;
+    return result_of(client, code);
+}
+
+const char *client_version(const struct client *client)
+{
+    if (client->plain)
+        return "none";
+    return mbedtls_ssl_get_version_number(&client->ssl) == MBEDTLS_SSL_VERSION_TLS1_3 ? "1.3"
+                                                                                      : "1.2";
+}
+
+size_t client_chain(const struct client *client, struct span *ret_chain, size_t most)
+{
+    size_t count = 0;
+    const mbedtls_x509_crt *crt = client->plain ? NULL : mbedtls_ssl_get_peer_cert(&client->ssl);
+    for (; crt != NULL && count < most; crt = crt->next)
+        ret_chain[count++] = (struct span){(const char *)crt->raw.p, crt->raw.len};
+    return count;
+}

@@ -1,0 +1,61 @@
+/*
+ * The TLS client: TLS 1.2 and 1.3 with what all senders have, over a stream. It
+ * takes any certificate, and hands it out to be judged by others (probe/chain,
+ * probe/trust). Objects and codes of the TLS library do not leave it. Runs in a
+ * child of the probe, and in the health check; never in a server.
+ */
+#ifndef PROBE_CLIENT_H
+#define PROBE_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/span.h"
+#include "probe/stream.h"
+
+enum client_result {
+    CLIENT_DONE,
+    CLIENT_CLOSED,      /* the server ended the stream, with or without a word */
+    CLIENT_LATE,        /* the deadline has passed */
+    CLIENT_RESET,       /* the connection broke */
+    CLIENT_ALERT,       /* a fatal alert; client_alert tells which */
+    CLIENT_OLD,         /* the server speaks TLS 1.1 or older only */
+    CLIENT_HTTP,        /* it answered in plain HTTP */
+    CLIENT_NOT_TLS,     /* it answered in something else */
+    CLIENT_CERTIFICATE, /* it sent a certificate that cannot be read */
+    CLIENT_FAILED,      /* the server broke the protocol, or memory is short */
+};
+
+enum client_versions {
+    CLIENT_TLS_ALL,
+    CLIENT_TLS_12_ONLY,
+    CLIENT_PLAIN, /* no TLS at all, for a listener behind a proxy that ends it */
+};
+
+struct client;
+
+/* A client over the open stream (borrowed) for the host name, which it sends as SNI. Owned; NULL when
+ * memory is short. */
+struct client *client_new(struct stream *stream, const char *host, enum client_versions versions);
+void client_free(struct client *client);
+
+enum client_result client_handshake(struct client *client);
+
+/* The description of the alert (RFC 8446 section 6) that the server answered the first message with;
+ * -1 when there was none. */
+int client_alert(const struct client *client);
+
+/* Everything, or not. */
+enum client_result client_write(struct client *client, struct span bytes);
+
+/* Waits for at least one byte. */
+enum client_result client_read(struct client *client, char *buf, size_t size, size_t *ret_len);
+
+/* After the handshake: "1.2" or "1.3", or "none"; static. */
+const char *client_version(const struct client *client);
+
+/* After the handshake: the certificates in DER, as the server sent them, leaf first. Returns how
+ * many there are, at most most; borrowed from the client. */
+size_t client_chain(const struct client *client, struct span *ret_chain, size_t most);
+
+#endif

@@ -1,0 +1,142 @@
+#include "probe/fault.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+static const char NOT_REACHED[] = "no sender gets the policy from there";
+static const char NOT_VERIFIED[] = "no sender takes a policy from a server that it cannot verify";
+static const char NOT_FOUND[] = "without it no sender looks for a policy (RFC 8461 section 3.1)";
+static const char SUITES[] = "offer TLS 1.2 and 1.3 with ECDHE and AES-GCM or ChaCha20-Poly1305";
+static const char PUBLISH[] = "publish what \"mta-sts-httpd dns\" prints for the domain";
+static const char RENEW[] = "have a new certificate issued, and see that the server takes it over";
+static const char REISSUE[] = "have a certificate issued for this very name";
+static const char CHAIN[] = "serve the whole chain: fullchain.pem instead of cert.pem (nginx: "
+                            "ssl_certificate, Apache: SSLCertificateFile)";
+static const char STATUS_WHO[] =
+    "every sender but Stalwart and danmarg, which never look, refuses it";
+static const char FASTER[] = "serve the policy from a machine that is near and awake";
+
+#define ERROR   DIAG_ERROR
+#define WARNING DIAG_WARNING
+
+static const struct fault_rule rules[] = {
+    {FAULT_DNS_FAILED, "dns-failed", STAGE_DNS, ERROR, "failed", "no sender gets further than this",
+     "see whether the name servers of the domain answer"},
+    {FAULT_NO_ADDRESS, "no-address", STAGE_DNS, ERROR, "no address", NOT_REACHED,
+     "publish an A, AAAA or CNAME record for it"},
+    {FAULT_RECORD_MISSING, "record-missing", STAGE_DNS, ERROR, "no record", NOT_FOUND, PUBLISH},
+    {FAULT_RECORD_SEVERAL, "record-several", STAGE_DNS, ERROR, "records",
+     "with more than one, senders must take the domain for one without a policy (RFC 8461 section "
+     "3.1)",
+     "leave only the right one"},
+    {FAULT_RECORD_OTHERS, "record-others", STAGE_DNS, WARNING, "other TXT",
+     "other TXT records at the name disturb KumoMTA and checkdmarc",
+     "leave only the one of MTA-STS"},
+    {FAULT_RECORD_FORM, "record-form", STAGE_DNS, ERROR, "record", NOT_FOUND, PUBLISH},
+    {FAULT_RECORD_SPACE_BEFORE, "record-space-before", STAGE_DNS, ERROR, "record",
+     "halon, chasquid, aykevl and mailpiece do not understand it", PUBLISH},
+    {FAULT_RECORD_SPACE_BEHIND, "record-space-behind", STAGE_DNS, ERROR, "record",
+     "KumoMTA does not understand it", PUBLISH},
+    {FAULT_RECORD_ID, "record-id-number", STAGE_DNS, WARNING, "id",
+     "the Exim script compares ids as numbers and may miss a change", PUBLISH},
+    {FAULT_RECORD_DIFFERS, "record-id", STAGE_DNS, ERROR, "old id",
+     "senders that have an older policy keep it until the id changes", PUBLISH},
+    {FAULT_REFUSED, "refused", STAGE_CONNECT, ERROR, "refused", NOT_REACHED,
+     "see whether the server runs and listens on this address"},
+    {FAULT_UNREACHABLE, "unreachable", STAGE_CONNECT, ERROR, "unreachable", NOT_REACHED,
+     "correct the address record, the route or the firewall"},
+    {FAULT_NO_ROUTE, "no-route", STAGE_CONNECT, DIAG_NOTE, "no route",
+     "this machine has no address of that family, so nothing is known about it", NULL},
+    {FAULT_CONNECT_TIMEOUT, "connect-timeout", STAGE_CONNECT, ERROR, "timeout", NOT_REACHED,
+     "see whether a firewall drops what comes to the port"},
+    {FAULT_TLS_TIMEOUT, "tls-timeout", STAGE_TLS, ERROR, "timeout", NOT_REACHED, NULL},
+    {FAULT_TLS_OLD, "tls-old", STAGE_TLS, ERROR, "old TLS",
+     "RFC 8461 section 3.3 and every sender ask for TLS 1.2 or newer", SUITES},
+    {FAULT_TLS_13_ONLY, "tls-1.3-only", STAGE_TLS, WARNING, "1.3 only",
+     "mimecast speaks nothing newer than TLS 1.2", SUITES},
+    {FAULT_TLS_NAME, "tls-name", STAGE_TLS, ERROR, "no name", NOT_REACHED,
+     "configure the domain there, and see that its certificate is found"},
+    {FAULT_TLS_SUITES, "tls-suites", STAGE_TLS, ERROR, "no suite", NOT_REACHED, SUITES},
+    {FAULT_TLS_ALERT, "tls-alert", STAGE_TLS, ERROR, "alert", NOT_REACHED, "see the server's log"},
+    {FAULT_TLS_CLOSED, "tls-closed", STAGE_TLS, ERROR, "closed", NOT_REACHED,
+     "see the server's log; it may not know the name"},
+    {FAULT_TLS_BROKEN, "tls-broken", STAGE_TLS, ERROR, "broken", NOT_REACHED,
+     "see the server's log"},
+    {FAULT_PLAIN_HTTP, "plain-http", STAGE_TLS, ERROR, "plain HTTP", NOT_REACHED,
+     "switch on TLS for this port"},
+    {FAULT_NOT_TLS, "not-tls", STAGE_TLS, ERROR, "not TLS", NOT_REACHED,
+     "see what listens on this port"},
+    {FAULT_CERTIFICATE_UNREADABLE, "certificate-unreadable", STAGE_CERTIFICATE, ERROR, "unreadable",
+     NOT_VERIFIED, RENEW},
+    {FAULT_CERTIFICATE_EXPIRED, "certificate-expired", STAGE_CERTIFICATE, ERROR, "expired",
+     NOT_VERIFIED, RENEW},
+    {FAULT_CERTIFICATE_NOT_YET, "certificate-not-yet-valid", STAGE_CERTIFICATE, ERROR,
+     "not yet valid", NOT_VERIFIED, "see whether the clocks are right; else wait"},
+    {FAULT_CERTIFICATE_ENDS_SOON, "certificate-ends-soon", STAGE_CERTIFICATE, WARNING, "ends soon",
+     "after that no sender takes a policy from the server", RENEW},
+    {FAULT_CERTIFICATE_NAME, "certificate-name", STAGE_CERTIFICATE, ERROR, "other name",
+     NOT_VERIFIED, REISSUE},
+    {FAULT_CERTIFICATE_SELF_SIGNED, "certificate-self-signed", STAGE_CERTIFICATE, ERROR,
+     "self-signed", NOT_VERIFIED, "have one issued by a public authority, such as Let's Encrypt"},
+    {FAULT_CERTIFICATE_INCOMPLETE, "certificate-incomplete", STAGE_CERTIFICATE, ERROR, "incomplete",
+     "browsers may fetch what is missing, senders do not and refuse the policy", CHAIN},
+    {FAULT_CERTIFICATE_UNKNOWN_ROOT, "certificate-unknown-root", STAGE_CERTIFICATE, ERROR,
+     "unknown root", NOT_VERIFIED,
+     "have one issued by a public authority; --ca FILE names others to this program"},
+    {FAULT_CERTIFICATE_CHAIN_EXPIRED, "certificate-chain-expired", STAGE_CERTIFICATE, ERROR,
+     "chain expired", NOT_VERIFIED, RENEW},
+    {FAULT_CERTIFICATE_KEY, "certificate-key", STAGE_CERTIFICATE, ERROR, "key",
+     "senders verify P-256, P-384 and RSA of 2048 bits or more", RENEW},
+    {FAULT_CERTIFICATE_WEAK, "certificate-weak", STAGE_CERTIFICATE, ERROR, "weak", NOT_VERIFIED,
+     RENEW},
+    {FAULT_CERTIFICATE_USAGE, "certificate-usage", STAGE_CERTIFICATE, ERROR, "usage", NOT_VERIFIED,
+     "have one issued for TLS servers"},
+    {FAULT_HTTP_TIMEOUT, "http-timeout", STAGE_HTTP, ERROR, "timeout", NOT_REACHED, FASTER},
+    {FAULT_HTTP_CLOSED, "http-closed", STAGE_HTTP, ERROR, "closed", NOT_REACHED,
+     "see the server's log"},
+    {FAULT_HTTP_MALFORMED, "http-malformed", STAGE_HTTP, ERROR, "malformed",
+     "strict senders refuse what they cannot read in one way only",
+     "see what is in front of the server"},
+    {FAULT_REDIRECT, "redirect", STAGE_HTTP, ERROR, "redirect",
+     "senders must not follow it (RFC 8461 section 3.3); some testers do and look green",
+     "answer with the policy itself"},
+    {FAULT_STATUS, "status", STAGE_HTTP, ERROR, NULL, STATUS_WHO, "answer with the policy"},
+    {FAULT_STATUS_2XX, "status-2xx", STAGE_HTTP, ERROR, NULL,
+     "every sender but mailauth, Stalwart and danmarg refuses it", "answer with status 200"},
+    {FAULT_TYPE_MISSING, "content-type-missing", STAGE_HTTP, ERROR, "no type",
+     "KumoMTA and checkdmarc refuse it, and RFC 8461 section 3.3 advises all senders to",
+     "send Content-Type: text/plain"},
+    {FAULT_TYPE, "content-type", STAGE_HTTP, ERROR, "type",
+     "KumoMTA and checkdmarc refuse it, and RFC 8461 section 3.3 advises all senders to",
+     "send Content-Type: text/plain"},
+    {FAULT_TYPE_CASE, "content-type-case", STAGE_HTTP, ERROR, "type",
+     "KumoMTA and checkdmarc compare it in lower case", "send Content-Type: text/plain"},
+    {FAULT_COMPRESSED, "content-encoding", STAGE_HTTP, ERROR, "encoded",
+     "nobody asked for it, so senders take the bytes as they are", "switch off compression"},
+    {FAULT_SLOW, "slow", STAGE_HTTP, WARNING, "slow", "postfix-tlspol gives up after 2 s", FASTER},
+    {FAULT_SLOW_4, "slow", STAGE_HTTP, ERROR, "slow",
+     "postfix-tlspol gives up after 2 s, postfix-mta-sts-resolver after 4 s", FASTER},
+    {FAULT_SLOW_5, "slow", STAGE_HTTP, ERROR, "slow",
+     "postfix-tlspol gives up after 2 s, postfix-mta-sts-resolver after 4 s, halon after 5 s",
+     FASTER},
+    {FAULT_LARGE, "large-most", STAGE_POLICY, ERROR, "large", "most senders read no further",
+     "leave out what is no policy"},
+    {FAULT_POLICY_DIFFERS, "policy-differs", STAGE_POLICY, ERROR, "differs",
+     "senders enforce what is served, not what is configured",
+     "reload the server, or see which server answers there"},
+    {FAULT_INTERNAL, "internal", STAGE_DNS, ERROR, "not asked",
+     "nothing is known about this domain", "try again"},
+};
+
+const struct fault_rule *fault_rule(enum fault fault)
+{
+    assert((size_t)fault < sizeof(rules) / sizeof(rules[0]) && rules[fault].fault == fault);
+    return &rules[fault];
+}
+
+const char *stage_text(enum stage stage)
+{
+    static const char *const texts[STAGES] = {"dns",         "connect", "tls",
+                                              "certificate", "http",    "policy"};
+    return texts[stage];
+}

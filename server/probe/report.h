@@ -1,0 +1,82 @@
+/*
+ * What the probe of one domain found: a plain block of bytes without a pointer
+ * to anything but constants, so that the child who fills it and the parent who
+ * prints it can share it. It knows no socket and judges nothing.
+ */
+#ifndef PROBE_REPORT_H
+#define PROBE_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/diag.h"
+#include "base/limits.h"
+#include "probe/fault.h"
+
+/* Sentences about names of 253 bytes fit. */
+enum { REPORT_TEXT = 640, REPORT_NAME = 256, REPORT_WORD = 64 };
+
+struct report_finding {
+    const char *code; /* static */
+    enum stage stage;
+    enum diag_level level;
+    const char *cell;      /* static; NULL: what else the table would say there */
+    unsigned visits;       /* bit i: the address i has it; 0: it is the domain's */
+    uint32_t line, column; /* in the policy; 0 when it is not about a place there */
+    char message[REPORT_TEXT];
+    char senders[REPORT_TEXT]; /* "" when not known */
+    char fix[REPORT_TEXT];     /* the same */
+};
+
+/* The fetch from one address. Of a stage behind the one where it ended nothing is told. */
+struct report_visit {
+    char address[ADDRESS_TEXT_SIZE];
+    enum stage reached; /* where it ended; STAGE_POLICY when there was a policy to judge */
+    int64_t connect_us, tls_us, http_us;
+    const char *tls_version; /* "1.2", "1.3"; static; NULL before the handshake's end */
+    bool has_certificate;
+    int64_t not_before, not_after; /* seconds since 1970 UTC */
+    char key[REPORT_WORD];         /* "ECDSA P-256" */
+    char issuer[REPORT_NAME];
+    unsigned status; /* 0: no response */
+    char content_type[REPORT_NAME];
+    size_t size;               /* of the body, bytes */
+    char mode[REPORT_WORD];    /* as it was meant; "" when there is none */
+    char max_age[REPORT_WORD]; /* the same */
+    size_t mx_count;
+    bool is_compared, is_configured; /* it is the policy of the configuration */
+};
+
+struct report {
+    char domain[LIMIT_NAME + 1];
+    bool has_dns;          /* the DNS was asked */
+    int64_t dns_us;        /* for the addresses, which a sender waits for */
+    char id[LIMIT_ID + 1]; /* of the record; "" when there is none */
+    struct report_visit visits[LIMIT_PROBE_ADDRESSES];
+    size_t visit_count;
+    struct report_finding findings[LIMIT_PROBE_FINDINGS];
+    size_t finding_count;
+    size_t lost; /* findings for which there was no room */
+};
+
+void report_begin(struct report *report, const char *domain);
+
+/* Adds a fault of the domain (visit NULL) or of the visit, which is the report's. The same words for
+ * several visits are taken once. The message is one sentence without a full stop. */
+void report_add(struct report *report, const struct report_visit *visit, enum fault fault,
+                const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* The same for a fault that has no row of its own. Texts are copied; cell and code are static. */
+void report_add_finding(struct report *report, const struct report_visit *visit,
+                        const struct report_finding *finding);
+
+/* The gravest of the stage (the first of these) that concerns the visit; NULL when there is none. */
+const struct report_finding *report_gravest(const struct report *report,
+                                            const struct report_visit *visit, enum stage stage);
+
+/* The gravest level of all; DIAG_NOTE when there is nothing to object to. */
+enum diag_level report_level(const struct report *report);
+
+#endif

@@ -1,0 +1,161 @@
+#include "probe/trust.h"
+
+#include <mbedtls/x509_crt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/calendar.h"
+#include "load/certificate_files.h"
+#include "load/pem.h"
+
+struct trust {
+    mbedtls_x509_crt list; /* its first is empty when there is none */
+    size_t count;
+    bool shortage;
+};
+
+/* Debian, Fedora, Alpine and OpenBSD; the first that is there counts. */
+static const char *const usual[] = {
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/certs",
+};
+
+static const char *usual_path(void)
+{
+    const char *path = getenv("SSL_CERT_FILE");
+    if (path == NULL || path[0] == '\0')
+        path = getenv("SSL_CERT_DIR");
+    if (path != NULL && path[0] != '\0')
+        return path;
+    for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++)
+        if (access(usual[i], R_OK) == 0)
+            return usual[i];
+    return usual[0];
+}
+
+/* An authority that the TLS library cannot read is one that is not trusted; the others are. */
+static void add(struct trust *trust, const struct pem_block *block)
+{
+    unsigned char *der = malloc(block->der_len);
+    if (der == NULL) {
+        trust->shortage = true;
+        return;
+    }
+    pem_decode(block, der);
+    if (mbedtls_x509_crt_parse_der(&trust->list, der, block->der_len) == 0)
+        trust->count++;
+    free(der);
+}
+
+static void visit(void *context, const struct tree_file *file, struct span bytes)
+{
+    (void)file; /* only what is in it counts */
+    struct pem_reader reader = pem_begin(bytes);
+    struct pem_block block;
+    while (pem_next(&reader, &block))
+        if (block.fault == PEM_SOUND && (span_equal(block.label, span_of("CERTIFICATE")) ||
+                                         span_equal(block.label, span_of("X509 CERTIFICATE"))))
+            add(context, &block);
+}
+
+static bool skip(void *context, const struct tree_file *file)
+{
+    (void)context;
+    (void)file; /* every file is read */
+    return false;
+}
+
+struct trust *trust_new(const char *path, struct diag *diag)
+{
+    struct trust *trust = calloc(1, sizeof(*trust));
+    struct certificate_files files = {.diag = diag, .skip = skip, .visit = visit, .context = trust};
+    if (path == NULL)
+        path = usual_path();
+    struct position at = {diag_intern(diag, span_of(path)), 0, 0};
+    if (trust == NULL) {
+        diag_add(diag, DIAG_FATAL, at, "out of memory");
+        return NULL;
+    }
+    mbedtls_x509_crt_init(&trust->list);
+    certificate_files_walk(&files, path, at);
+    if (files.tree.shortage || trust->shortage)
+        diag_add(diag, DIAG_FATAL, at, "out of memory");
+    else if (trust->count == 0)
+        diag_add(diag, DIAG_FATAL, at, "there is no certificate of an authority");
+    else
+        goto done;
+    diag_hint(diag, "install the package ca-certificates, or name a file with --ca");
+    trust_free(trust);
+    trust = NULL;
+done:
+    certificate_files_free(&files);
+    return trust;
+}
+
+void trust_free(struct trust *trust)
+{
+    if (trust == NULL)
+        return;
+    mbedtls_x509_crt_free(&trust->list);
+    free(trust);
+}
+
+size_t trust_count(const struct trust *trust)
+{
+    return trust->count;
+}
+
+struct walk {
+    int64_t now;
+    struct trust_verdict *verdict;
+};
+
+static int64_t instant(const mbedtls_x509_time *time)
+{
+    return calendar_instant(time->year, time->mon, time->day, time->hour, time->min, time->sec);
+}
+
+static const uint32_t WEAK =
+    MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK | MBEDTLS_X509_BADCERT_BAD_KEY;
+
+/* The library shows each certificate on the way, from the authority down to the leaf. */
+static int look(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
+{
+    struct walk *walk = context;
+    struct trust_verdict *verdict = walk->verdict;
+    verdict->is_weak = verdict->is_weak || (*flags & WEAK) != 0;
+    if (depth > 0 &&
+        (instant(&crt->valid_from) > walk->now || instant(&crt->valid_to) < walk->now)) {
+        verdict->is_expired = true;
+        if (mbedtls_x509_dn_gets(verdict->expired, sizeof(verdict->expired), &crt->subject) <= 0)
+            (void)snprintf(verdict->expired, sizeof(verdict->expired),
+                           "an authority"); /* it fits */
+    }
+    return 0;
+}
+
+bool trust_judge(const struct trust *trust, const struct span *chain, size_t count, int64_t now,
+                 struct trust_verdict *ret_verdict)
+{
+    uint32_t flags = 0;
+    mbedtls_x509_crt crt;
+    /* The library only reads the list, which it does not take as constant. */
+    mbedtls_x509_crt *list = (mbedtls_x509_crt *)(uintptr_t)&trust->list;
+    struct walk walk = {.now = now, .verdict = ret_verdict};
+    *ret_verdict = (struct trust_verdict){0};
+    mbedtls_x509_crt_init(&crt);
+    bool good = count > 0;
+    for (size_t i = 0; i < count && good; i++)
+        good = mbedtls_x509_crt_parse_der_nocopy(&crt, (const unsigned char *)chain[i].data,
+                                                 chain[i].len) == 0 ||
+               i > 0; /* one that nobody needs may be odd */
+    if (good) {
+        (void)mbedtls_x509_crt_verify(&crt, list, NULL, NULL, &flags, look, &walk);
+        ret_verdict->is_trusted = (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) == 0;
+    }
+    mbedtls_x509_crt_free(&crt);
+    return good;
+}

@@ -1,0 +1,366 @@
+#include "probe/visit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "policy/inspect.h"
+#include "probe/chain.h"
+#include "probe/fetch.h"
+
+/* RFC 8446 section 6. */
+enum { ALERT_HANDSHAKE_FAILURE = 40, ALERT_INSUFFICIENT_SECURITY = 71 };
+enum { ALERT_MISSING_EXTENSION = 109, ALERT_UNRECOGNIZED_NAME = 112 };
+
+struct visit {
+    const struct visit_question *question;
+    struct report *report;
+    struct report_visit *result; /* the report's */
+    struct fetch fetch;
+};
+
+/* Bytes of the server for a sentence: escaped, and cut when they are many. */
+static void show(struct span bytes, char *out, size_t size)
+{
+    struct text text = {0};
+    text_escape(&text, bytes, 80);
+    (void)snprintf(out, size, "%s", text.data == NULL ? "" : text.data); /* cut on purpose */
+    text_free(&text);
+}
+
+static void judge_connection(struct visit *visit)
+{
+    struct report *report = visit->report;
+    switch (visit->fetch.error) {
+    case ECONNREFUSED:
+        report_add(report, visit->result, FAULT_REFUSED, "the connection is refused");
+        break;
+    case ETIMEDOUT:
+        report_add(report, visit->result, FAULT_CONNECT_TIMEOUT,
+                   "there is no answer to the connection within %" PRId64 " s",
+                   visit->question->timeout_ms / 1000);
+        break;
+    case ENETUNREACH:
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+        report_add(report, visit->result, FAULT_NO_ROUTE, "this machine has no way to the address");
+        break;
+    default:
+        report_add(report, visit->result, FAULT_UNREACHABLE, "the address cannot be reached: %s",
+                   strerror(visit->fetch.error));
+        break;
+    }
+}
+
+static void judge_alert(struct visit *visit)
+{
+    const char *host = visit->question->host;
+    switch (visit->fetch.alert) {
+    case ALERT_UNRECOGNIZED_NAME:
+        report_add(visit->report, visit->result, FAULT_TLS_NAME,
+                   "the server does not know the name %s (alert unrecognized_name)", host);
+        break;
+    case ALERT_HANDSHAKE_FAILURE:
+    case ALERT_INSUFFICIENT_SECURITY:
+        report_add(visit->report, visit->result, FAULT_TLS_SUITES,
+                   "the server has no TLS parameters in common with senders of today (alert %s)",
+                   visit->fetch.alert == ALERT_HANDSHAKE_FAILURE ? "handshake_failure"
+                                                                 : "insufficient_security");
+        break;
+    default:
+        if (visit->fetch.alert >= 0)
+            report_add(visit->report, visit->result, FAULT_TLS_ALERT,
+                       "the server ends the TLS handshake with alert %d", visit->fetch.alert);
+        else
+            report_add(visit->report, visit->result, FAULT_TLS_ALERT,
+                       "the server ends the TLS handshake with an alert");
+        break;
+    }
+}
+
+/* The handshake has failed. */
+static void judge_handshake(struct visit *visit)
+{
+    struct report *report = visit->report;
+    switch (visit->fetch.result) {
+    case CLIENT_LATE:
+        report_add(report, visit->result, FAULT_TLS_TIMEOUT,
+                   "the TLS handshake does not end within %" PRId64 " s",
+                   visit->question->timeout_ms / 1000);
+        break;
+    case CLIENT_ALERT:
+        judge_alert(visit);
+        break;
+    case CLIENT_OLD:
+        report_add(report, visit->result, FAULT_TLS_OLD,
+                   "the server speaks neither TLS 1.2 nor 1.3");
+        break;
+    case CLIENT_HTTP:
+        report_add(report, visit->result, FAULT_PLAIN_HTTP,
+                   "the port speaks plain HTTP instead of HTTPS");
+        break;
+    case CLIENT_NOT_TLS:
+        report_add(report, visit->result, FAULT_NOT_TLS, "the port does not speak TLS");
+        break;
+    case CLIENT_CERTIFICATE:
+        report_add(report, visit->result, FAULT_CERTIFICATE_UNREADABLE,
+                   "the certificate cannot be read");
+        break;
+    case CLIENT_CLOSED:
+    case CLIENT_RESET:
+        report_add(report, visit->result, FAULT_TLS_CLOSED,
+                   "the server closes the connection during the TLS handshake");
+        break;
+    case CLIENT_DONE:
+    case CLIENT_FAILED:
+        report_add(report, visit->result, FAULT_TLS_BROKEN,
+                   "the TLS handshake fails, because the server breaks the protocol");
+        break;
+    }
+}
+
+/* There is no response, or only a part of one. */
+static void judge_silence(struct visit *visit)
+{
+    struct report *report = visit->report;
+    const struct answer *answer = visit->fetch.answer;
+    const char *part = answer->head_len == 0 ? "no response" : "no whole response";
+    if (visit->fetch.result == CLIENT_LATE)
+        report_add(report, visit->result, FAULT_HTTP_TIMEOUT, "there is %s within %" PRId64 " s",
+                   part, visit->question->timeout_ms / 1000);
+    else
+        report_add(report, visit->result, FAULT_HTTP_CLOSED,
+                   "the connection breaks, and there is %s", part);
+}
+
+static void judge_status(struct visit *visit)
+{
+    char location[REPORT_NAME];
+    const struct answer *answer = visit->fetch.answer;
+    unsigned status = answer->status;
+    show(answer->location, location, sizeof(location));
+    if (status >= 300 && status < 400 && answer->location.len > 0)
+        report_add(visit->report, visit->result, FAULT_REDIRECT,
+                   "the response is a redirect (status %u) to \"%s\"", status, location);
+    else if (status > 200 && status < 300)
+        report_add(visit->report, visit->result, FAULT_STATUS_2XX,
+                   "the status is %u instead of 200", status);
+    else if (status != 200)
+        report_add(visit->report, visit->result, FAULT_STATUS, "the status is %u instead of 200",
+                   status);
+}
+
+/* The parameters, such as a charset, do not matter. */
+static struct span media_type(struct span type)
+{
+    const char *end = type.len == 0 ? NULL : memchr(type.data, ';', type.len);
+    if (end != NULL)
+        type.len = (size_t)(end - type.data);
+    while (type.len > 0 && (type.data[type.len - 1] == ' ' || type.data[type.len - 1] == '\t'))
+        type.len--;
+    return type;
+}
+
+static void judge_headers(struct visit *visit)
+{
+    char shown[REPORT_NAME];
+    const struct answer *answer = visit->fetch.answer;
+    const struct span type = media_type(answer->content_type);
+    const struct span wanted = span_of("text/plain");
+    show(answer->content_type, shown, sizeof(shown));
+    (void)snprintf(visit->result->content_type, sizeof(visit->result->content_type), "%s", shown);
+    if (answer->content_type.len == 0)
+        report_add(visit->report, visit->result, FAULT_TYPE_MISSING, "there is no Content-Type");
+    else if (!span_equal_fold(type, wanted))
+        report_add(visit->report, visit->result, FAULT_TYPE,
+                   "the Content-Type is \"%s\" instead of text/plain", shown);
+    else if (!span_equal(type, wanted))
+        report_add(visit->report, visit->result, FAULT_TYPE_CASE,
+                   "the Content-Type is not in lower case: \"%s\"", shown);
+    if (answer->content_encoding.len > 0 &&
+        !span_equal_fold(answer->content_encoding, span_of("identity"))) {
+        show(answer->content_encoding, shown, sizeof(shown));
+        report_add(visit->report, visit->result, FAULT_COMPRESSED,
+                   "the body is encoded (Content-Encoding: %s)", shown);
+    }
+}
+
+static void add_inspected(struct visit *visit, const struct inspect_finding *found)
+{
+    struct report_finding finding = {
+        .code = found->rule->code,
+        .stage = STAGE_POLICY,
+        .level = found->rule->gravity == FINDING_REFUSAL   ? DIAG_ERROR
+                 : found->rule->gravity == FINDING_WARNING ? DIAG_WARNING
+                                                           : DIAG_NOTE,
+        .cell = found->rule->code,
+        .line = found->at.line,
+        .column = found->at.column,
+    };
+    /* What does not fit is cut: who reads it knows the names by then. */
+    (void)snprintf(finding.message, sizeof(finding.message), "%s", found->message);
+    (void)snprintf(finding.senders, sizeof(finding.senders), "%s",
+                   found->senders == NULL ? "" : found->senders);
+    (void)snprintf(finding.fix, sizeof(finding.fix), "%s", found->fix == NULL ? "" : found->fix);
+    report_add_finding(visit->report, visit->result, &finding);
+}
+
+static void note_policy(struct report_visit *result, const struct inspection *inspection)
+{
+    const struct policy_fields fields = inspection_fields(inspection);
+    show(fields.mode.text, result->mode, sizeof(result->mode));
+    show(fields.max_age.text, result->max_age, sizeof(result->max_age));
+    result->mx_count = fields.mx_count;
+}
+
+static void compare(struct visit *visit, struct span body)
+{
+    const struct policy *policy = visit->question->policy;
+    struct report_visit *result = visit->result;
+    if (policy == NULL)
+        return;
+    result->is_compared = true;
+    result->is_configured = span_equal(policy_body(policy), body);
+    if (result->is_configured)
+        return;
+    char max_age[16];
+    const char *mode = policy_mode_text(policy_mode(policy));
+    (void)snprintf(max_age, sizeof(max_age), "%" PRIu32, policy_max_age(policy)); /* it fits */
+    if (strcmp(result->mode, mode) != 0)
+        report_add(visit->report, result, FAULT_POLICY_DIFFERS,
+                   "the policy is not the configured one: mode \"%s\" instead of %s", result->mode,
+                   mode);
+    else if (strcmp(result->max_age, max_age) != 0)
+        report_add(visit->report, result, FAULT_POLICY_DIFFERS,
+                   "the policy is not the configured one: max_age \"%s\" instead of %s",
+                   result->max_age, max_age);
+    else
+        report_add(visit->report, result, FAULT_POLICY_DIFFERS,
+                   "the policy is not the configured one, byte for byte");
+}
+
+/* False when memory is short. */
+static bool judge_body(struct visit *visit)
+{
+    const struct answer *answer = visit->fetch.answer;
+    const struct span body = {answer->body, answer->body_len};
+    struct inspection *inspection = inspection_new(body, NULL);
+    if (inspection == NULL)
+        return false;
+    visit->result->reached = STAGE_POLICY;
+    note_policy(visit->result, inspection);
+    for (size_t i = 0; i < inspection_count(inspection); i++)
+        add_inspected(visit, inspection_at(inspection, i));
+    inspection_free(inspection);
+    compare(visit, body);
+    return true;
+}
+
+static void judge_time(struct visit *visit)
+{
+    const struct report_visit *result = visit->result;
+    int64_t total_ms =
+        (visit->question->spent_us + result->connect_us + result->tls_us + result->http_us) / 1000;
+    enum fault fault = total_ms > 5000 ? FAULT_SLOW_5 : total_ms > 4000 ? FAULT_SLOW_4 : FAULT_SLOW;
+    if (total_ms > LIMIT_PROBE_BUDGET_MS)
+        report_add(visit->report, result, fault, "the fetch takes %" PRId64 ".%" PRId64 " s",
+                   total_ms / 1000, total_ms / 100 % 10);
+}
+
+/* A body is judged as a policy only when it is meant as one: a page of an error is no bad policy. */
+static bool judge_answer(struct visit *visit)
+{
+    const struct answer *answer = visit->fetch.answer;
+    visit->result->status = answer->status;
+    visit->result->size = answer->body_len;
+    judge_time(visit);
+    if (answer->fault != NULL) {
+        report_add(visit->report, visit->result, FAULT_HTTP_MALFORMED, "the response %s",
+                   answer->fault);
+        return true;
+    }
+    judge_status(visit);
+    if (answer->status < 200 || answer->status >= 300)
+        return true;
+    judge_headers(visit);
+    if (answer->is_cut)
+        report_add(visit->report, visit->result, FAULT_LARGE, "the body is larger than %d KB",
+                   LIMIT_BODY_MOST / 1024);
+    return answer->is_cut || answer->content_encoding.len > 0 || judge_body(visit);
+}
+
+/* mimecast needs TLS 1.2: a second handshake, after one with TLS 1.3, tells. */
+static bool judge_versions(struct visit *visit, const struct fetch_request *first)
+{
+    struct fetch_request request = *first;
+    struct fetch fetch;
+    request.versions = CLIENT_TLS_12_ONLY;
+    request.handshake_only = true;
+    bool good = fetch_run(&request, &fetch);
+    if (good && fetch.step == FETCH_HANDSHAKE &&
+        (fetch.result == CLIENT_OLD || fetch.result == CLIENT_ALERT))
+        report_add(visit->report, visit->result, FAULT_TLS_13_ONLY,
+                   "the server does not speak TLS 1.2");
+    fetch_free(&fetch);
+    return good;
+}
+
+static bool judge(struct visit *visit, const struct fetch_request *request)
+{
+    const struct fetch *fetch = &visit->fetch;
+    const struct visit_question *question = visit->question;
+    struct report_visit *result = visit->result;
+    result->connect_us = fetch->connect_us;
+    result->tls_us = fetch->handshake_us;
+    result->http_us = fetch->answer_us;
+    result->tls_version = fetch->tls_version;
+    result->reached = fetch->step == FETCH_CONNECT     ? STAGE_CONNECT
+                      : fetch->step == FETCH_HANDSHAKE ? STAGE_TLS
+                                                       : STAGE_HTTP;
+    if (fetch->step == FETCH_CONNECT) {
+        judge_connection(visit);
+        return true;
+    }
+    if (fetch->step == FETCH_HANDSHAKE) {
+        judge_handshake(visit);
+        return true;
+    }
+    const struct chain_question chain = {
+        .chain = fetch->chain,
+        .count = fetch->chain_len,
+        .host = question->host,
+        .trust = question->trust,
+        .now = question->now,
+        .warning = question->warning,
+    };
+    if (!chain_judge(&chain, visit->report, result))
+        return false;
+    if (fetch->step == FETCH_ANSWER)
+        judge_silence(visit);
+    else if (!judge_answer(visit))
+        return false;
+    return strcmp(fetch->tls_version, "1.3") != 0 || judge_versions(visit, request);
+}
+
+bool visit_run(const struct visit_question *question, struct report *report)
+{
+    const struct fetch_request request = {
+        .address = &question->address->any,
+        .address_len = question->address->len,
+        .host = question->host,
+        .timeout_ms = question->timeout_ms,
+        .versions = CLIENT_TLS_ALL,
+    };
+    struct visit visit = {
+        .question = question,
+        .report = report,
+        .result = &report->visits[report->visit_count++],
+    };
+    (void)snprintf(visit.result->address, sizeof(visit.result->address), "%s",
+                   question->address->text); /* of the same size */
+    bool good = fetch_run(&request, &visit.fetch) && judge(&visit, &request);
+    fetch_free(&visit.fetch);
+    return good;
+}

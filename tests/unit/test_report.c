@@ -1,0 +1,102 @@
+/* Reports: equal findings are one, and none that is grave is lost. */
+#include "probe/report.h"
+
+#include <stdlib.h>
+
+#include "unit.h"
+
+static struct report *new_report(void)
+{
+    struct report *report = malloc(sizeof(*report));
+    assert_non_null(report);
+    report_begin(report, "example.com");
+    report->visit_count = 3;
+    return report;
+}
+
+static void equal_findings_are_one(void **state)
+{
+    (void)state;
+    struct report *report = new_report();
+    report_add(report, &report->visits[0], FAULT_REFUSED, "the connection is refused");
+    report_add(report, &report->visits[2], FAULT_REFUSED, "the connection is refused");
+    report_add(report, &report->visits[1], FAULT_REFUSED, "the connection is %s", "reset");
+    report_add(report, NULL, FAULT_REFUSED, "the connection is refused");
+    assert_int_equal(report->finding_count, 3);
+    assert_int_equal(report->findings[0].visits, 5);
+    assert_int_equal(report->findings[1].visits, 2);
+    assert_int_equal(report->findings[2].visits, 0);
+    free(report);
+}
+
+static void gravest_of_a_stage_is_found(void **state)
+{
+    (void)state;
+    struct report *report = new_report();
+    const struct report_visit *visit = &report->visits[1];
+    assert_null(report_gravest(report, visit, STAGE_CERTIFICATE));
+    assert_int_equal(report_level(report), DIAG_NOTE);
+    report_add(report, visit, FAULT_CERTIFICATE_ENDS_SOON, "soon");
+    assert_int_equal(report_level(report), DIAG_WARNING);
+    report_add(report, &report->visits[0], FAULT_CERTIFICATE_EXPIRED, "over");
+    assert_string_equal(report_gravest(report, visit, STAGE_CERTIFICATE)->message, "soon");
+    report_add(report, visit, FAULT_CERTIFICATE_NAME, "other");
+    assert_string_equal(report_gravest(report, visit, STAGE_CERTIFICATE)->message, "other");
+    assert_null(report_gravest(report, visit, STAGE_TLS));
+    assert_int_equal(report_level(report), DIAG_ERROR);
+    free(report);
+}
+
+static void grave_findings_displace_others(void **state)
+{
+    (void)state;
+    struct report *report = new_report();
+    for (int i = 0; i < LIMIT_PROBE_FINDINGS + 10; i++)
+        report_add(report, NULL, FAULT_RECORD_ID, "warning %d", i);
+    assert_int_equal(report->finding_count, LIMIT_PROBE_FINDINGS);
+    assert_int_equal(report->lost, 10);
+    report_add(report, NULL, FAULT_RECORD_MISSING, "error");
+    assert_int_equal(report->lost, 11);
+    assert_int_equal(report_level(report), DIAG_ERROR);
+    assert_string_equal(report->findings[0].message, "warning 0");
+    for (int i = 0; i < LIMIT_PROBE_FINDINGS + 10; i++)
+        report_add(report, NULL, FAULT_RECORD_MISSING, "error %d", i);
+    assert_string_equal(report_gravest(report, NULL, STAGE_DNS)->code, "record-missing");
+    free(report);
+}
+
+static void long_messages_are_cut(void **state)
+{
+    (void)state;
+    struct report *report = new_report();
+    report_add(report, NULL, FAULT_REDIRECT, "%2000s", "x");
+    assert_int_equal(strlen(report->findings[0].message), REPORT_TEXT - 1);
+    free(report);
+}
+
+/* The table of faults: every row has its place, and codes are words of their own. */
+static void faults_are_a_table(void **state)
+{
+    (void)state;
+    for (int fault = 0; fault <= FAULT_INTERNAL; fault++) {
+        const struct fault_rule *rule = fault_rule((enum fault)fault);
+        assert_int_equal(rule->fault, fault);
+        assert_non_null(rule->senders);
+        assert_true(rule->level != DIAG_FATAL);
+        for (const char *byte = rule->code; *byte != '\0'; byte++)
+            assert_true(ascii_is_alpha(*byte) || ascii_is_digit(*byte) || *byte == '-' ||
+                        *byte == '.');
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equal_findings_are_one),
+        cmocka_unit_test(gravest_of_a_stage_is_found),
+        cmocka_unit_test(grave_findings_displace_others),
+        cmocka_unit_test(long_messages_are_cut),
+        cmocka_unit_test(faults_are_a_table),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
