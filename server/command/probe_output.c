@@ -390,13 +390,16 @@ static void print_all_json(const struct probe_output *output, struct text *out)
 /* Between two empty lines, when there are any. */
 static void print_all_findings(const struct probe_output *output, struct text *out)
 {
-    size_t before = out->len;
-    text_append(out, span_of("\n"));
-    for (size_t i = 0; i < output->count; i++)
-        text_append(out, (struct span){output->outcomes[i].findings.data,
-                                       output->outcomes[i].findings.len});
-    if (out->len > before + 1)
-        text_append(out, span_of("\n"));
+    bool any = false;
+    for (size_t i = 0; i < output->count; i++) {
+        const struct text *findings = &output->outcomes[i].findings;
+        if (findings->len == 0)
+            continue;
+        text_append(out, span_of(any ? "" : "\n"));
+        text_append(out, (struct span){findings->data, findings->len});
+        any = true;
+    }
+    text_append(out, span_of(any ? "\n" : ""));
 }
 
 void probe_output_print(const struct probe_output *output, struct text *out)

@@ -205,12 +205,33 @@ static void inquire(const struct endpoint *endpoint, const struct site_domain *d
     fetch_free(&inquiry.fetch);
 }
 
+/* A service manager may know the address, or the kernel the port. */
+static bool is_known(const struct address *address)
+{
+    switch (address->any.sa_family) {
+    case AF_INET:
+        return address->v4.sin_port != 0;
+    case AF_INET6:
+        return address->v6.sin6_port != 0;
+    case AF_UNIX:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void health_ask(const struct endpoint *endpoint, const struct site *site,
                 const struct site_domain *only, int64_t now, struct health *ret_health)
 {
     size_t count = site == NULL ? 0 : site_count(site);
     size_t tries = count < LIMIT_HEALTH_NAMES ? count : LIMIT_HEALTH_NAMES;
     size_t asked = 0;
+    *ret_health = (struct health){.state = HEALTH_DEAD};
+    if (!is_known(&endpoint->address)) {
+        die(ret_health, "the configuration does not tell its address or port: name them with "
+                        "--listen");
+        return;
+    }
     if (only != NULL) {
         inquire(endpoint, only, true, now, ret_health);
         return;

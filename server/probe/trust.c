@@ -121,12 +121,15 @@ static int64_t instant(const mbedtls_x509_time *time)
 static const uint32_t WEAK =
     MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK | MBEDTLS_X509_BADCERT_BAD_KEY;
 
+static const uint32_t DATES = MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE;
+
 /* The library shows each certificate on the way, from the authority down to the leaf. */
 static int look(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
     struct walk *walk = context;
     struct trust_verdict *verdict = walk->verdict;
     verdict->is_weak = verdict->is_weak || (*flags & WEAK) != 0;
+    *flags &= ~DATES; /* by the clock, where now may be another day */
     if (depth > 0 &&
         (instant(&crt->valid_from) > walk->now || instant(&crt->valid_to) < walk->now)) {
         verdict->is_expired = true;

@@ -27,6 +27,12 @@ from support.faulty import (
 )
 from support.wait import until
 
+# What is old or weak is here on purpose.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:SHA1 signatures"),
+]
+
 SEVENTY_KB = GOOD_BODY + b"mx: mail.example.com\r\n" * 3300
 
 

@@ -98,7 +98,6 @@ class Faulty(Listener):
         self.requests = []
         # Only a template: every name brings its own.
         self._first = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._first.minimum_version = ssl.TLSVersion.TLSv1
         self._first.set_ciphers("DEFAULT@SECLEVEL=0")
         self._first.sni_callback = self._choose
         super().__init__(self._talk, **options)

@@ -1,4 +1,5 @@
-"""A name server for a test: answers on 127.0.0.1:53 from a zone file, and "no such name" else.
+"""A name server for a test: answers on 127.0.0.1:53 from a zone file, and "no such name" else; for
+names with the label servfail it fails.
 
 Run as a program with the path of the zone file; it says "ready" and ends with its standard input.
 """
@@ -25,6 +26,9 @@ class Zone(BaseResolver):
         del handler
         reply = request.reply()
         name = str(request.q.qname).lower()
+        if "servfail" in name.split("."):
+            reply.header.rcode = RCODE.SERVFAIL
+            return reply
         if name not in self._records:
             reply.header.rcode = RCODE.NXDOMAIN
             return reply

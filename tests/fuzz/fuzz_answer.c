@@ -1,0 +1,100 @@
+/*
+ * Any bytes as what a foreign server or name server says: a response that is cut
+ * anywhere is read as in one piece, and of no more than there is room for; a
+ * message of the DNS and a record in it lead nowhere but to a verdict.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "fuzz.h"
+#include "policy/record.h"
+#include "probe/answer.h"
+#include "probe/resolve.h"
+
+static struct answer *read_in_pieces(struct span input, size_t piece,
+                                     enum answer_progress *ret_progress)
+{
+    struct answer *answer = malloc(sizeof(*answer));
+    assert(answer != NULL);
+    answer_begin(answer);
+    *ret_progress = ANSWER_MORE;
+    while (input.len > 0 && *ret_progress == ANSWER_MORE) {
+        size_t len = input.len < piece ? input.len : piece;
+        *ret_progress = answer_feed(answer, (struct span){input.data, len});
+        input = span_skip(input, len);
+    }
+    if (*ret_progress == ANSWER_MORE)
+        *ret_progress = answer_end(answer);
+    return answer;
+}
+
+static void check_inside(const struct answer *answer, struct span text)
+{
+    assert(text.len == 0 ||
+           (text.data >= answer->head && text.data + text.len <= answer->head + answer->head_len));
+}
+
+static void check_answer(struct span input)
+{
+    enum answer_progress progress, other_progress;
+    struct answer *answer = read_in_pieces(input, input.len, &progress);
+    assert(progress != ANSWER_MORE && (progress == ANSWER_BROKEN) == (answer->fault != NULL));
+    assert(answer->body_len <= LIMIT_BODY_MOST && answer->head_len <= LIMIT_ANSWER_HEAD);
+    assert(!answer->is_cut || answer->body_len == LIMIT_BODY_MOST);
+    assert(progress == ANSWER_BROKEN || (answer->status >= 200 && answer->status <= 999));
+    check_inside(answer, answer->content_type);
+    check_inside(answer, answer->content_encoding);
+    check_inside(answer, answer->location);
+    static const size_t pieces[] = {1, 7, 1000};
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        struct answer *other = read_in_pieces(input, pieces[i], &other_progress);
+        assert(other_progress == progress && other->fault == answer->fault);
+        assert(other->status == answer->status && other->body_len == answer->body_len);
+        assert(memcmp(other->body, answer->body, answer->body_len) == 0);
+        assert(span_equal(other->location, answer->location));
+        free(other);
+    }
+    free(answer);
+}
+
+static void check_record(struct span value)
+{
+    struct record record;
+    record_read(value, &record);
+    assert(record_form_text(record.form) != NULL);
+    assert(record.form != RECORD_SOUND || record.id.data != NULL);
+    assert(record.id.data == NULL || (record.id.len > 0 && record.id.len <= LIMIT_ID));
+    for (size_t i = 0; record.id.data != NULL && i < record.id.len; i++)
+        assert(ascii_is_alpha(record.id.data[i]) || ascii_is_digit(record.id.data[i]));
+}
+
+static void check_message(struct span message)
+{
+    struct text values[4] = {0};
+    size_t count;
+    bool good = resolve_read_txt(message, values, 4, &count);
+    assert(count <= 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert(!good || (values[i].data != NULL) == (i < count));
+        assert(values[i].len <= message.len);
+        if (values[i].data != NULL)
+            check_record((struct span){values[i].data, values[i].len});
+        text_free(&values[i]);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *copy = malloc(size + 1);
+    assert(copy != NULL);
+    char *begin = copy + 1; /* not aligned, and it ends where the memory does */
+    if (size > 0)
+        memcpy(begin, data, size);
+    struct span input = {begin, size};
+    check_answer(input);
+    check_record(input);
+    check_message(input);
+    free(copy);
+    return 0;
+}
