@@ -53,6 +53,10 @@ MBEDTLS_FILES := $(wildcard $(MBEDTLS_TREE)/library/*.c) \
     $(addprefix $(EVEREST)/library/,everest.c x25519.c Hacl_Curve25519_joined.c)
 MBEDTLS_LIB   := $(B)/mbedtls/libmbedtls.a
 MBEDTLS_OBJ   := $(MBEDTLS_FILES:$(MBEDTLS_TREE)/%.c=$(B)/mbedtls/obj/%.o)
+# The TLS layer once more, for the client, in one object whose symbols nobody else sees.
+CLIENT_FILES  := $(wildcard $(MBEDTLS_TREE)/library/ssl_*.c)
+CLIENT_TLS    := $(B)/mbedtls/client.o
+CLIENT        := $(B)/client.o
 MBEDTLS_LINK  := $(MBEDTLS_LIB)
 # Unaligned access is left out as in Debian: some releases of gcc miscompile it.
 MBEDTLS_BUILD  = $(HARDEN) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAGS) -O2 -w \
@@ -64,6 +68,7 @@ endif
 SOURCES  := server/main.c $(sort $(wildcard server/*/*.c))
 OBJECTS  := $(SOURCES:%.c=$(B)/obj/%.o)
 ARCHIVE  := $(B)/libmta-sts-httpd.a
+ARCHIVED := $(filter-out %/main.o $(if $(CLIENT),%/probe/client.o),$(OBJECTS)) $(CLIENT)
 UNIT     := $(wildcard tests/unit/*.c)
 UNIT_OBJ := $(UNIT:%.c=$(B)/obj/%.o)
 TESTS    := $(patsubst tests/unit/%.c,$(B)/tests/%,$(filter tests/unit/test_%,$(UNIT)))
@@ -109,12 +114,21 @@ build/mbedtls/source/include/mbedtls/build_info.h: | packages
 	@server/dependencies.sh mbedtls build/mbedtls
 
 # The list of mbedTLS' files can be read only when they are there: hence the second make.
-$(MBEDTLS_LIB): $(B)/mbedtls.flags server/mbedtls_config.h | $(MBEDTLS_READY)
+$(MBEDTLS_LIB) $(CLIENT_TLS) &: $(B)/mbedtls.flags server/mbedtls_config.h | $(MBEDTLS_READY)
 	@echo "  compile mbedTLS ($(MBEDTLS_TREE))"
 	+@$(MAKE) --no-print-directory $(PARALLEL) mbedtls-objects
-	$(Q)rm -f $@ && $(AR) rcsD $@ $$(find $(B)/mbedtls/obj -name '*.o' | LC_ALL=C sort)
+	$(Q)rm -f $(MBEDTLS_LIB)
+	$(Q)$(AR) rcsD $(MBEDTLS_LIB) $$(find $(B)/mbedtls/obj -name '*.o' | LC_ALL=C sort)
+	$(Q)$(CC) -r -nostdlib -o $(CLIENT_TLS) $(B)/mbedtls/client/*.o
 
-mbedtls-objects: $(MBEDTLS_OBJ)
+mbedtls-objects: $(MBEDTLS_OBJ) $(CLIENT_FILES:$(MBEDTLS_TREE)/library/%.c=$(B)/mbedtls/client/%.o)
+
+$(B)/mbedtls/client/%.o: $(MBEDTLS_TREE)/library/%.c $(B)/mbedtls.flags server/mbedtls_config.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MBEDTLS_BUILD) -DMTA_STS_HTTPD_TLS_CLIENT -fvisibility=hidden -c -o $@ $<
+
+$(CLIENT): $(B)/obj/server/probe/client.o $(CLIENT_TLS)
+	$(Q)$(CC) -r -nostdlib -o $@ $^ && objcopy --localize-hidden $@
 
 $(B)/mbedtls/obj/%.o: $(MBEDTLS_TREE)/%.c $(B)/mbedtls.flags server/mbedtls_config.h
 	@mkdir -p $(@D)
@@ -134,7 +148,7 @@ $(B)/obj/%.o: %.c $(B)/own.flags server/mbedtls_config.h | packages $(MBEDTLS_RE
 
 -include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(LOAD_OBJ:.o=.d)
 
-$(ARCHIVE): $(filter-out %/main.o,$(OBJECTS))
+$(ARCHIVE): $(ARCHIVED)
 	$(Q)rm -f $@ && $(AR) rcsD $@ $^
 
 $(PROGRAM): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB)

@@ -19,19 +19,18 @@
 #define MTA_STS_HTTPD_BUNDLED_MBEDTLS
 
 /*
+/*
  * A request is a few hundred bytes, the longest that is read 4 KB, and an ML-KEM ClientHello 1.6 KB,
- * so 4 KB of input are plenty for a worker. What the probe reads, other servers have written: it
- * needs the full 16 KB. So the length is a variable of the process (base/record.h). The full 16 KB of
- * output carry a long certificate chain in one record that everyone accepts; after the handshake the
- * buffer is cut down to the length of a fragment.
+ * so 4 KB of input are plenty. The full 16 KB of output carry a long certificate chain in one record
+ * that everyone accepts; after the handshake the buffer is cut down to the length of a fragment.
  */
-#include "base/record.h"
-#define MBEDTLS_SSL_IN_CONTENT_LEN  record_most
+#define MBEDTLS_SSL_IN_CONTENT_LEN  4096
 #define MBEDTLS_SSL_OUT_CONTENT_LEN 16384
 #define MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH
 
-/* This program never speaks over UDP and has no use for a saved connection. It is a client only in
- * probe/, which no server runs. */
+/* A server is never a TLS client (probe/ is: see the end), nothing here speaks over UDP, and nobody
+ * has a use for a saved connection. */
+#undef MBEDTLS_SSL_CLI_C
 #undef MBEDTLS_SSL_PROTO_DTLS
 #undef MBEDTLS_SSL_DTLS_ANTI_REPLAY
 #undef MBEDTLS_SSL_DTLS_CLIENT_PORT_REUSE
@@ -129,3 +128,15 @@
 #undef MBEDTLS_DEBUG_C
 #undef MBEDTLS_SELF_TEST
 #undef MBEDTLS_VERSION_FEATURES
+
+/*
+ * The TLS layer is compiled a second time, for the client in probe/ alone: no code of a client is in
+ * a server, and no code of a server in the client. What it reads others have written, in records as
+ * long as they like. Below the TLS layer both share everything, so nothing else may differ.
+ */
+#if defined(MTA_STS_HTTPD_TLS_CLIENT)
+#define MBEDTLS_SSL_CLI_C
+#undef MBEDTLS_SSL_SRV_C
+#undef MBEDTLS_SSL_IN_CONTENT_LEN
+#define MBEDTLS_SSL_IN_CONTENT_LEN 16384
+#endif

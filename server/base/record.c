@@ -1,3 +1,0 @@
-#include "base/record.h"
-
-size_t record_most = RECORD_OF_CLIENTS;
