@@ -22,6 +22,8 @@ static const struct command commands[] = {
      command_probe},
     {"health", "[DOMAIN]", 0, 1, OPTION_CONFIG | OPTION_LISTEN,
      "ask the server that runs here whether it is well", command_health},
+    {"import", "DOMAIN=FILE...", 1, SIZE_MAX, OPTION_IMPORT,
+     "write a configuration from policy files, or from those of a web server", command_import},
     {0},
 };
 

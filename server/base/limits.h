@@ -40,6 +40,13 @@ enum {
     /* Long enough for any value we know; a longer one is a mistake. Bytes. */
     LIMIT_YAML_SCALAR = 4096,
 
+    /* A web server's file with ten thousand virtual hosts of 1 KB. Bytes. */
+    LIMIT_IMPORT_FILE = 16 * 1024 * 1024,
+    /* Blocks in blocks and files that include files; two or three are usual, a circle has no end. */
+    LIMIT_IMPORT_DEPTH = 32,
+    /* Names and arguments of a directive; a server_name may list a few hundred. */
+    LIMIT_IMPORT_WORDS = 4096,
+
     /* A certificate store of a hoster with 100,000 domains, one file each for key and chain, twice. */
     LIMIT_CERTIFICATE_FILES = 400000,
     /* A combined PEM file is 10 KB; a file above this is not one. Bytes. */

@@ -29,7 +29,8 @@ enum {
     OPTION_SINCE = 1U << 5,
     OPTION_SORT = 1U << 6,
     OPTION_STATE = 1U << 7,
-    OPTION_PROBE = 1U << 8, /* --connect, --ca, --timeout */
+    OPTION_PROBE = 1U << 8,  /* --connect, --ca, --timeout */
+    OPTION_IMPORT = 1U << 9, /* all that only import takes */
 };
 
 /* A command line that was understood. */
@@ -45,6 +46,8 @@ struct command_line {
     const char *connect; /* as it was written; these three may be NULL */
     const char *ca;
     const char *timeout;
+    const char *root;      /* the folder that files are below, or NULL */
+    bool apache, nginx;    /* what the files are that are imported */
     int64_t now;           /* seconds since 1970 UTC: the clock's, or the day to judge as of */
     char *const *operands; /* borrowed from argv */
     size_t operand_count;
@@ -77,5 +80,6 @@ int command_dns(const struct command_line *line);
 int command_seal(const struct command_line *line);
 int command_probe(const struct command_line *line);
 int command_health(const struct command_line *line);
+int command_import(const struct command_line *line);
 
 #endif

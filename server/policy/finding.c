@@ -129,3 +129,21 @@ const struct finding_rule *finding_rule(enum finding_kind kind)
     assert((size_t)kind < sizeof(rules) / sizeof(rules[0]) && rules[kind].kind == kind);
     return &rules[kind];
 }
+
+bool finding_is_advice(enum finding_kind kind)
+{
+    return kind == FINDING_MAX_AGE_SHORT || kind == FINDING_LARGE_ADVISED;
+}
+
+bool finding_changes_meaning(enum finding_kind kind)
+{
+    static const enum finding_kind kinds[] = {
+        FINDING_MAX_AGE_UNIT,  FINDING_MAX_AGE_ZERO, FINDING_MAX_AGE_BELOW,
+        FINDING_MAX_AGE_ABOVE, FINDING_MX_CASE,      FINDING_MX_SEVERAL,
+        FINDING_MX_MENDED,     FINDING_MODE_CASE,    FINDING_KEY_CASE,
+    };
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (kinds[i] == kind)
+            return true;
+    return false;
+}

@@ -80,4 +80,10 @@ struct finding_rule {
 /* The row of the kind; static. */
 const struct finding_rule *finding_rule(enum finding_kind kind);
 
+/* Whether writing the policy anew changes nothing about it: it is wise, not needed. */
+bool finding_is_advice(enum finding_kind kind);
+
+/* Whether mending it changes what the policy means to some sender that accepted it. */
+bool finding_changes_meaning(enum finding_kind kind);
+
 #endif

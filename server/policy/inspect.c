@@ -24,6 +24,7 @@ struct inspect_finding *inspect_add(struct inspection *inspection, enum finding_
     const struct finding_rule *rule = finding_rule(kind);
     bool is_first_decision = rule->needs_decision && !inspection->needs_decision;
     inspection->needs_decision = inspection->needs_decision || rule->needs_decision;
+    inspection->changes_meaning = inspection->changes_meaning || finding_changes_meaning(kind);
     if (rule->gravity > inspection->gravity)
         inspection->gravity = rule->gravity;
     if (inspection->count >= LIMIT_FINDINGS && !is_first_decision)
@@ -221,6 +222,24 @@ struct policy_fields inspection_fields(const struct inspection *inspection)
     };
 }
 
+bool inspection_changes_meaning(const struct inspection *inspection)
+{
+    return inspection->changes_meaning;
+}
+
+void inspection_move(struct inspection *inspection, struct position at)
+{
+    for (size_t i = 0; i < inspection->count; i++) {
+        struct inspect_finding *finding = &inspection->findings[i];
+        struct text message = {0};
+        text_printf(&message, "line %u of the policy: %s", (unsigned)finding->at.line,
+                    finding->message);
+        const char *moved = inspect_keep(inspection, &message);
+        finding->message = moved == NULL ? finding->message : moved;
+        finding->at = at;
+    }
+}
+
 static enum diag_level level_of(const struct finding_rule *rule, bool mended)
 {
     if (mended && rule->needs_decision)
@@ -237,7 +256,9 @@ void inspection_report(const struct inspection *inspection, bool mended, struct 
         diag_add(diag, level_of(finding->rule, mended), finding->at, "%s", finding->message);
         if (finding->senders != NULL)
             diag_reason(diag, "%s", finding->senders);
+        bool done =
+            mended && !finding->rule->needs_decision && !finding_is_advice(finding->rule->kind);
         if (finding->fix != NULL)
-            diag_hint(diag, "%s", finding->fix);
+            diag_hint(diag, "%s%s", done ? "done: " : "", finding->fix);
     }
 }

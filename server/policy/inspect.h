@@ -47,14 +47,22 @@ enum finding_gravity inspection_gravity(const struct inspection *inspection);
  * none is, policy_new makes a policy of the fields. */
 bool inspection_needs_decision(const struct inspection *inspection);
 
+/* Whether policy_new makes a policy of the fields that means something else than
+ * the bytes did to any sender that took them: then the id has to change. */
+bool inspection_changes_meaning(const struct inspection *inspection);
+
 /* What the bytes mean: mended where that is sure, else as it was written.
  * Borrowed from the inspection. */
 struct policy_fields inspection_fields(const struct inspection *inspection);
 
+/* For bytes that do not stand in a file as they are: every finding is at this
+ * place, and its message tells the line of the policy. Call it once. */
+void inspection_move(struct inspection *inspection, struct position at);
+
 /* Adds every finding to diag, with its reason and its fix. For bytes that are
- * going to be written anew (mended) a decision is DIAG_ERROR and a REFUSAL or a
- * WARNING is DIAG_WARNING; for bytes that are served a REFUSAL is DIAG_ERROR. A
- * NOTE is DIAG_NOTE always. */
+ * going to be written anew (mended) a decision is DIAG_ERROR, a REFUSAL or a
+ * WARNING is DIAG_WARNING, and the fix says that it is done; for bytes that are
+ * served a REFUSAL is DIAG_ERROR. A NOTE is DIAG_NOTE always. */
 void inspection_report(const struct inspection *inspection, bool mended, struct diag *diag);
 
 #endif

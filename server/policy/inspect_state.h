@@ -29,6 +29,7 @@ struct inspection {
     size_t count, capacity;
     enum finding_gravity gravity;
     bool needs_decision;
+    bool changes_meaning;
     bool shortage;
 
     struct field values[INSPECT_KEYS]; /* as they were written; mx unused */

@@ -1,0 +1,120 @@
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command/command.h"
+#include "command/import_apache.h"
+#include "command/import_nginx.h"
+#include "command/import_write.h"
+
+/* "DOMAIN=FILE". False when it is not of that form. */
+static bool add_file(struct import_hosts *hosts, const char *operand)
+{
+    const char *equals = strchr(operand, '=');
+    if (equals == NULL || equals == operand || equals[1] == '\0')
+        return false;
+    const char *path = import_files_name(hosts->files, equals + 1);
+    struct import_host host = {
+        .is_tls = true, /* nothing says that it is not */
+        .answer = {.kind = IMPORT_FILE, .path = path},
+    };
+    if (path != NULL)
+        import_hosts_add(hosts, (struct span){operand, (size_t)(equals - operand)}, host);
+    return true;
+}
+
+/* The folder that paths in the file are relative to, unless it says otherwise. */
+static const char *folder_of(struct import_files *files, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL || slash == path ? "/"
+                                          : import_format(files, "%.*s", (int)(slash - path), path);
+}
+
+static void add_configuration(struct import_hosts *hosts, const char *operand,
+                              void (*import)(struct import_hosts *hosts, const char *path))
+{
+    size_t before = hosts->count;
+    struct import_files *files = hosts->files;
+    const char *path = import_files_name(files, operand);
+    if (path == NULL)
+        return;
+    size_t errors = diag_count(files->diag, DIAG_ERROR);
+    files->base = folder_of(files, path);
+    import(hosts, path);
+    const char *real = import_files_real(files, path);
+    if (hosts->count > before || diag_count(files->diag, DIAG_ERROR) > errors || real == NULL)
+        return;
+    diag_add(files->diag, DIAG_ERROR,
+             (struct position){.file = diag_intern(files->diag, span_of(real))},
+             "no virtual host in it is named mta-sts.*");
+    diag_hint(files->diag,
+              "name the file that has the virtual hosts, or the main one that includes "
+              "it");
+}
+
+/* False when an operand is not of the form that is wanted. */
+static bool gather(const struct command_line *line, struct import_hosts *hosts)
+{
+    for (size_t i = 0; i < line->operand_count; i++) {
+        if (line->nginx)
+            add_configuration(hosts, line->operands[i], import_nginx);
+        else if (line->apache)
+            add_configuration(hosts, line->operands[i], import_apache);
+        else if (!add_file(hosts, line->operands[i]))
+            return false;
+    }
+    return true;
+}
+
+static void print_sum(const struct import_sum *sum, struct text *out)
+{
+    text_printf(out, "mta-sts-httpd: %zu domain%s with %zu named polic%s", sum->domains,
+                sum->domains == 1 ? "" : "s", sum->policies, sum->policies == 1 ? "y" : "ies");
+    if (sum->open > 0)
+        text_printf(out, "; %zu in comments, until you have decided", sum->open);
+    text_append(out, span_of("\n"));
+}
+
+static int import_all(const struct command_line *line, struct import_hosts *hosts)
+{
+    struct text out = {0}, said = {0};
+    struct diag *diag = hosts->files->diag;
+    int status = STATUS_WRONG;
+    if (!gather(line, hosts))
+        return command_misused("import", "not of the form DOMAIN=FILE:", line->operands[0]);
+    import_hosts_read(hosts);
+    struct import_sum sum = import_write(hosts, &out);
+    if (hosts->files->shortage || out.failed)
+        diag_add(diag, DIAG_FATAL, (struct position){0}, "out of memory");
+    bool good = diag_count(diag, DIAG_ERROR) + diag_count(diag, DIAG_FATAL) == 0;
+    diag_print(diag, DIAG_NOTE, &said);
+    print_sum(&sum, &said);
+    (void)text_write(&said, STDERR_FILENO); /* the exit status says it too */
+    if (diag_count(diag, DIAG_FATAL) == 0 && !text_write(&out, STDOUT_FILENO))
+        perror("mta-sts-httpd: standard output");
+    else if (good)
+        status = STATUS_GOOD;
+    text_free(&said);
+    text_free(&out);
+    return status;
+}
+
+int command_import(const struct command_line *line)
+{
+    int status = STATUS_WRONG;
+    struct import_files files = {0};
+    struct diag *diag = diag_new();
+    if (line->apache && line->nginx)
+        status = command_misused("import", "only one of --apache and --nginx can be there", NULL);
+    else if (diag == NULL || !import_files_begin(&files, line->root, diag))
+        (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
+    else {
+        struct import_hosts hosts = {.files = &files};
+        status = import_all(line, &hosts);
+        import_hosts_free(&hosts);
+    }
+    import_files_free(&files);
+    diag_free(diag);
+    return status;
+}
