@@ -4,9 +4,11 @@
 #   NO_INSTALL=1       never installs a missing package
 #   MBEDTLS=system     the system's mbedTLS (pkg-config) instead of the bundled one
 #   MBEDTLS_SRC=DIR    the bundled build, from a source release of mbedTLS 3.6 that you bring
+#   ACCEL=0            the bundled build without libsodium, nettle and GMP (see serve/accelerate.h)
 #   CC CFLAGS LDFLAGS prefix DESTDIR V=1
 VERSION := 0.1.0
 MBEDTLS ?= bundled
+ACCEL   ?= 1
 CFLAGS  ?= -O2 -g
 prefix  ?= /usr/local
 B       := build$(if $(FUZZER),/fuzz,$(if $(SAN),/san))
@@ -65,7 +67,22 @@ MBEDTLS_BUILD  = $(HARDEN) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAG
     $(addprefix -I$(EVEREST)/include/everest,/ /kremlib)
 endif
 
-SOURCES  := server/main.c $(sort $(wildcard server/*/*.c))
+# What is faster than mbedTLS at three primitives, and how it takes their place: see
+# server/serve/accelerate.h. It needs mbedTLS' objects apart from each other, so the bundled build.
+ACCEL_ON    := $(if $(filter bundled-1,$(MBEDTLS)-$(ACCEL)),yes)
+ACCEL_FILES := $(addprefix server/serve/,accelerate.c gmp_memory.c p256.c rsa.c x25519.c)
+ifdef ACCEL_ON
+ACCEL_FLAGS := -DACCELERATE -isystem $(MBEDTLS_TREE)/library -isystem $(EVEREST)/include/everest
+ACCEL_SEAM  := mbedtls_psa_ecp_export_public_key mbedtls_psa_key_agreement_ecdh \
+    Hacl_Curve25519_crypto_scalarmult mbedtls_pk_sign mbedtls_pk_sign_ext
+# The archives, so that nothing more is needed where the program runs.
+ACCEL_LINK  := $(ACCEL_SEAM:%=-Wl,--wrap=%) $(patsubst %,-l:lib%.a,sodium hogweed nettle gmp)
+endif
+
+LIBRARIES = $(MBEDTLS_LINK) $(ACCEL_LINK) -lyaml
+
+SOURCES  := $(filter-out $(if $(ACCEL_ON),,$(ACCEL_FILES)),server/main.c \
+    $(sort $(wildcard server/*/*.c)))
 OBJECTS  := $(SOURCES:%.c=$(B)/obj/%.o)
 ARCHIVE  := $(B)/libmta-sts-httpd.a
 ARCHIVED := $(filter-out %/main.o $(if $(CLIENT),%/probe/client.o),$(OBJECTS)) $(CLIENT)
@@ -80,7 +97,8 @@ LOAD_C   := $(wildcard tests/bench/*.c)
 LOAD_OBJ := $(LOAD_C:%.c=$(B)/obj/%.o)
 LOAD     := $(B)/bench/load
 COMPILE   = -std=gnu17 -D_GNU_SOURCE -DMTA_STS_HTTPD_VERSION='"$(VERSION)"' -Iserver -Itests/unit \
-    $(MBEDTLS_FLAGS) $(WARNINGS) $(HARDEN) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAGS)
+    $(MBEDTLS_FLAGS) $(ACCEL_FLAGS) $(WARNINGS) $(HARDEN) $(MAPPED) -ffunction-sections \
+    -fdata-sections $(CFLAGS)
 STRICT   := $(if $(WERROR),-Werror)
 test: STRICT := -Werror
 
@@ -100,7 +118,7 @@ PURPOSES := run test peers fuzz bench lint deb
 packages:
 	$(if $(NO_INSTALL),,@set -e; for purpose in \
 	    $(or $(patsubst peers,test,$(filter $(PURPOSES),$(MAKECMDGOALS))),build); \
-	    do server/dependencies.sh packages $$purpose; done)
+	    do ACCEL=$(if $(ACCEL_ON),1,0) server/dependencies.sh packages $$purpose; done)
 
 system-mbedtls: | packages
 	@pkg-config --exists $(foreach name,$(MBEDTLS_PC),'$(name) >= 3.6.6' '$(name) < 4') || { \
@@ -153,19 +171,18 @@ $(ARCHIVE): $(ARCHIVED)
 
 $(PROGRAM): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB)
 	@echo "  link $@"
-	$(Q)$(CC) $(LINK) -o $@ $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LINK) -lyaml
+	$(Q)$(CC) $(LINK) -o $@ $(B)/obj/server/main.o $(ARCHIVE) $(LIBRARIES)
 
 $(B)/tests/%: $(B)/obj/tests/unit/%.o $(filter-out $(B)/obj/tests/unit/test_%,$(UNIT_OBJ)) \
     $(ARCHIVE) $(MBEDTLS_LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(ARCHIVE) $(MBEDTLS_LINK) -lyaml -lcmocka
+	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LIBRARIES) -lcmocka
 
 # A fuzz target is driven by libFuzzer, or it replays files: tests/fuzz/replay.c has the main then.
 $(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(ARCHIVE) $(MBEDTLS_LIB) \
     $(filter-out $(B)/obj/tests/fuzz/fuzz_% $(if $(FUZZER),%/replay.o),$(FUZZ_OBJ))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LINK) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(ARCHIVE) \
-	    $(MBEDTLS_LINK) -lyaml
+	$(Q)$(CC) $(LINK) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LIBRARIES)
 
 # On a terminal Ctrl-C goes to the foreground's process group, and make, if it were in it, could only
 # fail: so a shell with job control puts the server in a group of its own. A second shell in that

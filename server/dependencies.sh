@@ -6,6 +6,7 @@
 #                                      test, fuzz, bench, lint or deb
 #   dependencies.sh mbedtls DIR        unpacks Debian's mbedTLS 3.6 into DIR/source
 #
+# ACCEL=0        without the libraries that the bundled mbedTLS is accelerated with
 # NO_INSTALL=1   never installs: names what is missing and fails
 # DEBIAN_MIRROR  where mbedTLS comes from; default: the mirror that this machine's apt already uses
 set -eu
@@ -14,6 +15,8 @@ set -eu
 # are content with a command or a pkg-config module from anywhere, so that other systems can pass.
 build='gcc=cmd:cc libc6-dev=file:/usr/include/stdio.h make=cmd:make pkg-config=cmd:pkg-config
     libyaml-dev=pc:yaml-0.1'
+[ "${ACCEL:-1}" = 0 ] ||
+    build="$build libsodium-dev=pc:libsodium nettle-dev=pc:hogweed libgmp-dev=pc:gmp"
 source='debian-archive-keyring dpkg-dev=cmd:dpkg-source xz-utils=cmd:xz patch=cmd:patch ca-certificates'
 run="$build openssl=cmd:openssl curl=cmd:curl"
 deb="$build dpkg-dev=cmd:dpkg-buildpackage debhelper=cmd:dh fakeroot lintian=cmd:lintian"

@@ -1,8 +1,8 @@
 /*
- * TLS for the worker, and the only file of this room that knows mbedTLS. A
- * context is made once in each worker, after the fork; a session belongs to one
- * connection and borrows its socket. Which certificate is shown depends on SNI
- * alone: there is no default host.
+ * TLS for the worker, and with serve/accelerate.c the only file of this room that
+ * knows mbedTLS. A context is made once in each worker, after the fork; a session
+ * belongs to one connection and borrows its socket. Which certificate is shown
+ * depends on SNI alone: there is no default host.
  */
 #ifndef SERVE_TLS_H
 #define SERVE_TLS_H

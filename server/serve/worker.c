@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "serve/accelerate.h"
 #include "serve/acceptor.h"
 #include "serve/pool.h"
 #include "serve/seal.h"
@@ -102,6 +103,11 @@ static bool prepare(struct worker *worker)
     size_t capacity = connection_capacity(worker);
     if (capacity == 0)
         return false;
+    if (!accelerate_begin()) {
+        log_line(LOG_LEVEL_ERROR, "worker: a known answer of its cryptography came out wrong: "
+                                  "this machine or its libraries cannot be trusted");
+        return false;
+    }
     worker->tls = tls_context_new(options->site);
     if (worker->tls == NULL)
         return fail("prepare TLS", ENOMEM);
