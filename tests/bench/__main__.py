@@ -39,7 +39,7 @@ def chosen(variable, known):
     return names or list(known)
 
 
-def about(servers, begin):
+def about(servers, begin, load):
     model = "a processor without a name"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -52,6 +52,7 @@ def about(servers, begin):
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": platform.freedesktop_os_release()["PRETTY_NAME"],
         "kernel": platform.release(),
+        "load": round(load, 1),
         "minutes": round((time.monotonic() - begin) / 60, 1),
         "versions": {server.name: server.version_text() for server in servers},
     }
@@ -88,7 +89,7 @@ def measure(names, servers, scale, begin):
 
 
 def main():
-    begin = time.monotonic()
+    begin, load = time.monotonic(), os.getloadavg()[0]
     # Being told to stop ends what was started, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     names = chosen("BENCH_ROWS", MEASUREMENTS)
@@ -100,7 +101,7 @@ def main():
     more_descriptors()
     scale = SMALL if small else Scale()
     judged = measure(names, servers, scale, begin)
-    facts = about(servers, begin)
+    facts = about(servers, begin, load)
     print(report.terminal(judged))
     if missing:
         print(f"Not installed and not measured: {', '.join(missing)}.")

@@ -241,6 +241,8 @@ def h2o(site, folder, port):
             "certificate-file": str(certificate.chain),
             "key-file": str(certificate.key),
             "minimum-version": "TLSv1.2",
+            # Else it starts a program for each certificate, to ask its authority.
+            "ocsp-update-interval": 0,
         }
         return {"host": "127.0.0.1", "port": port, "ssl": ssl}
 

@@ -61,6 +61,9 @@ static const char *reason(void)
     if (text != NULL) {
         return text;
     }
+    if (errno == EAGAIN) {
+        return "silent for too long";
+    }
     return errno != 0 ? strerrordesc_np(errno) : "closed by the server";
 }
 

@@ -59,8 +59,10 @@ def _entry(name, figures, ours):
 
 def _meets(goal, ours, best):
     if goal.relative:
-        return best is not None and best.ratio is not None and best.ratio <= goal.limit
-    return ours.median >= goal.limit if goal.at_least else ours.median <= goal.limit
+        return best.ratio is not None and best.ratio <= goal.limit
+    if goal.at_least:
+        return (ours.least if goal.each else ours.median) >= goal.limit
+    return (ours.most if goal.each else ours.median) <= goal.limit
 
 
 def judge(row, results):

@@ -39,6 +39,12 @@ class Bench:
     def __init__(self, servers, data, scale, say):
         self.servers, self.data, self.scale, self.say = servers, data, scale, say
         self.results = {}
+        self._end = time.monotonic() + scale.whole
+
+    @property
+    def limit(self):
+        """How many seconds a step may take that begins now."""
+        return max(1.0, min(self.scale.limit, self._end - time.monotonic()))
 
     def figures(self, row, server):
         return self.results.setdefault(row, {}).setdefault(server.name, Figures())
@@ -69,7 +75,7 @@ def measure_fetch(bench, row, kind, tls):
                 continue
 
             def begin(server=server):
-                it = Running(server, site, bench.data, bench.scale.limit, cores=Cores.apart())
+                it = Running(server, site, bench.data, bench.limit, cores=Cores.apart())
                 running[server] = it.__enter__()
                 before = it.cpu_seconds()
                 it.load(tls=tls).count(WARM)
@@ -98,17 +104,18 @@ def measure_single(bench):
     """One domain: start, memory, idle connections; one server at a time, for shared libraries count
     in parts for each process that has them."""
     site = bench.data.site("P-256", 1, 1)
-    for number in range(bench.scale.idle_rounds):
-        bench.say(f"round {number + 1} of {bench.scale.idle_rounds}")
+    for number in range(bench.scale.rounds):
+        bench.say(f"round {number + 1} of {bench.scale.rounds}")
         for server in bench.servers:
 
-            def once(server=server):
-                with Running(server, site, bench.data, bench.scale.limit) as it:
+            def once(server=server, hold=number < bench.scale.held_rounds):
+                with Running(server, site, bench.data, bench.limit) as it:
                     it.load().count(WARM)
                     memory = it.memory()
                     bench.figures("single-start", server).samples.append(it.seconds * 1e3)
                     bench.figures("single-memory", server).samples.append(memory / MB)
-                    _hold(bench, it, "idle-connection", fetch=True)
+                    if hold:
+                        _hold(bench, it, "idle-connection", fetch=True)
 
             bench.attempt(server, ["single-start", "single-memory", "idle-connection"], once)
 
@@ -118,11 +125,11 @@ def measure_silent(bench):
     site = bench.data.site("P-256", 1, 1)
 
     def measure():
-        with Running(OURS, site, bench.data, bench.scale.limit) as it:
+        with Running(OURS, site, bench.data, bench.limit) as it:
             it.load().count(WARM)
             _hold(bench, it, "silent-connection", fetch=False)
 
-    for _ in range(bench.scale.idle_rounds):
+    for _ in range(bench.scale.held_rounds):
         bench.attempt(OURS, ["silent-connection"], measure)
 
 
@@ -148,24 +155,24 @@ def measure_many(bench):
     """Many domains, each with a certificate of its own; then one of them gets another policy."""
     site = bench.data.site("P-256", bench.scale.domains, 1)
     for server in bench.servers:
-        _measure_start(bench, server, site, ["many-start", "many-memory"], RELOAD_ROWS)
+        _measure_start(bench, server, site, "many", RELOAD_ROWS)
 
 
 def measure_shared(bench):
     """Very many domains on certificates of many names."""
     site = bench.data.site("P-256", bench.scale.shared_certificates, bench.scale.shared_names)
     for server in bench.servers:
-        if server.by_name:
-            continue
-        _measure_start(bench, server, site, ["shared-start", "shared-memory"], ())
+        if not server.by_name:
+            _measure_start(bench, server, site, "shared", ())
 
 
-def _measure_start(bench, server, site, rows, reload_rows):
+def _measure_start(bench, server, site, kind, reload_rows):
     bench.say(server.title)
+    rows = [f"{kind}-{what}" for what in ("start", "cpu", "memory")]
 
     def once():
-        with Running(server, site, bench.data, bench.scale.limit) as it:
-            for row, value in zip(rows, (it.seconds, it.memory() / MB)):
+        with Running(server, site, bench.data, bench.limit) as it:
+            for row, value in zip(rows, (it.seconds, it.cpu_seconds(), it.memory() / MB)):
                 bench.figures(row, server).samples.append(value)
             if reload_rows:
                 _reload(bench, it, site.hosts)
@@ -199,23 +206,36 @@ def _reload(bench, it, hosts):
 
 def measure_scaling(bench):
     """Fetches a second of two workers, for each of one. The keys are RSA-4096, so that the cores
-    are the server's: this side takes little, and has no core of its own on a small machine."""
+    are the server's: this side takes little, and has no core of its own on a small machine. What
+    else the machine does hinders two workers more than one; so the same is also worked out from the
+    CPU time of the busier worker, which is what limits where there are cores enough."""
     site = bench.data.site("RSA 4096", 1, 1)
 
     def measure():
-        for _ in range(bench.scale.idle_rounds):
-            rates = []
-            for workers in (1, 2):
-                with Running(OURS, site, bench.data, bench.scale.limit, workers=workers) as it:
-                    before = it.cpu_seconds()
-                    it.load().count(WARM)
-                    one = (it.cpu_seconds() - before) / WARM
-                    count = max(WARM, int(workers * 4 * bench.scale.round_seconds / one))
-                    said = it.load().count(count, threads=SCALING_THREADS)
-                    rates.append(count / said["seconds"])
-            bench.figures("scaling", OURS).samples.append(rates[1] / rates[0])
+        one, two = (_rates(bench, site, workers) for workers in (1, 2))
+        for row, first, second in zip(SCALING_ROWS, one, two):
+            bench.figures(row, OURS).samples.append(second / first)
 
-    bench.attempt(OURS, ["scaling"], measure)
+    for number in range(bench.scale.rounds):
+        bench.say(f"round {number + 1} of {bench.scale.rounds}")
+        if not bench.attempt(OURS, SCALING_ROWS, measure):
+            break
+
+
+SCALING_ROWS = ("scaling", "scaling-cpu")
+
+
+def _rates(bench, site, workers):
+    """Fetches a second, and fetches for each CPU second of the busiest process."""
+    with Running(OURS, site, bench.data, bench.limit, workers=workers) as it:
+        before = it.cpu_seconds()
+        it.load().count(WARM)
+        one = (it.cpu_seconds() - before) / WARM
+        count = max(WARM, int(workers * 4 * bench.scale.round_seconds / one))
+        before = it.cpu_by_process()
+        said = it.load().count(count, threads=SCALING_THREADS)
+        used = [seconds - before[pid] for pid, seconds in it.cpu_by_process().items()]
+        return count / said["seconds"], count / max(used)
 
 
 def measure_size(bench):
@@ -233,8 +253,8 @@ MEASUREMENTS = {
     "rsa4096": lambda bench: measure_fetch(bench, "rsa4096", "RSA 4096", "1.3"),
     "single": measure_single,
     "silent": measure_silent,
-    "many": measure_many,
-    "shared": measure_shared,
-    "scaling": measure_scaling,
     "size": measure_size,
+    "scaling": measure_scaling,
+    "shared": measure_shared,
+    "many": measure_many,
 }

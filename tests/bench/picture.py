@@ -27,7 +27,7 @@ COLUMNS, WIDTH, MARGIN, GAP = 2, 880, 24, 32
 PANEL = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) / COLUMNS
 HEAD, TITLE, BAR, STEP = 78, 44, 11, 16
 LABEL, VALUE = 118, 62
-# A reason that is longer does not fit in a panel; the page beside the picture has it.
+# Letters that fit in a panel.
 REASON = 28
 
 STYLE = """
@@ -40,7 +40,7 @@ text { font: 12px -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans",
 .value { font-size: 11px }
 .own { fill: #0a6b52; font-weight: 700 }
 .bar { fill: #b4c0cc } .bar.own { fill: #12936f }
-.goal { stroke: #cf5b16; stroke-width: 1.5; stroke-dasharray: 3 2 }
+.goal { stroke: #cf5b16; stroke-width: 2 }
 """
 
 
@@ -64,32 +64,34 @@ def _subtitle(judged):
     return f"{judged.row.unit}; goal {goal_text(judged.row)}: {outcome}"
 
 
+def _reason(failed):
+    """Of a reason what fits; the page beside the picture has it all."""
+    return failed.partition(":")[0][:REASON]
+
+
 def _panel(judged, title, x, y):
     parts = [_text(x, y + 12, title, "title"), _text(x, y + 28, _subtitle(judged), "soft")]
-    goal = _goal_value(judged)
-    medians = [entry.median for entry in judged.entries if entry.median is not None]
-    most = max([*medians, goal or 0]) or 1
+    goal = _goal_value(judged) or 0
+    most = max([goal, *(entry.median or 0 for entry in judged.entries)]) or 1
     left, room = x + LABEL, PANEL - LABEL - VALUE
-    top = y + TITLE
     for place, entry in enumerate(judged.entries):
-        line = top + place * STEP
+        top = y + TITLE + place * STEP
+        base = top + BAR - 1.5
         own = " own" if entry.name == "ours" else ""
-        parts.append(_text(left - 8, line + BAR - 1.5, SERVERS[entry.name].short, f"name{own}"))
+        parts.append(_text(left - 8, base, SERVERS[entry.name].short, f"name{own}"))
         if entry.median is None:
-            reason = entry.failed if len(entry.failed) <= REASON else "failed"
-            parts.append(_text(left, line + BAR - 1.5, reason, "soft"))
+            parts.append(_text(left, base, _reason(entry.failed), "soft"))
             continue
-        length = max(1.5, room * max(0, entry.median) / most)
+        end = left + max(1.5, room * max(0, entry.median) / most)
         parts.append(
-            f'<rect x="{left:.1f}" y="{line:.1f}" width="{length:.1f}" height="{BAR}" rx="2"'
+            f'<rect x="{left:.1f}" y="{top:.1f}" width="{end - left:.1f}" height="{BAR}" rx="2"'
             f' class="bar{own}"/>'
         )
-        parts.append(
-            _text(left + length + 6, line + BAR - 1.5, number(entry.median), f"value{own}")
-        )
-    if goal is not None:
-        at, end = left + room * goal / most, top + len(judged.entries) * STEP - (STEP - BAR) + 3
-        parts.append(f'<path d="M{at:.1f} {top - 3:.1f}V{end:.1f}" class="goal"/>')
+        if own and goal:
+            at = left + room * goal / most
+            parts.append(f'<path d="M{at:.1f} {top - 3:.1f}v{BAR + 6}" class="goal"/>')
+            end = max(end, at)
+        parts.append(_text(end + 6, base, number(entry.median), f"value{own}"))
     return parts
 
 
@@ -112,6 +114,6 @@ def draw(judged, about, words):
         f'<rect x="0.5" y="0.5" width="{WIDTH - 1}" height="{y - 1}" rx="8" fill="#ffffff"'
         ' stroke="#d0d7de"/>',
         _text(MARGIN, 36, "Serving one policy, beside general web servers", "head"),
-        _text(MARGIN, 56, f"Shorter is better; the dashed line is the goal. {note}", "soft"),
+        _text(MARGIN, 56, f"Shorter is better; the mark is the goal. {note}", "soft"),
     ]
     return "\n".join([*head, *parts, "</svg>"]) + "\n"

@@ -82,9 +82,12 @@ class Process:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[-1][:200] if lines else "without a word"
 
+    def cpu_by_process(self):
+        """The CPU seconds that each of its processes has used so far, with its dead children."""
+        return {pid: _clock_of(pid) + _dead_children_of(pid) for pid in _members(self.pid)}
+
     def cpu_seconds(self):
-        """What all its processes have used so far."""
-        return sum(_clock_of(pid) + _dead_children_of(pid) for pid in _members(self.pid))
+        return sum(self.cpu_by_process().values())
 
     def memory(self):
         """Proportional set size of all its processes, in bytes: shared pages count in parts."""

@@ -21,7 +21,8 @@ def goal_text(row):
     if goal.relative:
         return f"at most {goal.limit:g} times the best peer"
     bound = "at least" if goal.at_least else "at most"
-    return f"{bound} {goal.limit:g} {row.unit}".rstrip()
+    text = f"{bound} {goal.limit:g} {row.unit}".rstrip()
+    return f"{text}, each time" if goal.each else text
 
 
 def verdict(judged):
@@ -67,7 +68,7 @@ def terminal(judged):
 def markdown(judged, about):
     """The page that is kept beside the source: one table, a column for each server."""
     names = [name for name in SERVERS if any(e.name == name for one in judged for e in one.entries)]
-    head = ["", "goal", *(f"{SERVERS[name].title} {about['versions'][name]}" for name in names)]
+    head = ["", "goal", *(_with_version(name, about) for name in names)]
     origin = "Written by `make bench`; see [README.md](README.md)."
     lines = ["# Results", "", f"{origin} {about_text(about)}", ""]
     lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
@@ -76,7 +77,7 @@ def markdown(judged, about):
         entries = {entry.name: entry for entry in one.entries}
         mark = {None: "", True: " ✓", False: " ✗"}[one.met]
         unit = f", {one.row.unit}" if one.row.unit else ""
-        goal = goal_text(one.row).replace(" " + one.row.unit, "") if one.row.goal else ""
+        goal = goal_text(one.row) if one.row.goal else ""
         cells = [one.row.title + unit, goal]
         for name in names:
             cells.append(_cell(entries.get(name), mark if name == "ours" else "", notes))
@@ -109,6 +110,11 @@ def _better(entry, ours):
     return ours is not None and ours.median is not None and entry.median < ours.median
 
 
+def _with_version(name, about):
+    program, comma, kind = SERVERS[name].title.partition(",")
+    return f"{program} {about['versions'][name]}{comma}{kind}"
+
+
 def _cell(entry, mark, notes):
     if entry is None:
         return ""
@@ -129,7 +135,7 @@ def about_text(about):
     return (
         f"Measured on {about['date']} on {about['cores']} cores of {about['processor']}, "
         f"{about['memory_gb']} GB, {about['system']}, Linux {about['kernel']}, "
-        f"in {about['minutes']} minutes."
+        f"in {about['minutes']} minutes; the load by others before was {about['load']:g}."
     )
 
 

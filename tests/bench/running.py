@@ -82,6 +82,9 @@ class Running:
     def cpu_seconds(self):
         return self._process.cpu_seconds()
 
+    def cpu_by_process(self):
+        return self._process.cpu_by_process()
+
     def memory(self):
         return self._process.memory()
 
