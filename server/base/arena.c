@@ -4,9 +4,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* Large enough that a load makes few blocks, small enough that a small
- * configuration stays small. */
-static const size_t BLOCK_SIZE = 16 * 1024;
+/* The first block is small, so that a small configuration stays small; each is
+ * twice as large as the one before, up to one that goes back to the kernel as
+ * soon as it is freed. */
+static const size_t BLOCK_LEAST = 16 * 1024;
+static const size_t BLOCK_MOST = 1024 * 1024;
 
 struct block {
     struct block *next;
@@ -17,11 +19,15 @@ struct block {
 
 struct arena {
     struct block *blocks; /* owned; the first one is the one being filled */
+    size_t next_size;     /* of the next block */
 };
 
 struct arena *arena_new(void)
 {
-    return calloc(1, sizeof(struct arena));
+    struct arena *arena = calloc(1, sizeof(*arena));
+    if (arena != NULL)
+        arena->next_size = BLOCK_LEAST;
+    return arena;
 }
 
 void arena_free(struct arena *arena)
@@ -56,7 +62,10 @@ void *arena_take(struct arena *arena, size_t size)
     size_t rounded = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     struct block *block = arena->blocks;
     if (block == NULL || block->size - block->used < rounded) {
-        block = block_add(arena, rounded > BLOCK_SIZE ? rounded : BLOCK_SIZE);
+        size_t usual = arena->next_size;
+        if (usual < BLOCK_MOST)
+            arena->next_size *= 2;
+        block = block_add(arena, rounded > usual ? rounded : usual);
         if (block == NULL)
             return NULL;
     }

@@ -148,6 +148,9 @@ enum {
      * than a millisecond. Docker waits 30 s for all. */
     LIMIT_HEALTH_NAMES = 64,
     LIMIT_HEALTH_MS = 5000,
+    /* From this size on memory is mapped by itself: few pieces are so large, and a page more or less
+     * does not count for them. Bytes. */
+    LIMIT_SMALL_MEMORY = 128 * 1024,
 
     /* POSIX's PIPE_BUF: a log line of at most this length is never torn. */
     LIMIT_LOG_LINE = 4096,

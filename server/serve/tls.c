@@ -268,8 +268,9 @@ struct tls_context *tls_context_new(const struct site *site)
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_NONE);
     mbedtls_ssl_conf_cert_cb(config, choose_certificate);
 #if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH)
-    /* After the handshake the outgoing buffer is cut down to such a record. */
-    if (mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_1024) != 0)
+    /* After the handshake the outgoing buffer is cut down to such a record, in which a usual
+     * response fits. */
+    if (mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_512) != 0)
         goto fail;
 #endif
 #if defined(MBEDTLS_SSL_RENEGOTIATION)

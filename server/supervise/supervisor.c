@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -16,6 +15,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "load/state.h"
 #include "serve/wall.h"
 #include "supervise/confine.h"
@@ -103,6 +103,7 @@ static struct configuration *load(const struct supervisor *supervisor, enum relo
     struct configuration *configuration = configuration_load(&request, diag);
     report_diagnostics(diag);
     diag_free(diag);
+    memory_give_back(); /* before workers inherit it */
     return configuration;
 }
 
@@ -209,9 +210,7 @@ static void bury_retiring(struct supervisor *supervisor)
 {
     generation_free(supervisor->retiring);
     supervisor->retiring = NULL;
-#ifdef __GLIBC__
-    (void)malloc_trim(0); /* whether it gave pages back does not matter */
-#endif
+    memory_give_back();
 }
 
 static void stop(struct supervisor *supervisor)
@@ -427,6 +426,7 @@ static bool catch_signals(struct supervisor *supervisor)
 int supervisor_run(const struct supervisor_options *options)
 {
     struct supervisor supervisor = {.options = options};
+    memory_begin();
     if (!confine_supervisor())
         return 1;
     supervisor.void_fd = wall_open_void(); /* the rehearsal tells if it is missed */
