@@ -109,15 +109,12 @@ static int end_of(int (*act)(const struct room *room), char *said, size_t size)
     return status;
 }
 
-/* Calls that a sanitizer's runtime is told an error for, instead. */
-enum { ALSO_SANITIZED = 1, NOT_SANITIZED = 0 };
-
-#define CALL(n, what, ...)                                            \
-    static int n(const struct room *room)                             \
-    {                                                                 \
-        (void)room;                                                   \
-        (void)!syscall(what, ##__VA_ARGS__); /* it must not return */ \
-        return 0;                                                     \
+#define CALL(n, ...)                                          \
+    static int n(const struct room *room)                     \
+    {                                                         \
+        (void)room;                                           \
+        (void)!syscall(__VA_ARGS__); /* it must not return */ \
+        return 0;                                             \
     }
 
 static const struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_port = 1};
@@ -317,19 +314,21 @@ static int live(const struct room *room)
 static int allocate(const struct room *room)
 {
     void *held[64] = {NULL};
+    bool good = true;
     (void)room;
     for (size_t round = 0; round < 4; round++)
         for (size_t i = 0; i < COUNT(held); i++) {
             size_t size = ((size_t)16 << (i % 22)) + round;
             void *larger = realloc(held[i], size);
+            good = good && larger != NULL;
             if (larger == NULL)
-                return 1;
+                continue;
             held[i] = larger;
-            memset(held[i], 1, size);
+            memset(larger, 1, size);
         }
     for (size_t i = 0; i < COUNT(held); i++)
         free(held[i]);
-    return 0;
+    return good ? 0 : 1;
 }
 
 static int say(const struct room *room)
