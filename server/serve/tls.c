@@ -394,11 +394,24 @@ static void end_handshake(struct tls_session *session)
     drop_certificates(session);
 }
 
+/* The library ended a call although it has not read all that is here, where no event of the socket
+ * will tell of it: after some warnings it says that it wants to read, and RFC 8446 section 5.1 allows
+ * records without data, for which it returns 0 as for the end. */
+static bool has_more(struct tls_session *session, int code)
+{
+    return (code == 0 && !session->ended) ||
+           (code == MBEDTLS_ERR_SSL_WANT_READ && wire_has_unread(&session->wire));
+}
+
 enum tls_result tls_handshake(struct tls_session *session)
 {
+    int code;
+
     wire_allow(&session->wire, RECEIVE_AT_ONCE);
-    errno = 0;
-    int code = mbedtls_ssl_handshake(&session->ssl);
+    do {
+        errno = 0;
+        code = mbedtls_ssl_handshake(&session->ssl);
+    } while (code == MBEDTLS_ERR_SSL_WANT_READ && has_more(session, code));
     /* The library has a dozen codes for it, and some of its parts tell it as something else. */
     bool is_short = errno == ENOMEM;
     if (result_of(code) == TLS_FAILED)
@@ -414,9 +427,9 @@ enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, si
     int code;
 
     wire_allow(&session->wire, RECEIVE_AT_ONCE);
-    do /* RFC 8446 section 5.1 allows records without data, and the library returns 0 for them too */
+    do
         code = mbedtls_ssl_read(&session->ssl, (unsigned char *)buf, size);
-    while (code == 0 && !session->ended);
+    while (has_more(session, code));
     if (code == 0) /* the client hung up without close_notify */
         return TLS_CLOSED;
     if (code == RECORD_TOO_LONG)

@@ -85,6 +85,11 @@ void wire_allow(struct wire *wire, size_t receivable)
     wire->receivable = receivable;
 }
 
+bool wire_has_unread(struct wire *wire)
+{
+    return tray_len(&desk_of(wire)->in) > 0;
+}
+
 bool wire_has_unsent(struct wire *wire)
 {
     return tray_len(&desk_of(wire)->out) > 0;

@@ -52,6 +52,9 @@ bool wire_leave(struct wire *wire);
  * socket misses nothing. */
 ssize_t wire_receive(struct wire *wire, unsigned char *buf, size_t size);
 
+/* Something came from the kernel that wire_receive has not given out: it does so at once. */
+bool wire_has_unread(struct wire *wire);
+
 /* From now on so many bytes may be taken from the kernel. */
 void wire_allow(struct wire *wire, size_t receivable);
 
