@@ -1,6 +1,5 @@
 #include "samples.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "unit.h"
@@ -26,10 +25,13 @@ int samples_random(void *context, unsigned char *bytes, size_t len)
 
 void samples_hex(const char *text, uint8_t *ret_bytes, size_t len)
 {
+    static const char digits[] = "0123456789abcdef";
+
     assert_int_equal(strlen(text), 2 * len);
-    for (size_t i = 0; i < len; i++) {
-        unsigned int byte;
-        assert_int_equal(sscanf(text + 2 * i, "%2x", &byte), 1);
-        ret_bytes[i] = (uint8_t)byte;
+    memset(ret_bytes, 0, len);
+    for (size_t i = 0; i < 2 * len; i++) {
+        const char *digit = strchr(digits, text[i]);
+        assert_non_null(digit);
+        ret_bytes[i / 2] = (uint8_t)(ret_bytes[i / 2] << 4 | (digit - digits));
     }
 }
