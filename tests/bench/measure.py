@@ -5,6 +5,7 @@ rounds are repeated, the servers take turns, so that all have the same share of 
 machine does.
 """
 
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -50,15 +51,14 @@ class Bench:
         return self.results.setdefault(row, {}).setdefault(server.name, Figures())
 
     def attempt(self, server, rows, measure):
-        """Runs measure(); a failure is noted in those of the rows that have nothing yet."""
+        """Runs measure(); a failure is noted in the rows, beside what they have already."""
         try:
             measure()
             return True
         except Failed as failure:
             for row in rows:
                 figures = self.figures(row, server)
-                if not figures.samples and not figures.failed:
-                    figures.failed = str(failure)
+                figures.failed = figures.failed or str(failure)
             self.say(f"{server.title}: {failure}")
             return False
 
@@ -68,36 +68,34 @@ def measure_fetch(bench, row, kind, tls):
     for the one whose turn it is."""
     site = bench.data.site(kind, 1, 1)
     running, counts = {}, {}
-    try:
-        for server in bench.servers:
+    with contextlib.ExitStack() as stack:
+
+        def begin(server):
             if tls == "1.3" and not server.tls13:
-                bench.figures(row, server).failed = "has no TLS 1.3"
-                continue
+                raise Failed("has no TLS 1.3")
+            started = Running(server, site, bench.data, bench.limit, cores=Cores.apart())
+            it = stack.enter_context(started)
+            cost = _cost(it, WARM, tls)
+            running[server] = it
+            counts[server] = max(WARM, int(bench.scale.round_seconds / cost))
 
-            def begin(server=server):
-                it = Running(server, site, bench.data, bench.limit, cores=Cores.apart())
-                running[server] = it.__enter__()
-                before = it.cpu_seconds()
-                it.load(tls=tls).count(WARM)
-                one = (it.cpu_seconds() - before) / WARM
-                counts[server] = max(WARM, int(bench.scale.round_seconds / max(one, 1e-5)))
+        def batch(server):
+            cost = _cost(running[server], counts[server], tls)
+            bench.figures(row, server).samples.append(cost * 1e6)
 
-            bench.attempt(server, [row], begin)
+        for server in bench.servers:
+            bench.attempt(server, [row], lambda server=server: begin(server))
         for number in range(bench.scale.rounds):
             bench.say(f"round {number + 1} of {bench.scale.rounds}")
-            for server in counts:
+            for server in running:
+                bench.attempt(server, [row], lambda server=server: batch(server))
 
-                def batch(server=server):
-                    it = running[server]
-                    before = it.cpu_seconds()
-                    it.load(tls=tls).count(counts[server])
-                    used = it.cpu_seconds() - before
-                    bench.figures(row, server).samples.append(used * 1e6 / counts[server])
 
-                bench.attempt(server, [row], batch)
-    finally:
-        for it in running.values():
-            it.__exit__()
+def _cost(it, count, tls=None):
+    """CPU seconds of a fetch, of so many."""
+    before = it.cpu_seconds()
+    it.load(tls=tls).count(count)
+    return (it.cpu_seconds() - before) / count
 
 
 def measure_single(bench):
@@ -228,10 +226,7 @@ SCALING_ROWS = ("scaling", "scaling-cpu")
 def _rates(bench, site, workers):
     """Fetches a second, and fetches for each CPU second of the busiest process."""
     with Running(OURS, site, bench.data, bench.limit, workers=workers) as it:
-        before = it.cpu_seconds()
-        it.load().count(WARM)
-        one = (it.cpu_seconds() - before) / WARM
-        count = max(WARM, int(workers * 4 * bench.scale.round_seconds / one))
+        count = max(WARM, int(workers * 4 * bench.scale.round_seconds / _cost(it, WARM)))
         before = it.cpu_by_process()
         said = it.load().count(count, threads=SCALING_THREADS)
         used = [seconds - before[pid] for pid, seconds in it.cpu_by_process().items()]

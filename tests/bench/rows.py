@@ -58,7 +58,7 @@ class Scale:
 
     rounds: int = 7
     # Seconds of a server's CPU time that one round of one server is to take, about.
-    round_seconds: float = 0.35
+    round_seconds: float = 0.25
     # Rounds in which connections are held, which takes longer.
     held_rounds: int = 3
     held: int = 1000

@@ -10,9 +10,9 @@ import xml.etree.ElementTree
 import pytest
 
 from bench import judge, load
-from bench.rows import Goal, Row
-from bench.measure import Figures
-from bench.servers import SERVERS
+from bench.measure import Bench, Figures
+from bench.rows import SMALL, Goal, Row
+from bench.servers import OURS, SERVERS
 from support.setup import DEFAULT_POLICY, body_of
 from support.tree import ROOT
 
@@ -103,6 +103,19 @@ def test_ratio_is_of_the_same_round():
     """A slow round is slow for both, and says nothing about either."""
     judged = judge.judge(row(None), figures(ours=[1, 10, 1], nginx=[2, 20, 2]))
     assert [entry.ratio for entry in judged.entries] == [None, 0.5]
+
+
+def test_failure_is_told_beside_earlier_samples():
+    """Ours that fails once has not met its goal, however good the rest was."""
+    context = Bench([OURS], None, SMALL, lambda text: None)
+    context.figures("row", OURS).samples.append(1.0)
+
+    def fail():
+        raise load.Failed("one of five")
+
+    assert not context.attempt(OURS, ["row"], fail)
+    judged = judge.judge(row(Goal(2)), context.results["row"])
+    assert (judged.ours.median, judged.ours.failed, judged.met) == (1.0, "one of five", False)
 
 
 def test_it_runs(program, tmp_path):
