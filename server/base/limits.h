@@ -84,7 +84,7 @@ enum {
     /* A retiring worker has this long for what it began. Milliseconds. */
     LIMIT_DRAIN_MS = 12000,
 
-    /* Connections a worker holds before the least loss gives way; 38 KB each after a handshake. */
+    /* Connections a worker holds before the least loss gives way; 8 KB each after a handshake. */
     LIMIT_CONNECTIONS = 8192,
     /* Of them from one network (IPv4 /32, IPv6 /64), and never more than half of those that the
      * descriptors allow: the other half is there for the others. Then one of its own gives way.
