@@ -29,6 +29,7 @@ test="$run
     gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps strace=cmd:strace
     slowhttptest=cmd:slowhttptest
     postfix-mta-sts-resolver=cmd:mta-sts-query
+    nginx=file:/usr/sbin/nginx apache2-bin=file:/usr/sbin/apache2
     postfix=cmd:sendmail chasquid=cmd:smtp-check
     sslscan=cmd:sslscan testssl.sh=cmd:testssl
     systemd=cmd:systemd-analyze
