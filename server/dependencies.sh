@@ -26,7 +26,7 @@ test="$run
     $deb
     libcmocka-dev=pc:cmocka
     python3=cmd:/usr/bin/python3 python3-pytest python3-cryptography python3-dnslib
-    gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps strace=cmd:strace
+    gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps binutils=cmd:readelf strace=cmd:strace
     slowhttptest=cmd:slowhttptest
     postfix-mta-sts-resolver=cmd:mta-sts-query
     nginx=file:/usr/sbin/nginx apache2-bin=file:/usr/sbin/apache2
