@@ -47,6 +47,9 @@ enum {
     /* Names and arguments of a directive; a server_name may list a few hundred. */
     LIMIT_IMPORT_WORDS = 4096,
 
+    /* For one address of a server that is imported from: nobody waits at it but an operator. Milliseconds. */
+    LIMIT_IMPORT_FETCH_MS = 10000,
+
     /* A certificate store of a hoster with 100,000 domains, one file each for key and chain, twice. */
     LIMIT_CERTIFICATE_FILES = 400000,
     /* A combined PEM file is 10 KB; a file above this is not one. Bytes. */

@@ -39,6 +39,10 @@ struct command_line {
     bool is_default_path;         /* nobody has named it */
     const struct address *listen; /* or NULL */
     bool json;
+    const char *root;    /* the folder that files are below, or NULL */
+    bool apache, nginx;  /* what the files are that are imported */
+    bool url, keep_id;   /* where it is fetched from, and what of it is kept */
+    const char *ids;     /* a file with lines of a zone, or NULL */
     const char *format;  /* zone, nsupdate or json; NULL: not given */
     const char *since;   /* a file to compare with, or NULL */
     const char *sort;    /* what to sort by; NULL: not given */
@@ -46,8 +50,6 @@ struct command_line {
     const char *connect; /* as it was written; these three may be NULL */
     const char *ca;
     const char *timeout;
-    const char *root;      /* the folder that files are below, or NULL */
-    bool apache, nginx;    /* what the files are that are imported */
     int64_t now;           /* seconds since 1970 UTC: the clock's, or the day to judge as of */
     char *const *operands; /* borrowed from argv */
     size_t operand_count;

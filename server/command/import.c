@@ -2,10 +2,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "command/command.h"
 #include "command/import_apache.h"
+#include "command/import_ids.h"
 #include "command/import_nginx.h"
+#include "command/import_url.h"
 #include "command/import_write.h"
+#include "probe/resolve.h"
+#include "probe/trust.h"
 
 /* "DOMAIN=FILE". False when it is not of that form. */
 static bool add_file(struct import_hosts *hosts, const char *operand)
@@ -53,10 +58,22 @@ static void add_configuration(struct import_hosts *hosts, const char *operand,
               "it");
 }
 
+static void fetch_all(const struct command_line *line, struct import_hosts *hosts)
+{
+    struct diag *told = diag_new();
+    struct trust *trust = told == NULL ? NULL : trust_new(NULL, told);
+    for (size_t i = 0; i < line->operand_count; i++)
+        import_url(hosts, line->operands[i], trust, line->now);
+    trust_free(trust);
+    diag_free(told); /* without authorities every server is warned of */
+}
+
 /* False when an operand is not of the form that is wanted. */
 static bool gather(const struct command_line *line, struct import_hosts *hosts)
 {
-    for (size_t i = 0; i < line->operand_count; i++) {
+    if (line->url)
+        fetch_all(line, hosts);
+    for (size_t i = 0; i < line->operand_count && !line->url; i++) {
         if (line->nginx)
             add_configuration(hosts, line->operands[i], import_nginx);
         else if (line->apache)
@@ -84,6 +101,8 @@ static int import_all(const struct command_line *line, struct import_hosts *host
     if (!gather(line, hosts))
         return command_misused("import", "not of the form DOMAIN=FILE:", line->operands[0]);
     import_hosts_read(hosts);
+    if (line->keep_id || line->ids != NULL)
+        import_keep_ids(hosts, line->ids);
     struct import_sum sum = import_write(hosts, &out);
     if (hosts->files->shortage || out.failed)
         diag_add(diag, DIAG_FATAL, (struct position){0}, "out of memory");
@@ -105,8 +124,10 @@ int command_import(const struct command_line *line)
     int status = STATUS_WRONG;
     struct import_files files = {0};
     struct diag *diag = diag_new();
-    if (line->apache && line->nginx)
-        status = command_misused("import", "only one of --apache and --nginx can be there", NULL);
+    resolve_begin(LIMIT_IMPORT_FETCH_MS);
+    if ((line->apache && line->nginx) || (line->url && (line->apache || line->nginx)))
+        status =
+            command_misused("import", "only one of --apache, --nginx and --url can be there", NULL);
     else if (diag == NULL || !import_files_begin(&files, line->root, diag))
         (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
     else {

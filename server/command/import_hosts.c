@@ -194,7 +194,9 @@ static void read_host(struct import_hosts *hosts, struct import_host *host)
             diag_hint(diag, "%s", answer->fix);
         return;
     }
-    if (answer->kind == IMPORT_TEXT)
+    if (answer->kind == IMPORT_FETCHED)
+        file = answer->at.file;
+    if (answer->kind == IMPORT_TEXT || answer->kind == IMPORT_FETCHED)
         text_append(&host->bytes, answer->text);
     else if (!read_file(hosts, host, &file))
         return;

@@ -20,6 +20,7 @@
 enum import_kind {
     IMPORT_FILE,    /* the file at path */
     IMPORT_TEXT,    /* the text, which stands in the configuration */
+    IMPORT_FETCHED, /* the text, which came from where at.file says */
     IMPORT_PROBLEM, /* nothing that can be found out, or nothing that a sender takes */
 };
 

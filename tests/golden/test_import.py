@@ -24,6 +24,14 @@ CASES = [
         "mdaemon-schulung.de=guides/mdaemon.txt solarmora.com=guides/google.txt "
         "example.com=guides/mailcow.txt tachtler.net=guides/wiki.txt nausch.org=guides/wiki.txt",
     ),
+    (
+        "ids",
+        0,
+        "--ids guides/zone mdaemon-schulung.de=guides/mdaemon.txt solarmora.com=guides/google.txt "
+        "example.com=guides/mailcow.txt tachtler.net=guides/wiki.txt nausch.org=guides/wiki.txt "
+        "bad.example=guides/wiki.txt changed.example=faults/short.txt",
+    ),
+    ("ids-missing", 1, "--ids guides/nothing tachtler.net=guides/wiki.txt"),
     ("guide-apache", 0, "--apache --root guides guides/wiki.conf"),
     ("mended", 0, "example.com=faults/mended.txt"),
     (
@@ -153,6 +161,7 @@ def test_links_of_a_copied_tree_stay_in_it(program, tmp_path):
         ("example.com=", b"not of the form"),
         ("=x", b"not of the form"),
         ("--apache --nginx x", b"only one of"),
+        ("--url --nginx x", b"only one of"),
     ],
 )
 def test_usage(program, arguments, words):
