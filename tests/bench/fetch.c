@@ -23,13 +23,14 @@ static const char STATUS[] = "HTTP/1.1 200";
 SSL_CTX *fetch_new_context(int version)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    int groups[] = {NID_X25519, NID_X9_62_prime256v1};
 
     if (context == NULL || SSL_CTX_set_min_proto_version(context, version) != 1 ||
         SSL_CTX_set_max_proto_version(context, version) != 1 ||
         SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256") != 1 ||
         SSL_CTX_set_cipher_list(context, "ECDHE-ECDSA-AES128-GCM-SHA256:"
                                          "ECDHE-RSA-AES128-GCM-SHA256") != 1 ||
-        SSL_CTX_set1_groups_list(context, "X25519:P-256") != 1) {
+        SSL_CTX_set1_groups(context, groups, 2) != 1) {
         ERR_print_errors_fp(stderr);
         SSL_CTX_free(context);
         return NULL;
@@ -83,7 +84,7 @@ static const char *judge_handshake(SSL *ssl, const char *host)
     return wrong;
 }
 
-const char *fetch_open(const struct fetch_plan *plan, const char *host,
+const char *fetch_open(const struct fetch_plan *plan, char *host,
                        struct fetch_connection *ret_connection)
 {
     struct fetch_connection *made = ret_connection;
@@ -147,7 +148,7 @@ const char *fetch_exchange(const struct fetch_plan *plan, const char *host,
     return NULL;
 }
 
-const char *fetch_whole(const struct fetch_plan *plan, const char *host)
+const char *fetch_whole(const struct fetch_plan *plan, char *host)
 {
     struct fetch_connection connection = {-1, NULL};
     const char *wrong = fetch_open(plan, host, &connection);

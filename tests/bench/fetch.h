@@ -28,11 +28,12 @@ struct fetch_connection {
 /* For TLS 1.2 or 1.3. NULL when OpenSSL refuses, which has then been told on standard error. */
 SSL_CTX *fetch_new_context(int version);
 
-/* One fetch, from nothing to the end. Returns NULL or in words what went wrong. */
-const char *fetch_whole(const struct fetch_plan *plan, const char *host);
+/* One fetch, from nothing to the end. Returns NULL or in words what went wrong. The host is only
+ * read; OpenSSL's interface has it so. */
+const char *fetch_whole(const struct fetch_plan *plan, char *host);
 
 /* The steps of it: each returns NULL or what went wrong, and the caller closes in either case. */
-const char *fetch_open(const struct fetch_plan *plan, const char *host,
+const char *fetch_open(const struct fetch_plan *plan, char *host,
                        struct fetch_connection *ret_connection);
 /* keep: leaves the connection open for more. */
 const char *fetch_exchange(const struct fetch_plan *plan, const char *host,

@@ -111,7 +111,7 @@ static void *work(void *argument)
 
     while (!atomic_load(&run->stop)) {
         size_t number = atomic_fetch_add(&run->next, 1);
-        const char *host = order->hosts[number % order->hosts_len];
+        char *host = order->hosts[number % order->hosts_len];
         int64_t begin;
 
         if (order->mode == MODE_COUNT && (double)number >= order->amount) {
@@ -227,7 +227,7 @@ static int run_hold(const struct order *order)
     }
     while (held < count) {
         struct fetch_connection *connection = &connections[held];
-        const char *host = order->hosts[held % order->hosts_len];
+        char *host = order->hosts[held % order->hosts_len];
 
         wrong = fetch_open(&order->plan, host, connection);
         if (wrong == NULL && order->mode == MODE_HOLD) {
