@@ -23,12 +23,15 @@ OUTSIDE = (
     (
         re.compile(r"mbedtls/|psa/"),
         re.compile(
-            r"(serve/tls|probe/(client|trust))\.c"
+            r"(serve/(tls|accelerate)|probe/(client|trust))\.c"
             r"|load/(certificate|private_key|public_key|pem|der)\w*\.[ch]"
         ),
         "mbedTLS",
     ),
     (re.compile(r"yaml\.h"), re.compile(r"load/\w+\.[ch]"), "libyaml"),
+    (re.compile(r"sodium"), re.compile(r"serve/x25519\.c"), "libsodium"),
+    (re.compile(r"nettle/"), re.compile(r"serve/(p256|rsa)\.c"), "nettle"),
+    (re.compile(r"gmp\.h"), re.compile(r"serve/gmp_memory\.c"), "GMP"),
 )
 
 # A room that is pure has no file, no socket, no process and no clock.
