@@ -20,7 +20,7 @@ from pathlib import Path
 
 from support.tree import ROOT
 
-from . import picture, report
+from . import instructions, picture, report
 from .data import Data
 from .judge import judge
 from .measure import MEASUREMENTS, Bench
@@ -103,6 +103,8 @@ def main():
     judged = measure(names, servers, scale, begin)
     facts = about(servers, begin, load)
     print(report.terminal(judged))
+    if not instructions.possible():
+        print("Instructions were not counted: this machine has no perf, or perf no counter here.")
     if missing:
         print(f"Not installed and not measured: {', '.join(missing)}.")
     target = Path(os.environ.get("BUILD", ROOT / "build")) / "bench"

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 
+from . import instructions
 from .load import Failed
 from .rows import RATE
 from .running import Cores, Running
@@ -83,12 +84,25 @@ def measure_fetch(bench, row, kind, tls):
             cost = _cost(running[server], counts[server], tls)
             bench.figures(row, server).samples.append(cost * 1e6)
 
+        def instructions_of(server):
+            with instructions.Counter(running[server].processes()) as counter:
+                running[server].load(tls=tls).count(counts[server])
+            if counter.value is None:
+                raise Failed("perf did not count")
+            thousands = counter.value / counts[server] / 1e3
+            bench.figures(f"{row}-instructions", server).samples.append(thousands)
+
         for server in bench.servers:
             bench.attempt(server, [row], lambda server=server: begin(server))
         for number in range(bench.scale.rounds):
             bench.say(f"round {number + 1} of {bench.scale.rounds}")
             for server in running:
                 bench.attempt(server, [row], lambda server=server: batch(server))
+        if not instructions.possible():
+            return
+        for server in running:
+            rows = [f"{row}-instructions"]
+            bench.attempt(server, rows, lambda server=server: instructions_of(server))
 
 
 def _cost(it, count, tls=None):

@@ -82,6 +82,9 @@ class Running:
     def cpu_seconds(self):
         return self._process.cpu_seconds()
 
+    def processes(self):
+        return list(self.cpu_by_process())
+
     def cpu_by_process(self):
         return self._process.cpu_by_process()
 

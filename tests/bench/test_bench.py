@@ -9,7 +9,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from bench import judge, load
+from bench import instructions, judge, load
 from bench.measure import Bench, Figures
 from bench.rows import SMALL, Goal, Row
 from bench.servers import OURS, SERVERS
@@ -116,6 +116,23 @@ def test_failure_is_told_beside_earlier_samples():
     assert not context.attempt(OURS, ["row"], fail)
     judged = judge.judge(row(Goal(2)), context.results["row"])
     assert (judged.ours.median, judged.ours.failed, judged.met) == (1.0, "one of five", False)
+
+
+def test_counter_counts():
+    """By the clock of a task, which perf has on every machine, as instructions are not."""
+    if not instructions.possible("task-clock"):
+        pytest.skip("no perf, or it may not look at processes here")
+    with instructions.Counter([os.getpid()], "task-clock") as counter:
+        assert sum(range(100000)) > 0
+    assert counter.value > 0
+
+
+def test_counter_of_nobody_has_no_value():
+    if not instructions.possible("task-clock"):
+        pytest.skip("no perf, or it may not look at processes here")
+    with instructions.Counter([2**22], "task-clock") as counter:
+        pass
+    assert counter.value is None
 
 
 def test_it_runs(program, tmp_path):
