@@ -113,8 +113,8 @@ def main():
     (target / "RESULTS.md").write_text(report.markdown(judged, facts))
     (target / "results.svg").write_text(picture.draw(judged, facts, scale.words()))
     print(f"{report.about_text(facts)} Figures, page and picture are in {target}.")
-    all_rows, all_peers = len(names) == len(MEASUREMENTS), len(peers) == len(PEERS)
-    if all_rows and all_peers and not missing and not small:
+    all_rows, all_peers = len(names) == len(MEASUREMENTS), len(servers) == len(PEERS) + 1
+    if all_rows and all_peers and not small and os.geteuid() == 0:
         for name in ("RESULTS.md", "results.svg"):
             (HERE / name).write_text((target / name).read_text())
         print(f"This was a whole run: {HERE / 'RESULTS.md'} and results.svg were written anew.")

@@ -122,14 +122,22 @@ def measure_single(bench):
 
             def once(server=server, hold=number < bench.scale.held_rounds):
                 with Running(server, site, bench.data, bench.limit) as it:
-                    it.load().count(WARM)
-                    memory = it.memory()
                     bench.figures("single-start", server).samples.append(it.seconds * 1e3)
-                    bench.figures("single-memory", server).samples.append(memory / MB)
+                    it.load().count(WARM)
+                    _look(bench, it, "single-memory")
                     if hold:
                         _hold(bench, it, "idle-connection", fetch=True)
 
             bench.attempt(server, ["single-start", "single-memory", "idle-connection"], once)
+
+
+def _look(bench, it, row):
+    """The memory of all processes now."""
+
+    def look():
+        bench.figures(row, it.server).samples.append(it.memory() / MB)
+
+    bench.attempt(it.server, [row], look)
 
 
 def measure_silent(bench):
@@ -184,8 +192,9 @@ def _measure_start(bench, server, site, kind, reload_rows):
 
     def once():
         with Running(server, site, bench.data, bench.limit) as it:
-            for row, value in zip(rows, (it.seconds, it.cpu_seconds(), it.memory() / MB)):
+            for row, value in zip(rows, (it.seconds, it.cpu_seconds())):
                 bench.figures(row, server).samples.append(value)
+            _look(bench, it, f"{kind}-memory")
             if reload_rows:
                 _reload(bench, it, site.hosts)
 
@@ -209,6 +218,8 @@ def _reload(bench, it, hosts):
             seconds = it.reload(hosts[0])
             time.sleep(AFTER_RELOAD)
             said = beside.end()
+        if not said["fetches"]:
+            raise Failed(f"no fetch succeeded meanwhile: {said['first_error']}")
         slowest = said["latency_us"]["most"] / 1e3
         for row, value in zip(RELOAD_ROWS, (seconds, said["failures"], slowest)):
             bench.figures(row, it.server).samples.append(value)

@@ -5,12 +5,12 @@ Each server has a session of its own, by which its processes are known. Nothing 
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
 from pathlib import Path
 
-from support.server import memory_of
 from support.wait import until
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -48,6 +48,15 @@ def _clock_of(pid):
 def _dead_children_of(pid):
     fields = _stat(pid)
     return (int(fields[13]) + int(fields[14])) / TICKS if fields else 0.0
+
+
+def _memory_of(pid):
+    """Proportional set size in bytes: shared pages count in parts. Nothing of who is gone."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(re.search(r"^Pss: +(\d+) kB$", text, re.MULTILINE)[1]) * 1024
 
 
 class Process:
@@ -90,13 +99,9 @@ class Process:
         return sum(self.cpu_by_process().values())
 
     def memory(self):
-        """Proportional set size of all its processes, in bytes: shared pages count in parts."""
-        total = 0
-        for pid in _members(self.pid):
-            # One may end between the list and the look at it.
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                total += memory_of(pid)
-        return total * 1024
+        """Proportional set size of all its processes, in bytes. Who is not root may not look into
+        all of them: PermissionError."""
+        return sum(map(_memory_of, _members(self.pid)))
 
     def send(self, number):
         self._process.send_signal(number)

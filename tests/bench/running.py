@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .load import Load
+from .load import Failed, Load
 from .process import Process
 
 
@@ -89,7 +89,10 @@ class Running:
         return self._process.cpu_by_process()
 
     def memory(self):
-        return self._process.memory()
+        try:
+            return self._process.memory()
+        except PermissionError:
+            raise Failed("only root may look at its memory") from None
 
     def reload(self, host):
         """Gives the host the other policy and returns the seconds from the reload to the first time

@@ -163,7 +163,9 @@ def test_it_runs(program, tmp_path):
     assert {"fetch13", "single-start", "many-memory", "reload", "shared-start"} <= set(found)
     for name, servers in found.items():
         for server, said in servers.items():
-            assert said["samples"] and said["failed"] is None, (name, server, said)
+            allowed = [None] if os.geteuid() == 0 else [None, "only root may look at its memory"]
+            assert said["samples"] or said["failed"], (name, server)
+            assert said["failed"] in allowed, (name, server, said)
     assert found["reload-errors"]["ours"]["median"] == 0
     assert ("nginx" in found["fetch13"]) == (SERVERS["nginx"].program is not None)
     xml.etree.ElementTree.parse(tmp_path / "bench" / "results.svg")
