@@ -131,9 +131,9 @@ enum {
     /* From fork to ready: opening the TLS library takes milliseconds. Milliseconds. */
     LIMIT_READY_MS = 30000,
 
-    /* The probe. Who asks about a thousand domains waits for seconds, not for hours; a process and a
-     * connection each are no burden for anybody. */
-    LIMIT_PROBES = 64,
+    /* The probe. Who asks about a thousand domains waits for seconds, not for hours; and yet none waits
+     * long enough for the others that its own server would look slow. */
+    LIMIT_PROBES = 32,
     /* Most senders give up after 10 s or later; seconds. The most impatient, postfix-tlspol, after 2 s. */
     LIMIT_PROBE_TIMEOUT = 10,
     LIMIT_PROBE_TIMEOUT_MOST = 3600,

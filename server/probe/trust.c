@@ -74,20 +74,22 @@ struct trust *trust_new(const char *path, struct diag *diag)
     struct certificate_files files = {.diag = diag, .skip = skip, .visit = visit, .context = trust};
     if (path == NULL)
         path = usual_path();
-    struct position at = {diag_intern(diag, span_of(path)), 0, 0};
+    struct position at = {"authorities", 0, 0}; /* no file: which it is, is in the words */
     if (trust == NULL) {
-        diag_add(diag, DIAG_FATAL, at, "out of memory");
+        diag_add(diag, DIAG_ERROR, at, "out of memory");
         return NULL;
     }
     mbedtls_x509_crt_init(&trust->list);
     certificate_files_walk(&files, path, at);
-    if (files.tree.shortage || trust->shortage)
-        diag_add(diag, DIAG_FATAL, at, "out of memory");
-    else if (trust->count == 0)
-        diag_add(diag, DIAG_FATAL, at, "there is no certificate of an authority");
-    else
+    bool shortage = files.tree.shortage || trust->shortage;
+    if (trust->count > 0 && !shortage)
         goto done;
-    diag_hint(diag, "install the package ca-certificates, or name a file with --ca");
+    if (shortage)
+        diag_add(diag, DIAG_ERROR, at, "out of memory");
+    else if (diag_count(diag, DIAG_ERROR) == 0)
+        diag_add(diag, DIAG_ERROR, at, "%s: there is no certificate of an authority", path);
+    if (!shortage)
+        diag_hint(diag, "install the package ca-certificates, or name a file with --ca");
     trust_free(trust);
     trust = NULL;
 done:

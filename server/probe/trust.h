@@ -17,7 +17,7 @@ struct trust;
 
 /* Reads a file of certificates in PEM, or a folder of such files. path NULL: SSL_CERT_FILE,
  * SSL_CERT_DIR, or where systems have theirs. Owned; NULL when there is no certificate in it, or
- * when memory is short, which diag tells (DIAG_FATAL). */
+ * when memory is short, which diag tells (DIAG_ERROR). */
 struct trust *trust_new(const char *path, struct diag *diag);
 void trust_free(struct trust *trust);
 

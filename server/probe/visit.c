@@ -207,15 +207,57 @@ static void add_inspected(struct visit *visit, const struct inspect_finding *fou
     report_add_finding(visit->report, visit->result, &finding);
 }
 
-static void note_policy(struct report_visit *result, const struct inspection *inspection)
+static void note_policy(struct report_visit *result, const struct policy_fields *fields)
 {
-    const struct policy_fields fields = inspection_fields(inspection);
-    show(fields.mode.text, result->mode, sizeof(result->mode));
-    show(fields.max_age.text, result->max_age, sizeof(result->max_age));
-    result->mx_count = fields.mx_count;
+    show(fields->mode.text, result->mode, sizeof(result->mode));
+    show(fields->max_age.text, result->max_age, sizeof(result->max_age));
+    result->mx_count = fields->mx_count;
 }
 
-static void compare(struct visit *visit, struct span body)
+static bool has_mx(const struct policy *policy, struct span name)
+{
+    for (size_t i = 0; i < policy_mx_count(policy); i++)
+        if (span_equal_fold(policy_mx(policy, i), name))
+            return true;
+    return false;
+}
+
+static bool names_mx(const struct policy_fields *fields, struct span name)
+{
+    for (size_t i = 0; i < fields->mx_count; i++)
+        if (span_equal_fold(fields->mx[i].text, name))
+            return true;
+    return false;
+}
+
+/* The first mx that only one of them has. False when there is none. */
+static bool compare_mx(struct visit *visit, const struct policy_fields *fields)
+{
+    const struct policy *policy = visit->question->policy;
+    for (size_t i = 0; i < policy_mx_count(policy); i++) {
+        struct span name = policy_mx(policy, i);
+        if (names_mx(fields, name))
+            continue;
+        report_add(visit->report, visit->result, FAULT_POLICY_DIFFERS,
+                   "the policy is not the configured one: it has no mx %.*s", (int)name.len,
+                   name.data);
+        return true;
+    }
+    for (size_t i = 0; i < fields->mx_count; i++) {
+        char shown[REPORT_NAME];
+        if (has_mx(policy, fields->mx[i].text))
+            continue;
+        show(fields->mx[i].text, shown, sizeof(shown));
+        report_add(visit->report, visit->result, FAULT_POLICY_DIFFERS,
+                   "the policy is not the configured one: it has mx \"%s\"", shown);
+        return true;
+    }
+    return false;
+}
+
+/* What it means is compared; other bytes of the same meaning are a fault only when no rule has named
+ * one already. */
+static void compare(struct visit *visit, const struct policy_fields *fields, struct span body)
 {
     const struct policy *policy = visit->question->policy;
     struct report_visit *result = visit->result;
@@ -236,7 +278,8 @@ static void compare(struct visit *visit, struct span body)
         report_add(visit->report, result, FAULT_POLICY_DIFFERS,
                    "the policy is not the configured one: max_age \"%s\" instead of %s",
                    result->max_age, max_age);
-    else
+    else if (!compare_mx(visit, fields) &&
+             report_gravest(visit->report, result, STAGE_POLICY) == NULL)
         report_add(visit->report, result, FAULT_POLICY_DIFFERS,
                    "the policy is not the configured one, byte for byte");
 }
@@ -249,12 +292,13 @@ static bool judge_body(struct visit *visit)
     struct inspection *inspection = inspection_new(body, NULL);
     if (inspection == NULL)
         return false;
+    const struct policy_fields fields = inspection_fields(inspection);
     visit->result->reached = STAGE_POLICY;
-    note_policy(visit->result, inspection);
+    note_policy(visit->result, &fields);
     for (size_t i = 0; i < inspection_count(inspection); i++)
         add_inspected(visit, inspection_at(inspection, i));
+    compare(visit, &fields, body);
     inspection_free(inspection);
-    compare(visit, body);
     return true;
 }
 

@@ -370,7 +370,12 @@ CASES = {
     "late": (
         "good",
         never_answer,
-        [("http-timeout", "error", "there is no response within 4 s")],
+        [("http-timeout", "error", "there is no response within 3 s")],
+    ),
+    "two-mx": (
+        "good",
+        response(GOOD_BODY.replace(b"max_age", b"mx: mail2.example.com\r\nmax_age")),
+        [],
     ),
     # The policy itself; every rule is in the unit tests of its module.
     "lf": ("good", response(GOOD_BODY.replace(b"\r\n", b"\n")), ["lf"]),
@@ -436,7 +441,7 @@ def trusted_file(authority, others, tmp_path_factory):
 def reports(faulty, trusted_file):
     """All of them at once, in one run."""
     domains = [domain_of(label) for label in (*CASES, SLOW)]
-    place = ["--connect", f"127.0.0.1:{faulty.port}", "--ca", trusted_file, "--timeout", "4s"]
+    place = ["--connect", f"127.0.0.1:{faulty.port}", "--ca", trusted_file, "--timeout", "3s"]
     listed = probe_json(*place, *domains, status=1)
     assert [report["domain"] for report in listed] == domains
     return {label: report for label, report in zip((*CASES, SLOW), listed)}
@@ -532,6 +537,36 @@ def test_dates_are_judged_as_of_a_day(faulty, trusted_file, authority):
     day = f"{authority.day(92):%Y-%m-%d}"
     (report,) = probe_json(*place, "--at", day, "good.example", status=1)
     assert [code for code, _, _ in found(report)] == ["certificate-expired"]
+
+
+# The configured policy, as a change of the one that is served, and what is said of the difference.
+DIFFERENCES = [
+    ("good", {}, []),
+    ("good", {"mode": "testing"}, ['mode "enforce" instead of testing']),
+    ("good", {"max_age": "1w"}, ['max_age "1209600" instead of 604800']),
+    (
+        "good",
+        {"mx": ["mail.example.com", "*.example.com"]},
+        ["it has no mx *.example.com"],
+    ),
+    ("good", {"mx": ["mail.example.net"]}, ["it has no mx mail.example.net"]),
+    ("two-mx", {}, ['it has mx "mail2.example.com"']),
+    ("lf", {}, []),  # named by its own rule
+]
+
+
+@pytest.mark.parametrize("label, change, words", DIFFERENCES)
+def test_policy_is_compared_with_the_configured_one(
+    faulty, trusted_file, setup, label, change, words
+):
+    served = {"mode": "enforce", "max_age": 1209600, "mx": ["mail.example.com"]}
+    config = setup.write({domain_of(label): {**served, **change}})
+    place = ["--connect", f"127.0.0.1:{faulty.port}", "--ca", trusted_file]
+    (report,) = probe_json("-c", config, *place)
+    said = [message for code, _, message in found(report) if code == "policy-differs"]
+    assert said == [f"the policy is not the configured one: {word}" for word in words]
+    same = report["servers"][0]["policy"]["as_configured"]
+    assert same is (label == "good" and not change)
 
 
 def test_table_for_people(faulty, trusted_file, authority):
@@ -726,3 +761,53 @@ def test_child_that_dies_costs_one_domain(program, faulty, trusted_file):
         ("internal", "error", "the process that probed this domain died of what it was told")
     ]
     assert found(good) == []
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--ca", "/nonexistent"], "authorities: error: /nonexistent: No such file or directory\n"),
+        (["--ca", "{empty}"], "authorities: error: {empty}: there is no certificate of an authority\n"),
+        (["-c", "/nonexistent"], "/nonexistent: error: cannot be read: No such file or directory\n"),
+    ],
+)
+def test_probe_that_cannot_begin(program, tmp_path, arguments, said):
+    del program
+    empty = tmp_path / "empty"
+    empty.write_text("")
+    done = probe(*(word.replace("{empty}", str(empty)) for word in arguments), "a.example", status=1)
+    assert done.stdout == b"" and done.stderr.decode().startswith(said.replace("{empty}", str(empty)))
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["mta-sts.example.com"], "write the mail domain, example.com, not its policy host:"),
+        (["m\u00fcller.example"], "write xn--mller-kva.example instead of"),
+        (["a b"], "not the name of a domain:"),
+        (["--connect", "example.com", "a.example"], "not an address such as 192.0.2.1 or "),
+        (["--connect", "unix:/run/x", "a.example"], "not an address such as 192.0.2.1 or "),
+        (["--timeout", "0", "a.example"], "not a duration such as 5s:"),
+        (["--timeout", "2h", "a.example"], "not a duration such as 5s:"),
+    ],
+)
+def test_wrong_usage(program, arguments, said):
+    del program
+    done = probe(*arguments, status=2)
+    assert done.stdout == b"" and done.stderr.decode().startswith(f"mta-sts-httpd: {said}")
+
+
+@pytest.mark.parametrize(
+    "word, address",
+    [
+        ("127.0.0.1", "127.0.0.1:443"),
+        ("127.0.0.1:8443", "127.0.0.1:8443"),
+        ("::1", "[::1]:443"),
+        ("[::1]", "[::1]:443"),
+        ("[::1]:8443", "[::1]:8443"),
+    ],
+)
+def test_forms_of_an_address(program, authority, word, address):
+    del program
+    (report,) = probe_json("--connect", word, "--ca", authority.root_file, "a.example")
+    assert report["servers"][0]["address"] == address
