@@ -5,7 +5,6 @@ server goes on with what it has, says so once, and recovers by itself.
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -16,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from support import client, preload, tree
+from support import client, preload, tracer, tree
 from support.server import READY, Server, alive, children_of, parent_of
 from support.setup import DEFAULT_POLICY, body_of, replace_file
+from support.tracer import Tracer
 from support.wait import until
 
 HOST = "mta-sts.example.com"
@@ -94,35 +94,12 @@ def test_descriptors_of_the_process_run_out(server, trusted):
     assert len(re.findall(TURNED_AWAY, server.log(), re.M)) == 1
 
 
-class Injected:
-    """with Injected(…): a system call of a process fails with the error, by strace."""
-
-    def __init__(self, pid, call, error):
-        self._command = ["strace", "-qq", "-o", "/dev/null", "-p", str(pid)]
-        self._command += ["-e", f"trace={call}", "-e", f"inject={call}:error={error}"]
-        self._pid = pid
-        self._process = None
-
-    def _tracer(self):
-        status = Path(f"/proc/{self._pid}/status").read_text()
-        return int(re.search(r"^TracerPid:\s+(\d+)$", status, re.M)[1])
-
-    def __enter__(self):
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        until(lambda: self._tracer() or self._process.poll() is not None, "strace to attach")
-        if self._process.poll() is not None:
-            pytest.skip(f"no tracing here: {self._process.stderr.read().decode().strip()}")
-        return self
-
-    def __exit__(self, *_):
-        self._process.terminate()
-        self._process.communicate(timeout=20)
-        until(lambda: not self._tracer(), "strace to let go")
+def injected(pid, call, error):
+    """with injected(…): a system call of a process fails with the error."""
+    return Tracer(pid, f"trace={call}", f"inject={call}:error={error}")
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace (Debian) is not installed")
+@tracer.needed
 @pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])
 def test_accept_fails_for_a_while(server, trusted, error):
     """An error that is not ours to end, as when the whole machine is out of descriptors."""
@@ -130,19 +107,19 @@ def test_accept_fails_for_a_while(server, trusted, error):
     worker = server.workers()[0]
     with client.Connection(server.port, HOST, trusted) as connection:
         assert connection.exchange(GET).status == 200
-    with Injected(worker, "accept4", error):
+    with injected(worker, "accept4", error):
         clients = waiting_clients(server)
     served_late(clients, trusted)
     fetched(server.port, trusted)
     assert server.workers() == [worker]
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace (Debian) is not installed")
+@tracer.needed
 @pytest.mark.parametrize("error", ["ECONNABORTED", "EPROTO", "EPERM", "EHOSTUNREACH"])
 def test_client_that_is_gone_already_is_no_shortage(server, trusted, error):
     """Errors of one newcomer say nothing about the next, and are not worth a word."""
     worker = server.workers()[0]
-    with Injected(worker, "accept4", error):
+    with injected(worker, "accept4", error):
         clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
     served_late(clients, trusted)
     assert server.workers() == [worker]
