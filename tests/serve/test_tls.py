@@ -392,12 +392,3 @@ def test_large_hello_of_a_modern_client_fits(three):
     """A hybrid key share makes a hello of more than 1.6 KB."""
     answer = say_hello(three, HOST, alpn=tuple(b"x" * 200 for _ in range(9)) + (b"http/1.1",))
     assert answer.hello, answer
-
-
-def test_many_requests_in_one_record(three, trusted):
-    """As many as a quarter of the largest record holds; a longer one nobody needs to send us."""
-    count = min(4000 // len(client.request(HOST)), LIMITS["LIMIT_REQUESTS_A_CONNECTION"])
-    with three.connect(trusted) as connection:
-        connection.send(client.request(HOST) * count)
-        for _ in range(count):
-            assert connection.response().body == three.body()

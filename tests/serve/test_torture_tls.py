@@ -455,8 +455,8 @@ def test_handshake_in_single_bytes(alone, authority, version):
 
 
 def test_many_requests_in_one_record(alone, trusted):
-    """As many as half of the largest record holds; a longer one nobody needs to send us."""
-    count = min(8000 // len(GET), LIMITS["LIMIT_REQUESTS_A_CONNECTION"])
+    """As many as a quarter of the largest record holds; a longer one nobody needs to send us."""
+    count = min(4000 // len(GET), LIMITS["LIMIT_REQUESTS_A_CONNECTION"])
     with client.Connection(alone.port, HOST, trusted) as connection:
         connection.send(GET * count)
         for _ in range(count):
