@@ -39,10 +39,11 @@ struct diag {
     struct table file_table;
     struct table entry_table; /* what was said already, at which place */
     struct entry *last;       /* what reason, hint and related belong to; NULL after a shortage */
+    bool shortage;            /* of memory; counted in counts */
     size_t counts[DIAG_LEVELS];
 };
 
-static const char SHORTAGE[] = "(out of memory)";
+static const char SHORTAGE[] = "out of memory";
 
 struct diag *diag_new(void)
 {
@@ -69,6 +70,19 @@ void diag_free(struct diag *diag)
     free(diag);
 }
 
+void diag_shortage(struct diag *diag)
+{
+    diag->counts[DIAG_FATAL] += diag->shortage ? 0 : 1;
+    diag->shortage = true;
+}
+
+/* Stands for words that have no room. */
+static const char *lost_words(struct diag *diag)
+{
+    diag_shortage(diag);
+    return SHORTAGE;
+}
+
 static struct span file_key(const void *items, size_t index)
 {
     const char *const *files = items;
@@ -83,11 +97,11 @@ const char *diag_intern(struct diag *diag, struct span name)
     void *files =
         array_room(diag->files, diag->file_count, &diag->file_capacity, sizeof(*diag->files));
     if (files == NULL)
-        return SHORTAGE;
+        return lost_words(diag);
     diag->files = files;
     char *copy = arena_copy(diag->arena, name);
     if (copy == NULL || !table_add(&diag->file_table, name, diag->file_count))
-        return SHORTAGE;
+        return lost_words(diag);
     diag->files[diag->file_count++] = copy;
     return copy;
 }
@@ -123,11 +137,9 @@ static const char *format_words(struct diag *diag, const char *format, va_list a
     va_copy(measure, arguments);
     int len = vsnprintf(NULL, 0, format, measure);
     va_end(measure);
-    if (len < 0)
-        return SHORTAGE;
-    char *words = arena_take(diag->arena, (size_t)len + 1);
+    char *words = len < 0 ? NULL : arena_take(diag->arena, (size_t)len + 1);
     if (words == NULL)
-        return SHORTAGE;
+        return lost_words(diag);
     (void)vsnprintf(words, (size_t)len + 1, format, arguments); /* measured above */
     (void)defuse(words);                                        /* its length is not needed */
     return words;
@@ -145,7 +157,7 @@ static const char *make_key(struct diag *diag, const struct entry *entry)
     size_t size = strlen(entry->message) + 64;
     char *key = arena_take(diag->arena, size);
     if (key == NULL)
-        return SHORTAGE;
+        return lost_words(diag);
     (void)snprintf(key, size, "%zu:%u:%u:%s", entry->file_order, (unsigned)entry->at.line,
                    (unsigned)entry->at.column, entry->message); /* three numbers fit in 64 */
     return key;
@@ -177,11 +189,11 @@ void diag_add(struct diag *diag, enum diag_level level, struct position at, cons
     diag->counts[level]++;
     struct entry *entries =
         array_room(diag->entries, diag->count, &diag->capacity, sizeof(*diag->entries));
-    if (entries == NULL)
+    diag->entries = entries == NULL ? diag->entries : entries;
+    if (entries == NULL || !table_add(&diag->entry_table, span_of(entry.key), diag->count)) {
+        diag_shortage(diag);
         return;
-    diag->entries = entries;
-    if (!table_add(&diag->entry_table, span_of(entry.key), diag->count))
-        return;
+    }
     entries[diag->count] = entry;
     diag->last = &entries[diag->count++];
 }
@@ -211,8 +223,10 @@ void diag_related(struct diag *diag, struct position at, const char *format, ...
     if (diag->last == NULL)
         return;
     struct related *related = arena_take(diag->arena, sizeof(*related));
-    if (related == NULL)
+    if (related == NULL) {
+        diag_shortage(diag);
         return;
+    }
     va_list arguments;
     va_start(arguments, format);
     *related = (struct related){.at = at, .message = format_words(diag, format, arguments)};
@@ -292,6 +306,8 @@ void diag_print(struct diag *diag, enum diag_level least, struct text *out)
         for (const struct related *note = entry->related; note != NULL; note = note->next)
             print_line(out, note->at, "note", note->message);
     }
+    if (diag->shortage)
+        print_line(out, (struct position){0}, level_text(DIAG_FATAL), SHORTAGE);
 }
 
 static void json_member(struct text *out, const char *key, const char *value)
@@ -320,31 +336,41 @@ static void json_place(struct text *out, struct position at)
         text_append(out, span_of(",\"column\":null"));
 }
 
+static void print_entry_json(struct text *out, const struct entry *entry)
+{
+    text_append(out, span_of("\n{"));
+    json_place(out, entry->at);
+    json_member(out, "level", level_text(entry->level));
+    json_member(out, "scope", entry->level == DIAG_FATAL ? "file" : "domain");
+    json_member(out, "message", entry->message);
+    json_member(out, "reason", entry->reason);
+    json_member(out, "hint", entry->hint);
+    text_append(out, span_of(",\"related\":["));
+    for (const struct related *note = entry->related; note != NULL; note = note->next) {
+        text_append(out, span_of(note == entry->related ? "{" : ",{"));
+        json_place(out, note->at);
+        json_member(out, "message", note->message);
+        text_append(out, span_of("}"));
+    }
+    text_append(out, span_of("]}"));
+}
+
 void diag_print_json(struct diag *diag, enum diag_level least, struct text *out)
 {
+    const struct entry shortage = {.level = DIAG_FATAL, .message = SHORTAGE};
     sort(diag);
     const char *separator = "";
     text_append(out, span_of("["));
     for (size_t i = 0; i < diag->count; i++) {
-        const struct entry *entry = &diag->entries[i];
-        if (entry->level > least)
+        if (diag->entries[i].level > least)
             continue;
-        text_printf(out, "%s\n{", separator);
-        json_place(out, entry->at);
-        json_member(out, "level", level_text(entry->level));
-        json_member(out, "scope", entry->level == DIAG_FATAL ? "file" : "domain");
-        json_member(out, "message", entry->message);
-        json_member(out, "reason", entry->reason);
-        json_member(out, "hint", entry->hint);
-        text_append(out, span_of(",\"related\":["));
-        for (const struct related *note = entry->related; note != NULL; note = note->next) {
-            text_append(out, span_of(note == entry->related ? "{" : ",{"));
-            json_place(out, note->at);
-            json_member(out, "message", note->message);
-            text_append(out, span_of("}"));
-        }
-        text_append(out, span_of("]}"));
+        text_append(out, span_of(separator));
+        print_entry_json(out, &diag->entries[i]);
         separator = ",";
+    }
+    if (diag->shortage) {
+        text_append(out, span_of(separator));
+        print_entry_json(out, &shortage);
     }
     text_append(out, span_of("]"));
 }

@@ -37,12 +37,17 @@ struct diag *diag_new(void);
 void diag_free(struct diag *diag);
 
 /* A C string that lives as long as the diag; for file names in positions.
- * Equal names share one copy. On a shortage it is a fixed text, never NULL. */
+ * Equal names share one copy. On a shortage, which is noted, it is a fixed text,
+ * never NULL. */
 const char *diag_intern(struct diag *diag, struct span name);
 
+/* Memory is short, so that something could not be judged or told: DIAG_FATAL,
+ * told once, behind everything else. It cannot fail, and the functions here call
+ * it when they cannot do what they should. */
+void diag_shortage(struct diag *diag);
+
 /* Adds a diagnostic: one sentence without a full stop. The same words for the
- * same place are taken once. A shortage of memory loses the words but not the
- * count. */
+ * same place are taken once. */
 void diag_add(struct diag *diag, enum diag_level level, struct position at, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

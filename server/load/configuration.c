@@ -24,7 +24,7 @@ struct loader {
 
 static bool out_of_memory(struct loader *loader)
 {
-    diag_add(loader->diag, DIAG_FATAL, (struct position){0}, "out of memory");
+    diag_shortage(loader->diag);
     return false;
 }
 

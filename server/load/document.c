@@ -52,8 +52,7 @@ static bool refuse(struct builder *builder, const yaml_mark_t *mark, const char 
 
 static bool out_of_memory(struct builder *builder)
 {
-    diag_add(builder->diag, builder->level, (struct position){.file = builder->file},
-             "out of memory");
+    diag_shortage(builder->diag);
     return false;
 }
 
@@ -312,7 +311,7 @@ static void report_syntax(const struct builder *builder, const yaml_parser_t *pa
     const char *problem = parser->problem != NULL ? parser->problem : "cannot be read";
     switch (parser->error) {
     case YAML_MEMORY_ERROR:
-        diag_add(diag, builder->level, (struct position){.file = builder->file}, "out of memory");
+        diag_shortage(diag);
         return;
     case YAML_READER_ERROR:
         diag_add(diag, builder->level,
@@ -358,7 +357,7 @@ const struct node *document_parse(struct arena *arena, struct span bytes, const 
     struct builder *builder = calloc(1, sizeof(*builder));
     yaml_parser_t parser;
     if (builder == NULL || yaml_parser_initialize(&parser) == 0) {
-        diag_add(diag, level, (struct position){.file = file}, "out of memory");
+        diag_shortage(diag);
         free(builder);
         return NULL;
     }

@@ -45,7 +45,7 @@ struct node {
 
 /* Reads a document. file is what positions name; interned in diag. Returns the
  * root, borrowed from the arena; an empty document is a null scalar. NULL after
- * an error, which was added to diag at the given level. */
+ * an error, which was added to diag at the given level; or on a shortage. */
 const struct node *document_parse(struct arena *arena, struct span bytes, const char *file,
                                   enum diag_level level, struct diag *diag);
 

@@ -83,11 +83,6 @@ static struct span pool_key(const void *items, size_t index)
     return policy_body(pool[index]);
 }
 
-static void out_of_memory(struct draft *draft)
-{
-    diag_add(draft->diag, DIAG_FATAL, (struct position){0}, "out of memory");
-}
-
 static void report_twice(struct draft *draft, const struct node *key, struct position first,
                          const char *what)
 {
@@ -123,7 +118,7 @@ static void add_policy(struct draft *draft, const struct node_pair *pair)
         array_room(draft->policies, draft->policy_count, &draft->policy_capacity, sizeof(policy));
     draft->policies = items == NULL ? draft->policies : items;
     if (items == NULL || !table_add(&draft->policy_table, pair->key->text, draft->policy_count)) {
-        out_of_memory(draft);
+        diag_shortage(draft->diag);
         return;
     }
     draft->policies[draft->policy_count++] = policy;
@@ -208,7 +203,7 @@ static bool add_domain(struct draft *draft, const struct node_pair *pair)
     draft->domains = items == NULL ? draft->domains : items;
     if (items == NULL || domain.name == NULL ||
         !table_add(&draft->domain_table, key, draft->domain_count)) {
-        out_of_memory(draft);
+        diag_shortage(draft->diag);
         return false;
     }
     domain.refused = !read_domain_value(draft, pair->value, &domain);
@@ -297,7 +292,7 @@ static struct policy *judge(struct draft *draft, const struct policy_nodes *node
         size_t count = nodes->mx->kind == NODE_SEQUENCE ? nodes->mx->count : 1;
         list.fields = calloc(count + 1, sizeof(*list.fields));
         if (list.fields == NULL) {
-            out_of_memory(draft);
+            diag_shortage(draft->diag);
             return NULL;
         }
         if (!schema_each_scalar(nodes->mx, "mx", DIAG_ERROR, draft->diag, add_mx, &list))
@@ -342,8 +337,10 @@ static void report_no_policy(struct draft *draft, const struct draft_domain *dom
              "domain \"%s\" uses the policy \"%.*s\", which is not defined", domain->name,
              (int)name.len, name.data);
     const char **names = calloc(draft->policy_count + 1, sizeof(*names));
-    if (names == NULL)
+    if (names == NULL) {
+        diag_shortage(draft->diag);
         return;
+    }
     assert(draft->policies != NULL || draft->policy_count == 0);
     for (size_t i = 0; i < draft->policy_count; i++)
         names[i] = draft->policies[i].key->text.data;

@@ -15,9 +15,9 @@ struct reader {
     size_t proxy_count;
 };
 
-static bool out_of_memory(struct reader *reader, struct position at)
+static bool out_of_memory(struct reader *reader)
 {
-    diag_add(reader->diag, DIAG_FATAL, at, "out of memory");
+    diag_shortage(reader->diag);
     return false;
 }
 
@@ -63,7 +63,7 @@ static bool read_proxies(struct reader *reader, const struct node *node, struct 
     reader->proxies = arena_take(reader->arena, most * sizeof(*reader->proxies));
     reader->proxy_count = 0;
     if (reader->proxies == NULL)
-        return out_of_memory(reader, node->at);
+        return out_of_memory(reader);
     good = schema_each_scalar(from, "from", DIAG_FATAL, reader->diag, add_proxy, reader) && good;
     endpoint->proxies = reader->proxies;
     endpoint->proxy_count = reader->proxy_count;
@@ -148,7 +148,7 @@ bool endpoints_read(const struct node *node, struct arena *arena, struct diag *d
     bool good = true;
     reader.items = arena_take(arena, most * sizeof(*reader.items));
     if (reader.items == NULL)
-        return out_of_memory(&reader, (struct position){0});
+        return out_of_memory(&reader);
     if (node == NULL) {
         reader.items[0] = (struct endpoint){.is_default = true};
         reader.count = address_parse(span_of("[::]:443"), &reader.items[0].address) ? 1 : 0;

@@ -17,9 +17,9 @@ struct reader {
     struct text rua; /* owned while it is built */
 };
 
-static bool out_of_memory(struct reader *reader, const struct node *node)
+static bool out_of_memory(struct reader *reader)
 {
-    diag_add(reader->diag, reader->level, node->at, "out of memory");
+    diag_shortage(reader->diag);
     return false;
 }
 
@@ -107,7 +107,7 @@ static bool add_address(void *context, const struct node *node)
     }
     char *copy = arena_copy(reader->arena, span_of(text));
     if (copy == NULL)
-        return out_of_memory(reader, node);
+        return out_of_memory(reader);
     settings->dns_addresses[settings->dns_address_count++] = copy;
     return true;
 }
@@ -124,7 +124,7 @@ static bool read_target(struct reader *reader, const struct node *node)
         return false;
     }
     reader->settings->dns_target = arena_copy(reader->arena, (struct span){name.text, name.len});
-    return reader->settings->dns_target != NULL || out_of_memory(reader, node);
+    return reader->settings->dns_target != NULL || out_of_memory(reader);
 }
 
 static bool read_ttl(struct reader *reader, const struct node *node)
@@ -162,7 +162,7 @@ static bool read_dns(struct reader *reader, const struct node *node)
         arena_take(reader->arena,
                    (value_count(nodes.addresses) + 1) * sizeof(*reader->settings->dns_addresses));
     if (reader->settings->dns_addresses == NULL)
-        return out_of_memory(reader, node);
+        return out_of_memory(reader);
     return schema_each_scalar(nodes.addresses, "addresses", DIAG_FATAL, reader->diag, add_address,
                               reader) &&
            good;
@@ -214,14 +214,13 @@ const char *settings_tls_rpt(const struct node *node, struct arena *arena, enum 
 {
     struct reader reader = {.arena = arena, .diag = diag, .level = level};
     const char *copy = NULL;
-    if (schema_each_scalar(node, "tls_rpt", level, diag, add_rua, &reader)) {
-        copy = reader.rua.failed || reader.rua.data == NULL
-                   ? NULL
-                   : arena_copy(arena, (struct span){reader.rua.data, reader.rua.len});
+    if (node->kind == NODE_SEQUENCE && node->count == 0) {
+        diag_add(diag, level, node->at, "tls_rpt is an empty list");
+    } else if (schema_each_scalar(node, "tls_rpt", level, diag, add_rua, &reader)) {
+        if (!reader.rua.failed)
+            copy = arena_copy(arena, (struct span){reader.rua.data, reader.rua.len});
         if (copy == NULL)
-            diag_add(diag, level, node->at,
-                     node->kind == NODE_SEQUENCE && node->count == 0 ? "tls_rpt is an empty list"
-                                                                     : "out of memory");
+            diag_shortage(diag);
     }
     text_free(&reader.rua);
     return copy;
@@ -243,7 +242,7 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
     good = read_dns(&reader, nodes->dns) && good;
     if (nodes->user != NULL) {
         settings.user = arena_copy(arena, nodes->user->text);
-        good = (settings.user != NULL || out_of_memory(&reader, nodes->user)) && good;
+        good = (settings.user != NULL || out_of_memory(&reader)) && good;
     }
     if (nodes->tls_rpt != NULL) {
         settings.tls_rpt = settings_tls_rpt(nodes->tls_rpt, arena, DIAG_FATAL, diag);

@@ -61,7 +61,7 @@ void sources_free(struct sources *sources)
 
 static bool out_of_memory(struct sources *sources)
 {
-    diag_add(sources->diag, DIAG_FATAL, (struct position){0}, "out of memory");
+    diag_shortage(sources->diag);
     return false;
 }
 
@@ -116,7 +116,7 @@ static bool read_from_disk(struct sources *sources, const char *file)
     struct text bytes = {0};
     bool good = file_read(file, LIMIT_YAML_FILE, &bytes, NULL);
     int reason = errno;
-    if (!contents_add(sources->contents, file, good ? &bytes : NULL))
+    if (!contents_add(sources->contents, file, good ? &bytes : NULL) || (!good && reason == ENOMEM))
         (void)out_of_memory(sources); /* counted in diag */
     text_free(&bytes);
     errno = reason;
@@ -204,8 +204,10 @@ static bool read_include(void *context, const struct node *item)
     int error = include_find(pattern, read_dropin, sources, &sources->watch->read.files);
     if (error == 0)
         return true;
+    if (error == ENOMEM)
+        return out_of_memory(sources);
     diag_add(sources->diag, DIAG_FATAL, item->at, "include \"%s\" cannot be searched: %s", pattern,
-             error == ENOMEM ? "out of memory" : strerror(error));
+             strerror(error));
     diag_reason(sources->diag, "domains that are served now might be lost");
     return false;
 }

@@ -197,7 +197,8 @@ static bool is_next_name(const struct site *site, struct span text)
 }
 
 /* One domain of the list; what does not fit is a fault of the file. */
-static bool add_domain(struct site *site, struct draft *draft, const struct node *entry)
+static bool add_domain(struct site *site, struct draft *draft, const struct node *entry,
+                       struct diag *diag)
 {
     if (entry->kind != NODE_SEQUENCE || entry->count != 3)
         return false;
@@ -215,9 +216,11 @@ static bool add_domain(struct site *site, struct draft *draft, const struct node
         .policy = policy,
         .file = entry->items[2]->text.data,
     };
-    bool good = policy != NULL && site_add(site, &domain);
+    bool added = policy != NULL && site_add(site, &domain);
+    if (policy != NULL && !added)
+        diag_shortage(diag);
     policy_free(policy);
-    return good;
+    return added;
 }
 
 static const struct node *member(const struct node *root, const char *key)
@@ -228,14 +231,16 @@ static const struct node *member(const struct node *root, const char *key)
     return NULL;
 }
 
-/* The site of a whole file; NULL when it does not make sense after all. */
+/* The site of a whole file; NULL when it does not make sense after all, or on a shortage. */
 static struct site *build(struct span bytes, struct arena *arena, struct diag *diag)
 {
     struct site *site = site_new();
     struct draft *draft = draft_new(arena, diag);
     bool good = false;
-    if (site == NULL || draft == NULL)
+    if (site == NULL || draft == NULL) {
+        diag_shortage(diag);
         goto done;
+    }
     const struct node *root = document_parse(arena, bytes, FILE_NAME, DIAG_ERROR, diag);
     const struct node *policies = root == NULL ? NULL : member(root, "policies");
     const struct node *domains = root == NULL ? NULL : member(root, "domains");
@@ -245,8 +250,11 @@ static struct site *build(struct span bytes, struct arena *arena, struct diag *d
     if (policies->kind == NODE_MAPPING)
         draft_add_policies(draft, policies);
     for (size_t i = 0; good && i < domains->count; i++)
-        good = add_domain(site, draft, domains->items[i]);
-    good = good && site_seal(site);
+        good = add_domain(site, draft, domains->items[i], diag);
+    if (good && !site_seal(site)) {
+        diag_shortage(diag);
+        good = false;
+    }
 done:
     draft_free(draft);
     if (!good) {
@@ -264,14 +272,20 @@ struct site *state_read(const char *folder, struct position at, struct diag *dia
     struct arena *arena = arena_new();
     char *path = file_path(folder, "");
     if (own == NULL || arena == NULL || path == NULL) {
-        diag_add(diag, DIAG_WARNING, at, "out of memory while reading the state");
+        diag_shortage(diag);
     } else if (!file_read(path, LIMIT_YAML_FILE, &bytes, NULL)) {
-        if (errno != ENOENT)
+        if (errno == ENOMEM)
+            diag_shortage(diag);
+        else if (errno != ENOENT)
             diag_add(diag, DIAG_WARNING, at, "%s cannot be read: %s", path, strerror(errno));
     } else {
         struct span span = {bytes.data, bytes.len};
         site = is_whole(span) ? build(span, arena, own) : NULL;
-        if (site == NULL) {
+        if (diag_count(own, DIAG_FATAL) > 0) {
+            diag_shortage(diag); /* nothing else is fatal there */
+            site_free(site);
+            site = NULL;
+        } else if (site == NULL) {
             diag_add(diag, DIAG_WARNING, at, "%s is torn or foreign, and ignored", path);
             diag_reason(diag, "domains that are broken now have no policy to fall back to");
         }

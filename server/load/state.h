@@ -14,7 +14,7 @@
 
 /* The site that was written last, without certificates; owned. NULL when there
  * is none, or none that can be trusted, which is reported as DIAG_WARNING at
- * the place where the configuration names the folder. */
+ * the place where the configuration names the folder; or on a shortage. */
 struct site *state_read(const char *folder, struct position at, struct diag *diag);
 
 /* Writes the policies of all domains that have one. What is there already is

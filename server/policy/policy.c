@@ -197,7 +197,7 @@ static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
     char *names = malloc(LIMIT_BODY + sizeof(name.text));
     policy->mx = calloc(fields->mx_count, sizeof(*policy->mx));
     if (sources == NULL || names == NULL || policy->mx == NULL) {
-        diag_add(diag, DIAG_ERROR, fields->at, "out of memory");
+        diag_shortage(diag);
         good = false;
         goto done;
     }
@@ -287,7 +287,7 @@ static bool judge(const struct policy_fields *fields, struct diag *diag, struct 
     good = judge_all_mx(fields, diag, policy) && good;
     text_printf(&policy->body, "max_age: %" PRIu32 "\r\n", policy->max_age);
     if (policy->body.failed) {
-        diag_add(diag, DIAG_ERROR, fields->at, "out of memory");
+        diag_shortage(diag);
         return false;
     }
     if (!judge_size(fields, policy, diag) || !good || fields->unreadable)
@@ -300,7 +300,7 @@ struct policy *policy_new(const struct policy_fields *fields, struct diag *diag)
 {
     struct policy *policy = calloc(1, sizeof(*policy));
     if (policy == NULL) {
-        diag_add(diag, DIAG_ERROR, fields->at, "out of memory");
+        diag_shortage(diag);
         return NULL;
     }
     policy->owners = 1;

@@ -19,6 +19,8 @@ void report_diagnostics(struct diag *diag)
     if (lines > DIAGNOSTIC_LINES)
         log_line(LOG_LEVEL_WARNING, "%zu more lines: \"mta-sts-httpd check\" shows them all",
                  lines - DIAGNOSTIC_LINES);
+    if (text.failed)
+        log_line(LOG_LEVEL_ERROR, "out of memory: not everything that is wrong was told");
     text_free(&text);
 }
 
