@@ -12,6 +12,7 @@
 
 #include "base/calendar.h"
 #include "load/der.h"
+#include "load/memory.h"
 #include "policy/name.h"
 
 /* SubjectPublicKeyInfo of RSA 8192, the largest that mbedTLS reads, is 1,062 bytes. */
@@ -200,27 +201,36 @@ static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct certif
     return found;
 }
 
+/* The worker parses the same bytes with the same call: what passes here passes there. */
+static int parse(struct span bytes, mbedtls_x509_crt *crt)
+{
+    return mbedtls_x509_crt_parse_der_nocopy(crt, (const unsigned char *)bytes.data, bytes.len);
+}
+
 struct certificate *certificate_new(struct certificate_der *der)
 {
     struct span bytes = certificate_der_bytes(der);
     mbedtls_x509_crt crt;
     mbedtls_x509_crt_init(&crt);
-    /* The worker parses the same bytes with the same call: what passes here passes there. */
-    int code =
-        mbedtls_x509_crt_parse_der_nocopy(&crt, (const unsigned char *)bytes.data, bytes.len);
+    int code = parse(bytes, &crt);
+    if (code != 0)
+        code = memory_is_there() ? parse(bytes, &crt) : MBEDTLS_ERR_X509_ALLOC_FAILED;
     struct certificate *certificate = code == 0 ? make_sound(&crt, der) : make_refused(bytes, code);
     mbedtls_x509_crt_free(&crt);
     return certificate;
 }
 
+/* It was parsed before, so only a shortage can make it fail, which may be over the next moment. */
 static bool parse_again(const struct certificate *certificate, mbedtls_x509_crt *crt)
 {
     struct span bytes = certificate_der_bytes(certificate->der);
-    return mbedtls_x509_crt_parse_der_nocopy(crt, (const unsigned char *)bytes.data, bytes.len) ==
-           0;
+    int code = parse(bytes, crt);
+    if (code != 0)
+        code = parse(bytes, crt);
+    return code == 0;
 }
 
-bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent)
+static bool verify(const struct certificate *child, const struct certificate *parent)
 {
     /* Only the signature is asked for: date, name and strength are judged elsewhere. */
     uint32_t flags = 0;
@@ -235,6 +245,16 @@ bool certificate_is_signed_by(const struct certificate *child, const struct cert
     mbedtls_x509_crt_free(&parent_crt);
     mbedtls_x509_crt_free(&child_crt);
     return verified;
+}
+
+bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent,
+                              bool *ret_is_known)
+{
+    *ret_is_known = true;
+    if (verify(child, parent))
+        return true;
+    *ret_is_known = memory_is_there();
+    return *ret_is_known && verify(child, parent);
 }
 
 void certificate_issuer_text(const struct certificate *certificate,

@@ -53,8 +53,10 @@ struct certificate *certificate_new(struct certificate_der *der);
 struct certificate *certificate_share(struct certificate *certificate);
 void certificate_free(struct certificate *certificate);
 
-/* True when the parent's key made the child's signature. Costs a millisecond. */
-bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent);
+/* True when the parent's key made the child's signature. Costs a millisecond, and two when it did
+ * not. False and not known when memory is short. */
+bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent,
+                              bool *ret_is_known);
 
 enum { CERTIFICATE_NAME_SIZE = 256 };
 

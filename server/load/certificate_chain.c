@@ -78,8 +78,17 @@ static bool is_doubtful(const struct certificates *store, const struct certifica
     return false;
 }
 
+static bool is_signed_by(struct certificates *store, const struct certificate *child,
+                         const struct certificate *parent)
+{
+    bool is_known = false;
+    bool is_signed = certificate_is_signed_by(child, parent, &is_known);
+    store->shortage = store->shortage || !is_known;
+    return is_signed;
+}
+
 /* The authority that issued the child, or CERTIFICATE_NONE. */
-static uint32_t find_issuer(const struct certificates *store, const struct certificate *child,
+static uint32_t find_issuer(struct certificates *store, const struct certificate *child,
                             uint32_t source)
 {
     uint32_t best = CERTIFICATE_NONE;
@@ -94,8 +103,7 @@ static uint32_t find_issuer(const struct certificates *store, const struct certi
         if (key_ids_differ(child, parent) ||
             (best != CERTIFICATE_NONE && !is_better(fit, best_fit)))
             continue;
-        if (doubtful &&
-            (checks++ >= LIMIT_CHAIN_CHECKS || !certificate_is_signed_by(child, parent)))
+        if (doubtful && (checks++ >= LIMIT_CHAIN_CHECKS || !is_signed_by(store, child, parent)))
             continue;
         best = index;
         best_fit = fit;

@@ -110,7 +110,9 @@ static void visit(void *context, const struct tree_file *file)
         report_error(files, file->path, file->is_named, errno);
         return;
     }
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+    if (fstat(fd, &status) != 0)
+        report_error(files, file->path, file->is_named, errno);
+    else if (S_ISREG(status.st_mode)) /* else somebody has just swapped it */
         read_file(files, file, fd);
     (void)close(fd); /* it was only read */
 }

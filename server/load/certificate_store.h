@@ -85,8 +85,7 @@ struct certificates {
     struct timespec begun;          /* before the first file was looked at */
     struct certificate_files files; /* owned */
     int64_t now;
-    bool shortage; /* of memory; told once, at the end of a step */
-    bool is_shortage_told;
+    bool shortage;        /* of memory; told at the end of a step */
     bool is_crypto_begun; /* a generator may be seeded; not after the matching */
 
     struct stored_certificate *certificates; /* owned */

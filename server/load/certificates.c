@@ -104,19 +104,17 @@ void certificates_free(struct certificates *store)
 }
 
 /* What was not read cannot be judged, so a shortage is the fault of the whole configuration. */
-static void tell_shortage(struct certificates *store, struct position at)
+static void tell_shortage(const struct certificates *store)
 {
-    if (!(store->shortage || store->files.tree.shortage) || store->is_shortage_told)
-        return;
-    store->is_shortage_told = true;
-    diag_add(store->diag, DIAG_FATAL, at, "out of memory while reading certificates");
+    if (store->shortage || store->files.tree.shortage)
+        diag_shortage(store->diag);
 }
 
 void certificates_read(struct certificates *store, const char *path, struct position at)
 {
     if (crypto_begin(store))
         certificate_files_walk(&store->files, path, at);
-    tell_shortage(store, at);
+    tell_shortage(store);
 }
 
 static bool names_policy_host(const struct certificate *facts)
@@ -201,7 +199,8 @@ void certificates_match(struct certificates *store, int64_t now)
 {
     assert(store->name_count == 0); /* once */
     store->now = now;
-    if (crypto_begin(store)) {
+    /* After a shortage a certificate may be there without its file, and the whole is refused anyway. */
+    if (!store->shortage && crypto_begin(store)) {
         match_keys(store);
         for (size_t i = 0; i < store->certificate_count; i++) {
             struct stored_certificate *stored = &store->certificates[i];
@@ -213,7 +212,7 @@ void certificates_match(struct certificates *store, int64_t now)
         }
     }
     crypto_end(store);
-    tell_shortage(store, (struct position){0});
+    tell_shortage(store);
 }
 
 static struct credential *make_credential(const struct certificates *store,
@@ -259,7 +258,7 @@ void certificates_find(struct certificates *store, struct span host,
         store->keys[leaf->key].is_used = true;
         ret_credentials[kind] = credential_share(leaf->credential);
     }
-    tell_shortage(store, (struct position){0});
+    tell_shortage(store);
 }
 
 uint64_t certificates_fingerprint(const struct certificates *store)

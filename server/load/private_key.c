@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "load/memory.h"
+
 /* A key's DER grows by at most its public part and its headers: the largest is that of P-521. */
 static const size_t GROWTH = 256;
 /* SubjectPublicKeyInfo of RSA 8192, the largest that mbedTLS reads, is 1,062 bytes. */
@@ -117,7 +119,7 @@ static struct private_key *make_parsed(const mbedtls_pk_context *pk, size_t size
     return key;
 }
 
-struct private_key *private_key_new(struct span der)
+static struct private_key *read_key(struct span der)
 {
     mbedtls_pk_context pk;
     mbedtls_pk_init(&pk);
@@ -127,4 +129,14 @@ struct private_key *private_key_new(struct span der)
         code == 0 ? make_parsed(&pk, der.len + GROWTH) : make_refused(der, code);
     mbedtls_pk_free(&pk);
     return key;
+}
+
+/* What looks like junk is read again (load/memory.h). */
+struct private_key *private_key_new(struct span der)
+{
+    struct private_key *key = read_key(der);
+    if (key == NULL || key->fault != PRIVATE_KEY_JUNK)
+        return key;
+    private_key_free(key);
+    return memory_is_there() ? read_key(der) : NULL;
 }
