@@ -257,24 +257,28 @@ static void read_server(struct import_hosts *hosts, const struct server *server)
             read_name(hosts, server, &one->words[i]);
 }
 
-void import_apache(struct import_hosts *hosts, const char *path)
+void import_apache_tree(struct import_hosts *hosts, const struct directive *root)
 {
-    static const struct word root_name = {.text = {"", 0}};
-    struct directive root = {.words = &root_name, .count = 1, .is_block = true};
-    struct server server = {hosts->files, &root, &root};
-    import_files_parse(hosts->files, path, (struct position){0}, import_apache_parse, &root);
-    read_server(hosts, &server);
     const struct directive *one = NULL;
-    while ((one = directive_find(&root, one, "VirtualHost")) != NULL) {
+    struct server server = {hosts->files, root, root};
+    read_server(hosts, &server);
+    while ((one = directive_find(root, one, "VirtualHost")) != NULL) {
         server.host = one;
         read_server(hosts, &server);
     }
-    one = NULL;
-    while ((one = directive_find(&root, one, "Use")) != NULL) {
+    while ((one = directive_find(root, one, "Use")) != NULL) {
         diag_add(hosts->files->diag, DIAG_WARNING, one->words[0].at, "the macro %s is not followed",
                  directive_word(one, 1).data);
         diag_hint(hosts->files->diag,
                   "if it makes a virtual host named mta-sts.*, import its policy "
                   "by DOMAIN=FILE");
     }
+}
+
+void import_apache(struct import_hosts *hosts, const char *path)
+{
+    static const struct word name = {.text = {"", 0}};
+    struct directive root = {.words = &name, .count = 1, .is_block = true};
+    import_files_parse(hosts->files, path, (struct position){0}, import_apache_parse, &root);
+    import_apache_tree(hosts, &root);
 }

@@ -12,4 +12,7 @@
 /* Adds the hosts that the file names, and those it includes. */
 void import_apache(struct import_hosts *hosts, const char *path);
 
+/* Adds the hosts that the directives of Apache name; root has those of the file as its children. */
+void import_apache_tree(struct import_hosts *hosts, const struct directive *root);
+
 #endif

@@ -93,11 +93,16 @@ static void read_servers(struct import_hosts *hosts, const struct directive *blo
     }
 }
 
+void import_nginx_tree(struct import_hosts *hosts, const struct directive *root)
+{
+    const struct nginx_scope scope = {.depth = 0};
+    read_servers(hosts, root, &scope);
+}
+
 void import_nginx(struct import_hosts *hosts, const char *path)
 {
-    static const struct word root_name = {.text = {"", 0}};
-    struct directive root = {.words = &root_name, .count = 1, .is_block = true};
-    const struct nginx_scope scope = {.depth = 0};
+    static const struct word name = {.text = {"", 0}};
+    struct directive root = {.words = &name, .count = 1, .is_block = true};
     import_files_parse(hosts->files, path, (struct position){0}, import_nginx_parse, &root);
-    read_servers(hosts, &root, &scope);
+    import_nginx_tree(hosts, &root);
 }

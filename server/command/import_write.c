@@ -81,12 +81,40 @@ static void write_scalar(struct text *out, struct span value)
     text_append(out, span_of(is_plain(value) ? "" : "\""));
 }
 
+/* Appends the character that the text begins with as an escape of YAML, because some characters
+ * beyond ASCII end a line or are not allowed at all. Returns its length in bytes. */
+static size_t write_character(struct text *out, struct span text)
+{
+    unsigned char first = (unsigned char)text.data[0];
+    size_t len = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    uint32_t point = first < 0x80 ? first : first & (0xffU >> (len + 1));
+    for (size_t i = 1; i < len; i++) {
+        if (i >= text.len || ((unsigned char)text.data[i] & 0xc0) != 0x80) {
+            text_append(out, span_of("\\uFFFD")); /* no character: YAML cannot say it */
+            return 1;
+        }
+        point = point << 6 | ((unsigned char)text.data[i] & 0x3fU);
+    }
+    bool is_character = point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
+    text_printf(out, "\\U%08" PRIX32, is_character ? point : 0xfffdU);
+    return len;
+}
+
 static void write_path(struct text *out, struct span path)
 {
-    if (is_plain(path))
+    if (is_plain(path)) {
         text_append(out, path);
-    else
-        text_json(out, path);
+        return;
+    }
+    text_append(out, span_of("\""));
+    while (path.len > 0) {
+        char byte = path.data[0];
+        bool clear = byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
+        if (clear)
+            text_append(out, (struct span){path.data, 1});
+        path = span_skip(path, clear ? 1 : write_character(out, path));
+    }
+    text_append(out, span_of("\""));
 }
 
 static void write_max_age(struct text *out, uint32_t seconds)
