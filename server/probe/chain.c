@@ -89,10 +89,11 @@ static void judge_leaf(const struct chain *chain)
 /* The certificate among those sent that made the signature of this one; count when there is none. */
 static size_t issuer_of(const struct chain *chain, size_t child)
 {
+    bool is_known; /* short of memory the chain only seems to end sooner */
     for (size_t i = 0; i < chain->count; i++)
         if (i != child && chain->items[i]->fault == CERTIFICATE_SOUND &&
             span_equal(chain->items[child]->issuer, chain->items[i]->subject) &&
-            certificate_is_signed_by(chain->items[child], chain->items[i]))
+            certificate_is_signed_by(chain->items[child], chain->items[i], &is_known))
             return i;
     return chain->count;
 }
