@@ -1,8 +1,6 @@
 #include "serve/acceptor.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -97,14 +95,11 @@ static enum outcome outcome_of(int reason)
 static enum outcome accept_one(struct acceptor *acceptor, const struct entrance *entrance,
                                int64_t now)
 {
-    const int on = 1;
     struct sockaddr_storage client = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(client);
     int fd = accept4(entrance->fd, (struct sockaddr *)&client, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return outcome_of(errno);
-    /* Without it a response is slower, but it arrives. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     pool_admit(acceptor->pool, fd, entrance->endpoint, (const struct sockaddr *)&client, now);
     return OUTCOME_ACCEPTED;
 }

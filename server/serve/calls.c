@@ -25,7 +25,6 @@ static const struct filter_rule rules[] = {
     {.call = SYS_accept}, /* musl tries it after an EINVAL of the former */
     {.call = SYS_close},
     {.call = SYS_shutdown},
-    {.call = SYS_setsockopt, .checks = {{FILTER_IS, 1, IPPROTO_TCP}, {FILTER_IS, 2, TCP_NODELAY}}},
     {.call = SYS_setsockopt, .checks = {{FILTER_IS, 1, IPPROTO_TCP}, {FILTER_IS, 2, TCP_QUICKACK}}},
 
     /* Clocks, where the kernel does not answer without a call, and randomness. */

@@ -54,6 +54,7 @@ static const struct {
     {SOL_SOCKET, SO_SNDBUF, LIMIT_SOCKET_SEND},
     {SOL_SOCKET, SO_RCVBUF, LIMIT_SOCKET_RECEIVE},
     {IPPROTO_TCP, TCP_USER_TIMEOUT, LIMIT_UNFINISHED_MS},
+    {IPPROTO_TCP, TCP_NODELAY, 1}, /* what is written is whole, so nothing is gained by waiting */
 };
 
 static bool set_bounds(int fd)

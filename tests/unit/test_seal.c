@@ -298,8 +298,7 @@ static int live(const struct room *room)
         send(room->pair[1], "x", 1, MSG_NOSIGNAL) != 1 ||
         epoll_wait(room->epoll, &event, 1, -1) != 1 || recv(room->pair[0], &byte, 1, 0) != 1)
         return 1;
-    if (setsockopt(room->tcp, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
-        setsockopt(room->tcp, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on)) != 0 ||
+    if (setsockopt(room->tcp, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on)) != 0 ||
         shutdown(room->pair[0], SHUT_WR) != 0 || close(room->pair[0]) != 0)
         return 2;
     if (accept4(room->tcp, NULL, NULL, SOCK_CLOEXEC) != -1 || errno != EINVAL)
