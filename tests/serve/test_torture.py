@@ -598,7 +598,6 @@ group(
         "a long version": get(version="HTTP/1." + "1" * HEAD_LIMIT),
         "a long length": get("Content-Length: " + "0" * HEAD_LIMIT),
         "a head that never ends": GET[:-2] + b"X-A: " + b"x" * HEAD_LIMIT,
-        "a record that the library has no room for": b"x" * 16000,
     },
 )
 
@@ -647,11 +646,18 @@ def check_answers(connection, row):
         assert connection.rest() == b"", f"a second interpretation; {row.why}"
 
 
+def send_with_next(connection, data):
+    """The data and the good request behind it: in one record when the library has room for that."""
+    data += GET
+    for at in range(0, len(data), HEAD_LIMIT):
+        connection.send(data[at : at + HEAD_LIMIT])
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_row(alone, trusted, name):
     row = ROWS[name]
     with client.Connection(alone.port, HOST, trusted) as connection:
-        connection.send(row.data + GET)
+        send_with_next(connection, row.data)
         check_answers(connection, row)
 
 
@@ -663,7 +669,7 @@ PLAIN_ROWS = [name for name, row in ROWS.items() if 421 not in row.answers]
 def test_row_behind_a_proxy(alone, name):
     row = ROWS[name]
     with client.Connection(alone.ports[1], None, None, address="127.0.0.3") as connection:
-        connection.send(row.data + GET)
+        send_with_next(connection, row.data)
         check_answers(connection, row)
 
 
@@ -695,7 +701,7 @@ def test_rows_of_a_group_in_two_halves(alone, trusted, why):
         for cut in cuts_of(row.data)[number % CUT_EVERY :: CUT_EVERY]:
             with client.Connection(alone.port, HOST, trusted) as connection:
                 connection.send(row.data[:cut])
-                connection.send(row.data[cut:] + GET)
+                send_with_next(connection, row.data[cut:])
                 try:
                     check_answers(connection, row)
                 except AssertionError as error:
