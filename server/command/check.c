@@ -1,4 +1,3 @@
-#include <unistd.h>
 
 #include "base/text.h"
 #include "command/command.h"
@@ -68,15 +67,16 @@ int command_check(const struct command_line *line)
     struct text out = {0};
     struct reading reading = reading_new(line, false);
     int status = STATUS_WRONG;
+    bool told = true;
     if (reading.diag == NULL)
         return status;
     if (line->json) {
         print_json(&reading, line->path, &out);
     } else {
-        reading_print(&reading, DIAG_NOTE);
+        told = reading_print(&reading, DIAG_NOTE);
         print_summary(&reading, line->path, &out);
     }
-    if (text_write(&out, STDOUT_FILENO) && count(&reading).errors == 0)
+    if (command_write(&out) && told && count(&reading).errors == 0)
         status = STATUS_GOOD;
     text_free(&out);
     reading_free(&reading);

@@ -1,5 +1,6 @@
 #include "command/command.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -87,9 +88,25 @@ static void print_options(unsigned bits, struct text *out)
     }
 }
 
+bool command_write(const struct text *text)
+{
+    if (text_write(text, STDOUT_FILENO))
+        return true;
+    (void)fprintf(stderr, "mta-sts-httpd: standard output: %s\n",
+                  strerror(errno)); /* the last resort */
+    return false;
+}
+
+void command_complain(const struct text *text)
+{
+    if (!text_write(text, STDERR_FILENO))
+        (void)fprintf(stderr, "mta-sts-httpd: cannot say what is wrong: %s\n",
+                      strerror(errno)); /* the last resort */
+}
+
 static int print(struct text *out)
 {
-    int status = text_write(out, STDOUT_FILENO) ? STATUS_GOOD : STATUS_WRONG;
+    int status = command_write(out) ? STATUS_GOOD : STATUS_WRONG;
     text_free(out);
     return status;
 }
@@ -135,7 +152,7 @@ int command_misused(const char *command, const char *problem, const char *word)
     }
     text_printf(&out, "\nTry \"mta-sts-httpd %s%s--help\".\n", command,
                 command[0] == '\0' ? "" : " ");
-    (void)text_write(&out, STDERR_FILENO); /* the exit status says it too */
+    command_complain(&out);
     text_free(&out);
     return STATUS_USAGE;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "base/text.h"
 
 /* Exit statuses, the same for every command. */
 enum {
@@ -72,6 +73,14 @@ int command_main(const struct command *commands, int argc, char **argv);
 /* Says on standard error what is wrong with the command line; returns STATUS_USAGE. word is what
  * the problem is about, or NULL. */
 int command_misused(const char *command, const char *problem, const char *word);
+
+/* Writes to standard output. False when it could not, after saying why on
+ * standard error. */
+bool command_write(const struct text *text);
+
+/* Writes a complaint, which ends with a line end, to standard error, or what is
+ * left to say when there is no memory for it; the exit status says it too. */
+void command_complain(const struct text *text);
 
 /* One function a file: command/NAME.c. Each returns an exit status. */
 int command_serve(const struct command_line *line);

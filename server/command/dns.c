@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <unistd.h>
 
 #include "command/command.h"
 #include "command/reading.h"
@@ -73,9 +72,7 @@ static int print_records(const struct command_line *line, const struct reading *
         records_compare(before, &records, may_miss_domains(line, reading));
     print(&records, before, &out);
     out.failed = out.failed || records.shortage || (before != NULL && before->shortage);
-    if (!text_write(&out, STDOUT_FILENO))
-        perror("mta-sts-httpd: standard output");
-    else if (good && is_complete(&records))
+    if (command_write(&out) && good && is_complete(&records))
         status = STATUS_GOOD;
     records_free(&records);
     text_free(&out);
@@ -93,9 +90,12 @@ int command_dns(const struct command_line *line)
     bool good = reading.configuration != NULL;
     if (good && line->since != NULL)
         good = records_begin(&before) && records_read(&before, line->since, reading.diag);
-    reading_print(&reading, DIAG_ERROR);
+    bool told = reading_print(&reading, DIAG_ERROR);
     if (good)
         status = print_records(line, &reading, print, line->since == NULL ? NULL : &before);
+    /* An error may have cost a domain that is then missing here. */
+    if (!told || (line->operand_count == 0 && diag_count(reading.diag, DIAG_ERROR) > 0))
+        status = STATUS_WRONG;
     records_free(&before);
     reading_free(&reading);
     return status;

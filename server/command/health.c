@@ -1,7 +1,6 @@
 #include "probe/health.h"
 
 #include <inttypes.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "command/command.h"
@@ -77,7 +76,7 @@ int command_health(const struct command_line *line)
         good = ask_all(configuration->settings.listeners, configuration->settings.listener_count,
                        configuration->site, only, line->now, &out);
     }
-    if (text_write(&out, STDOUT_FILENO) && good)
+    if (command_write(&out) && good)
         status = STATUS_GOOD;
 done:
     text_free(&out);

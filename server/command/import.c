@@ -1,6 +1,5 @@
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/limits.h"
 #include "command/command.h"
@@ -105,14 +104,12 @@ static int import_all(const struct command_line *line, struct import_hosts *host
         import_keep_ids(hosts, line->ids);
     struct import_sum sum = import_write(hosts, &out);
     if (hosts->files->shortage || out.failed)
-        diag_add(diag, DIAG_FATAL, (struct position){0}, "out of memory");
+        diag_shortage(diag);
     bool good = diag_count(diag, DIAG_ERROR) + diag_count(diag, DIAG_FATAL) == 0;
     diag_print(diag, DIAG_NOTE, &said);
     print_sum(&sum, &said);
-    (void)text_write(&said, STDERR_FILENO); /* the exit status says it too */
-    if (diag_count(diag, DIAG_FATAL) == 0 && !text_write(&out, STDOUT_FILENO))
-        perror("mta-sts-httpd: standard output");
-    else if (good)
+    command_complain(&said);
+    if (diag_count(diag, DIAG_FATAL) == 0 && command_write(&out) && good)
         status = STATUS_GOOD;
     text_free(&said);
     text_free(&out);

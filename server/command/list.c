@@ -1,7 +1,5 @@
 #include <fnmatch.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "command/command.h"
@@ -155,7 +153,7 @@ static bool check_operands(const struct command_line *line, const struct reading
             text_append(&said, span_of("mta-sts-httpd: no configured domain matches \""));
             text_escape(&said, span_of(operand), 256);
             text_append(&said, span_of("\"\n"));
-            (void)text_write(&said, STDERR_FILENO); /* the exit status says it too */
+            command_complain(&said);
             text_free(&said);
             good = false;
         }
@@ -193,14 +191,12 @@ int command_list(const struct command_line *line)
     if (line->state != NULL && find_state(line->state) == LISTING_STATES)
         return command_misused("list", "no domain is in the state", line->state);
     struct reading reading = reading_new(line, false);
-    reading_print(&reading, DIAG_ERROR);
+    bool told = reading_print(&reading, DIAG_ERROR);
     if (reading.configuration == NULL)
         goto done;
     bool good = check_operands(line, &reading);
     print_listed(line, reading.configuration->site, order, &out);
-    if (!text_write(&out, STDOUT_FILENO))
-        perror("mta-sts-httpd: standard output");
-    else if (good && diag_count(reading.diag, DIAG_ERROR) == 0)
+    if (command_write(&out) && told && good && diag_count(reading.diag, DIAG_ERROR) == 0)
         status = STATUS_GOOD;
 done:
     text_free(&out);

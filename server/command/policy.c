@@ -1,7 +1,5 @@
 #include "policy/policy.h"
 
-#include <unistd.h>
-
 #include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
@@ -15,11 +13,11 @@ int command_policy(const struct command_line *line)
     if (domain != NULL && domain->policy != NULL) {
         struct text out = {0};
         text_append(&out, policy_body(domain->policy));
-        if (text_write(&out, STDOUT_FILENO))
+        if (command_write(&out))
             status = STATUS_GOOD;
         text_free(&out);
     } else if (domain != NULL || reading.configuration == NULL) {
-        reading_print(&reading, DIAG_ERROR);
+        (void)reading_print(&reading, DIAG_ERROR); /* the exit status says it too */
     }
     reading_free(&reading);
     return status;

@@ -145,7 +145,7 @@ static bool read_trust(struct run *run)
     run->trust = trust_new(run->line->ca, run->diag);
     run->probe.trust = run->trust;
     diag_print(run->diag, DIAG_ERROR, &out);
-    (void)text_write(&out, STDERR_FILENO); /* the exit status says it too */
+    command_complain(&out);
     text_free(&out);
     return run->trust != NULL;
 }
@@ -186,7 +186,7 @@ static int probe_all(struct run *run)
         return STATUS_WRONG;
     }
     probe_output_print(&run->output, &out);
-    bool good = text_write(&out, STDOUT_FILENO) && probe_output_is_good(&run->output);
+    bool good = command_write(&out) && probe_output_is_good(&run->output);
     text_free(&out);
     return good ? STATUS_GOOD : STATUS_WRONG;
 }

@@ -1,7 +1,9 @@
 #include "command/reading.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/suggest.h"
@@ -30,14 +32,18 @@ void reading_free(struct reading *reading)
     *reading = (struct reading){0};
 }
 
-void reading_print(const struct reading *reading, enum diag_level least)
+bool reading_print(const struct reading *reading, enum diag_level least)
 {
     struct text out = {0};
     if (reading->diag == NULL)
-        return;
+        return false;
     diag_print(reading->diag, least, &out);
-    (void)text_write(&out, STDERR_FILENO); /* the exit status says it too */
+    bool good = text_write(&out, STDERR_FILENO);
+    if (!good)
+        (void)fprintf(stderr, "mta-sts-httpd: cannot write all that is wrong: %s\n",
+                      strerror(errno)); /* the last resort */
     text_free(&out);
+    return good;
 }
 
 static const char *nearest_domain(const struct site *site, const char *name)
@@ -69,7 +75,7 @@ const struct site_domain *reading_find(const struct reading *reading, const char
     if (nearest != NULL)
         text_printf(&out, "; did you mean \"%s\"?", nearest);
     text_append(&out, span_of("\n"));
-    (void)text_write(&out, STDERR_FILENO); /* the exit status says it too */
+    command_complain(&out);
     text_free(&out);
     return NULL;
 }

@@ -18,8 +18,9 @@ struct reading {
 struct reading reading_new(const struct command_line *line, bool without_certificates);
 void reading_free(struct reading *reading);
 
-/* Prints the diagnostics of the level and graver on standard error. */
-void reading_print(const struct reading *reading, enum diag_level least);
+/* Prints the diagnostics of the level and graver on standard error. False when
+ * some are not there. */
+bool reading_print(const struct reading *reading, enum diag_level least);
 
 /* The domain, or NULL after saying on standard error that it is not configured. */
 const struct site_domain *reading_find(const struct reading *reading, const char *name);

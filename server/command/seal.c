@@ -1,7 +1,6 @@
 #include "serve/seal.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "command/command.h"
 #include "command/reading.h"
@@ -106,7 +105,7 @@ int command_seal(const struct command_line *line)
         !rehearsal_run(&identity, wall_open_void(), &report, &status))
         goto done;
     print(&report, &status, line->json, &out);
-    if (text_write(&out, STDOUT_FILENO) && seal_is_whole(&report))
+    if (command_write(&out) && seal_is_whole(&report))
         result = STATUS_GOOD;
 done:
     text_free(&out);
