@@ -164,7 +164,8 @@ $(B)/obj/%.o: %.c $(B)/own.flags server/mbedtls_config.h | packages $(MBEDTLS_RE
 	@echo "  compile $<"
 	$(Q)$(CC) $(COMPILE) $(STRICT) -MMD -MP -c -o $@ $<
 
--include $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(LOAD_OBJ:.o=.d)
+-include $(B)/obj/tests/support/preload_fault.d \
+    $(OBJECTS:.o=.d) $(UNIT_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) $(LOAD_OBJ:.o=.d)
 
 $(ARCHIVE): $(ARCHIVED)
 	$(Q)rm -f $@ && $(AR) rcsD $@ $^
@@ -177,6 +178,11 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(filter-out $(B)/obj/tests/unit/test_%,$(
     $(ARCHIVE) $(MBEDTLS_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LIBRARIES) -lcmocka
+
+# This one has failures in front of the C library's functions. They are called before a sanitizer is
+# ready, so that their code can have none.
+$(B)/tests/test_anomaly: $(B)/obj/tests/support/preload_fault.o
+$(B)/obj/tests/support/preload_fault.o: HARDEN = -fPIE -fno-omit-frame-pointer
 
 # A fuzz target is driven by libFuzzer, or it replays files: tests/fuzz/replay.c has the main then.
 $(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(ARCHIVE) $(MBEDTLS_LIB) \
