@@ -105,7 +105,7 @@ test: STRICT := -Werror
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help run test peers fuzz bench reproducible lint format install deb clean FORCE
+.PHONY: all help run test anomaly peers fuzz bench reproducible lint format install deb clean FORCE
 .PHONY: packages system-mbedtls mbedtls-objects fuzz-programs check-layout check-scripts cppcheck
 
 all: $(PROGRAM) ## build the program (the default)
@@ -114,10 +114,10 @@ help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 # The goals that need more packages than a build.
-PURPOSES := run test peers fuzz bench lint deb
+PURPOSES := run test anomaly peers fuzz bench lint deb
 packages:
 	$(if $(NO_INSTALL),,@set -e; for purpose in \
-	    $(or $(patsubst peers,test,$(filter $(PURPOSES),$(MAKECMDGOALS))),build); \
+	    $(or $(patsubst peers,test,$(patsubst anomaly,test,$(filter $(PURPOSES),$(MAKECMDGOALS)))),build); \
 	    do ACCEL=$(if $(ACCEL_ON),1,0) server/dependencies.sh packages $$purpose; done)
 
 system-mbedtls: | packages
@@ -209,6 +209,10 @@ reproducible: $(MBEDTLS_READY) ## build twice in two folders and compare every b
 
 test: $(PROGRAM) $(TESTS) $(FUZZES) $(LOAD) ## run every test (SAN=1 test: with the sanitizers)
 	@MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run </dev/null
+
+anomaly: $(PROGRAM) $(B)/tests/test_anomaly ## fail every single allocation and system call (make test: some)
+	@ANOMALY=all $(B)/tests/test_anomaly
+	@ANOMALY=all MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run -k test_anomaly -rP
 
 fuzz: | packages ## fuzz the parsers, 60 s each (SECONDS=n; FUZZ=name: only that one)
 	+@$(MAKE) --no-print-directory $(PARALLEL) FUZZER=1 NO_INSTALL=1 CC=clang CFLAGS='-O1 -g' \

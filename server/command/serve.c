@@ -1,6 +1,9 @@
+#include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "command/command.h"
 #include "supervise/supervisor.h"
 
@@ -20,8 +23,10 @@ static bool occupy_standard_descriptors(void)
 
 int command_serve(const struct command_line *line)
 {
-    if (!occupy_standard_descriptors())
+    if (!occupy_standard_descriptors()) {
+        log_line(LOG_LEVEL_ERROR, "cannot open /dev/null: %s", strerror(errno));
         return STATUS_WRONG;
+    }
     const struct supervisor_options options = {.path = line->path, .listen = line->listen};
     return supervisor_run(&options) == 0 ? STATUS_GOOD : STATUS_WRONG;
 }

@@ -44,7 +44,10 @@ void report_ready(const struct generation *current, const struct listeners *list
         text_printf(&text, " (%zu refused)", refused);
     text_append(&text, span_of(", listening on "));
     listeners_print(listeners, settings->listeners, settings->listener_count, &text);
-    const char *line = text.failed ? "ready" : text.data;
+    char fallback[64];
+    (void)snprintf(fallback, sizeof(fallback), "ready: generation %u (out of memory to tell more)",
+                   current->number); /* it fits */
+    const char *line = text.failed || text.data == NULL ? fallback : text.data;
     log_line(LOG_LEVEL_NOTICE, "%s", line);
     notifier_tell(notifier, NOTIFY_READY, line);
     text_free(&text);

@@ -1,5 +1,6 @@
 """Small libraries that are put in front of a program with LD_PRELOAD; see their first lines."""
 
+import mmap
 import os
 import struct
 import subprocess
@@ -31,6 +32,12 @@ def _behind_sanitizer():
     return {"ASAN_OPTIONS": f"{options}:verify_asan_link_order=0".lstrip(":")}
 
 
+def _before_the_server(name, folder):
+    """The environment of the program under test with the library in front of it."""
+    library = {"LD_PRELOAD": str(_build(name, folder))}
+    return {**os.environ, **library, **_behind_sanitizer()}
+
+
 def trespassing(folder, name):
     """The environment of a server whose workers do at the first client what they never may."""
     library = str(_build("trespass", folder))
@@ -43,11 +50,41 @@ class Clock:
     def __init__(self, folder):
         self._path = Path(folder) / "clock"
         self._path.write_bytes(struct.pack("=q", 0))
-        self.environment = {**os.environ, "TEST_CLOCK": str(self._path)}
-        self.environment["LD_PRELOAD"] = str(_build("clock", folder))
-        self.environment |= _behind_sanitizer()
+        self.environment = {**_before_the_server("clock", folder), "TEST_CLOCK": str(self._path)}
 
     def jump(self, seconds):
         """From now on the clock differs by so many seconds from the true one."""
         with open(self._path, "r+b") as file:
             file.write(struct.pack("=q", seconds))
+
+
+class Fault:
+    """The nth allocation or system call of one process fails; the program runs in self.environment."""
+
+    KINDS = {"allocation": 1, "call": 2}
+    NEXT_PROCESS = -1
+    _PAGE = struct.Struct("=5q")  # struct fault_page: pid, kind, countdown, fired, live
+
+    def __init__(self, folder):
+        path = Path(folder) / "fault"
+        path.write_bytes(bytes(self._PAGE.size))
+        self.environment = {**_before_the_server("fault", folder), "TEST_FAULT": str(path)}
+        with open(path, "r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), self._PAGE.size)
+
+    def arm(self, pid, kind, n):
+        """For a process, or for the next one that begins or is forked. kind: one of KINDS, or None,
+        which only counts allocations."""
+        self.disarm()
+        # The process must not be told before the rest is there.
+        self._memory[8:] = self._PAGE.pack(0, self.KINDS.get(kind, 0), n, 0, 0)[8:]
+        self._memory[:8] = struct.pack("=q", pid)
+
+    def disarm(self):
+        """Returns whether a call has failed since."""
+        self._memory[:8] = bytes(8)
+        return self._PAGE.unpack(self._memory[:])[3] > 0
+
+    def live(self):
+        """What the process had allocated and not freed at its last allocation."""
+        return self._PAGE.unpack(self._memory[:])[4]
