@@ -5,6 +5,7 @@
 #   MBEDTLS=system     the system's mbedTLS (pkg-config) instead of the bundled one
 #   MBEDTLS_SRC=DIR    the bundled build, from a source release of mbedTLS 3.6 that you bring
 #   ACCEL=0            the bundled build without libsodium, nettle and GMP (see serve/accelerate.h)
+#   STATIC=1           the program as one file that needs no library, under build/static
 #   CC CFLAGS LDFLAGS prefix DESTDIR V=1
 VERSION := 0.1.0
 MBEDTLS ?= bundled
@@ -15,7 +16,8 @@ B       := build$(if $(FUZZER),/fuzz,$(if $(SAN),/san))
 # For a second make, unless the first was already told how many jobs to run.
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 Q       := $(if $(V),,@)
-PROGRAM := $(B)/mta-sts-httpd
+STATICS := $(B)/static/mta-sts-httpd
+PROGRAM := $(if $(STATIC),$(STATICS),$(B)/mta-sts-httpd)
 HOSTS   := mta-sts.example.com mta-sts.example.net mta-sts.example.org
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
@@ -170,9 +172,13 @@ $(B)/obj/%.o: %.c $(B)/own.flags server/mbedtls_config.h | packages $(MBEDTLS_RE
 $(ARCHIVE): $(ARCHIVED)
 	$(Q)rm -f $@ && $(AR) rcsD $@ $^
 
-$(PROGRAM): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB)
+# The linker warns of getaddrinfo: a static program asks the hosts file and the DNS, and nothing else
+# that nsswitch.conf may name. Only the probe looks up names.
+$(B)/mta-sts-httpd $(STATICS): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB)
+	@mkdir -p $(@D)
 	@echo "  link $@"
-	$(Q)$(CC) $(LINK) -o $@ $(B)/obj/server/main.o $(ARCHIVE) $(LIBRARIES)
+	$(Q)$(CC) $(if $(filter $(STATICS),$@),$(LINK:-pie=-static-pie),$(LINK)) -o $@ \
+	    $(B)/obj/server/main.o $(ARCHIVE) $(LIBRARIES)
 
 $(B)/tests/%: $(B)/obj/tests/unit/%.o $(filter-out $(B)/obj/tests/unit/test_%,$(UNIT_OBJ)) \
     $(ARCHIVE) $(MBEDTLS_LIB)
@@ -207,7 +213,8 @@ run: $(PROGRAM) ## serve the sample configuration on 127.0.0.1:8443 until Ctrl-C
 reproducible: $(MBEDTLS_READY) ## build twice in two folders and compare every byte
 	@tests/reproducible $(abspath $(MBEDTLS_TREE))
 
-test: $(PROGRAM) $(TESTS) $(FUZZES) $(LOAD) ## run every test (SAN=1 test: with the sanitizers)
+# A sanitizer is a library, and so is the system's mbedTLS.
+test: $(PROGRAM) $(TESTS) $(FUZZES) $(LOAD) $(if $(SAN)$(filter system,$(MBEDTLS)),,$(STATICS)) ## run every test (SAN=1 test: with the sanitizers)
 	@MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run </dev/null
 
 anomaly: $(PROGRAM) $(B)/tests/test_anomaly ## fail every single allocation and system call (make test: some)

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -24,14 +26,23 @@ static bool parse_number(const char *user, uid_t *ret_uid)
     return true;
 }
 
-static bool look_up(const char *user, struct identity *ret_identity)
+/* The first entry of the user database that matches: by name, or by number when
+ * name is NULL. The file is read as it is: modules for other databases would be
+ * loaded into a process of root's, and a static program could not load them. */
+static bool look_up(const char *name, uid_t uid, struct identity *ret_identity)
 {
-    const struct passwd *entry = getpwnam(user);
-    if (entry == NULL)
-        return false;
-    ret_identity->uid = entry->pw_uid;
-    ret_identity->gid = entry->pw_gid;
-    return true;
+    FILE *file = fopen("/etc/passwd", "re");
+    const struct passwd *entry = NULL;
+    bool found = false;
+    while (file != NULL && !found && (entry = fgetpwent(file)) != NULL)
+        found = name == NULL ? entry->pw_uid == uid : strcmp(entry->pw_name, name) == 0;
+    if (found) {
+        ret_identity->uid = entry->pw_uid;
+        ret_identity->gid = entry->pw_gid;
+    }
+    if (file != NULL)
+        (void)fclose(file); /* it was only read */
+    return found;
 }
 
 /* A number works without a user database; its group is the same number unless the database knows
@@ -40,8 +51,8 @@ static bool look_up_number(const char *user, struct identity *ret_identity)
 {
     if (!parse_number(user, &ret_identity->uid))
         return false;
-    const struct passwd *entry = getpwuid(ret_identity->uid);
-    ret_identity->gid = entry == NULL ? (gid_t)ret_identity->uid : entry->pw_gid;
+    ret_identity->gid = (gid_t)ret_identity->uid;
+    (void)look_up(NULL, ret_identity->uid, ret_identity); /* else it stands */
     return true;
 }
 
@@ -52,12 +63,12 @@ bool identity_resolve(const char *user, struct identity *ret_identity)
         identity.uid = geteuid();
         identity.gid = getegid();
     } else if (user == NULL) {
-        if (!look_up("mta-sts", &identity))
-            (void)look_up("nobody", &identity); /* the numbers above stand if it is missing */
-    } else if (!look_up(user, &identity) && !look_up_number(user, &identity)) {
+        if (!look_up("mta-sts", 0, &identity))
+            (void)look_up("nobody", 0, &identity); /* the numbers above stand if it is missing */
+    } else if (!look_up(user, 0, &identity) && !look_up_number(user, &identity)) {
         log_line(
             LOG_LEVEL_ERROR,
-            "user \"%s\" does not exist; make it with \"useradd --system %s\", or give a number",
+            "user \"%s\" is not in /etc/passwd; make it with \"useradd --system %s\", or give a number",
             user, user);
         return false;
     }
