@@ -269,7 +269,10 @@ STRIP    ?= -s
 unitdir  ?= $(prefix)/lib/systemd/system
 install: $(PROGRAM) ## install into $(DESTDIR)$(prefix)
 	install -D -m 755 $(STRIP) $(PROGRAM) $(DESTDIR)$(prefix)/sbin/mta-sts-httpd
-	install -D -m 644 config/mta-sts.yaml $(DESTDIR)$(prefix)/share/doc/mta-sts-httpd/mta-sts.yaml
+	sed '1s#=mta-sts#=$(prefix)/share/mta-sts-httpd/mta-sts#' config/mta-sts.yaml | \
+	    install -D -m 644 /dev/stdin $(DESTDIR)$(prefix)/share/doc/mta-sts-httpd/mta-sts.yaml
+	@for schema in $(wildcard config/*.schema.json); do install -D -m 644 $$schema \
+	    $(DESTDIR)$(prefix)/share/mta-sts-httpd/$${schema##*/}; done
 	install -D -m 644 $(UNITS).sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/mta-sts-httpd.conf
 	install -D -m 644 $(UNITS).tmpfiles $(DESTDIR)$(prefix)/lib/tmpfiles.d/mta-sts-httpd.conf
 	install -D -m 644 $(UNITS).socket $(DESTDIR)$(unitdir)/mta-sts-httpd.socket
