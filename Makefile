@@ -81,7 +81,8 @@ ACCEL_SEAM  := mbedtls_psa_ecp_export_public_key mbedtls_psa_key_agreement_ecdh 
 ACCEL_LINK  := $(ACCEL_SEAM:%=-Wl,--wrap=%) $(patsubst %,-l:lib%.a,sodium hogweed nettle gmp)
 endif
 
-LIBRARIES = $(MBEDTLS_LINK) $(ACCEL_LINK) -lyaml
+# What replaces a primitive stands before mbedTLS, and is missed only behind it.
+LIBRARIES = -Wl,--start-group $(ARCHIVE) $(MBEDTLS_LINK) -Wl,--end-group $(ACCEL_LINK) -lyaml
 
 SOURCES  := $(filter-out $(if $(ACCEL_ON),,$(ACCEL_FILES)),server/main.c \
     $(sort $(wildcard server/*/*.c)))
@@ -178,12 +179,12 @@ $(B)/mta-sts-httpd $(STATICS): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB)
 	@mkdir -p $(@D)
 	@echo "  link $@"
 	$(Q)$(CC) $(if $(filter $(STATICS),$@),$(LINK:-pie=-static-pie),$(LINK)) -o $@ \
-	    $(B)/obj/server/main.o $(ARCHIVE) $(LIBRARIES)
+	    $(B)/obj/server/main.o $(LIBRARIES)
 
 $(B)/tests/%: $(B)/obj/tests/unit/%.o $(filter-out $(B)/obj/tests/unit/test_%,$(UNIT_OBJ)) \
     $(ARCHIVE) $(MBEDTLS_LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LIBRARIES) -lcmocka
+	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(LIBRARIES) -lcmocka
 
 # This one has failures in front of the C library's functions. They are called before a sanitizer is
 # ready, so that their code can have none.
@@ -194,7 +195,7 @@ $(B)/obj/tests/support/preload_fault.o: HARDEN = -fPIE -fno-omit-frame-pointer
 $(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(ARCHIVE) $(MBEDTLS_LIB) \
     $(filter-out $(B)/obj/tests/fuzz/fuzz_% $(if $(FUZZER),%/replay.o),$(FUZZ_OBJ))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LINK) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LIBRARIES)
+	$(Q)$(CC) $(LINK) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(LIBRARIES)
 
 # On a terminal Ctrl-C goes to the foreground's process group, and make, if it were in it, could only
 # fail: so a shell with job control puts the server in a group of its own. A second shell in that

@@ -97,6 +97,17 @@ enum tls_result tls_write(struct tls_session *session, const char *data, size_t 
     return TLS_DONE;
 }
 
+enum tls_result tls_flush(struct tls_session *session)
+{
+    return portion(session->client, 1) == 0 ? TLS_WANT_WRITE : TLS_DONE;
+}
+
+bool tls_leave(struct tls_session *session)
+{
+    (void)session;
+    return true;
+}
+
 enum tls_result tls_close(struct tls_session *session)
 {
     if (portion(session->client, 1) == 0)
@@ -144,11 +155,15 @@ static void run(const struct site *site, struct tls_context *client)
     int pair[2];
     struct timers timers = {0};
     struct shortage shortage = {0};
-    const struct connection_setting setting = {client, &timers, &shortage, site, false};
+    char request[LIMIT_REQUEST_HEAD];
+    const struct endpoint endpoint = {0};
+    const struct sockaddr proxy = {.sa_family = AF_UNIX};
+    const struct connection_setting setting = {
+        .tls = client, .timers = &timers, .shortage = &shortage, .site = site, .request = request};
     size_t most = 1000 + 20 * client->unread.len;
     assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     assert(shutdown(pair[1], SHUT_WR) == 0);
-    struct connection *connection = connection_new(&setting, pair[0], 0);
+    struct connection *connection = connection_new(&setting, pair[0], &endpoint, &proxy, 0);
     assert(connection != NULL);
     for (int64_t now = 1; connection_wish(connection) != CONNECTION_OVER; now++) {
         assert((size_t)now < most);

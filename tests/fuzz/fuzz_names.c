@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "body.h"
 #include "fuzz.h"
-#include "load/address.h"
+#include "base/address.h"
 #include "policy/name.h"
 #include "serve/authority.h"
 #include "site/site.h"

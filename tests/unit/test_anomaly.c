@@ -172,7 +172,8 @@ static struct text print_configuration(const struct configuration *configuration
     const struct settings *settings = &configuration->settings;
     struct text out = {0};
     for (size_t i = 0; i < settings->listener_count; i++)
-        text_printf(&out, "%s %d\n", settings->listeners[i].text, settings->listeners[i].freebind);
+        text_printf(&out, "%s %d\n", settings->listeners[i].address.text,
+                    settings->listeners[i].freebind);
     for (size_t i = 0; i < settings->dns_address_count; i++)
         text_printf(&out, "%s\n", settings->dns_addresses[i]);
     text_printf(&out, "%s %s %u\n", settings->tls_rpt, settings->state,
@@ -520,8 +521,11 @@ static bool run_greeting(enum fault_kind kind, int64_t n, void *context)
     int pair[2];
     struct timers timers = {0};
     struct shortage shortage = {.quiet_until = INT64_MAX};
+    char request[LIMIT_REQUEST_HEAD];
+    const struct endpoint endpoint = {0};
+    const struct sockaddr client = {.sa_family = AF_UNIX};
     struct connection_setting setting = {
-        .timers = &timers, .shortage = &shortage, .site = greeting->site};
+        .timers = &timers, .shortage = &shortage, .site = greeting->site, .request = request};
     struct connection *connection = NULL;
     char answer[8192];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
@@ -530,7 +534,7 @@ static bool run_greeting(enum fault_kind kind, int64_t n, void *context)
     arm(kind, n);
     setting.tls = tls_context_new(greeting->site);
     if (setting.tls != NULL)
-        connection = connection_new(&setting, pair[0], 0);
+        connection = connection_new(&setting, pair[0], &endpoint, &client, 0);
     for (int i = 0; connection != NULL && i < 8; i++)
         if (connection_wish(connection) != CONNECTION_OVER)
             connection_advance(connection, i);
