@@ -80,13 +80,14 @@ struct trust *trust_new(const char *path, struct diag *diag)
         return NULL;
     }
     mbedtls_x509_crt_init(&trust->list);
+    size_t told = diag_count(diag, DIAG_ERROR);
     certificate_files_walk(&files, path, at);
     bool shortage = files.tree.shortage || trust->shortage;
     if (trust->count > 0 && !shortage)
         goto done;
     if (shortage)
         diag_add(diag, DIAG_ERROR, at, "out of memory");
-    else if (diag_count(diag, DIAG_ERROR) == 0)
+    else if (diag_count(diag, DIAG_ERROR) == told)
         diag_add(diag, DIAG_ERROR, at, "%s: there is no certificate of an authority", path);
     if (!shortage)
         diag_hint(diag, "install the package ca-certificates, or name a file with --ca");
