@@ -206,13 +206,14 @@ def caddy(site, folder, port):
 def lighttpd(site, folder, port):
     """TLS by mbedTLS 2.28, which has no TLS 1.3. Policies are files."""
     first = site.certificates[0]
+    # One host alone needs no condition.
+    named = site.certificates if len(site.hosts) > 1 else ()
     hosts = "".join(
         f'$HTTP["host"] == "{name}" {{ ssl.pemfile = "{certificate.chain}"\n'
         f'ssl.privkey = "{certificate.key}"\n'
         f'server.document-root = "{site.policy_of(name).root}" }}\n'
-        for certificate in site.certificates
+        for certificate in named
         for name in certificate.names
-        if len(site.hosts) > 1
     )
     (folder / "lighttpd.conf").write_text(
         f"""server.modules = ("mod_mbedtls")

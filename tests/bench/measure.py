@@ -213,7 +213,7 @@ def _reload(bench, it, hosts):
 
     def measure():
         if it.server.reload is None:
-            raise Failed("cannot reload as it is started here")
+            raise Failed("is started without reload")
         with it.load(hosts[1:]).steady(RATE) as beside:
             seconds = it.reload(hosts[0])
             time.sleep(AFTER_RELOAD)
