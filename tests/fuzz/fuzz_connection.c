@@ -5,6 +5,7 @@
  * one that hands out the input; the schedule for it is the first bytes of it.
  */
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -28,8 +29,9 @@ struct tls_context {
     size_t step;
     const struct site_domain *domain;
     struct text received;
-    bool ended; /* the client has been told goodbye */
-    bool alive; /* there is a session */
+    size_t flushed; /* bytes of it that have left */
+    bool ended;     /* the client has been told goodbye */
+    bool alive;     /* there is a session */
 };
 
 struct tls_session {
@@ -99,21 +101,25 @@ enum tls_result tls_write(struct tls_session *session, const char *data, size_t 
 
 enum tls_result tls_flush(struct tls_session *session)
 {
-    return portion(session->client, 1) == 0 ? TLS_WANT_WRITE : TLS_DONE;
-}
-
-bool tls_leave(struct tls_session *session)
-{
-    (void)session;
-    return true;
+    struct tls_context *client = session->client;
+    if (client->flushed < client->received.len && portion(client, 1) == 0)
+        return TLS_WANT_WRITE;
+    client->flushed = client->received.len;
+    return TLS_DONE;
 }
 
 enum tls_result tls_close(struct tls_session *session)
 {
     if (portion(session->client, 1) == 0)
         return TLS_WANT_WRITE;
+    session->client->flushed = session->client->received.len;
     session->client->ended = true;
     return TLS_DONE;
+}
+
+bool tls_leave(struct tls_session *session)
+{
+    return session->client->alive;
 }
 
 const struct site_domain *tls_session_domain(const struct tls_session *session)
@@ -133,11 +139,12 @@ static void answer_all(const struct site *site, const struct site_domain *domain
         enum http_progress progress = http_parse(input, &request, &consumed, &response.status);
         if (progress == HTTP_PARTIAL)
             return;
+        response.head_only = request.method == HTTP_HEAD;
         if (progress == HTTP_COMPLETE) {
-            bool matches = !request.has_host || site_find_host(site, request.host) == domain;
+            bool matches = !request.plain_scheme &&
+                           (!request.has_host || site_find_host(site, request.host) == domain);
             response.status = http_judge(&request, matches, domain->policy != NULL);
             response.policy = policy_body(domain->policy);
-            response.head_only = request.method == HTTP_HEAD;
             if (count < LIMIT_REQUESTS_A_CONNECTION)
                 response.persistence = request.persistence;
         }
@@ -149,24 +156,32 @@ static void answer_all(const struct site *site, const struct site_domain *domain
     }
 }
 
-/* Runs a connection to its end. It may wait as often as the schedule lets it. */
+/* Runs a connection to its end. It may wait as often as the schedule lets it, and while it does
+ * others use the place where requests are read. */
 static void run(const struct site *site, struct tls_context *client)
 {
     int pair[2];
+    char request[LIMIT_REQUEST_HEAD];
     struct timers timers = {0};
     struct shortage shortage = {0};
-    char request[LIMIT_REQUEST_HEAD];
     const struct endpoint endpoint = {0};
-    const struct sockaddr proxy = {.sa_family = AF_UNIX};
+    const struct sockaddr_in address = {.sin_family = AF_INET};
     const struct connection_setting setting = {
-        .tls = client, .timers = &timers, .shortage = &shortage, .site = site, .request = request};
+        .tls = client,
+        .timers = &timers,
+        .shortage = &shortage,
+        .site = site,
+        .request = request,
+    };
     size_t most = 1000 + 20 * client->unread.len;
     assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     assert(shutdown(pair[1], SHUT_WR) == 0);
-    struct connection *connection = connection_new(&setting, pair[0], &endpoint, &proxy, 0);
+    struct connection *connection =
+        connection_new(&setting, pair[0], &endpoint, (const struct sockaddr *)&address, 0);
     assert(connection != NULL);
     for (int64_t now = 1; connection_wish(connection) != CONNECTION_OVER; now++) {
         assert((size_t)now < most);
+        memset(request, 'x', sizeof(request));
         connection_advance(connection, now);
         if (connection_wish(connection) != CONNECTION_OVER)
             assert(connection_deadline(connection) > 0);
@@ -174,6 +189,7 @@ static void run(const struct site *site, struct tls_context *client)
     connection_free(connection);
     assert(close(pair[1]) == 0);
     assert(!client->alive && client->ended && !client->received.failed);
+    assert(client->flushed == client->received.len);
     assert(timers_next(&timers) == INT64_MAX);
 }
 

@@ -4,16 +4,19 @@
  * words that are shown. Each reader is compared with a second one, or what it
  * has read is written and read again.
  */
+#include <arpa/inet.h>
 #include <assert.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/address.h"
 #include "base/calendar.h"
+#include "base/prefix.h"
 #include "base/suggest.h"
 #include "base/text.h"
 #include "body.h"
 #include "fuzz.h"
-#include "base/address.h"
 #include "policy/name.h"
 #include "serve/authority.h"
 #include "site/site.h"
@@ -102,6 +105,23 @@ static void check_address(struct span input)
     assert(memcmp(&address.any, &again.any, address.len) == 0);
 }
 
+/* A range has its own first address, and written anew it is the same. */
+static void check_prefix(struct span input)
+{
+    struct prefix prefix, again;
+    char host[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 8];
+    struct sockaddr_in6 first = {.sin6_family = AF_INET6};
+    if (prefix_parse(input, &prefix) != PREFIX_OK)
+        return;
+    assert(prefix.length <= 128);
+    memcpy(&first.sin6_addr, prefix.bytes, sizeof(prefix.bytes));
+    assert(prefix_contains(&prefix, (const struct sockaddr *)&first));
+    assert(inet_ntop(AF_INET6, prefix.bytes, host, sizeof(host)) != NULL);
+    (void)snprintf(text, sizeof(text), "%s/%u", host, prefix.length); /* it fits */
+    assert(prefix_parse(span_of(text), &again) == PREFIX_OK);
+    assert(again.length == prefix.length && memcmp(again.bytes, prefix.bytes, 16) == 0);
+}
+
 static void check_times(struct span input)
 {
     uint32_t seconds = 0;
@@ -146,6 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_host(site, input);
     check_authority(site, input);
     check_address(input);
+    check_prefix(input);
     check_times(input);
     check_words(input);
     site_free(site);

@@ -21,6 +21,7 @@
 #include "load/configuration.h"
 #include "load/state.h"
 #include "pki.h"
+#include "serve/accelerate.h"
 #include "serve/connection.h"
 
 /* From 2026 on the certificates are valid. */
@@ -523,7 +524,7 @@ static bool run_greeting(enum fault_kind kind, int64_t n, void *context)
     struct shortage shortage = {.quiet_until = INT64_MAX};
     char request[LIMIT_REQUEST_HEAD];
     const struct endpoint endpoint = {0};
-    const struct sockaddr client = {.sa_family = AF_UNIX};
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     struct connection_setting setting = {
         .timers = &timers, .shortage = &shortage, .site = greeting->site, .request = request};
     struct connection *connection = NULL;
@@ -534,7 +535,7 @@ static bool run_greeting(enum fault_kind kind, int64_t n, void *context)
     arm(kind, n);
     setting.tls = tls_context_new(greeting->site);
     if (setting.tls != NULL)
-        connection = connection_new(&setting, pair[0], &endpoint, &client, 0);
+        connection = connection_new(&setting, pair[0], &endpoint, &nobody, 0);
     for (int i = 0; connection != NULL && i < 8; i++)
         if (connection_wish(connection) != CONNECTION_OVER)
             connection_advance(connection, i);
@@ -566,6 +567,7 @@ static void greets_clients(void **state)
     static const char *const hellos[] = {"hello", "hello-12", "hello-retry-twice"};
     char buffer[4096], path[512];
     struct configuration *configuration = load_well("main.yaml");
+    assert_true(accelerate_begin()); /* as a worker does */
     for (size_t i = 0; i < COUNT(hellos); i++) {
         (void)snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/tls/%s", (const char *)*state,
                        hellos[i]);
