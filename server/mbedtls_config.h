@@ -117,6 +117,10 @@
 #undef MBEDTLS_X509_CRT_WRITE_C
 #undef MBEDTLS_X509_CSR_WRITE_C
 
+/* No buffer of ours is shared with another process, so none can change while it is being read: the
+ * library need not copy each one to be sure. */
+#define MBEDTLS_PSA_ASSUME_EXCLUSIVE_BUFFERS
+
 /* Files and sockets are ours: a worker is sealed, and nothing in it may try to open one. */
 #undef MBEDTLS_FS_IO
 #undef MBEDTLS_NET_C
