@@ -117,6 +117,9 @@
 #undef MBEDTLS_X509_CRT_WRITE_C
 #undef MBEDTLS_X509_CSR_WRITE_C
 
+/* Tables that are part of the program are there once, not computed in every worker. */
+#define MBEDTLS_AES_ROM_TABLES
+
 /* No buffer of ours is shared with another process, so none can change while it is being read: the
  * library need not copy each one to be sure. */
 #define MBEDTLS_PSA_ASSUME_EXCLUSIVE_BUFFERS

@@ -33,8 +33,8 @@ struct rank {
 
 struct networks {
     struct network *entries;  /* owned; the first ones in use so far, free ones among them */
-    struct network **buckets; /* owned; a power of two of them */
-    struct rank *ranks;       /* owned; by the number of members, from 0 to capacity */
+    struct rank *ranks;       /* behind the entries; by the number of members, 0 to capacity */
+    struct network **buckets; /* behind the ranks; a power of two of them */
     struct network *unused;   /* was in use and is free */
     size_t capacity;
     size_t entered;   /* entries that were ever in use */
@@ -56,15 +56,18 @@ struct networks *networks_new(size_t capacity)
         networks->shift--;
     networks->capacity = capacity;
     networks->round = 1;
-    /* Pages that were never touched cost nothing. */
-    networks->entries = calloc(capacity, sizeof(*networks->entries));
-    networks->buckets = calloc(buckets, sizeof(struct network *));
-    networks->ranks = calloc(capacity + 1, sizeof(*networks->ranks));
-    if (networks->entries == NULL || networks->buckets == NULL || networks->ranks == NULL ||
+    /* One piece, and so large that it comes from the kernel: pages that were never touched cost
+     * nothing. */
+    networks->entries =
+        calloc(1, capacity * sizeof(struct network) + (capacity + 1) * sizeof(struct rank) +
+                      buckets * sizeof(struct network *));
+    if (networks->entries == NULL ||
         getrandom(networks->seed, sizeof(networks->seed), 0) != (ssize_t)sizeof(networks->seed)) {
         networks_free(networks);
         return NULL;
     }
+    networks->ranks = (struct rank *)(networks->entries + capacity);
+    networks->buckets = (struct network **)(networks->ranks + capacity + 1);
     networks->seed[0] |= 1;
     return networks;
 }
@@ -75,8 +78,6 @@ void networks_free(struct networks *networks)
         return;
     assert(networks->largest == 0);
     free(networks->entries);
-    free(networks->buckets);
-    free(networks->ranks);
     free(networks);
 }
 
