@@ -77,8 +77,11 @@ ifdef ACCEL_ON
 ACCEL_FLAGS := -DACCELERATE -isystem $(MBEDTLS_TREE)/library -isystem $(EVEREST)/include/everest
 ACCEL_SEAM  := mbedtls_psa_ecp_export_public_key mbedtls_psa_key_agreement_ecdh \
     Hacl_Curve25519_crypto_scalarmult mbedtls_pk_sign mbedtls_pk_sign_ext
+# Nothing that is linked calls these two, and they would bring the rest of libsodium with them.
+ACCEL_UNUSED := randombytes_buf sodium_misuse
 # The archives, so that nothing more is needed where the program runs.
-ACCEL_LINK  := $(ACCEL_SEAM:%=-Wl,--wrap=%) $(patsubst %,-l:lib%.a,sodium hogweed nettle gmp)
+ACCEL_LINK  := $(ACCEL_SEAM:%=-Wl,--wrap=%) $(ACCEL_UNUSED:%=-Wl,--defsym=%=abort) \
+    $(patsubst %,-l:lib%.a,sodium hogweed nettle gmp)
 endif
 
 # What replaces a primitive stands before mbedTLS, and is missed only behind it.

@@ -5,8 +5,10 @@
  * stays the TLS and X.509 library and does all the rest: other curves, and every
  * check of a signature. Each primitive's header says why its time tells nothing
  * of a secret. This module owns the seam and nothing else; it and serve/tls.c are
- * the only ones of this room that know mbedTLS. The worker runs it. `make
- * ACCEL=0` leaves it out, and with the system's mbedTLS it is not there.
+ * the only ones of this room that know mbedTLS. The worker runs it; of the commands
+ * one that is a TLS client gets X25519 from here too, because the seam is the
+ * program's. `make ACCEL=0` leaves it out, and with the system's mbedTLS it is not
+ * there.
  *
  * The seam is the linker's. A call from one object of the static mbedTLS to a
  * function in another is given to `__wrap_FUNCTION` here (-Wl,--wrap), which

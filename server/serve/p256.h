@@ -4,13 +4,15 @@
  *
  * Constant time: nettle multiplies the generator by reading every entry of its
  * table and keeping one by masks, adds with formulas that have no branch on the
- * scalar, inverts the nonce by a fixed chain of operations, and reduces with
+ * scalar, inverts the nonce in a fixed number of masked steps, and reduces with
  * conditional additions by masks (nettle: ecc-mul-g.c, sec-tabselect.c,
- * ecc-ecdsa-sign.c; its manual, "Elliptic curves": "side-channel silent"). The
- * limbs below are GMP's mpn_ functions that are documented as such ("Low-level
- * Functions", section on cryptography). The private key passes through an
- * ordinary GMP integer when it is loaded, as in GnuTLS: that can show how many
- * leading words of it are zero, and no more.
+ * ecc-mod-inv.c, ecc-ecdsa-sign.c; its manual, "Side-channel silence"), on GMP's
+ * functions for cryptography (its manual, "Low-level Functions"). Under valgrind,
+ * with every bit of key and nonce marked, only assertions that always hold depend
+ * on them, and the rejection of a nonce above the order, which tells of a number
+ * that is not used. The private key passes through an ordinary GMP integer when
+ * it is loaded, as in GnuTLS: that can show how many leading words of it are zero
+ * or equal to the order's.
  *
  * In place of blinding: a nonce that repeats, or that is partly known, gives the
  * private key away, and nettle takes nonces as they come. So they come from HMAC-DRBG

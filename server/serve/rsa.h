@@ -7,14 +7,16 @@
  * and memory accesses depend on the sizes alone: a window of fixed width, a table
  * that is read whole for each digit, Montgomery reductions with a masked
  * subtraction; around them mpn_sec_mul, mpn_sec_div_r and masked additions (GMP's
- * manual, "Low-level Functions": "functions for cryptography"; nettle:
- * rsa-sec-compute-root.c). Loading the key takes ordinary integers, as in
- * GnuTLS, and shows no more than their lengths.
+ * manual, "Low-level Functions", on cryptography; nettle: rsa-sec-compute-root.c).
+ * Under valgrind, with every bit of the primes and exponents marked, no branch
+ * depends on them but on the primes' lengths, and three look-ups in small tables
+ * with which GMP starts a division: at most the upper eight and the lower eight
+ * bits of a prime, of which half would be needed. Loading the key takes ordinary
+ * integers, as in GnuTLS, and shows no more than lengths.
  *
  * Blinding: nettle's own blinded function inverts its random number by
  * mpn_sec_invert, which takes as long as the signature itself. So the
- * blinding is done here, in the usual manner (Kocher 1996; RFC 8017 has no
- * other): the input is multiplied by r^e for a random r of full length, the
+ * blinding is done here, in the usual manner (Kocher 1996): the input is multiplied by r^e for a random r of full length, the
  * result by the inverse of r, all by mpn_sec_ functions. r is inverted with an
  * ordinary, fast algorithm, which sees only the product of r and a second random
  * number. Both are drawn anew for each signature and never kept.

@@ -1,17 +1,19 @@
 /*
  * X25519 by libsodium: the public key of an ephemeral secret, and the secret
- * shared with a peer. Bytes in, bytes out: no state, no TLS, no randomness; the
- * worker alone runs it, behind serve/accelerate.h.
+ * shared with a peer. Bytes in, bytes out: no state, no TLS, no randomness.
+ * Whoever does TLS runs it, behind serve/accelerate.h.
  *
  * Constant time: RFC 7748 section 5 needs neither a branch nor an index that
  * depends on the secret. libsodium computes the public key with the reference
  * implementation of Ed25519's authors (Bernstein, Duif, Lange, Schwabe, Yang:
  * "High-speed high-security signatures", 2012: every table is read whole and
- * the entry is kept by masks) and the shared secret with their Montgomery
- * ladder and conditional swaps by masks (Bernstein: "Curve25519: new
- * Diffie-Hellman speed records", 2006); its makers promise constant time for all
- * of the library (doc.libsodium.org, "Introduction"). There is nothing to blind:
- * each secret is used for one public key and one peer, then never again.
+ * the entry is kept by masks; crypto_core/ed25519/ref10) and the shared secret
+ * with a Montgomery ladder and conditional swaps by masks (Bernstein:
+ * "Curve25519: new Diffie-Hellman speed records", 2006;
+ * crypto_scalarmult/curve25519/ref10). Under valgrind, with every bit of the
+ * secret marked, only the final comparison with zero depends on it. There is
+ * nothing to blind: each secret is used for one public key and one peer, then
+ * never again.
  *
  * sodium_init is not called, on purpose: it opens and seeds a generator that
  * nobody here uses, and chooses an implementation by the processor that is twice
