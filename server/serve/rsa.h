@@ -15,15 +15,17 @@
  * integers, as in GnuTLS, and shows no more than lengths.
  *
  * Blinding: nettle's own blinded function inverts its random number by
- * mpn_sec_invert, which takes as long as the signature itself. So the
- * blinding is done here, in the usual manner (Kocher 1996): the input is multiplied by r^e for a random r of full length, the
- * result by the inverse of r, all by mpn_sec_ functions. r is inverted with an
- * ordinary, fast algorithm, which sees only the product of r and a second random
- * number. Both are drawn anew for each signature and never kept.
+ * mpn_sec_invert, which takes as long as the signature itself. So the blinding is
+ * done here, in the usual manner (Kocher 1996): the input is multiplied by r^e for
+ * a random r of full length, the result by the inverse of r, all by functions
+ * whose time tells nothing of r. Only the inversion is an ordinary, fast one; it
+ * sees the product of r and a second random number, which tells nothing of r
+ * either. Both are drawn anew for each signature and never kept.
  *
  * Faults: a wrong result of one exponentiation would give the key away (Boneh,
  * DeMillo, Lipton 1997). Each result, unblinded, is raised to the public exponent
- * and compared with the input before one byte of it leaves this module.
+ * and compared with the input before one byte of it leaves this module (by an
+ * ordinary exponentiation: a signature is public).
  */
 #ifndef SERVE_RSA_H
 #define SERVE_RSA_H
