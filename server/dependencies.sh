@@ -26,7 +26,7 @@ test="$run
     $deb
     libcmocka-dev=pc:cmocka
     python3=cmd:/usr/bin/python3 python3-pytest python3-cryptography python3-dnslib
-    python3-jsonschema python3-yaml mandoc=cmd:mandoc
+    python3-prometheus-client python3-jsonschema python3-yaml mandoc=cmd:mandoc
     bash=cmd:bash zsh=cmd:zsh fish=cmd:fish
     gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps binutils=cmd:readelf strace=cmd:strace
     slowhttptest=cmd:slowhttptest

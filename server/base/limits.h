@@ -128,6 +128,8 @@ enum {
      * rest it may take more. */
     LIMIT_WATCH_SHARE = 100,
     LIMIT_WATCH_REST_SHARE = 10,
+    /* Between two looks at the memory of the processes: as often as monitors ask. Milliseconds. */
+    LIMIT_FIGURES_MS = 10000,
     /* From fork to ready: opening the TLS library takes milliseconds. Milliseconds. */
     LIMIT_READY_MS = 30000,
 

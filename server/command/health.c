@@ -32,6 +32,8 @@ static bool ask_all(const struct endpoint *endpoints, size_t count, const struct
     bool good = true;
     for (size_t i = 0; i < count; i++) {
         struct health health;
+        if (endpoints[i].service != ENDPOINT_POLICIES)
+            continue;
         health_ask(&endpoints[i], site, only, now, &health);
         print_health(&endpoints[i], &health, out);
         good = good && health.state != HEALTH_DEAD;

@@ -70,18 +70,23 @@ static bool read_proxies(struct reader *reader, const struct node *node, struct 
     return good;
 }
 
-static bool add(struct reader *reader, const struct node *node, struct endpoint *endpoint)
+static bool add(struct reader *reader, const char *key, const struct node *node,
+                const struct endpoint *wanted)
 {
-    if (!address_parse(node->text, &endpoint->address)) {
-        diag_add(reader->diag, DIAG_FATAL, node->at, "listen \"%s\" is not an address with a port",
+    struct endpoint endpoint = *wanted;
+    if (!address_parse(node->text, &endpoint.address)) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "%s \"%s\" is not an address with a port", key,
                  node->text.data);
-        diag_hint(reader->diag, "write \"[::]:443\" for all addresses, \"127.0.0.1:8443\" or "
-                                "\"[2001:db8::1]:443\"");
+        diag_hint(reader->diag, "%s",
+                  endpoint.service == ENDPOINT_METRICS
+                      ? "write \"127.0.0.1:9810\" or \"unix:/run/mta-sts/metrics.sock\""
+                      : "write \"[::]:443\" for all addresses, \"127.0.0.1:8443\" or "
+                        "\"[2001:db8::1]:443\"");
         return false;
     }
     for (size_t i = 0; i < reader->count; i++)
-        if (strcmp(reader->items[i].address.text, endpoint->address.text) == 0) {
-            diag_add(reader->diag, DIAG_FATAL, node->at, "listen \"%s\" is there twice",
+        if (strcmp(reader->items[i].address.text, endpoint.address.text) == 0) {
+            diag_add(reader->diag, DIAG_FATAL, node->at, "%s \"%s\" is there twice", key,
                      node->text.data);
             diag_hint(reader->diag, "delete one of them");
             return false;
@@ -90,7 +95,7 @@ static bool add(struct reader *reader, const struct node *node, struct endpoint 
         diag_add(reader->diag, DIAG_FATAL, node->at, "more than %d listeners", LIMIT_LISTENERS);
         return false;
     }
-    reader->items[reader->count++] = *endpoint;
+    reader->items[reader->count++] = endpoint;
     return true;
 }
 
@@ -111,14 +116,14 @@ static bool read_mapping(struct reader *reader, const struct node *node)
             diag_add(reader->diag, DIAG_FATAL, node->at, "the listener has no address");
         return false;
     }
-    return add(reader, nodes.address, &endpoint) && good;
+    return add(reader, "listen", nodes.address, &endpoint) && good;
 }
 
 static bool read_one(struct reader *reader, const struct node *node)
 {
     struct endpoint endpoint = {0};
     if (node->kind == NODE_SCALAR && !node->null)
-        return add(reader, node, &endpoint);
+        return add(reader, "listen", node, &endpoint);
     if (node->kind == NODE_MAPPING)
         return read_mapping(reader, node);
     diag_add(reader->diag, DIAG_FATAL, node->at, "listen must be an address or a mapping");
@@ -140,20 +145,24 @@ static bool read_list(struct reader *reader, const struct node *node)
     return good;
 }
 
-bool endpoints_read(const struct node *node, struct arena *arena, struct diag *diag,
-                    struct endpoint **ret_items, size_t *ret_count)
+bool endpoints_read(const struct node *listen, const struct node *metrics, struct arena *arena,
+                    struct diag *diag, struct endpoint **ret_items, size_t *ret_count)
 {
     struct reader reader = {.arena = arena, .diag = diag};
-    size_t most = node == NULL || node->kind != NODE_SEQUENCE ? 1 : node->count + 1;
+    size_t most = listen == NULL || listen->kind != NODE_SEQUENCE ? 2 : listen->count + 2;
     bool good = true;
     reader.items = arena_take(arena, most * sizeof(*reader.items));
     if (reader.items == NULL)
         return out_of_memory(&reader);
-    if (node == NULL) {
+    if (listen == NULL) {
         reader.items[0] = (struct endpoint){.is_default = true};
         reader.count = address_parse(span_of("[::]:443"), &reader.items[0].address) ? 1 : 0;
     } else {
-        good = read_list(&reader, node);
+        good = read_list(&reader, listen);
+    }
+    if (metrics != NULL) {
+        struct endpoint endpoint = {.service = ENDPOINT_METRICS, .plain = true};
+        good = add(&reader, "metrics", metrics, &endpoint) && good;
     }
     *ret_items = reader.items;
     *ret_count = reader.count;

@@ -1,6 +1,6 @@
 /*
  * The endpoints of a configuration: the value of listen, which is an address, a
- * mapping that says more about it, or a list of both. A fault is one of the
+ * mapping that says more about it, or a list of both, and that of metrics, an address. A fault is one of the
  * whole file. Runs in the supervisor and in commands.
  */
 #ifndef LOAD_ENDPOINTS_H
@@ -14,9 +14,9 @@
 #include "load/document.h"
 #include "site/endpoint.h"
 
-/* Judges the node; NULL stands for the default. *ret_items, at least one, and
+/* Judges the nodes; a listen of NULL stands for the default, metrics of NULL for none. *ret_items, at least one, and
  * what they borrow belong to the arena. False after a problem, added to diag. */
-bool endpoints_read(const struct node *node, struct arena *arena, struct diag *diag,
-                    struct endpoint **ret_items, size_t *ret_count);
+bool endpoints_read(const struct node *listen, const struct node *metrics, struct arena *arena,
+                    struct diag *diag, struct endpoint **ret_items, size_t *ret_count);
 
 #endif

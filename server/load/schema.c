@@ -34,6 +34,7 @@ enum { KEYS_MOST = 16 };
 static const struct schema_key root_keys[] = {
     {"listen", SCALAR | SEQUENCE | MAPPING, "an address such as \"[::]:443\", or a list of them",
      ROOT(listen)},
+    {"metrics", SCALAR, "an address such as \"127.0.0.1:9810\"", ROOT(metrics)},
     {"user", SCALAR, "the name or number of a user", ROOT(user)},
     {"workers", SCALAR, "a number or auto", ROOT(workers)},
     {"certificates", SCALAR | SEQUENCE, "a file or folder, or a list of them", ROOT(certificates)},

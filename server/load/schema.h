@@ -16,6 +16,7 @@
 /* What each mapping holds once read: the value of each key, or NULL. Borrowed from the document. */
 struct root_nodes {
     const struct node *listen;
+    const struct node *metrics;
     const struct node *user;
     const struct node *workers;
     const struct node *certificates;

@@ -16,7 +16,7 @@
 #include "site/endpoint.h"
 
 struct settings {
-    struct endpoint *listeners; /* at least one */
+    struct endpoint *listeners; /* at least one for policies */
     size_t listener_count;
     const char *user;  /* or NULL: not given */
     unsigned workers;  /* 0: one a CPU */

@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/text.h"
 #include "serve/http.h"
+#include "serve/monitor.h"
 #include "serve/plain.h"
 #include "serve/proxy.h"
 #include "serve/response.h"
@@ -45,6 +47,7 @@ struct connection {
     enum connection_wish wish;
     unsigned requests;        /* answered so far */
     struct response response; /* in STATE_RESPONSE */
+    struct text document;     /* the whole of it, if it is one for a monitor; else empty */
     size_t sent;              /* bytes of it */
     size_t received;          /* bytes of requests that are not answered yet */
     char *held;               /* owned; these bytes while others go on; NULL when there are none */
@@ -106,6 +109,7 @@ void connection_free(struct connection *connection)
     timers_stop(connection->setting->timers, &connection->timer);
     tls_session_free(connection->session);
     free(connection->held);
+    text_free(&connection->document);
     (void)close(connection->fd); /* A failed close has closed too. */
     free(connection);
 }
@@ -210,6 +214,22 @@ static void tell_shortage(const struct connection *connection, const char *what,
     shortage_tell(connection->setting->shortage, what, ENOMEM, now);
 }
 
+static const enum board_counter failures[] = {
+    [TLS_FAILURE_PROTOCOL] = BOARD_HANDSHAKE_PROTOCOL,
+    [TLS_FAILURE_NO_NAME] = BOARD_HANDSHAKE_NO_NAME,
+    [TLS_FAILURE_UNKNOWN_NAME] = BOARD_HANDSHAKE_UNKNOWN_NAME,
+    [TLS_FAILURE_VERSION] = BOARD_HANDSHAKE_VERSION,
+    [TLS_FAILURE_NOTHING_IN_COMMON] = BOARD_HANDSHAKE_IN_COMMON,
+    [TLS_FAILURE_REFUSED] = BOARD_HANDSHAKE_REFUSED,
+    [TLS_FAILURE_CLOSED] = BOARD_HANDSHAKE_CLOSED,
+    [TLS_FAILURE_MEMORY] = BOARD_HANDSHAKE_MEMORY,
+};
+
+static void count(const struct connection *connection, enum board_counter counter)
+{
+    board_count(connection->setting->board, counter);
+}
+
 static enum step step_handshake(struct connection *connection, int64_t now)
 {
     if (connection->endpoint->plain) {
@@ -220,10 +240,13 @@ static enum step step_handshake(struct connection *connection, int64_t now)
         connection->session = tls_session_new(connection->setting->tls, connection->fd);
     if (connection->session == NULL) {
         tell_shortage(connection, "begin a TLS session", now);
+        count(connection, BOARD_HANDSHAKE_MEMORY);
         return STEP_OVER;
     }
     switch (tls_handshake(connection->session)) {
     case TLS_DONE:
+        count(connection, tls_session_is_13(connection->session) ? BOARD_HANDSHAKE_TLS13
+                                                                 : BOARD_HANDSHAKE_TLS12);
         connection->state = STATE_REQUEST;
         return STEP_ON;
     case TLS_WANT_READ:
@@ -238,7 +261,25 @@ static enum step step_handshake(struct connection *connection, int64_t now)
     case TLS_FAILED:
         break;
     }
+    count(connection, failures[tls_session_failure(connection->session)]);
     return hang_up(connection, now);
+}
+
+static const struct {
+    enum http_status status;
+    enum board_counter counter;
+} fetches[] = {
+    {HTTP_OK, BOARD_FETCH_200},          {HTTP_BAD_REQUEST, BOARD_FETCH_400},
+    {HTTP_NOT_FOUND, BOARD_FETCH_404},   {HTTP_METHOD_NOT_ALLOWED, BOARD_FETCH_405},
+    {HTTP_MISDIRECTED, BOARD_FETCH_421}, {HTTP_HEADERS_TOO_LARGE, BOARD_FETCH_431},
+    {HTTP_UNAVAILABLE, BOARD_FETCH_503}, {HTTP_VERSION_NOT_SUPPORTED, BOARD_FETCH_505},
+};
+
+static void count_fetch(const struct connection *connection, enum http_status status)
+{
+    for (size_t i = 0; i < sizeof(fetches) / sizeof(fetches[0]); i++)
+        if (fetches[i].status == status && connection->endpoint->service == ENDPOINT_POLICIES)
+            count(connection, fetches[i].counter);
 }
 
 /* Has an answer ready, the last one of this connection. */
@@ -254,6 +295,14 @@ static void conclude(struct connection *connection, enum http_status status,
     };
     connection->sent = 0;
     connection->state = STATE_RESPONSE;
+    count_fetch(connection, status);
+}
+
+static enum http_persistence persistence_of(const struct connection *connection,
+                                            const struct http_request *request)
+{
+    bool last = connection->requests + 1 >= LIMIT_REQUESTS_A_CONNECTION;
+    return last || connection->setting->draining ? HTTP_CLOSE : request->persistence;
 }
 
 /* The domain that the request is for; NULL when this connection does not speak for it:
@@ -270,10 +319,41 @@ static const struct site_domain *domain_of(const struct connection *connection,
     return request->plain_scheme || (request->has_host && named != shown) ? NULL : shown;
 }
 
+/* Writes the head before the body that is there. */
+static void wrap(struct connection *connection, const char *type, const struct text *body)
+{
+    const struct response *response = &connection->response;
+    char head[LIMIT_RESPONSE_HEAD];
+    size_t len = response_render_head(response, type, body->len, head);
+    text_append(&connection->document, (struct span){head, len});
+    if (!response->head_only)
+        text_append(&connection->document, (struct span){body->data, body->len});
+}
+
+/* False when memory is short. */
+static bool answer_monitor(struct connection *connection, const struct http_request *request)
+{
+    const struct connection_setting *setting = connection->setting;
+    const struct monitor monitor = {
+        .board = setting->board,
+        .site = setting->site,
+        .now = time(NULL),
+        .draining = setting->draining,
+    };
+    struct text body = {0};
+    const char *type = NULL;
+    conclude(connection, monitor_answer(&monitor, request, &body, &type), request->method);
+    connection->response.persistence = persistence_of(connection, request);
+    if (body.len > 0)
+        wrap(connection, type, &body);
+    bool good = !body.failed && !connection->document.failed;
+    text_free(&body);
+    return good;
+}
+
 /* Judges the request and has the answer ready. */
 static void answer(struct connection *connection, const struct http_request *request)
 {
-    bool last = connection->requests + 1 >= LIMIT_REQUESTS_A_CONNECTION;
     const struct site_domain *domain = domain_of(connection, request);
     bool has_policy = domain != NULL && domain->policy != NULL;
     struct response *response = &connection->response;
@@ -281,8 +361,7 @@ static void answer(struct connection *connection, const struct http_request *req
     conclude(connection, http_judge(request, domain != NULL, has_policy), request->method);
     if (has_policy)
         response->policy = policy_body(domain->policy);
-    if (!last && !connection->setting->draining)
-        response->persistence = request->persistence;
+    response->persistence = persistence_of(connection, request);
 }
 
 /* In TLS 1.3 the client's last words of the handshake want no answer. A client
@@ -357,7 +436,12 @@ static enum step step_request(struct connection *connection, int64_t now)
 
     if (progress == HTTP_PARTIAL)
         return read_request(connection, now);
-    if (progress == HTTP_COMPLETE)
+    if (progress == HTTP_COMPLETE && connection->endpoint->service == ENDPOINT_METRICS) {
+        if (!answer_monitor(connection, &request)) {
+            tell_shortage(connection, "answer a monitor", now);
+            return STEP_OVER;
+        }
+    } else if (progress == HTTP_COMPLETE)
         answer(connection, &request);
     else
         conclude(connection, status, request.method);
@@ -371,6 +455,7 @@ static enum step step_request(struct connection *connection, int64_t now)
  * one when its request is here already. */
 static enum step finish_response(struct connection *connection, int64_t now)
 {
+    text_free(&connection->document);
     if (connection->response.persistence == HTTP_CLOSE)
         return say_goodbye(connection, now);
     if (connection->received == 0) {
@@ -390,11 +475,13 @@ static enum step finish_response(struct connection *connection, int64_t now)
 static enum step step_response(struct connection *connection, int64_t now)
 {
     char bytes[RESPONSE_SIZE];
-    size_t len = response_render(&connection->response, bytes);
+    const struct text *document = &connection->document;
+    const char *all = document->len > 0 ? document->data : bytes;
+    size_t len = document->len > 0 ? document->len : response_render(&connection->response, bytes);
 
     while (connection->sent < len) {
         size_t written;
-        switch (give(connection, bytes + connection->sent, len - connection->sent, &written)) {
+        switch (give(connection, all + connection->sent, len - connection->sent, &written)) {
         case TLS_DONE:
             connection->sent += written;
             break;
@@ -502,6 +589,8 @@ void connection_expire(struct connection *connection, int64_t now)
         (void)say_goodbye(connection, now); /* It always goes on. */
         connection_advance(connection, now);
     } else {
+        if (connection->state == STATE_HANDSHAKE)
+            count(connection, BOARD_HANDSHAKE_TIMEOUT);
         connection->wish = CONNECTION_OVER;
     }
 }

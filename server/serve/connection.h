@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "serve/board.h"
 #include "serve/networks.h"
 #include "serve/shortage.h"
 #include "serve/timers.h"
@@ -25,7 +26,8 @@ struct connection_setting {
     const struct site *site;
     /* LIMIT_REQUEST_HEAD bytes for what is read from a client, while its connection goes on. */
     char *request;
-    bool draining; /* what is not begun is not waited for; what ends is closed */
+    struct board *board; /* where it counts; or NULL */
+    bool draining;       /* what is not begun is not waited for; what ends is closed */
 };
 
 enum connection_wish {

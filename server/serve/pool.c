@@ -27,7 +27,8 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tls, size_t capacity)
+struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tls,
+                      struct board *board, size_t capacity)
 {
     struct pool *pool = calloc(1, sizeof(*pool));
     if (pool == NULL)
@@ -45,6 +46,7 @@ struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tl
         .shortage = &pool->shortage,
         .site = site,
         .request = pool->request,
+        .board = board,
     };
     pool->networks = networks_new(capacity);
     if (pool->networks == NULL) {
@@ -60,6 +62,7 @@ static void remove_connection(struct pool *pool, struct connection *connection)
     networks_leave(pool->networks, connection_member(connection));
     connection_free(connection);
     pool->count--;
+    board_hold(pool->setting.board, pool->count);
 }
 
 static struct connection *owner_of(const struct network_member *member)
@@ -91,7 +94,7 @@ static struct connection *least_loss_of_all(const struct pool *pool)
     return NULL;
 }
 
-bool pool_evict(struct pool *pool)
+static bool evict(struct pool *pool)
 {
     const struct network *largest = networks_largest(pool->networks);
     if (largest == NULL)
@@ -104,11 +107,19 @@ bool pool_evict(struct pool *pool)
     return true;
 }
 
+bool pool_evict(struct pool *pool)
+{
+    if (!evict(pool))
+        return false;
+    board_count(pool->setting.board, BOARD_EVICTED);
+    return true;
+}
+
 void pool_free(struct pool *pool)
 {
     if (pool == NULL)
         return;
-    while (pool_evict(pool))
+    while (evict(pool))
         ;
     assert(pool->count == 0);
     networks_free(pool->networks);
@@ -128,11 +139,16 @@ static bool watch(const struct pool *pool, struct connection *connection, int op
 static void make_room_in_network(struct pool *pool, uint64_t key)
 {
     const struct network *network = networks_find(pool->networks, key);
+    struct connection *loss = NULL;
     if (network != NULL &&
         network_count_in(network, NETWORK_HANDSHAKE) >= pool->most_handshakes_a_network)
-        remove_connection(pool, owner_of(network_oldest(network, NETWORK_HANDSHAKE)));
+        loss = owner_of(network_oldest(network, NETWORK_HANDSHAKE));
     else if (network != NULL && network_count(network) >= pool->most_a_network)
-        remove_connection(pool, least_loss_in(network));
+        loss = least_loss_in(network);
+    if (loss == NULL)
+        return;
+    remove_connection(pool, loss);
+    board_count(pool->setting.board, BOARD_LIMITED);
 }
 
 static void make_room(struct pool *pool, uint64_t key)
@@ -153,6 +169,7 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
         return;
     }
     pool->count++;
+    board_hold(pool->setting.board, pool->count);
     networks_enter(pool->networks, connection_member(connection), key);
     if (!watch(pool, connection, EPOLL_CTL_ADD)) {
         shortage_tell(&pool->shortage, "wait for another connection", errno, now);

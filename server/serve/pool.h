@@ -19,10 +19,11 @@ struct pool;
 
 /* Times are milliseconds of the monotonic clock in every function here. */
 
-/* An empty pool. epoll is a descriptor, borrowed until pool_free, as are site
- * and tls. capacity is 1 to LIMIT_CONNECTIONS. Owned; NULL when memory or
+/* An empty pool. epoll is a descriptor, borrowed until pool_free, as are site,
+ * tls and board (or NULL). capacity is 1 to LIMIT_CONNECTIONS. Owned; NULL when memory or
  * randomness is short. */
-struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tls, size_t capacity);
+struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tls,
+                      struct board *board, size_t capacity);
 
 /* Closes every connection as it is. */
 void pool_free(struct pool *pool);

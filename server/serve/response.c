@@ -56,28 +56,36 @@ static const char *connection_line(enum http_persistence persistence)
  * host alone and for a year. In clear text it must not be said (RFC 6797 section 7.2). */
 static const char strict_transport[] = "Strict-Transport-Security: max-age=31557600\r\n";
 
-size_t response_render(const struct response *response, char out[static RESPONSE_SIZE])
+size_t response_render_head(const struct response *response, const char *type, size_t body_len,
+                            char out[static LIMIT_RESPONSE_HEAD])
 {
     const struct status_line *line = status_line_of(response->status);
     assert(line != NULL);
-    struct span body = line->body == NULL ? response->policy : span_of(line->body);
-    assert(body.len <= LIMIT_BODY);
     char date[CALENDAR_HTTP_SIZE];
 
     calendar_http_date(response->date, date);
     int printed = snprintf(out, LIMIT_RESPONSE_HEAD,
                            "HTTP/1.1 %d %s\r\n"
                            "Date: %s\r\n"
-                           "Content-Type: text/plain\r\n"
+                           "Content-Type: %s\r\n"
                            "Content-Length: %zu\r\n"
                            "Cache-Control: %s\r\n"
                            "X-Content-Type-Options: nosniff\r\n"
                            "%s%s%s\r\n",
-                           (int)line->status, line->reason, date, body.len, line->caching,
+                           (int)line->status, line->reason, date, type, body_len, line->caching,
                            response->plain ? "" : strict_transport, line->extra,
                            connection_line(response->persistence));
     assert(printed > 0 && printed < LIMIT_RESPONSE_HEAD);
-    size_t len = (size_t)printed;
+    return (size_t)printed;
+}
+
+size_t response_render(const struct response *response, char out[static RESPONSE_SIZE])
+{
+    const struct status_line *line = status_line_of(response->status);
+    assert(line != NULL);
+    struct span body = line->body == NULL ? response->policy : span_of(line->body);
+    assert(body.len <= LIMIT_BODY);
+    size_t len = response_render_head(response, "text/plain", body.len, out);
     if (!response->head_only && body.len > 0) {
         memcpy(out + len, body.data, body.len);
         len += body.len;

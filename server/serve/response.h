@@ -26,7 +26,11 @@ struct response {
     bool plain; /* it goes to a proxy in clear text */
 };
 
-/* Writes status line, headers and body; returns how many bytes. */
+/* Writes status line and headers for a body of that type and so many bytes; returns how many bytes. */
+size_t response_render_head(const struct response *response, const char *type, size_t body_len,
+                            char out[static LIMIT_RESPONSE_HEAD]);
+
+/* Writes status line, headers and the usual body; returns how many bytes. */
 size_t response_render(const struct response *response, char out[static RESPONSE_SIZE]);
 
 #endif

@@ -28,6 +28,9 @@ static const size_t RECEIVE_AT_ONCE = 32 * 1024;
 /* What the library answers when a record's length exceeds its buffer. */
 enum { RECORD_TOO_LONG = MBEDTLS_ERR_SSL_BAD_INPUT_DATA };
 
+/* The library asks for this first, and for the rest of a record when it knows its length. Bytes. */
+enum { RECORD_HEADER = 5 };
+
 #if defined(MTA_STS_HTTPD_BUNDLED_MBEDTLS)
 void mbedtls_ssl_handshake_wrapup_free_hs_transform(mbedtls_ssl_context *ssl);
 #endif
@@ -51,9 +54,11 @@ struct tls_session {
     const struct site_domain *domain; /* borrowed; NULL before the choice */
     struct wire wire;
     unsigned char spoken; /* type of the record sent last; 0: none was */
+    unsigned char heard;  /* type of the record whose header was read last */
     bool answered;        /* it was sent after the client was heard last */
     bool ended;           /* the client has ended its side of the connection */
     bool said_goodbye;    /* close_notify was written */
+    enum tls_failure failure;
     mbedtls_ssl_context ssl;
     /* Owned; NULL when there is none of this kind, before it is needed, and after the handshake. */
     struct certificate *certificates[CREDENTIAL_KINDS];
@@ -180,6 +185,7 @@ static int choose_certificate(mbedtls_ssl_context *ssl)
 
     name.data = (const char *)mbedtls_ssl_get_hs_sni(ssl, &name.len);
     if (name.data == NULL) {
+        session->failure = TLS_FAILURE_NO_NAME;
         description = mbedtls_ssl_get_version_number(ssl) == MBEDTLS_SSL_VERSION_TLS1_3
                           ? MBEDTLS_SSL_ALERT_MSG_MISSING_EXTENSION
                           : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
@@ -187,8 +193,10 @@ static int choose_certificate(mbedtls_ssl_context *ssl)
     }
     description = MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME;
     domain = site_find_host(session->site, name);
+    session->failure = TLS_FAILURE_UNKNOWN_NAME;
     if (domain == NULL || !has_credential(domain))
         goto refuse;
+    session->failure = TLS_FAILURE_PROTOCOL;
     description = MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER;
     if (session->domain != NULL && session->domain != domain)
         goto refuse;
@@ -213,6 +221,8 @@ static int receive(void *opaque, unsigned char *buf, size_t size)
                                                  : MBEDTLS_ERR_NET_CONN_RESET;
     session->answered = false;
     session->ended = got == 0;
+    if (size == RECORD_HEADER && got > 0)
+        session->heard = buf[0];
     return (int)got;
 }
 
@@ -403,6 +413,44 @@ static bool has_more(struct tls_session *session, int code)
            (code == MBEDTLS_ERR_SSL_WANT_READ && wire_has_unread(&session->wire));
 }
 
+static const struct {
+    int code;
+    enum tls_failure failure;
+} failures[] = {
+    {MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION, TLS_FAILURE_VERSION},
+    {MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE, TLS_FAILURE_NOTHING_IN_COMMON},
+    {MBEDTLS_ERR_SSL_NO_APPLICATION_PROTOCOL, TLS_FAILURE_NOTHING_IN_COMMON},
+    {MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE, TLS_FAILURE_REFUSED},
+    {MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY, TLS_FAILURE_CLOSED},
+    {MBEDTLS_ERR_SSL_CONN_EOF, TLS_FAILURE_CLOSED},
+    {MBEDTLS_ERR_NET_CONN_RESET, TLS_FAILURE_CLOSED},
+};
+
+/* A failure that our own callback has found keeps its name. */
+static void name_failure(struct tls_session *session, int code, bool is_short)
+{
+    if (session->failure != TLS_FAILURE_PROTOCOL)
+        return;
+    for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
+        if (failures[i].code == code)
+            session->failure = failures[i].failure;
+    /* Many clients send the alert with which they refuse our certificate before they encrypt. */
+    if (session->failure == TLS_FAILURE_PROTOCOL && session->heard == MBEDTLS_SSL_MSG_ALERT)
+        session->failure = TLS_FAILURE_REFUSED;
+    if (is_short)
+        session->failure = TLS_FAILURE_MEMORY;
+}
+
+enum tls_failure tls_session_failure(const struct tls_session *session)
+{
+    return session->failure;
+}
+
+bool tls_session_is_13(const struct tls_session *session)
+{
+    return mbedtls_ssl_get_version_number(&session->ssl) == MBEDTLS_SSL_VERSION_TLS1_3;
+}
+
 enum tls_result tls_handshake(struct tls_session *session)
 {
     int code;
@@ -414,6 +462,8 @@ enum tls_result tls_handshake(struct tls_session *session)
     } while (code == MBEDTLS_ERR_SSL_WANT_READ && has_more(session, code));
     /* The library has a dozen codes for it, and some of its parts tell it as something else. */
     bool is_short = errno == ENOMEM;
+    if (code != 0)
+        name_failure(session, code, is_short);
     if (result_of(code) == TLS_FAILED)
         explain(session, code);
     if (code == 0)

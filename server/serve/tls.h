@@ -7,6 +7,7 @@
 #ifndef SERVE_TLS_H
 #define SERVE_TLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "site/site.h"
@@ -58,6 +59,24 @@ enum tls_result tls_close(struct tls_session *session);
 /* To be called before another session is used: takes along what this one has not
  * sent or read yet. False when memory is short; then it is of no use any more. */
 bool tls_leave(struct tls_session *session);
+
+/* Why a handshake failed. */
+enum tls_failure {
+    TLS_FAILURE_PROTOCOL,     /* what the client sent is not TLS, or breaks its rules */
+    TLS_FAILURE_NO_NAME,      /* it named no host */
+    TLS_FAILURE_UNKNOWN_NAME, /* it named one for which there is no certificate */
+    TLS_FAILURE_VERSION,      /* it speaks older versions only */
+    TLS_FAILURE_NOTHING_IN_COMMON,
+    TLS_FAILURE_REFUSED, /* it sent an alert */
+    TLS_FAILURE_CLOSED,  /* it went away */
+    TLS_FAILURE_MEMORY,  /* is short here */
+};
+
+/* After tls_handshake failed. */
+enum tls_failure tls_session_failure(const struct tls_session *session);
+
+/* After the handshake: TLS 1.3, not 1.2. */
+bool tls_session_is_13(const struct tls_session *session);
 
 /* The domain for whose host the certificate was shown; borrowed from the site.
  * NULL before the client has said which it wants. */

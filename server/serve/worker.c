@@ -111,7 +111,7 @@ static bool prepare(struct worker *worker)
     worker->tls = tls_context_new(options->site);
     if (worker->tls == NULL)
         return fail("prepare TLS", ENOMEM);
-    worker->pool = pool_new(worker->epoll, options->site, worker->tls, capacity);
+    worker->pool = pool_new(worker->epoll, options->site, worker->tls, options->board, capacity);
     if (worker->pool == NULL)
         return fail("prepare connections", ENOMEM);
     worker->acceptor =
@@ -240,6 +240,7 @@ int worker_run(const struct worker_options *options)
     int status = 1;
 
     log_begin();
+    board_sit(options->board, options->slot);
     if (settle_signals() && prepare(&worker) && seal(&worker) && open_doors(&worker))
         status = serve(&worker);
     pool_free(worker.pool);

@@ -24,6 +24,8 @@ enum worker_message {
 
 struct worker_options {
     const struct site *site;          /* borrowed; sealed */
+    struct board *board;              /* borrowed */
+    size_t slot;                      /* of the board, for this worker */
     const struct entrance *entrances; /* borrowed; their descriptors are closed by a drain */
     size_t entrance_count;
     int control;      /* borrowed; non-blocking */

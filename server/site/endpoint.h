@@ -12,7 +12,14 @@
 #include "base/address.h"
 #include "base/prefix.h"
 
+/* What those who come are given. */
+enum endpoint_service {
+    ENDPOINT_POLICIES,
+    ENDPOINT_METRICS, /* for monitors (serve/monitor.h); always plain */
+};
+
 struct endpoint {
+    enum endpoint_service service;
     struct address address;
     bool freebind; /* listen also while no interface has the address yet (IP_FREEBIND) */
     bool

@@ -23,7 +23,7 @@ static size_t count_cpus(void)
 }
 
 struct generation *generation_new(unsigned number, struct configuration *configuration,
-                                  const struct identity *identity, int void_fd)
+                                  const struct identity *identity, int void_fd, struct board *board)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
     if (generation == NULL) {
@@ -34,6 +34,7 @@ struct generation *generation_new(unsigned number, struct configuration *configu
     generation->configuration = configuration;
     generation->identity = *identity;
     generation->void_fd = void_fd;
+    generation->board = board;
     size_t count = configuration->settings.workers;
     generation->worker_count = count == 0 ? count_cpus() : count;
     generation->workers = calloc(generation->worker_count, sizeof(*generation->workers));
@@ -61,12 +62,15 @@ void generation_free(struct generation *generation)
     if (generation == NULL)
         return;
     generation_close_controls(generation);
+    for (size_t i = 0; i < generation->worker_count; i++)
+        if (generation->workers[i].pid != 0)
+            board_leave(generation->board, generation->workers[i].slot);
     free(generation->workers);
     configuration_free(generation->configuration);
     free(generation);
 }
 
-static _Noreturn void become_worker(const struct generation *generation,
+static _Noreturn void become_worker(const struct generation *generation, size_t slot,
                                     const struct listeners *listeners, int control,
                                     pid_t supervisor)
 {
@@ -76,6 +80,8 @@ static _Noreturn void become_worker(const struct generation *generation,
         listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
     const struct worker_options options = {
         .site = generation->configuration->site,
+        .board = generation->board,
+        .slot = slot,
         .entrances = entrances,
         .entrance_count = count,
         .control = control,
@@ -99,20 +105,23 @@ static bool start_worker(struct generation *generation, size_t index,
         log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(errno));
         return false;
     }
+    size_t slot = board_take(generation->board);
     pid_t pid = fork();
     if (pid == 0) {
         (void)close(pair[0]); /* ours to keep; in the child only a copy */
         release(context, generation);
-        become_worker(generation, listeners, pair[1], supervisor);
+        become_worker(generation, slot, listeners, pair[1], supervisor);
     }
     int reason = errno;
     (void)close(pair[1]); /* the child's; here only a copy */
     if (pid < 0) {
+        board_leave(generation->board, slot);
         (void)close(pair[0]); /* nobody is at the other end */
         log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(reason));
         return false;
     }
-    generation->workers[index] = (struct generation_worker){.pid = pid, .control = pair[0]};
+    generation->workers[index] =
+        (struct generation_worker){.pid = pid, .control = pair[0], .slot = slot};
     return true;
 }
 
@@ -150,6 +159,7 @@ void generation_bury(struct generation *generation, size_t index)
 {
     if (generation->workers[index].control >= 0)
         (void)close(generation->workers[index].control); /* the other end is gone */
+    board_leave(generation->board, generation->workers[index].slot);
     generation->workers[index] = (struct generation_worker){.control = -1};
 }
 

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "load/configuration.h"
+#include "serve/board.h"
 #include "supervise/identity.h"
 #include "supervise/listeners.h"
 
@@ -19,11 +20,13 @@ struct generation_worker {
     pid_t pid;   /* 0 when it is not running */
     int control; /* our end of the socket pair; -1 when it is not running */
     bool ready;
+    size_t slot; /* of the board, while it runs */
 };
 
 struct generation {
     unsigned number;                     /* counts from 1 */
     struct configuration *configuration; /* owned */
+    struct board *board;                 /* borrowed */
     struct identity identity;
     int void_fd;                       /* borrowed; or -1 (serve/wall.h) */
     struct generation_worker *workers; /* owned */
@@ -35,9 +38,10 @@ struct generation {
 typedef void generation_release(void *context, const struct generation *generation);
 
 /* A generation without running workers; owned. It takes the configuration,
- * also when it fails with NULL: memory is short. void_fd is borrowed. */
+ * also when it fails with NULL: memory is short. void_fd and board are borrowed. */
 struct generation *generation_new(unsigned number, struct configuration *configuration,
-                                  const struct identity *identity, int void_fd);
+                                  const struct identity *identity, int void_fd,
+                                  struct board *board);
 
 /* Closes the control sockets, which ends what still runs, and frees the rest. NULL is legal. */
 void generation_free(struct generation *generation);

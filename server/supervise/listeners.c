@@ -286,12 +286,13 @@ size_t listeners_entrances(const struct listeners *listeners, const struct endpo
 }
 
 void listeners_print(const struct listeners *listeners, const struct endpoint *endpoints,
-                     size_t count, struct text *out)
+                     size_t count, enum endpoint_service service, const char *word,
+                     struct text *out)
 {
-    const char *between = "";
+    const char *between = word;
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < listeners->count; k++)
-            if (is_of(&listeners->items[k], &endpoints[i])) {
+            if (endpoints[i].service == service && is_of(&listeners->items[k], &endpoints[i])) {
                 text_printf(out, "%s%s", between, listeners->items[k].bound.text);
                 between = ", ";
             }

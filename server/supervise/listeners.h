@@ -47,8 +47,10 @@ void listeners_close(struct listeners *listeners);
 size_t listeners_entrances(const struct listeners *listeners, const struct endpoint *endpoints,
                            size_t count, struct entrance ret_entrances[static LIMIT_LISTENERS]);
 
-/* Appends where those of the endpoints really listen: "127.0.0.1:443, [::1]:443". */
+/* Appends where those of the endpoints with the service really listen: "127.0.0.1:443, [::1]:443",
+ * with the word in front if there are any. */
 void listeners_print(const struct listeners *listeners, const struct endpoint *endpoints,
-                     size_t count, struct text *out);
+                     size_t count, enum endpoint_service service, const char *word,
+                     struct text *out);
 
 #endif

@@ -42,8 +42,10 @@ void report_ready(const struct generation *current, const struct listeners *list
         text_printf(&text, " (%zu stale)", stale);
     if (refused > 0)
         text_printf(&text, " (%zu refused)", refused);
-    text_append(&text, span_of(", listening on "));
-    listeners_print(listeners, settings->listeners, settings->listener_count, &text);
+    listeners_print(listeners, settings->listeners, settings->listener_count, ENDPOINT_POLICIES,
+                    ", listening on ", &text);
+    listeners_print(listeners, settings->listeners, settings->listener_count, ENDPOINT_METRICS,
+                    "; metrics on ", &text);
     char fallback[64];
     (void)snprintf(fallback, sizeof(fallback), "ready: generation %u (out of memory to tell more)",
                    current->number); /* it fits */

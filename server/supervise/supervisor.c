@@ -17,8 +17,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "load/state.h"
+#include "serve/board.h"
 #include "serve/wall.h"
 #include "supervise/confine.h"
+#include "supervise/figures.h"
 #include "supervise/generation.h"
 #include "supervise/lookout.h"
 #include "supervise/notify.h"
@@ -43,6 +45,8 @@ struct supervisor {
     const struct supervisor_options *options; /* borrowed */
     int signals;                              /* a signalfd */
     int void_fd;                              /* owned; or -1 (serve/wall.h) */
+    struct board *board;                      /* owned */
+    int64_t figures_at;                       /* when its figures are due */
     struct listeners listeners;
     struct notifier notifier;
     struct generation *current;  /* owned; serves; NULL until the first one is ready */
@@ -135,8 +139,8 @@ static bool prepare(struct supervisor *supervisor, enum reload what)
         configuration_free(configuration);
         return false;
     }
-    supervisor->next =
-        generation_new(supervisor->last_number + 1, configuration, &identity, supervisor->void_fd);
+    supervisor->next = generation_new(supervisor->last_number + 1, configuration, &identity,
+                                      supervisor->void_fd, supervisor->board);
     if (supervisor->next == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");
         return false;
@@ -154,6 +158,12 @@ static bool have_certificates_changed(const struct supervisor *supervisor)
     return watch_now(configuration).certificates != watch_read(configuration).certificates;
 }
 
+static void refuse(struct supervisor *supervisor, const char *why)
+{
+    board_add(supervisor->board, BOARD_RELOADS_REFUSED);
+    report_refusal(supervisor->current, &supervisor->notifier, why);
+}
+
 static void reload(struct supervisor *supervisor)
 {
     enum reload what = supervisor->reload_wanted;
@@ -161,7 +171,7 @@ static void reload(struct supervisor *supervisor)
     notifier_tell(&supervisor->notifier, NOTIFY_RELOADING, NULL);
     if (prepare(supervisor, what))
         return;
-    report_refusal(supervisor->current, &supervisor->notifier, "");
+    refuse(supervisor, "");
     if (what == RELOAD_ALL && have_certificates_changed(supervisor))
         supervisor->reload_wanted = RELOAD_CERTIFICATES;
 }
@@ -178,7 +188,7 @@ static void abandon_next(struct supervisor *supervisor)
         return;
     }
     retain_listeners(supervisor);
-    report_refusal(supervisor->current, &supervisor->notifier, "its workers did not start; ");
+    refuse(supervisor, "its workers did not start; ");
 }
 
 /* So that a restart can fall back to what is valid now. */
@@ -200,7 +210,10 @@ static void promote_next(struct supervisor *supervisor)
         generation_drain(supervisor->retiring);
         retain_listeners(supervisor);
         supervisor->retiring->deadline = clock_monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
+        board_add(supervisor->board, BOARD_RELOADS_DONE);
     }
+    figures_of_configuration(supervisor->board, supervisor->current->configuration, time(NULL));
+    supervisor->figures_at = figures_are_wanted(supervisor->current->configuration) ? 0 : INT64_MAX;
     supervisor->lookout = lookout_begin(supervisor->current->configuration, clock_monotonic_ms());
     save_state(supervisor->current->configuration);
     report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
@@ -251,6 +264,7 @@ static void replace(struct supervisor *supervisor, pid_t pid, int status)
     if (supervisor->stopping)
         return;
     log_line(LOG_LEVEL_NOTICE, "worker %d is replaced", (int)pid);
+    board_add(supervisor->board, BOARD_WORKERS_REPLACED);
     start_workers(supervisor, supervisor->current);
 }
 
@@ -303,6 +317,10 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
         if (supervisor->current != NULL && !supervisor->stopping)
             start_workers(supervisor, supervisor->current);
     }
+    if (now >= supervisor->figures_at) {
+        figures_of_memory(supervisor->board, supervisor->current, supervisor->retiring);
+        supervisor->figures_at = now + LIMIT_FIGURES_MS;
+    }
     if (supervisor->next != NULL && now >= supervisor->next->deadline) {
         log_line(LOG_LEVEL_ERROR, "workers were not ready in time");
         abandon_next(supervisor);
@@ -331,6 +349,7 @@ static int time_left(const struct supervisor *supervisor)
         supervisor->stopping ? supervisor->stop_by : INT64_MAX,
         is_settled(supervisor) ? supervisor->lookout.next : INT64_MAX,
         supervisor->notifier.next,
+        supervisor->figures_at,
     };
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
         if (deadlines[i] < earliest)
@@ -425,7 +444,7 @@ static bool catch_signals(struct supervisor *supervisor)
 
 int supervisor_run(const struct supervisor_options *options)
 {
-    struct supervisor supervisor = {.options = options};
+    struct supervisor supervisor = {.options = options, .figures_at = INT64_MAX};
     memory_begin();
     if (!confine_supervisor())
         return 1;
@@ -433,6 +452,11 @@ int supervisor_run(const struct supervisor_options *options)
     if (!catch_signals(&supervisor)) {
         log_line(LOG_LEVEL_ERROR, "cannot catch signals: %s", strerror(errno));
         return 1; /* the process ends, and with it what it holds */
+    }
+    supervisor.board = board_new();
+    if (supervisor.board == NULL) {
+        log_line(LOG_LEVEL_ERROR, "out of memory");
+        return 1;
     }
     supervisor.notifier = notifier_open(clock_monotonic_ms());
     inherited_take(&supervisor.listeners.inherited);
@@ -445,6 +469,7 @@ int supervisor_run(const struct supervisor_options *options)
     }
     generation_free(supervisor.current);
     generation_free(supervisor.retiring);
+    board_free(supervisor.board);
     listeners_close(&supervisor.listeners);
     notifier_close(&supervisor.notifier);
     (void)close(supervisor.signals); /* it was only read */

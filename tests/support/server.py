@@ -17,7 +17,7 @@ from .wait import until
 READY = re.compile(
     r"ready: generation (?P<generation>\d+), (?P<workers>\d+) workers?, "
     r"(?P<domains>\d+) domains?(?: \((?P<stale>\d+) stale\))?(?: \((?P<refused>\d+) refused\))?, "
-    r"listening on (?P<listeners>.+)$"
+    r"listening on (?P<listeners>[^;]+)(?:; metrics on (?P<metrics>.+))?$"
 )
 REFUSED = re.compile(r"reload refused")
 
@@ -26,6 +26,13 @@ ROUTINE = [
     READY,
     re.compile(r"^mta-sts-httpd: stopped$"),
 ]
+
+
+def port_of(listener):
+    """The port of an address in the log, or the path of a Unix socket."""
+    if listener.startswith("unix:"):
+        return listener[len("unix:") :]
+    return int(listener.rpartition(":")[2])
 
 
 def parent_of(pid):
@@ -174,11 +181,9 @@ class Server:
     def _note(self, match):
         self.generation = int(match["generation"])
         self.listeners = [part.strip() for part in match["listeners"].split(",")]
-        self.ports = [
-            part[len("unix:") :] if part.startswith("unix:") else int(part.rpartition(":")[2])
-            for part in self.listeners
-        ]
+        self.ports = [port_of(part) for part in self.listeners]
         self.port = self.ports[0]
+        self.metrics = match["metrics"] and port_of(match["metrics"])
 
     def reload(self, *, settle=True, seconds=30.0):
         """SIGHUP, and waits for the outcome: True when the next generation is ready. settle: waits

@@ -1,0 +1,85 @@
+/*
+ * The board: memory that the supervisor makes once and shares with every worker
+ * that it ever forks, so that what was counted survives reloads and crashes.
+ * Each worker writes in a slot of its own; the supervisor writes its figures;
+ * everybody may read all of it, for display alone: a worker that was taken over
+ * may have written anything. The shared part holds no pointer. Runs in the
+ * supervisor and in workers.
+ */
+#ifndef SERVE_BOARD_H
+#define SERVE_BOARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a worker counts. They only grow. */
+enum board_counter {
+    BOARD_HANDSHAKE_TLS12,
+    BOARD_HANDSHAKE_TLS13,
+    BOARD_HANDSHAKE_NO_NAME,      /* a client without SNI */
+    BOARD_HANDSHAKE_UNKNOWN_NAME, /* a host that has no certificate here */
+    BOARD_HANDSHAKE_VERSION,      /* TLS 1.1 or older */
+    BOARD_HANDSHAKE_IN_COMMON,    /* no cipher, group, signature or application protocol */
+    BOARD_HANDSHAKE_REFUSED,      /* the client sent an alert */
+    BOARD_HANDSHAKE_CLOSED,       /* it went away */
+    BOARD_HANDSHAKE_TIMEOUT,
+    BOARD_HANDSHAKE_MEMORY,
+    BOARD_HANDSHAKE_PROTOCOL, /* what it sent is not TLS, or breaks its rules */
+    BOARD_FETCH_200,
+    BOARD_FETCH_400,
+    BOARD_FETCH_404,
+    BOARD_FETCH_405,
+    BOARD_FETCH_421,
+    BOARD_FETCH_431,
+    BOARD_FETCH_503,
+    BOARD_FETCH_505,
+    BOARD_EVICTED, /* a connection gave way because the worker was full */
+    BOARD_LIMITED, /* because its network had its share */
+};
+#define BOARD_COUNTERS (BOARD_LIMITED + 1)
+
+/* What the supervisor knows. */
+enum board_figure {
+    BOARD_RELOADS_DONE,
+    BOARD_RELOADS_REFUSED,
+    BOARD_LAST_RELOAD, /* when the configuration that is served was loaded; seconds since 1970 UTC */
+    BOARD_WORKERS_REPLACED,
+    BOARD_DOMAINS_SERVED,
+    BOARD_DOMAINS_STALE,
+    BOARD_DOMAINS_REFUSED,
+    BOARD_DOMAINS_NO_CERTIFICATE,
+    BOARD_NOT_AFTER,         /* the earliest end of a certificate in use; 0: there is none */
+    BOARD_MEMORY_SUPERVISOR, /* resident bytes; 0: not known */
+    BOARD_MEMORY_WORKERS,
+};
+#define BOARD_FIGURES (BOARD_MEMORY_WORKERS + 1)
+
+struct board;
+
+/* Owned; NULL when memory is short. Make it before the first fork. */
+struct board *board_new(void);
+void board_free(struct board *board);
+
+/* Supervisor: the number of a slot that no worker has, for one that is about to be forked; then
+ * that the worker is gone. What it has counted stays. There are enough for two generations. */
+size_t board_take(struct board *board);
+void board_leave(struct board *board, size_t slot);
+
+/* Supervisor. */
+void board_set(struct board *board, enum board_figure figure, int64_t value);
+void board_add(struct board *board, enum board_figure figure);
+
+/* Worker, once and before it counts: its slot. */
+void board_sit(struct board *board, size_t slot);
+
+/* Worker: in its slot. Without a board, NULL, nothing is counted. */
+void board_count(struct board *board, enum board_counter counter);
+void board_hold(struct board *board, size_t connections); /* so many it has now */
+
+/* Of all workers that ever were, but for the connections, which are those of now. */
+uint64_t board_sum(const struct board *board, enum board_counter counter);
+uint64_t board_connections(const struct board *board);
+int64_t board_figure(const struct board *board, enum board_figure figure);
+
+#endif

@@ -1,0 +1,99 @@
+#include "serve/monitor.h"
+
+#include "serve/exposition.h"
+
+static const char plain_type[] = "text/plain";
+
+typedef enum http_status monitor_view(const struct monitor *monitor, struct span query,
+                                      struct text *body);
+
+static enum http_status tell_metrics(const struct monitor *monitor, struct span query,
+                                     struct text *body)
+{
+    (void)query; /* whatever a monitor adds, it gets the same */
+    exposition_print(monitor->board, body);
+    exposition_end(body);
+    return HTTP_OK;
+}
+
+/* Why senders cannot verify what is shown to them for the domain; NULL when they can. */
+static const char *fault_of(const struct site_domain *domain, int64_t now)
+{
+    bool any = false;
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        const struct credential *credential = domain->credentials[kind];
+        if (credential == NULL)
+            continue;
+        any = true;
+        if (credential_fault(credential) != NULL)
+            return "the certificate cannot be verified";
+        if (credential_not_before(credential) > now)
+            return "the certificate is not valid yet";
+        if (credential_not_after(credential) < now)
+            return "the certificate has expired";
+    }
+    return any ? NULL : "there is no certificate";
+}
+
+/* Strictly: as configured, and with a certificate that is valid now. */
+static const char *ailment_of(const struct monitor *monitor, struct span name)
+{
+    const struct site_domain *domain = site_find_domain(monitor->site, name);
+    if (domain == NULL)
+        return "the domain is not configured";
+    switch (domain->state) {
+    case SITE_REFUSED:
+        return "the policy is refused";
+    case SITE_STALE:
+        return "the policy is the last valid one, not the configured one";
+    case SITE_SERVED:
+        break;
+    }
+    return fault_of(domain, monitor->now);
+}
+
+/* A monitor that restarts what is not well must not do so for what a restart does not mend. */
+static enum http_status tell_health(const struct monitor *monitor, struct span query,
+                                    struct text *body)
+{
+    const struct span key = span_of("domain=");
+    const char *ailment = monitor->draining ? "the worker is about to end" : NULL;
+    bool serves = board_figure(monitor->board, BOARD_DOMAINS_SERVED) > 0 ||
+                  board_figure(monitor->board, BOARD_DOMAINS_STALE) > 0;
+    if (ailment == NULL && span_begins_fold(query, key))
+        ailment = ailment_of(monitor, span_skip(query, key.len));
+    else if (ailment == NULL && !serves) {
+        text_append(body, span_of("alive, but no domain is served\n"));
+        return HTTP_OK;
+    }
+    text_printf(body, "%s\n", ailment == NULL ? "ok" : ailment);
+    return ailment == NULL ? HTTP_OK : HTTP_UNAVAILABLE;
+}
+
+static const struct {
+    const char *path;
+    monitor_view *tell;
+    const char *type;
+} views[] = {
+    {"/metrics", tell_metrics, exposition_type},
+    {"/health", tell_health, plain_type},
+};
+
+enum http_status monitor_answer(const struct monitor *monitor, const struct http_request *request,
+                                struct text *ret_body, const char **ret_type)
+{
+    struct span path = request->has_path ? request->path : (struct span){"", 0};
+    const char *mark = path.len == 0 ? NULL : memchr(path.data, '?', path.len);
+    size_t len = mark == NULL ? path.len : (size_t)(mark - path.data);
+    struct span query = mark == NULL ? (struct span){"", 0} : span_skip(path, len + 1);
+    path.len = len;
+    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+        if (!span_equal(path, span_of(views[i].path)))
+            continue;
+        if (request->method != HTTP_GET && request->method != HTTP_HEAD)
+            return HTTP_METHOD_NOT_ALLOWED;
+        *ret_type = views[i].type;
+        return views[i].tell(monitor, query, ret_body);
+    }
+    return HTTP_NOT_FOUND;
+}

@@ -1,0 +1,23 @@
+/*
+ * What the supervisor writes on the board: of the configuration that is served,
+ * and of the memory that its processes take, which it reads from /proc because a
+ * sealed worker cannot. Runs in the supervisor.
+ */
+#ifndef SUPERVISE_FIGURES_H
+#define SUPERVISE_FIGURES_H
+
+#include "serve/board.h"
+#include "supervise/generation.h"
+
+/* The configuration serves from now on (seconds since 1970 UTC). */
+void figures_of_configuration(struct board *board, const struct configuration *configuration,
+                              int64_t now);
+
+/* The generations run; either may be NULL. */
+void figures_of_memory(struct board *board, const struct generation *current,
+                       const struct generation *retiring);
+
+/* Whether somebody may ask for the board. */
+bool figures_are_wanted(const struct configuration *configuration);
+
+#endif
