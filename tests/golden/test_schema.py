@@ -32,6 +32,7 @@ INEXPRESSIBLE = {
     "refuse/policy-twice": ONCE,
     "refuse/policy-undefined": ELSEWHERE,
     "fatal/key-duplicate": ONCE,
+    "fatal/metrics-twice": ELSEWHERE,
 }
 
 
@@ -142,6 +143,7 @@ VALUES = {
         IPS + ["192.0.2.0/24", "0.0.0.0/0", "192.0.2.1/32", '"2001:db8::/64"', '"::/0"', '"::1/128"'],
         NO_IPS + ["192.0.2.0/33", '"::/129"', "192.0.2.0/", "192.0.2.0/24/1"],
     ),
+    'listen: "127.0.0.1:1"\nmetrics: %s': (ADDRESSES, NO_ADDRESSES + ['{address: "127.0.0.1:9810"}', "[]", "~"]),
     "user: %s": (["mta-sts", "65534"], ["[a]", "{}", "~"]),
     "workers: %s": (["auto", "1", "256"], ["0", "257", "-1", "Auto", "1.5", "[1]", "~"]),
     "certificates: %s": ([".", "[., .]"], ["{}", "~", "[[.]]"]),
