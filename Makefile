@@ -80,7 +80,7 @@ ACCEL_SEAM  := mbedtls_psa_ecp_export_public_key mbedtls_psa_key_agreement_ecdh 
 # Nothing that is linked calls these two, and they would bring the rest of libsodium with them.
 ACCEL_UNUSED := randombytes_buf sodium_misuse
 # The archives, so that nothing more is needed where the program runs.
-ACCEL_LINK  := $(ACCEL_SEAM:%=-Wl,--wrap=%) $(ACCEL_UNUSED:%=-Wl,--defsym=%=abort) \
+ACCEL_LINK  := $(ACCEL_SEAM:%=-Wl,--wrap=%) -Wl,-u,abort $(ACCEL_UNUSED:%=-Wl,--defsym=%=abort) \
     $(patsubst %,-l:lib%.a,sodium hogweed nettle gmp)
 endif
 

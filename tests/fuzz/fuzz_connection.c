@@ -122,6 +122,12 @@ bool tls_leave(struct tls_session *session)
     return session->client->alive;
 }
 
+enum tls_failure tls_session_failure(const struct tls_session *session)
+{
+    (void)session; /* no handshake fails here */
+    return TLS_FAILURE_PROTOCOL;
+}
+
 const struct site_domain *tls_session_domain(const struct tls_session *session)
 {
     return session->client->domain;
