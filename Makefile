@@ -75,17 +75,18 @@ ACCEL_ON    := $(if $(filter bundled-1,$(MBEDTLS)-$(ACCEL)),yes)
 ACCEL_FILES := $(addprefix server/serve/,accelerate.c gmp_memory.c p256.c rsa.c x25519.c)
 ifdef ACCEL_ON
 ACCEL_FLAGS := -DACCELERATE -isystem $(MBEDTLS_TREE)/library -isystem $(EVEREST)/include/everest
-ACCEL_SEAM  := mbedtls_psa_ecp_export_public_key mbedtls_psa_key_agreement_ecdh \
+ACCEL_WRAPS := mbedtls_psa_ecp_export_public_key mbedtls_psa_key_agreement_ecdh \
     Hacl_Curve25519_crypto_scalarmult mbedtls_pk_sign mbedtls_pk_sign_ext
 # Nothing that is linked calls these two, and they would bring the rest of libsodium with them.
 ACCEL_UNUSED := randombytes_buf sodium_misuse
 # The archives, so that nothing more is needed where the program runs.
-ACCEL_LINK  := $(ACCEL_SEAM:%=-Wl,--wrap=%) -Wl,-u,abort $(ACCEL_UNUSED:%=-Wl,--defsym=%=abort) \
-    $(patsubst %,-l:lib%.a,sodium hogweed nettle gmp)
+ACCEL_LINK  := $(patsubst %,-l:lib%.a,sodium hogweed nettle gmp)
+# The module is missed only behind mbedTLS, and stands before it; so it is asked for by name.
+ACCEL_SEAM  := $(ACCEL_WRAPS:%=-Wl,--wrap=%) -Wl,-u,accelerate_unused \
+    $(ACCEL_UNUSED:%=-Wl,--defsym=%=accelerate_unused)
 endif
 
-# What replaces a primitive stands before mbedTLS, and is missed only behind it.
-LIBRARIES = -Wl,--start-group $(ARCHIVE) $(MBEDTLS_LINK) -Wl,--end-group $(ACCEL_LINK) -lyaml
+LIBRARIES = $(ACCEL_SEAM) $(ARCHIVE) $(MBEDTLS_LINK) $(ACCEL_LINK) -lyaml
 
 SOURCES  := $(filter-out $(if $(ACCEL_ON),,$(ACCEL_FILES)),server/main.c \
     $(sort $(wildcard server/*/*.c)))

@@ -43,6 +43,9 @@
 /* Once in each worker, before the first handshake: prepares the libraries and tries each primitive
  * with a known answer. False when one of them is wrong: then nothing must be served. */
 bool accelerate_begin(void);
+/* Stands in for what libsodium has and nothing here calls (see the Makefile): the program ends. */
+_Noreturn void accelerate_unused(void);
+
 #else
 static inline bool accelerate_begin(void)
 {
