@@ -67,6 +67,14 @@ void calendar_day(int64_t instant, char out[static CALENDAR_DAY_SIZE])
                    civil.month % 100, civil.day % 100);
 }
 
+void calendar_iso_time(int64_t instant, char out[static CALENDAR_ISO_SIZE])
+{
+    unsigned second = (unsigned)(instant - day_number(instant) * DAY);
+    calendar_day(instant, out);
+    (void)snprintf(out + CALENDAR_DAY_SIZE - 1, CALENDAR_ISO_SIZE - CALENDAR_DAY_SIZE + 1,
+                   "T%02u:%02u:%02uZ", second / 3600 % 24, second / 60 % 60, second % 60);
+}
+
 int64_t calendar_instant(int year, int month, int day, int hour, int minute, int second)
 {
     return days_from_civil(year, month, day) * DAY + hour * 3600 + minute * 60 + second;

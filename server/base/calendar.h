@@ -10,7 +10,7 @@
 
 #include "base/span.h"
 
-enum { CALENDAR_HTTP_SIZE = 30, CALENDAR_DAY_SIZE = 11 };
+enum { CALENDAR_HTTP_SIZE = 30, CALENDAR_DAY_SIZE = 11, CALENDAR_ISO_SIZE = 21 };
 
 /* Writes the instant (seconds since 1970 UTC, years 1970 to 9999) as an
  * IMF-fixdate with its NUL, such as "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -19,6 +19,9 @@ void calendar_http_date(int64_t instant, char out[static CALENDAR_HTTP_SIZE]);
 
 /* Writes the day of the instant as "1994-11-06" with its NUL. */
 void calendar_day(int64_t instant, char out[static CALENDAR_DAY_SIZE]);
+
+/* The same as day and time, "2026-11-24T23:51:29Z" (RFC 3339). */
+void calendar_iso_time(int64_t instant, char out[static CALENDAR_ISO_SIZE]);
 
 /* The instant of a civil date and time in UTC. */
 int64_t calendar_instant(int year, int month, int day, int hour, int minute, int second);

@@ -159,6 +159,11 @@ enum {
 
     /* POSIX's PIPE_BUF: a log line of at most this length is never torn. */
     LIMIT_LOG_LINE = 4096,
+    /* What of a client's words is shown in it; if each byte has six there, it still fits. Honest ones
+     * are shorter. Bytes. */
+    LIMIT_LOG_REQUEST = 300,
+    LIMIT_LOG_REFERER = 60,
+    LIMIT_LOG_AGENT = 200,
 };
 
 #endif

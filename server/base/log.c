@@ -1,89 +1,208 @@
 #include "base/log.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/calendar.h"
 #include "base/limits.h"
+#include "base/text.h"
 
-static const char *level_text(enum log_level level)
-{
-    switch (level) {
-    case LOG_LEVEL_ERROR:
-        return "error: ";
-    case LOG_LEVEL_WARNING:
-        return "warning: ";
-    case LOG_LEVEL_NOTICE:
-    default:
-        return "";
-    }
-}
+/* A message of which every byte is escaped in JSON still fits a line. */
+enum { JSON_MESSAGE = 600 };
+
+static const struct {
+    const char *word;
+    const char *text; /* in front of a line */
+} levels[] = {
+    [LOG_LEVEL_ERROR] = {"error", "error: "},
+    [LOG_LEVEL_WARNING] = {"warning", "warning: "},
+    [LOG_LEVEL_NOTICE] = {"notice", ""},
+    [LOG_LEVEL_INFO] = {"info", ""},
+};
 
 /* The one variable of the program that is not part of an object: it belongs to
  * standard error, of which a process has one too. */
-static size_t lost_lines;
+static struct {
+    struct log_style style;
+    size_t lost;
+    bool is_journal;
+    bool is_socket;
+} output;
 
-/* A pipe that is ready takes PIPE_BUF bytes without blocking, and len is no more. */
+/* systemd.exec(5): device and inode of the stream that goes to the journal. */
+static bool is_journal(const struct stat *status)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    char own[64];
+    int len =
+        snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)status->st_dev, (uintmax_t)status->st_ino);
+    return stream != NULL && len > 0 && strcmp(stream, own) == 0;
+}
+
+/* A pipe has room for a line when we look, and another process may take it before we write. So the
+ * pipe is opened once more, for us alone, to be told then instead of waiting. Where that cannot
+ * be done, looking has to do. */
+static void open_pipe_anew(void)
+{
+    int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return;
+    (void)dup2(fd, STDERR_FILENO); /* if it fails, the old one is there still */
+    (void)close(fd);               /* nothing was written through it */
+}
+
+void log_open(void)
+{
+    struct stat status;
+    if (fstat(STDERR_FILENO, &status) != 0)
+        return;
+    output.is_journal = is_journal(&status);
+    output.is_socket = S_ISSOCK(status.st_mode);
+    if (S_ISFIFO(status.st_mode))
+        open_pipe_anew();
+}
+
+void log_set_style(const struct log_style *style)
+{
+    output.style = *style;
+}
+
+const struct log_style *log_style(void)
+{
+    return &output.style;
+}
+
+/* A pipe that is ready takes PIPE_BUF bytes at once, and len is no more. */
 static bool put(const char *line, size_t len)
 {
     struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (output.is_socket)
+        return send(STDERR_FILENO, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
     return poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0 &&
            write(STDERR_FILENO, line, len) == (ssize_t)len;
 }
 
-static bool put_loss(void)
+/* Puts a priority in front and the end behind. */
+static bool put_line(enum log_level level, const char *line, size_t len)
 {
-    char line[96];
-    int len = snprintf(line, sizeof(line), "mta-sts-httpd: %s%zu lines of the log were lost\n",
-                       level_text(LOG_LEVEL_WARNING), lost_lines);
-    return len > 0 && put(line, (size_t)len);
+    char whole[LIMIT_LOG_LINE];
+    size_t head = 0;
+    if (output.is_journal)
+        head = (size_t)snprintf(whole, sizeof(whole), "<%d>", (int)level); /* it fits */
+    if (head + len + 1 > sizeof(whole))
+        return false;
+    memcpy(whole + head, line, len);
+    whole[head + len] = '\n';
+    return put(whole, head + len + 1);
+}
+
+static size_t print_json(enum log_level level, struct span message, char *line, size_t size)
+{
+    struct text text = {0};
+    char now[CALENDAR_ISO_SIZE];
+    size_t len = 0;
+    calendar_iso_time(time(NULL), now);
+    text_printf(&text, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", now, levels[level].word);
+    text_json(&text, message);
+    text_append(&text, span_of("}"));
+    if (!text.failed && text.len <= size) {
+        len = text.len;
+        memcpy(line, text.data, len);
+    } else if (message.len > JSON_MESSAGE) {
+        text_free(&text);
+        return print_json(level, (struct span){message.data, JSON_MESSAGE}, line, size);
+    }
+    text_free(&text);
+    return len;
+}
+
+/* A message in the style. */
+static bool put_message(enum log_level level, struct span message, bool is_complete)
+{
+    char line[LIMIT_LOG_LINE];
+    if (output.style.json) {
+        size_t len = print_json(level, message, line, sizeof(line) - 8);
+        return len > 0 && put_line(level, line, len);
+    }
+    size_t most = sizeof(line) - 8; /* without priority and end */
+    int head = is_complete ? 0 : snprintf(line, most, "mta-sts-httpd: %s", levels[level].text);
+    size_t len = head > 0 ? (size_t)head : 0;
+    size_t taken = message.len < most - len ? message.len : most - len;
+    memcpy(line + len, message.data, taken);
+    return put_line(level, line, len + taken);
 }
 
 /* Nothing is said before the loss in front of it was. */
-static void emit(const char *line, size_t len)
+static bool may_speak(void)
 {
-    if (lost_lines > 0 && put_loss())
-        lost_lines = 0;
-    if (lost_lines > 0 || !put(line, len))
-        lost_lines++;
+    char line[64];
+    if (output.lost == 0)
+        return true;
+    int len = snprintf(line, sizeof(line), "%zu lines of the log were lost", output.lost);
+    if (!put_message(LOG_LEVEL_WARNING, (struct span){line, (size_t)len}, false))
+        return false;
+    output.lost = 0;
+    return true;
+}
+
+void log_lose(void)
+{
+    output.lost++;
 }
 
 void log_begin(void)
 {
-    lost_lines = 0;
+    output.lost = 0;
+}
+
+void log_record(enum log_level level, struct span line)
+{
+    if (!may_speak() || !put_line(level, line.data, line.len))
+        log_lose();
 }
 
 void log_line(enum log_level level, const char *format, ...)
 {
-    char line[LIMIT_LOG_LINE];
-    int head = snprintf(line, sizeof(line), "mta-sts-httpd: %s", level_text(level));
-    size_t len = head > 0 ? (size_t)head : 0;
-
+    char message[LIMIT_LOG_LINE];
     va_list arguments;
     va_start(arguments, format);
-    int tail = vsnprintf(line + len, sizeof(line) - len, format, arguments);
+    int len = vsnprintf(message, sizeof(message), format, arguments);
     va_end(arguments);
-    if (tail > 0)
-        len += (size_t)tail;
-    if (len > sizeof(line) - 1)
-        len = sizeof(line) - 1;
-    line[len++] = '\n';
+    size_t shown = len < 0 ? 0 : (size_t)len < sizeof(message) ? (size_t)len : sizeof(message) - 1;
+    if (!may_speak() || !put_message(level, (struct span){message, shown}, false))
+        log_lose();
+}
 
-    emit(line, len);
+/* Diagnostics say it in their own words; the lines below one are of its level. */
+static enum log_level level_of(struct span line, enum log_level before)
+{
+    if (line.len > 0 && line.data[0] == ' ')
+        return before;
+    return memmem(line.data, line.len, ": warning: ", 11) != NULL ? LOG_LEVEL_WARNING
+                                                                  : LOG_LEVEL_ERROR;
 }
 
 size_t log_lines(struct span text, size_t lines_most)
 {
+    enum log_level level = LOG_LEVEL_ERROR;
     size_t count = 0;
     for (; text.len > 0; count++) {
         const char *end = memchr(text.data, '\n', text.len);
-        size_t len = end == NULL ? text.len : (size_t)(end - text.data) + 1;
-        if (count < lines_most)
-            emit(text.data, len < LIMIT_LOG_LINE ? len : LIMIT_LOG_LINE);
-        text = span_skip(text, len);
+        size_t len = end == NULL ? text.len : (size_t)(end - text.data);
+        struct span line = {text.data, len};
+        level = level_of(line, level);
+        if (count < lines_most && (!may_speak() || !put_message(level, line, true)))
+            log_lose();
+        text = span_skip(text, end == NULL ? len : len + 1);
     }
     return count;
 }

@@ -27,6 +27,7 @@ int command_serve(const struct command_line *line)
         log_line(LOG_LEVEL_ERROR, "cannot open /dev/null: %s", strerror(errno));
         return STATUS_WRONG;
     }
+    log_open();
     const struct supervisor_options options = {.path = line->path, .listen = line->listen};
     return supervisor_run(&options) == 0 ? STATUS_GOOD : STATUS_WRONG;
 }

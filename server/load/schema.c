@@ -35,6 +35,7 @@ static const struct schema_key root_keys[] = {
     {"listen", SCALAR | SEQUENCE | MAPPING, "an address such as \"[::]:443\", or a list of them",
      ROOT(listen)},
     {"metrics", SCALAR, "an address such as \"127.0.0.1:9810\"", ROOT(metrics)},
+    {"log", MAPPING, "a mapping such as {access: on}", ROOT(log)},
     {"user", SCALAR, "the name or number of a user", ROOT(user)},
     {"workers", SCALAR, "a number or auto", ROOT(workers)},
     {"certificates", SCALAR | SEQUENCE, "a file or folder, or a list of them", ROOT(certificates)},
@@ -74,6 +75,13 @@ static const struct schema_key proxy_keys[] = {
      offsetof(struct proxy_nodes, from)},
 };
 const struct schema schema_proxy = {"in proxy_protocol", proxy_keys, COUNT(proxy_keys)};
+
+static const struct schema_key log_keys[] = {
+    {"format", SCALAR, "text or json", offsetof(struct log_nodes, format)},
+    {"access", SCALAR, "on, off or errors", offsetof(struct log_nodes, access)},
+    {"anonymize", SCALAR, "true or false", offsetof(struct log_nodes, anonymize)},
+};
+const struct schema schema_log = {"in log", log_keys, COUNT(log_keys)};
 
 static const struct schema_key dns_keys[] = {
     {"target", SCALAR, "a host name", offsetof(struct dns_nodes, target)},

@@ -17,6 +17,7 @@
 struct root_nodes {
     const struct node *listen;
     const struct node *metrics;
+    const struct node *log;
     const struct node *user;
     const struct node *workers;
     const struct node *certificates;
@@ -48,6 +49,12 @@ struct proxy_nodes {
     const struct node *from;
 };
 
+struct log_nodes {
+    const struct node *format;
+    const struct node *access;
+    const struct node *anonymize;
+};
+
 struct dns_nodes {
     const struct node *target;
     const struct node *addresses;
@@ -73,6 +80,7 @@ extern const struct schema schema_root;
 extern const struct schema schema_dropin;
 extern const struct schema schema_listener;
 extern const struct schema schema_proxy;
+extern const struct schema schema_log;
 extern const struct schema schema_dns;
 extern const struct schema schema_policy;
 extern const struct schema schema_domain;

@@ -168,6 +168,43 @@ static bool read_dns(struct reader *reader, const struct node *node)
            good;
 }
 
+static bool read_access(struct reader *reader, const struct node *node)
+{
+    static const struct {
+        const char *word;
+        enum log_access access;
+    } words[] = {{"off", LOG_ACCESS_OFF}, {"on", LOG_ACCESS_ON}, {"errors", LOG_ACCESS_ERRORS}};
+    for (size_t i = 0; node != NULL && i < sizeof(words) / sizeof(words[0]); i++)
+        if (span_equal(node->text, span_of(words[i].word))) {
+            reader->settings->log.access = words[i].access;
+            return true;
+        }
+    if (node != NULL)
+        diag_add(reader->diag, DIAG_FATAL, node->at, "access \"%s\" is neither on, off nor errors",
+                 node->text.data);
+    return node == NULL;
+}
+
+static bool read_log(struct reader *reader, const struct node *node)
+{
+    struct log_nodes nodes = {0};
+    struct log_style *log = &reader->settings->log;
+    if (node == NULL)
+        return true;
+    bool good = schema_read(&schema_log, node, &nodes, DIAG_FATAL, reader->diag);
+    good = read_access(reader, nodes.access) && good;
+    good =
+        schema_boolean("anonymize", nodes.anonymize, &log->anonymize, DIAG_FATAL, reader->diag) &&
+        good;
+    if (nodes.format == NULL || span_equal(nodes.format->text, span_of("text")))
+        return good;
+    log->json = span_equal(nodes.format->text, span_of("json"));
+    if (!log->json)
+        diag_add(reader->diag, DIAG_FATAL, nodes.format->at,
+                 "format \"%s\" is neither text nor json", nodes.format->text.data);
+    return log->json && good;
+}
+
 /* RFC 8460 section 3: these three separate things in the record, so inside of an address they are
  * encoded. */
 static void append_encoded(struct text *out, struct span uri)
@@ -237,6 +274,7 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
     good = read_workers(&reader, nodes->workers) && good;
     good = schema_boolean("strict", nodes->strict, &settings.strict, DIAG_FATAL, diag) && good;
     good = read_watch(&reader, nodes->watch) && good;
+    good = read_log(&reader, nodes->log) && good;
     good = read_seal(&reader, nodes->seal) && good;
     good = read_warning(&reader, nodes->certificate_warning) && good;
     good = read_dns(&reader, nodes->dns) && good;

@@ -12,12 +12,14 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
+#include "base/log.h"
 #include "load/schema.h"
 #include "site/endpoint.h"
 
 struct settings {
     struct endpoint *listeners; /* at least one for policies */
     size_t listener_count;
+    struct log_style log;
     const char *user;  /* or NULL: not given */
     unsigned workers;  /* 0: one a CPU */
     const char *state; /* folder for what survives a restart, or NULL */

@@ -10,8 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "serve/access.h"
 #include "serve/http.h"
 #include "serve/monitor.h"
 #include "serve/plain.h"
@@ -50,6 +52,7 @@ struct connection {
     struct text document;     /* the whole of it, if it is one for a monitor; else empty */
     size_t sent;              /* bytes of it */
     size_t received;          /* bytes of requests that are not answered yet */
+    int64_t begun_us;         /* the time for the answer: since accept, or since the last one */
     char *held;               /* owned; these bytes while others go on; NULL when there are none */
 };
 
@@ -89,6 +92,7 @@ struct connection *connection_new(const struct connection_setting *setting, int 
     connection->setting = setting;
     connection->fd = fd;
     connection->endpoint = endpoint;
+    connection->begun_us = clock_monotonic_us();
     set_client(connection, client);
     connection->timer.owner = connection;
     connection->member.owner = connection;
@@ -319,6 +323,34 @@ static const struct site_domain *domain_of(const struct connection *connection,
     return request->plain_scheme || (request->has_host && named != shown) ? NULL : shown;
 }
 
+/* The answer to what was sent is ready. request is NULL when that was no request. */
+static void note_answer(struct connection *connection, struct span sent,
+                        const struct http_request *request)
+{
+    const struct response *response = &connection->response;
+    const struct tls_session *session = connection->session;
+    if (connection->endpoint->service != ENDPOINT_POLICIES || !access_is_logged(response->status))
+        return;
+    struct access access = {
+        .client = connection_client(connection),
+        .request = sent,
+        .status = response->status,
+        .body_len = response_body_len(response),
+        .took_us = clock_monotonic_us() - connection->begun_us,
+        .now = response->date,
+    };
+    if (request != NULL) {
+        access.referer = request->referer;
+        access.agent = request->agent;
+    }
+    if (!connection->endpoint->plain) {
+        access.domain = tls_session_domain(session)->name;
+        access.version = tls_session_is_13(session) ? "TLSv1.3" : "TLSv1.2";
+        access.cipher = tls_session_cipher(session);
+    }
+    access_log(&access);
+}
+
 /* Writes the head before the body that is there. */
 static void wrap(struct connection *connection, const char *type, const struct text *body)
 {
@@ -405,6 +437,8 @@ static enum step read_request(struct connection *connection, int64_t now)
     case TLS_DONE:
         connection->received += len;
         if (between)
+            connection->begun_us = clock_monotonic_us();
+        if (between)
             timers_start(connection->setting->timers, &connection->timer, TIMER_UNFINISHED, now);
         return STEP_ON;
     case TLS_WANT_READ:
@@ -416,6 +450,8 @@ static enum step read_request(struct connection *connection, int64_t now)
         return say_goodbye(connection, now);
     case TLS_TOO_LONG:
         conclude(connection, HTTP_HEADERS_TOO_LARGE, HTTP_GET);
+        note_answer(connection, (struct span){connection->setting->request, connection->received},
+                    NULL);
         return STEP_ON;
     case TLS_SHORT:
     case TLS_FAILED:
@@ -445,6 +481,7 @@ static enum step step_request(struct connection *connection, int64_t now)
         answer(connection, &request);
     else
         conclude(connection, status, request.method);
+    note_answer(connection, input, progress == HTTP_COMPLETE ? &request : NULL);
     connection->received -= consumed;
     memmove(connection->setting->request, connection->setting->request + consumed,
             connection->received);
@@ -464,6 +501,7 @@ static enum step finish_response(struct connection *connection, int64_t now)
             return result == TLS_WANT_WRITE ? STEP_WRITE : hang_up(connection, now);
     }
     connection->requests++;
+    connection->begun_us = clock_monotonic_us();
     timers_start(connection->setting->timers, &connection->timer,
                  connection->received == 0 ? TIMER_IDLE : TIMER_UNFINISHED, now);
     connection->state = STATE_REQUEST;

@@ -239,7 +239,19 @@ static enum http_status read_connection(struct span value, struct head *head)
     return HTTP_NONE;
 }
 
-/* The headers that we obey; all others are read and forgotten. */
+static enum http_status read_agent(struct span value, struct head *head)
+{
+    head->request.agent = value;
+    return HTTP_NONE;
+}
+
+static enum http_status read_referer(struct span value, struct head *head)
+{
+    head->request.referer = value;
+    return HTTP_NONE;
+}
+
+/* The headers that we obey or log; all others are read and forgotten. */
 static const struct {
     const char *name;
     enum http_status (*read)(struct span value, struct head *head);
@@ -248,6 +260,8 @@ static const struct {
     {"Content-Length", read_content_length},
     {"Transfer-Encoding", read_transfer_encoding},
     {"Connection", read_connection},
+    {"User-Agent", read_agent},
+    {"Referer", read_referer},
 };
 
 static enum http_status read_header(struct span line, struct head *head)

@@ -42,12 +42,14 @@ enum http_persistence {
 /* Spans are borrowed from the input. */
 struct http_request {
     enum http_method method;
-    bool has_path;     /* false for "*" and for the authority-form of CONNECT */
-    struct span path;  /* with its query, byte for byte as sent */
-    bool plain_scheme; /* the target is in absolute-form and says http: */
-    bool has_host;     /* HTTP/1.0 may leave it out; then SNI alone decides */
-    struct span host;  /* without its port */
-    bool has_body;     /* we never read one, so the connection ends after the answer */
+    bool has_path;       /* false for "*" and for the authority-form of CONNECT */
+    struct span path;    /* with its query, byte for byte as sent */
+    bool plain_scheme;   /* the target is in absolute-form and says http: */
+    bool has_host;       /* HTTP/1.0 may leave it out; then SNI alone decides */
+    struct span host;    /* without its port */
+    struct span agent;   /* of User-Agent; empty without */
+    struct span referer; /* of Referer */
+    bool has_body;       /* we never read one, so the connection ends after the answer */
     enum http_persistence persistence;
 };
 

@@ -79,11 +79,21 @@ size_t response_render_head(const struct response *response, const char *type, s
     return (size_t)printed;
 }
 
-size_t response_render(const struct response *response, char out[static RESPONSE_SIZE])
+static struct span body_of(const struct response *response)
 {
     const struct status_line *line = status_line_of(response->status);
     assert(line != NULL);
-    struct span body = line->body == NULL ? response->policy : span_of(line->body);
+    return line->body == NULL ? response->policy : span_of(line->body);
+}
+
+size_t response_body_len(const struct response *response)
+{
+    return response->head_only ? 0 : body_of(response).len;
+}
+
+size_t response_render(const struct response *response, char out[static RESPONSE_SIZE])
+{
+    struct span body = body_of(response);
     assert(body.len <= LIMIT_BODY);
     size_t len = response_render_head(response, "text/plain", body.len, out);
     if (!response->head_only && body.len > 0) {

@@ -30,6 +30,9 @@ struct response {
 size_t response_render_head(const struct response *response, const char *type, size_t body_len,
                             char out[static LIMIT_RESPONSE_HEAD]);
 
+/* How many bytes of it come behind the headers. */
+size_t response_body_len(const struct response *response);
+
 /* Writes status line, headers and the usual body; returns how many bytes. */
 size_t response_render(const struct response *response, char out[static RESPONSE_SIZE]);
 

@@ -88,6 +88,21 @@ static const int suites[] = {
     0,
 };
 
+static const char *const suite_names[] = {
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+};
+_Static_assert(sizeof(suite_names) / sizeof(suite_names[0]) + 1 ==
+                   sizeof(suites) / sizeof(suites[0]),
+               "a name for each suite");
+
 static const uint16_t signatures[] = {
     MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
     MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
@@ -444,6 +459,15 @@ static void name_failure(struct tls_session *session, int code, bool is_short)
 enum tls_failure tls_session_failure(const struct tls_session *session)
 {
     return session->failure;
+}
+
+const char *tls_session_cipher(const struct tls_session *session)
+{
+    int suite = mbedtls_ssl_get_ciphersuite_id_from_ssl(&session->ssl);
+    for (size_t i = 0; suites[i] != 0; i++)
+        if (suites[i] == suite)
+            return suite_names[i];
+    return "-";
 }
 
 bool tls_session_is_13(const struct tls_session *session)

@@ -75,6 +75,9 @@ enum tls_failure {
 /* After tls_handshake failed. */
 enum tls_failure tls_session_failure(const struct tls_session *session);
 
+/* After the handshake: the cipher suite by its registered name; static. */
+const char *tls_session_cipher(const struct tls_session *session);
+
 /* After the handshake: TLS 1.3, not 1.2. */
 bool tls_session_is_13(const struct tls_session *session);
 

@@ -240,6 +240,7 @@ int worker_run(const struct worker_options *options)
     int status = 1;
 
     log_begin();
+    log_set_style(options->log);
     board_sit(options->board, options->slot);
     if (settle_signals() && prepare(&worker) && seal(&worker) && open_doors(&worker))
         status = serve(&worker);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/log.h"
 #include "serve/acceptor.h"
 #include "site/site.h"
 
@@ -25,6 +26,7 @@ enum worker_message {
 struct worker_options {
     const struct site *site;          /* borrowed; sealed */
     struct board *board;              /* borrowed */
+    const struct log_style *log;      /* borrowed */
     size_t slot;                      /* of the board, for this worker */
     const struct entrance *entrances; /* borrowed; their descriptors are closed by a drain */
     size_t entrance_count;

@@ -82,6 +82,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
         .site = generation->configuration->site,
         .board = generation->board,
         .slot = slot,
+        .log = &settings->log,
         .entrances = entrances,
         .entrance_count = count,
         .control = control,

@@ -105,6 +105,8 @@ static struct configuration *load(const struct supervisor *supervisor, enum relo
         return NULL;
     }
     struct configuration *configuration = configuration_load(&request, diag);
+    if (configuration != NULL && supervisor->current == NULL)
+        log_set_style(&configuration->settings.log);
     report_diagnostics(diag);
     diag_free(diag);
     memory_give_back(); /* before workers inherit it */
@@ -212,6 +214,7 @@ static void promote_next(struct supervisor *supervisor)
         supervisor->retiring->deadline = clock_monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
         board_add(supervisor->board, BOARD_RELOADS_DONE);
     }
+    log_set_style(&supervisor->current->configuration->settings.log);
     figures_of_configuration(supervisor->board, supervisor->current->configuration, time(NULL));
     supervisor->figures_at = figures_are_wanted(supervisor->current->configuration) ? 0 : INT64_MAX;
     supervisor->lookout = lookout_begin(supervisor->current->configuration, clock_monotonic_ms());

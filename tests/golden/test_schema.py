@@ -144,6 +144,10 @@ VALUES = {
         NO_IPS + ["192.0.2.0/33", '"::/129"', "192.0.2.0/", "192.0.2.0/24/1"],
     ),
     'listen: "127.0.0.1:1"\nmetrics: %s': (ADDRESSES, NO_ADDRESSES + ['{address: "127.0.0.1:9810"}', "[]", "~"]),
+    "log: %s": (["{}", "{format: json, access: errors, anonymize: true}"], ["json", "~", "[]", "{level: info}"]),
+    "log: {format: %s}": (["text", "json"], ["xml", "JSON", "~", "[json]"]),
+    "log: {access: %s}": (["on", "off", "errors"], ["all", "true", "~", "[on]"]),
+    "log: {anonymize: %s}": (BOOLEANS, NO_BOOLEANS),
     "user: %s": (["mta-sts", "65534"], ["[a]", "{}", "~"]),
     "workers: %s": (["auto", "1", "256"], ["0", "257", "-1", "Auto", "1.5", "[1]", "~"]),
     "certificates: %s": ([".", "[., .]"], ["{}", "~", "[[.]]"]),
@@ -204,7 +208,7 @@ def test_program_and_schema_agree_on_values(key, program, tmp_path):
             assert judge(program, tmp_path, text) is is_good, f"the program errs about {text}"
 
 
-@pytest.mark.parametrize("name", ["root", "listener", "proxy", "dns", "policy", "domain"])
+@pytest.mark.parametrize("name", ["root", "listener", "proxy", "log", "dns", "policy", "domain"])
 def test_every_key_has_values(name):
     for key in tables.keys()[name]:
         assert any(f"{key}: %s" in template for template in VALUES), key

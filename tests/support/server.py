@@ -17,7 +17,7 @@ from .wait import until
 READY = re.compile(
     r"ready: generation (?P<generation>\d+), (?P<workers>\d+) workers?, "
     r"(?P<domains>\d+) domains?(?: \((?P<stale>\d+) stale\))?(?: \((?P<refused>\d+) refused\))?, "
-    r"listening on (?P<listeners>[^;]+)(?:; metrics on (?P<metrics>.+))?$"
+    r"listening on (?P<listeners>[^;\"]+)(?:; metrics on (?P<metrics>[^\"]+))?(?:\"})?$"
 )
 REFUSED = re.compile(r"reload refused")
 

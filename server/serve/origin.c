@@ -1,0 +1,30 @@
+#include "serve/origin.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { V4_BYTES = 3, V6_BYTES = 6 }; /* of a network */
+
+static void print(int family, const void *address, size_t kept, size_t size, bool shortened,
+                  char *out)
+{
+    unsigned char bytes[sizeof(struct in6_addr)] = {0};
+    memcpy(bytes, address, shortened ? kept : size);
+    (void)inet_ntop(family, bytes, out, ORIGIN_SIZE); /* it fits, and both families exist */
+}
+
+void origin_print_address(const struct sockaddr *client, bool shortened,
+                          char out[static ORIGIN_SIZE])
+{
+    const struct sockaddr_in *v4 = (const void *)client;
+    const struct sockaddr_in6 *v6 = (const void *)client;
+    if (client->sa_family == AF_INET)
+        print(AF_INET, &v4->sin_addr, V4_BYTES, sizeof(v4->sin_addr), shortened, out);
+    else if (client->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        print(AF_INET, v6->sin6_addr.s6_addr + 12, V4_BYTES, sizeof(v4->sin_addr), shortened, out);
+    else if (client->sa_family == AF_INET6)
+        print(AF_INET6, &v6->sin6_addr, V6_BYTES, sizeof(v6->sin6_addr), shortened, out);
+    else
+        (void)snprintf(out, ORIGIN_SIZE, "unix"); /* it fits */
+}

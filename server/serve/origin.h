@@ -1,0 +1,20 @@
+/*
+ * Where a client comes from, as text: its address, or the network that tells
+ * no single person (IPv4 /24, IPv6 /48). An IPv4 address that is written as an
+ * IPv6 one is IPv4. Pure. Runs in the worker.
+ */
+#ifndef SERVE_ORIGIN_H
+#define SERVE_ORIGIN_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/* The address and the length of a network. */
+enum { ORIGIN_SIZE = INET6_ADDRSTRLEN + 4 };
+
+/* "192.0.2.1"; shortened "192.0.2.0". "unix" for a client without an IP address. */
+void origin_print_address(const struct sockaddr *client, bool shortened,
+                          char out[static ORIGIN_SIZE]);
+
+#endif

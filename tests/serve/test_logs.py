@@ -1,0 +1,247 @@
+"""The log: access lines as text and as JSON, what a client cannot do to them, and journald."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+
+from support import client, monitor
+from support.setup import DEFAULT_POLICY, body_of
+from support.wait import until
+
+DOMAIN = "example.com"
+HOST = "mta-sts." + DOMAIN
+SIZE = len(body_of(DEFAULT_POLICY))
+WHEN = r"\[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d \+0000\]"
+TOOK = r"\d+\.\d{6}"
+PATH = re.escape(client.PATH)
+PLAIN = {"address": "127.0.0.3:0", "tls": False}
+PROXY = {"address": "127.0.0.4:0", "tls": False, "proxy_protocol": {"from": "127.0.0.1"}}
+
+
+@pytest.fixture(name="serving")
+def fixture_serving(setup, start):
+    """Starts a server with the settings for the log; every line of it may come."""
+
+    def begin(**log):
+        setup.certify(DOMAIN)
+        setup.write([DOMAIN], log=log, listen=["127.0.0.1:0", PLAIN, PROXY], metrics=monitor.ADDRESS)
+        return start(setup.config, expect=[""])
+
+    return begin
+
+
+def plain_exchange(running, data, *, number=1, address="127.0.0.3", preface=b""):
+    connection = client.Connection(running.ports[number], None, None, address=address, preface=preface)
+    with connection:
+        return connection.exchange(data)
+
+
+def access_lines(running, count):
+    """So many lines that are not messages, which must be all of them."""
+    pick = re.compile(r'^[^{]* - - \[|"request":')
+    lines = until(
+        lambda: len(found := [line for line in running.lines if pick.search(line)]) >= count and found,
+        f"{count} lines",
+    )
+    assert len(lines) == count, "\n".join(lines)
+    return lines
+
+
+def test_text_lines(serving, trusted, authority):
+    running = serving(access="on")
+    headers = ["User-Agent: Postfix/3.8", "Referer: https://example.net/"]
+    with client.Connection(running.port, HOST, trusted) as connection:
+        connection.exchange(client.request(HOST, headers=headers))
+        connection.exchange(client.request(HOST, target="/x?y=z", method="HEAD"), "HEAD")
+    old = client.trusting(authority.root_file, client.TLS12, ciphers="ECDHE+AES128")
+    client.fetch(running.port, HOST, old)
+    plain_exchange(running, client.request(HOST, version="HTTP/1.0"))
+    plain_exchange(running, b"nonsense\r\n\r\n")
+    monitor.ask(running, "/metrics")  # has no line
+    end = f"{HOST} TLSv1.3 TLS_AES_256_GCM_SHA384 {TOOK}"
+    old_end = f"{HOST} TLSv1.2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 {TOOK}"
+    expected = [
+        f'"GET {PATH} HTTP/1.1" 200 {SIZE} "https://example.net/" "Postfix/3.8" {end}',
+        f'"HEAD /x\\?y=z HTTP/1.1" 404 0 "-" "-" {end}',
+        f'"GET {PATH} HTTP/1.1" 200 {SIZE} "-" "-" {old_end}',
+        f'"GET {PATH} HTTP/1.0" 200 {SIZE} "-" "-" - - - {TOOK}',
+        f'"nonsense" 400 12 "-" "-" - - - {TOOK}',
+    ]
+    lines = access_lines(running, len(expected))
+    order = {line.split("] ", 1)[1]: line for line in lines}
+    for pattern in expected:
+        found = [line for rest, line in order.items() if re.fullmatch(pattern, rest)]
+        assert len(found) == 1, (pattern, lines)
+        assert re.fullmatch(f"127\\.0\\.0\\.1 - - {WHEN} {pattern}", found[0])
+
+
+def test_json_lines(serving, trusted):
+    running = serving(format="json", access="on")
+    with client.Connection(running.port, HOST, trusted) as connection:
+        connection.exchange(client.request(HOST, headers=["User-Agent: a \xe9\"\\"]))
+    (line,) = access_lines(running, 1)
+    record = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", record.pop("time"))
+    assert 0 < record.pop("seconds") < 60
+    assert record == {
+        "level": "info",
+        "client": "127.0.0.1",
+        "request": f"GET {client.PATH} HTTP/1.1",
+        "status": 200,
+        "bytes": SIZE,
+        "referer": "",
+        "user_agent": 'a \xe9"\\',
+        "sni": HOST,
+        "tls_version": "TLSv1.3",
+        "tls_cipher": "TLS_AES_256_GCM_SHA384",
+    }
+    for other in running.lines:
+        assert {"time", "level", "message"} <= set(json.loads(other)) or other == line, other
+
+
+def test_json_diagnostics(serving, setup):
+    """A refused reload says the same as text, a line a message, each with its level."""
+    running = serving(format="json")
+    since = running.mark()
+    setup.config.write_text(setup.config.read_text() + "nonsense: 1\n")
+    assert not running.reload()
+    records = [json.loads(line) for line in running.lines[since:]]
+    assert {record["level"] for record in records} == {"error"}
+    assert records[0]["message"].endswith('error: unknown key "nonsense" at the top of the configuration')
+    assert records[-1]["message"] == "reload refused: generation 1 serves on as before"
+
+
+@pytest.mark.parametrize("access, statuses", [("off", []), ("errors", [404]), ("on", [200, 404])])
+def test_which_answers_have_a_line(serving, access, statuses):
+    running = serving(access=access)
+    for target in (client.PATH, "/"):
+        plain_exchange(running, client.request(HOST, target=target))
+    lines = access_lines(running, len(statuses)) if statuses else []
+    running.stop()
+    assert sorted(int(line.split('" ')[1].split()[0]) for line in lines) == statuses
+    assert sum(" - - [" in line for line in running.lines) == len(statuses)
+
+
+ADDRESSES = {
+    "192.0.2.77": "192.0.2.0",
+    "2001:db8:1:2:3:4:5:6": "2001:db8:1::",
+    "::ffff:192.0.2.77": "192.0.2.0",
+}
+
+
+@pytest.mark.parametrize("anonymize", [True, False])
+def test_client_is_whom_the_proxy_names_and_may_be_shortened(serving, anonymize):
+    running = serving(access="on", anonymize=anonymize)
+    wanted = []
+    for address, short in ADDRESSES.items():
+        family = "TCP6" if ":" in address else "TCP4"
+        preface = f"PROXY {family} {address} {address} 1 2\r\n".encode()
+        plain_exchange(running, client.request(HOST), number=2, address="127.0.0.4", preface=preface)
+        wanted.append(short if anonymize else address.removeprefix("::ffff:"))
+    lines = access_lines(running, len(wanted))
+    assert sorted(line.split()[0] for line in lines) == sorted(wanted)
+
+
+FORGED = [
+    'x" 200 0 "-" "honest',
+    "\x1b[2J\x1b]0;title\x07",
+    "\r\n127.0.0.1 - - [forged]",
+    "\n<0>mta-sts-httpd: error: forged",
+    "\\x22 \\u0022",
+    "\x00\x7f\x80\x9b\xff",
+    "\u009b2J\u202e\u2028".encode().decode("latin-1"),
+    '","status":200,"x":"',
+    "a" * 3000,
+    "\xff" * 1500,
+    "\x01" * 3000,
+]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_client_forges_a_line(serving, form):
+    """One request, one line, and nothing but printable ASCII in it, wherever the bytes stand."""
+    running = serving(format=form, access="on")
+    before = len(running.lines)
+    for text in FORGED:
+        data = text.encode("latin-1")
+        for message in (
+            b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: " + data + b"\r\nReferer: " + data + b"\r\n\r\n",
+            b"GET /" + data + b" HTTP/1.1\r\n\r\n",
+        ):
+            with client.dial(running.ports[1], "127.0.0.3") as plain:
+                plain.sendall(message)
+                plain.shutdown(socket.SHUT_WR)
+                while plain.recv(4096):
+                    pass
+    lines = access_lines(running, 2 * len(FORGED))
+    assert len(running.lines) == before + len(lines)
+    for line in lines:
+        assert len(line) < 4096 and re.fullmatch(r"[ -~]+", line), line
+        if form == "json":
+            assert json.loads(line)["status"] in (400, 421, 431)
+        else:
+            rest = rf'"([^"\\]|\\x[0-9a-f]{{2}})*" (400|421|431) \d+ "[^"]*" "[^"]*" - - - {TOOK}'
+            assert re.fullmatch(rf"127\.0\.0\.1 - - {WHEN} {rest}", line), line
+
+
+def test_journald_gets_priorities(setup, program):
+    """Each line begins with one when standard error is what JOURNAL_STREAM names, and only then."""
+    setup.write([DOMAIN], log={"access": "on"}, listen=PLAIN, certificates=None)
+    for wrong in (0, 1):
+        ours, theirs = socket.socketpair()
+        status = os.fstat(theirs.fileno())
+        name = f"{status.st_dev}:{status.st_ino + wrong}"
+        with subprocess.Popen(
+            [program, "serve", "-c", setup.config],
+            stderr=theirs,
+            env=os.environ | {"JOURNAL_STREAM": name},
+        ) as process:
+            theirs.close()
+            with ours, ours.makefile("r") as log:
+                ready = log.readline()
+                port = int(ready.rpartition(":")[2])
+                with client.Connection(port, None, None, address="127.0.0.3") as connection:
+                    connection.exchange(client.request(HOST))
+                access = log.readline()
+                process.terminate()
+                end = log.readline()
+        prefixes = ("", "", "") if wrong else ("<5>", "<6>", "<5>")
+        assert ready.startswith(f"{prefixes[0]}mta-sts-httpd: ready")
+        assert access.startswith(f"{prefixes[1]}127.0.0.1 - - [")
+        assert end == f"{prefixes[2]}mta-sts-httpd: stopped\n"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_log_that_nobody_reads_stops_nobody(setup, program, kind):
+    """Two workers write to it until it is full, and beyond."""
+    setup.write([DOMAIN], log={"access": "on"}, listen=PLAIN, certificates=None)
+    if kind == "pipe":
+        ours, theirs = os.pipe()
+    else:
+        ours, theirs = (end.detach() for end in socket.socketpair())
+    with subprocess.Popen([program, "serve", "-c", setup.config], stderr=theirs) as process:
+        os.close(theirs)
+        with os.fdopen(ours, "rb", buffering=0) as log:
+            first = log.read(4096)
+            port = int(re.search(rb"listening on \S+:(\d+)", first)[1])
+            data = client.request(HOST, headers=["User-Agent: " + "x" * 190]) * 90
+            for _ in range(12):
+                with client.Connection(port, None, None, address="127.0.0.3") as connection:
+                    connection.send(data)
+                    assert {connection.response().status for _ in range(90)} == {200}
+            seen, lost = b"", None
+            while not lost:
+                seen += log.read(65536)
+                if seen.count(b"\n") and b"were lost" not in seen:
+                    with client.Connection(port, None, None, address="127.0.0.3") as connection:
+                        connection.exchange(client.request(HOST))
+                lost = re.search(rb"warning: (\d+) lines of the log were lost\n", seen)
+            assert int(lost[1]) > 0
+            process.terminate()
+            while log.read(65536):
+                pass
+        assert process.wait(20) == 0
