@@ -326,6 +326,11 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     session->wire = wire_of(fd, &context->desk);
     mbedtls_ssl_init(&session->ssl);
     if (mbedtls_ssl_setup(&session->ssl, &context->config) != 0) {
+#if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH)
+        /* A set-up that fails forgets its configuration and keeps its handshake, and who frees that
+         * asks the configuration for the length of buffers (3.6.7). */
+        session->ssl.MBEDTLS_PRIVATE(conf) = &context->config;
+#endif
         tls_session_free(session);
         return NULL;
     }
