@@ -37,7 +37,8 @@ void records_add(struct records *records, const struct dns_record *record)
         return;
     }
     records->items = items;
-    records->items[records->count++] = (struct dns_record){
+    /* A record without all of its words is none. */
+    records->items[records->count] = (struct dns_record){
         .domain = copy(records, record->domain),
         .name = copy(records, record->name),
         .type = copy(records, record->type),
@@ -45,6 +46,7 @@ void records_add(struct records *records, const struct dns_record *record)
         .ttl = record->ttl,
         .withheld = copy(records, record->withheld),
     };
+    records->count += records->shortage ? 0 : 1;
 }
 
 size_t records_set_end(const struct records *records, size_t begin)
@@ -134,6 +136,15 @@ static void add_addresses(struct records *records, const struct settings *settin
         }
 }
 
+/* A text that is not whole makes no record. */
+static void add_text(struct records *records, const char *prefix, struct dns_record record,
+                     const struct text *value)
+{
+    records->shortage = records->shortage || value->failed;
+    record.value = value->data;
+    add_below(records, prefix, record);
+}
+
 void records_add_domain(struct records *records, const struct settings *settings,
                         const struct site_domain *domain, int64_t now)
 {
@@ -150,17 +161,14 @@ void records_add_domain(struct records *records, const struct settings *settings
     add_addresses(records, settings, domain);
     /* The bytes that senders agree on: one space behind each semicolon but the last. */
     text_printf(&value, "v=STSv1; id=%s;", policy_id(domain->policy));
-    record.value = value.data;
     record.withheld = judge_certificates(domain, now, reason);
-    add_below(records, "_mta-sts", record);
+    add_text(records, "_mta-sts", record, &value);
     const char *rua = domain->tls_rpt != NULL ? domain->tls_rpt : settings->tls_rpt;
     if (rua != NULL) {
         value.len = 0;
         text_printf(&value, "v=TLSRPTv1; rua=%s", rua);
-        record.value = value.data;
         record.withheld = NULL;
-        add_below(records, "_smtp._tls", record);
+        add_text(records, "_smtp._tls", record, &value);
     }
-    records->shortage = records->shortage || value.failed;
     text_free(&value);
 }
