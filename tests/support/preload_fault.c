@@ -33,6 +33,9 @@ static struct {
     struct fault_page *page; /* NULL before the first call */
     int64_t pid;
     int64_t live;
+    void *probe; /* what was allocated last, if it was much */
+    size_t probe_size;
+    size_t promised;    /* so much was there a moment ago, so that it is there */
     bool is_looking_up; /* a function of the next library, which may allocate */
     char early[4096];   /* for that; never freed */
     size_t early_used;
@@ -91,6 +94,23 @@ static bool fails(enum fault_kind kind)
         return false;
     page->fired++;
     return true;
+}
+
+static bool call_fails(void)
+{
+    fault.promised = 0;
+    return fails(FAULT_CALL);
+}
+
+static bool allocation_fails(size_t size)
+{
+    fault.probe = NULL;
+    if (size <= fault.promised) {
+        fault.promised -= size;
+        return false;
+    }
+    fault.promised = 0;
+    return fails(FAULT_ALLOCATION);
 }
 
 static void count(int64_t change)
@@ -158,12 +178,21 @@ static const struct allocator *allocator(void)
     return &fault.allocator;
 }
 
+/* GMP ends the process when memory is short. So whoever uses it asks before for as much as it may
+ * need, gives that back, and has it promised: here until it is used up, or the kernel is called. */
+enum { PROBE_LEAST = 16384 };
+
 void *fault_malloc(size_t size)
 {
     if (fault.is_looking_up)
         return take_early(size);
     const struct allocator *next = allocator();
-    return fails(FAULT_ALLOCATION) ? refused() : counted(next->malloc(size));
+    void *memory = allocation_fails(size) ? refused() : counted(next->malloc(size));
+    if (fault.page != NULL && size >= PROBE_LEAST) {
+        fault.probe = memory;
+        fault.probe_size = size;
+    }
+    return memory;
 }
 
 void *fault_calloc(size_t number, size_t size)
@@ -171,7 +200,7 @@ void *fault_calloc(size_t number, size_t size)
     if (fault.is_looking_up)
         return take_early(number * size); /* small, and zero */
     const struct allocator *next = allocator();
-    return fails(FAULT_ALLOCATION) ? refused() : counted(next->calloc(number, size));
+    return allocation_fails(number * size) ? refused() : counted(next->calloc(number, size));
 }
 
 void *fault_realloc(void *memory, size_t size)
@@ -179,7 +208,7 @@ void *fault_realloc(void *memory, size_t size)
     if (fault.is_looking_up)
         abort();
     const struct allocator *next = allocator();
-    if (fails(FAULT_ALLOCATION))
+    if (allocation_fails(size))
         return refused();
     void *moved = next->realloc(memory, size);
     if (memory == NULL && moved != NULL)
@@ -200,7 +229,7 @@ void *fault_reallocarray(void *memory, size_t number, size_t size)
 int fault_posix_memalign(void **ret, size_t align, size_t size)
 {
     NEXT(int (*)(void **, size_t, size_t), "posix_memalign");
-    int status = fails(FAULT_ALLOCATION) ? ENOMEM : next(ret, align, size);
+    int status = allocation_fails(size) ? ENOMEM : next(ret, align, size);
     if (status == 0)
         count(1);
     return status;
@@ -209,7 +238,7 @@ int fault_posix_memalign(void **ret, size_t align, size_t size)
 void *fault_aligned_alloc(size_t align, size_t size)
 {
     NEXT(void *(*)(size_t, size_t), "aligned_alloc");
-    return fails(FAULT_ALLOCATION) ? refused() : counted(next(align, size));
+    return allocation_fails(size) ? refused() : counted(next(align, size));
 }
 
 void fault_free(void *memory)
@@ -218,6 +247,9 @@ void fault_free(void *memory)
     if (memory == NULL || is_early(memory) || fault.is_looking_up)
         return;
     const struct allocator *next = allocator();
+    if (memory == fault.probe)
+        fault.promised = fault.probe_size;
+    fault.probe = NULL;
     count(-1);
     next->free(memory);
 }
@@ -228,7 +260,7 @@ void fault_free(void *memory)
     type function parameters                                     \
     {                                                            \
         NEXT(type(*) parameters, name);                          \
-        if (!fails(FAULT_CALL))                                  \
+        if (!call_fails())                                       \
             return next arguments;                               \
         errno = error;                                           \
         return (type)-1;                                         \
@@ -239,7 +271,7 @@ void fault_free(void *memory)
     type function parameters                                             \
     {                                                                    \
         NEXT(type(*) parameters, name);                                  \
-        if (!fails(FAULT_CALL))                                          \
+        if (!call_fails())                                               \
             return next arguments;                                       \
         errno = error;                                                   \
         return NULL;                                                     \
@@ -318,7 +350,7 @@ ssize_t fault_write(int fd, const void *data, size_t len) IN_FRONT_OF("write");
 ssize_t fault_write(int fd, const void *data, size_t len)
 {
     NEXT(ssize_t(*)(int, const void *, size_t), "write");
-    if (is_log(fd) || !fails(FAULT_CALL))
+    if (is_log(fd) || !call_fails())
         return next(fd, data, len);
     errno = ENOSPC;
     return -1;
@@ -328,7 +360,7 @@ int fault_poll(struct pollfd *fds, nfds_t number, int timeout) IN_FRONT_OF("poll
 int fault_poll(struct pollfd *fds, nfds_t number, int timeout)
 {
     NEXT(int (*)(struct pollfd *, nfds_t, int), "poll");
-    if (is_log(fds[0].fd) || !fails(FAULT_CALL))
+    if (is_log(fds[0].fd) || !call_fails())
         return next(fds, number, timeout);
     errno = ENOMEM;
     return -1;
@@ -350,7 +382,7 @@ int fault_close(int fd)
 {
     NEXT(int (*)(int), "close");
     int status = next(fd);
-    if (!fails(FAULT_CALL))
+    if (!call_fails())
         return status;
     errno = EIO;
     return -1;
@@ -361,7 +393,7 @@ pid_t fault_fork(void) IN_FRONT_OF("fork");
 pid_t fault_fork(void)
 {
     NEXT(pid_t(*)(void), "fork");
-    if (fails(FAULT_CALL)) {
+    if (call_fails()) {
         errno = EAGAIN;
         return -1;
     }

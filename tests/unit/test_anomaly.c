@@ -7,6 +7,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#ifdef ACCELERATE
+#include <gmp.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -40,11 +43,13 @@ static const char setup[] =
     "authority ca ca ca; authority twin ca twin; authority mid mid ca; authority mid2 mid ca\n"
     "authority gone gone gone; host leaf 90; host fresh 91\n"
     "openssl genrsa -out rsa.key 2048 2>/dev/null\n"
-    "issue rsa gone 90 \"$none\" 'subjectAltName=DNS:*.example.com'\n"
-    "mkdir certs doubt d state empty; cp leaf.key certs; cat leaf.crt mid.crt ca.crt >certs/chain\n"
+    "key bad; issue bad gone 90 \"$none\" 'subjectAltName=DNS:*.example.com'\n"
+    "issue rsa ca 90 \"$none\" 'subjectAltName=DNS:*.example.com'\n"
+    "mkdir certs doubt worse d state empty; cp leaf.key certs; cat leaf.crt mid.crt ca.crt >certs/chain\n"
     "cat rsa.crt ca.crt rsa.key >certs/all\n"
     "cat leaf.crt mid2.crt mid.crt ca.crt twin.crt leaf.key >doubt/all\n"
-    "chmod 600 certs/* doubt/*; touch -d '1 hour ago' certs/* doubt/*\n"
+    "cat bad.crt bad.key >worse/all; cp certs/chain certs/leaf.key worse\n"
+    "for f in certs doubt worse; do chmod 600 $f/*; touch -d '1 hour ago' $f/*; done\n"
     "cat >main.yaml <<'END'\n"
     "listen: ['127.0.0.1:0', {address: '[::1]:0', freebind: true}]\n"
     "certificates: [certs, empty]\n"
@@ -63,7 +68,7 @@ static const char setup[] =
     "policies: {other: &p {mode: none, max_age: 1w, mx: a.b, id: x1}, same: *p}\n"
     "domains: {a.example.com: other, b.example.com: same}\n"
     "END\n"
-    "cp main.yaml bad.yaml; printf '  bad_name: {}\\n  x.example: {mode: Enforce}\\n' >>bad.yaml\n"
+    "sed s/certs/worse/ main.yaml >bad.yaml; printf '  bad_name: {}\\n  x.example: {mode: Enforce}\\n' >>bad.yaml\n"
     "sed s/certs/doubt/ main.yaml >doubt.yaml\n";
 
 /* What is watched for leaks. */
@@ -499,6 +504,45 @@ static void runs_commands(void **state)
     }
 }
 
+#ifdef ACCELERATE
+/* GMP cannot fail: whoever uses it asks for the memory beforehand, which may fail, and then has it. */
+static void *take_promised(size_t size)
+{
+    struct fault_page page = *fault_page();
+    fault_page()->pid = 0;
+    void *memory = malloc(size);
+    *fault_page() = page;
+    assert_non_null(memory);
+    return memory;
+}
+
+static void *take_more_promised(void *memory, size_t size, size_t wanted)
+{
+    struct fault_page page = *fault_page();
+    (void)size;
+    fault_page()->pid = 0;
+    void *moved = realloc(memory, wanted);
+    *fault_page() = page;
+    assert_non_null(moved);
+    return moved;
+}
+
+static void give_back(void *memory, size_t size)
+{
+    (void)size;
+    free(memory);
+}
+
+static void keep_promises(void)
+{
+    mp_set_memory_functions(take_promised, take_more_promised, give_back);
+}
+#else
+static void keep_promises(void)
+{
+}
+#endif
+
 /* A ClientHello, as the fuzz target of TLS has it. */
 static struct span read_hello(const char *path, char *buffer, size_t size)
 {
@@ -568,6 +612,7 @@ static void greets_clients(void **state)
     char buffer[4096], path[512];
     struct configuration *configuration = load_well("main.yaml");
     assert_true(accelerate_begin()); /* as a worker does */
+    keep_promises();
     for (size_t i = 0; i < COUNT(hellos); i++) {
         (void)snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/tls/%s", (const char *)*state,
                        hellos[i]);
