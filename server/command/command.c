@@ -118,10 +118,12 @@ static int print_help(const struct command *commands)
                               "Usage: mta-sts-httpd COMMAND [OPTION...] [OPERAND...]\n\n"
                               "Commands:\n"));
     for (const struct command *command = commands; command->name != NULL; command++)
-        text_printf(&out, "  %-8s %-12s %s\n", command->name, command->operands, command->summary);
+        text_printf(&out, "  %-8s %-15s %s\n", command->name, command->operands, command->summary);
     print_options(~0U, &out);
-    text_append(&out, span_of("\nExit status: 0 good, 1 something is wrong with what was judged, "
-                              "2 wrong usage.\n"));
+    text_append(&out,
+                span_of("\nExit status: 0 good, 1 something is wrong with what was judged, "
+                        "2 wrong usage.\n\"mta-sts-httpd COMMAND --help\" says what a command "
+                        "takes; the manual is mta-sts-httpd(8).\n"));
     return print(&out);
 }
 
@@ -157,19 +159,53 @@ int command_misused(const char *command, const char *problem, const char *word)
     return STATUS_USAGE;
 }
 
+/* Names the candidate that was likely meant by the name in the word. */
+static int misspelt(const char *command, const char *what, const char *word, struct span name,
+                    const char *const *candidates, size_t count)
+{
+    char problem[96]; /* the names of commands and options are short */
+    size_t nearest = suggest_nearest(name, candidates, count);
+    if (nearest == count)
+        (void)snprintf(problem, sizeof(problem), "unknown %s", what);
+    else
+        (void)snprintf(problem, sizeof(problem), "did you mean \"%.*s%s\"? There is no %s",
+                       (int)(name.data - word), word, candidates[nearest], what);
+    return command_misused(command, problem, word);
+}
+
 static int unknown_command(const struct command *commands, const char *word)
 {
     const char *names[COMMANDS_MOST];
     size_t count = 0;
     for (; count < COMMANDS_MOST && commands[count].name != NULL; count++)
         names[count] = commands[count].name;
-    size_t nearest = suggest_nearest(span_of(word), names, count);
-    if (nearest == count)
-        return command_misused("", "unknown command", word);
-    char problem[64];
-    (void)snprintf(problem, sizeof(problem), "did you mean \"%s\"? There is no command",
-                   names[nearest]); /* command names are short */
-    return command_misused("", problem, word);
+    return misspelt("", "command", word, span_of(word), names, count);
+}
+
+/* The word is two hyphens, a name and perhaps a value. */
+static int unknown_long_option(const struct command *command, const char *word)
+{
+    const char *names[OPTIONS];
+    size_t count = 0;
+    const struct span name = {word + 2, strcspn(word + 2, "=")};
+    for (size_t i = 0; i < OPTIONS; i++) {
+        if (span_equal(name, span_of(options[i].name)))
+            return command_misused(command->name, "this command has no option", word);
+        if ((options[i].bit & (command->options | OPTION_HELP)) != 0)
+            names[count++] = options[i].name;
+    }
+    return misspelt(command->name, "option", word, name, names, count);
+}
+
+/* After getopt_long has found what it does not know: in optopt is the letter of an option, or what
+ * stands for a long one that takes no value and was given one, or 0. */
+static int unknown_option(const struct command *command, const char *word)
+{
+    if (optopt == 0)
+        return unknown_long_option(command, word);
+    if (optopt >= LONG_ONLY)
+        return command_misused(command->name, "no value belongs to", word);
+    return command_misused(command->name, "unknown option", (char[]){'-', (char)optopt, '\0'});
 }
 
 /* The tables that getopt_long wants, for the options in bits. An option's value is its row. */
@@ -251,7 +287,7 @@ static int run(const struct command *command, int argc, char **argv)
             return command_misused(command->name, "an argument is missing behind",
                                    argv[optind - 1]);
         if (row == OPTIONS)
-            return command_misused(command->name, "unknown option", argv[optind - 1]);
+            return unknown_option(command, argv[optind - 1]);
         if (options[row].bit == OPTION_HELP)
             return print_command_help(command);
         int status = take_option(command, row, &line, &listen);
@@ -274,12 +310,15 @@ int command_main(const struct command *commands, int argc, char **argv)
     if (argc < 2)
         return command_misused("", "a command is missing", NULL);
     const char *word = argv[1];
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
+    const bool is_help = strcmp(word, "help") == 0;
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || (is_help && argc == 2))
         return print_help(commands);
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
         return print_version();
+    if (is_help)
+        word = argv[2]; /* "help COMMAND" is "COMMAND --help" */
     for (const struct command *command = commands; command->name != NULL; command++)
         if (strcmp(command->name, word) == 0)
-            return run(command, argc - 1, argv + 1);
+            return is_help ? print_command_help(command) : run(command, argc - 1, argv + 1);
     return unknown_command(commands, word);
 }
