@@ -270,7 +270,9 @@ format: ## lay out all C by .clang-format
 	clang-format -i $(C_FILES)
 
 UNITS    := config/systemd/mta-sts-httpd
+COMPLETE := config/completion/mta-sts-httpd
 STRIP    ?= -s
+zshdir   ?= $(prefix)/share/zsh/site-functions
 unitdir  ?= $(prefix)/lib/systemd/system
 install: $(PROGRAM) ## install into $(DESTDIR)$(prefix)
 	install -D -m 755 $(STRIP) $(PROGRAM) $(DESTDIR)$(prefix)/sbin/mta-sts-httpd
@@ -283,6 +285,11 @@ install: $(PROGRAM) ## install into $(DESTDIR)$(prefix)
 	install -D -m 644 $(UNITS).socket $(DESTDIR)$(unitdir)/mta-sts-httpd.socket
 	sed 's#/usr/local/sbin#$(prefix)/sbin#' $(UNITS).service | install -D -m 644 /dev/stdin \
 	    $(DESTDIR)$(unitdir)/mta-sts-httpd.service
+	install -D -m 644 $(COMPLETE).bash \
+	    $(DESTDIR)$(prefix)/share/bash-completion/completions/mta-sts-httpd
+	install -D -m 644 $(COMPLETE).zsh $(DESTDIR)$(zshdir)/_mta-sts-httpd
+	install -D -m 644 $(COMPLETE).fish \
+	    $(DESTDIR)$(prefix)/share/fish/vendor_completions.d/mta-sts-httpd.fish
 	@for page in $(wildcard config/*.[58]); do install -D -m 644 $$page \
 	    $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done
 
