@@ -7,17 +7,18 @@
 #include "command/command.h"
 #include "supervise/supervisor.h"
 
-/* Where standard error was closed, a client's socket would become it, and the
- * log would be sent to the client. False when the file system has no null device. */
+/* Where standard error was closed, a client's socket would become it, and the log would be sent to the
+ * client. An empty root may lack the null device, so it is asked for only where it is needed. */
 static bool occupy_standard_descriptors(void)
 {
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR); /* inherited by workers, like those that were there */
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd < 0)
-        return false;
-    (void)close(fd); /* nothing was written */
+    /* The lowest free number is given: each in turn. Workers inherit it, like those that were there. */
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) {
+            log_line(LOG_LEVEL_ERROR, "descriptor %d is closed, and /dev/null cannot be opened: %s",
+                     fd, strerror(errno));
+            return false;
+        }
+    }
     return true;
 }
 
