@@ -112,16 +112,16 @@ test: STRICT := -Werror
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help run test anomaly peers fuzz bench reproducible lint format install deb clean FORCE
+.PHONY: all help run test anomaly peers image-test fuzz bench reproducible lint format install deb clean FORCE
 .PHONY: packages system-mbedtls mbedtls-objects fuzz-programs check-layout check-scripts cppcheck
 
 all: $(PROGRAM) ## build the program (the default)
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 # The goals that need more packages than a build.
-PURPOSES := run test anomaly peers fuzz bench lint deb
+PURPOSES := run test anomaly peers fuzz bench lint deb image-test
 packages:
 	$(if $(NO_INSTALL),,@set -e; for purpose in \
 	    $(or $(patsubst peers,test,$(patsubst anomaly,test,$(filter $(PURPOSES),$(MAKECMDGOALS)))),build); \
@@ -242,6 +242,9 @@ bench: $(PROGRAM) $(LOAD) ## measure ours beside other servers (tests/bench/READ
 
 peers: $(PROGRAM) ## what other programs think of it, with every scan at full length
 	@SCAN=all MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run -k peers </dev/null
+
+image-test: $(PROGRAM) $(STATICS) ## build the image and try it, without Docker (a few minutes)
+	@IMAGE=1 MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run -k test_image </dev/null
 
 # Every checker of every file is a target, so that they share the cores and all have their say.
 C_FILES  = $(shell find server tests -name '*.[ch]')

@@ -3,8 +3,9 @@
 # mbedTLS. Every sub-command may be repeated; when nothing is missing it says and changes nothing.
 #
 #   dependencies.sh packages PURPOSE   installs the Debian packages that are missing to build, run,
-#                                      test, fuzz, bench, lint or deb
+#                                      test, fuzz, bench, lint, deb or image-test
 #   dependencies.sh mbedtls DIR        unpacks Debian's mbedTLS 3.6 into DIR/source
+#   dependencies.sh mirrors            prints the mirrors of Debian that it would come from
 #
 # ACCEL=0        without the libraries that the bundled mbedTLS is accelerated with
 # NO_INSTALL=1   never installs: names what is missing and fails
@@ -40,6 +41,8 @@ test="$run
 lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy
     cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka libssl-dev=pc:libssl"
 fuzz="$build clang=cmd:clang libclang-rt-dev python3=cmd:/usr/bin/python3"
+image="$test
+    buildah=cmd:buildah podman=cmd:podman runc=cmd:runc mmdebstrap=cmd:mmdebstrap debian-archive-keyring"
 # The servers that ours is measured beside, and what measures and draws.
 bench="$run
     python3=cmd:/usr/bin/python3 python3-cryptography libssl-dev=pc:libssl
@@ -51,7 +54,9 @@ bench="$run
 # What the packages bring that nobody asked to run.
 daemons='postfix-mta-sts-resolver.service postfix.service postfix-resolvconf.path chasquid.service
     chasquid-smtp.socket chasquid-submission.socket chasquid-submission_tls.socket
-    named.service nginx.service haproxy.service caddy.service lighttpd.service h2o.service'
+    named.service nginx.service haproxy.service caddy.service lighttpd.service h2o.service
+    podman.service podman.socket podman-restart.service podman-auto-update.service
+    podman-auto-update.timer'
 
 mbedtls_series=3.6
 mbedtls_oldest=3.6.7
@@ -286,7 +291,9 @@ case "${1:-} ${2:-}" in
 'packages fuzz') install_packages 'to fuzz' $fuzz ;;
 'packages deb') install_packages 'to package' $deb ;;
 'packages bench') install_packages 'to measure' $bench ;;
+'packages image-test') install_packages 'to test the image' $image ;;
 'mbedtls '?*) fetch_mbedtls "$2" ;;
+'mirrors ') printf '%s\n' "${DEBIAN_MIRROR:-$(machine_mirrors)}" ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
     exit 2

@@ -99,10 +99,12 @@ def records_of(config, *domains):
 
 
 class Server:
-    """A running `serve`. Use start() or `with Server.running(…)`."""
+    """A running `serve`. Use start() or `with Server.running(…)`. command: what else starts it."""
 
-    def __init__(self, config, *, arguments=(), prefix=(), environment=None, expect=()):
-        command = [*prefix, tree.program(), "serve", "-c", config, *arguments]
+    def __init__(
+        self, config, *, arguments=(), prefix=(), environment=None, expect=(), command=None
+    ):
+        command = command or [*prefix, tree.program(), "serve", "-c", config, *arguments]
         self.lines = []
         self._expected = [re.compile(pattern) for pattern in expect]
         self._condition = threading.Condition()

@@ -1,0 +1,244 @@
+"""The container: the static program under the nearest isolation always, and with `make image-test` the
+image itself, built from the Dockerfile. Both serve the sample as it is, on port 443."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support import tree
+from support.namespace import entered
+from support.server import children_of
+
+from confined import HEALTH, STATIC, USER, Chroot, Mounts, Podman, World, run, sample
+
+BUILD = Path(os.environ.get("BUILD", tree.ROOT / "build"))
+DOMAINS = ("example.com", "example.net", "example.org")
+MOST_BYTES = 3_000_000
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a container here"),
+    pytest.mark.skipif(
+        not STATIC.is_file(), reason="not built: with the sanitizers or the system's mbedTLS"
+    ),
+]
+
+
+@pytest.fixture(scope="session", name="built")
+def fixture_built():
+    """The folder in which the image was built; it is gone at the end."""
+    if not os.environ.get("IMAGE"):
+        pytest.skip("it takes minutes: make image-test")
+    folder = BUILD / "image"
+    shutil.rmtree(folder, ignore_errors=True)
+    script = tree.ROOT / "tests" / "image" / "build"
+    try:
+        done = subprocess.run([script, folder], capture_output=True, timeout=1500, check=False,
+                              text=True)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(name="world")
+def fixture_world(tmp_path, authority):
+    with entered(tmp_path) as namespace:
+        yield World(namespace, authority)
+
+
+@pytest.fixture(name="mounts")
+def fixture_mounts(tmp_path):
+    tmp_path.chmod(0o755)
+    (tmp_path / "mounts").mkdir()
+    return Mounts(tmp_path / "mounts")
+
+
+@pytest.fixture(name="chroot")
+def fixture_chroot(world, mounts, tmp_path):
+    folder = tmp_path / "root"
+    folder.mkdir()
+    container = Chroot(world.namespace, mounts, folder)
+    yield container
+    container.remove()
+
+
+@pytest.fixture(name="podman")
+def fixture_podman(world, mounts, built):
+    container = Podman(world.namespace, mounts, built)
+    yield container
+    container.remove()
+
+
+@pytest.fixture(name="container", params=["chroot", "podman"])
+def fixture_container(request, authority):
+    container = request.getfixturevalue(request.param)
+    container.mounts.certify(authority, *(f"mta-sts.{domain}" for domain in DOMAINS))
+    container.mounts.configure(sample())
+    return container
+
+
+def status_of(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def test_sample_is_served_reloaded_and_stopped(container, world):
+    server = container.start()
+    for domain in DOMAINS:
+        printed = run(STATIC, "policy", "-c", container.mounts.config / "mta-sts.yaml", domain)
+        assert printed.stdout.startswith("version: STSv1\n") and printed.returncode == 0
+        assert world.fetch(domain) == printed.stdout
+    assert container.healthy().returncode == 0
+    assert "mx: new.example.com\n" not in world.fetch("example.com")
+
+    text = sample().replace("      - mail.example.com\n", "      - new.example.com\n")
+    container.mounts.configure(text)
+    server.wait_line(r"ready: generation 2,", seconds=30)
+    assert "mx: new.example.com\n" in world.fetch("example.com")
+    container.stop()
+
+
+def test_it_is_unwell_when_it_does_not_answer(container):
+    container.start()
+    container.mounts.configure(sample().replace('# listen: "[::]:443"', 'listen: "127.0.0.1:444"'))
+    assert container.execute(*HEALTH).returncode == 1
+
+
+def test_it_has_no_rights(container):
+    container.start()
+    supervisor = container.supervisor()
+    workers = children_of(supervisor)
+    assert workers
+    for pid in (supervisor, *workers):
+        status = status_of(pid)
+        assert status["Uid"].split() == status["Gid"].split() == [str(USER)] * 4
+        assert (status["Groups"], status["NoNewPrivs"], status["Seccomp"]) == ("", "1", "2")
+        for key in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            assert int(status[key], 16) == 0, (pid, key)
+    mounted = Path(f"/proc/{supervisor}/mountinfo").read_text()
+    options = dict(re.findall(r"^\S+ \S+ \S+ \S+ (/\S*) (\S+)", mounted, re.M))
+    for place in ("/", "/config", "/certs"):
+        assert "ro" in options[place].split(","), (place, options)
+    root = Path(f"/proc/{supervisor}/root")
+    files = {path.name for path in root.iterdir() if path.is_file()}
+    assert files - {"LICENSES", ".containerenv"} == {"mta-sts-httpd"}
+
+
+# The image.
+
+
+def test_image_is_small_and_says_what_it_is(podman):
+    image = podman.image()
+    print(f"the image has {image['Size']} bytes")
+    assert image["Size"] <= MOST_BYTES
+    config = image["Config"]
+    assert config["User"] == f"{USER}:{USER}"
+    assert config["StopSignal"] in ("SIGTERM", "15")
+    assert list(config["ExposedPorts"]) == ["443/tcp"]
+    assert config["Healthcheck"]["Test"] == ["CMD", *HEALTH]
+    version = run(STATIC, "--version").stdout.split()[1]
+    assert config["Labels"]["org.opencontainers.image.version"] == version
+
+
+def test_image_is_reproducible(podman):
+    """The second was compiled anew, from another context."""
+    first, second = podman.image("again"), podman.image()
+    assert first["RootFS"]["Layers"] == second["RootFS"]["Layers"]
+    assert len(first["RootFS"]["Layers"]) == 1
+
+
+def test_keys_of_root_are_read_by_a_supervisor_of_root(podman, world, authority):
+    """The other way that the compose file names: nothing may be readable for the workers."""
+    text = (tree.ROOT / "config" / "docker" / "compose.yaml").read_text()
+    (user,) = re.findall(r'^ *# user: "(.*)"$', text, re.M)
+    (capabilities,) = re.findall(r"^ *# cap_add: \[(.*)\]$", text, re.M)
+    podman.mounts.certify(authority, "mta-sts.example.com")
+    podman.mounts.configure(sample())
+    for path in podman.mounts.root.rglob("*"):
+        os.chown(path, 0, 0)
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    added = [f"--cap-add={name.strip()}" for name in capabilities.split(",")]
+    podman.start(options=[f"--user={user}", *added])
+    assert "mode: enforce\n" in world.fetch("example.com")
+    for pid in children_of(podman.supervisor()):
+        status = status_of(pid)
+        assert int(status["CapEff"], 16) == 0 and status["Uid"].split() == ["65534"] * 4
+    podman.stop()
+
+
+# The recipes.
+
+
+def test_dockerfile_says_the_version_of_the_program():
+    version = re.search(r"^VERSION := (\S+)$", (tree.ROOT / "Makefile").read_text(), re.M)[1]
+    dockerfile = (tree.ROOT / "Dockerfile").read_text()
+    assert f'org.opencontainers.image.version="{version}"' in dockerfile
+    for kind in kubernetes():
+        if kind["kind"] == "Deployment":
+            assert pod_of(kind)["image"].endswith(f":{version}")
+
+
+def test_compose_file_is_of_this_image():
+    path = tree.ROOT / "config" / "docker" / "compose.yaml"
+    dockerfile = (tree.ROOT / "Dockerfile").read_text()
+    (service,) = yaml.safe_load(path.read_text())["services"].values()
+    assert (path.parent / service["build"] / "Dockerfile").samefile(tree.ROOT / "Dockerfile")
+    inside = [volume.split(":")[1] for volume in service["volumes"]]
+    assert inside == ["/config", "/certs"]
+    assert all(volume.endswith(":ro") for volume in service["volumes"])
+    (exposed,) = re.findall(r"^EXPOSE (\d+)$", dockerfile, re.M)
+    assert [port.split(":")[1] for port in service["ports"]] == [exposed]
+    assert service["read_only"] and service["cap_drop"] == ["ALL"]
+    assert "user" not in service, "the image names one"
+    for word in ("ENTRYPOINT", "CMD"):
+        arguments = re.search(rf"^{word} (\[.*\])$", dockerfile, re.M)[1]
+        assert all(not part.startswith("/config") or part == HEALTH[-1]
+                   for part in yaml.safe_load(arguments))
+
+
+def kubernetes():
+    text = (tree.ROOT / "config" / "kubernetes" / "mta-sts.yaml").read_text()
+    return list(yaml.safe_load_all(text))
+
+
+def pod_of(deployment):
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return container
+
+
+def test_kubernetes_manifest(chroot, world, authority):
+    """Its configuration, arguments, port and probes, with the secret that is late and then renewed, and
+    with a config map that changes."""
+    found = {kind["kind"]: kind for kind in kubernetes()}
+    names = {mount["mountPath"] for mount in pod_of(found["Deployment"])["volumeMounts"]}
+    assert names == {"/config", "/certs"}
+    assert found["Deployment"]["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == USER
+    container = pod_of(found["Deployment"])
+    (port,) = [port["containerPort"] for port in container["ports"]]
+    hosts = found["Certificate"]["spec"]["dnsNames"]
+    contents = found["ConfigMap"]["data"]
+    mounts = chroot.mounts
+
+    mounts.publish(mounts.config, "..1", contents)
+    server = chroot.start(container["args"])
+    server.expect("warning: no certificate", "^    (why|fix): ")
+    for probe in ("readinessProbe", "livenessProbe"):
+        done = chroot.execute(*container[probe]["exec"]["command"])
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    leaf = authority.issue(*hosts)
+    mounts.publish(mounts.certs, "..1", {"tls.crt": leaf.chain_pem(), "tls.key": leaf.key_pem()})
+    server.wait_line(r"ready: generation 2,", seconds=30)
+    for host in hosts:
+        assert "mode: testing\n" in world.fetch(host.removeprefix("mta-sts."), port)
+
+    changed = {name: data.replace("testing", "enforce") for name, data in contents.items()}
+    mounts.publish(mounts.config, "..2", changed)
+    server.wait_line(r"ready: generation 3,", seconds=30)
+    for host in hosts:
+        assert "mode: enforce\n" in world.fetch(host.removeprefix("mta-sts."), port)
