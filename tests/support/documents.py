@@ -124,12 +124,18 @@ def key_faults(tables):
         for name, value in properties.items():
             if not value.get("description", "").endswith("."):
                 faults.append(f"{editor.MAIN}, {table}: {name} has no description")
+            is_mapping = "properties" in value or "additionalProperties" in value
+            if table in ("root", "listener", "dns") and name != "address" and not is_mapping:
+                if _default_in_schema(value) is None:
+                    faults.append(f"{editor.MAIN}, {table}: {name} has no default")
         if section is None:
             continue
         described = dict(_manual_items(section, depth))
         faults += _differ(f"{MANUAL_OF_CONFIGURATION.name}, {section}", keys, described)
         for name, item in described.items():
-            if not re.search(r"The default is|There is no default|must be there|The one named default|mail addresses", item.text):
+            if name not in ("policies", "domains") and not re.search(
+                r"The default is|There is no default|It must be there", item.text
+            ):
                 faults.append(f"{MANUAL_OF_CONFIGURATION.name}, {section}: {name} has no default")
         for name in keys:
             if name not in exemplary:
@@ -149,10 +155,10 @@ def _default_in_schema(value):
 
 def _sample_block(name):
     """The paragraph of the sample in which the key is set at the top, or would be."""
-    (block,) = [
-        block for block in SAMPLE.read_text().split("\n\n") if re.search(rf"^(# )?{name}:", block, re.M)
-    ]
-    return re.sub(r"[#\s]+", " ", block)
+    for block in SAMPLE.read_text().split("\n\n"):
+        if re.search(rf"^(# )?{name}:", block, re.M):
+            return re.sub(r"[#\s]+", " ", block)
+    return ""
 
 
 def defaults():
@@ -171,8 +177,8 @@ def default_faults(in_source):
     faults, found = [], defaults()
     for (table, name), default in found.items():
         _, section, depth = PLACES[table]
-        text = dict(_manual_items(section, depth))[name].text
-        stated = re.search(r"The default is (?:the )?(.*)", text)
+        item = dict(_manual_items(section, depth)).get(name)
+        stated = item and re.search(r"The default is (?:the )?(.*)", item.text)
         if not stated or not re.match(re.escape(default) + r"(?![\w-])", stated[1]):
             faults.append(f"{MANUAL_OF_CONFIGURATION.name}: the default of {name} is not {default}")
         if table == "root" and not re.search(rf"default {re.escape(_in_sample(default))}", _sample_block(name)):
