@@ -24,6 +24,7 @@ PLACES = {
     "dropin": ("definitions/dropin", None, 0),
     "listener": ("definitions/listener/anyOf/1", "Listeners", 1),
     "proxy": ("definitions/listener/anyOf/1/properties/proxy_protocol", "Listeners", 2),
+    "log": ("properties/log", "The log", 1),
     "dns": ("properties/dns", "DNS records", 1),
     "policy": ("definitions/policy", "Policies", 1),
     "domain": ("definitions/domain/anyOf/1", "Domains", 1),
@@ -125,7 +126,7 @@ def key_faults(tables):
             if not value.get("description", "").endswith("."):
                 faults.append(f"{editor.MAIN}, {table}: {name} has no description")
             is_mapping = "properties" in value or "additionalProperties" in value
-            if table in ("root", "listener", "dns") and name != "address" and not is_mapping:
+            if table in ("root", "listener", "log", "dns") and name != "address" and not is_mapping:
                 if _default_in_schema(value) is None:
                     faults.append(f"{editor.MAIN}, {table}: {name} has no default")
         if section is None:
@@ -133,7 +134,7 @@ def key_faults(tables):
         described = dict(_manual_items(section, depth))
         faults += _differ(f"{MANUAL_OF_CONFIGURATION.name}, {section}", keys, described)
         for name, item in described.items():
-            if name not in ("policies", "domains") and not re.search(
+            if name not in ("log", "policies", "domains") and not re.search(
                 r"The default is|There is no default|It must be there", item.text
             ):
                 faults.append(f"{MANUAL_OF_CONFIGURATION.name}, {section}: {name} has no default")

@@ -34,6 +34,11 @@ def source_defaults():
         ("root", "certificate_warning"): f"{days}d",
         ("root", "strict"): "false",
         ("root", "seal"): re.search(absent % "seal", (SERVER / "load/settings.c").read_text(), re.S)[1],
+        ("log", "format"): only(
+            r"nodes\.format == NULL \|\| span_equal\(nodes\.format->text, span_of\(\"(\w+)\"", "load/settings.c"
+        ),
+        ("log", "access"): only(r"enum log_access \{\s*LOG_ACCESS_(\w+)", "base/log.h").lower(),
+        ("log", "anonymize"): "false",
         ("listener", "freebind"): "false",
         ("listener", "tls"): "true",
     }
