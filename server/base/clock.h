@@ -12,4 +12,7 @@ int64_t clock_monotonic_ms(void);
 /* The same in microseconds. */
 int64_t clock_monotonic_us(void);
 
+/* Microseconds since 1970 UTC, as far as the machine knows the time; this one jumps. */
+int64_t clock_real_us(void);
+
 #endif

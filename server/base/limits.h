@@ -157,6 +157,12 @@ enum {
      * does not count for them. Bytes. */
     LIMIT_SMALL_MEMORY = 128 * 1024,
 
+    /* Senders that a worker remembers, half a megabyte of them, and what of a program's name. A domain
+     * has a few dozen; the answer about one must fit LIMIT_BODY_MOST. */
+    LIMIT_VISITS = 1024,
+    LIMIT_VISIT_AGENT = 80,
+    LIMIT_SENDERS = 128,
+
     /* POSIX's PIPE_BUF: a log line of at most this length is never torn. */
     LIMIT_LOG_LINE = 4096,
     /* What of a client's words is shown in it; if each byte has six there, it still fits. Honest ones

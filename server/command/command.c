@@ -48,6 +48,8 @@ static const struct {
      "domain (default), state, mode, max_age, id or expires"},
     {0, WORD, "state", "STATE", OPTION_STATE, VALUE(state),
      "only these: served, stale, refused or no-certificate"},
+    {0, FLAG, "senders", NULL, OPTION_STATE, VALUE(senders),
+     "ask the running server who has fetched DOMAIN's policy"},
     {0, FLAG, "apache", NULL, OPTION_IMPORT, VALUE(apache),
      "the operands are configuration files of Apache"},
     {0, FLAG, "nginx", NULL, OPTION_IMPORT, VALUE(nginx),

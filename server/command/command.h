@@ -29,7 +29,7 @@ enum {
     OPTION_FORMAT = 1U << 4,
     OPTION_SINCE = 1U << 5,
     OPTION_SORT = 1U << 6,
-    OPTION_STATE = 1U << 7,
+    OPTION_STATE = 1U << 7,  /* and --senders */
     OPTION_PROBE = 1U << 8,  /* --connect, --ca, --timeout */
     OPTION_IMPORT = 1U << 9, /* all that only import takes */
 };
@@ -47,6 +47,7 @@ struct command_line {
     const char *format;  /* zone, nsupdate or json; NULL: not given */
     const char *since;   /* a file to compare with, or NULL */
     const char *sort;    /* what to sort by; NULL: not given */
+    bool senders;        /* who has fetched the policy */
     const char *state;   /* the only state to list, or NULL */
     const char *connect; /* as it was written; these three may be NULL */
     const char *ca;

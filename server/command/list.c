@@ -5,6 +5,7 @@
 #include "command/command.h"
 #include "command/listing.h"
 #include "command/reading.h"
+#include "command/senders.h"
 
 typedef const struct site_domain *const *entry;
 
@@ -190,10 +191,16 @@ int command_list(const struct command_line *line)
         return command_misused("list", "no list is sorted by", line->sort);
     if (line->state != NULL && find_state(line->state) == LISTING_STATES)
         return command_misused("list", "no domain is in the state", line->state);
-    struct reading reading = reading_new(line, false);
+    if (line->senders && line->operand_count != 1)
+        return command_misused("list", "--senders wants one domain", NULL);
+    struct reading reading = reading_new(line, line->senders);
     bool told = reading_print(&reading, DIAG_ERROR);
     if (reading.configuration == NULL)
         goto done;
+    if (line->senders) {
+        status = senders_list(line, &reading) ? STATUS_GOOD : STATUS_WRONG;
+        goto done;
+    }
     bool good = check_operands(line, &reading);
     print_listed(line, reading.configuration->site, order, &out);
     if (command_write(&out) && told && good && diag_count(reading.diag, DIAG_ERROR) == 0)

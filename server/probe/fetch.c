@@ -26,16 +26,16 @@ static bool keep_chain(const struct client *client, struct fetch *fetch)
     return true;
 }
 
-static enum client_result ask(struct client *client, const char *host)
+static enum client_result ask(struct client *client, const char *host, const char *target)
 {
     struct text text = {0};
     text_printf(&text,
-                "GET /.well-known/mta-sts.txt HTTP/1.1\r\n"
+                "GET %s HTTP/1.1\r\n"
                 "Host: %s\r\n"
                 "User-Agent: mta-sts-httpd/" MTA_STS_HTTPD_VERSION " (probe)\r\n"
                 "Accept: text/plain\r\n"
                 "Connection: close\r\n\r\n",
-                host);
+                target == NULL ? "/.well-known/mta-sts.txt" : target, host);
     enum client_result result =
         text.failed ? CLIENT_FAILED : client_write(client, (struct span){text.data, text.len});
     text_free(&text);
@@ -81,7 +81,7 @@ static bool run_client(struct client *client, const struct fetch_request *reques
         return false;
     answer_begin(fetch->answer);
     begin = clock_monotonic_us();
-    fetch->result = ask(client, request->host);
+    fetch->result = ask(client, request->host, request->target);
     if (fetch->result == CLIENT_DONE || fetch->result == CLIENT_RESET)
         fetch->result = listen_to(client, fetch->answer); /* who resets may have answered before */
     fetch->answer_us = clock_monotonic_us() - begin;
@@ -129,4 +129,21 @@ void fetch_free(struct fetch *fetch)
     free(fetch->chain);
     free(fetch->answer);
     *fetch = (struct fetch){0};
+}
+
+struct address fetch_address_of(const struct address *listener, bool fall_back)
+{
+    struct address target = *listener;
+    if (listener->any.sa_family == AF_INET && listener->v4.sin_addr.s_addr == htonl(INADDR_ANY))
+        target.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (listener->any.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&listener->v6.sin6_addr))
+        return target;
+    target.v6.sin6_addr = in6addr_loopback;
+    if (fall_back) { /* a machine without IPv6 */
+        target = (struct address){.len = sizeof(target.v4)};
+        target.v4.sin_family = AF_INET;
+        target.v4.sin_port = listener->v6.sin6_port;
+        target.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    }
+    return target;
 }

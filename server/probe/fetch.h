@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "base/address.h"
 #include "base/limits.h"
 #include "base/span.h"
 #include "probe/answer.h"
@@ -29,7 +30,8 @@ enum fetch_step {
 struct fetch_request {
     const struct sockaddr *address;
     socklen_t address_len;
-    const char *host; /* for SNI and the Host header */
+    const char *host;   /* for SNI and the Host header */
+    const char *target; /* what to ask for; NULL: the policy */
     int64_t timeout_ms;
     struct span preamble; /* sent before TLS begins, for a listener that expects a proxy */
     enum client_versions versions;
@@ -49,6 +51,10 @@ struct fetch {
     bool is_late;          /* the deadline ended it */
     struct answer *answer; /* what was read of the response; owned; NULL before FETCH_ANSWER */
 };
+
+/* Where to reach one that listens at the address: where that is everywhere, this machine itself; with
+ * fall_back by IPv4, for a machine without IPv6. */
+struct address fetch_address_of(const struct address *listener, bool fall_back);
 
 /* False when memory is short; ret_fetch can be freed even then. */
 bool fetch_run(const struct fetch_request *request, struct fetch *ret_fetch);

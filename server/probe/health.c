@@ -40,24 +40,6 @@ static void die(struct health *health, const char *format, ...)
     health->state = HEALTH_DEAD;
 }
 
-/* The address to connect to: where everything is listened to, this machine itself. */
-static struct address target_of(const struct address *address, bool fall_back)
-{
-    struct address target = *address;
-    if (address->any.sa_family == AF_INET && address->v4.sin_addr.s_addr == htonl(INADDR_ANY))
-        target.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (address->any.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&address->v6.sin6_addr))
-        return target;
-    target.v6.sin6_addr = in6addr_loopback;
-    if (fall_back) { /* a machine without IPv6 */
-        target = (struct address){.len = sizeof(target.v4)};
-        target.v4.sin_family = AF_INET;
-        target.v4.sin_port = address->v6.sin6_port;
-        target.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    }
-    return target;
-}
-
 /* Who connects to an address of this machine comes from it: are we taken for a proxy? */
 static bool is_proxy(const struct endpoint *endpoint, const struct address *target)
 {
@@ -71,7 +53,7 @@ static bool is_proxy(const struct endpoint *endpoint, const struct address *targ
 static bool fetch(struct inquiry *inquiry)
 {
     for (int attempt = 0;; attempt++) {
-        struct address target = target_of(&inquiry->endpoint->address, attempt > 0);
+        struct address target = fetch_address_of(&inquiry->endpoint->address, attempt > 0);
         const struct fetch_request request = {
             .address = &target.any,
             .address_len = target.len,

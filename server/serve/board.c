@@ -16,6 +16,7 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "counters of 64 bits without a lock"
 struct slot {
     _Atomic uint64_t counters[BOARD_COUNTERS];
     _Atomic uint64_t connections;
+    struct visits visits;
 };
 
 /* The kernel makes a page of it when somebody writes to it first. */
@@ -95,6 +96,12 @@ void board_count(struct board *board, enum board_counter counter)
         (void)atomic_fetch_add_explicit(&board->own->counters[counter], 1, memory_order_relaxed);
 }
 
+void board_note(struct board *board, const struct visit *visit)
+{
+    if (board != NULL)
+        visits_note(&board->own->visits, visit);
+}
+
 void board_hold(struct board *board, size_t connections)
 {
     if (board != NULL)
@@ -123,6 +130,11 @@ uint64_t board_connections(const struct board *board)
     for (size_t i = 0; i < used_slots(board); i++)
         sum += atomic_load_explicit(&board->shared->slots[i].connections, memory_order_relaxed);
     return sum;
+}
+
+const struct visits *board_visits(const struct board *board, size_t slot)
+{
+    return slot < used_slots(board) ? &board->shared->slots[slot].visits : NULL;
 }
 
 int64_t board_figure(const struct board *board, enum board_figure figure)

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "serve/visits.h"
+
 /* What a worker counts. They only grow. */
 enum board_counter {
     BOARD_HANDSHAKE_TLS12,
@@ -75,11 +77,14 @@ void board_sit(struct board *board, size_t slot);
 
 /* Worker: in its slot. Without a board, NULL, nothing is counted. */
 void board_count(struct board *board, enum board_counter counter);
+void board_note(struct board *board, const struct visit *visit);
 void board_hold(struct board *board, size_t connections); /* so many it has now */
 
 /* Of all workers that ever were, but for the connections, which are those of now. */
 uint64_t board_sum(const struct board *board, enum board_counter counter);
 uint64_t board_connections(const struct board *board);
+/* The visits that the worker with that slot has noted; NULL when no later one has any. Borrowed. */
+const struct visits *board_visits(const struct board *board, size_t slot);
 int64_t board_figure(const struct board *board, enum board_figure figure);
 
 #endif

@@ -16,6 +16,7 @@
 #include "serve/access.h"
 #include "serve/http.h"
 #include "serve/monitor.h"
+#include "serve/origin.h"
 #include "serve/plain.h"
 #include "serve/proxy.h"
 #include "serve/response.h"
@@ -383,6 +384,21 @@ static bool answer_monitor(struct connection *connection, const struct http_requ
     return good;
 }
 
+/* A HEAD brings no policy, and one who is refused got none. */
+static void note_visit(const struct connection *connection, const struct http_request *request,
+                       const struct site_domain *domain)
+{
+    struct visit visit = {.last = clock_real_us()};
+    if (connection->response.status != HTTP_OK || request->method != HTTP_GET ||
+        !connection->setting->notes_visits)
+        return;
+    visit_set(visit.domain, sizeof(visit.domain), (struct span){domain->name, domain->name_len});
+    visit_set(visit.agent, sizeof(visit.agent), request->agent);
+    visit_set(visit.id, sizeof(visit.id), span_of(policy_id(domain->policy)));
+    origin_print_network(connection_client(connection), visit.network);
+    board_note(connection->setting->board, &visit);
+}
+
 /* Judges the request and has the answer ready. */
 static void answer(struct connection *connection, const struct http_request *request)
 {
@@ -394,6 +410,7 @@ static void answer(struct connection *connection, const struct http_request *req
     if (has_policy)
         response->policy = policy_body(domain->policy);
     response->persistence = persistence_of(connection, request);
+    note_visit(connection, request, domain);
 }
 
 /* In TLS 1.3 the client's last words of the handshake want no answer. A client

@@ -1,6 +1,7 @@
 #include "serve/monitor.h"
 
 #include "serve/exposition.h"
+#include "serve/senders.h"
 
 static const char plain_type[] = "text/plain";
 
@@ -70,6 +71,19 @@ static enum http_status tell_health(const struct monitor *monitor, struct span q
     return ailment == NULL ? HTTP_OK : HTTP_UNAVAILABLE;
 }
 
+static enum http_status tell_senders(const struct monitor *monitor, struct span query,
+                                     struct text *body)
+{
+    const struct span key = span_of("domain=");
+    const struct site_domain *domain = NULL;
+    if (span_begins_fold(query, key))
+        domain = site_find_domain(monitor->site, span_skip(query, key.len));
+    if (domain == NULL)
+        return HTTP_NOT_FOUND;
+    senders_print(monitor->board, (struct span){domain->name, domain->name_len}, body);
+    return HTTP_OK;
+}
+
 static const struct {
     const char *path;
     monitor_view *tell;
@@ -77,6 +91,7 @@ static const struct {
 } views[] = {
     {"/metrics", tell_metrics, exposition_type},
     {"/health", tell_health, plain_type},
+    {"/senders", tell_senders, plain_type},
 };
 
 enum http_status monitor_answer(const struct monitor *monitor, const struct http_request *request,

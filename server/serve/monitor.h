@@ -1,6 +1,6 @@
 /*
- * What a monitor is told at the endpoint for metrics: the metrics of all workers
- * and the health of this one. It answers whoever can connect, so it
+ * What a monitor is told at the endpoint for metrics: the metrics of all workers,
+ * the health of this one, and who has fetched a policy. It answers whoever can connect, so it
  * tells nothing that is secret. Runs in the worker.
  */
 #ifndef SERVE_MONITOR_H

@@ -28,3 +28,12 @@ void origin_print_address(const struct sockaddr *client, bool shortened,
     else
         (void)snprintf(out, ORIGIN_SIZE, "unix"); /* it fits */
 }
+
+void origin_print_network(const struct sockaddr *client, char out[static ORIGIN_SIZE])
+{
+    origin_print_address(client, true, out);
+    size_t len = strlen(out);
+    if (strcmp(out, "unix") != 0)
+        (void)snprintf(out + len, ORIGIN_SIZE - len,
+                       strchr(out, ':') == NULL ? "/24" : "/48"); /* it fits */
+}

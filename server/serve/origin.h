@@ -17,4 +17,7 @@ enum { ORIGIN_SIZE = INET6_ADDRSTRLEN + 4 };
 void origin_print_address(const struct sockaddr *client, bool shortened,
                           char out[static ORIGIN_SIZE]);
 
+/* "192.0.2.0/24", "2001:db8:1::/48"; "unix" likewise. */
+void origin_print_network(const struct sockaddr *client, char out[static ORIGIN_SIZE]);
+
 #endif

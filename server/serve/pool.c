@@ -28,7 +28,7 @@ static size_t smaller(size_t a, size_t b)
 }
 
 struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tls,
-                      struct board *board, size_t capacity)
+                      struct board *board, bool notes_visits, size_t capacity)
 {
     struct pool *pool = calloc(1, sizeof(*pool));
     if (pool == NULL)
@@ -47,6 +47,7 @@ struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tl
         .site = site,
         .request = pool->request,
         .board = board,
+        .notes_visits = notes_visits,
     };
     pool->networks = networks_new(capacity);
     if (pool->networks == NULL) {

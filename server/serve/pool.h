@@ -20,10 +20,10 @@ struct pool;
 /* Times are milliseconds of the monotonic clock in every function here. */
 
 /* An empty pool. epoll is a descriptor, borrowed until pool_free, as are site,
- * tls and board (or NULL). capacity is 1 to LIMIT_CONNECTIONS. Owned; NULL when memory or
+ * tls and board (or NULL), where visits are noted too if so said. capacity is 1 to LIMIT_CONNECTIONS. Owned; NULL when memory or
  * randomness is short. */
 struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tls,
-                      struct board *board, size_t capacity);
+                      struct board *board, bool notes_visits, size_t capacity);
 
 /* Closes every connection as it is. */
 void pool_free(struct pool *pool);

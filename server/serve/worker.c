@@ -88,6 +88,14 @@ static size_t connection_capacity(const struct worker *worker)
     return room < LIMIT_CONNECTIONS ? (size_t)room : LIMIT_CONNECTIONS;
 }
 
+static bool is_watched(const struct worker_options *options)
+{
+    for (size_t i = 0; i < options->entrance_count; i++)
+        if (options->entrances[i].endpoint->service == ENDPOINT_METRICS)
+            return true;
+    return false;
+}
+
 /* Everything that needs memory, descriptors or the kernel's goodwill. */
 static bool prepare(struct worker *worker)
 {
@@ -111,7 +119,8 @@ static bool prepare(struct worker *worker)
     worker->tls = tls_context_new(options->site);
     if (worker->tls == NULL)
         return fail("prepare TLS", ENOMEM);
-    worker->pool = pool_new(worker->epoll, options->site, worker->tls, options->board, capacity);
+    worker->pool = pool_new(worker->epoll, options->site, worker->tls, options->board,
+                            is_watched(options), capacity);
     if (worker->pool == NULL)
         return fail("prepare connections", ENOMEM);
     worker->acceptor =

@@ -1,0 +1,105 @@
+#include "serve/visits.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+static uint64_t load(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void store(_Atomic uint64_t *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+void visit_set(char *field, size_t size, struct span text)
+{
+    size_t len = text.len < size - 1 ? text.len : size - 1;
+    for (size_t i = 0; i < len; i++)
+        field[i] = text.data[i] >= ' ' && text.data[i] <= '~' ? text.data[i] : '?';
+    field[len] = '\0';
+}
+
+/* Never 0. Two that meet in one share an entry, which shows the later one. */
+static uint64_t key_of(const struct visit *visit)
+{
+    const char *parts[] = {visit->domain, visit->agent, visit->network};
+    uint64_t key = 0;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        key = (key ^ span_hash(span_of(parts[i]))) * 0x9e3779b97f4a7c15U;
+    return key | 1;
+}
+
+/* The entry with the key, else a free one, else the oldest. */
+static size_t place_of(const struct visits *visits, uint64_t key)
+{
+    size_t oldest = 0;
+    for (size_t i = 0; i < LIMIT_VISITS; i++) {
+        uint64_t other = load(&visits->keys[i]);
+        if (other == key || other == 0)
+            return i;
+        if (atomic_load_explicit(&visits->lasts[i], memory_order_relaxed) <
+            atomic_load_explicit(&visits->lasts[oldest], memory_order_relaxed))
+            oldest = i;
+    }
+    return oldest;
+}
+
+/* False when somebody is writing it. */
+static bool read_entry(const struct visits *visits, size_t index, struct visit *ret_visit)
+{
+    uint64_t words[VISIT_WORDS];
+    uint64_t turn = atomic_load_explicit(&visits->turns[index], memory_order_acquire);
+    for (size_t i = 0; i < VISIT_WORDS; i++)
+        words[i] = load(&visits->words[index][i]);
+    atomic_thread_fence(memory_order_acquire);
+    if (turn % 2 != 0 || load(&visits->turns[index]) != turn)
+        return false;
+    memcpy(ret_visit, words, sizeof(*ret_visit));
+    ret_visit->domain[sizeof(ret_visit->domain) - 1] = '\0';
+    ret_visit->agent[sizeof(ret_visit->agent) - 1] = '\0';
+    ret_visit->network[sizeof(ret_visit->network) - 1] = '\0';
+    ret_visit->id[sizeof(ret_visit->id) - 1] = '\0';
+    return true;
+}
+
+/* A worker that dies in the middle leaves an odd turn, which the next one here makes even. */
+static void write_entry(struct visits *visits, size_t index, const struct visit *visit)
+{
+    uint64_t words[VISIT_WORDS] = {0};
+    uint64_t turn = load(&visits->turns[index]) | 1;
+    memcpy(words, visit, sizeof(*visit));
+    store(&visits->turns[index], turn);
+    atomic_thread_fence(memory_order_release);
+    for (size_t i = 0; i < VISIT_WORDS; i++)
+        store(&visits->words[index][i], words[i]);
+    atomic_store_explicit(&visits->turns[index], turn + 1, memory_order_release);
+}
+
+void visits_note(struct visits *visits, const struct visit *visit)
+{
+    uint64_t key = key_of(visit);
+    size_t index = place_of(visits, key);
+    struct visit noted = *visit, before;
+    noted.count = 1;
+    if (load(&visits->keys[index]) == key && read_entry(visits, index, &before))
+        noted.count = before.count + 1;
+    write_entry(visits, index, &noted);
+    store(&visits->domains[index], span_hash(span_of(visit->domain)));
+    atomic_store_explicit(&visits->lasts[index], visit->last, memory_order_relaxed);
+    store(&visits->keys[index], key);
+}
+
+bool visits_next(const struct visits *visits, struct span domain, size_t *index,
+                 struct visit *ret_visit)
+{
+    uint64_t hash = span_hash(domain);
+    while (*index < LIMIT_VISITS) {
+        size_t i = (*index)++;
+        if (load(&visits->keys[i]) != 0 && load(&visits->domains[i]) == hash &&
+            read_entry(visits, i, ret_visit) && span_equal(span_of(ret_visit->domain), domain))
+            return true;
+    }
+    return false;
+}
