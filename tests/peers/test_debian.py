@@ -24,6 +24,12 @@ chroot "$1/root" sh -euc "$3"
 LIFE = """
 dpkg --install /package.deb
 mta-sts-httpd check
+for file in /usr/share/mta-sts-httpd/mta-sts.schema.json /usr/share/mta-sts-httpd/mta-sts-include.schema.json \\
+    /usr/share/bash-completion/completions/mta-sts-httpd /usr/share/zsh/vendor-completions/_mta-sts-httpd \\
+    /usr/share/fish/vendor_completions.d/mta-sts-httpd.fish
+do
+    test -s $file
+done
 echo '# mine' >>/etc/mta-sts/mta-sts.yaml
 dpkg --install /package.deb
 grep -q mine /etc/mta-sts/mta-sts.yaml
