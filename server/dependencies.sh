@@ -38,8 +38,9 @@ test="$run
     systemd=cmd:systemd-analyze
     bind9=file:/usr/sbin/named bind9-utils=cmd:named-checkzone bind9-dnsutils=cmd:nsupdate
     libssl-dev=pc:libssl
+    pebble=cmd:pebble dehydrated=cmd:dehydrated uacme=cmd:uacme
     haproxy=file:/usr/sbin/haproxy nginx=file:/usr/sbin/nginx libnginx-mod-stream
-    apache2-bin=file:/usr/sbin/apache2 caddy=file:/usr/bin/caddy python3-yaml"
+    apache2-bin=file:/usr/sbin/apache2 caddy=file:/usr/bin/caddy"
 lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy
     cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka libssl-dev=pc:libssl"
 fuzz="$build clang=cmd:clang libclang-rt-dev python3=cmd:/usr/bin/python3"

@@ -13,6 +13,8 @@ static const struct command commands[] = {
      OPTION_CONFIG | OPTION_JSON | OPTION_AT | OPTION_SORT | OPTION_STATE,
      "print a table of the domains, their policies and certificates; DOMAIN may have * and ?",
      command_list},
+    {"hosts", "", 0, 0, OPTION_CONFIG | OPTION_HOSTS | OPTION_AT,
+     "print the names that need a certificate", command_hosts},
     {"dns", "[DOMAIN...]", 0, SIZE_MAX, OPTION_CONFIG | OPTION_FORMAT | OPTION_SINCE | OPTION_AT,
      "print the DNS records to publish", command_dns},
     {"seal", "", 0, 0, OPTION_CONFIG | OPTION_JSON,

@@ -67,13 +67,25 @@ enum {
     /* Before its end a certificate is warned of: one of 90 days is renewed at 30. Seconds. */
     LIMIT_CERTIFICATE_WARNING = 21 * 86400,
 
+    /* Challenges of ACME clients that wait at the same time: a few orders of a hundred names, and
+     * the bytes of all. A certificate with RSA 2048, as dehydrated makes it, and its key are 2 KB. */
+    LIMIT_CHALLENGES = 512,
+    LIMIT_CHALLENGES_BYTES = 1024 * 1024,
+    /* One, with RSA 4096; its file in PEM is a third larger and may hold text. Bytes. */
+    LIMIT_CHALLENGE = 6 * 1024,
+    LIMIT_CHALLENGE_FILE = 16 * 1024,
+    /* What is looked at in a folder of challenges. */
+    LIMIT_CHALLENGE_FILES = 4096,
+
     /* A request line and headers of a policy fetch are below 300 bytes. */
     LIMIT_REQUEST_HEAD = 4096,
     LIMIT_REQUEST_HEADERS = 64,
     /* Of the PROXY protocol, with extensions; HAProxy with all of them stays below 1 KB. Bytes. */
     LIMIT_PROXY_HEADER = 2048,
-    /* A response head is about 200 bytes. */
-    LIMIT_RESPONSE_HEAD = 512,
+    /* A response head is about 200 bytes, with a redirect 300 and the path more. */
+    LIMIT_RESPONSE_HEAD = 1024,
+    /* Of a request that is redirected: nobody types a longer one. Bytes. */
+    LIMIT_REDIRECT_PATH = 256,
     /* Nobody needs more than one; a monitor may take a few. */
     LIMIT_REQUESTS_A_CONNECTION = 100,
 
@@ -121,6 +133,10 @@ enum {
      * rest. Milliseconds. */
     LIMIT_WATCH_MS = 2000,
     LIMIT_WATCH_REST_MS = 500,
+    /* Where the kernel cannot tell of new challenges, the next look at them. What it tells of is looked
+     * at at once, but at most one part in so many of the supervisor's time. Milliseconds. */
+    LIMIT_CHALLENGE_LOOK_MS = 2000,
+    LIMIT_CHALLENGE_SHARE = 4,
     /* After a day certificates are judged anew: one may have become valid, another is about to
      * expire. Milliseconds. */
     LIMIT_WATCH_DAY_MS = 86400000,

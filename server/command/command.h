@@ -32,6 +32,7 @@ enum {
     OPTION_STATE = 1U << 7,  /* and --senders */
     OPTION_PROBE = 1U << 8,  /* --connect, --ca, --timeout */
     OPTION_IMPORT = 1U << 9, /* all that only import takes */
+    OPTION_HOSTS = 1U << 10, /* --group, --missing */
 };
 
 /* A command line that was understood. */
@@ -48,6 +49,8 @@ struct command_line {
     const char *since;   /* a file to compare with, or NULL */
     const char *sort;    /* what to sort by; NULL: not given */
     bool senders;        /* who has fetched the policy */
+    const char *group;   /* how many hosts a line, or NULL */
+    bool missing;        /* only those that need a certificate now */
     const char *state;   /* the only state to list, or NULL */
     const char *connect; /* as it was written; these three may be NULL */
     const char *ca;
@@ -88,6 +91,7 @@ int command_serve(const struct command_line *line);
 int command_check(const struct command_line *line);
 int command_policy(const struct command_line *line);
 int command_list(const struct command_line *line);
+int command_hosts(const struct command_line *line);
 int command_dns(const struct command_line *line);
 int command_seal(const struct command_line *line);
 int command_probe(const struct command_line *line);

@@ -46,7 +46,8 @@ static bool needs_certificates(const struct loader *loader)
     const struct settings *settings = &loader->configuration->settings;
     bool plain = settings->listener_count > 0 && loader->request->listen == NULL;
     for (size_t i = 0; i < settings->listener_count; i++)
-        plain = plain && settings->listeners[i].plain;
+        plain = plain && (settings->listeners[i].plain ||
+                          settings->listeners[i].service != ENDPOINT_POLICIES);
     return !plain;
 }
 
@@ -86,6 +87,24 @@ static void remember(struct loader *loader, const struct node *node)
             state_read(configuration->settings.state, node->at, loader->diag);
 }
 
+/* The folders of challenges as this process opens them. */
+static void resolve_acme(struct loader *loader, struct position at)
+{
+    struct configuration *configuration = loader->configuration;
+    const char **const folders[] = {&configuration->settings.acme.alpn,
+                                    &configuration->settings.acme.webroot};
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        if (*folders[i] == NULL)
+            continue;
+        const char *path = sources_resolve(loader->sources, at.file, *folders[i]);
+        if (path == NULL)
+            return; /* reported */
+        *folders[i] = arena_copy(configuration->arena, span_of(path));
+        if (*folders[i] == NULL)
+            (void)out_of_memory(loader); /* counted in diag */
+    }
+}
+
 /* Reads all files; after a fault it goes on, so that the rest is judged too. */
 static void read_files(struct loader *loader)
 {
@@ -94,7 +113,9 @@ static void read_files(struct loader *loader)
         return;
     (void)settings_read(&nodes, loader->configuration->arena, loader->diag,
                         &loader->configuration->settings); /* counted in diag */
-    (void)read_certificates(loader, nodes.certificates);   /* counted in diag */
+    if (nodes.acme != NULL)
+        resolve_acme(loader, nodes.acme->at);
+    (void)read_certificates(loader, nodes.certificates); /* counted in diag */
     if (nodes.state != NULL)
         remember(loader, nodes.state);
     if (draft_count(loader->draft) == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {

@@ -145,11 +145,12 @@ static bool read_list(struct reader *reader, const struct node *node)
     return good;
 }
 
-bool endpoints_read(const struct node *listen, const struct node *metrics, struct arena *arena,
-                    struct diag *diag, struct endpoint **ret_items, size_t *ret_count)
+bool endpoints_read(const struct node *listen, const struct node *metrics, const struct node *http,
+                    bool redirect, struct arena *arena, struct diag *diag,
+                    struct endpoint **ret_items, size_t *ret_count)
 {
     struct reader reader = {.arena = arena, .diag = diag};
-    size_t most = listen == NULL || listen->kind != NODE_SEQUENCE ? 2 : listen->count + 2;
+    size_t most = listen == NULL || listen->kind != NODE_SEQUENCE ? 3 : listen->count + 3;
     bool good = true;
     reader.items = arena_take(arena, most * sizeof(*reader.items));
     if (reader.items == NULL)
@@ -163,6 +164,14 @@ bool endpoints_read(const struct node *listen, const struct node *metrics, struc
     if (metrics != NULL) {
         struct endpoint endpoint = {.service = ENDPOINT_METRICS, .plain = true};
         good = add(&reader, "metrics", metrics, &endpoint) && good;
+    }
+    if (http != NULL) {
+        const struct endpoint endpoint = {
+            .service = ENDPOINT_CHALLENGES,
+            .plain = true,
+            .redirect = redirect,
+        };
+        good = add(&reader, "http", http, &endpoint) && good;
     }
     *ret_items = reader.items;
     *ret_count = reader.count;

@@ -1,7 +1,8 @@
 /*
  * The endpoints of a configuration: the value of listen, which is an address, a
- * mapping that says more about it, or a list of both, and that of metrics, an address. A fault is one of the
- * whole file. Runs in the supervisor and in commands.
+ * mapping that says more about it, or a list of both; that of metrics, an address; and the address
+ * at which challenges for certificate authorities are served. A fault is one of the whole file.
+ * Runs in the supervisor and in commands.
  */
 #ifndef LOAD_ENDPOINTS_H
 #define LOAD_ENDPOINTS_H
@@ -14,9 +15,11 @@
 #include "load/document.h"
 #include "site/endpoint.h"
 
-/* Judges the nodes; a listen of NULL stands for the default, metrics of NULL for none. *ret_items, at least one, and
- * what they borrow belong to the arena. False after a problem, added to diag. */
-bool endpoints_read(const struct node *listen, const struct node *metrics, struct arena *arena,
-                    struct diag *diag, struct endpoint **ret_items, size_t *ret_count);
+/* Judges the nodes; a listen of NULL stands for the default, metrics and http of NULL for none.
+ * *ret_items, at least one, and what they borrow belong to the arena. False after a problem, added
+ * to diag. */
+bool endpoints_read(const struct node *listen, const struct node *metrics, const struct node *http,
+                    bool redirect, struct arena *arena, struct diag *diag,
+                    struct endpoint **ret_items, size_t *ret_count);
 
 #endif

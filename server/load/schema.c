@@ -25,7 +25,7 @@ struct schema {
     size_t key_count;
 };
 
-enum { KEYS_MOST = 16 };
+enum { KEYS_MOST = 24 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define ROOT(key)    offsetof(struct root_nodes, key)
@@ -44,6 +44,7 @@ static const struct schema_key root_keys[] = {
     {"state", SCALAR, "a folder", ROOT(state)},
     {"strict", SCALAR, "true or false", ROOT(strict)},
     {"seal", SCALAR, "required or best", ROOT(seal)},
+    {"acme", MAPPING, "a mapping with alpn, or with http and webroot", ROOT(acme)},
     {"dns", MAPPING, "a mapping with target, addresses or ttl", ROOT(dns)},
     {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them", ROOT(tls_rpt)},
     {"watch", SCALAR, "true or false", ROOT(watch)},
@@ -82,6 +83,14 @@ static const struct schema_key log_keys[] = {
     {"anonymize", SCALAR, "true or false", offsetof(struct log_nodes, anonymize)},
 };
 const struct schema schema_log = {"in log", log_keys, COUNT(log_keys)};
+
+static const struct schema_key acme_keys[] = {
+    {"alpn", SCALAR, "a folder", offsetof(struct acme_nodes, alpn)},
+    {"http", SCALAR, "an address such as \"[::]:80\"", offsetof(struct acme_nodes, http)},
+    {"webroot", SCALAR, "a folder", offsetof(struct acme_nodes, webroot)},
+    {"redirect", SCALAR, "true or false", offsetof(struct acme_nodes, redirect)},
+};
+const struct schema schema_acme = {"in acme", acme_keys, COUNT(acme_keys)};
 
 static const struct schema_key dns_keys[] = {
     {"target", SCALAR, "a host name", offsetof(struct dns_nodes, target)},

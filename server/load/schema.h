@@ -26,6 +26,7 @@ struct root_nodes {
     const struct node *state;
     const struct node *strict;
     const struct node *seal;
+    const struct node *acme;
     const struct node *dns;
     const struct node *tls_rpt;
     const struct node *watch;
@@ -55,6 +56,13 @@ struct log_nodes {
     const struct node *anonymize;
 };
 
+struct acme_nodes {
+    const struct node *alpn;
+    const struct node *http;
+    const struct node *webroot;
+    const struct node *redirect;
+};
+
 struct dns_nodes {
     const struct node *target;
     const struct node *addresses;
@@ -81,6 +89,7 @@ extern const struct schema schema_dropin;
 extern const struct schema schema_listener;
 extern const struct schema schema_proxy;
 extern const struct schema schema_log;
+extern const struct schema schema_acme;
 extern const struct schema schema_dns;
 extern const struct schema schema_policy;
 extern const struct schema schema_domain;

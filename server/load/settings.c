@@ -269,8 +269,12 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
     struct settings settings = {.certificate_warning = LIMIT_CERTIFICATE_WARNING};
     struct reader reader = {
         .arena = arena, .diag = diag, .level = DIAG_FATAL, .settings = &settings};
-    bool good = endpoints_read(nodes->listen, nodes->metrics, arena, diag, &settings.listeners,
-                               &settings.listener_count);
+    const struct node *http = NULL;
+    bool redirect = false;
+    bool good = acme_read(nodes->acme, arena, diag, &settings.acme, &http, &redirect);
+    good = endpoints_read(nodes->listen, nodes->metrics, http, redirect, arena, diag,
+                          &settings.listeners, &settings.listener_count) &&
+           good;
     good = read_workers(&reader, nodes->workers) && good;
     good = schema_boolean("strict", nodes->strict, &settings.strict, DIAG_FATAL, diag) && good;
     good = read_watch(&reader, nodes->watch) && good;

@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/log.h"
+#include "load/acme.h"
 #include "load/schema.h"
 #include "site/endpoint.h"
 
@@ -28,6 +29,7 @@ struct settings {
     bool watch_certificates;      /* reload when one of their files changes */
     bool watch_files;             /* and the files of the configuration */
     uint32_t certificate_warning; /* seconds before the end of a certificate */
+    struct acme acme;             /* its folders as the process opens them */
     const char *dns_target;       /* host name for a CNAME, or NULL */
     const char **dns_addresses;   /* canonical text of IPv4 and IPv6 addresses */
     size_t dns_address_count;

@@ -20,6 +20,7 @@
 #include "serve/plain.h"
 #include "serve/proxy.h"
 #include "serve/response.h"
+#include "serve/validation.h"
 
 enum connection_state {
     STATE_INTRODUCTION, /* a proxy says for whom it connects */
@@ -50,7 +51,7 @@ struct connection {
     enum connection_wish wish;
     unsigned requests;        /* answered so far */
     struct response response; /* in STATE_RESPONSE */
-    struct text document;     /* the whole of it, if it is one for a monitor; else empty */
+    struct text document;     /* the whole of it, if it is no policy and no error; else empty */
     size_t sent;              /* bytes of it */
     size_t received;          /* bytes of requests that are not answered yet */
     int64_t begun_us;         /* the time for the answer: since accept, or since the last one */
@@ -252,6 +253,8 @@ static enum step step_handshake(struct connection *connection, int64_t now)
     case TLS_DONE:
         count(connection, tls_session_is_13(connection->session) ? BOARD_HANDSHAKE_TLS13
                                                                  : BOARD_HANDSHAKE_TLS12);
+        if (tls_session_is_challenge(connection->session))
+            return say_goodbye(connection, now);
         connection->state = STATE_REQUEST;
         return STEP_ON;
     case TLS_WANT_READ:
@@ -353,14 +356,14 @@ static void note_answer(struct connection *connection, struct span sent,
 }
 
 /* Writes the head before the body that is there. */
-static void wrap(struct connection *connection, const char *type, const struct text *body)
+static void wrap(struct connection *connection, const char *type, struct span body)
 {
     const struct response *response = &connection->response;
     char head[LIMIT_RESPONSE_HEAD];
-    size_t len = response_render_head(response, type, body->len, head);
+    size_t len = response_render_head(response, type, body.len, head);
     text_append(&connection->document, (struct span){head, len});
     if (!response->head_only)
-        text_append(&connection->document, (struct span){body->data, body->len});
+        text_append(&connection->document, body);
 }
 
 /* False when memory is short. */
@@ -378,7 +381,7 @@ static bool answer_monitor(struct connection *connection, const struct http_requ
     conclude(connection, monitor_answer(&monitor, request, &body, &type), request->method);
     connection->response.persistence = persistence_of(connection, request);
     if (body.len > 0)
-        wrap(connection, type, &body);
+        wrap(connection, type, (struct span){body.data, body.len});
     bool good = !body.failed && !connection->document.failed;
     text_free(&body);
     return good;
@@ -399,8 +402,33 @@ static void note_visit(const struct connection *connection, const struct http_re
     board_note(connection->setting->board, &visit);
 }
 
-/* Judges the request and has the answer ready. */
-static void answer(struct connection *connection, const struct http_request *request)
+/* False when memory is short. */
+static bool answer_authority(struct connection *connection, const struct http_request *request)
+{
+    const struct connection_setting *setting = connection->setting;
+    const struct validation validation = {
+        .challenges = setting->challenges,
+        .site = setting->site,
+        .redirect = connection->endpoint->redirect,
+    };
+    struct response *response = &connection->response;
+    struct text body = {0}, location = {0};
+    conclude(connection, validation_answer(&validation, request, &body, &location),
+             request->method);
+    response->persistence = persistence_of(connection, request);
+    response->location = location.data;
+    if (response->status == HTTP_OK)
+        wrap(connection, "application/octet-stream", (struct span){body.data, body.len});
+    else if (response->status == HTTP_PERMANENT_REDIRECT)
+        wrap(connection, "text/plain", response_body(response));
+    bool good = !body.failed && !location.failed && !connection->document.failed;
+    response->location = NULL;
+    text_free(&body);
+    text_free(&location);
+    return good;
+}
+
+static void answer_sender(struct connection *connection, const struct http_request *request)
 {
     const struct site_domain *domain = domain_of(connection, request);
     bool has_policy = domain != NULL && domain->policy != NULL;
@@ -411,6 +439,21 @@ static void answer(struct connection *connection, const struct http_request *req
         response->policy = policy_body(domain->policy);
     response->persistence = persistence_of(connection, request);
     note_visit(connection, request, domain);
+}
+
+/* Judges the request and has the answer ready. False when memory is short. */
+static bool answer(struct connection *connection, const struct http_request *request)
+{
+    switch (connection->endpoint->service) {
+    case ENDPOINT_METRICS:
+        return answer_monitor(connection, request);
+    case ENDPOINT_CHALLENGES:
+        return answer_authority(connection, request);
+    case ENDPOINT_POLICIES:
+        break;
+    }
+    answer_sender(connection, request);
+    return true;
 }
 
 /* In TLS 1.3 the client's last words of the handshake want no answer. A client
@@ -489,14 +532,12 @@ static enum step step_request(struct connection *connection, int64_t now)
 
     if (progress == HTTP_PARTIAL)
         return read_request(connection, now);
-    if (progress == HTTP_COMPLETE && connection->endpoint->service == ENDPOINT_METRICS) {
-        if (!answer_monitor(connection, &request)) {
-            tell_shortage(connection, "answer a monitor", now);
+    if (progress == HTTP_COMPLETE) {
+        if (!answer(connection, &request)) {
+            tell_shortage(connection, "answer a request", now);
             return STEP_OVER;
         }
-    } else if (progress == HTTP_COMPLETE)
-        answer(connection, &request);
-    else
+    } else
         conclude(connection, status, request.method);
     note_answer(connection, input, progress == HTTP_COMPLETE ? &request : NULL);
     connection->received -= consumed;

@@ -15,6 +15,7 @@
 #include "serve/shortage.h"
 #include "serve/timers.h"
 #include "serve/tls.h"
+#include "site/challenges.h"
 #include "site/endpoint.h"
 #include "site/site.h"
 
@@ -24,6 +25,7 @@ struct connection_setting {
     struct timers *timers;
     struct shortage *shortage; /* where it says that memory is short */
     const struct site *site;
+    const struct challenges *challenges; /* or NULL */
     /* LIMIT_REQUEST_HEAD bytes for what is read from a client, while its connection goes on. */
     char *request;
     struct board *board; /* where it counts; or NULL */

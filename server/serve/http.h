@@ -15,6 +15,7 @@
 enum http_status {
     HTTP_NONE = 0, /* no answer yet */
     HTTP_OK = 200,
+    HTTP_PERMANENT_REDIRECT = 308,
     HTTP_BAD_REQUEST = 400,
     HTTP_NOT_FOUND = 404,
     HTTP_METHOD_NOT_ALLOWED = 405,

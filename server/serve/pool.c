@@ -27,8 +27,7 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tls,
-                      struct board *board, bool notes_visits, size_t capacity)
+struct pool *pool_new(int epoll, const struct pool_shared *shared, size_t capacity)
 {
     struct pool *pool = calloc(1, sizeof(*pool));
     if (pool == NULL)
@@ -41,13 +40,14 @@ struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tl
     pool->most_a_network = smaller(share, LIMIT_CONNECTIONS_A_NETWORK);
     pool->most_handshakes_a_network = smaller(share, LIMIT_HANDSHAKES_A_NETWORK);
     pool->setting = (struct connection_setting){
-        .tls = tls,
+        .tls = shared->tls,
         .timers = &pool->timers,
         .shortage = &pool->shortage,
-        .site = site,
+        .site = shared->site,
+        .challenges = shared->challenges,
         .request = pool->request,
-        .board = board,
-        .notes_visits = notes_visits,
+        .board = shared->board,
+        .notes_visits = shared->notes_visits,
     };
     pool->networks = networks_new(capacity);
     if (pool->networks == NULL) {

@@ -19,11 +19,19 @@ struct pool;
 
 /* Times are milliseconds of the monotonic clock in every function here. */
 
-/* An empty pool. epoll is a descriptor, borrowed until pool_free, as are site,
- * tls and board (or NULL), where visits are noted too if so said. capacity is 1 to LIMIT_CONNECTIONS. Owned; NULL when memory or
+/* What the connections of a worker have in common; everything is borrowed. */
+struct pool_shared {
+    const struct site *site;
+    const struct challenges *challenges; /* or NULL */
+    struct tls_context *tls;
+    struct board *board; /* or NULL */
+    bool notes_visits;   /* which sender has fetched what is noted on the board */
+};
+
+/* An empty pool. epoll is a descriptor, borrowed until pool_free, as are all of
+ * the shared. capacity is 1 to LIMIT_CONNECTIONS. Owned; NULL when memory or
  * randomness is short. */
-struct pool *pool_new(int epoll, const struct site *site, struct tls_context *tls,
-                      struct board *board, bool notes_visits, size_t capacity);
+struct pool *pool_new(int epoll, const struct pool_shared *shared, size_t capacity);
 
 /* Closes every connection as it is. */
 void pool_free(struct pool *pool);

@@ -17,6 +17,7 @@ struct status_line {
 
 static const struct status_line status_lines[] = {
     {HTTP_OK, "OK", "no-cache", "", NULL},
+    {HTTP_PERMANENT_REDIRECT, "Permanent Redirect", "no-store", "", "permanent-redirect\n"},
     {HTTP_BAD_REQUEST, "Bad Request", "no-store", "", "bad-request\n"},
     {HTTP_NOT_FOUND, "Not Found", "no-store", "", "not-found\n"},
     {HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed", "no-store", "Allow: GET, HEAD\r\n",
@@ -61,6 +62,7 @@ size_t response_render_head(const struct response *response, const char *type, s
 {
     const struct status_line *line = status_line_of(response->status);
     assert(line != NULL);
+    const char *location = response->location;
     char date[CALENDAR_HTTP_SIZE];
 
     calendar_http_date(response->date, date);
@@ -71,15 +73,16 @@ size_t response_render_head(const struct response *response, const char *type, s
                            "Content-Length: %zu\r\n"
                            "Cache-Control: %s\r\n"
                            "X-Content-Type-Options: nosniff\r\n"
-                           "%s%s%s\r\n",
+                           "%s%s%s%s%s%s\r\n",
                            (int)line->status, line->reason, date, type, body_len, line->caching,
                            response->plain ? "" : strict_transport, line->extra,
-                           connection_line(response->persistence));
+                           location == NULL ? "" : "Location: ", location == NULL ? "" : location,
+                           location == NULL ? "" : "\r\n", connection_line(response->persistence));
     assert(printed > 0 && printed < LIMIT_RESPONSE_HEAD);
     return (size_t)printed;
 }
 
-static struct span body_of(const struct response *response)
+struct span response_body(const struct response *response)
 {
     const struct status_line *line = status_line_of(response->status);
     assert(line != NULL);
@@ -88,12 +91,12 @@ static struct span body_of(const struct response *response)
 
 size_t response_body_len(const struct response *response)
 {
-    return response->head_only ? 0 : body_of(response).len;
+    return response->head_only ? 0 : response_body(response).len;
 }
 
 size_t response_render(const struct response *response, char out[static RESPONSE_SIZE])
 {
-    struct span body = body_of(response);
+    struct span body = response_body(response);
     assert(body.len <= LIMIT_BODY);
     size_t len = response_render_head(response, "text/plain", body.len, out);
     if (!response->head_only && body.len > 0) {

@@ -23,12 +23,16 @@ struct response {
     struct span policy;      /* the body for HTTP_OK, at most LIMIT_BODY bytes; borrowed */
     bool head_only;          /* the answer to HEAD: all headers, no body */
     enum http_persistence persistence;
-    bool plain; /* it goes to a proxy in clear text */
+    bool plain;           /* it goes to a proxy in clear text */
+    const char *location; /* for a redirect, else NULL; borrowed */
 };
 
 /* Writes status line and headers for a body of that type and so many bytes; returns how many bytes. */
 size_t response_render_head(const struct response *response, const char *type, size_t body_len,
                             char out[static LIMIT_RESPONSE_HEAD]);
+
+/* The policy, or the word of another status; borrowed. */
+struct span response_body(const struct response *response);
 
 /* How many bytes of it come behind the headers. */
 size_t response_body_len(const struct response *response);

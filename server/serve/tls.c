@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <mbedtls/build_info.h>
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/pk.h>
+#include <mbedtls/platform_util.h>
 #include <mbedtls/psa_util.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/ssl_ciphersuites.h>
@@ -36,9 +38,11 @@ void mbedtls_ssl_handshake_wrapup_free_hs_transform(mbedtls_ssl_context *ssl);
 #endif
 
 struct tls_context {
-    const struct site *site; /* borrowed */
+    const struct site *site;             /* borrowed */
+    const struct challenges *challenges; /* borrowed; or NULL */
     mbedtls_ssl_config config;
-    struct wire_desk desk; /* of all sessions */
+    mbedtls_ssl_config challenge_config; /* the same, while there is a challenge */
+    struct wire_desk desk;               /* of all sessions */
 };
 
 /* A chain and its key as objects of the library, which borrow the DER of the
@@ -50,8 +54,11 @@ struct certificate {
 };
 
 struct tls_session {
-    const struct site *site;          /* borrowed */
-    const struct site_domain *domain; /* borrowed; NULL before the choice */
+    const struct site *site;             /* borrowed */
+    const struct challenges *challenges; /* borrowed; or NULL */
+    const struct site_domain *domain;    /* borrowed; NULL before the choice, and for a challenge */
+    struct certificate *challenge;       /* owned; what an authority is shown, or NULL */
+    bool is_challenge;                   /* it was chosen */
     struct wire wire;
     unsigned char spoken; /* type of the record sent last; 0: none was */
     unsigned char heard;  /* type of the record whose header was read last */
@@ -116,6 +123,8 @@ static const uint16_t signatures[] = {
 };
 
 static const char *protocols[] = {"http/1.1", NULL};
+/* The first that the client has too is taken, so that only who offers nothing else gets the second. */
+static const char *challenge_protocols[] = {"http/1.1", "acme-tls/1", NULL};
 
 static void alert(mbedtls_ssl_context *ssl, unsigned char description)
 {
@@ -189,6 +198,61 @@ static bool has_credential(const struct site_domain *domain)
     return false;
 }
 
+/* The library does not know the extension that makes it a challenge, and need not. */
+static int accept_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
+                            int critical, const unsigned char *value, const unsigned char *end)
+{
+    (void)context, (void)crt, (void)oid, (void)critical, (void)value, (void)end;
+    return 0;
+}
+
+static struct certificate *challenge_certificate_new(const struct challenge_answer *answer)
+{
+    struct certificate *certificate = malloc(sizeof(*certificate));
+    if (certificate == NULL)
+        return NULL;
+    mbedtls_x509_crt_init(&certificate->chain);
+    mbedtls_pk_init(&certificate->key);
+    if (mbedtls_x509_crt_parse_der_with_ext_cb(&certificate->chain, answer->bytes,
+                                               answer->answer_len, 1, accept_extension,
+                                               NULL) != 0 ||
+        mbedtls_pk_parse_key(&certificate->key, answer->bytes + answer->answer_len, answer->key_len,
+                             NULL, 0, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) != 0) {
+        certificate_free(certificate);
+        return NULL;
+    }
+    return certificate;
+}
+
+/* For any host: an authority asks before there is a domain, and for names that are not ours to judge.
+ * 0, or the alert that says why not. */
+static unsigned char present_challenge(struct tls_session *session, struct span name)
+{
+    struct challenge_answer answer;
+
+    if (session->domain != NULL)
+        return MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER; /* it asked for a policy before */
+    if (!challenges_find(session->challenges, CHALLENGE_ALPN, name, &answer))
+        return MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME;
+    if (mbedtls_ssl_set_hs_own_cert(&session->ssl, NULL, NULL) != 0)
+        return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
+    certificate_free(session->challenge);
+    session->challenge = challenge_certificate_new(&answer);
+    mbedtls_platform_zeroize(&answer, sizeof(answer));
+    if (session->challenge == NULL ||
+        mbedtls_ssl_set_hs_own_cert(&session->ssl, &session->challenge->chain,
+                                    &session->challenge->key) != 0)
+        return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
+    session->is_challenge = true;
+    return 0;
+}
+
+static bool asks_for_challenge(const mbedtls_ssl_context *ssl)
+{
+    const char *protocol = mbedtls_ssl_get_alpn_protocol(ssl);
+    return protocol != NULL && strcmp(protocol, challenge_protocols[1]) == 0;
+}
+
 /* The library calls this when it has read a ClientHello: a second time when it
  * had to ask for another key share, and then the name must be the same. */
 static int choose_certificate(mbedtls_ssl_context *ssl)
@@ -206,6 +270,14 @@ static int choose_certificate(mbedtls_ssl_context *ssl)
                           : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
         goto refuse;
     }
+    if (asks_for_challenge(ssl)) {
+        description = present_challenge(session, name);
+        if (description == MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME)
+            session->failure = TLS_FAILURE_UNKNOWN_NAME;
+        if (description != 0)
+            goto refuse;
+        return 0;
+    }
     description = MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME;
     domain = site_find_host(session->site, name);
     session->failure = TLS_FAILURE_UNKNOWN_NAME;
@@ -213,7 +285,7 @@ static int choose_certificate(mbedtls_ssl_context *ssl)
         goto refuse;
     session->failure = TLS_FAILURE_PROTOCOL;
     description = MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER;
-    if (session->domain != NULL && session->domain != domain)
+    if (session->is_challenge || (session->domain != NULL && session->domain != domain))
         goto refuse;
     session->domain = domain;
     description = MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
@@ -269,19 +341,12 @@ static enum tls_result result_of(int code)
     }
 }
 
-struct tls_context *tls_context_new(const struct site *site)
+static bool configure(mbedtls_ssl_config *config, const char **alpn)
 {
-    struct tls_context *context = calloc(1, sizeof(*context));
-    if (context == NULL)
-        return NULL;
-    context->site = site;
-    mbedtls_ssl_config *config = &context->config;
-    mbedtls_ssl_config_init(config);
-    if (psa_crypto_init() != PSA_SUCCESS ||
-        mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM,
+    if (mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
-        mbedtls_ssl_conf_alpn_protocols(config, protocols) != 0)
-        goto fail;
+        mbedtls_ssl_conf_alpn_protocols(config, alpn) != 0)
+        return false;
     mbedtls_ssl_conf_rng(config, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
     mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_3);
@@ -296,16 +361,29 @@ struct tls_context *tls_context_new(const struct site *site)
     /* After the handshake the outgoing buffer is cut down to such a record, in which a usual
      * response fits. */
     if (mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_512) != 0)
-        goto fail;
+        return false;
 #endif
 #if defined(MBEDTLS_SSL_RENEGOTIATION)
     mbedtls_ssl_conf_renegotiation(config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
 #endif
-    return context;
+    return true;
+}
 
-fail:
-    tls_context_free(context);
-    return NULL;
+struct tls_context *tls_context_new(const struct site *site, const struct challenges *challenges)
+{
+    struct tls_context *context = calloc(1, sizeof(*context));
+    if (context == NULL)
+        return NULL;
+    context->site = site;
+    context->challenges = challenges;
+    mbedtls_ssl_config_init(&context->config);
+    mbedtls_ssl_config_init(&context->challenge_config);
+    if (psa_crypto_init() != PSA_SUCCESS || !configure(&context->config, protocols) ||
+        !configure(&context->challenge_config, challenge_protocols)) {
+        tls_context_free(context);
+        return NULL;
+    }
+    return context;
 }
 
 void tls_context_free(struct tls_context *context)
@@ -313,6 +391,7 @@ void tls_context_free(struct tls_context *context)
     if (context == NULL)
         return;
     mbedtls_ssl_config_free(&context->config);
+    mbedtls_ssl_config_free(&context->challenge_config);
     free(context);
     mbedtls_psa_crypto_free();
 }
@@ -323,13 +402,16 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     if (session == NULL)
         return NULL;
     session->site = context->site;
+    session->challenges = context->challenges;
     session->wire = wire_of(fd, &context->desk);
     mbedtls_ssl_init(&session->ssl);
-    if (mbedtls_ssl_setup(&session->ssl, &context->config) != 0) {
+    bool is_pending = challenges_pending(context->challenges, CHALLENGE_ALPN);
+    const mbedtls_ssl_config *config = is_pending ? &context->challenge_config : &context->config;
+    if (mbedtls_ssl_setup(&session->ssl, config) != 0) {
 #if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH)
         /* A set-up that fails forgets its configuration and keeps its handshake, and who frees that
          * asks the configuration for the length of buffers (3.6.7). */
-        session->ssl.MBEDTLS_PRIVATE(conf) = &context->config;
+        session->ssl.MBEDTLS_PRIVATE(conf) = config;
 #endif
         tls_session_free(session);
         return NULL;
@@ -345,6 +427,8 @@ static void drop_certificates(struct tls_session *session)
         certificate_free(session->certificates[kind]);
         session->certificates[kind] = NULL;
     }
+    certificate_free(session->challenge);
+    session->challenge = NULL;
 }
 
 void tls_session_free(struct tls_session *session)
@@ -550,6 +634,11 @@ enum tls_result tls_close(struct tls_session *session)
 bool tls_leave(struct tls_session *session)
 {
     return wire_leave(&session->wire);
+}
+
+bool tls_session_is_challenge(const struct tls_session *session)
+{
+    return session->is_challenge;
 }
 
 const struct site_domain *tls_session_domain(const struct tls_session *session)

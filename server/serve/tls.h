@@ -2,7 +2,8 @@
  * TLS for the worker, and with serve/accelerate.c the only file of this room that
  * knows mbedTLS. A context is made once in each worker, after the fork; a session
  * belongs to one connection and borrows its socket. Which certificate is shown
- * depends on SNI alone: there is no default host.
+ * depends on SNI alone: there is no default host. Beside them the certificates of
+ * pending challenges (RFC 8737) are shown to authorities, who ask by ALPN.
  */
 #ifndef SERVE_TLS_H
 #define SERVE_TLS_H
@@ -10,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "site/challenges.h"
 #include "site/site.h"
 
 enum tls_result {
@@ -26,9 +28,9 @@ struct tls_context;
 struct tls_session;
 
 /* Seeds the generator of this process and prepares what sessions share. Owned;
- * NULL when memory or randomness is short. The site is borrowed until
- * tls_context_free and must be sealed. */
-struct tls_context *tls_context_new(const struct site *site);
+ * NULL when memory or randomness is short. The site and the challenges (NULL:
+ * none) are borrowed until tls_context_free; the site must be sealed. */
+struct tls_context *tls_context_new(const struct site *site, const struct challenges *challenges);
 void tls_context_free(struct tls_context *context);
 
 /* A session on a connected, non-blocking socket, which stays the caller's and
@@ -81,8 +83,12 @@ const char *tls_session_cipher(const struct tls_session *session);
 /* After the handshake: TLS 1.3, not 1.2. */
 bool tls_session_is_13(const struct tls_session *session);
 
+/* After the handshake: an authority came to see a challenge (RFC 8737), and has seen it. Nothing more
+ * is to be said on this connection but goodbye. */
+bool tls_session_is_challenge(const struct tls_session *session);
+
 /* The domain for whose host the certificate was shown; borrowed from the site.
- * NULL before the client has said which it wants. */
+ * NULL before the client has said which it wants, and for a challenge. */
 const struct site_domain *tls_session_domain(const struct tls_session *session);
 
 #endif

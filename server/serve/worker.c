@@ -116,11 +116,19 @@ static bool prepare(struct worker *worker)
                                   "this machine or its libraries cannot be trusted");
         return false;
     }
-    worker->tls = tls_context_new(options->site);
+    if (options->challenges != NULL && !challenges_protect(options->challenges))
+        return fail("protect the challenges", errno);
+    worker->tls = tls_context_new(options->site, options->challenges);
     if (worker->tls == NULL)
         return fail("prepare TLS", ENOMEM);
-    worker->pool = pool_new(worker->epoll, options->site, worker->tls, options->board,
-                            is_watched(options), capacity);
+    const struct pool_shared shared = {
+        .site = options->site,
+        .challenges = options->challenges,
+        .tls = worker->tls,
+        .board = options->board,
+        .notes_visits = is_watched(options),
+    };
+    worker->pool = pool_new(worker->epoll, &shared, capacity);
     if (worker->pool == NULL)
         return fail("prepare connections", ENOMEM);
     worker->acceptor =

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "serve/acceptor.h"
+#include "site/challenges.h"
 #include "site/site.h"
 
 /* What a worker says and is told over its control socket (a stream socket pair):
@@ -28,6 +29,7 @@ struct worker_options {
     struct board *board;              /* borrowed */
     const struct log_style *log;      /* borrowed */
     size_t slot;                      /* of the board, for this worker */
+    struct challenges *challenges;    /* borrowed; only read; or NULL */
     const struct entrance *entrances; /* borrowed; their descriptors are closed by a drain */
     size_t entrance_count;
     int control;      /* borrowed; non-blocking */

@@ -15,7 +15,8 @@
 /* What those who come are given. */
 enum endpoint_service {
     ENDPOINT_POLICIES,
-    ENDPOINT_METRICS, /* for monitors (serve/monitor.h); always plain */
+    ENDPOINT_METRICS,    /* for monitors (serve/monitor.h); always plain */
+    ENDPOINT_CHALLENGES, /* http-01 for authorities (serve/validation.h); always plain */
 };
 
 struct endpoint {
@@ -29,6 +30,7 @@ struct endpoint {
      * from anywhere else a client speaks for itself. */
     const struct prefix *proxies;
     size_t proxy_count;
+    bool redirect; /* of challenges: other paths of policy hosts lead to https */
 };
 
 #endif

@@ -23,7 +23,8 @@ static size_t count_cpus(void)
 }
 
 struct generation *generation_new(unsigned number, struct configuration *configuration,
-                                  const struct identity *identity, int void_fd, struct board *board)
+                                  const struct identity *identity, int void_fd, struct board *board,
+                                  struct challenges *challenges)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
     if (generation == NULL) {
@@ -35,6 +36,7 @@ struct generation *generation_new(unsigned number, struct configuration *configu
     generation->identity = *identity;
     generation->void_fd = void_fd;
     generation->board = board;
+    generation->challenges = challenges;
     size_t count = configuration->settings.workers;
     generation->worker_count = count == 0 ? count_cpus() : count;
     generation->workers = calloc(generation->worker_count, sizeof(*generation->workers));
@@ -83,6 +85,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
         .board = generation->board,
         .slot = slot,
         .log = &settings->log,
+        .challenges = generation->challenges,
         .entrances = entrances,
         .entrance_count = count,
         .control = control,

@@ -13,6 +13,7 @@
 
 #include "load/configuration.h"
 #include "serve/board.h"
+#include "site/challenges.h"
 #include "supervise/identity.h"
 #include "supervise/listeners.h"
 
@@ -27,6 +28,7 @@ struct generation {
     unsigned number;                     /* counts from 1 */
     struct configuration *configuration; /* owned */
     struct board *board;                 /* borrowed */
+    struct challenges *challenges;       /* borrowed; NULL when there never are any */
     struct identity identity;
     int void_fd;                       /* borrowed; or -1 (serve/wall.h) */
     struct generation_worker *workers; /* owned */
@@ -38,10 +40,10 @@ struct generation {
 typedef void generation_release(void *context, const struct generation *generation);
 
 /* A generation without running workers; owned. It takes the configuration,
- * also when it fails with NULL: memory is short. void_fd and board are borrowed. */
+ * also when it fails with NULL: memory is short. void_fd, board and challenges are borrowed. */
 struct generation *generation_new(unsigned number, struct configuration *configuration,
-                                  const struct identity *identity, int void_fd,
-                                  struct board *board);
+                                  const struct identity *identity, int void_fd, struct board *board,
+                                  struct challenges *challenges);
 
 /* Closes the control sockets, which ends what still runs, and frees the rest. NULL is legal. */
 void generation_free(struct generation *generation);

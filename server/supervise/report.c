@@ -46,6 +46,8 @@ void report_ready(const struct generation *current, const struct listeners *list
                     ", listening on ", &text);
     listeners_print(listeners, settings->listeners, settings->listener_count, ENDPOINT_METRICS,
                     "; metrics on ", &text);
+    listeners_print(listeners, settings->listeners, settings->listener_count, ENDPOINT_CHALLENGES,
+                    "; challenges on ", &text);
     char fallback[64];
     (void)snprintf(fallback, sizeof(fallback), "ready: generation %u (out of memory to tell more)",
                    current->number); /* it fits */

@@ -19,6 +19,7 @@
 #include "load/state.h"
 #include "serve/board.h"
 #include "serve/wall.h"
+#include "supervise/challenger.h"
 #include "supervise/confine.h"
 #include "supervise/figures.h"
 #include "supervise/generation.h"
@@ -49,6 +50,7 @@ struct supervisor {
     int64_t figures_at;                       /* when its figures are due */
     struct listeners listeners;
     struct notifier notifier;
+    struct challenger challenger;
     struct generation *current;  /* owned; serves; NULL until the first one is ready */
     struct generation *next;     /* owned; starts; or NULL */
     struct generation *retiring; /* owned; drains; or NULL */
@@ -74,6 +76,7 @@ static void release_in_worker(void *context, const struct generation *generation
     (void)close(supervisor->signals); /* a copy */
     listeners_retain_copies(&supervisor->listeners, settings->listeners, settings->listener_count);
     notifier_close(&supervisor->notifier);
+    challenger_leave(&supervisor->challenger);
 }
 
 static void start_workers(struct supervisor *supervisor, struct generation *generation)
@@ -137,12 +140,14 @@ static bool prepare(struct supervisor *supervisor, enum reload what)
     const struct settings *settings = &configuration->settings;
     if (!identity_resolve(settings->user, &identity) ||
         !can_seal(supervisor, settings, &identity) ||
+        !challenger_prepare(&supervisor->challenger, &settings->acme) ||
         !listeners_open(&supervisor->listeners, settings->listeners, settings->listener_count)) {
         configuration_free(configuration);
         return false;
     }
-    supervisor->next = generation_new(supervisor->last_number + 1, configuration, &identity,
-                                      supervisor->void_fd, supervisor->board);
+    supervisor->next =
+        generation_new(supervisor->last_number + 1, configuration, &identity, supervisor->void_fd,
+                       supervisor->board, supervisor->challenger.challenges);
     if (supervisor->next == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");
         return false;
@@ -218,6 +223,8 @@ static void promote_next(struct supervisor *supervisor)
     figures_of_configuration(supervisor->board, supervisor->current->configuration, time(NULL));
     supervisor->figures_at = figures_are_wanted(supervisor->current->configuration) ? 0 : INT64_MAX;
     supervisor->lookout = lookout_begin(supervisor->current->configuration, clock_monotonic_ms());
+    challenger_begin(&supervisor->challenger, &supervisor->current->configuration->settings.acme,
+                     clock_monotonic_ms());
     save_state(supervisor->current->configuration);
     report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
 }
@@ -353,6 +360,7 @@ static int time_left(const struct supervisor *supervisor)
         is_settled(supervisor) ? supervisor->lookout.next : INT64_MAX,
         supervisor->notifier.next,
         supervisor->figures_at,
+        supervisor->challenger.next,
     };
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
         if (deadlines[i] < earliest)
@@ -364,13 +372,14 @@ static int time_left(const struct supervisor *supervisor)
     return left < 1 ? 1 : left > 60000 ? 60000 : (int)left;
 }
 
-/* Waits for a signal, or for a starting worker to say that it is ready. */
+/* Waits for a signal, for a challenge, or for a starting worker to say that it is ready. */
 static void wait_for_news(struct supervisor *supervisor)
 {
     struct generation *const starting[] = {supervisor->next, supervisor->current};
-    struct pollfd polled[1 + 2 * LIMIT_WORKERS];
+    struct pollfd polled[2 + 2 * LIMIT_WORKERS];
     nfds_t count = 0;
     polled[count++] = (struct pollfd){.fd = supervisor->signals, .events = POLLIN};
+    polled[count++] = (struct pollfd){.fd = supervisor->challenger.inotify, .events = POLLIN};
     for (size_t g = 0; g < 2; g++)
         for (size_t i = 0; starting[g] != NULL && i < starting[g]->worker_count; i++)
             if (starting[g]->workers[i].pid != 0 && !starting[g]->workers[i].ready)
@@ -421,6 +430,7 @@ static void supervise(struct supervisor *supervisor)
         wait_for_news(supervisor);
         on_deadlines(supervisor, clock_monotonic_ms());
         notifier_live(&supervisor->notifier, clock_monotonic_ms());
+        challenger_look(&supervisor->challenger, clock_monotonic_ms());
         if (supervisor->next != NULL && generation_ready(supervisor->next))
             promote_next(supervisor);
         if (is_settled(supervisor))
@@ -447,7 +457,8 @@ static bool catch_signals(struct supervisor *supervisor)
 
 int supervisor_run(const struct supervisor_options *options)
 {
-    struct supervisor supervisor = {.options = options, .figures_at = INT64_MAX};
+    struct supervisor supervisor = {
+        .options = options, .figures_at = INT64_MAX, .challenger = CHALLENGER_NONE};
     memory_begin();
     if (!confine_supervisor())
         return 1;
@@ -473,6 +484,7 @@ int supervisor_run(const struct supervisor_options *options)
     generation_free(supervisor.current);
     generation_free(supervisor.retiring);
     board_free(supervisor.board);
+    challenger_close(&supervisor.challenger);
     listeners_close(&supervisor.listeners);
     notifier_close(&supervisor.notifier);
     (void)close(supervisor.signals); /* it was only read */

@@ -86,7 +86,7 @@ static void answer(const struct site *site, const uint8_t *data, size_t size, si
     int pair[2];
     assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     chance_begin();
-    struct tls_context *context = tls_context_new(site);
+    struct tls_context *context = tls_context_new(site, NULL);
     assert(context != NULL);
     struct tls_session *session = tls_session_new(context, pair[0]);
     assert(session != NULL);

@@ -31,6 +31,7 @@ INEXPRESSIBLE = {
     "refuse/policy-default-undefined": ELSEWHERE,
     "refuse/policy-twice": ONCE,
     "refuse/policy-undefined": ELSEWHERE,
+    "fatal/acme-twice": ELSEWHERE,
     "fatal/key-duplicate": ONCE,
     "fatal/metrics-twice": ELSEWHERE,
 }
@@ -156,6 +157,14 @@ VALUES = {
     "state: %s": (["none.d"], ["[none.d]", "{}", "~"]),
     "strict: %s": (BOOLEANS, NO_BOOLEANS),
     "seal: %s": (["best", "required"], ["Best", "true", "[best]", "~"]),
+    "acme: %s": (
+        ["{alpn: a}", '{http: "127.0.0.1:1", webroot: a}', '{alpn: a, http: "127.0.0.1:1", webroot: a, redirect: true}'],
+        ["{}", "~", "a", "[a]", "{webroot: a}", '{http: "127.0.0.1:1"}', "{alpn: a, redirect: true}", "{alpn: a, folder: a}"],
+    ),
+    "acme: {alpn: %s}": (["a", "/var/lib/dehydrated/alpn-certs"], ["[a]", "{}", "~"]),
+    'listen: "127.0.0.1:1"\nacme: {webroot: a, http: %s}': (ADDRESSES, NO_ADDRESSES),
+    'acme: {http: "127.0.0.1:1", webroot: %s}': (["a", "/var/www"], ["[a]", "{}", "~"]),
+    'acme: {http: "127.0.0.1:1", webroot: a, redirect: %s}': (BOOLEANS, NO_BOOLEANS),
     "dns: %s": (["{}", "{target: a.example}", "{addresses: 192.0.2.1, ttl: 1h}"], ["a.example", "[]", "~", "{cname: a.example}"]),
     "dns: {target: %s}": (NAMES + ["a.example."], NO_NAMES + ['"*.example.com"']),
     "dns: {addresses: %s}": (IPS + ['[192.0.2.1, "2001:db8::1"]'], NO_IPS),
@@ -208,7 +217,7 @@ def test_program_and_schema_agree_on_values(key, program, tmp_path):
             assert judge(program, tmp_path, text) is is_good, f"the program errs about {text}"
 
 
-@pytest.mark.parametrize("name", ["root", "listener", "proxy", "log", "dns", "policy", "domain"])
+@pytest.mark.parametrize("name", ["root", "listener", "proxy", "log", "acme", "dns", "policy", "domain"])
 def test_every_key_has_values(name):
     for key in tables.keys()[name]:
         assert any(f"{key}: %s" in template for template in VALUES), key

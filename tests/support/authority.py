@@ -165,8 +165,10 @@ class Authority:
         usage=ExtendedKeyUsageOID.SERVER_AUTH,
         digest=hashes.SHA256,
         self_signed=False,
+        extensions=(),
     ):
-        """A leaf for the names. kind: P-256, P-384, P-521, "RSA 2048" …; begin, end in days."""
+        """A leaf for the names. kind: P-256, P-384, P-521, "RSA 2048" …; begin, end in days; extensions:
+        more of them, each with whether it is critical."""
         if key is None:
             key = _rsa_key(kind, key_number) if kind.startswith("RSA") else _new_key(kind)
         # A common name holds 64 characters at most, and no client of today looks at it.
@@ -183,5 +185,7 @@ class Authority:
         if names:
             alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
             builder = builder.add_extension(alternatives, False)
+        for value, critical in extensions:
+            builder = builder.add_extension(value, critical)
         certificate = builder.sign(issuer_key, digest())
         return Leaf(key, certificate, [] if self_signed else [self.intermediate], self.root)

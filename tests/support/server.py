@@ -17,7 +17,8 @@ from .wait import until
 READY = re.compile(
     r"ready: generation (?P<generation>\d+), (?P<workers>\d+) workers?, "
     r"(?P<domains>\d+) domains?(?: \((?P<stale>\d+) stale\))?(?: \((?P<refused>\d+) refused\))?, "
-    r"listening on (?P<listeners>[^;\"]+)(?:; metrics on (?P<metrics>[^\"]+))?(?:\"})?$"
+    r"listening on (?P<listeners>[^;\"]+)(?:; metrics on (?P<metrics>[^;\"]+))?"
+    r"(?:; challenges on (?P<challenges>[^\"]+))?(?:\"})?$"
 )
 REFUSED = re.compile(r"reload refused")
 
@@ -186,6 +187,7 @@ class Server:
         self.ports = [port_of(part) for part in self.listeners]
         self.port = self.ports[0]
         self.metrics = match["metrics"] and port_of(match["metrics"])
+        self.challenges = match["challenges"] and port_of(match["challenges"])
 
     def reload(self, *, settle=True, seconds=30.0):
         """SIGHUP, and waits for the outcome: True when the next generation is ready. settle: waits

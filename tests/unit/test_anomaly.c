@@ -577,7 +577,7 @@ static bool run_greeting(enum fault_kind kind, int64_t n, void *context)
     assert_int_equal(send(pair[1], greeting->hello.data, greeting->hello.len, 0),
                      greeting->hello.len);
     arm(kind, n);
-    setting.tls = tls_context_new(greeting->site);
+    setting.tls = tls_context_new(greeting->site, NULL);
     if (setting.tls != NULL)
         connection = connection_new(&setting, pair[0], &endpoint, &nobody, 0);
     for (int i = 0; connection != NULL && i < 8; i++)

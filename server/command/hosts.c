@@ -1,0 +1,72 @@
+#include "base/text.h"
+#include "command/command.h"
+#include "command/reading.h"
+
+/* Names in one certificate: Let's Encrypt takes no more. */
+enum { GROUP_MOST = 100 };
+
+/* 0 when it is not a number from 1 to GROUP_MOST. */
+static unsigned parse_group(const char *text)
+{
+    unsigned number = 0;
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at < '0' || *at > '9' || number > GROUP_MOST)
+            return 0;
+        number = number * 10 + (unsigned)(*at - '0');
+    }
+    return number <= GROUP_MOST ? number : 0;
+}
+
+/* A certificate that senders accept, and that is not to be renewed yet. */
+static bool is_good(const struct credential *credential, int64_t now, uint32_t warning)
+{
+    return credential != NULL && credential_fault(credential) == NULL &&
+           credential_not_before(credential) <= now &&
+           credential_not_after(credential) - now >= (int64_t)warning;
+}
+
+static bool is_missing(const struct site_domain *domain, int64_t now, uint32_t warning)
+{
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
+        if (is_good(domain->credentials[kind], now, warning))
+            return false;
+    return true;
+}
+
+static void print_hosts(const struct command_line *line, const struct configuration *configuration,
+                        unsigned group, struct text *out)
+{
+    const struct site *site = configuration->site;
+    uint32_t warning = configuration->settings.certificate_warning;
+    size_t count = 0;
+    for (size_t i = 0; i < site_count(site); i++) {
+        const struct site_domain *domain = site_at(site, i);
+        if (line->missing && !is_missing(domain, line->now, warning))
+            continue;
+        const char *between = count == 0 ? "" : count % group == 0 ? "\n" : " ";
+        text_printf(out, "%smta-sts.%s", between, domain->name);
+        count++;
+    }
+    if (count > 0)
+        text_append(out, span_of("\n"));
+}
+
+int command_hosts(const struct command_line *line)
+{
+    struct text out = {0};
+    int status = STATUS_WRONG;
+    unsigned group = line->group == NULL ? 1 : parse_group(line->group);
+    if (group == 0)
+        return command_misused("hosts", "not a number from 1 to 100:", line->group);
+    struct reading reading = reading_new(line, !line->missing);
+    bool told = reading_print(&reading, DIAG_FATAL);
+    if (reading.configuration == NULL)
+        goto done;
+    print_hosts(line, reading.configuration, group, &out);
+    if (command_write(&out) && told)
+        status = STATUS_GOOD;
+done:
+    text_free(&out);
+    reading_free(&reading);
+    return status;
+}

@@ -1,0 +1,289 @@
+#include "load/challenge_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <mbedtls/x509_crt.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "load/pem.h"
+#include "load/private_key.h"
+
+/* SubjectPublicKeyInfo of RSA 8192, the largest that mbedTLS reads, is 1,062 bytes. */
+enum { INFO_MOST = 2048 };
+
+/* id-pe-acmeIdentifier, 1.3.6.1.5.5.7.1.31, and the DER before its 32 bytes (RFC 8737 section 3). */
+static const char identifier[] = "\x2b\x06\x01\x05\x05\x07\x01\x1f";
+static const char digest_header[] = "\x04\x20";
+enum { DIGEST = 32 };
+
+/* A certificate or a key of a folder, until they are matched. */
+struct piece {
+    struct span host; /* of a certificate */
+    struct span der;
+    struct span info; /* SubjectPublicKeyInfo */
+    const char *file;
+    struct piece *next;
+};
+
+struct reading {
+    struct challenge_files *files;
+    const char *folder;
+    struct piece *certificates;
+    struct piece *keys;
+};
+
+static void leave_out(struct reading *reading, const char *name, const char *why)
+{
+    struct challenge_files *files = reading->files;
+    if (files->left_out++ > 0)
+        return;
+    text_append(&files->trouble, span_of(reading->folder));
+    text_append(&files->trouble, span_of("/"));
+    text_escape(&files->trouble, span_of(name), 100);
+    text_printf(&files->trouble, " %s", why);
+}
+
+/* The library calls this for an extension that it does not know. */
+static int note_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
+                          int critical, const unsigned char *value, const unsigned char *end)
+{
+    bool *is_challenge = context;
+    size_t len = (size_t)(end - value), header = sizeof(digest_header) - 1;
+    (void)crt;
+    if (oid->len == sizeof(identifier) - 1 && memcmp(oid->p, identifier, oid->len) == 0)
+        *is_challenge =
+            critical != 0 && len == header + DIGEST && memcmp(value, digest_header, header) == 0;
+    return 0;
+}
+
+static const char *judge_parsed(const mbedtls_x509_crt *crt, struct arena *arena,
+                                struct span *ret_host, struct span *ret_info)
+{
+    const mbedtls_x509_sequence *names = &crt->subject_alt_names;
+    unsigned char info[INFO_MOST];
+    const unsigned char dns_name = MBEDTLS_ASN1_CONTEXT_SPECIFIC | 2;
+
+    if (names->buf.p == NULL || names->next != NULL || names->buf.tag != dns_name ||
+        names->buf.len > LIMIT_NAME)
+        return "does not name exactly one host";
+    /* mbedTLS writes DER at the end of the buffer. */
+    int len = mbedtls_pk_write_pubkey_der(&crt->pk, info, sizeof(info));
+    if (len <= 0)
+        return "has a key of a kind that this server does not take";
+    const char *copy =
+        arena_copy(arena, (struct span){(const char *)info + sizeof(info) - len, (size_t)len});
+    *ret_host = (struct span){(const char *)names->buf.p, names->buf.len};
+    *ret_info = (struct span){copy, copy == NULL ? 0 : (size_t)len};
+    return NULL;
+}
+
+const char *challenge_certificate_judge(struct span der, struct arena *arena, struct span *ret_host,
+                                        struct span *ret_info)
+{
+    mbedtls_x509_crt crt;
+    bool is_challenge = false;
+    const char *why = "cannot be read";
+
+    mbedtls_x509_crt_init(&crt);
+    if (mbedtls_x509_crt_parse_der_with_ext_cb(&crt, (const unsigned char *)der.data, der.len, 0,
+                                               note_extension, &is_challenge) == 0)
+        why = is_challenge ? judge_parsed(&crt, arena, ret_host, ret_info)
+                           : "is not one for tls-alpn-01 (RFC 8737)";
+    mbedtls_x509_crt_free(&crt);
+    return why;
+}
+
+static struct piece *add_piece(struct reading *reading, struct piece **list, const char *name,
+                               struct span der)
+{
+    struct arena *arena = reading->files->arena;
+    struct piece *piece = arena_take(arena, sizeof(*piece));
+    const char *copy = arena_copy(arena, der);
+    const char *file = arena_copy(arena, span_of(name));
+    if (piece == NULL || copy == NULL || file == NULL) {
+        reading->files->shortage = true;
+        return NULL;
+    }
+    *piece = (struct piece){.der = {copy, der.len}, .file = file, .next = *list};
+    *list = piece;
+    return piece;
+}
+
+/* Links the piece in only if it is sound. */
+static void take_certificate(struct reading *reading, const char *name, struct span der)
+{
+    struct piece *rest = reading->certificates;
+    struct piece *piece = add_piece(reading, &reading->certificates, name, der);
+    if (piece == NULL)
+        return;
+    const char *why =
+        challenge_certificate_judge(piece->der, reading->files->arena, &piece->host, &piece->info);
+    if (why == NULL)
+        return;
+    reading->certificates = rest;
+    leave_out(reading, name, why);
+}
+
+/* It is good for this challenge only, so that nobody needs to wipe it afterwards. */
+static void take_key(struct reading *reading, const char *name, struct span der)
+{
+    struct private_key *key = private_key_new(der);
+    if (key == NULL) {
+        reading->files->shortage = true;
+        return;
+    }
+    if (key->fault == PRIVATE_KEY_SOUND) {
+        struct piece *piece = add_piece(reading, &reading->keys, name, key->der);
+        const char *info = arena_copy(reading->files->arena, key->info);
+        if (piece != NULL)
+            piece->info = (struct span){info, info == NULL ? 0 : key->info.len};
+    } else {
+        leave_out(reading, name, "holds a key that this server does not take");
+    }
+    private_key_free(key);
+}
+
+/* What is being written at this moment will be read again. */
+static void take_blocks(struct reading *reading, const char *name, struct span bytes)
+{
+    unsigned char der[LIMIT_CHALLENGE_FILE];
+    struct pem_block block;
+    for (struct pem_reader reader = pem_begin(bytes); pem_next(&reader, &block);) {
+        if (block.fault != PEM_SOUND || block.encrypted)
+            continue;
+        struct span label = block.label, secret = span_of("PRIVATE KEY");
+        pem_decode(&block, der);
+        struct span decoded = {(const char *)der, block.der_len};
+        if (span_equal(label, span_of("CERTIFICATE")))
+            take_certificate(reading, name, decoded);
+        else if (label.len >= secret.len &&
+                 span_equal(span_skip(label, label.len - secret.len), secret))
+            take_key(reading, name, decoded);
+    }
+    private_key_wipe(der, sizeof(der));
+}
+
+static void add(struct reading *reading, const char *file, struct challenge challenge)
+{
+    struct challenge_files *files = reading->files;
+    if (files->count == LIMIT_CHALLENGES)
+        leave_out(reading, file, "is one challenge too many");
+    else if (challenge.name.len + challenge.answer.len + challenge.key.len > LIMIT_CHALLENGE)
+        leave_out(reading, file, "is too large for a challenge");
+    else
+        files->items[files->count++] = challenge;
+}
+
+/* A certificate whose key is not there yet is nobody's fault. */
+static void match(struct reading *reading)
+{
+    for (const struct piece *one = reading->certificates; one != NULL; one = one->next)
+        for (const struct piece *key = reading->keys; key != NULL; key = key->next)
+            if (one->info.len > 0 && span_equal(one->info, key->info)) {
+                add(reading, one->file,
+                    (struct challenge){CHALLENGE_ALPN, one->host, one->der, key->der});
+                break;
+            }
+}
+
+/* RFC 8555 section 8.1: base64url without padding. */
+static bool is_token(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_is_alpha(text.data[i]) && !ascii_is_digit(text.data[i]) && text.data[i] != '-' &&
+            text.data[i] != '_')
+            return false;
+    return text.len > 0;
+}
+
+/* RFC 8555 section 8.3 lets the authority ignore white space behind it; so nobody needs to see it. */
+static void take_authorization(struct reading *reading, const char *name, struct span bytes)
+{
+    struct arena *arena = reading->files->arena;
+    struct span token = span_of(name);
+    while (bytes.len > 0 && memchr(" \t\r\n", bytes.data[bytes.len - 1], 4) != NULL)
+        bytes.len--;
+    if (bytes.len == 0)
+        return; /* being written */
+    if (bytes.len <= token.len || bytes.data[token.len] != '.' ||
+        !span_equal((struct span){bytes.data, token.len}, token) ||
+        !is_token(span_skip(bytes, token.len + 1))) {
+        leave_out(reading, name, "does not hold the key authorization of its token");
+        return;
+    }
+    const char *copy = arena_copy(arena, token), *answer = arena_copy(arena, bytes);
+    if (copy == NULL || answer == NULL)
+        reading->files->shortage = true;
+    else
+        add(reading, name,
+            (struct challenge){
+                .kind = CHALLENGE_HTTP, .name = {copy, token.len}, .answer = {answer, bytes.len}});
+}
+
+/* Reads a small regular file; returns how many bytes, or why not in ret_why (NULL: it is gone). */
+static size_t read_file(int folder, const char *name, char *buffer, const char **ret_why)
+{
+    struct stat status;
+    size_t len = 0;
+    ssize_t count = 0;
+    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    *ret_why = NULL;
+    if (fd < 0) {
+        if (errno != ENOENT)
+            *ret_why = errno == ELOOP ? "is a link, which is not followed" : strerror(errno);
+        return 0;
+    }
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        *ret_why = "is not a file";
+    } else {
+        while (len <= LIMIT_CHALLENGE_FILE &&
+               (count = read(fd, buffer + len, LIMIT_CHALLENGE_FILE + 1 - len)) > 0)
+            len += (size_t)count;
+        if (count < 0)
+            *ret_why = strerror(errno);
+        else if (len > LIMIT_CHALLENGE_FILE)
+            *ret_why = "is too large for a challenge";
+    }
+    (void)close(fd); /* it was only read */
+    return len;
+}
+
+static void take_file(struct reading *reading, enum challenge_kind kind, int folder,
+                      const char *name)
+{
+    char bytes[LIMIT_CHALLENGE_FILE + 1];
+    const char *why = NULL;
+    if (kind == CHALLENGE_HTTP && !is_token(span_of(name))) {
+        leave_out(reading, name, "has a name that no authority asks for");
+        return;
+    }
+    size_t len = read_file(folder, name, bytes, &why);
+    if (why != NULL)
+        leave_out(reading, name, why);
+    else if (kind == CHALLENGE_ALPN)
+        take_blocks(reading, name, (struct span){bytes, len});
+    else
+        take_authorization(reading, name, (struct span){bytes, len});
+    private_key_wipe(bytes, sizeof(bytes));
+}
+
+void challenge_files_read(struct challenge_files *files, enum challenge_kind kind,
+                          const char *folder)
+{
+    struct reading reading = {.files = files, .folder = folder};
+    DIR *stream = opendir(folder);
+    if (stream == NULL) {
+        if (errno != ENOENT && files->left_out++ == 0)
+            text_printf(&files->trouble, "%s: %s", folder, strerror(errno));
+        return;
+    }
+    int left = LIMIT_CHALLENGE_FILES;
+    for (const struct dirent *entry; left > 0 && (entry = readdir(stream)) != NULL; left--)
+        if (entry->d_name[0] != '.') /* itself, what is above, and what editors leave behind */
+            take_file(&reading, kind, dirfd(stream), entry->d_name);
+    (void)closedir(stream); /* it was only read */
+    match(&reading);
+}

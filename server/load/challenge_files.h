@@ -1,0 +1,41 @@
+/*
+ * Challenges as ACME clients leave them in files: certificates for tls-alpn-01
+ * with their keys (RFC 8737), and key authorizations for http-01 (RFC 8555
+ * section 8.3). A file is known by what is in it, and whatever is no challenge
+ * stays out of sight of clients. It follows no link to a file. Supervisor only.
+ */
+#ifndef LOAD_CHALLENGE_FILES_H
+#define LOAD_CHALLENGE_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/text.h"
+#include "site/challenges.h"
+
+/* Begin with {.arena}; end with text_free of trouble. */
+struct challenge_files {
+    struct arena *arena; /* borrowed; what the challenges borrow from */
+    struct challenge items[LIMIT_CHALLENGES];
+    size_t count;
+    struct text trouble; /* the first file that was left out and why, or nothing */
+    size_t left_out;     /* how many were */
+    bool shortage;       /* of memory */
+};
+
+/* Below a web root, where http-01 has its files. */
+#define CHALLENGE_FOLDER ".well-known/acme-challenge"
+
+/* Adds the challenges of the kind that are in the folder itself (for CHALLENGE_HTTP that is the one
+ * below the web root). A folder that is not there holds none. */
+void challenge_files_read(struct challenge_files *files, enum challenge_kind kind,
+                          const char *folder);
+
+/* Judges one certificate: whether it is one for tls-alpn-01. ret_host is borrowed from der, and
+ * ret_info, the public key as struct private_key has it, from the arena. Otherwise returns why not,
+ * the end of the sentence "the certificate ..." (static). */
+const char *challenge_certificate_judge(struct span der, struct arena *arena, struct span *ret_host,
+                                        struct span *ret_info);
+
+#endif

@@ -1,0 +1,63 @@
+"""The names that need a certificate: all of them, those without a good one, and in groups."""
+
+import pytest
+
+from support.server import run
+from support.setup import Setup
+
+DOMAINS = ["a.example.com", "b.example.com", "c.example.com", "d.example.com", "e.example.com"]
+
+
+@pytest.fixture(scope="module")
+def config(program, authority, tmp_path_factory):
+    """a has a good one and another that ends soon, b one that ends soon, c an old one, d none; e has
+    no valid policy and none either."""
+    del program
+    setup = Setup(tmp_path_factory.mktemp("hosts"), authority)
+    setup.certify("a.example.com", end=80.5)
+    setup.certify("a.example.com", kind="RSA 2048", folder="rsa", end=5.5)
+    setup.certify("b.example.com", end=20.5)
+    setup.certify("c.example.com", begin=-90, end=-1)
+    domains = dict.fromkeys(DOMAINS)
+    domains["e.example.com"] = {"policy": "default", "mode": "on"}
+    return setup.write(domains)
+
+
+def hosts(config, *arguments):
+    """The lines, each as the names without mta-sts. and .example.com."""
+    done = run("hosts", "-c", config, *arguments)
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = [line.split(" ") for line in done.stdout.decode().splitlines()]
+    for line in lines:
+        for name in line:
+            assert name.startswith("mta-sts.") and name.endswith(".example.com")
+    return ["".join(name.split(".")[1] for name in line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ([], ["a", "b", "c", "d", "e"]),
+        (["--missing"], ["b", "c", "d", "e"]),
+        (["--group", "2"], ["ab", "cd", "e"]),
+        (["--group", "100"], ["abcde"]),
+        (["--missing", "--group", "3"], ["bcd", "e"]),
+    ],
+    ids=str,
+)
+def test_hosts(config, arguments, expected):
+    assert hosts(config, *arguments) == expected
+
+
+def test_what_counts_as_soon_is_configured(setup):
+    setup.certify("example.com", end=20.5)
+    assert run("hosts", "--missing", "-c", setup.write(["example.com"])).stdout != b""
+    calm = setup.write(["example.com"], certificate_warning="10d")
+    assert run("hosts", "--missing", "-c", calm).stdout == b""
+
+
+@pytest.mark.parametrize("number", ["0", "101", "x", "", "-1", "99999999999999999999"])
+def test_group_that_is_none(config, number):
+    done = run("hosts", "-c", config, "--group", number)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"not a number from 1 to 100" in done.stderr
