@@ -32,10 +32,4 @@ struct challenge_files {
 void challenge_files_read(struct challenge_files *files, enum challenge_kind kind,
                           const char *folder);
 
-/* Judges one certificate: whether it is one for tls-alpn-01. ret_host is borrowed from der, and
- * ret_info, the public key as struct private_key has it, from the arena. Otherwise returns why not,
- * the end of the sentence "the certificate ..." (static). */
-const char *challenge_certificate_judge(struct span der, struct arena *arena, struct span *ret_host,
-                                        struct span *ret_info);
-
 #endif

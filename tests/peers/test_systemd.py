@@ -10,6 +10,7 @@ import pytest
 from support import tree
 
 UNITS = tree.ROOT / "config" / "systemd"
+RENEWAL = tree.ROOT / "config" / "acme"
 SERVICE = "mta-sts-httpd.service"
 # Of 10, and what systemd calls safe ends at 2.
 EXPOSURE_MOST = 1.5
@@ -42,6 +43,16 @@ def test_units_are_sound(units):
     environment = {**os.environ, "SYSTEMD_UNIT_PATH": f"{units}:"}
     names = [units / SERVICE, units / "mta-sts-httpd.socket"]
     done = analyze("verify", "--man=no", *names, env=environment)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_units_for_renewal_are_sound(program, tmp_path):
+    """The script is put where make install does not: an operator chooses it."""
+    for name in ("mta-sts-renew.service", "mta-sts-renew.timer"):
+        text = (RENEWAL / name).read_text().replace("/etc/mta-sts/acme/renew", str(RENEWAL / "renew"))
+        (tmp_path / name).write_text(text)
+    units = [tmp_path / "mta-sts-renew.service", tmp_path / "mta-sts-renew.timer"]
+    done = analyze("verify", "--man=no", *units, env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"})
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 

@@ -25,6 +25,7 @@ PLACES = {
     "listener": ("definitions/listener/anyOf/1", "Listeners", 1),
     "proxy": ("definitions/listener/anyOf/1/properties/proxy_protocol", "Listeners", 2),
     "log": ("properties/log", "The log", 1),
+    "acme": ("properties/acme", "Challenges", 1),
     "dns": ("properties/dns", "DNS records", 1),
     "policy": ("definitions/policy", "Policies", 1),
     "domain": ("definitions/domain/anyOf/1", "Domains", 1),

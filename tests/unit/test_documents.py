@@ -39,6 +39,7 @@ def source_defaults():
         ),
         ("log", "access"): only(r"enum log_access \{\s*LOG_ACCESS_(\w+)", "base/log.h").lower(),
         ("log", "anonymize"): "false",
+        ("acme", "redirect"): only(r"bool redirect = (\w+);", "load/settings.c"),
         ("listener", "freebind"): "false",
         ("listener", "tls"): "true",
     }
