@@ -122,6 +122,12 @@ bool tls_leave(struct tls_session *session)
     return session->client->alive;
 }
 
+bool tls_session_is_challenge(const struct tls_session *session)
+{
+    (void)session;
+    return false;
+}
+
 bool tls_session_is_13(const struct tls_session *session)
 {
     (void)session;

@@ -31,7 +31,7 @@ static void assert_renders(struct response response, const char *expected)
 static void renders_policies(void **state)
 {
     (void)state;
-    struct response response = {HTTP_OK, date, span_of(policy), false, HTTP_PERSIST, false};
+    struct response response = {HTTP_OK, date, span_of(policy), false, HTTP_PERSIST, false, NULL};
     static const char head[] =
         "HTTP/1.1 200 OK\r\n" DATE "Content-Type: text/plain\r\nContent-Length: 28\r\n"
         "Cache-Control: no-cache\r\n" COMMON;
@@ -60,7 +60,7 @@ static void renders_policies(void **state)
 static void renders_clear_text(void **state)
 {
     (void)state;
-    struct response response = {HTTP_OK, date, span_of(policy), false, HTTP_PERSIST, true};
+    struct response response = {HTTP_OK, date, span_of(policy), false, HTTP_PERSIST, true, NULL};
     assert_renders(response,
                    "HTTP/1.1 200 OK\r\n" DATE "Content-Type: text/plain\r\nContent-Length: 28\r\n"
                    "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\r\n"
@@ -87,7 +87,8 @@ static void renders_errors(void **state)
          ERROR("505 HTTP Version Not Supported", "27", "", "http-version-not-supported\n")},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct response response = {rows[i].status, date, {NULL, 0}, false, HTTP_CLOSE, false};
+        struct response response = {rows[i].status, date,  {NULL, 0}, false,
+                                    HTTP_CLOSE,     false, NULL};
         assert_renders(response, rows[i].expected);
         /* An error never shows a policy, even when it is given one. */
         response.policy = span_of(policy);
@@ -106,7 +107,7 @@ static void renders_the_largest(void **state)
     char out[RESPONSE_SIZE];
     memset(body, 'a', sizeof(body));
     struct response response = {
-        HTTP_OK, date, {body, sizeof(body)}, false, HTTP_KEEP_ALIVE, false,
+        HTTP_OK, date, {body, sizeof(body)}, false, HTTP_KEEP_ALIVE, false, NULL,
     };
 
     size_t len = response_render(&response, out);
@@ -114,12 +115,33 @@ static void renders_the_largest(void **state)
     assert_memory_equal(out + len - LIMIT_BODY, body, LIMIT_BODY);
 }
 
+/* The longest there can be fits. */
+static void leads_elsewhere(void **state)
+{
+    static char location[sizeof("https://") + LIMIT_NAME + LIMIT_REDIRECT_PATH];
+    char head[LIMIT_RESPONSE_HEAD + 1];
+    (void)state;
+    memset(location, 'x', sizeof(location) - 1);
+    const struct response response = {
+        .status = HTTP_PERMANENT_REDIRECT,
+        .persistence = HTTP_KEEP_ALIVE,
+        .location = location,
+    };
+    size_t len = response_render_head(&response, "text/plain", 10, head);
+    head[len] = '\0';
+    const char *found = strstr(head, "\r\nLocation: ");
+    assert_non_null(found);
+    found += strlen("\r\nLocation: ");
+    assert_int_equal(strncmp(found, location, strlen(location)), 0);
+    assert_int_equal(strncmp(found + strlen(location), "\r\n", 2), 0);
+    assert_true(span_equal(response_body(&response), span_of("permanent-redirect\n")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(renders_policies),
-        cmocka_unit_test(renders_clear_text),
-        cmocka_unit_test(renders_errors),
+        cmocka_unit_test(renders_policies),    cmocka_unit_test(renders_clear_text),
+        cmocka_unit_test(renders_errors),      cmocka_unit_test(leads_elsewhere),
         cmocka_unit_test(renders_the_largest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
