@@ -135,7 +135,7 @@ class Podman:
     IMAGE = "localhost/mta-sts-httpd:latest"
     OPTIONS = ("--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--network=host",
                "--security-opt=no-new-privileges", "--ulimit=nofile=4096:4096",
-               "--ulimit=nproc=4096:4096", "--health-interval=disable")
+               "--ulimit=nproc=4096:4096")
     HIDE = """
 for place in /var/lib/containers /dev/shm /run/runc; do
     mkdir -p "$place"
@@ -146,8 +146,10 @@ done
     def __init__(self, namespace, mounts, built):
         self.mounts = mounts
         checked(*namespace.prefix, "sh", "-euc", self.HIDE)
-        self._podman = [*namespace.prefix, "podman", "--root", built / "storage", "--runroot"]
-        self._podman += [built / "run", "--tmpdir", built / "tmp", "--storage-driver", "vfs"]
+        # Or it would have the machine's systemd repeat the health check.
+        self._podman = [*namespace.prefix, "env", "DISABLE_HC_SYSTEMD=true", "podman"]
+        self._podman += ["--root", built / "storage", "--runroot", built / "run"]
+        self._podman += ["--tmpdir", built / "tmp", "--storage-driver", "vfs"]
         self._podman += ["--cgroup-manager", "cgroupfs", "--runtime", "runc"]
         self._podman += ["--events-backend", "file"]
         self._server = None

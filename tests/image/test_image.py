@@ -117,7 +117,8 @@ def test_it_has_no_rights(container):
     for pid in (supervisor, *workers):
         status = status_of(pid)
         assert status["Uid"].split() == status["Gid"].split() == [str(USER)] * 4
-        assert (status["Groups"], status["NoNewPrivs"], status["Seccomp"]) == ("", "1", "2")
+        assert set(status["Groups"].split()) <= {str(USER)}
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
         for key in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
             assert int(status[key], 16) == 0, (pid, key)
     mounted = Path(f"/proc/{supervisor}/mountinfo").read_text()
@@ -140,7 +141,7 @@ def test_image_is_small_and_says_what_it_is(podman):
     assert config["User"] == f"{USER}:{USER}"
     assert config["StopSignal"] in ("SIGTERM", "15")
     assert list(config["ExposedPorts"]) == ["443/tcp"]
-    assert config["Healthcheck"]["Test"] == ["CMD", *HEALTH]
+    assert image["Healthcheck"]["Test"] == ["CMD", *HEALTH]
     version = run(STATIC, "--version").stdout.split()[1]
     assert config["Labels"]["org.opencontainers.image.version"] == version
 
@@ -157,7 +158,7 @@ def test_keys_of_root_are_read_by_a_supervisor_of_root(podman, world, authority)
     text = (tree.ROOT / "config" / "docker" / "compose.yaml").read_text()
     (user,) = re.findall(r'^ *# user: "(.*)"$', text, re.M)
     (capabilities,) = re.findall(r"^ *# cap_add: \[(.*)\]$", text, re.M)
-    podman.mounts.certify(authority, "mta-sts.example.com")
+    podman.mounts.certify(authority, *(f"mta-sts.{domain}" for domain in DOMAINS))
     podman.mounts.configure(sample())
     for path in podman.mounts.root.rglob("*"):
         os.chown(path, 0, 0)
