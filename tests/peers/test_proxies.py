@@ -75,14 +75,14 @@ def fixture_behind():
 
 
 @contextlib.contextmanager
-def running(command, port):
+def running(command, port, folder):
     """The proxy, until it accepts connections."""
     process = subprocess.Popen(
         [str(word) for word in command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin", "HOME": "/nonexistent"},
+        env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin", "HOME": str(folder)},
         start_new_session=True,
     )
 
@@ -231,7 +231,7 @@ def fetch_from(source, port, context):
 def fixture_proxy(request, ours, behind, tmp_path):
     port = free_port()
     command = PROXIES[request.param](tmp_path, port, ours, behind)
-    with running(command, port):
+    with running(command, port, tmp_path):
         yield request.param, port
 
 
