@@ -438,7 +438,8 @@ static void answer_sender(struct connection *connection, const struct http_reque
     if (has_policy)
         response->policy = policy_body(domain->policy);
     response->persistence = persistence_of(connection, request);
-    note_visit(connection, request, domain);
+    if (has_policy)
+        note_visit(connection, request, domain);
 }
 
 /* Judges the request and has the answer ready. False when memory is short. */

@@ -159,7 +159,7 @@ def test_values_are_those_of_the_help(kind):
     [
         (["l"], ["list"]),
         (["-"], ["--help", "--version"]),
-        (["list", "--s"], ["--sort", "--state"]),
+        (["list", "--s"], ["--senders", "--sort", "--state"]),
         (["list", "--sort", "m"], ["max_age", "mode"]),
         (["list", "--sort="], VALUES["COLUMN"]),
         (["list", "--state", ""], VALUES["STATE"]),
