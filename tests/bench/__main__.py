@@ -51,7 +51,7 @@ def about(servers, begin, load):
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": platform.freedesktop_os_release()["PRETTY_NAME"],
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "load": round(load, 1),
         "minutes": round((time.monotonic() - begin) / 60, 1),
         "versions": {server.name: server.version_text() for server in servers},
