@@ -139,6 +139,21 @@ void exposition_print(const struct board *board, struct text *out)
         print_family(board, &families[i], out);
 }
 
+void exposition_domain(const char *name, int64_t not_after, bool is_first, struct text *out)
+{
+    if (is_first)
+        text_append(out,
+                    span_of("# HELP mta_sts_httpd_domain_certificate_not_after_timestamp_seconds "
+                            "When the first certificate of the domain ends, in seconds since "
+                            "1970.\n# TYPE "
+                            "mta_sts_httpd_domain_certificate_not_after_timestamp_seconds "
+                            "gauge\n"));
+    text_printf(out,
+                "mta_sts_httpd_domain_certificate_not_after_timestamp_seconds{domain=\"%s\"} "
+                "%" PRId64 "\n",
+                name, not_after);
+}
+
 void exposition_end(struct text *out)
 {
     text_append(out, span_of("# EOF\n"));

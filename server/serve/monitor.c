@@ -1,5 +1,7 @@
 #include "serve/monitor.h"
 
+#include <string.h>
+
 #include "serve/exposition.h"
 #include "serve/senders.h"
 
@@ -8,11 +10,39 @@ static const char plain_type[] = "text/plain";
 typedef enum http_status monitor_view(const struct monitor *monitor, struct span query,
                                       struct text *body);
 
+/* When the first of the domain's certificates ends; 0 when there is none. */
+static int64_t not_after_of(const struct site_domain *domain)
+{
+    int64_t first = 0;
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        const struct credential *credential = domain->credentials[kind];
+        if (credential != NULL && (first == 0 || credential_not_after(credential) < first))
+            first = credential_not_after(credential);
+    }
+    return first;
+}
+
+/* One domain for each "domain=" of the query: all of a hundred thousand nobody
+ * wants at every scrape. What is not configured or has no certificate is left out. */
 static enum http_status tell_metrics(const struct monitor *monitor, struct span query,
                                      struct text *body)
 {
-    (void)query; /* whatever a monitor adds, it gets the same */
+    const struct span key = span_of("domain=");
+    bool begun = false;
     exposition_print(monitor->board, body);
+    while (query.len > 0) {
+        const char *mark = memchr(query.data, '&', query.len);
+        struct span pair = {query.data, mark == NULL ? query.len : (size_t)(mark - query.data)};
+        query = span_skip(query, pair.len + (mark == NULL ? 0 : 1));
+        if (!span_begins_fold(pair, key))
+            continue;
+        const struct site_domain *domain =
+            site_find_domain(monitor->site, span_skip(pair, key.len));
+        if (domain == NULL || not_after_of(domain) == 0)
+            continue;
+        exposition_domain(domain->name, not_after_of(domain), !begun, body);
+        begun = true;
+    }
     exposition_end(body);
     return HTTP_OK;
 }

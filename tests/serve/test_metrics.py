@@ -39,6 +39,16 @@ def changed(before, after):
     }
 
 
+def test_certificates_of_single_domains(watched):
+    """Only those that are asked for: what is unknown or has no certificate is left out."""
+    target = f"/metrics?domain={DOMAIN}&domain=example.net&x=y&domain=unknown.example&domain=&"
+    name = "mta_sts_httpd_domain_certificate_not_after_timestamp_seconds"
+    assert name not in monitor.families(watched)
+    (sample,) = monitor.families(watched, target)[name].samples
+    end = watched.leaf.certificate.not_valid_after.replace(tzinfo=datetime.timezone.utc)
+    assert (sample.labels, sample.value) == ({"domain": DOMAIN}, end.timestamp())
+
+
 def test_what_a_fresh_server_says(watched, setup):
     """The whole list of names is a promise."""
     del setup

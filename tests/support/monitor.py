@@ -18,9 +18,9 @@ def ask(server, target, *, method="GET", host="monitor"):
         )
 
 
-def families(server):
+def families(server, target="/metrics"):
     """All metric families by name, as another program's strict parser reads them."""
-    response = ask(server, "/metrics")
+    response = ask(server, target)
     assert (response.status, response.header("Content-Type")) == (200, TYPE)
     return {family.name: family for family in text_string_to_metric_families(response.body.decode())}
 
