@@ -145,10 +145,10 @@ static bool read_list(struct reader *reader, const struct node *node)
     return good;
 }
 
-bool endpoints_read(const struct node *listen, const struct node *metrics, const struct node *http,
-                    bool redirect, struct arena *arena, struct diag *diag,
+bool endpoints_read(const struct endpoint_nodes *nodes, struct arena *arena, struct diag *diag,
                     struct endpoint **ret_items, size_t *ret_count)
 {
+    const struct node *listen = nodes->listen;
     struct reader reader = {.arena = arena, .diag = diag};
     size_t most = listen == NULL || listen->kind != NODE_SEQUENCE ? 3 : listen->count + 3;
     bool good = true;
@@ -161,17 +161,17 @@ bool endpoints_read(const struct node *listen, const struct node *metrics, const
     } else {
         good = read_list(&reader, listen);
     }
-    if (metrics != NULL) {
+    if (nodes->metrics != NULL) {
         struct endpoint endpoint = {.service = ENDPOINT_METRICS, .plain = true};
-        good = add(&reader, "metrics", metrics, &endpoint) && good;
+        good = add(&reader, "metrics", nodes->metrics, &endpoint) && good;
     }
-    if (http != NULL) {
+    if (nodes->challenges != NULL) {
         const struct endpoint endpoint = {
             .service = ENDPOINT_CHALLENGES,
             .plain = true,
-            .redirect = redirect,
+            .redirect = nodes->redirect,
         };
-        good = add(&reader, "http", http, &endpoint) && good;
+        good = add(&reader, "http", nodes->challenges, &endpoint) && good;
     }
     *ret_items = reader.items;
     *ret_count = reader.count;

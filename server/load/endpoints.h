@@ -15,11 +15,17 @@
 #include "load/document.h"
 #include "site/endpoint.h"
 
-/* Judges the nodes; a listen of NULL stands for the default, metrics and http of NULL for none.
- * *ret_items, at least one, and what they borrow belong to the arena. False after a problem, added
- * to diag. */
-bool endpoints_read(const struct node *listen, const struct node *metrics, const struct node *http,
-                    bool redirect, struct arena *arena, struct diag *diag,
+/* Where endpoints are configured; each may be NULL. */
+struct endpoint_nodes {
+    const struct node *listen; /* NULL stands for the default */
+    const struct node *metrics;
+    const struct node *challenges; /* for HTTP-01 */
+    bool redirect;                 /* of what is no challenge */
+};
+
+/* Judges the nodes. *ret_items, at least one, and what they borrow belong to the
+ * arena. False after a problem, added to diag. */
+bool endpoints_read(const struct endpoint_nodes *nodes, struct arena *arena, struct diag *diag,
                     struct endpoint **ret_items, size_t *ret_count);
 
 #endif

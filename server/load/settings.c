@@ -272,8 +272,8 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
     const struct node *http = NULL;
     bool redirect = false;
     bool good = acme_read(nodes->acme, arena, diag, &settings.acme, &http, &redirect);
-    good = endpoints_read(nodes->listen, nodes->metrics, http, redirect, arena, diag,
-                          &settings.listeners, &settings.listener_count) &&
+    const struct endpoint_nodes endpoints = {nodes->listen, nodes->metrics, http, redirect};
+    good = endpoints_read(&endpoints, arena, diag, &settings.listeners, &settings.listener_count) &&
            good;
     good = read_workers(&reader, nodes->workers) && good;
     good = schema_boolean("strict", nodes->strict, &settings.strict, DIAG_FATAL, diag) && good;
