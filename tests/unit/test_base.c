@@ -59,6 +59,7 @@ static void text_writes_json(void **state)
         {"\xc2\x9b"
          "1m",
          "\"\\u009b1m\""}, /* what a terminal obeys */
+        /* NOLINTNEXTLINE(misc-misleading-bidirectional): that is what is tested */
         {"\xe2\x80\xae"
          "x",
          "\"\\u202ex\""},

@@ -62,6 +62,7 @@ static void no_line_can_be_forged(void **state)
     diag_add(diag, DIAG_ERROR, at(diag, "a\nb", 1, 1), "bad \"%s\"",
              "x\n/etc/passwd:1:1: error\x1b[2J");
     diag_add(diag, DIAG_ERROR, at(diag, "b\xc2\x85", 1, 1),
+             /* NOLINTNEXTLINE(misc-misleading-bidirectional): that is what is tested */
              "b\xc3\xbc\xc2\x9b"
              "2J\xe2\x80\xae\xe2\x82\xac \x9b");
     diag_print(diag, DIAG_NOTE, &text);
