@@ -244,7 +244,8 @@ peers: $(PROGRAM) ## what other programs think of it, with every scan at full le
 	@SCAN=all MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run -k peers </dev/null
 
 image-test: $(PROGRAM) $(STATICS) ## build the image and try it, without Docker (a few minutes)
-	@IMAGE=1 MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run -k test_image </dev/null
+	@IMAGE=1 MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run -k test_image \
+	    -o faulthandler_timeout=1500 </dev/null
 
 # Every checker of every file is a target, so that they share the cores and all have their say.
 C_FILES  = $(shell find server tests -name '*.[ch]')
