@@ -17,6 +17,11 @@ def instrumented():
     return b"__asan_init" in program().read_bytes()
 
 
+def uses_system_library():
+    """True when make was told to use the system's mbedTLS; it passes its variables on."""
+    return os.environ.get("MBEDTLS") == "system"
+
+
 def _limits():
     text = (ROOT / "server" / "base" / "limits.h").read_text()
     values = {}
