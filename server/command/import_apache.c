@@ -152,7 +152,9 @@ static bool decide_location(const struct server *server, const struct directive 
     else if ((found = directive_find(location, NULL, "Alias")) != NULL && found->count == 2)
         *ret_answer = file_answer(server, found, found->words[1].text,
                                   span_skip(span_of(IMPORT_PATH), directive_word(location, 1).len));
-    return found != NULL;
+    else
+        return false;
+    return true;
 }
 
 /* In Apache's order: rewrites, then redirects, then aliases, then the document root; of each kind the
