@@ -24,10 +24,11 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Ws
     -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla \
     -Wswitch-enum -Wimplicit-fallthrough -Wnull-dereference
 # Not every compiler knows each of these for each processor. They are tried once, at the first use:
-# when this file is read on a new machine, there may be no compiler yet.
+# when this file is read on a new machine, there may be no compiler yet. What was never written is
+# harmless in a usual build, and shows in one with sanitizers.
 try      = $(shell $(CC) -Werror $(1) -S -o /dev/null -x c /dev/null 2>/dev/null && echo $(1))
 KNOWN    = $(eval KNOWN := $(foreach flag,-fstack-clash-protection -fcf-protection \
-    -mbranch-protection=standard -ftrivial-auto-var-init=zero,$(call try,$(flag))))$(KNOWN)
+    -mbranch-protection=standard -ftrivial-auto-var-init=$(if $(FUZZER)$(SAN),pattern,zero),$(call try,$(flag))))$(KNOWN)
 HARDEN   = -fPIE -fstack-protector-strong $(KNOWN)
 ifdef FUZZER
 HARDEN  += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
