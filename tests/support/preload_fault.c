@@ -341,6 +341,33 @@ CALL(int, fault_prctl, "prctl", EPERM,
      (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d),
      (option, a, b, c, d))
 
+CALL(int, fault_lstat, "lstat", EIO, (const char *path, struct stat *status), (path, status))
+CALL(int, fault_access, "access", EIO, (const char *path, int mode), (path, mode))
+CALL(int, fault_faccessat, "faccessat", EIO, (int folder, const char *path, int mode, int flags),
+     (folder, path, mode, flags))
+CALL(int, fault_chmod, "chmod", EPERM, (const char *path, mode_t mode), (path, mode))
+CALL(int, fault_chdir, "chdir", EACCES, (const char *path), (path))
+CALL(int, fault_fchdir, "fchdir", EACCES, (int fd), (fd))
+CALL(int, fault_chroot, "chroot", EPERM, (const char *path), (path))
+CALL(int, fault_rmdir, "rmdir", EBUSY, (const char *path), (path))
+POINTER_CALL(char *, fault_mkdtemp, "mkdtemp", ENOSPC, (char *pattern), (pattern))
+CALL(void *, fault_mmap, "mmap", ENOMEM,
+     (void *place, size_t len, int protection, int flags, int fd, off_t offset),
+     (place, len, protection, flags, fd, offset))
+CALL(int, fault_mlock, "mlock", ENOMEM, (const void *place, size_t len), (place, len))
+CALL(int, fault_dup2, "dup2", EBUSY, (int fd, int to), (fd, to))
+CALL(int, fault_pipe2, "pipe2", EMFILE, (int *pair, int flags), (pair, flags))
+CALL(int, fault_connect, "connect", ECONNREFUSED,
+     (int fd, const struct sockaddr *to, socklen_t len), (fd, to, len))
+CALL(int, fault_getsockopt, "getsockopt", ENOBUFS,
+     (int fd, int level, int option, void *value, socklen_t *len), (fd, level, option, value, len))
+CALL(int, fault_getgroups, "getgroups", EINVAL, (int number, gid_t *groups), (number, groups))
+CALL(int, fault_sched_getaffinity, "sched_getaffinity", EINVAL,
+     (pid_t pid, size_t size, void *cpus), (pid, size, cpus))
+/* What has no function of its own; the parameters that are not there are what the registers hold. */
+CALL(long, fault_syscall, "syscall", EPERM,
+     (long number, long a, long b, long c, long d, long e, long f), (number, a, b, c, d, e, f))
+
 static bool is_log(int fd)
 {
     return fd == STDERR_FILENO && fault.page != NULL;
