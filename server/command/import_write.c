@@ -85,17 +85,20 @@ static void write_scalar(struct text *out, struct span value)
  * beyond ASCII end a line or are not allowed at all. Returns its length in bytes. */
 static size_t write_character(struct text *out, struct span text)
 {
+    static const uint32_t least[] = {0, 1, 0x80, 0x800, 0x10000}; /* by length; less is overlong */
     unsigned char first = (unsigned char)text.data[0];
     size_t len = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
     uint32_t point = first < 0x80 ? first : first & (0xffU >> (len + 1));
+    bool begins = first < 0x80 || (first >= 0xc2 && first <= 0xf4);
     for (size_t i = 1; i < len; i++) {
-        if (i >= text.len || ((unsigned char)text.data[i] & 0xc0) != 0x80) {
+        if (!begins || i >= text.len || ((unsigned char)text.data[i] & 0xc0) != 0x80) {
             text_append(out, span_of("\\uFFFD")); /* no character: YAML cannot say it */
             return 1;
         }
         point = point << 6 | ((unsigned char)text.data[i] & 0x3fU);
     }
-    bool is_character = point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
+    bool is_character =
+        point >= least[len] && point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
     text_printf(out, "\\U%08" PRIX32, is_character ? point : 0xfffdU);
     return len;
 }
