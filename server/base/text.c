@@ -116,22 +116,41 @@ static uint32_t utf8_decode(struct span sequence)
     return point;
 }
 
-size_t text_character(struct span span, bool *ret_is_shown)
+/* What a terminal obeys, or what nobody sees: controls, ends of lines, marks of direction, and Unicode's
+ * Default_Ignorable_Code_Point with the tag characters. Ranges may have a few unassigned characters. */
+static bool is_hidden(uint32_t point)
 {
     static const struct {
         uint32_t least, most;
-    } controls[] = {
-        {0, 0x1f}, {0x7f, 0x9f}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069},
+    } ranges[] = {
+        {0, 0x1f},          {0x7f, 0x9f},       {0xad, 0xad},       {0x34f, 0x34f},
+        {0x61c, 0x61c},     {0x115f, 0x1160},   {0x17b4, 0x17b5},   {0x180b, 0x180f},
+        {0x200b, 0x200f},   {0x2028, 0x202e},   {0x2060, 0x206f},   {0x3164, 0x3164},
+        {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xffa0, 0xffa0},   {0xfff0, 0xfffb},
+        {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
     };
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+        if (point >= ranges[i].least && point <= ranges[i].most)
+            return true;
+    return false;
+}
+
+size_t text_character(struct span span, bool *ret_is_shown)
+{
     size_t len = utf8_sequence(span);
-    *ret_is_shown = len > 0;
-    if (len == 0)
-        return 1;
-    uint32_t point = utf8_decode((struct span){span.data, len});
-    for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++)
-        if (point >= controls[i].least && point <= controls[i].most)
-            *ret_is_shown = false;
-    return len;
+    *ret_is_shown = len > 0 && !is_hidden(utf8_decode((struct span){span.data, len}));
+    return len > 0 ? len : 1;
+}
+
+/* RFC 8259 section 7: what does not fit four digits is a pair of surrogates. */
+static void append_json_escape(struct text *text, uint32_t point)
+{
+    if (point > 0xffff) {
+        point -= 0x10000;
+        text_printf(text, "\\u%04" PRIx32, 0xd800 + (point >> 10));
+        point = 0xdc00 + (point & 0x3ff);
+    }
+    text_printf(text, "\\u%04" PRIx32, point);
 }
 
 void text_json(struct text *text, struct span span)
@@ -148,7 +167,7 @@ void text_json(struct text *text, struct span span)
         else if (byte == '\n')
             text_append(text, span_of("\\n"));
         else if (!is_shown)
-            text_printf(text, "\\u%04" PRIx32, utf8_decode((struct span){span.data, len}));
+            append_json_escape(text, utf8_decode((struct span){span.data, len}));
         else
             text_append(text, (struct span){span.data, len});
         span = span_skip(span, len);

@@ -32,12 +32,13 @@ void text_printf(struct text *text, const char *format, ...) __attribute__((form
 void text_escape(struct text *text, struct span span, size_t limit);
 
 /* How many bytes the first character of the span has, which is not empty. Not shown is what a terminal
- * would obey instead: a control character (C0, DEL, C1), one that ends a line or turns its direction,
- * and a byte that is not UTF-8, which counts as a character. */
+ * would obey instead: a control character (C0, DEL, C1), one that ends a line or turns its direction;
+ * what nobody would see, such as a byte order mark or a tag; and a byte that is not UTF-8, which counts
+ * as a character. */
 size_t text_character(struct span span, bool *ret_is_shown);
 
 /* Appends the span as a JSON string with its quotes (RFC 8259 section 7).
- * Bytes that are not valid UTF-8 become U+FFFD; control characters are escaped. */
+ * Bytes that are not valid UTF-8 become U+FFFD; what text_character does not show is escaped. */
 void text_json(struct text *text, struct span span);
 
 /* Writes all of the text to the descriptor. False when that failed (errno

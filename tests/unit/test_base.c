@@ -63,6 +63,9 @@ static void text_writes_json(void **state)
         {"\xe2\x80\xae"
          "x",
          "\"\\u202ex\""},
+        {"\xd8\x9c\xe2\x80\x8b\xef\xbb\xbf\xc2\xad",
+         "\"\\u061c\\u200b\\ufeff\\u00ad\""},                         /* not seen */
+        {"\xf3\xa0\x81\xa1", "\"\\udb40\\udc61\""},                   /* a tag */
         {"\xc3", "\"\xef\xbf\xbd\""},                                 /* cut short */
         {"\xc0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\""},                 /* overlong */
         {"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* a surrogate */
