@@ -160,6 +160,8 @@ enum {
     LIMIT_PROBE_ADDRESSES = 8,
     /* Of a server's certificates. Public authorities need at most four. */
     LIMIT_PROBE_CHAIN = 10,
+    /* Of a server's own certificate: one with a hundred names is 8 KB. Bytes of DER. */
+    LIMIT_VISIT_LEAF = 16 * 1024,
     /* Of a domain: who has read so many mends first what he has read. */
     LIMIT_PROBE_FINDINGS = 48,
     /* Web servers bound their own heads to 8 KB. Bytes. */

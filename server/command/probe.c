@@ -11,7 +11,6 @@
 #include "command/probe_output.h"
 #include "command/reading.h"
 #include "policy/name.h"
-#include "probe/crowd.h"
 
 /* Everything that a run needs. */
 struct run {
@@ -180,7 +179,7 @@ static int probe_all(struct run *run)
         (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
         return STATUS_WRONG;
     }
-    if (!crowd_run(&run->probe, run->domains, run->count, take, run)) {
+    if (!probe_domains(&run->probe, run->domains, run->count, take, run)) {
         (void)fprintf(stderr, "mta-sts-httpd: cannot start processes to probe: %s\n",
                       strerror(errno)); /* nowhere is left to say it */
         return STATUS_WRONG;

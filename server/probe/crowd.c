@@ -10,20 +10,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/limits.h"
+
 /* One child, as its parent sees it. The socket carries an index down and, when the report is there,
  * the same index up. */
 struct member {
     pid_t pid;
     int fd;       /* -1: there is none */
-    size_t index; /* of the domain that it probes now */
+    size_t index; /* of the job that it does now */
 };
 
 struct crowd {
-    const struct probe *probe;
-    const struct probe_domain *domains;
-    size_t count;
-    size_t next;            /* the first domain that nobody probes yet */
-    struct report *reports; /* one a member, shared with it */
+    const struct crowd_jobs *jobs;
+    size_t next;   /* the first job that was not begun */
+    char *results; /* one a member, shared with it */
     struct member members[LIMIT_PROBES];
     size_t member_count;
 };
@@ -43,13 +43,19 @@ static bool receive_index(int fd, size_t *ret_index)
     return count == (ssize_t)sizeof(*ret_index);
 }
 
-static _Noreturn void live(const struct crowd *crowd, int fd, struct report *report)
+static void *result_of(const struct crowd *crowd, size_t which)
+{
+    return crowd->results + which * crowd->jobs->result_size;
+}
+
+static _Noreturn void live(const struct crowd *crowd, int fd, void *result)
 {
     size_t index;
+    const struct crowd_jobs *jobs = crowd->jobs;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* without it, the socket's end does, a little later */
-    probe_begin(crowd->probe);
+    jobs->begin(jobs->context);
     while (receive_index(fd, &index)) {
-        probe_run(crowd->probe, &crowd->domains[index], report);
+        jobs->run(jobs->context, index, result);
         if (!send_index(fd, index))
             break;
     }
@@ -71,7 +77,7 @@ static bool begin_member(struct crowd *crowd, size_t which)
             if (crowd->members[i].fd >= 0)
                 (void)close(crowd->members[i].fd);
         (void)close(fds[0]);
-        live(crowd, fds[1], &crowd->reports[which]);
+        live(crowd, fds[1], result_of(crowd, which));
     }
     int reason = errno;
     (void)close(fds[1]);
@@ -94,12 +100,12 @@ static void end_member(struct member *member)
         continue;
 }
 
-/* Gives the member a domain, or lets it go when there is none. */
+/* Gives the member a job, or lets it go when there is none. */
 static void employ(struct crowd *crowd, struct member *member)
 {
     if (member->fd < 0)
         return;
-    if (crowd->next == crowd->count) {
+    if (crowd->next == crowd->jobs->count) {
         end_member(member);
         return;
     }
@@ -107,27 +113,26 @@ static void employ(struct crowd *crowd, struct member *member)
     (void)send_index(member->fd, member->index); /* a dead one shows when it is listened to */
 }
 
-/* The member has spoken, or died. */
-static void listen_to(struct crowd *crowd, size_t which, crowd_report *report, void *context)
+/* The member has finished its job, or died. */
+static void listen_to(struct crowd *crowd, size_t which)
 {
     size_t index;
     struct member *member = &crowd->members[which];
-    struct report *shared = &crowd->reports[which];
-    if (!receive_index(member->fd, &index) || index != member->index) {
-        report_begin(shared, crowd->domains[member->index].name);
-        report_add(shared, NULL, FAULT_INTERNAL,
-                   "the process that probed this domain died of what it was told");
+    const struct crowd_jobs *jobs = crowd->jobs;
+    void *result = result_of(crowd, which);
+    bool died = !receive_index(member->fd, &index) || index != member->index;
+    if (died) {
         end_member(member);
-        report(context, member->index, shared);
-        (void)begin_member(crowd, which); /* when it cannot be, the others do the work */
-    } else {
-        report(context, member->index, shared);
+        jobs->died(jobs->context, member->index, result);
     }
+    jobs->done(jobs->context, member->index, result);
+    if (died)
+        (void)begin_member(crowd, which); /* when it cannot be, the others do the work */
     employ(crowd, member);
 }
 
 /* True while somebody works. */
-static bool wait_for_some(struct crowd *crowd, crowd_report *report, void *context)
+static bool wait_for_some(struct crowd *crowd)
 {
     struct pollfd polled[LIMIT_PROBES];
     size_t working = 0;
@@ -140,20 +145,19 @@ static bool wait_for_some(struct crowd *crowd, crowd_report *report, void *conte
     if (poll(polled, crowd->member_count, -1) > 0)
         for (size_t i = 0; i < crowd->member_count; i++)
             if (polled[i].revents != 0)
-                listen_to(crowd, i, report, context);
+                listen_to(crowd, i);
     return true;
 }
 
-bool crowd_run(const struct probe *probe, const struct probe_domain *domains, size_t count,
-               crowd_report *report, void *context)
+bool crowd_run(const struct crowd_jobs *jobs)
 {
-    struct crowd crowd = {.probe = probe, .domains = domains, .count = count};
-    size_t wanted = count < LIMIT_PROBES ? count : LIMIT_PROBES;
-    size_t size = wanted * sizeof(*crowd.reports);
-    if (count == 0)
+    struct crowd crowd = {.jobs = jobs};
+    size_t wanted = jobs->count < LIMIT_PROBES ? jobs->count : LIMIT_PROBES;
+    size_t size = wanted * jobs->result_size;
+    if (jobs->count == 0)
         return true;
-    crowd.reports = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (crowd.reports == MAP_FAILED)
+    crowd.results = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (crowd.results == MAP_FAILED)
         return false;
     for (; crowd.member_count < wanted; crowd.member_count++)
         if (!begin_member(&crowd, crowd.member_count))
@@ -161,10 +165,10 @@ bool crowd_run(const struct probe *probe, const struct probe_domain *domains, si
     int reason = errno;
     for (size_t i = 0; i < crowd.member_count; i++)
         employ(&crowd, &crowd.members[i]);
-    while (wait_for_some(&crowd, report, context))
+    while (wait_for_some(&crowd))
         continue;
-    bool good = crowd.next == count;
-    (void)munmap(crowd.reports, size); /* it was mapped above */
+    bool good = crowd.next == jobs->count;
+    (void)munmap(crowd.results, size); /* it was mapped above */
     errno = reason;
     return good;
 }

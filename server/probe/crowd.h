@@ -1,8 +1,8 @@
 /*
- * Many domains at once: a few children, each of which probes one domain after
- * the other and leaves its report in memory that it shares with the parent. A
- * child reads what foreign servers say; when one dies of it, that domain is
- * reported as not asked, and the others are not disturbed.
+ * Many jobs at once: a few children, each of which does one after the other and
+ * leaves each result in memory that it shares with the parent. A child reads
+ * what foreign servers say; when one dies of it, that job has the result that
+ * the parent gives it, and the others are not disturbed.
  */
 #ifndef PROBE_CROWD_H
 #define PROBE_CROWD_H
@@ -10,14 +10,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "probe/probe.h"
+/* The jobs 0 to count - 1. begin and run are called in a child, died and done in the parent, with
+ * the context. A result is a block of bytes without a pointer to anything but constants. */
+struct crowd_jobs {
+    size_t count;
+    size_t result_size;
+    void (*begin)(void *context); /* once in each child */
+    void (*run)(void *context, size_t index, void *ret_result);
+    void (*died)(void *context, size_t index, void *ret_result);
+    void (*done)(void *context, size_t index, const void *result); /* as they are done */
+    void *context;                                                 /* borrowed */
+};
 
-/* The report of the domain with the index; borrowed for the call. They come as they are done. */
-typedef void crowd_report(void *context, size_t index, const struct report *report);
-
-/* Probes all domains and calls back for each, once. False when that is not possible at all, with
- * the reason in errno. */
-bool crowd_run(const struct probe *probe, const struct probe_domain *domains, size_t count,
-               crowd_report *report, void *context);
+/* Does all jobs; done is called for each, once. False when that is not possible at all, with the
+ * reason in errno. */
+bool crowd_run(const struct crowd_jobs *jobs);
 
 #endif

@@ -5,15 +5,11 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "policy/record.h"
+#include "probe/crowd.h"
 #include "probe/resolve.h"
 #include "probe/visit.h"
 
 enum { HTTPS = 443, RECORDS_MOST = 16, HOST_SIZE = LIMIT_NAME + 16 };
-
-void probe_begin(const struct probe *probe)
-{
-    resolve_begin(probe->timeout_ms);
-}
 
 /* The faults of a record's form that have a row of their own. */
 static enum fault fault_of(enum record_form form)
@@ -133,9 +129,26 @@ static void judge_reach(struct report *report)
                    "none of the addresses can be reached from this machine");
 }
 
-void probe_run(const struct probe *probe, const struct probe_domain *domain,
-               struct report *ret_report)
+/* All domains of one run. */
+struct round {
+    const struct probe *probe;
+    const struct probe_domain *domains;
+    probe_take *take;
+    void *context;
+};
+
+static void begin(void *context)
 {
+    const struct round *round = context;
+    resolve_begin(round->probe->timeout_ms);
+}
+
+static void run(void *context, size_t index, void *ret_result)
+{
+    const struct round *round = context;
+    const struct probe *probe = round->probe;
+    const struct probe_domain *domain = &round->domains[index];
+    struct report *ret_report = ret_result;
     char host[HOST_SIZE];
     struct address addresses[LIMIT_PROBE_ADDRESSES];
     size_t count = 1;
@@ -162,4 +175,34 @@ void probe_run(const struct probe *probe, const struct probe_domain *domain,
             report_add(ret_report, NULL, FAULT_INTERNAL, "memory is short");
     }
     judge_reach(ret_report);
+}
+
+static void died(void *context, size_t index, void *ret_result)
+{
+    const struct round *round = context;
+    report_begin(ret_result, round->domains[index].name);
+    report_add(ret_result, NULL, FAULT_INTERNAL,
+               "the process that probed this domain died of what it was told");
+}
+
+static void done(void *context, size_t index, const void *result)
+{
+    const struct round *round = context;
+    round->take(round->context, index, result);
+}
+
+bool probe_domains(const struct probe *probe, const struct probe_domain *domains, size_t count,
+                   probe_take *take, void *context)
+{
+    struct round round = {probe, domains, take, context};
+    const struct crowd_jobs jobs = {
+        .count = count,
+        .result_size = sizeof(struct report),
+        .begin = begin,
+        .run = run,
+        .died = died,
+        .done = done,
+        .context = &round,
+    };
+    return crowd_run(&jobs);
 }

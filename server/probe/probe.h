@@ -1,6 +1,6 @@
 /*
- * The probe of one domain: asks the DNS, visits every address, and fills the
- * report. Runs in a child, one domain after the other.
+ * The probe of domains: asks the DNS, visits every address, and fills a report
+ * for each. Each domain is probed in a child (probe/crowd).
  */
 #ifndef PROBE_PROBE_H
 #define PROBE_PROBE_H
@@ -26,11 +26,12 @@ struct probe_domain {
     const struct policy *policy; /* what the configuration says; or NULL */
 };
 
-/* Once a process, before the first probe_run. */
-void probe_begin(const struct probe *probe);
+/* The report of the domain with the index; borrowed for the call. They come as they are done. */
+typedef void probe_take(void *context, size_t index, const struct report *report);
 
-/* Fills the report. What goes wrong in this program is in it too (FAULT_INTERNAL). */
-void probe_run(const struct probe *probe, const struct probe_domain *domain,
-               struct report *ret_report);
+/* Probes all domains, many at once, and calls back for each, once. What goes wrong in this program is
+ * in the report too (FAULT_INTERNAL). False when it is not possible at all, with the reason in errno. */
+bool probe_domains(const struct probe *probe, const struct probe_domain *domains, size_t count,
+                   probe_take *take, void *context);
 
 #endif

@@ -313,6 +313,22 @@ static void judge_time(struct visit *visit)
                    total_ms / 1000, total_ms / 100 % 10);
 }
 
+static void keep_body(struct visit_kept *kept, const struct answer *answer)
+{
+    kept->is_whole = answer->status == 200;
+    kept->body_len = answer->body_len;
+    memcpy(kept->body, answer->body, answer->body_len);
+}
+
+static void keep_leaf(struct visit_kept *kept, const struct fetch *fetch)
+{
+    *kept = (struct visit_kept){0};
+    if (fetch->chain_len == 0 || fetch->chain[0].len > sizeof(kept->leaf))
+        return;
+    kept->leaf_len = fetch->chain[0].len;
+    memcpy(kept->leaf, fetch->chain[0].data, fetch->chain[0].len);
+}
+
 /* A body is judged as a policy only when it is meant as one: a page of an error is no bad policy. */
 static bool judge_answer(struct visit *visit)
 {
@@ -332,7 +348,12 @@ static bool judge_answer(struct visit *visit)
     if (answer->is_cut)
         report_add(visit->report, visit->result, FAULT_LARGE, "the body is larger than %d KB",
                    LIMIT_BODY_MOST / 1024);
-    return answer->is_cut || answer->content_encoding.len > 0 || judge_body(visit);
+    if (answer->is_cut || answer->content_encoding.len > 0)
+        return true;
+    if (visit->question->kept == NULL)
+        return judge_body(visit);
+    keep_body(visit->question->kept, answer);
+    return true;
 }
 
 /* mimecast needs TLS 1.2: a second handshake, after one with TLS 1.3, tells. */
@@ -360,6 +381,8 @@ static bool judge(struct visit *visit, const struct fetch_request *request)
     result->tls_us = fetch->handshake_us;
     result->http_us = fetch->answer_us;
     result->tls_version = fetch->tls_version;
+    if (question->kept != NULL)
+        keep_leaf(question->kept, fetch);
     result->reached = fetch->step == FETCH_CONNECT     ? STAGE_CONNECT
                       : fetch->step == FETCH_HANDSHAKE ? STAGE_TLS
                                                        : STAGE_HTTP;
@@ -385,7 +408,8 @@ static bool judge(struct visit *visit, const struct fetch_request *request)
         judge_silence(visit);
     else if (!judge_answer(visit))
         return false;
-    return strcmp(fetch->tls_version, "1.3") != 0 || judge_versions(visit, request);
+    return question->kept != NULL || strcmp(fetch->tls_version, "1.3") != 0 ||
+           judge_versions(visit, request);
 }
 
 bool visit_run(const struct visit_question *question, struct report *report)

@@ -9,9 +9,19 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "base/limits.h"
 #include "policy/policy.h"
 #include "probe/report.h"
 #include "probe/trust.h"
+
+/* What a server sent, for who wants to use it. */
+struct visit_kept {
+    bool is_whole; /* the body is there, as it was meant: status 200, not cut, broken or encoded */
+    size_t body_len;
+    size_t leaf_len; /* 0: there was no certificate, or it does not fit */
+    char body[LIMIT_BODY_MOST];
+    char leaf[LIMIT_VISIT_LEAF]; /* DER */
+};
 
 /* Everything is borrowed. */
 struct visit_question {
@@ -23,6 +33,8 @@ struct visit_question {
     uint32_t warning; /* seconds before the end of a certificate */
     int64_t timeout_ms;
     int64_t spent_us; /* that a sender has waited already, for the DNS */
+    /* Is given what was sent, and then nothing is said of the policy and of TLS 1.2; or NULL. */
+    struct visit_kept *kept;
 };
 
 /* Adds a visit, for which the report has room, and all that is wrong with it. False when memory is
