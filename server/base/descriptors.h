@@ -1,0 +1,15 @@
+/*
+ * Closes the descriptors that a process was not given. A process inherits whatever the
+ * one before it has open: a shell's redirections, a service manager's files, its
+ * parent's sockets. So whoever begins names what it keeps, and the rest is closed, whatever it
+ * is. Used by the supervisor at its start and by every process that it forks.
+ */
+#ifndef BASE_DESCRIPTORS_H
+#define BASE_DESCRIPTORS_H
+
+#include <stddef.h>
+
+/* Closes every descriptor but those, which may be in any order; a negative one is none. */
+void descriptors_keep_only(const int *kept, size_t count);
+
+#endif
