@@ -146,6 +146,9 @@ enum {
     LIMIT_WATCH_REST_SHARE = 10,
     /* Between two looks at the memory of the processes: as often as monitors ask. Milliseconds. */
     LIMIT_FIGURES_MS = 10000,
+    /* For the last valid policies to be on the disk before "ready" is said without them: a disk that
+     * sleeps needs a second or two to turn, and a service manager waits longer. Milliseconds. */
+    LIMIT_SAVE_MS = 2000,
     /* From fork to ready: opening the TLS library takes milliseconds. Milliseconds. */
     LIMIT_READY_MS = 30000,
 

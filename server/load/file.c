@@ -28,23 +28,28 @@ static bool read_all(int fd, size_t limit, struct text *ret_bytes)
     }
 }
 
+bool file_read_open(int fd, size_t limit, struct text *ret_bytes, struct stat *ret_status)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return false;
+    if (!S_ISREG(status.st_mode)) {
+        errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
+        return false;
+    }
+    if (!read_all(fd, limit, ret_bytes))
+        return false;
+    if (ret_status != NULL)
+        *ret_status = status;
+    return true;
+}
+
 bool file_read(const char *path, size_t limit, struct text *ret_bytes, struct stat *ret_status)
 {
-    bool good = false;
-    struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return false;
-    if (fstat(fd, &status) != 0)
-        goto done;
-    if (!S_ISREG(status.st_mode)) {
-        errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
-        goto done;
-    }
-    good = read_all(fd, limit, ret_bytes);
-    if (good && ret_status != NULL)
-        *ret_status = status;
-done:;
+    bool good = file_read_open(fd, limit, ret_bytes, ret_status);
     int reason = errno;
     (void)close(fd); /* it was only read */
     errno = reason;

@@ -16,4 +16,7 @@
  * large, EISDIR for a folder, EINVAL for what is not a regular file. */
 bool file_read(const char *path, size_t limit, struct text *ret_bytes, struct stat *ret_status);
 
+/* The same of a file that is open, non-blocking. */
+bool file_read_open(int fd, size_t limit, struct text *ret_bytes, struct stat *ret_status);
+
 #endif

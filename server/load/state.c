@@ -18,17 +18,12 @@
 #include "policy/name.h"
 
 static const char FILE_NAME[] = "last-valid-policies.yaml";
+static const char NEW_NAME[] = "last-valid-policies.yaml.new";
 static const char HEADER[] =
     "# mta-sts-httpd: the last valid policy of each domain, written by the "
     "program.\n";
 static const char TRAILER[] = "# complete ";
 enum { TRAILER_LEN = sizeof(TRAILER) - 1 + 16 + 1 };
-
-static char *file_path(const char *folder, const char *suffix)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s/%s%s", folder, FILE_NAME, suffix) < 0 ? NULL : path;
-}
 
 /* The line that tells a whole file from a torn one. */
 static void append_trailer(struct text *text)
@@ -126,19 +121,41 @@ static bool render(const struct site *site, struct text *text)
     return good && !text->failed;
 }
 
-static bool is_written_already(const char *path, const struct text *text)
+/* The folder may belong to another user, who may put anything there at any time: a link, a pipe,
+ * a device that hangs. So nothing is followed and nothing is waited for. */
+static bool read_in(int folder, struct text *ret_bytes)
+{
+    int fd = openat(folder, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return false;
+    bool good = file_read_open(fd, LIMIT_YAML_FILE, ret_bytes, NULL);
+    int reason = errno;
+    (void)close(fd); /* it was only read */
+    errno = reason;
+    return good;
+}
+
+static int open_folder(const char *path)
+{
+    return open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+}
+
+static bool is_written_already(int folder, const struct text *text)
 {
     struct text old = {0};
-    bool same = file_read(path, LIMIT_YAML_FILE, &old, NULL) &&
+    bool same = read_in(folder, &old) &&
                 span_equal((struct span){old.data, old.len}, (struct span){text->data, text->len});
     text_free(&old);
     return same;
 }
 
-/* Writes and makes sure that it is on the disk. */
-static bool write_file(const char *path, const struct text *text)
+/* Writes a file that was not there before, and makes sure that it is on the disk. */
+static bool write_new(int folder, const struct text *text)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+    if (unlinkat(folder, NEW_NAME, 0) != 0 && errno != ENOENT)
+        return false;
+    int fd = openat(folder, NEW_NAME, flags, 0644);
     if (fd < 0)
         return false;
     bool good = text_write(text, fd) && fsync(fd) == 0;
@@ -152,34 +169,27 @@ static bool write_file(const char *path, const struct text *text)
 }
 
 /* The new name is on the disk only when the folder is. */
-static bool sync_folder(const char *folder)
+static bool replace(int folder, const struct text *text)
 {
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool good = fsync(fd) == 0;
+    bool good = write_new(folder, text) && renameat(folder, NEW_NAME, folder, FILE_NAME) == 0;
     int reason = errno;
-    (void)close(fd); /* it was only read */
+    if (!good)
+        (void)unlinkat(folder, NEW_NAME, 0); /* it may not be there */
     errno = reason;
-    return good;
+    return good && fsync(folder) == 0;
 }
 
 bool state_write(const char *folder, const struct site *site)
 {
     struct text text = {0};
-    char *path = file_path(folder, ""), *temporary = file_path(folder, ".new");
-    bool good = path != NULL && temporary != NULL && render(site, &text);
-    if (good && !is_written_already(path, &text)) {
-        good = write_file(temporary, &text) && rename(temporary, path) == 0 && sync_folder(folder);
-        int reason = errno;
-        if (!good)
-            (void)unlink(temporary); /* it may not be there */
-        errno = reason;
-    }
+    bool good = false;
+    int fd = open_folder(folder);
+    if (fd >= 0)
+        good = render(site, &text) && (is_written_already(fd, &text) || replace(fd, &text));
     int reason = errno;
     text_free(&text);
-    free(path);
-    free(temporary);
+    if (fd >= 0)
+        (void)close(fd); /* only a folder */
     errno = reason;
     return good;
 }
@@ -264,20 +274,33 @@ done:
     return site;
 }
 
+/* The bytes of the file; false with the reason in errno. */
+static bool read_file(const char *folder, struct text *ret_bytes)
+{
+    int fd = open_folder(folder);
+    if (fd < 0)
+        return false;
+    bool good = read_in(fd, ret_bytes);
+    int reason = errno;
+    (void)close(fd); /* only a folder */
+    errno = reason;
+    return good;
+}
+
 struct site *state_read(const char *folder, struct position at, struct diag *diag)
 {
     struct text bytes = {0};
     struct site *site = NULL;
     struct diag *own = diag_new();
     struct arena *arena = arena_new();
-    char *path = file_path(folder, "");
-    if (own == NULL || arena == NULL || path == NULL) {
+    if (own == NULL || arena == NULL) {
         diag_shortage(diag);
-    } else if (!file_read(path, LIMIT_YAML_FILE, &bytes, NULL)) {
+    } else if (!read_file(folder, &bytes)) {
         if (errno == ENOMEM)
             diag_shortage(diag);
         else if (errno != ENOENT)
-            diag_add(diag, DIAG_WARNING, at, "%s cannot be read: %s", path, strerror(errno));
+            diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, FILE_NAME,
+                     errno == ELOOP ? "it is a link, which is not followed" : strerror(errno));
     } else {
         struct span span = {bytes.data, bytes.len};
         site = is_whole(span) ? build(span, arena, own) : NULL;
@@ -286,11 +309,11 @@ struct site *state_read(const char *folder, struct position at, struct diag *dia
             site_free(site);
             site = NULL;
         } else if (site == NULL) {
-            diag_add(diag, DIAG_WARNING, at, "%s is torn or foreign, and ignored", path);
+            diag_add(diag, DIAG_WARNING, at, "%s/%s is torn or foreign, and ignored", folder,
+                     FILE_NAME);
             diag_reason(diag, "domains that are broken now have no policy to fall back to");
         }
     }
-    free(path);
     arena_free(arena);
     diag_free(own);
     text_free(&bytes);

@@ -2,7 +2,9 @@
  * The state folder: the last valid policy of each domain, kept on disk so that
  * a domain that is broken at a restart is served as it was before. One file,
  * written whole beside the old one and then renamed over it; a torn or foreign
- * one is ignored with a warning. Runs in the supervisor; commands only read.
+ * one is ignored with a warning. The folder may belong to another user: nothing in
+ * it is followed, and nothing in it can make the reader or the writer wait. A disk can, so
+ * the supervisor has it written by a child (supervise/saver.h); commands only read.
  */
 #ifndef LOAD_STATE_H
 #define LOAD_STATE_H

@@ -16,7 +16,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "load/state.h"
 #include "serve/board.h"
 #include "serve/wall.h"
 #include "supervise/challenger.h"
@@ -27,6 +26,7 @@
 #include "supervise/notify.h"
 #include "supervise/rehearsal.h"
 #include "supervise/report.h"
+#include "supervise/saver.h"
 
 enum {
     /* How long a worker has beyond its own deadline before it is killed. Milliseconds. */
@@ -51,12 +51,14 @@ struct supervisor {
     struct listeners listeners;
     struct notifier notifier;
     struct challenger challenger;
+    struct saver saver;
     struct generation *current;  /* owned; serves; NULL until the first one is ready */
     struct generation *next;     /* owned; starts; or NULL */
     struct generation *retiring; /* owned; drains; or NULL */
     unsigned last_number;
     struct lookout lookout; /* for the current generation */
     enum reload reload_wanted;
+    bool is_ready_due; /* the current generation serves, and that was not said yet */
     bool stopping;
     bool failed;
     int64_t retry_at;               /* 0, or when to fork again what could not be forked */
@@ -198,15 +200,6 @@ static void abandon_next(struct supervisor *supervisor)
     refuse(supervisor, "its workers did not start; ");
 }
 
-/* So that a restart can fall back to what is valid now. */
-static void save_state(const struct configuration *configuration)
-{
-    const char *folder = configuration->settings.state;
-    if (folder != NULL && !state_write(folder, configuration->site))
-        log_line(LOG_LEVEL_ERROR, "cannot save the last valid policies in %s: %s", folder,
-                 strerror(errno));
-}
-
 static void promote_next(struct supervisor *supervisor)
 {
     assert(supervisor->retiring == NULL);
@@ -225,8 +218,19 @@ static void promote_next(struct supervisor *supervisor)
     supervisor->lookout = lookout_begin(supervisor->current->configuration, clock_monotonic_ms());
     challenger_begin(&supervisor->challenger, &supervisor->current->configuration->settings.acme,
                      clock_monotonic_ms());
-    save_state(supervisor->current->configuration);
-    report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
+    /* So that a restart can fall back to what is valid now. */
+    saver_begin(&supervisor->saver, supervisor->current->configuration, clock_monotonic_ms());
+    supervisor->is_ready_due = true;
+}
+
+/* What was saved before the word "ready" is there for whoever waits for it. */
+static void tell_ready(struct supervisor *supervisor)
+{
+    if (!supervisor->is_ready_due || saver_is_waited_for(&supervisor->saver))
+        return;
+    supervisor->is_ready_due = false;
+    if (!supervisor->stopping)
+        report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
 }
 
 static void bury_retiring(struct supervisor *supervisor)
@@ -281,6 +285,10 @@ static void replace(struct supervisor *supervisor, pid_t pid, int status)
 static void mourn(struct supervisor *supervisor, pid_t pid, int status)
 {
     struct generation *const all[] = {supervisor->current, supervisor->next, supervisor->retiring};
+    const struct configuration *served =
+        supervisor->current == NULL ? NULL : supervisor->current->configuration;
+    if (saver_end(&supervisor->saver, pid, status, served, clock_monotonic_ms()))
+        return;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         struct generation *generation = all[i];
         size_t index = generation == NULL ? 0 : generation_find(generation, pid);
@@ -345,7 +353,7 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
 static bool is_settled(const struct supervisor *supervisor)
 {
     return !supervisor->stopping && supervisor->next == NULL && supervisor->current != NULL &&
-           supervisor->retiring == NULL;
+           supervisor->retiring == NULL && !supervisor->is_ready_due;
 }
 
 /* Milliseconds until the earliest deadline, or -1 when there is none. */
@@ -361,6 +369,7 @@ static int time_left(const struct supervisor *supervisor)
         supervisor->notifier.next,
         supervisor->figures_at,
         supervisor->challenger.next,
+        saver_is_waited_for(&supervisor->saver) ? supervisor->saver.deadline : INT64_MAX,
     };
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
         if (deadlines[i] < earliest)
@@ -426,13 +435,16 @@ static void look_out(struct supervisor *supervisor)
 
 static void supervise(struct supervisor *supervisor)
 {
-    while (!supervisor->stopping || running(supervisor) > 0) {
+    while (!supervisor->stopping || running(supervisor) > 0 ||
+           saver_is_waited_for(&supervisor->saver)) {
         wait_for_news(supervisor);
         on_deadlines(supervisor, clock_monotonic_ms());
         notifier_live(&supervisor->notifier, clock_monotonic_ms());
         challenger_look(&supervisor->challenger, clock_monotonic_ms());
         if (supervisor->next != NULL && generation_ready(supervisor->next))
             promote_next(supervisor);
+        saver_expire(&supervisor->saver, clock_monotonic_ms());
+        tell_ready(supervisor);
         if (is_settled(supervisor))
             look_out(supervisor);
         if (supervisor->reload_wanted != RELOAD_NOTHING && is_settled(supervisor))

@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 struct file {
     char path[FILES_PATH_SIZE];
     int fd; /* owned; kept for the next input */
@@ -23,7 +25,8 @@ struct file {
 static struct {
     struct file items[FILES_MOST];
     size_t count;
-    size_t opened; /* of the items, how many have a descriptor */
+    size_t opened;                /* of the items, how many have a descriptor */
+    char folder[FILES_PATH_SIZE]; /* that was opened last: paths may be relative to it */
     bool begun;
 } files;
 
@@ -110,13 +113,40 @@ void files_add_all(const char *path, const char *folder, struct span input)
     (void)files_add(span_of(name), span_skip(input, begin));
 }
 
-/* A folder has no file here, but whoever opens one only wants to have it on the disk. */
+/* The path as a file has it. */
+static const char *full_path(int folder, const char *path, char buffer[static FILES_PATH_SIZE])
+{
+    struct text whole = {0};
+    if (folder != AT_FDCWD && path[0] != '/')
+        text_printf(&whole, "%s/", files.folder);
+    text_append(&whole, span_of(path));
+    assert(!whole.failed);
+    size_t len = whole.len < FILES_PATH_SIZE ? whole.len : FILES_PATH_SIZE - 1;
+    memcpy(buffer, whole.data, len); /* cut, as all are */
+    buffer[len] = '\0';
+    text_free(&whole);
+    return buffer;
+}
+
+/* A folder has no file here: what is opened stands for it. */
+static int open_folder(const char *path)
+{
+    (void)snprintf(files.folder, sizeof(files.folder), "%s", path); /* cut, as all are */
+    return memfd_create("folder", MFD_CLOEXEC);
+}
+
 static int open_file(int folder, const char *path, int flags, mode_t mode)
 {
+    char full[FILES_PATH_SIZE];
     if (!files.begun)
         return (int)syscall(SYS_openat, folder, path, flags, mode);
     if ((flags & O_DIRECTORY) != 0)
-        return memfd_create("folder", MFD_CLOEXEC);
+        return open_folder(path);
+    path = full_path(folder, path, full);
+    if ((flags & O_EXCL) != 0 && find(path) != NULL) {
+        errno = EEXIST;
+        return -1;
+    }
     if ((flags & O_CREAT) != 0 && find(path) == NULL)
         (void)files_add(span_of(path), (struct span){0}); /* else it is not found below */
     const struct file *file = find(path);
@@ -124,15 +154,16 @@ static int open_file(int folder, const char *path, int flags, mode_t mode)
         return -1;
     char link[64];
     (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", file->fd); /* a number fits */
-    return (int)syscall(SYS_openat, AT_FDCWD, link, flags & ~O_NOFOLLOW, mode);
+    return (int)syscall(SYS_openat, AT_FDCWD, link, flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL), mode);
 }
 
 /* The names of the C library's functions, without its declarations, which differ between builds. */
 int files_open(const char *path, int flags, ...) __asm__("open");
 int files_openat(int folder, const char *path, int flags, ...) __asm__("openat");
 int files_stat(const char *restrict path, struct stat *restrict ret_status) __asm__("stat");
-int files_rename(const char *from, const char *to) __asm__("rename");
-int files_unlink(const char *path) __asm__("unlink");
+int files_renameat(int from_folder, const char *from, int to_folder,
+                   const char *to) __asm__("renameat");
+int files_unlinkat(int folder, const char *path, int flags) __asm__("unlinkat");
 int files_glob(const char *restrict pattern, int flags, int (*fail)(const char *, int),
                glob_t *restrict ret_found) __asm__("glob");
 void files_globfree(glob_t *found) __asm__("globfree");
@@ -174,11 +205,12 @@ int files_stat(const char *restrict path, struct stat *restrict ret_status)
     return 0;
 }
 
-int files_unlink(const char *path)
+int files_unlinkat(int folder, const char *path, int flags)
 {
+    char full[FILES_PATH_SIZE];
     if (!files.begun)
-        return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
-    struct file *file = find(path);
+        return (int)syscall(SYS_unlinkat, folder, path, flags);
+    struct file *file = find(full_path(folder, path, full));
     if (file == NULL)
         return -1;
     /* Its place and its descriptor go to the end, for the next one. */
@@ -188,14 +220,19 @@ int files_unlink(const char *path)
     return 0;
 }
 
-int files_rename(const char *from, const char *to)
+int files_renameat(int from_folder, const char *from, int to_folder, const char *to)
 {
+    char old[FILES_PATH_SIZE], new[FILES_PATH_SIZE];
     if (!files.begun)
-        return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
-    if (find(from) == NULL)
+        return (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, 0);
+    (void)full_path(to_folder, to, new);
+    (void)full_path(from_folder, from, old);
+    if (find(old) == NULL)
         return -1;
-    (void)files_unlink(to);                                      /* it may not be there */
-    (void)snprintf(find(from)->path, FILES_PATH_SIZE, "%s", to); /* cut, as all are */
+    (void)files_unlinkat(AT_FDCWD, new, 0); /* it may not be there */
+    struct file *file = find(old);          /* which that may have moved */
+    assert(file != NULL);
+    memcpy(file->path, new, sizeof(new));
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /*
  * Files that exist only in memory. From files_begin to files_end the program
  * sees these and no others, and what it writes is one of them: this module
- * stands in front of open, stat, rename, unlink and glob of the C library, so
+ * stands in front of open, stat, renameat, unlinkat and glob of the C library, so
  * that an input cannot name a file of the machine and does the same thing
  * everywhere. Their status depends on path and contents only.
  */

@@ -1,12 +1,15 @@
 """The state folder: a domain that is broken at a restart is served as it was before."""
 
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from support import client
-from support.server import run
+from support import client, preload
+from support.server import alive, run
+from support.wait import until
 
 CONFIG = """\
 listen: "127.0.0.1:0"
@@ -148,3 +151,98 @@ def test_full_disk_stops_nothing_and_keeps_the_old_file(place, start, trusted):
     place.drop_in.write_text(DROP_IN.replace("4w", "5w"))
     assert server.reload()
     assert b"max_age: 3024000" in saved.read_bytes()
+
+
+SECRET = b"a file that belongs to somebody else\n"
+
+
+def lay_trap(path, kind, victim):
+    """What the owner of the folder may have put there."""
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(victim)
+    elif kind == "dangling link":
+        path.symlink_to(victim.with_name("not-there"))
+    elif kind == "hard link":
+        os.link(victim, path)
+    else:
+        path.mkdir()
+
+
+KINDS = ["pipe", "link", "dangling link", "hard link", "folder"]
+UNSAVED = "cannot save the last valid policies"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["last-valid-policies.yaml.new", "last-valid-policies.yaml"])
+def test_trap_in_the_folder_catches_nobody(place, start, trusted, kind, name):
+    """Neither the supervisor, which goes on and ends when it is told to, nor another's file."""
+    victim = place.folder / "victim"
+    victim.write_bytes(SECRET)
+    trap = place.file.with_name(name)
+    lay_trap(trap, kind, victim)
+    server = start(place.config, expect=[UNSAVED, SAID])
+    assert len(served(server, trusted)) == 3
+    place.drop_in.write_text(DROP_IN.replace("4w", "5w"))
+    assert server.reload()
+    assert victim.read_bytes() == SECRET and victim.stat().st_nlink == 1
+    assert sorted(path.name for path in place.folder.glob("not-there")) == []
+    if kind == "folder":
+        server.wait_line(f"{UNSAVED} in .*: Is a directory")
+    else:
+        assert b"max_age: 3024000" in place.file.read_bytes()
+        assert place.file.is_file() and not place.file.is_symlink()
+        assert [path.name for path in place.file.parent.iterdir()] == [place.file.name]
+    server.stop()
+
+
+def test_link_is_not_read(place, start):
+    start(place.config).stop()
+    place.file.rename(place.folder / "elsewhere")
+    place.file.symlink_to(place.folder / "elsewhere")
+    place.break_all()
+    server = start(place.config, expect=[SAID, r"\(3 refused\)"])
+    server.wait_line("warning: .*last-valid-policies.yaml cannot be read: it is a link")
+
+
+LATE = "the last valid policies are not saved yet: the disk of the state folder does not answer"
+SAVED = "the last valid policies are saved after all"
+
+
+def test_disk_that_hangs_stops_nothing(place, start, trusted, tmp_path):
+    """Not the start, not a reload, not the end; and when it answers, the newest policies are saved."""
+    disk = preload.Disk(tmp_path)
+    disk.hang()
+    begin = time.monotonic()
+    server = start(place.config, environment=disk.environment, expect=[LATE, SAVED])
+    assert time.monotonic() - begin >= 2
+    server.wait_line(LATE)
+    assert len(served(server, trusted)) == 3 and not place.file.exists()
+    place.drop_in.write_text(DROP_IN.replace("4w", "5w"))
+    since = server.mark()
+    server.send(signal.SIGHUP)
+    server.wait_ready(2, since=since)
+    assert b"max_age: 3024000\r\n" in served(server, trusted)["dropped.example"]
+    disk.answer()
+    server.wait_line(SAVED)
+    until(lambda: b"max_age: 3024000" in place.file.read_bytes(), "the newest policies to be saved")
+
+
+@pytest.mark.parametrize("moment", ["before it is ready", "later"])
+def test_disk_that_hangs_does_not_hold_up_the_end(place, start, tmp_path, moment):
+    disk = preload.Disk(tmp_path)
+    server = start(place.config, environment=disk.environment, expect=[LATE, UNSAVED])
+    disk.hang()
+    place.drop_in.write_text(DROP_IN.replace("4w", "5w"))
+    before, since = set(server.workers()), server.mark()
+    server.send(signal.SIGHUP)
+    if moment == "later":
+        server.wait_ready(2, since=since)
+    else:
+        until(lambda: len(set(server.workers()) - before) >= 3, "somebody to save")
+    children = server.workers()
+    server.stop()
+    until(lambda: not any(alive(pid) for pid in children), "the child to be gone")
+    assert client.refuses(server.port)
+    assert b"max_age: 3024000" not in place.file.read_bytes()

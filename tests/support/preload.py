@@ -44,6 +44,20 @@ def trespassing(folder, name):
     return {**os.environ, **_behind_sanitizer(), "LD_PRELOAD": library, "TEST_TRESPASS": name}
 
 
+class Disk:
+    """A disk that does not answer while hang() is in force, for a program in self.environment."""
+
+    def __init__(self, folder):
+        self._path = Path(folder) / "hang"
+        self.environment = {**_before_the_server("hang", folder), "TEST_HANG": str(self._path)}
+
+    def hang(self):
+        self._path.touch()
+
+    def answer(self):
+        self._path.unlink(missing_ok=True)
+
+
 class Clock:
     """The wall clock of a program that runs in self.environment."""
 
