@@ -114,7 +114,7 @@ test: STRICT := -Werror
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help run test anomaly peers image-test fuzz bench reproducible lint format install deb clean FORCE
+.PHONY: all help run test anomaly peers image-test fuzz bench reproducible lint format install uninstall deb clean FORCE
 .PHONY: packages system-mbedtls mbedtls-objects fuzz-programs check-layout check-scripts cppcheck
 
 all: $(PROGRAM) ## build the program (the default)
@@ -277,27 +277,45 @@ format: ## lay out all C by .clang-format
 
 UNITS    := config/systemd/mta-sts-httpd
 COMPLETE := config/completion/mta-sts-httpd
+EXAMPLES := $(wildcard $(addprefix config/,*/README.md acme/* docker/* domains.d/* kubernetes/* \
+    mailcow/* proxy/* systemd/*.conf prometheus-alerts.yaml))
 STRIP    ?= -s
-zshdir   ?= $(prefix)/share/zsh/site-functions
+datadir  ?= $(prefix)/share
+docdir   ?= $(datadir)/doc/mta-sts-httpd
+zshdir   ?= $(datadir)/zsh/site-functions
 unitdir  ?= $(prefix)/lib/systemd/system
+# The text of a file with the paths of this installation, into another file.
+ADAPTED   = sed -e '1s|=mta-sts|=$(datadir)/mta-sts-httpd/mta-sts|' -e 's|/usr/share/|$(datadir)/|' \
+    -e 's|/usr/local/sbin|$(prefix)/sbin|' $(1) | install -D -m 644 /dev/stdin $(DESTDIR)$(2)
 install: $(PROGRAM) ## install into $(DESTDIR)$(prefix)
 	install -D -m 755 $(STRIP) $(PROGRAM) $(DESTDIR)$(prefix)/sbin/mta-sts-httpd
-	sed '1s#=mta-sts#=$(prefix)/share/mta-sts-httpd/mta-sts#' config/mta-sts.yaml | \
-	    install -D -m 644 /dev/stdin $(DESTDIR)$(prefix)/share/doc/mta-sts-httpd/mta-sts.yaml
+	$(call ADAPTED,config/mta-sts.yaml,$(docdir)/mta-sts.yaml)
+	$(call ADAPTED,config/debian/mta-sts.yaml,$(docdir)/examples/mta-sts.yaml)
+	@for file in $(EXAMPLES:config/%=%); do install -D -m $$(stat -c %a config/$$file) \
+	    config/$$file $(DESTDIR)$(docdir)/examples/$$file; done
 	@for schema in $(wildcard config/*.schema.json); do install -D -m 644 $$schema \
-	    $(DESTDIR)$(prefix)/share/mta-sts-httpd/$${schema##*/}; done
+	    $(DESTDIR)$(datadir)/mta-sts-httpd/$${schema##*/}; done
 	install -D -m 644 $(UNITS).sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/mta-sts-httpd.conf
 	install -D -m 644 $(UNITS).tmpfiles $(DESTDIR)$(prefix)/lib/tmpfiles.d/mta-sts-httpd.conf
 	install -D -m 644 $(UNITS).socket $(DESTDIR)$(unitdir)/mta-sts-httpd.socket
-	sed 's#/usr/local/sbin#$(prefix)/sbin#' $(UNITS).service | install -D -m 644 /dev/stdin \
-	    $(DESTDIR)$(unitdir)/mta-sts-httpd.service
-	install -D -m 644 $(COMPLETE).bash \
-	    $(DESTDIR)$(prefix)/share/bash-completion/completions/mta-sts-httpd
+	$(call ADAPTED,$(UNITS).service,$(unitdir)/mta-sts-httpd.service)
+	install -D -m 644 $(COMPLETE).bash $(DESTDIR)$(datadir)/bash-completion/completions/mta-sts-httpd
 	install -D -m 644 $(COMPLETE).zsh $(DESTDIR)$(zshdir)/_mta-sts-httpd
 	install -D -m 644 $(COMPLETE).fish \
-	    $(DESTDIR)$(prefix)/share/fish/vendor_completions.d/mta-sts-httpd.fish
+	    $(DESTDIR)$(datadir)/fish/vendor_completions.d/mta-sts-httpd.fish
 	@for page in $(wildcard config/*.[58]); do install -D -m 644 $$page \
-	    $(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/}; done
+	    $(DESTDIR)$(datadir)/man/man$${page##*.}/$${page##*/}; done
+
+# What install puts into an empty folder is what is removed; any file stands for the program there.
+# The configuration, the state and drop-ins for the units are the operator's and stay.
+uninstall: ## remove from $(DESTDIR)$(prefix) what install has put there
+	@rm -rf build/uninstall
+	+@$(MAKE) --no-print-directory NO_INSTALL=1 PROGRAM=README.md STRIP= \
+	    DESTDIR=$(CURDIR)/build/uninstall install >/dev/null
+	@cd build/uninstall && find . -type f -printf '%P\n' | while read -r file; do \
+	    rm -f "$(DESTDIR)/$$file"; done
+	@rm -rf build/uninstall
+	@find $(DESTDIR)$(docdir) $(DESTDIR)$(datadir)/mta-sts-httpd -depth -type d -empty -delete
 
 # Outside of the tree, because dpkg-buildpackage leaves its results in the folder above it.
 DEB      := build/deb

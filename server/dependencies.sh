@@ -20,7 +20,7 @@ build='gcc=cmd:cc libc6-dev=file:/usr/include/stdio.h make=cmd:make pkg-config=c
     build="$build libsodium-dev=pc:libsodium nettle-dev=pc:hogweed libgmp-dev=pc:gmp"
 source='debian-archive-keyring dpkg-dev=cmd:dpkg-source xz-utils=cmd:xz patch=cmd:patch ca-certificates'
 run="$build openssl=cmd:openssl curl=cmd:curl"
-deb="$build dpkg-dev=cmd:dpkg-buildpackage debhelper=cmd:dh fakeroot lintian=cmd:lintian"
+deb="$build build-essential dpkg-dev=cmd:dpkg-buildpackage debhelper=cmd:dh fakeroot lintian=cmd:lintian"
 # The tests call /usr/bin/python3 by its path, because only Debian's own finds Debian's modules.
 # Postfix would push out another mail server: where there is one, its tests are skipped.
 test="$run
@@ -38,6 +38,7 @@ test="$run
     systemd=cmd:systemd-analyze
     bind9=file:/usr/sbin/named bind9-utils=cmd:named-checkzone bind9-dnsutils=cmd:nsupdate
     libssl-dev=pc:libssl
+    mmdebstrap=cmd:mmdebstrap debian-archive-keyring
     pebble=cmd:pebble dehydrated=cmd:dehydrated uacme=cmd:uacme
     haproxy=file:/usr/sbin/haproxy nginx=file:/usr/sbin/nginx libnginx-mod-stream
     apache2-bin=file:/usr/sbin/apache2 caddy=file:/usr/bin/caddy"
@@ -45,7 +46,7 @@ lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tid
     cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka libssl-dev=pc:libssl"
 fuzz="$build clang=cmd:clang libclang-rt-dev python3=cmd:/usr/bin/python3"
 image="$test
-    buildah=cmd:buildah podman=cmd:podman runc=cmd:runc mmdebstrap=cmd:mmdebstrap debian-archive-keyring"
+    buildah=cmd:buildah podman=cmd:podman runc=cmd:runc"
 # The servers that ours is measured beside, and what measures and draws.
 bench="$run
     python3=cmd:/usr/bin/python3 python3-cryptography libssl-dev=pc:libssl

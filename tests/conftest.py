@@ -1,5 +1,7 @@
 """What every test of the running program may ask for."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -20,6 +22,23 @@ def program():
     if not path.is_file():
         pytest.fail(f"{path} is not there: run make first, or set MTA_STS_HTTPD", pytrace=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def package():
+    """The Debian package, built from this tree; the build folder is the tree's own."""
+    done = subprocess.run(
+        ["make", "deb"],
+        cwd=tree.ROOT,
+        env={**os.environ, "MAKEFLAGS": ""},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = (tree.ROOT / "build" / "deb").glob("mta-sts-httpd_*.deb")
+    return found
 
 
 @pytest.fixture(scope="session")

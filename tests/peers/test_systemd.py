@@ -79,3 +79,24 @@ def test_installed_units_start_the_installed_program(program, tmp_path):
     command = re.search(r"^ExecStart=(\S+) serve$", service, re.M)[1]
     assert os.access(str(tmp_path) + command, os.X_OK)
     assert (tmp_path / "usr/lib/systemd/system/mta-sts-httpd.socket").is_file()
+
+
+def test_uninstall_removes_what_install_has_put_there(program, tmp_path):
+    """And nothing else: what others have put beside it stays."""
+    def make(goal):
+        done = subprocess.run(
+            ["make", "-o", program, goal, f"PROGRAM={program}", f"DESTDIR={tmp_path}"],
+            cwd=tree.ROOT, capture_output=True, text=True, timeout=120, check=False,
+            env={**os.environ, "MAKEFLAGS": ""})
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    make("install")
+    examples = tmp_path / "usr/local/share/doc/mta-sts-httpd/examples"
+    assert os.access(examples / "acme" / "renew", os.X_OK)
+    schema = tmp_path / "usr/local/share/mta-sts-httpd/mta-sts.schema.json"
+    first = (examples / "mta-sts.yaml").read_text().splitlines()[0]
+    assert first.endswith(str(schema).removeprefix(str(tmp_path))) and schema.is_file()
+    (tmp_path / "usr/local/share/doc/others").write_text("")
+    make("uninstall")
+    assert [path.name for path in tmp_path.rglob("*") if not path.is_dir()] == ["others"]
+    assert not examples.parent.exists()
