@@ -1,6 +1,7 @@
 #include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
+#include "site/verdict.h"
 
 /* Names in one certificate: Let's Encrypt takes no more. */
 enum { GROUP_MOST = 100 };
@@ -18,26 +19,26 @@ static unsigned parse_group(const char *text)
 }
 
 /* A certificate that senders accept, and that is not to be renewed yet. */
-static bool is_good(const struct credential *credential, int64_t now, uint32_t warning)
+static bool is_good(const struct credential *credential, int64_t now, int64_t warning)
 {
-    return credential != NULL && credential_fault(credential) == NULL &&
-           credential_not_before(credential) <= now &&
-           credential_not_after(credential) - now >= (int64_t)warning;
+    return credential != NULL && credential_judge(credential, now) == CREDENTIAL_SOUND &&
+           verdict_warning_time(credential_not_before(credential), credential_not_after(credential),
+                                warning) >= now;
 }
 
-static bool is_missing(const struct site_domain *domain, int64_t now, uint32_t warning)
+static bool is_missing(const struct site_domain *domain, int64_t now, int64_t warning)
 {
-    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS && !domain->is_proxied; kind++)
         if (is_good(domain->credentials[kind], now, warning))
             return false;
-    return true;
+    return !domain->is_proxied;
 }
 
 static void print_hosts(const struct command_line *line, const struct configuration *configuration,
                         unsigned group, struct text *out)
 {
     const struct site *site = configuration->site;
-    uint32_t warning = configuration->settings.certificate_warning;
+    int64_t warning = configuration->settings.certificate_warning;
     size_t count = 0;
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);

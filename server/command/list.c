@@ -6,6 +6,7 @@
 #include "command/listing.h"
 #include "command/reading.h"
 #include "command/senders.h"
+#include "site/verdict.h"
 
 typedef const struct site_domain *const *entry;
 
@@ -27,7 +28,7 @@ static int then_by_domain(int order, const void *left, const void *right)
 
 static int by_state(const void *left, const void *right)
 {
-    int order = compare_numbers(listing_state(*(entry)left), listing_state(*(entry)right));
+    int order = compare_numbers(verdict_state(*(entry)left), verdict_state(*(entry)right));
     return then_by_domain(order, left, right);
 }
 
@@ -68,7 +69,7 @@ static int by_id(const void *left, const void *right)
 /* Domains without a certificate come last: none of theirs will expire. */
 static int64_t end_of(const void *one)
 {
-    const struct credential *credential = listing_credential(*(entry)one);
+    const struct credential *credential = verdict_first_to_end(*(entry)one);
     return credential == NULL ? INT64_MAX : credential_not_after(credential);
 }
 
@@ -97,12 +98,11 @@ static compare *find_order(const char *name)
     return NULL;
 }
 
-/* LISTING_STATES when there is no such state. */
+/* DOMAIN_STATES when there is no such state. */
 static unsigned find_state(const char *name)
 {
     unsigned state = 0;
-    while (state < LISTING_STATES &&
-           strcmp(listing_state_text((enum listing_state)state), name) != 0)
+    while (state < DOMAIN_STATES && strcmp(verdict_state_text((enum domain_state)state), name) != 0)
         state++;
     return state;
 }
@@ -125,7 +125,7 @@ static bool matches(const char *operand, const struct site_domain *domain)
 
 static bool is_listed(const struct command_line *line, const struct site_domain *domain)
 {
-    if (line->state != NULL && (unsigned)listing_state(domain) != find_state(line->state))
+    if (line->state != NULL && (unsigned)verdict_state(domain) != find_state(line->state))
         return false;
     for (size_t i = 0; i < line->operand_count; i++)
         if (matches(line->operands[i], domain))
@@ -189,7 +189,7 @@ int command_list(const struct command_line *line)
     compare *order = find_order(line->sort);
     if (order == NULL)
         return command_misused("list", "no list is sorted by", line->sort);
-    if (line->state != NULL && find_state(line->state) == LISTING_STATES)
+    if (line->state != NULL && find_state(line->state) == DOMAIN_STATES)
         return command_misused("list", "no domain is in the state", line->state);
     if (line->senders && line->operand_count != 1)
         return command_misused("list", "--senders wants one domain", NULL);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/calendar.h"
+#include "site/verdict.h"
 
 enum { COLUMNS = 9, CELL_SIZE = 288 };
 
@@ -13,42 +14,6 @@ struct row {
 
 static const char *const headings[COLUMNS] = {"DOMAIN", "STATE",       "MODE",    "MAX_AGE", "MX",
                                               "ID",     "CERTIFICATE", "EXPIRES", "DAYS"};
-
-const struct credential *listing_credential(const struct site_domain *domain)
-{
-    const struct credential *first = NULL;
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        const struct credential *credential = domain->credentials[kind];
-        if (credential != NULL &&
-            (first == NULL || credential_not_after(credential) < credential_not_after(first)))
-            first = credential;
-    }
-    return first;
-}
-
-enum listing_state listing_state(const struct site_domain *domain)
-{
-    if (domain->state == SITE_REFUSED)
-        return LISTING_REFUSED;
-    if (domain->state == SITE_STALE)
-        return LISTING_STALE;
-    return listing_credential(domain) == NULL ? LISTING_NO_CERTIFICATE : LISTING_SERVED;
-}
-
-const char *listing_state_text(enum listing_state state)
-{
-    switch (state) {
-    case LISTING_REFUSED:
-        return "refused";
-    case LISTING_STALE:
-        return "stale";
-    case LISTING_NO_CERTIFICATE:
-        return "no-certificate";
-    case LISTING_SERVED:
-        break;
-    }
-    return "served";
-}
 
 /* Whole days from now to the end; negative once it has passed. */
 static int64_t days_left(const struct credential *credential, int64_t now)
@@ -78,21 +43,25 @@ static void fill_policy(const struct policy *policy, struct row *row)
 
 static void fill_row(const struct site_domain *domain, int64_t now, struct row *row)
 {
-    const struct credential *credential = listing_credential(domain);
+    const struct credential *credential = verdict_first_to_end(domain);
     bool both = domain->credentials[CREDENTIAL_ECDSA] != NULL &&
                 domain->credentials[CREDENTIAL_RSA] != NULL;
+    const struct credential *bad; /* the word does not name it */
+    enum credential_fault fault;
     char day[CALENDAR_DAY_SIZE];
     (void)snprintf(row->cells[0], CELL_SIZE, "%s", domain->name);
-    (void)snprintf(row->cells[1], CELL_SIZE, "%s", listing_state_text(listing_state(domain)));
+    (void)snprintf(row->cells[1], CELL_SIZE, "%s", verdict_state_text(verdict_state(domain)));
     fill_policy(domain->policy, row);
     if (credential == NULL) {
         for (size_t i = 6; i < COLUMNS; i++)
-            (void)snprintf(row->cells[i], CELL_SIZE, "-");
+            (void)snprintf(row->cells[i], CELL_SIZE, i == 6 && domain->is_proxied ? "proxy" : "-");
         return;
     }
     calendar_day(credential_not_after(credential), day);
-    (void)snprintf(row->cells[6], CELL_SIZE, "%s%s", credential_algorithm(credential),
-                   both ? " +1" : "");
+    fault = verdict_certificate(domain, now, &bad);
+    (void)snprintf(row->cells[6], CELL_SIZE, "%s%s%s%s", credential_algorithm(credential),
+                   both ? " +1" : "", fault == CREDENTIAL_SOUND ? "" : ", ",
+                   credential_fault_word(fault));
     (void)snprintf(row->cells[7], CELL_SIZE, "%s", day);
     (void)snprintf(row->cells[8], CELL_SIZE, "%" PRId64, days_left(credential, now));
 }
@@ -135,8 +104,8 @@ void listing_print(const struct site_domain *const *domains, size_t count, int64
 static void print_credentials_json(const struct site_domain *domain, int64_t now, struct text *out)
 {
     const char *separator = "";
-    text_append(out, span_of(",\"certificates\":["));
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+    text_printf(out, ",\"proxied\":%s,\"certificates\":[", domain->is_proxied ? "true" : "false");
+    for (int kind = 0; kind < CREDENTIAL_KINDS && !domain->is_proxied; kind++) {
         const struct credential *credential = domain->credentials[kind];
         if (credential == NULL)
             continue;
@@ -148,6 +117,12 @@ static void print_credentials_json(const struct site_domain *domain, int64_t now
                     separator, credential_algorithm(credential), day, days_left(credential, now),
                     credential_line(credential));
         text_json(out, span_of(credential_file(credential)));
+        enum credential_fault fault = credential_judge(credential, now);
+        text_append(out, span_of(",\"fault\":"));
+        if (fault == CREDENTIAL_SOUND)
+            text_append(out, span_of("null"));
+        else
+            text_json(out, span_of(credential_fault_word(fault)));
         text_append(out, span_of("}"));
         separator = ",";
     }
@@ -176,7 +151,7 @@ void listing_print_json(const struct site_domain *const *domains, size_t count, 
     for (size_t i = 0; i < count; i++) {
         const struct site_domain *domain = domains[i];
         text_printf(out, "%s\n{\"domain\":\"%s\",\"state\":\"%s\"", i == 0 ? "" : ",", domain->name,
-                    listing_state_text(listing_state(domain)));
+                    verdict_state_text(verdict_state(domain)));
         print_policy_json(domain->policy, out);
         print_credentials_json(domain, now, out);
         text_append(out, span_of(",\"file\":"));

@@ -11,6 +11,7 @@
 #include "command/probe_output.h"
 #include "command/reading.h"
 #include "policy/name.h"
+#include "site/verdict.h"
 
 /* Everything that a run needs. */
 struct run {
@@ -57,7 +58,7 @@ static int read_options(struct run *run)
         return command_misused("probe", "not a duration such as 5s:", line->timeout);
     run->probe.timeout_ms = (int64_t)seconds * 1000;
     run->probe.now = line->now;
-    run->probe.warning = LIMIT_CERTIFICATE_WARNING;
+    run->probe.warning = VERDICT_WARNING_DEFAULT;
     return STATUS_GOOD;
 }
 

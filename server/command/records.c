@@ -7,6 +7,7 @@
 #include "base/calendar.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "site/verdict.h"
 
 bool records_begin(struct records *records)
 {
@@ -61,41 +62,35 @@ size_t records_set_end(const struct records *records, size_t begin)
 
 enum { REASON_SIZE = 128 };
 
-/* Why senders would not accept the certificate, or false. */
-static bool has_fault(const struct credential *credential, int64_t now,
-                      char ret_reason[static REASON_SIZE])
-{
-    char day[CALENDAR_DAY_SIZE];
-    if (credential_not_after(credential) < now) {
-        calendar_day(credential_not_after(credential), day);
-        (void)snprintf(ret_reason, REASON_SIZE, "its certificate has expired on %s", day);
-        return true;
-    }
-    if (credential_not_before(credential) > now) {
-        calendar_day(credential_not_before(credential), day);
-        (void)snprintf(ret_reason, REASON_SIZE, "its certificate is not valid before %s", day);
-        return true;
-    }
-    if (credential_fault(credential) == NULL)
-        return false;
-    (void)snprintf(ret_reason, REASON_SIZE, "its certificate cannot be verified: %s",
-                   credential_fault(credential)); /* a short clause */
-    return true;
-}
-
-/* Why senders could not fetch the policy, or NULL. Each gets the certificate of the kind that it
- * prefers, so each must be good. */
+/* Why senders could not fetch the policy, or NULL. */
 static const char *judge_certificates(const struct site_domain *domain, int64_t now,
                                       char reason[static REASON_SIZE])
 {
-    bool any = false;
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        const struct credential *credential = domain->credentials[kind];
-        any = any || credential != NULL;
-        if (credential != NULL && has_fault(credential, now, reason))
-            return reason;
+    char day[CALENDAR_DAY_SIZE];
+    const struct credential *credential;
+    enum credential_fault fault = verdict_certificate(domain, now, &credential);
+    switch (fault) {
+    case CREDENTIAL_SOUND:
+        return NULL;
+    case CREDENTIAL_MISSING:
+        return "no certificate with its key covers its policy host";
+    case CREDENTIAL_EXPIRED:
+        calendar_day(credential_not_after(credential), day);
+        (void)snprintf(reason, REASON_SIZE, "its certificate has expired on %s", day);
+        break;
+    case CREDENTIAL_NOT_YET:
+        calendar_day(credential_not_before(credential), day);
+        (void)snprintf(reason, REASON_SIZE, "its certificate is not valid before %s", day);
+        break;
+    case CREDENTIAL_SELF_SIGNED:
+    case CREDENTIAL_INCOMPLETE:
+    case CREDENTIAL_CHAIN_EXPIRED:
+    case CREDENTIAL_MUST_STAPLE:
+        (void)snprintf(reason, REASON_SIZE, "its certificate cannot be verified: %s",
+                       credential_fault_text(fault)); /* a short clause */
+        break;
     }
-    return any ? NULL : "no certificate with its key covers its policy host";
+    return reason;
 }
 
 /* Adds a record at PREFIX.DOMAIN, which may be too long a name. */

@@ -110,6 +110,42 @@ static enum certificate_fault judge_unparsed(struct span der, int code, struct c
                : CERTIFICATE_JUNK;
 }
 
+/* What the library does not judge itself. */
+struct extensions {
+    bool must_staple;
+    bool is_critical; /* one that senders need not know is marked as critical */
+};
+
+/* status_request and status_request_v2 as features of TLS (RFC 7633 section 4, RFC 6066 section 8,
+ * RFC 6961). The features are a SEQUENCE OF INTEGER. */
+static bool demands_staple(struct span value)
+{
+    struct span features, feature;
+    if (!der_take(&value, DER_SEQUENCE, &features, NULL))
+        return false;
+    while (der_take(&features, DER_INTEGER, &feature, NULL))
+        if (feature.len == 1 && (feature.data[0] == 5 || feature.data[0] == 17))
+            return true;
+    return false;
+}
+
+/* The library calls this for extensions that it does not know, and for policies. */
+static int note_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
+                          int critical, const unsigned char *value, const unsigned char *end)
+{
+    static const char tls_feature[] = "\x2b\x06\x01\x05\x05\x07\x01\x18";
+    static const char policies[] = "\x55\x1d\x20";
+    struct extensions *noted = context;
+    struct span name = span_of_buf(*oid);
+    (void)crt;
+    if (span_equal(name, span_of(tls_feature)))
+        noted->must_staple =
+            demands_staple((struct span){(const char *)value, (size_t)(end - value)});
+    else if (critical != 0 && !span_equal(name, span_of(policies)))
+        noted->is_critical = true;
+    return 0;
+}
+
 static int64_t instant(const mbedtls_x509_time *time)
 {
     return calendar_instant(time->year, time->mon, time->day, time->hour, time->min, time->sec);
@@ -157,13 +193,14 @@ static void read_facts(const mbedtls_x509_crt *crt, struct certificate *found)
     found->may_sign = mbedtls_x509_crt_check_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0;
 }
 
+/* code 0: the library has read it, and an extension speaks against it. */
 static struct certificate *make_refused(struct span der, int code)
 {
     struct certificate *certificate = is_shortage(code) ? NULL : calloc(1, sizeof(*certificate));
     if (certificate == NULL)
         return NULL;
     certificate->owners = 1;
-    certificate->fault = judge_unparsed(der, code, certificate);
+    certificate->fault = code == 0 ? CERTIFICATE_EXTENSION : judge_unparsed(der, code, certificate);
     return certificate;
 }
 
@@ -201,21 +238,28 @@ static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct certif
     return found;
 }
 
-/* The worker parses the same bytes with the same call: what passes here passes there. */
-static int parse(struct span bytes, mbedtls_x509_crt *crt)
+/* The worker parses a leaf with the same call: what passes here passes there. */
+static int parse(struct span bytes, mbedtls_x509_crt *crt, struct extensions *ret_extensions)
 {
-    return mbedtls_x509_crt_parse_der_nocopy(crt, (const unsigned char *)bytes.data, bytes.len);
+    *ret_extensions = (struct extensions){0};
+    return mbedtls_x509_crt_parse_der_with_ext_cb(crt, (const unsigned char *)bytes.data, bytes.len,
+                                                  0, note_extension, ret_extensions);
 }
 
 struct certificate *certificate_new(struct certificate_der *der)
 {
     struct span bytes = certificate_der_bytes(der);
+    struct extensions extensions;
     mbedtls_x509_crt crt;
     mbedtls_x509_crt_init(&crt);
-    int code = parse(bytes, &crt);
+    int code = parse(bytes, &crt, &extensions);
     if (code != 0)
-        code = memory_is_there() ? parse(bytes, &crt) : MBEDTLS_ERR_X509_ALLOC_FAILED;
-    struct certificate *certificate = code == 0 ? make_sound(&crt, der) : make_refused(bytes, code);
+        code = memory_is_there() ? parse(bytes, &crt, &extensions) : MBEDTLS_ERR_X509_ALLOC_FAILED;
+    bool is_odd = code == 0 && extensions.is_critical && mbedtls_x509_crt_get_ca_istrue(&crt) != 1;
+    struct certificate *certificate =
+        code == 0 && !is_odd ? make_sound(&crt, der) : make_refused(bytes, code);
+    if (certificate != NULL)
+        certificate->must_staple = extensions.must_staple;
     mbedtls_x509_crt_free(&crt);
     return certificate;
 }
@@ -224,9 +268,10 @@ struct certificate *certificate_new(struct certificate_der *der)
 static bool parse_again(const struct certificate *certificate, mbedtls_x509_crt *crt)
 {
     struct span bytes = certificate_der_bytes(certificate->der);
-    int code = parse(bytes, crt);
+    struct extensions extensions; /* judged before */
+    int code = parse(bytes, crt, &extensions);
     if (code != 0)
-        code = parse(bytes, crt);
+        code = parse(bytes, crt, &extensions);
     return code == 0;
 }
 

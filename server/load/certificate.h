@@ -21,7 +21,7 @@ enum certificate_fault {
     CERTIFICATE_JUNK,      /* not the DER of an X.509 certificate */
     CERTIFICATE_KEY,       /* its key is of a kind that is not taken; kind tells */
     CERTIFICATE_SIGNATURE, /* its signature is of a kind that is not taken */
-    CERTIFICATE_EXTENSION, /* an extension is critical and unknown, or malformed */
+    CERTIFICATE_EXTENSION, /* an extension is malformed, or that of a leaf is critical and unknown */
 };
 
 /* Every span points into the DER or behind the structure. */
@@ -42,12 +42,14 @@ struct certificate {
     bool may_serve;     /* the extended key usage allows TLS servers */
     bool may_sign;      /* the key usage allows digital signatures */
     bool has_dns_names; /* in its subject alternative name, be they valid or not */
+    bool must_staple;   /* clients may insist on a stapled OCSP response (RFC 7633) */
     size_t name_count;
     struct span names[]; /* the valid ones, lower case */
 };
 
 /* Reads the certificate. Owned; NULL when memory is short. A sound one shares
- * der. kind is told for CERTIFICATE_KEY too, and weak_signature for
+ * der. An authority may have any critical extension: who verifies a chain judges
+ * them, who sends it does not (RFC 5280 section 4.2). kind is told for CERTIFICATE_KEY too, and weak_signature for
  * CERTIFICATE_SIGNATURE. */
 struct certificate *certificate_new(struct certificate_der *der);
 struct certificate *certificate_share(struct certificate *certificate);

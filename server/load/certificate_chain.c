@@ -1,3 +1,4 @@
+#include "base/calendar.h"
 #include "load/certificate_store.h"
 
 /* How well an authority fits as the issuer of a certificate. In falling order of weight. */
@@ -134,89 +135,142 @@ static bool check_size(struct certificates *store, const struct stored_certifica
     return false;
 }
 
+/* Whether an authority that has expired is the last link of the chain that the file has of a
+ * root: an old root has signed a newer one, and senders who have the newer one need no link. Then
+ * nothing valid is above it. An intermediate that has expired is below a valid authority. */
+static bool is_old_cross_sign(struct certificates *store, const struct stored_certificate *link,
+                              uint32_t source)
+{
+    uint32_t above = find_issuer(store, link->facts, source);
+    return above == CERTIFICATE_NONE ||
+           !certificate_is_valid(store->certificates[above].facts, store->now);
+}
+
+/* Adds the link to the chain. False at its end. */
+static bool add_link(struct certificates *store, struct stored_certificate *leaf, uint32_t index)
+{
+    const struct stored_certificate *link = &store->certificates[index];
+    if (link->facts->not_after < store->now && leaf->chain_len > 1) {
+        /* Senders go on from the one before it, or not at all. */
+        leaf->expired_link = index;
+        if (!is_old_cross_sign(store, link, leaf->source))
+            leaf->fault = CREDENTIAL_CHAIN_EXPIRED;
+        return false;
+    }
+    if (!certificate_is_valid(link->facts, store->now))
+        leaf->fault = CREDENTIAL_CHAIN_EXPIRED;
+    leaf->chain[leaf->chain_len++] = index;
+    return true;
+}
+
 bool certificate_build_chain(struct certificates *store, struct stored_certificate *leaf)
 {
     uint32_t index = (uint32_t)(leaf - store->certificates);
-    leaf->quality = CHAIN_GOOD;
+    leaf->fault = leaf->facts->must_staple ? CREDENTIAL_MUST_STAPLE : CREDENTIAL_SOUND;
+    leaf->expired_link = CERTIFICATE_NONE;
     leaf->chain[0] = index;
     leaf->chain_len = 1;
     if (leaf->facts->is_self_issued) {
-        leaf->quality = CHAIN_SELF_SIGNED;
+        leaf->fault = CREDENTIAL_SELF_SIGNED;
         return check_size(store, leaf);
     }
     for (;;) {
         const struct certificate *last = store->certificates[index].facts;
         index = find_issuer(store, last, leaf->source);
         if (index == CERTIFICATE_NONE && leaf->chain_len == 1)
-            leaf->quality = CHAIN_INCOMPLETE;
+            leaf->fault = CREDENTIAL_INCOMPLETE;
         /* Clients have the root; sending it would only cost them time. */
         if (index == CERTIFICATE_NONE || store->certificates[index].facts->is_self_issued ||
             is_in_chain(leaf, index))
             break;
-        if (!certificate_is_valid(store->certificates[index].facts, store->now))
-            leaf->quality = CHAIN_EXPIRED;
         if (leaf->chain_len == LIMIT_CHAIN) {
             diag_add(store->diag, DIAG_ERROR, leaf->at,
                      "the certificate is left out: its chain is longer than %d certificates",
                      LIMIT_CHAIN);
             return false;
         }
-        leaf->chain[leaf->chain_len++] = index;
+        if (!add_link(store, leaf, index))
+            break;
     }
     return check_size(store, leaf);
 }
 
-static void warn_of_expired(struct certificates *store, const struct stored_certificate *leaf)
+static void warn_of_link(struct certificates *store, const struct stored_certificate *leaf,
+                         const struct stored_certificate *link)
 {
-    for (size_t i = 1; i < leaf->chain_len; i++) {
-        const struct stored_certificate *link = &store->certificates[leaf->chain[i]];
-        if (certificate_is_valid(link->facts, store->now))
-            continue;
-        bool expired = link->facts->not_after < store->now;
-        diag_add(store->diag, DIAG_WARNING, leaf->at, "an intermediate certificate of its chain %s",
-                 expired ? "has expired" : "is not valid yet");
+    const struct certificate *facts = link->facts;
+    bool expired = facts->not_after < store->now;
+    if (facts->kind.kind == CREDENTIAL_RSA && !facts->kind.accepted) {
+        diag_add(store->diag, DIAG_WARNING, leaf->at,
+                 "an intermediate certificate of its chain has the key %s", facts->kind.text);
         diag_related(store->diag, link->at, "the intermediate is here");
-        diag_reason(store->diag, "senders cannot verify the chain");
+        diag_reason(store->diag, "senders refuse RSA below %d bits, or will soon", LIMIT_RSA_BITS);
         diag_hint(store->diag, "get the present chain from the authority that issued it");
     }
+    if (certificate_is_valid(facts, store->now))
+        return;
+    diag_add(store->diag, DIAG_WARNING, leaf->at, "an intermediate certificate of its chain %s",
+             expired ? "has expired" : "is not valid yet");
+    diag_related(store->diag, link->at, "the intermediate is here");
+    diag_reason(store->diag, "senders cannot verify the chain");
+    diag_hint(store->diag, "get the present chain from the authority that issued it");
 }
 
-const char *certificate_chain_fault(const struct stored_certificate *leaf)
+/* Senders who have the link's name and key as a root verify the chain, which are those of today. */
+static void warn_of_cross_sign(struct certificates *store, const struct stored_certificate *leaf)
 {
-    switch (leaf->quality) {
-    case CHAIN_SELF_SIGNED:
-        return "it is self-signed";
-    case CHAIN_INCOMPLETE:
-        return "its chain is incomplete";
-    case CHAIN_EXPIRED:
-        return "an intermediate certificate of its chain is not valid now";
-    case CHAIN_GOOD:
-        break;
-    }
-    return NULL;
+    char day[CALENDAR_DAY_SIZE], issuer[CERTIFICATE_NAME_SIZE];
+    const struct stored_certificate *link = &store->certificates[leaf->expired_link];
+    calendar_day(link->facts->not_after, day);
+    certificate_issuer_text(store->certificates[leaf->chain[leaf->chain_len - 1]].facts, issuer);
+    diag_add(store->diag, DIAG_WARNING, leaf->at,
+             "the last certificate of its chain has expired on %s and is not sent", day);
+    diag_related(store->diag, link->at, "it is here");
+    diag_reason(store->diag,
+                "senders verify the chain by their own root %s; old senders that do not have it "
+                "cannot",
+                issuer);
+    diag_hint(store->diag, "get the present chain from the authority that issued it");
+}
+
+static void warn_of_links(struct certificates *store, const struct stored_certificate *leaf)
+{
+    for (size_t i = 1; i < leaf->chain_len; i++)
+        warn_of_link(store, leaf, &store->certificates[leaf->chain[i]]);
+    if (leaf->expired_link == CERTIFICATE_NONE)
+        return;
+    if (leaf->fault == CREDENTIAL_CHAIN_EXPIRED)
+        warn_of_link(store, leaf, &store->certificates[leaf->expired_link]);
+    else
+        warn_of_cross_sign(store, leaf);
+}
+
+static void report_staple(struct certificates *store, const struct stored_certificate *leaf)
+{
+    diag_add(store->diag, DIAG_ERROR, leaf->at,
+             "the certificate demands a stapled OCSP response (must-staple)");
+    diag_reason(store->diag, "this server staples none, and senders that obey RFC 7633, such as "
+                             "those with GnuTLS, refuse the certificate");
+    diag_hint(store->diag, "have one issued without it (certbot: no --must-staple; dehydrated: "
+                           "OCSP_MUST_STAPLE=\"no\")");
 }
 
 void certificate_warn_of_chain(struct certificates *store, const struct stored_certificate *leaf)
 {
     char issuer[CERTIFICATE_NAME_SIZE];
-    switch (leaf->quality) {
-    case CHAIN_GOOD:
-        break;
-    case CHAIN_EXPIRED:
-        warn_of_expired(store, leaf);
-        break;
-    case CHAIN_INCOMPLETE:
+    if (leaf->facts->must_staple)
+        report_staple(store, leaf);
+    warn_of_links(store, leaf);
+    if (leaf->fault == CREDENTIAL_INCOMPLETE) {
         certificate_issuer_text(leaf->facts, issuer);
         diag_add(store->diag, DIAG_WARNING, leaf->at,
                  "the chain is incomplete: the issuer %s is in none of the files", issuer);
         diag_reason(store->diag, "senders do not fetch missing intermediate certificates");
         diag_hint(store->diag, "put the intermediate certificate into the same file or folder "
                                "(ACME clients call the whole chain fullchain)");
-        break;
-    case CHAIN_SELF_SIGNED:
+    } else if (leaf->fault == CREDENTIAL_SELF_SIGNED) {
         diag_add(store->diag, DIAG_WARNING, leaf->at, "the certificate is self-signed");
         diag_reason(store->diag, "every sender refuses it (RFC 8461 section 3.3)");
         diag_hint(store->diag, "have one issued by a public authority, by ACME for example");
-        break;
     }
 }

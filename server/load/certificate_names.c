@@ -1,7 +1,15 @@
 #include "base/array.h"
 #include "load/certificate_store.h"
 
-/* Which leaf is better for a host: the one that senders accept, then the one that lasts. */
+/* How well senders accept a leaf with this fault. */
+static const unsigned ranks[] = {
+    [CREDENTIAL_SELF_SIGNED] = 0,   [CREDENTIAL_INCOMPLETE] = 1,
+    [CREDENTIAL_CHAIN_EXPIRED] = 2, [CREDENTIAL_MUST_STAPLE] = 3, /* most senders do not mind */
+    [CREDENTIAL_SOUND] = 4,
+};
+
+/* Which leaf is better for a host: the one that senders accept, then the one that was issued last,
+ * which has replaced the other. */
 static bool is_better(const struct certificates *store, uint32_t one, uint32_t other)
 {
     if (one == CERTIFICATE_NONE || other == CERTIFICATE_NONE)
@@ -12,11 +20,11 @@ static bool is_better(const struct certificates *store, uint32_t one, uint32_t o
     bool b_valid = certificate_is_valid(b->facts, store->now);
     if (a_valid != b_valid)
         return a_valid;
-    if (a->quality != b->quality)
-        return a->quality > b->quality;
-    if (a->facts->not_after != b->facts->not_after)
-        return a->facts->not_after > b->facts->not_after;
-    return a->facts->not_before > b->facts->not_before;
+    if (a->fault != b->fault)
+        return ranks[a->fault] > ranks[b->fault];
+    if (a->facts->not_before != b->facts->not_before)
+        return a->facts->not_before > b->facts->not_before;
+    return a->facts->not_after > b->facts->not_after;
 }
 
 static struct span text_of(const void *items, size_t index)

@@ -97,7 +97,7 @@ static void report_certificate(struct reading *reading, const struct pem_block *
     case CERTIFICATE_KEY:
         diag_add(diag, DIAG_ERROR, at, "the certificate is left out: its key is %s",
                  found->kind.text);
-        diag_reason(diag, "%s", public_key_reason());
+        diag_reason(diag, "%s", public_key_reason(&found->kind));
         diag_hint(diag, "%s", public_key_hint());
         break;
     case CERTIFICATE_SIGNATURE:
@@ -109,8 +109,10 @@ static void report_certificate(struct reading *reading, const struct pem_block *
         break;
     case CERTIFICATE_EXTENSION:
         diag_add(diag, DIAG_ERROR, at,
-                 "the certificate is left out: an extension is malformed, or "
-                 "it is marked as critical and is not known here");
+                 "the certificate is left out: an extension is malformed, or it is marked as "
+                 "critical and is none that senders must know");
+        diag_reason(diag, "senders refuse a certificate whose critical extensions they do not know "
+                          "(RFC 5280 section 4.2)");
         break;
     }
 }
@@ -160,7 +162,7 @@ static void report_key(struct reading *reading, const struct pem_block *block,
     struct position at = place(reading, block->line);
     if (found->fault == PRIVATE_KEY_REFUSED) {
         diag_add(diag, DIAG_ERROR, at, "the private key is left out: it is %s", found->kind.text);
-        diag_reason(diag, "%s", public_key_reason());
+        diag_reason(diag, "%s", public_key_reason(&found->kind));
         diag_hint(diag, "%s", public_key_hint());
     } else if (found->fault == PRIVATE_KEY_JUNK) {
         diag_add(diag, DIAG_ERROR, at, "this is not a private key");

@@ -70,7 +70,7 @@ struct credential *certificate_reuse_credential(const struct certificates *store
     if (credential == NULL || leaf->chain_len != before->chain_len ||
         store->keys[leaf->key].key != previous->keys[before->key].key ||
         leaf->at.line != credential_line(credential) ||
-        certificate_chain_fault(leaf) != credential_fault(credential) ||
+        leaf->fault != credential_fault(credential) ||
         strcmp(leaf->at.file, credential_file(credential)) != 0)
         return NULL;
     for (size_t i = 0; i < leaf->chain_len; i++)

@@ -25,14 +25,6 @@
 /* No certificate, key, source or name. */
 #define CERTIFICATE_NONE UINT32_MAX
 
-/* What clients would say to a chain; the better one is preferred. In rising order. */
-enum chain_quality {
-    CHAIN_SELF_SIGNED, /* every sender refuses it */
-    CHAIN_INCOMPLETE,  /* the issuer of the leaf is in none of the files */
-    CHAIN_EXPIRED,     /* an intermediate is not valid now */
-    CHAIN_GOOD,
-};
-
 struct stored_certificate {
     struct certificate *facts; /* owned */
     struct position at;
@@ -42,9 +34,10 @@ struct stored_certificate {
     uint32_t next_subject; /* the next authority with the same subject, or CERTIFICATE_NONE */
     bool is_leaf;          /* it can be served: sound, with key and chain */
     bool is_used;
-    enum chain_quality quality;
+    enum credential_fault fault; /* of leaves, by chain and content */
     uint32_t chain[LIMIT_CHAIN]; /* of leaves: itself first */
     size_t chain_len;
+    uint32_t expired_link;         /* of leaves: the chain ends before it; or CERTIFICATE_NONE */
     struct credential *credential; /* owned; made when it is first asked for */
 };
 
@@ -158,9 +151,6 @@ bool certificate_build_chain(struct certificates *store, struct stored_certifica
 
 /* Reports what senders will dislike about the chain of a leaf that is going to be served. */
 void certificate_warn_of_chain(struct certificates *store, const struct stored_certificate *leaf);
-
-/* The same in a few words, a clause with "it" for the leaf; static. NULL when there is nothing. */
-const char *certificate_chain_fault(const struct stored_certificate *leaf);
 
 /* Lists the leaf under its names. */
 void certificate_add_names(struct certificates *store, uint32_t index);

@@ -145,10 +145,10 @@ static bool judge_leaf(struct certificates *store, const struct stored_certifica
                  facts->weak_signature);
         diag_reason(diag, "senders refuse it, because such a signature can be forged");
         diag_hint(diag, "have a new certificate issued by a public authority");
-    } else if (!facts->kind.accepted) {
+    } else if (!public_key_is_served(&facts->kind)) {
         diag_add(diag, DIAG_ERROR, stored->at, "the certificate is left out: its key is %s",
                  facts->kind.text);
-        diag_reason(diag, "%s", public_key_reason());
+        diag_reason(diag, "%s", public_key_reason(&facts->kind));
         diag_hint(diag, "%s", public_key_hint());
     } else if (!facts->may_serve) {
         leave_out(store, stored, "its extended key usage does not allow TLS servers");
@@ -228,7 +228,7 @@ static struct credential *make_credential(const struct certificates *store,
         .key = store->keys[leaf->key].key->der,
         .not_before = leaf->facts->not_before,
         .not_after = leaf->facts->not_after,
-        .fault = certificate_chain_fault(leaf),
+        .fault = leaf->fault,
         .algorithm = leaf->facts->kind.text,
         .file = leaf->at.file,
         .line = leaf->at.line,

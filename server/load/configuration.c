@@ -9,6 +9,7 @@
 #include "load/draft.h"
 #include "load/sources.h"
 #include "load/state.h"
+#include "site/verdict.h"
 
 struct loader {
     const struct load_request *request;
@@ -129,7 +130,10 @@ static void warn_expiry(struct loader *loader, const struct credential *credenti
 {
     const int64_t day = 86400;
     int64_t left = credential_not_after(credential) - loader->request->now;
-    if (left > 0 && left >= loader->configuration->settings.certificate_warning)
+    if (left > 0 && loader->request->now <=
+                        verdict_warning_time(credential_not_before(credential),
+                                             credential_not_after(credential),
+                                             loader->configuration->settings.certificate_warning))
         return;
     char date[CALENDAR_DAY_SIZE];
     calendar_day(credential_not_after(credential), date);

@@ -104,7 +104,7 @@ static struct private_key *make_parsed(const mbedtls_pk_context *pk, size_t size
     if (info.len == 0)
         return make_key(PRIVATE_KEY_JUNK, &kind, none, none);
     public_key_judge(info, &kind);
-    if (!kind.accepted)
+    if (!public_key_is_served(&kind))
         return make_key(PRIVATE_KEY_REFUSED, &kind, none, none);
     unsigned char *private = malloc(size);
     if (private == NULL)

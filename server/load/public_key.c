@@ -62,6 +62,7 @@ static void name_key(struct public_key *key, const char *prefix, const char *tex
     (void)snprintf(key->text, sizeof(key->text), "%s%s", prefix, text);
     key->known = true;
     key->accepted = accepted;
+    key->costly = false;
     key->kind = CREDENTIAL_ECDSA;
 }
 
@@ -129,6 +130,7 @@ void public_key_judge(struct span info, struct public_key *ret_key)
     size_t bits = rsa_bits(bit_string);
     (void)snprintf(ret_key->text, sizeof(ret_key->text), "RSA %zu", bits); /* 24 bytes at most */
     ret_key->accepted = bits >= LIMIT_RSA_BITS;
+    ret_key->costly = bits > LIMIT_RSA_BITS_MOST;
     ret_key->kind = CREDENTIAL_RSA;
 }
 
@@ -149,8 +151,11 @@ void public_key_judge_private(struct span der, struct public_key *ret_key)
         name_key(ret_key, "RSA", "", false);
 }
 
-const char *public_key_reason(void)
+const char *public_key_reason(const struct public_key *key)
 {
+    if (key->costly)
+        return "a handshake with RSA above 4096 bits takes so much CPU that a few hundred clients "
+               "a second stop the server for all others";
     return "senders verify P-256, P-384 and RSA of 2048 bits or more; other keys are refused by "
            "some or by all";
 }

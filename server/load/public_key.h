@@ -1,8 +1,7 @@
 /*
- * Names the kind of a public key and says whether this server takes it: P-256,
- * P-384 and RSA from LIMIT_RSA_BITS on, which is what every sender verifies. It
- * reads DER itself and so can also name what the TLS library does not know.
- * Pure. The supervisor and commands use it.
+ * Names the kind of a public key and says whether senders verify it: P-256,
+ * P-384 and RSA from LIMIT_RSA_BITS on. It reads DER itself and so can also name
+ * what the TLS library does not know. Pure. The supervisor and commands use it.
  */
 #ifndef LOAD_PUBLIC_KEY_H
 #define LOAD_PUBLIC_KEY_H
@@ -13,9 +12,10 @@
 #include "site/credential.h"
 
 struct public_key {
-    bool known; /* its kind could be told */
-    bool accepted;
-    enum credential_kind kind; /* only when accepted */
+    bool known;    /* its kind could be told */
+    bool accepted; /* every sender verifies it */
+    bool costly;   /* RSA above LIMIT_RSA_BITS_MOST: this server does not sign with it */
+    enum credential_kind kind; /* CREDENTIAL_RSA exactly when it is RSA */
     char text[32];             /* for people: "ECDSA P-256", "RSA 1024", "Ed25519" */
 };
 
@@ -26,8 +26,14 @@ void public_key_judge(struct span info, struct public_key *ret_key);
  * key is named, but its size is not known, so it is not accepted. */
 void public_key_judge_private(struct span der, struct public_key *ret_key);
 
-/* Why a key that is not accepted is not, and what to do. Static. */
-const char *public_key_reason(void);
+/* Whether this server signs with such a key. */
+static inline bool public_key_is_served(const struct public_key *key)
+{
+    return key->accepted && !key->costly;
+}
+
+/* Why a key that is not served is not, and what to do. Static. */
+const char *public_key_reason(const struct public_key *key);
 const char *public_key_hint(void);
 
 #endif

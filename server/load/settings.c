@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "load/endpoints.h"
 #include "policy/name.h"
+#include "site/verdict.h"
 
 struct reader {
     struct arena *arena;
@@ -82,10 +83,15 @@ static bool read_seal(struct reader *reader, const struct node *node)
 
 static bool read_warning(struct reader *reader, const struct node *node)
 {
-    if (node == NULL || calendar_duration(node->text, &reader->settings->certificate_warning))
+    uint32_t seconds;
+    if (node == NULL || span_equal(node->text, span_of("auto")))
+        return true; /* as at the beginning */
+    if (calendar_duration(node->text, &seconds)) {
+        reader->settings->certificate_warning = seconds;
         return true;
-    diag_add(reader->diag, DIAG_FATAL, node->at, "certificate_warning \"%s\" is not a time",
-             node->text.data);
+    }
+    diag_add(reader->diag, DIAG_FATAL, node->at,
+             "certificate_warning \"%s\" is neither a time nor auto", node->text.data);
     diag_hint(reader->diag, "write a number of seconds, or one with s, m, h, d or w: 21d");
     return false;
 }
@@ -266,7 +272,7 @@ const char *settings_tls_rpt(const struct node *node, struct arena *arena, enum 
 bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct diag *diag,
                    struct settings *ret_settings)
 {
-    struct settings settings = {.certificate_warning = LIMIT_CERTIFICATE_WARNING};
+    struct settings settings = {.certificate_warning = VERDICT_WARNING_DEFAULT};
     struct reader reader = {
         .arena = arena, .diag = diag, .level = DIAG_FATAL, .settings = &settings};
     const struct node *http = NULL;

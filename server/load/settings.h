@@ -25,13 +25,14 @@ struct settings {
     unsigned workers;  /* 0: one a CPU */
     const char *state; /* folder for what survives a restart, or NULL */
     bool strict;
-    bool seal_required;           /* a part of the seal that the machine lacks is a fault */
-    bool watch_certificates;      /* reload when one of their files changes */
-    bool watch_files;             /* and the files of the configuration */
-    uint32_t certificate_warning; /* seconds before the end of a certificate */
-    struct acme acme;             /* its folders as the process opens them */
-    const char *dns_target;       /* host name for a CNAME, or NULL */
-    const char **dns_addresses;   /* canonical text of IPv4 and IPv6 addresses */
+    bool seal_required;          /* a part of the seal that the machine lacks is a fault */
+    bool watch_certificates;     /* reload when one of their files changes */
+    bool watch_files;            /* and the files of the configuration */
+    int64_t certificate_warning; /* seconds before the end of a certificate, or the default of
+                                     site/verdict.h */
+    struct acme acme;            /* its folders as the process opens them */
+    const char *dns_target;      /* host name for a CNAME, or NULL */
+    const char **dns_addresses;  /* canonical text of IPv4 and IPv6 addresses */
     size_t dns_address_count;
     uint32_t dns_ttl;    /* seconds, 1 to INT32_MAX; 0: not given */
     const char *tls_rpt; /* the value of rua, encoded; or NULL */

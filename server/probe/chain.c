@@ -5,6 +5,7 @@
 
 #include "base/calendar.h"
 #include "base/text.h"
+#include "site/verdict.h"
 
 enum { DAY = 86400 };
 
@@ -67,7 +68,8 @@ static void judge_dates(const struct chain *chain)
     else if (left < 0)
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_EXPIRED,
                    "the certificate expired on %s", end);
-    else if (left < chain->question->warning)
+    else if (now >
+             verdict_warning_time(leaf->not_before, leaf->not_after, chain->question->warning))
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_ENDS_SOON,
                    "the certificate expires on %s, in %" PRId64 " day%s", end, left / DAY,
                    left / DAY == 1 ? "" : "s");

@@ -16,8 +16,8 @@
 struct probe {
     const struct address *connect; /* ask this one instead of what the DNS says; or NULL */
     const struct trust *trust;
-    int64_t now;      /* seconds since 1970 UTC; for the dates of certificates */
-    uint32_t warning; /* seconds before the end of a certificate */
+    int64_t now;     /* seconds since 1970 UTC; for the dates of certificates */
+    int64_t warning; /* seconds before the end of a certificate, or the default of site/verdict.h */
     int64_t timeout_ms;
 };
 

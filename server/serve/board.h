@@ -52,6 +52,7 @@ enum board_figure {
     BOARD_DOMAINS_REFUSED,
     BOARD_DOMAINS_NO_CERTIFICATE,
     BOARD_NOT_AFTER,         /* the earliest end of a certificate in use; 0: there is none */
+    BOARD_WARNING,           /* from when on the first of them is warned of; the same */
     BOARD_MEMORY_SUPERVISOR, /* resident bytes; 0: not known */
     BOARD_MEMORY_WORKERS,
 };

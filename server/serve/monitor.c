@@ -4,23 +4,12 @@
 
 #include "serve/exposition.h"
 #include "serve/senders.h"
+#include "site/verdict.h"
 
 static const char plain_type[] = "text/plain";
 
 typedef enum http_status monitor_view(const struct monitor *monitor, struct span query,
                                       struct text *body);
-
-/* When the first of the domain's certificates ends; 0 when there is none. */
-static int64_t not_after_of(const struct site_domain *domain)
-{
-    int64_t first = 0;
-    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        const struct credential *credential = domain->credentials[kind];
-        if (credential != NULL && (first == 0 || credential_not_after(credential) < first))
-            first = credential_not_after(credential);
-    }
-    return first;
-}
 
 /* One domain for each "domain=" of the query: all of a hundred thousand nobody
  * wants at every scrape. What is not configured or has no certificate is left out. */
@@ -38,37 +27,20 @@ static enum http_status tell_metrics(const struct monitor *monitor, struct span 
             continue;
         const struct site_domain *domain =
             site_find_domain(monitor->site, span_skip(pair, key.len));
-        if (domain == NULL || not_after_of(domain) == 0)
+        const struct credential *credential = domain == NULL ? NULL : verdict_first_to_end(domain);
+        if (credential == NULL)
             continue;
-        exposition_domain(domain->name, not_after_of(domain), !begun, body);
+        exposition_domain(domain->name, credential_not_after(credential), !begun, body);
         begun = true;
     }
     exposition_end(body);
     return HTTP_OK;
 }
 
-/* Why senders cannot verify what is shown to them for the domain; NULL when they can. */
-static const char *fault_of(const struct site_domain *domain, int64_t now)
-{
-    bool any = false;
-    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        const struct credential *credential = domain->credentials[kind];
-        if (credential == NULL)
-            continue;
-        any = true;
-        if (credential_fault(credential) != NULL)
-            return "the certificate cannot be verified";
-        if (credential_not_before(credential) > now)
-            return "the certificate is not valid yet";
-        if (credential_not_after(credential) < now)
-            return "the certificate has expired";
-    }
-    return any ? NULL : "there is no certificate";
-}
-
 /* Strictly: as configured, and with a certificate that is valid now. */
 static const char *ailment_of(const struct monitor *monitor, struct span name)
 {
+    const struct credential *credential; /* the words do not name it */
     const struct site_domain *domain = site_find_domain(monitor->site, name);
     if (domain == NULL)
         return "the domain is not configured";
@@ -80,7 +52,23 @@ static const char *ailment_of(const struct monitor *monitor, struct span name)
     case SITE_SERVED:
         break;
     }
-    return fault_of(domain, monitor->now);
+    switch (verdict_certificate(domain, monitor->now, &credential)) {
+    case CREDENTIAL_SOUND:
+        return NULL;
+    case CREDENTIAL_MISSING:
+        return "there is no certificate";
+    case CREDENTIAL_EXPIRED:
+        return "the certificate has expired";
+    case CREDENTIAL_NOT_YET:
+        return "the certificate is not valid yet";
+    case CREDENTIAL_MUST_STAPLE:
+        return "the certificate demands an OCSP response, which is not stapled";
+    case CREDENTIAL_SELF_SIGNED:
+    case CREDENTIAL_INCOMPLETE:
+    case CREDENTIAL_CHAIN_EXPIRED:
+        break;
+    }
+    return "the certificate cannot be verified";
 }
 
 /* A monitor that restarts what is not well must not do so for what a restart does not mend. */

@@ -7,6 +7,7 @@
 #include <mbedtls/build_info.h>
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/pk.h>
+#include <mbedtls/platform.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/psa_util.h>
 #include <mbedtls/ssl.h>
@@ -141,16 +142,43 @@ static void certificate_free(struct certificate *certificate)
     free(certificate);
 }
 
+/* Who sends a certificate need not know its extensions: the loader has judged it, or it is a
+ * challenge. */
+static int accept_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
+                            int critical, const unsigned char *value, const unsigned char *end)
+{
+    (void)context, (void)crt, (void)oid, (void)critical, (void)value, (void)end;
+    return 0;
+}
+
+/* Adds a certificate that is sent as it is. The library reads no more of an intermediate than its
+ * bytes, so what it cannot parse can be sent, and nothing is parsed for nothing. False when memory
+ * is short. */
+static bool append_bytes(mbedtls_x509_crt *chain, struct span der)
+{
+    mbedtls_x509_crt *item = mbedtls_calloc(1, sizeof(*item));
+    if (item == NULL)
+        return false;
+    mbedtls_x509_crt_init(item);
+    item->raw.p = (unsigned char *)(uintptr_t)der.data; /* which the library only reads */
+    item->raw.len = der.len;
+    while (chain->next != NULL)
+        chain = chain->next;
+    chain->next = item;
+    return true;
+}
+
 static bool certificate_parse(struct certificate *certificate, const struct credential *credential)
 {
-    struct span key = credential_key(credential);
+    struct span leaf = credential_chain(credential, 0), key = credential_key(credential);
 
-    for (size_t i = 0; i < credential_chain_len(credential); i++) {
-        struct span der = credential_chain(credential, i);
-        if (mbedtls_x509_crt_parse_der_nocopy(&certificate->chain, (const unsigned char *)der.data,
-                                              der.len) != 0)
+    if (mbedtls_x509_crt_parse_der_with_ext_cb(&certificate->chain,
+                                               (const unsigned char *)leaf.data, leaf.len, 0,
+                                               accept_extension, NULL) != 0)
+        return false;
+    for (size_t i = 1; i < credential_chain_len(credential); i++)
+        if (!append_bytes(&certificate->chain, credential_chain(credential, i)))
             return false;
-    }
     return mbedtls_pk_parse_key(&certificate->key, (const unsigned char *)key.data, key.len, NULL,
                                 0, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0;
 }
@@ -196,14 +224,6 @@ static bool has_credential(const struct site_domain *domain)
         if (domain->credentials[kind] != NULL)
             return true;
     return false;
-}
-
-/* The library does not know the extension that makes it a challenge, and need not. */
-static int accept_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
-                            int critical, const unsigned char *value, const unsigned char *end)
-{
-    (void)context, (void)crt, (void)oid, (void)critical, (void)value, (void)end;
-    return 0;
 }
 
 static struct certificate *challenge_certificate_new(const struct challenge_answer *answer)

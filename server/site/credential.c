@@ -21,11 +21,37 @@ struct credential {
     size_t chain_len;
     struct certificate_der *chain[LIMIT_CHAIN]; /* shared; leaf first */
     size_t key_len;
-    const char *fault;     /* static, or NULL */
+    enum credential_fault fault;
     const char *algorithm; /* in bytes */
     const char *file;      /* in bytes */
     char bytes[];          /* the key, then the texts with their NULs */
 };
+
+static const struct {
+    const char *text;
+    const char *word;
+} faults[] = {
+    [CREDENTIAL_SOUND] = {"it is good", ""},
+    [CREDENTIAL_MISSING] = {"there is none", "none"},
+    [CREDENTIAL_EXPIRED] = {"it has expired", "expired"},
+    [CREDENTIAL_NOT_YET] = {"it is not valid yet", "not valid yet"},
+    [CREDENTIAL_SELF_SIGNED] = {"it is self-signed", "self-signed"},
+    [CREDENTIAL_INCOMPLETE] = {"its chain is incomplete", "chain incomplete"},
+    [CREDENTIAL_CHAIN_EXPIRED] = {"an intermediate certificate of its chain is not valid now",
+                                  "chain expired"},
+    [CREDENTIAL_MUST_STAPLE] = {"it demands an OCSP response, which this server does not staple",
+                                "must-staple"},
+};
+
+const char *credential_fault_text(enum credential_fault fault)
+{
+    return faults[fault].text;
+}
+
+const char *credential_fault_word(enum credential_fault fault)
+{
+    return faults[fault].word;
+}
 
 struct certificate_der *certificate_der_new(struct span der)
 {
@@ -145,9 +171,16 @@ int64_t credential_not_after(const struct credential *credential)
     return credential->not_after;
 }
 
-const char *credential_fault(const struct credential *credential)
+enum credential_fault credential_fault(const struct credential *credential)
 {
     return credential->fault;
+}
+
+enum credential_fault credential_judge(const struct credential *credential, int64_t now)
+{
+    if (credential->not_after < now)
+        return CREDENTIAL_EXPIRED;
+    return credential->not_before > now ? CREDENTIAL_NOT_YET : credential->fault;
 }
 
 const char *credential_algorithm(const struct credential *credential)

@@ -22,6 +22,23 @@ enum credential_kind {
 };
 #define CREDENTIAL_KINDS 2
 
+/* Why senders do not accept a certificate, and so find no policy. */
+enum credential_fault {
+    CREDENTIAL_SOUND,
+    CREDENTIAL_MISSING, /* there is none; said of domains */
+    CREDENTIAL_EXPIRED, /* these two by the clock */
+    CREDENTIAL_NOT_YET,
+    CREDENTIAL_SELF_SIGNED, /* and the rest by its chain and content */
+    CREDENTIAL_INCOMPLETE,
+    CREDENTIAL_CHAIN_EXPIRED,
+    CREDENTIAL_MUST_STAPLE,
+};
+
+/* A clause with "it" for the certificate, and a word or two for a cell of a table; static. The word
+ * is "" when it is sound. */
+const char *credential_fault_text(enum credential_fault fault);
+const char *credential_fault_word(enum credential_fault fault);
+
 /* Certificates in DER that several chains share (intermediates); counted by reference. */
 struct certificate_der;
 
@@ -38,9 +55,9 @@ struct credential_fields {
     struct span key;                      /* DER: SEC 1 or PKCS#1, unencrypted; copied */
     int64_t not_before;                   /* seconds since 1970 UTC */
     int64_t not_after;
-    const char *fault;     /* why senders cannot verify it, a clause; static; NULL when they can */
-    const char *algorithm; /* for people: "ECDSA P-256", "RSA 2048"; copied */
-    const char *file;      /* where the leaf was read; copied */
+    enum credential_fault fault; /* by its chain and content */
+    const char *algorithm;       /* for people: "ECDSA P-256", "RSA 2048"; copied */
+    const char *file;            /* where the leaf was read; copied */
     uint32_t line;
 };
 
@@ -57,9 +74,13 @@ struct span credential_chain(const struct credential *credential, size_t index);
 struct span credential_key(const struct credential *credential);                 /* borrowed */
 int64_t credential_not_before(const struct credential *credential);
 int64_t credential_not_after(const struct credential *credential);
-const char *credential_fault(const struct credential *credential);     /* static, or NULL */
+enum credential_fault credential_fault(
+    const struct credential *credential); /* by its chain and content */
 const char *credential_algorithm(const struct credential *credential); /* borrowed */
 const char *credential_file(const struct credential *credential);      /* borrowed */
 uint32_t credential_line(const struct credential *credential);
+
+/* The same by the clock, too, which comes first. now is seconds since 1970 UTC. */
+enum credential_fault credential_judge(const struct credential *credential, int64_t now);
 
 #endif

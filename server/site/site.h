@@ -26,8 +26,9 @@ struct site_domain {
     size_t name_len;
     enum site_state state;
     struct policy *policy; /* NULL exactly when refused */
-    /* By kind; NULL when there is none. A host without any cannot be reached. */
+    /* By kind; NULL when there is none. A host without any cannot be reached over TLS. */
     struct credential *credentials[CREDENTIAL_KINDS];
+    bool is_proxied;     /* a proxy that ends TLS has the certificate, which is not ours to judge */
     const char *file;    /* the configuration file that names the domain */
     const char *tls_rpt; /* value of rua for _smtp._tls, encoded (RFC 8460 section 3); or NULL */
 };

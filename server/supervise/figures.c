@@ -5,40 +5,44 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static bool is_earlier(const struct credential *credential, int64_t end)
-{
-    return credential != NULL && (end == 0 || credential_not_after(credential) < end);
-}
+#include "site/verdict.h"
 
-static enum board_figure state_of(const struct site_domain *domain)
+static const enum board_figure figure_of[DOMAIN_STATES] = {
+    [DOMAIN_REFUSED] = BOARD_DOMAINS_REFUSED,
+    [DOMAIN_STALE] = BOARD_DOMAINS_STALE,
+    [DOMAIN_NO_CERTIFICATE] = BOARD_DOMAINS_NO_CERTIFICATE,
+    [DOMAIN_SERVED] = BOARD_DOMAINS_SERVED,
+};
+
+static bool is_earlier(int64_t one, int64_t other)
 {
-    if (domain->state == SITE_REFUSED)
-        return BOARD_DOMAINS_REFUSED;
-    if (domain->state == SITE_STALE)
-        return BOARD_DOMAINS_STALE;
-    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        if (domain->credentials[kind] != NULL)
-            return BOARD_DOMAINS_SERVED;
-    return BOARD_DOMAINS_NO_CERTIFICATE;
+    return other == 0 || one < other;
 }
 
 void figures_of_configuration(struct board *board, const struct configuration *configuration,
                               int64_t now)
 {
-    int64_t figures[BOARD_FIGURES] = {0};
+    int64_t counts[DOMAIN_STATES] = {0};
     const struct site *site = configuration->site;
-    int64_t end = 0;
+    int64_t end = 0, warning = 0;
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
-        figures[state_of(domain)]++;
-        for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
-            if (is_earlier(domain->credentials[kind], end))
-                end = credential_not_after(domain->credentials[kind]);
+        counts[verdict_state(domain)]++;
+        for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+            const struct credential *credential = domain->credentials[kind];
+            if (credential == NULL || domain->is_proxied)
+                continue;
+            int64_t not_after = credential_not_after(credential);
+            int64_t from = verdict_warning_time(credential_not_before(credential), not_after,
+                                                configuration->settings.certificate_warning);
+            end = is_earlier(not_after, end) ? not_after : end;
+            warning = is_earlier(from, warning) ? from : warning;
+        }
     }
-    for (enum board_figure figure = BOARD_DOMAINS_SERVED; figure <= BOARD_DOMAINS_NO_CERTIFICATE;
-         figure++)
-        board_set(board, figure, figures[figure]);
+    for (size_t state = 0; state < DOMAIN_STATES; state++)
+        board_set(board, figure_of[state], counts[state]);
     board_set(board, BOARD_NOT_AFTER, end);
+    board_set(board, BOARD_WARNING, warning);
     board_set(board, BOARD_LAST_RELOAD, now);
 }
 

@@ -16,7 +16,7 @@ def config(program, authority, tmp_path_factory):
     setup = Setup(tmp_path_factory.mktemp("hosts"), authority)
     setup.certify("a.example.com", end=80.5)
     setup.certify("a.example.com", kind="RSA 2048", folder="rsa", end=5.5)
-    setup.certify("b.example.com", end=20.5)
+    setup.certify("b.example.com", begin=-72, end=17.5)
     setup.certify("c.example.com", begin=-90, end=-1)
     domains = dict.fromkeys(DOMAINS)
     domains["e.example.com"] = {"policy": "default", "mode": "on"}
@@ -50,10 +50,19 @@ def test_hosts(config, arguments, expected):
 
 
 def test_what_counts_as_soon_is_configured(setup):
-    setup.certify("example.com", end=20.5)
-    assert run("hosts", "--missing", "-c", setup.write(["example.com"])).stdout != b""
-    calm = setup.write(["example.com"], certificate_warning="10d")
-    assert run("hosts", "--missing", "-c", calm).stdout == b""
+    """By default it is a fifth of the lifetime, and 21 days at the most."""
+
+    def is_missing(**settings):
+        return run("hosts", "--missing", "-c", setup.write(["example.com"], **settings)).stdout != b""
+
+    setup.certify("example.com", begin=-72, end=17.5)
+    assert is_missing() and not is_missing(certificate_warning="10d")
+    setup.certify("example.com", begin=-1, end=17.5)
+    assert not is_missing() and is_missing(certificate_warning="18d")
+    setup.certify("example.com", begin=-400, end=22)
+    assert not is_missing()
+    setup.certify("example.com", begin=-400, end=20.5)
+    assert is_missing()
 
 
 @pytest.mark.parametrize("number", ["0", "101", "x", "", "-1", "99999999999999999999"])

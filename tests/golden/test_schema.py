@@ -152,7 +152,7 @@ VALUES = {
     "user: %s": (["mta-sts", "65534"], ["[a]", "{}", "~"]),
     "workers: %s": (["auto", "1", "256"], ["0", "257", "-1", "Auto", "1.5", "[1]", "~"]),
     "certificates: %s": ([".", "[., .]"], ["{}", "~", "[[.]]"]),
-    "certificate_warning: %s": (DURATIONS, NO_DURATIONS + ["~"]),
+    "certificate_warning: %s": (DURATIONS + ["auto"], NO_DURATIONS + ["~"]),
     "include: %s": (["'none-*.yaml'", "[none-a*.yaml, none-b*.yaml]"], ["{}", "~", "[{}]"]),
     "state: %s": (["none.d"], ["[none.d]", "{}", "~"]),
     "strict: %s": (BOOLEANS, NO_BOOLEANS),

@@ -277,7 +277,7 @@ FAULTS = {
     "domain-only": fault(GOOD_FILES, "", names=("domain-only.example",)),
     "deep-wildcard": fault(GOOD_FILES, "", names=("*.example",)),
     "expired": fault(GOOD_FILES, "expired", where="crt", served=True, begin=-90, end=-2),
-    "expires-soon": fault(GOOD_FILES, "expires", served=True, end=10),
+    "expires-soon": fault(GOOD_FILES, "expires", served=True, begin=-80, end=10),
 }
 
 

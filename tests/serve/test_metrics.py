@@ -62,6 +62,9 @@ def test_what_a_fresh_server_says(watched, setup):
     assert ends == (
         watched.leaf.certificate.not_valid_after.replace(tzinfo=datetime.timezone.utc).timestamp()
     )
+    lifetime = watched.leaf.certificate.not_valid_after - watched.leaf.certificate.not_valid_before
+    warned = ends - min(21 * 86400, lifetime.total_seconds() // 5)
+    assert values.pop("certificate_warning_timestamp_seconds") == warned
     assert values.pop("last_reload_success_timestamp_seconds") > 1.6e9
     for process in ("supervisor", "workers"):
         assert values.pop(f'resident_memory_bytes{{process="{process}"}}') > 1e5

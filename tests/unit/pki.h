@@ -14,6 +14,7 @@ int pki_begin(void);
  *   issue NAME ISSUER DAYS LINE...  NAME.crt for NAME.key and the subject CN=NAME, signed by
  *                                ISSUER (itself when equal), with extension lines of openssl.cnf
  *   issue_as SUBJECT NAME ...    the same with another subject
+ *   issue_from SUBJECT NAME ISSUER BEGIN END LINE...  the same, valid between these days from now
  *   leaf NAME ISSUER DAYS HOST...  a key and a certificate for the DNS names */
 void pki_run(const char *lines);
 

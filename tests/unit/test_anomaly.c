@@ -10,6 +10,7 @@
 #ifdef ACCELERATE
 #include <gmp.h>
 #endif
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -182,7 +183,7 @@ static struct text print_configuration(const struct configuration *configuration
                     settings->listeners[i].freebind);
     for (size_t i = 0; i < settings->dns_address_count; i++)
         text_printf(&out, "%s\n", settings->dns_addresses[i]);
-    text_printf(&out, "%s %s %u\n", settings->tls_rpt, settings->state,
+    text_printf(&out, "%s %s %" PRId64 "\n", settings->tls_rpt, settings->state,
                 settings->certificate_warning);
     for (size_t i = 0; i < site_count(configuration->site); i++)
         print_domain(&out, site_at(configuration->site, i));

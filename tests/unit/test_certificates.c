@@ -91,8 +91,8 @@ static const char files[] =
     "cp a.key twice/same-key; cp low.crt mid.crt twice\n";
 
 static const char leaves[] =
-    "leaf old low 10 " HOST "; leaf new low 500 " HOST "; leaf far low 20 " HOST "\n"
-    "leaf wild low 400 '*.example.com'; leaf case low 300 MTA-STS.Example.COM example.com\n"
+    "leaf old low 10 " HOST "; leaf far low 20 " HOST "; leaf new low 500 " HOST "\n"
+    "leaf case low 300 MTA-STS.Example.COM example.com; leaf wild low 400 '*.example.com'\n"
     "leaf nokey low 300 " HOST " www.example.com; rm nokey.key\n"
     "leaf other low 300 www.example.org; cp other.key other-alone.key; rm other.key\n"
     "key cn; issue_as /CN=" HOST " cn low 300 \"$ids\"\n"
@@ -114,7 +114,44 @@ static const char leaves[] =
     "key many; issue many low 300 \"$ids\" \"subjectAltName=$(i=0; while [ $i -lt 700 ]; do "
     "printf 'DNS:host-number-%s.example.com,' $i; i=$((i + 1)); done)DNS:" HOST "\"\n";
 
+/* Of one name: a replaced one of 90 days, one of 6 days that was issued later, a wildcard between. */
+static const char dates[] =
+    "for name in ninety six; do key $name; done\n"
+    "issue_from /CN=ninety ninety low -30 60 \"$ids\" subjectAltName=DNS:" HOST "\n"
+    "issue_from /CN=six six low -1 5 \"$ids\" subjectAltName=DNS:" HOST "\n"
+    "key joker; issue_from /CN=joker joker low -10 300 \"$ids\" 'subjectAltName=DNS:*.example.com'\n"
+    "key staple; issue staple low 300 \"$ids\" tlsfeature=status_request subjectAltName=DNS:" HOST
+    "\n"
+    "key feature; issue feature low 300 \"$ids\" 1.3.6.1.5.5.7.1.24=critical,DER:30:03:02:01:11 "
+    "subjectAltName=DNS:" HOST "\n"
+    "key other_feature; issue other_feature low 300 \"$ids\" 1.3.6.1.5.5.7.1.24=DER:30:03:02:01:01 "
+    "subjectAltName=DNS:" HOST "\n"
+    "key odd; issue odd low 300 \"$ids\" 1.2.3.4=critical,DER:05:00 subjectAltName=DNS:" HOST "\n"
+    "key policy; issue policy low 300 \"$ids\" certificatePolicies=critical,2.23.140.1.2.1 "
+    "subjectAltName=DNS:" HOST "\n"
+    "openssl genrsa -out r41.key 4104 2>/dev/null\n"
+    "issue r41 low 300 \"$ids\" subjectAltName=DNS:" HOST "\n";
+
 static const char chains[] =
+    /* Intermediates whose critical extensions the library does not know or does not judge. */
+    "i=0; for line in 'nameConstraints=critical,permitted;DNS:example.com' "
+    "'policyConstraints=critical,requireExplicitPolicy:0' inhibitAnyPolicy=critical,0 "
+    "certificatePolicies=critical,1.2.3.4 1.2.3.4=critical,DER:05:00; do\n"
+    "    i=$((i + 1)); key limit$i; issue limit$i root 300 \"$ids\" \"$ca\" \"$line\"\n"
+    "    leaf onlimit$i limit$i 300 " HOST "; cat onlimit$i.crt limit$i.crt >onlimit$i.pem\n"
+    "done\n"
+    /* A new root signed by an old one, both of them gone; and the same as an intermediate. */
+    "key older; issue_from /CN=older older older -300 -20 \"$ids\" \"$ca\"\n"
+    "key newer; issue_from /CN=newer newer older -200 -20 \"$ids\" \"$ca\"; cp newer.crt "
+    "newer-old.crt\n"
+    "issue_from /CN=newer newer newer -200 3000 \"$ids\" \"$ca\"; cp newer.crt newer-root.crt\n"
+    "key between; issue between newer 300 \"$ids\" \"$ca\"; leaf onnewer between 300 " HOST "\n"
+    "cat onnewer.crt between.crt newer-old.crt >onnewer.pem; cat onnewer.pem older.crt >full.pem\n"
+    "key ended; issue_from /CN=ended ended root -200 -20 \"$ids\" \"$ca\"\n"
+    "key onended; issue onended ended 300 \"$ids\" \"$ca\"; leaf under onended 300 " HOST "\n"
+    "cat under.crt onended.crt ended.crt root.crt >under.pem\n"
+    "cp rsa1024.key weak.key; issue weak root 300 \"$ids\" \"$ca\"; leaf onweak weak 300 " HOST "\n"
+    "cat onweak.crt weak.crt >onweak.pem\n"
     "key short; issue short root 5 \"$ids\" \"$ca\"; leaf onshort short 300 " HOST "\n"
     "cp short.crt short-old.crt; issue short root 2000 \"$ids\" \"$ca\"; cp short.crt "
     "short-new.crt\n"
@@ -263,7 +300,7 @@ static const struct example file_examples[] = {
 };
 
 static const struct example leaf_examples[] = {
-    {"the one that expires last",
+    {"of the same day the one that expires last",
      {"old.crt", "new.crt", "old.key", "new.key"},
      .ecdsa = "new.crt:1 1",
      .counts = {0, 1, 1},
@@ -288,7 +325,7 @@ static const struct example leaf_examples[] = {
      .said = {"none of its names is the policy host of a configured domain\n"
               "    why: it is for *.example.com\n"}},
     {"wildcard and none", {"wild.crt", "wild.key"}, .host = "example.com", .counts = {0, 0, 1}},
-    {"a wildcard that lasts longer",
+    {"a wildcard of the same day that lasts longer",
      {"wild.crt", "wild.key", "case.crt", "case.key"},
      .ecdsa = "wild.crt:1 1",
      .counts = {0, 1, 1}},
@@ -353,7 +390,98 @@ static const struct example leaf_examples[] = {
      .said = {"many.crt:1:1: error: the certificate is left out: with its chain it has "}},
 };
 
+static const struct example date_examples[] = {
+    {"the one that was issued last, not the one that ends last",
+     {"ninety.crt", "ninety.key", "six.crt", "six.key"},
+     .ecdsa = "six.crt:1 1",
+     .counts = {0, 1, 1},
+     .said = {"ninety.crt:1:1: note: no host uses this certificate: for the host that it names"}},
+    {"a wildcard that was issued later",
+     {"ninety.crt", "ninety.key", "joker.crt", "joker.key"},
+     .ecdsa = "joker.crt:1 1",
+     .counts = {0, 1, 1}},
+    {"the later one has expired",
+     {"ninety.crt", "ninety.key", "six.crt", "six.key"},
+     .ecdsa = "ninety.crt:1 1",
+     .counts = {0, 1, 1},
+     .day = 6},
+    {"the later one lacks its chain",
+     {"ninety.crt", "ninety.key", "onlimit1.crt", "onlimit1.key"},
+     .ecdsa = "onlimit1.crt:1 1",
+     .counts = {0, 1, 1}},
+    {"must-staple",
+     {"staple.crt", "staple.key", "low.crt"},
+     .ecdsa = "staple.crt:1 2",
+     .counts = {1},
+     .said = {"staple.crt:1:1: error: the certificate demands a stapled OCSP response "
+              "(must-staple)\n    why: this server staples none"}},
+    {"must-staple of the second kind, critical",
+     {"feature.crt", "feature.key", "low.crt"},
+     .ecdsa = "feature.crt:1 2",
+     .counts = {1}},
+    {"another feature of TLS",
+     {"other_feature.crt", "other_feature.key", "low.crt"},
+     .ecdsa = "other_feature.crt:1 2"},
+    {"must-staple is worse than an older one",
+     {"staple.crt", "staple.key", "ninety.crt", "ninety.key"},
+     .ecdsa = "staple.crt:1 1",
+     .counts = {1, 1, 1}},
+    {"a critical extension that nobody knows",
+     {"odd.crt", "odd.key"},
+     .counts = {1, 0, 1},
+     .said = {"odd.crt:1:1: error: the certificate is left out: an extension is malformed, or it "
+              "is marked as critical"}},
+    {"critical policies", {"policy.crt", "policy.key", "low.crt"}, .ecdsa = "policy.crt:1 2"},
+    {"RSA above 4096 bits",
+     {"r41.crt"},
+     .counts = {1},
+     .said = {"r41.crt:1:1: error: the certificate is left out: its key is RSA 4104\n"
+              "    why: a handshake with RSA above 4096 bits takes so much CPU"}},
+    {"its key",
+     {"r41.key"},
+     .counts = {1},
+     .said = {"r41.key:1:1: error: the private key is left out: it is RSA 4104\n"}},
+};
+
 static const struct example chain_examples[] = {
+    {"critical name constraints above",
+     {"onlimit1.pem", "onlimit1.key"},
+     .ecdsa = "onlimit1.pem:1 2"},
+    {"critical policy constraints above",
+     {"onlimit2.pem", "onlimit2.key"},
+     .ecdsa = "onlimit2.pem:1 2"},
+    {"no policy is any policy above",
+     {"onlimit3.pem", "onlimit3.key"},
+     .ecdsa = "onlimit3.pem:1 2"},
+    {"critical policies above", {"onlimit4.pem", "onlimit4.key"}, .ecdsa = "onlimit4.pem:1 2"},
+    {"an unknown critical extension above",
+     {"onlimit5.pem", "onlimit5.key"},
+     .ecdsa = "onlimit5.pem:1 2"},
+    {"an expired cross-sign at the end",
+     {"onnewer.pem", "onnewer.key"},
+     .ecdsa = "onnewer.pem:1 2",
+     .counts = {0, 1},
+     .said = {"onnewer.pem:1:1: warning: the last certificate of its chain has expired on ",
+              "senders verify the chain by their own root CN=newer; old senders"}},
+    {"with the old root behind it",
+     {"full.pem", "onnewer.key"},
+     .ecdsa = "full.pem:1 2",
+     .counts = {0, 1},
+     .said = {"old senders that do not have it cannot"}},
+    {"with the new root",
+     {"onnewer.pem", "onnewer.key", "newer-root.crt"},
+     .ecdsa = "onnewer.pem:1 2"},
+    {"an expired intermediate of a valid root",
+     {"under.pem", "under.key"},
+     .ecdsa = "under.pem:1 2",
+     .counts = {0, 1},
+     .said = {"under.pem:1:1: warning: an intermediate certificate of its chain has expired\n"}},
+    {"an intermediate with a short key",
+     {"onweak.pem", "onweak.key"},
+     .ecdsa = "onweak.pem:1 2",
+     .counts = {0, 1},
+     .said = {"onweak.pem:1:1: warning: an intermediate certificate of its chain has the key RSA "
+              "1024\n"}},
     {"no intermediate",
      {"a.crt", "a.key"},
      .ecdsa = "a.crt:1 1",
@@ -483,6 +611,7 @@ static void check_example(const struct example *example)
 TEST_TABLE(key_examples)
 TEST_TABLE(file_examples)
 TEST_TABLE(leaf_examples)
+TEST_TABLE(date_examples)
 TEST_TABLE(chain_examples)
 
 static void check_key(const char *const paths[4], unsigned kind, const char *algorithm,
@@ -623,6 +752,7 @@ static int set_up(void **state)
     pki_run(kinds);
     pki_run(files);
     pki_run(leaves);
+    pki_run(dates);
     pki_run(chains);
     return 0;
 }
@@ -636,10 +766,11 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_examples),        cmocka_unit_test(test_file_examples),
-        cmocka_unit_test(test_leaf_examples),       cmocka_unit_test(test_chain_examples),
-        cmocka_unit_test(test_keys_are_normalised), cmocka_unit_test(test_sharing),
-        cmocka_unit_test(test_odd_hosts),           cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_key_examples),  cmocka_unit_test(test_file_examples),
+        cmocka_unit_test(test_leaf_examples), cmocka_unit_test(test_chain_examples),
+        cmocka_unit_test(test_date_examples), cmocka_unit_test(test_keys_are_normalised),
+        cmocka_unit_test(test_sharing),       cmocka_unit_test(test_odd_hosts),
+        cmocka_unit_test(test_unreadable),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

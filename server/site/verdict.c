@@ -1,0 +1,69 @@
+#include "site/verdict.h"
+
+const struct credential *verdict_first_to_end(const struct site_domain *domain)
+{
+    const struct credential *first = NULL;
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS && !domain->is_proxied; kind++) {
+        const struct credential *credential = domain->credentials[kind];
+        if (credential != NULL &&
+            (first == NULL || credential_not_after(credential) < credential_not_after(first)))
+            first = credential;
+    }
+    return first;
+}
+
+enum domain_state verdict_state(const struct site_domain *domain)
+{
+    switch (domain->state) {
+    case SITE_REFUSED:
+        return DOMAIN_REFUSED;
+    case SITE_STALE:
+        return DOMAIN_STALE;
+    case SITE_SERVED:
+        break;
+    }
+    return domain->is_proxied || verdict_first_to_end(domain) != NULL ? DOMAIN_SERVED
+                                                                      : DOMAIN_NO_CERTIFICATE;
+}
+
+const char *verdict_state_text(enum domain_state state)
+{
+    switch (state) {
+    case DOMAIN_REFUSED:
+        return "refused";
+    case DOMAIN_STALE:
+        return "stale";
+    case DOMAIN_NO_CERTIFICATE:
+        return "no-certificate";
+    case DOMAIN_SERVED:
+        break;
+    }
+    return "served";
+}
+
+enum credential_fault verdict_certificate(const struct site_domain *domain, int64_t now,
+                                          const struct credential **ret_credential)
+{
+    *ret_credential = NULL;
+    if (domain->is_proxied)
+        return CREDENTIAL_SOUND;
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        const struct credential *credential = domain->credentials[kind];
+        if (credential == NULL)
+            continue;
+        *ret_credential = credential;
+        enum credential_fault fault = credential_judge(credential, now);
+        if (fault != CREDENTIAL_SOUND)
+            return fault;
+    }
+    return *ret_credential == NULL ? CREDENTIAL_MISSING : CREDENTIAL_SOUND;
+}
+
+int64_t verdict_warning_time(int64_t not_before, int64_t not_after, int64_t setting)
+{
+    int64_t lifetime = not_after > not_before ? not_after - not_before : 0;
+    int64_t fifth = lifetime / 5;
+    if (setting != VERDICT_WARNING_DEFAULT)
+        return not_after - setting;
+    return not_after - (fifth < LIMIT_CERTIFICATE_WARNING ? fifth : LIMIT_CERTIFICATE_WARNING);
+}
