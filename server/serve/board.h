@@ -2,8 +2,8 @@
  * The board: memory that the supervisor makes once and shares with every worker
  * that it ever forks, so that what was counted survives reloads and crashes.
  * Each worker writes in a slot of its own; the supervisor writes its figures;
- * everybody may read all of it, for display alone: a worker that was taken over
- * may have written anything. The shared part holds no pointer. Runs in the
+ * everybody may read all of it. A worker can write in no other slot, whatever it calls;
+ * what one that was taken over has written in its own is for display alone. The shared part holds no pointer. Runs in the
  * supervisor and in workers.
  */
 #ifndef SERVE_BOARD_H
@@ -73,8 +73,8 @@ void board_leave(struct board *board, size_t slot);
 void board_set(struct board *board, enum board_figure figure, int64_t value);
 void board_add(struct board *board, enum board_figure figure);
 
-/* Worker, once and before it counts: its slot. */
-void board_sit(struct board *board, size_t slot);
+/* Worker, once and before it counts: its slot. It gives up to write anything else. False with errno. */
+bool board_sit(struct board *board, size_t slot);
 
 /* Worker: in its slot. Without a board, NULL, nothing is counted. */
 void board_count(struct board *board, enum board_counter counter);

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,7 +25,8 @@ static const struct filter_rule rules[] = {
     {.call = SYS_accept4},
     {.call = SYS_accept}, /* musl tries it after an EINVAL of the former */
     {.call = SYS_close},
-    {.call = SYS_shutdown},
+    /* To stop reading would end a listener, which is everybody's. */
+    {.call = SYS_shutdown, .checks = {{FILTER_IS, 1, SHUT_WR}}},
     {.call = SYS_setsockopt, .checks = {{FILTER_IS, 1, IPPROTO_TCP}, {FILTER_IS, 2, TCP_QUICKACK}}},
 
     /* Clocks, where the kernel does not answer without a call, and randomness. */

@@ -116,8 +116,10 @@ static bool prepare(struct worker *worker)
                                   "this machine or its libraries cannot be trusted");
         return false;
     }
+    if (!board_sit(options->board, options->slot))
+        return fail("give up the counters of others", errno);
     if (options->challenges != NULL && !challenges_protect(options->challenges))
-        return fail("protect the challenges", errno);
+        return fail("give up to write challenges", errno);
     worker->tls = tls_context_new(options->site, options->challenges);
     if (worker->tls == NULL)
         return fail("prepare TLS", ENOMEM);
@@ -258,7 +260,6 @@ int worker_run(const struct worker_options *options)
 
     log_begin();
     log_set_style(options->log);
-    board_sit(options->board, options->slot);
     if (settle_signals() && prepare(&worker) && seal(&worker) && open_doors(&worker))
         status = serve(&worker);
     pool_free(worker.pool);

@@ -2,7 +2,9 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <sys/mman.h>
+#include <stdlib.h>
+
+#include "base/shared_memory.h"
 
 /* A reader that was overtaken so often gives up: nobody publishes in such haste. */
 enum { TRIES = 100 };
@@ -26,10 +28,19 @@ struct half {
  * then the sequence goes on: so a reader has been disturbed exactly when the sequence has changed.
  * Every access is atomic, and relaxed but for the sequence, so that a disturbed reader reads old
  * and new bytes and never what no one has written. Pages that nobody uses cost nothing. */
-struct challenges {
+struct shared {
     _Atomic uint64_t sequence;
     struct half halves[2];
 };
+
+struct challenges {
+    struct shared_memory memory;
+};
+
+static const struct shared *shared_of(const struct challenges *challenges)
+{
+    return challenges->memory.readable;
+}
 
 static uint32_t get(const _Atomic uint32_t *value)
 {
@@ -43,20 +54,26 @@ static void set(_Atomic uint32_t *value, size_t number)
 
 struct challenges *challenges_new(void)
 {
-    void *memory = mmap(NULL, sizeof(struct challenges), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory; /* zero bytes: no challenge */
+    struct challenges *challenges = calloc(1, sizeof(*challenges));
+    if (challenges == NULL)
+        return NULL;
+    if (shared_memory_new(sizeof(struct shared), &challenges->memory))
+        return challenges; /* zero bytes: no challenge */
+    free(challenges);
+    return NULL;
 }
 
 void challenges_free(struct challenges *challenges)
 {
-    if (challenges != NULL)
-        (void)munmap(challenges, sizeof(*challenges)); /* it cannot fail for a whole mapping */
+    if (challenges == NULL)
+        return;
+    shared_memory_free(&challenges->memory);
+    free(challenges);
 }
 
 bool challenges_protect(struct challenges *challenges)
 {
-    return mprotect(challenges, sizeof(*challenges), PROT_READ) == 0;
+    return shared_memory_give_up(&challenges->memory, 0, 0);
 }
 
 static uint32_t write_bytes(struct half *half, uint32_t end, struct span bytes)
@@ -70,8 +87,9 @@ static uint32_t write_bytes(struct half *half, uint32_t end, struct span bytes)
 size_t challenges_publish(struct challenges *challenges, const struct challenge *items,
                           size_t count)
 {
-    uint64_t next = atomic_load_explicit(&challenges->sequence, memory_order_relaxed) + 1;
-    struct half *half = &challenges->halves[next % 2];
+    struct shared *shared = challenges->memory.writable;
+    uint64_t next = atomic_load_explicit(&shared->sequence, memory_order_relaxed) + 1;
+    struct half *half = &shared->halves[next % 2];
     size_t counts[CHALLENGE_KINDS] = {0}, taken = 0;
     uint32_t end = 0;
 
@@ -95,14 +113,15 @@ size_t challenges_publish(struct challenges *challenges, const struct challenge 
     }
     for (size_t kind = 0; kind < CHALLENGE_KINDS; kind++)
         set(&half->counts[kind], counts[kind]);
-    atomic_store_explicit(&challenges->sequence, next, memory_order_release);
+    atomic_store_explicit(&shared->sequence, next, memory_order_release);
     return taken;
 }
 
 static const struct half *current(const struct challenges *challenges, uint64_t *ret_sequence)
 {
-    *ret_sequence = atomic_load_explicit(&challenges->sequence, memory_order_acquire);
-    return &challenges->halves[*ret_sequence % 2];
+    const struct shared *shared = shared_of(challenges);
+    *ret_sequence = atomic_load_explicit(&shared->sequence, memory_order_acquire);
+    return &shared->halves[*ret_sequence % 2];
 }
 
 bool challenges_pending(const struct challenges *challenges, enum challenge_kind kind)
@@ -161,7 +180,8 @@ bool challenges_find(const struct challenges *challenges, enum challenge_kind ki
         const struct half *half = current(challenges, &sequence);
         bool found = search(half, kind, name, ret_answer);
         atomic_thread_fence(memory_order_acquire);
-        if (atomic_load_explicit(&challenges->sequence, memory_order_relaxed) == sequence)
+        if (atomic_load_explicit(&shared_of(challenges)->sequence, memory_order_relaxed) ==
+            sequence)
             return found;
     }
     return false;

@@ -49,7 +49,8 @@ void challenges_free(struct challenges *challenges);
 size_t challenges_publish(struct challenges *challenges, const struct challenge *items,
                           size_t count);
 
-/* For every other process, once: from now on this one can only read. False with errno. */
+/* For every other process, once: from now on this one can only read, whatever it calls. False with
+ * errno. */
 bool challenges_protect(struct challenges *challenges);
 
 /* Is there any of the kind? NULL has none. */

@@ -247,6 +247,33 @@ def test_seal_command_shows_what_is_missing(config, program, lack):
     assert re.search(r"^no core dump +in force$", table, re.M)
 
 
+def mappings_of(pid):
+    """Each mapping: the rights, the size in KB, what is mapped, and the kernel's flags."""
+    found = []
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        head = re.match(r"[0-9a-f]+-[0-9a-f]+ (\S+) \S+ \S+ \d+ *(.*)", line)
+        if head:
+            found.append({"rights": head[1], "what": head[2]})
+        else:
+            key, _, value = line.partition(":")
+            found[-1][key] = value.split()
+    return found
+
+
+@as_root
+def test_worker_can_write_nothing_that_others_read(start, setup):
+    """But its own counters: not the challenges, and not the counters of another worker; and what it
+    can only read it cannot make writable (mw)."""
+    (setup.root / "alpn").mkdir()
+    setup.certify("example.com")
+    running = start(setup.write(["example.com"], acme={"alpn": "alpn"}))
+    for pid in running.workers():
+        shared = [one for one in mappings_of(pid) if one["rights"][3] == "s"]
+        writable = [one for one in shared if "mw" in one["VmFlags"]]
+        assert len(shared) == 3, shared  # all counters, its own, and the challenges
+        assert len(writable) == 1 and int(writable[0]["Size"][0]) < 1024, writable
+
+
 def memory(pid):
     """Everything that a process can write to: where keys could be."""
     found = []
