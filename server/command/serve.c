@@ -22,12 +22,25 @@ static bool occupy_standard_descriptors(void)
     return true;
 }
 
+/* Nobody reads or writes these two, and what a service manager or a shell has put there is no matter of
+ * a worker, which inherits them. Without a null device they are standard error, which it has anyway. */
+static void give_up_input_and_output(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    (void)dup2(fd < 0 ? STDERR_FILENO : fd,
+               STDIN_FILENO); /* where it fails, they are as they were */
+    (void)dup2(fd < 0 ? STDERR_FILENO : fd, STDOUT_FILENO);
+    if (fd > STDERR_FILENO)
+        (void)close(fd); /* nothing was written through it */
+}
+
 int command_serve(const struct command_line *line)
 {
     if (!occupy_standard_descriptors()) {
         log_line(LOG_LEVEL_ERROR, "cannot open /dev/null: %s", strerror(errno));
         return STATUS_WRONG;
     }
+    give_up_input_and_output();
     log_open();
     const struct supervisor_options options = {.path = line->path, .listen = line->listen};
     return supervisor_run(&options) == 0 ? STATUS_GOOD : STATUS_WRONG;

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "serve/worker.h"
@@ -50,26 +51,30 @@ struct generation *generation_new(unsigned number, struct configuration *configu
     return generation;
 }
 
-void generation_close_controls(struct generation *generation)
-{
-    for (size_t i = 0; i < generation->worker_count; i++) {
-        if (generation->workers[i].control >= 0)
-            (void)close(generation->workers[i].control); /* a socket pair: nothing is lost */
-        generation->workers[i].control = -1;
-    }
-}
-
 void generation_free(struct generation *generation)
 {
     if (generation == NULL)
         return;
-    generation_close_controls(generation);
-    for (size_t i = 0; i < generation->worker_count; i++)
+    for (size_t i = 0; i < generation->worker_count; i++) {
+        if (generation->workers[i].control >= 0)
+            (void)close(generation->workers[i].control); /* a socket pair: nothing is lost */
         if (generation->workers[i].pid != 0)
             board_leave(generation->board, generation->workers[i].slot);
+    }
     free(generation->workers);
     configuration_free(generation->configuration);
     free(generation);
+}
+
+/* The control sockets of other workers, the listeners of other generations and all that is the
+ * supervisor's are closed, whatever they are. */
+static void keep_descriptors(const struct entrance *entrances, size_t count, int control,
+                             int void_fd)
+{
+    int kept[LIMIT_LISTENERS + 5] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, control, void_fd};
+    for (size_t i = 0; i < count; i++)
+        kept[5 + i] = entrances[i].fd;
+    descriptors_keep_only(kept, 5 + count);
 }
 
 static _Noreturn void become_worker(const struct generation *generation, size_t slot,
@@ -80,6 +85,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
     struct entrance entrances[LIMIT_LISTENERS];
     size_t count =
         listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
+    keep_descriptors(entrances, count, control, generation->void_fd);
     const struct worker_options options = {
         .site = generation->configuration->site,
         .board = generation->board,
@@ -100,8 +106,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
 }
 
 static bool start_worker(struct generation *generation, size_t index,
-                         const struct listeners *listeners, generation_release *release,
-                         void *context)
+                         const struct listeners *listeners)
 {
     int pair[2];
     pid_t supervisor = getpid();
@@ -111,11 +116,8 @@ static bool start_worker(struct generation *generation, size_t index,
     }
     size_t slot = board_take(generation->board);
     pid_t pid = fork();
-    if (pid == 0) {
-        (void)close(pair[0]); /* ours to keep; in the child only a copy */
-        release(context, generation);
+    if (pid == 0)
         become_worker(generation, slot, listeners, pair[1], supervisor);
-    }
     int reason = errno;
     (void)close(pair[1]); /* the child's; here only a copy */
     if (pid < 0) {
@@ -129,13 +131,12 @@ static bool start_worker(struct generation *generation, size_t index,
     return true;
 }
 
-bool generation_start(struct generation *generation, const struct listeners *listeners,
-                      generation_release *release, void *context)
+bool generation_start(struct generation *generation, const struct listeners *listeners)
 {
     bool good = true;
     for (size_t i = 0; i < generation->worker_count; i++)
         if (generation->workers[i].pid == 0)
-            good = start_worker(generation, i, listeners, release, context) && good;
+            good = start_worker(generation, i, listeners) && good;
     return good;
 }
 

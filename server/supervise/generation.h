@@ -36,9 +36,6 @@ struct generation {
     int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone */
 };
 
-/* Called in a new worker of the generation: closes what belongs to the supervisor. */
-typedef void generation_release(void *context, const struct generation *generation);
-
 /* A generation without running workers; owned. It takes the configuration,
  * also when it fails with NULL: memory is short. void_fd, board and challenges are borrowed. */
 struct generation *generation_new(unsigned number, struct configuration *configuration,
@@ -48,10 +45,9 @@ struct generation *generation_new(unsigned number, struct configuration *configu
 /* Closes the control sockets, which ends what still runs, and frees the rest. NULL is legal. */
 void generation_free(struct generation *generation);
 
-/* Forks each worker that is not running. release is called in each child. False
+/* Forks each worker that is not running, which closes what is not its own. False
  * when one could not be started; that was logged, and it can be tried again. */
-bool generation_start(struct generation *generation, const struct listeners *listeners,
-                      generation_release *release, void *context);
+bool generation_start(struct generation *generation, const struct listeners *listeners);
 
 /* Reads what worker index says. False when it said something other than ready. */
 bool generation_hear(struct generation *generation, size_t index);
@@ -70,8 +66,5 @@ void generation_drain(struct generation *generation);
 
 /* Sends the signal to every running worker. */
 void generation_signal(const struct generation *generation, int signal_number);
-
-/* Closes the descriptors of the control sockets; for a new worker of another generation. */
-void generation_close_controls(struct generation *generation);
 
 #endif

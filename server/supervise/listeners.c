@@ -86,20 +86,20 @@ static bool is_abandoned(int fd, const struct address *address)
 }
 
 /* Whoever may enter the folder may connect, as with other servers: a proxy's
- * workers run as a user of their own. */
+ * workers run as a user of their own. The socket is made with these rights: its folder may belong
+ * to another user, who could put another file in its place before they were changed. */
 static bool bind_local(int fd, const struct address *address)
 {
-    const mode_t everybody = S_IRUSR | S_IWUSR | S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH;
-    const char *path = address->local.sun_path;
-    if (bind(fd, &address->any, address->len) != 0) {
-        if (errno != EADDRINUSE)
-            return false;
+    mode_t before = umask(S_IXUSR | S_IXGRP | S_IXOTH);
+    bool bound = bind(fd, &address->any, address->len) == 0;
+    if (!bound && errno == EADDRINUSE) {
         bool abandoned = is_abandoned(fd, address);
         errno = EADDRINUSE;
-        if (!abandoned || unlink(path) != 0 || bind(fd, &address->any, address->len) != 0)
-            return false;
+        bound = abandoned && unlink(address->local.sun_path) == 0 &&
+                bind(fd, &address->any, address->len) == 0;
     }
-    return chmod(path, everybody) == 0;
+    (void)umask(before); /* it cannot fail */
+    return bound;
 }
 
 /* The socket, or -1 with the reason in errno. */
@@ -127,19 +127,13 @@ fail:;
     return -1;
 }
 
-/* A worker only has a copy: the socket goes on, and so does its name in the file system. */
-static void close_copy(const struct listener *listener)
-{
-    (void)close(listener->fd); /* it only listened */
-}
-
 static void close_listener(const struct listener *listener)
 {
     if (listener->is_inherited)
         return; /* a later reload may want it again */
     if (listener->wanted.any.sa_family == AF_UNIX)
         (void)unlink(listener->wanted.local.sun_path); /* else the next start does it */
-    close_copy(listener);
+    (void)close(listener->fd);                         /* it only listened */
 }
 
 static bool is_of(const struct listener *listener, const struct endpoint *endpoint)
@@ -239,8 +233,7 @@ fail:
     return false;
 }
 
-static void keep_only(struct listeners *listeners, const struct endpoint *endpoints, size_t count,
-                      void (*end)(const struct listener *))
+void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < listeners->count; i++) {
@@ -250,20 +243,9 @@ static void keep_only(struct listeners *listeners, const struct endpoint *endpoi
         if (wanted)
             listeners->items[kept++] = listeners->items[i];
         else
-            end(&listeners->items[i]);
+            close_listener(&listeners->items[i]);
     }
     listeners->count = kept;
-}
-
-void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
-{
-    keep_only(listeners, endpoints, count, close_listener);
-}
-
-void listeners_retain_copies(struct listeners *listeners, const struct endpoint *endpoints,
-                             size_t count)
-{
-    keep_only(listeners, endpoints, count, close_copy);
 }
 
 void listeners_close(struct listeners *listeners)

@@ -36,10 +36,6 @@ bool listeners_open(struct listeners *listeners, const struct endpoint *endpoint
 /* Closes those that are not among the endpoints. */
 void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count);
 
-/* The same for a worker, whose descriptors are copies: no listener ends. */
-void listeners_retain_copies(struct listeners *listeners, const struct endpoint *endpoints,
-                             size_t count);
-
 void listeners_close(struct listeners *listeners);
 
 /* What a worker needs of the endpoints, all of which are open; returns how many.

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/log.h"
 
 /* What the child tells: less than a pipe's least, so it comes as a whole. */
@@ -22,6 +23,8 @@ static _Noreturn void be_sealed(const struct seal *seal, int out)
 {
     struct result result = {0};
     struct pollfd end = {.fd = out};
+    const int kept[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, out, seal->void_fd};
+    descriptors_keep_only(kept, sizeof(kept) / sizeof(kept[0]));
     log_begin();
     result.failed = seal_process(seal, &result.report);
     result.reason = errno;
@@ -59,10 +62,8 @@ static pid_t start(const struct seal *seal, int *ret_in)
     if (pipe2(ends, O_CLOEXEC) != 0)
         return -1;
     pid_t pid = fork();
-    if (pid == 0) {
-        (void)close(ends[0]); /* the parent's; here only a copy */
+    if (pid == 0)
         be_sealed(seal, ends[1]);
-    }
     int reason = errno;
     (void)close(ends[1]); /* the child's; here only a copy */
     *ret_in = ends[0];

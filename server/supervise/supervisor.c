@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -67,23 +68,9 @@ struct supervisor {
     size_t crash_count;
 };
 
-static void release_in_worker(void *context, const struct generation *generation)
-{
-    struct supervisor *supervisor = context;
-    struct generation *const all[] = {supervisor->current, supervisor->next, supervisor->retiring};
-    const struct settings *settings = &generation->configuration->settings;
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        if (all[i] != NULL)
-            generation_close_controls(all[i]);
-    (void)close(supervisor->signals); /* a copy */
-    listeners_retain_copies(&supervisor->listeners, settings->listeners, settings->listener_count);
-    notifier_close(&supervisor->notifier);
-    challenger_leave(&supervisor->challenger);
-}
-
 static void start_workers(struct supervisor *supervisor, struct generation *generation)
 {
-    if (!generation_start(generation, &supervisor->listeners, release_in_worker, supervisor))
+    if (!generation_start(generation, &supervisor->listeners))
         supervisor->retry_at = clock_monotonic_ms() + RETRY_MS;
 }
 
@@ -452,6 +439,18 @@ static void supervise(struct supervisor *supervisor)
     }
 }
 
+/* Whoever has started us may have left anything open; workers would inherit it. */
+static void keep_descriptors(const struct supervisor *supervisor)
+{
+    const struct inherited *inherited = &supervisor->listeners.inherited;
+    int kept[LIMIT_LISTENERS + 6] = {STDIN_FILENO,        STDOUT_FILENO,
+                                     STDERR_FILENO,       supervisor->signals,
+                                     supervisor->void_fd, supervisor->notifier.fd};
+    for (size_t i = 0; i < inherited->count; i++)
+        kept[6 + i] = inherited->items[i].fd;
+    descriptors_keep_only(kept, 6 + inherited->count);
+}
+
 static bool catch_signals(struct supervisor *supervisor)
 {
     sigset_t set;
@@ -486,6 +485,7 @@ int supervisor_run(const struct supervisor_options *options)
     }
     supervisor.notifier = notifier_open(clock_monotonic_ms());
     inherited_take(&supervisor.listeners.inherited);
+    keep_descriptors(&supervisor);
     if (prepare(&supervisor, RELOAD_ALL)) {
         supervise(&supervisor);
         log_line(LOG_LEVEL_NOTICE, supervisor.failed ? "stopped after a failure" : "stopped");

@@ -2,6 +2,7 @@
 
 import socket
 import stat
+import threading
 import struct
 
 import pytest
@@ -97,6 +98,43 @@ def test_unix_socket(setup, start):
     assert client.fetch(str(path), HOST, None).body == BODY
     running.stop()
     assert not path.exists()
+
+
+def test_unix_socket_is_for_everybody_whatever_the_mask(setup, start):
+    path = setup.root / "http.sock"
+    setup.write([DOMAIN], listen={"address": f"unix:{path}", "tls": False}, certificates=None)
+    start(setup.config, prefix=["sh", "-c", 'umask 077; exec "$@"', "sh"])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666
+
+
+def test_owner_of_the_folder_changes_no_other_file(setup):
+    """He puts a link in place of the socket as often as he can; the file that it leads to stays as it
+    was, whoever wins."""
+    path, secret = setup.root / "http.sock", setup.root / "secret"
+    secret.touch(mode=0o600)
+    setup.write([DOMAIN], listen={"address": f"unix:{path}", "tls": False}, certificates=None)
+    over = threading.Event()
+
+    def replace():
+        spare = setup.root / "spare"
+        while not over.is_set():
+            spare.symlink_to(secret)
+            spare.replace(path)
+            path.unlink(missing_ok=True)  # so that the next one binds
+
+    racer = threading.Thread(target=replace)
+    racer.start()
+    try:
+        for _ in range(5):
+            racing = server.Server(setup.config, expect=[r"."])
+            try:
+                racing.wait_line(r"ready: generation|not started", seconds=30)
+            finally:
+                racing.kill()
+            assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    finally:
+        over.set()
+        racer.join()
 
 
 def test_unix_socket_that_a_killed_server_left(setup, start):

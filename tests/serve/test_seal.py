@@ -274,6 +274,41 @@ def test_worker_can_write_nothing_that_others_read(start, setup):
         assert len(writable) == 1 and int(writable[0]["Size"][0]) < 1024, writable
 
 
+INHERITED = """exec <"$0/stdin" >"$0/stdout" 3<"$0/three" 9<"$0/nine" 8>"$0/eight"; exec "$@" """
+
+
+@as_root
+@pytest.mark.parametrize("lack", [(), ("close_range",)], ids=["usual", "old kernel"])
+def test_what_was_inherited_is_closed(start, setup, trusted, tmp_path, lack):
+    """In the supervisor too; and a worker has nothing of the supervisor's, of an older generation's
+    or of another worker's."""
+    place = tmp_path / "inherited"
+    place.mkdir()
+    for name in ("stdin", "three", "nine"):
+        (place / name).touch()
+    setup.certify("example.com")
+    config = setup.write(["example.com"], listen=["127.0.0.1:0", "127.0.0.3:0"])
+    prefix = ["sh", "-c", INHERITED, place, *(lacking.prefix(*lack) if lack else ())]
+    running = start(config, prefix=prefix)
+    setup.write(["example.com"], listen=["127.0.0.1:0", "127.0.0.2:0"])
+    assert running.reload()
+    for pid in [running.pid, *running.wait_workers(2)]:
+        held = targets_of(pid)
+        assert not [one for one in held.values() if one.startswith(str(place))], held
+        assert held.pop("0") == held.pop("1") == "/dev/null" and held.pop("2").startswith("pipe:")
+        if pid == running.pid:
+            continue
+        kinds = sorted(one.partition(":")[0] for one in held.values())
+        # Two listeners and the supervisor's word.
+        assert kinds == ["anon_inode", "socket", "socket", "socket"], held
+    assert served(running, trusted)
+
+
+def targets_of(pid):
+    folder = f"/proc/{pid}/fd"
+    return {name: os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}
+
+
 def memory(pid):
     """Everything that a process can write to: where keys could be."""
     found = []

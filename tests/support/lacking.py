@@ -20,6 +20,7 @@ LOAD, IS, RETURN = 0x20, 0x15, 0x06
 CALLS = {
     "seccomp": ({"x86_64": [317], "aarch64": [277]}, errno.ENOSYS),
     "landlock": ({"x86_64": [444], "aarch64": [444]}, errno.EOPNOTSUPP),
+    "close_range": ({"x86_64": [436], "aarch64": [436]}, errno.EPERM),
     "chroot": ({"x86_64": [161], "aarch64": [51]}, errno.EPERM),
 }
 
