@@ -114,10 +114,16 @@ enum {
     LIMIT_HANDSHAKES_A_NETWORK = 2048,
     /* When a worker is full, the network that holds most pays, if it holds more than a few. */
     LIMIT_CONNECTIONS_FEW = 8,
-    /* What a network may compute in a round of the event loop: some handshakes. What all may
-     * compute before newcomers and deadlines are looked at again. Microseconds. */
+    /* What a network may compute in a round of the event loop while others have something to do too:
+     * some handshakes. What it computed beyond that it owes in later rounds, up to the second value:
+     * one signature with the largest key that is served. What all may compute before newcomers and
+     * deadlines are looked at again. Microseconds. */
     LIMIT_NETWORK_SLICE_US = 4000,
+    LIMIT_NETWORK_DEBT_US = 100000,
     LIMIT_ROUND_US = 32000,
+    /* Half of what a network has used is forgotten in this time: a flood is remembered for some
+     * seconds, which is as long as a fetch of others takes beside it. Milliseconds. */
+    LIMIT_USAGE_HALF_MS = 500,
 
     /* A shortage shows with every client and is told so often. Milliseconds. */
     LIMIT_COMPLAINT_MS = 60000,

@@ -6,9 +6,10 @@
 #include <unistd.h>
 
 enum {
-    /* So that those who are connected already get their turn, and yet a newcomer
-     * behind a thousand others is heard after a few rounds. */
-    ACCEPTS_AT_ONCE = 64,
+    /* So that those who are connected already get their turn, a few milliseconds later, and yet a
+     * flood does not fill the kernel's queue, behind which every newcomer would wait: between two
+     * rounds of LIMIT_ROUND_US thousands a second have their place. */
+    ACCEPTS_AT_ONCE = 256,
     /* Long enough not to spin, too short for a client to notice. Milliseconds. */
     PAUSE_MS = 100,
 };

@@ -35,7 +35,15 @@ enum connection_state {
  * does not hold up the others. */
 enum { DISCARDS_AT_ONCE = 8 };
 
+/* Values that no other memory holds by chance. */
+enum connection_tag {
+    TAG_OPEN = 0x6e65706f,
+    TAG_ENDED = 0x646e652e,
+    TAG_FREED = 0x65657266,
+};
+
 struct connection {
+    enum connection_tag tag;
     const struct connection_setting *setting; /* borrowed */
     struct tls_session *session;              /* owned; NULL before the first byte and at the end */
     struct timer timer;
@@ -56,6 +64,7 @@ struct connection {
     size_t received;          /* bytes of requests that are not answered yet */
     int64_t begun_us;         /* the time for the answer: since accept, or since the last one */
     char *held;               /* owned; these bytes while others go on; NULL when there are none */
+    struct connection *next;  /* borrowed; in a list of its owner */
 };
 
 /* What a state says after it did what it could. */
@@ -91,6 +100,7 @@ struct connection *connection_new(const struct connection_setting *setting, int 
         (void)close(fd); /* Nothing was sent that could be lost. */
         return NULL;
     }
+    connection->tag = TAG_OPEN;
     connection->setting = setting;
     connection->fd = fd;
     connection->endpoint = endpoint;
@@ -107,16 +117,38 @@ struct connection *connection_new(const struct connection_setting *setting, int 
     return connection;
 }
 
+void connection_end(struct connection *connection)
+{
+    assert(connection->tag == TAG_OPEN && connection->member.network == NULL);
+    connection->tag = TAG_ENDED;
+    timers_stop(connection->setting->timers, &connection->timer);
+    tls_session_free(connection->session);
+    connection->session = NULL;
+    free(connection->held);
+    connection->held = NULL;
+    text_free(&connection->document);
+    (void)close(connection->fd); /* A failed close has closed too. */
+    connection->fd = -1;
+}
+
+bool connection_has_ended(const struct connection *connection)
+{
+    assert(connection->tag == TAG_OPEN || connection->tag == TAG_ENDED);
+    return connection->tag == TAG_ENDED;
+}
+
+struct connection **connection_next(struct connection *connection)
+{
+    return &connection->next;
+}
+
 void connection_free(struct connection *connection)
 {
     if (connection == NULL)
         return;
-    assert(connection->member.network == NULL);
-    timers_stop(connection->setting->timers, &connection->timer);
-    tls_session_free(connection->session);
-    free(connection->held);
-    text_free(&connection->document);
-    (void)close(connection->fd); /* A failed close has closed too. */
+    if (!connection_has_ended(connection))
+        connection_end(connection);
+    connection->tag = TAG_FREED;
     free(connection);
 }
 
@@ -669,6 +701,7 @@ void connection_advance(struct connection *connection, int64_t now)
 {
     enum step step;
 
+    assert(connection->tag == TAG_OPEN);
     take_up(connection);
     do
         step = states[connection->state](connection, now);
@@ -680,8 +713,17 @@ void connection_advance(struct connection *connection, int64_t now)
     connection->wish = wishes[step];
 }
 
+void connection_break(struct connection *connection)
+{
+    assert(connection->tag == TAG_OPEN);
+    if (connection->state == STATE_HANDSHAKE && !connection->endpoint->plain)
+        count(connection, BOARD_HANDSHAKE_CLOSED);
+    connection->wish = CONNECTION_OVER;
+}
+
 void connection_expire(struct connection *connection, int64_t now)
 {
+    assert(connection->tag == TAG_OPEN);
     if (connection->timer.kind == TIMER_IDLE) {
         (void)say_goodbye(connection, now); /* It always goes on. */
         connection_advance(connection, now);

@@ -36,7 +36,7 @@ struct connection_setting {
 enum connection_wish {
     CONNECTION_READ,  /* advance when the socket can be read */
     CONNECTION_WRITE, /* advance when it can be written */
-    CONNECTION_OVER,  /* free it */
+    CONNECTION_OVER,  /* end it */
 };
 
 struct connection;
@@ -49,12 +49,25 @@ struct connection *connection_new(const struct connection_setting *setting, int 
                                   const struct endpoint *endpoint, const struct sockaddr *client,
                                   int64_t now);
 
-/* Closes the socket as it is. */
+/* Closes the socket as it is and releases everything but the connection itself, which whoever still
+ * holds a pointer to it may ask whether it has ended, and nothing else. */
+void connection_end(struct connection *connection);
+
+bool connection_has_ended(const struct connection *connection);
+
+/* A place for the pointers of a list that its owner keeps. */
+struct connection **connection_next(struct connection *connection);
+
+/* Ends it first, if it has not ended. */
 void connection_free(struct connection *connection);
 
 /* Goes on as far as the socket lets it. Legal at any time; without news it does
  * nothing. When draining, a connection between two requests says goodbye. */
 void connection_advance(struct connection *connection, int64_t now);
+
+/* Its socket was reset or is closed on both sides: it is over, and whatever came before that is not
+ * looked at, because no answer can reach the client. */
+void connection_break(struct connection *connection);
 
 /* Its deadline has come. One between two requests says goodbye, any other is over. */
 void connection_expire(struct connection *connection, int64_t now);

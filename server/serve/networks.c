@@ -22,7 +22,7 @@ struct network {
     } stages[NETWORK_STAGES];
     uint32_t count;  /* members of all stages */
     uint32_t round;  /* in which it was charged last */
-    int64_t used_us; /* of its slice in that round */
+    int64_t used_us; /* of its slices from that round on */
 };
 
 /* The networks that hold the same number of members, as a queue. */
@@ -254,15 +254,27 @@ void networks_begin_round(struct networks *networks)
     networks->round++;
 }
 
+/* What it has used of its slice in this round, with what it owes from earlier ones. */
+static int64_t used_of(const struct networks *networks, const struct network *network)
+{
+    uint32_t rounds = networks->round - network->round;
+    int64_t paid = (int64_t)rounds * LIMIT_NETWORK_SLICE_US;
+    return network->used_us > paid ? network->used_us - paid : 0;
+}
+
 bool networks_has_time(const struct networks *networks, const struct network *network)
 {
-    return network->round != networks->round || network->used_us < LIMIT_NETWORK_SLICE_US;
+    return used_of(networks, network) < LIMIT_NETWORK_SLICE_US;
 }
 
 void networks_charge(const struct networks *networks, struct network *network, int64_t microseconds)
 {
-    if (network->round != networks->round)
-        network->used_us = 0;
+    int64_t used = used_of(networks, network) + microseconds;
+    network->used_us = used < LIMIT_NETWORK_DEBT_US ? used : LIMIT_NETWORK_DEBT_US;
     network->round = networks->round;
-    network->used_us += microseconds;
+}
+
+uint64_t network_key_of(const struct network *network)
+{
+    return network->key;
 }

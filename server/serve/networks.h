@@ -70,8 +70,8 @@ size_t network_count_in(const struct network *network, enum network_stage stage)
 /* The member that came to this stage first; NULL when there is none. Borrowed. */
 struct network_member *network_oldest(const struct network *network, enum network_stage stage);
 
-/* Time is shared out in rounds: in each a network has a slice, and what it used
- * beyond it is not held against it later. */
+/* Time is shared out in rounds: in each a network has a slice, and what it used beyond it is taken
+ * from its slices of later rounds, up to LIMIT_NETWORK_DEBT_US. */
 void networks_begin_round(struct networks *networks);
 
 /* True while the network has some of its slice left in this round. */
@@ -80,5 +80,7 @@ bool networks_has_time(const struct networks *networks, const struct network *ne
 /* The network has used so many microseconds. */
 void networks_charge(const struct networks *networks, struct network *network,
                      int64_t microseconds);
+
+uint64_t network_key_of(const struct network *network);
 
 #endif

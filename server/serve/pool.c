@@ -3,23 +3,32 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "serve/usage.h"
+
+/* A connection whose socket is ready. */
+struct turn {
+    struct connection *connection; /* borrowed */
+    struct usage_rank rank;
+    uint32_t order; /* in which epoll named it */
+};
 
 struct pool {
     struct connection_setting setting;
     struct timers timers;
     struct shortage shortage;
     struct networks *networks; /* owned */
+    struct usage *usage;       /* owned */
+    struct connection *ended;  /* owned; those to be freed, one behind the other */
     int epoll;                 /* borrowed */
     size_t count;
     size_t capacity;
     size_t most_a_network;
     size_t most_handshakes_a_network;
-    int64_t used_us; /* of this round */
     char request[LIMIT_REQUEST_HEAD];
+    struct turn turns[]; /* as many as the capacity */
 };
 
 static size_t smaller(size_t a, size_t b)
@@ -29,10 +38,10 @@ static size_t smaller(size_t a, size_t b)
 
 struct pool *pool_new(int epoll, const struct pool_shared *shared, size_t capacity)
 {
-    struct pool *pool = calloc(1, sizeof(*pool));
+    assert(capacity > 0 && capacity <= LIMIT_CONNECTIONS);
+    struct pool *pool = calloc(1, sizeof(*pool) + capacity * sizeof(pool->turns[0]));
     if (pool == NULL)
         return NULL;
-    assert(capacity > 0 && capacity <= LIMIT_CONNECTIONS);
     /* Whatever the capacity is, one network alone does not fill it. */
     size_t share = capacity > 1 ? capacity / 2 : 1;
     pool->epoll = epoll;
@@ -50,18 +59,22 @@ struct pool *pool_new(int epoll, const struct pool_shared *shared, size_t capaci
         .notes_visits = shared->notes_visits,
     };
     pool->networks = networks_new(capacity);
-    if (pool->networks == NULL) {
-        free(pool);
+    pool->usage = usage_new();
+    if (pool->networks == NULL || pool->usage == NULL) {
+        pool_free(pool);
         return NULL;
     }
     return pool;
 }
 
-/* Closing the socket takes it out of the epoll instance. */
+/* Closing the socket takes it out of the epoll instance. An event of this round, or a caller that
+ * walks a list, may still name the connection, so it is freed later. */
 static void remove_connection(struct pool *pool, struct connection *connection)
 {
     networks_leave(pool->networks, connection_member(connection));
-    connection_free(connection);
+    connection_end(connection);
+    *connection_next(connection) = pool->ended;
+    pool->ended = connection;
     pool->count--;
     board_hold(pool->setting.board, pool->count);
 }
@@ -116,14 +129,25 @@ bool pool_evict(struct pool *pool)
     return true;
 }
 
+void pool_free_ended(struct pool *pool)
+{
+    while (pool->ended != NULL) {
+        struct connection *connection = pool->ended;
+        pool->ended = *connection_next(connection);
+        connection_free(connection);
+    }
+}
+
 void pool_free(struct pool *pool)
 {
     if (pool == NULL)
         return;
-    while (evict(pool))
+    while (pool->networks != NULL && evict(pool))
         ;
     assert(pool->count == 0);
+    pool_free_ended(pool);
     networks_free(pool->networks);
+    usage_free(pool->usage);
     free(pool);
 }
 
@@ -207,25 +231,90 @@ static void advance(struct pool *pool, struct connection *connection, int64_t no
     follow(pool, connection, earlier);
 }
 
-void pool_begin_round(struct pool *pool)
+static bool is_before(const struct turn *one, const struct turn *other)
 {
-    pool->used_us = 0;
-    networks_begin_round(pool->networks);
+    int difference = usage_compare(&one->rank, &other->rank);
+    return difference < 0 || (difference == 0 && one->order < other->order);
+}
+
+/* Turns are a heap: the one that is before all others stands first, and each before the two at twice
+ * its place. Few of many thousands come to their turn in a round, so sorting all would be too much
+ * (and qsort() makes system calls). Moves the one at the place to where it belongs. */
+static void sift_down(struct turn *turns, size_t count, size_t place)
+{
+    for (size_t child = 2 * place + 1; child < count; child = 2 * place + 1) {
+        if (child + 1 < count && is_before(&turns[child + 1], &turns[child]))
+            child++;
+        if (is_before(&turns[place], &turns[child]))
+            return;
+        const struct turn moved = turns[place];
+        turns[place] = turns[child];
+        turns[child] = moved;
+        place = child;
+    }
+}
+
+static struct connection *take_first(struct turn *turns, size_t *count)
+{
+    struct connection *first = turns[0].connection;
+    turns[0] = turns[--*count];
+    sift_down(turns, *count, 0);
+    return first;
+}
+
+/* Ends those that were reset, and gathers the others. Sets ret_mixed when they are of several networks. */
+static size_t gather(struct pool *pool, const struct epoll_event *events, size_t count, int64_t now,
+                     bool *ret_mixed)
+{
+    size_t turns = 0;
+    *ret_mixed = false;
+    for (size_t i = 0; i < count; i++) {
+        struct connection *connection = events[i].data.ptr;
+        if (connection_has_ended(connection))
+            continue;
+        if ((events[i].events & (EPOLLERR | EPOLLHUP)) != 0) {
+            connection_break(connection);
+            remove_connection(pool, connection);
+            continue;
+        }
+        assert(turns < pool->capacity);
+        uint64_t key = network_key_of(connection_member(connection)->network);
+        pool->turns[turns] =
+            (struct turn){connection, usage_of(pool->usage, key, now), (uint32_t)turns};
+        if (turns > 0 && connection_member(connection)->network !=
+                             connection_member(pool->turns[0].connection)->network)
+            *ret_mixed = true;
+        turns++;
+    }
+    for (size_t place = turns / 2; *ret_mixed && place > 0; place--)
+        sift_down(pool->turns, turns, place - 1);
+    return turns;
 }
 
 /* What a client makes us compute is found out by looking at the clock. */
-void pool_advance(struct pool *pool, struct connection *connection, int64_t now)
+void pool_advance(struct pool *pool, const struct epoll_event *events, size_t count, int64_t now)
 {
-    struct network *network = connection_member(connection)->network;
-    if (pool->used_us >= LIMIT_ROUND_US || !networks_has_time(pool->networks, network))
-        return;
-    enum connection_wish earlier = connection_wish(connection);
-    int64_t begin = clock_monotonic_us();
-    connection_advance(connection, now);
-    int64_t used = clock_monotonic_us() - begin;
-    pool->used_us += used;
-    networks_charge(pool->networks, network, used);
-    follow(pool, connection, earlier);
+    int64_t used_us = 0;
+    bool is_mixed;
+    size_t turns = gather(pool, events, count, now, &is_mixed);
+
+    networks_begin_round(pool->networks);
+    while (turns > 0 && used_us < LIMIT_ROUND_US) {
+        struct connection *connection = take_first(pool->turns, &turns);
+        if (connection_has_ended(connection))
+            continue;
+        struct network *network = connection_member(connection)->network;
+        if (is_mixed && !networks_has_time(pool->networks, network))
+            continue;
+        enum connection_wish earlier = connection_wish(connection);
+        int64_t begin = clock_monotonic_us();
+        connection_advance(connection, now);
+        int64_t used = clock_monotonic_us() - begin;
+        used_us += used;
+        networks_charge(pool->networks, network, used);
+        usage_add(pool->usage, network_key_of(network), used, now);
+        follow(pool, connection, earlier);
+    }
 }
 
 /* An expired connection is gone or lingers with a new deadline, so this ends. */

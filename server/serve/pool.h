@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "serve/connection.h"
@@ -33,6 +34,10 @@ struct pool_shared {
  * randomness is short. */
 struct pool *pool_new(int epoll, const struct pool_shared *shared, size_t capacity);
 
+/* Every function that ends a connection closes its socket at once and frees its memory here: to be
+ * called when no event and no list of the caller names a connection any more. */
+void pool_free_ended(struct pool *pool);
+
 /* Closes every connection as it is. */
 void pool_free(struct pool *pool);
 
@@ -49,14 +54,11 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
  * is none. */
 bool pool_evict(struct pool *pool);
 
-/* A round of pool_advance begins: each network has its share of time anew. */
-void pool_begin_round(struct pool *pool);
-
-/* epoll says that the socket of the connection is ready. When the share of its
- * network, or that of all, is used up in this round, the connection is left as
- * it is, and epoll will say so again. The connection may be gone afterwards; no
- * other one is. */
-void pool_advance(struct pool *pool, struct connection *connection, int64_t now);
+/* A round: epoll says that the sockets of these connections are ready; event.data.ptr points at each.
+ * Those that were reset go first, at no cost. Of the others those go on first whose networks have
+ * used the least time. Whoever has no turn because the share of its network or that of all is used
+ * up is left as it is, and epoll will say so again. The events are borrowed. */
+void pool_advance(struct pool *pool, const struct epoll_event *events, size_t count, int64_t now);
 
 /* Ends what has reached its deadline. */
 void pool_expire(struct pool *pool, int64_t now);

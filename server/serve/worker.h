@@ -12,17 +12,9 @@
 
 #include "base/log.h"
 #include "serve/acceptor.h"
+#include "serve/loop.h"
 #include "site/challenges.h"
 #include "site/site.h"
-
-/* What a worker says and is told over its control socket (a stream socket pair):
- * it writes WORKER_READY once, sealed and with the listeners in its loop; it is
- * sent WORKER_DRAIN to finish and exit 0. When the other end closes, the
- * supervisor is gone and the worker exits at once. */
-enum worker_message {
-    WORKER_READY = 'R',
-    WORKER_DRAIN = 'D',
-};
 
 struct worker_options {
     const struct site *site;          /* borrowed; sealed */

@@ -5,6 +5,7 @@ whatever flood a fresh client is answered within a second. The figures are print
 import contextlib
 import os
 import select
+import signal
 import socket
 import threading
 import time
@@ -223,6 +224,39 @@ def test_idle_connections_are_held_beside_a_fresh_client(start, setup, authority
     assert held >= count, f"{held} descriptors"
     assert crowd.rounds == 0, "some were not held"
     fresh.assert_prompt()
+
+
+def header_for(address):
+    return f"PROXY TCP4 {address} 192.0.2.2 1 2\r\n".encode()
+
+
+def test_batch_whose_first_event_ends_the_connection_of_the_second(start, setup, trusted):
+    """While the worker stands still, a proxy names a client of a network that is full, and the oldest
+    one of that network sends a byte: the worker meets both in one batch."""
+    setup.certify("example.com")
+    listen = {"address": "127.0.0.1:0", "proxy_protocol": {"from": ["127.7.0.0/16", FLOOD]}}
+    config = setup.write(["example.com"], workers=1, listen=listen)
+    server = start(config, prefix=["prlimit", f"--nofile={SMALL}:{SMALL}"], expect=[SHORTAGE])
+    worker = server.workers()[0]
+    for number in range(20):
+        victims = header_for(f"198.51.100.{number}")
+        with Held(server.port) as held:
+            oldest = held.add(FLOOD, SMALL)
+            for plain in oldest:
+                plain.sendall(victims + b"\x16\x03\x01")
+            fetched(server, trusted)
+            # A network of its own, which has used no time yet, so that its event comes first.
+            mover = held.add(f"127.7.{number}.1")[0]
+            fetched(server, trusted)
+            kept = [plain for plain in oldest if not ended(plain)]
+            os.kill(worker, signal.SIGSTOP)
+            mover.sendall(victims)
+            for plain in kept:
+                plain.sendall(b"\x02")
+            os.kill(worker, signal.SIGCONT)
+            fetched(server, trusted)
+            assert ended(kept[0]) and not ended(mover)
+    assert server.workers() == [worker]
 
 
 TCP_REPAIR = 19

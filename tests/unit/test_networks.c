@@ -183,10 +183,18 @@ static void shares_out_time_in_rounds(void **state)
     assert_false(networks_has_time(networks, network));
     networks_begin_round(networks);
     assert_true(networks_has_time(networks, network));
-    networks_charge(networks, network, 10 * LIMIT_NETWORK_SLICE_US);
-    assert_false(networks_has_time(networks, network));
-    networks_begin_round(networks);
+    networks_charge(networks, network, 3 * LIMIT_NETWORK_SLICE_US);
+    for (int i = 0; i < 3; i++) {
+        assert_false(networks_has_time(networks, network));
+        networks_begin_round(networks);
+    }
     assert_true(networks_has_time(networks, network));
+    networks_charge(networks, network, 1000 * LIMIT_NETWORK_DEBT_US);
+    for (int i = 0; i < LIMIT_NETWORK_DEBT_US / LIMIT_NETWORK_SLICE_US; i++) {
+        assert_false(networks_has_time(networks, network));
+        networks_begin_round(networks);
+    }
+    assert_true(networks_has_time(networks, network)); /* what it owes has an end */
     networks_leave(networks, &member);
     networks_free(networks);
 }

@@ -1,0 +1,49 @@
+/*
+ * The event loop of a worker: the control socket, the listeners and the connections, turn by turn.
+ * In a turn it waits for events, then lets connections go on, accepts new ones, follows the
+ * supervisor and ends what has reached its deadline. What ends in a turn is freed at the end of that
+ * turn, because a later event of it may still name it. It changes nothing of the process itself.
+ * Runs in the worker.
+ */
+#ifndef SERVE_LOOP_H
+#define SERVE_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "serve/acceptor.h"
+#include "serve/pool.h"
+
+/* What a worker says and is told over its control socket (a stream socket pair): it writes
+ * WORKER_READY once, sealed and with the listeners in its loop; it is sent WORKER_DRAIN to finish
+ * and exit 0. When the other end closes, the supervisor is gone and the worker exits at once. */
+enum worker_message {
+    WORKER_READY = 'R',
+    WORKER_DRAIN = 'D',
+};
+
+struct loop;
+
+enum loop_state {
+    LOOP_RUNS,
+    LOOP_DRAINED,  /* told to drain, and through or out of time */
+    LOOP_ORPHANED, /* the supervisor is gone */
+    LOOP_FAILED,   /* the kernel refuses to wait; errno is set */
+};
+
+/* A loop that watches nothing but the control socket. Everything is borrowed until loop_free; a
+ * drain closes the descriptors of the entrances. capacity is that of the pool. Owned; NULL with
+ * errno when the kernel, memory or randomness is short. */
+struct loop *loop_new(int control, const struct entrance *entrances, size_t count,
+                      const struct pool_shared *shared, size_t capacity);
+
+/* Closes every connection as it is. */
+void loop_free(struct loop *loop);
+
+/* Watches the listeners, then writes WORKER_READY. False, with errno, when the kernel refuses. */
+bool loop_open(struct loop *loop);
+
+/* One turn. Waits until there is something to do. */
+enum loop_state loop_turn(struct loop *loop);
+
+#endif

@@ -1,0 +1,158 @@
+/* One connection by itself: what it wishes, how far it is, and that its end comes before it is freed. */
+#include "serve/connection.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "clients.h"
+#include "unit.h"
+
+enum { START = 1000 };
+
+#define GET "GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: mta-sts.example.com\r\n\r\n"
+
+struct stage {
+    struct site *site;
+    struct tls_context *tls;
+    struct timers timers;
+    struct shortage shortage;
+    char request[LIMIT_REQUEST_HEAD];
+    struct connection_setting setting;
+    struct prefix proxies;
+    struct endpoint endpoint;
+    int client;
+    struct connection *connection;
+};
+
+static int begin(void **state)
+{
+    struct stage *stage = calloc(1, sizeof(*stage));
+    stage->site = clients_site();
+    stage->tls = tls_context_new(stage->site, NULL);
+    stage->setting = (struct connection_setting){.tls = stage->tls,
+                                                 .timers = &stage->timers,
+                                                 .shortage = &stage->shortage,
+                                                 .site = stage->site,
+                                                 .request = stage->request};
+    assert_int_equal(prefix_parse(span_of("192.0.2.0/24"), &stage->proxies), PREFIX_OK);
+    *state = stage;
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct stage *stage = *state;
+    (void)close(stage->client);
+    connection_free(stage->connection);
+    tls_context_free(stage->tls);
+    site_free(stage->site);
+    free(stage);
+    return 0;
+}
+
+static void open_one(struct stage *stage, bool is_plain, bool by_proxy, const char *bytes)
+{
+    const struct sockaddr_in client = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000201)};
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    stage->client = pair[1];
+    stage->endpoint =
+        (struct endpoint){.plain = is_plain, .proxies = &stage->proxies, .proxy_count = by_proxy};
+    clients_send(stage->client, span_of(bytes));
+    stage->connection = connection_new(&stage->setting, pair[0], &stage->endpoint,
+                                       (const struct sockaddr *)&client, START);
+    assert_non_null(stage->connection);
+    assert_int_equal(connection_wish(stage->connection), CONNECTION_READ);
+}
+
+static void answers_and_is_idle(void **state)
+{
+    struct stage *stage = *state;
+    char answer[4096] = "";
+    open_one(stage, true, false, GET);
+    connection_advance(stage->connection, START);
+    assert_int_equal(connection_stage(stage->connection), NETWORK_IDLE);
+    assert_int_equal(connection_deadline(stage->connection), START + LIMIT_IDLE_MS);
+    assert_true(clients_read(stage->client, answer, sizeof(answer) - 1) > 0);
+    assert_int_equal(strncmp(answer, "HTTP/1.1 200 ", 13), 0);
+    connection_expire(stage->connection, START + LIMIT_IDLE_MS);
+    assert_int_equal(connection_stage(stage->connection), NETWORK_LINGERING);
+    assert_int_equal(connection_wish(stage->connection), CONNECTION_READ);
+    connection_expire(stage->connection, START + LIMIT_IDLE_MS + LIMIT_LINGER_MS);
+    assert_int_equal(connection_wish(stage->connection), CONNECTION_OVER);
+}
+
+static void a_proxy_names_the_client(void **state)
+{
+    struct stage *stage = *state;
+    struct sockaddr_in client;
+    open_one(stage, false, true, "PROXY TCP4 198.51.100.7 192.0.2.2 1 2\r\n\x16\x03");
+    assert_int_equal(connection_deadline(stage->connection), START + LIMIT_INTRODUCTION_MS);
+    connection_advance(stage->connection, START);
+    memcpy(&client, connection_client(stage->connection), sizeof(client));
+    assert_int_equal(client.sin_addr.s_addr, htonl(0xc6336407));
+    assert_int_equal(connection_stage(stage->connection), NETWORK_HANDSHAKE);
+    assert_int_equal(connection_deadline(stage->connection), START + LIMIT_UNFINISHED_MS);
+}
+
+static void a_proxy_that_says_something_else_is_cut_off(void **state)
+{
+    struct stage *stage = *state;
+    open_one(stage, true, true, GET);
+    connection_advance(stage->connection, START);
+    assert_int_equal(connection_wish(stage->connection), CONNECTION_OVER);
+}
+
+/* Whatever state it is in, its memory stays until it is freed, and its socket does not. */
+static void ends_before_it_is_freed(void **state)
+{
+    struct stage *stage = *state;
+    static const struct {
+        bool is_plain, by_proxy;
+        const char *bytes;
+    } rows[] = {
+        {true, false, "G"}, {true, true, "PROXY "},         {true, false, GET},
+        {true, false, ""},  {false, false, "\x16\x03\x01"}, {false, true, "PROXY UNKNOWN\r\n\x16"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        open_one(stage, rows[i].is_plain, rows[i].by_proxy, rows[i].bytes);
+        connection_advance(stage->connection, START);
+        assert_false(connection_has_ended(stage->connection));
+        assert_false(clients_ended(stage->client));
+        connection_end(stage->connection);
+        assert_true(connection_has_ended(stage->connection));
+        assert_true(clients_ended(stage->client));
+        assert_null(timers_expired(&stage->timers, INT64_MAX));
+        connection_free(stage->connection);
+        (void)close(stage->client);
+    }
+    stage->client = -1;
+    stage->connection = NULL;
+}
+
+static void a_broken_one_is_over(void **state)
+{
+    struct stage *stage = *state;
+    open_one(stage, true, false, GET);
+    connection_break(stage->connection);
+    assert_int_equal(connection_wish(stage->connection), CONNECTION_OVER);
+    assert_false(clients_ended(stage->client)); /* nothing was answered */
+}
+
+#define on_stage(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        on_stage(answers_and_is_idle),
+        on_stage(a_proxy_names_the_client),
+        on_stage(a_proxy_that_says_something_else_is_cut_off),
+        on_stage(ends_before_it_is_freed),
+        on_stage(a_broken_one_is_over),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

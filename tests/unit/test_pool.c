@@ -1,0 +1,186 @@
+/*
+ * The pool, driven with events and times that the test chooses: what ends is not freed before
+ * pool_free_ended, so events may go on naming it, and whoever expires or has to go may be any of them.
+ */
+#include "serve/pool.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "clients.h"
+#include "unit.h"
+
+enum { CAPACITY = 8, START = 1000 };
+
+#define GET "GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: mta-sts.example.com\r\n\r\n"
+
+static const struct endpoint with_tls, plain = {.plain = true};
+
+struct stage {
+    struct site *site;
+    struct tls_context *tls;
+    int epoll;
+    struct pool *pool;
+    int clients[4 * CAPACITY];
+    size_t count;
+};
+
+static int begin(void **state)
+{
+    struct stage *stage = calloc(1, sizeof(*stage));
+    stage->site = clients_site();
+    stage->tls = tls_context_new(stage->site, NULL);
+    stage->epoll = epoll_create1(EPOLL_CLOEXEC);
+    const struct pool_shared shared = {.site = stage->site, .tls = stage->tls};
+    stage->pool = pool_new(stage->epoll, &shared, CAPACITY);
+    assert_non_null(stage->pool);
+    *state = stage;
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct stage *stage = *state;
+    for (size_t i = 0; i < stage->count; i++)
+        (void)close(stage->clients[i]);
+    pool_free(stage->pool);
+    (void)close(stage->epoll);
+    tls_context_free(stage->tls);
+    site_free(stage->site);
+    free(stage);
+    return 0;
+}
+
+/* A client of the network with this number has come, and sent the bytes. */
+static void come(struct stage *stage, const struct endpoint *endpoint, uint32_t network,
+                 const char *bytes, int64_t now)
+{
+    const struct sockaddr_in client = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(network)};
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    stage->clients[stage->count++] = pair[1];
+    clients_send(pair[1], span_of(bytes));
+    pool_admit(stage->pool, pair[0], endpoint, (const struct sockaddr *)&client, now);
+}
+
+/* The events that there are now. */
+static size_t batch(const struct stage *stage, struct epoll_event events[static CAPACITY])
+{
+    int count = epoll_wait(stage->epoll, events, CAPACITY, 0);
+    assert_true(count >= 0);
+    return (size_t)count;
+}
+
+static void advance_all(struct stage *stage, int64_t now)
+{
+    struct epoll_event events[CAPACITY];
+    pool_advance(stage->pool, events, batch(stage, events), now);
+    pool_free_ended(stage->pool);
+}
+
+static void those_that_expire_have_events(void **state)
+{
+    struct stage *stage = *state;
+    struct epoll_event events[CAPACITY];
+    for (uint32_t i = 0; i < 3; i++)
+        come(stage, i == 0 ? &plain : &with_tls, i, i == 0 ? "GET" : "\x16\x03", START);
+    size_t count = batch(stage, events);
+    assert_int_equal(count, 3);
+    pool_expire(stage->pool, START + LIMIT_UNFINISHED_MS);
+    assert_int_equal(pool_count(stage->pool), 0);
+    pool_advance(stage->pool, events, count, START + LIMIT_UNFINISHED_MS);
+    for (size_t i = 0; i < stage->count; i++)
+        assert_true(clients_ended(stage->clients[i]));
+    pool_free_ended(stage->pool);
+    assert_true(pool_next_deadline(stage->pool) == INT64_MAX);
+}
+
+static void idle_ones_expire_in_two_steps(void **state)
+{
+    struct stage *stage = *state;
+    struct epoll_event events[CAPACITY];
+    int64_t now = START;
+    come(stage, &plain, 1, GET, now);
+    advance_all(stage, now);
+    come(stage, &plain, 2, GET, now);
+    advance_all(stage, now);
+    clients_send(stage->clients[0], span_of("GET"));
+    size_t count = batch(stage, events);
+    assert_int_equal(count, 1);
+    now += LIMIT_IDLE_MS;
+    pool_expire(stage->pool, now);
+    pool_advance(stage->pool, events, count, now);
+    assert_int_equal(pool_count(stage->pool), 2);
+    now += LIMIT_LINGER_MS;
+    pool_expire(stage->pool, now);
+    assert_int_equal(pool_count(stage->pool), 0);
+    pool_advance(stage->pool, events, count, now);
+}
+
+static void those_that_are_evicted_have_events(void **state)
+{
+    struct stage *stage = *state;
+    struct epoll_event events[CAPACITY];
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        come(stage, &with_tls, i, "\x16\x03", START);
+    size_t count = batch(stage, events);
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        come(stage, &with_tls, 100 + i, "\x16\x03", START);
+    while (pool_evict(stage->pool))
+        ;
+    assert_int_equal(pool_count(stage->pool), 0);
+    pool_advance(stage->pool, events, count, START);
+}
+
+static void those_that_are_drained_have_events(void **state)
+{
+    struct stage *stage = *state;
+    struct epoll_event events[CAPACITY];
+    for (uint32_t i = 0; i < 3; i++) {
+        come(stage, &plain, i, GET, START);
+        advance_all(stage, START);
+    }
+    for (size_t i = 0; i < stage->count; i++)
+        clients_send(stage->clients[i], span_of(GET));
+    size_t count = batch(stage, events);
+    assert_int_equal(count, 3);
+    pool_drain(stage->pool, START);
+    pool_advance(stage->pool, events, count, START);
+    for (size_t i = 0; i < stage->count; i++)
+        assert_int_equal(shutdown(stage->clients[i], SHUT_WR), 0);
+    pool_advance(stage->pool, events, count, START);
+    assert_int_equal(pool_count(stage->pool), 0);
+}
+
+/* A request is there, but nobody who could read the answer. */
+static void a_reset_ends_at_once(void **state)
+{
+    struct stage *stage = *state;
+    struct epoll_event events[CAPACITY];
+    come(stage, &plain, 1, GET, START);
+    come(stage, &plain, 2, GET, START);
+    (void)close(stage->clients[0]);
+    stage->clients[0] = dup(stage->clients[1]);
+    size_t count = batch(stage, events);
+    assert_int_equal(count, 2);
+    pool_advance(stage->pool, events, count, START);
+    assert_int_equal(pool_count(stage->pool), 1);
+}
+
+#define on_stage(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        on_stage(those_that_expire_have_events),
+        on_stage(idle_ones_expire_in_two_steps),
+        on_stage(those_that_are_evicted_have_events),
+        on_stage(those_that_are_drained_have_events),
+        on_stage(a_reset_ends_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
