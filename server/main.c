@@ -3,8 +3,11 @@
 #include "command/command.h"
 
 static const struct command commands[] = {
-    {"serve", "", 0, 0, OPTION_CONFIG | OPTION_LISTEN, "serve the policies, in the foreground",
-     command_serve},
+    {"serve", "", 0, 0, OPTION_CONFIG | OPTION_LISTEN | OPTION_STATUS,
+     "serve the policies, in the foreground", command_serve},
+    {"reload", "[DOMAIN...]", 0, SIZE_MAX, OPTION_CONFIG | OPTION_STATUS | OPTION_TIMEOUT,
+     "make the running server load anew, and say what has changed or why it was refused",
+     command_reload},
     {"check", "", 0, 0, OPTION_CONFIG | OPTION_JSON | OPTION_AT,
      "read and judge everything, and serve nothing", command_check},
     {"policy", "DOMAIN", 1, 1, OPTION_CONFIG, "print the exact bytes of a domain's policy",
@@ -19,7 +22,8 @@ static const struct command commands[] = {
      "print the DNS records to publish", command_dns},
     {"seal", "", 0, 0, OPTION_CONFIG | OPTION_JSON,
      "show how far this machine lets workers give up their rights", command_seal},
-    {"probe", "[DOMAIN...]", 0, SIZE_MAX, OPTION_CONFIG | OPTION_PROBE | OPTION_JSON | OPTION_AT,
+    {"probe", "[DOMAIN...]", 0, SIZE_MAX,
+     OPTION_CONFIG | OPTION_PROBE | OPTION_TIMEOUT | OPTION_JSON | OPTION_AT,
      "fetch the policies as the strictest sender would, and say who would refuse what",
      command_probe},
     {"health", "[DOMAIN]", 0, 1, OPTION_CONFIG | OPTION_LISTEN,

@@ -154,6 +154,15 @@ enum {
      * rest it may take more. */
     LIMIT_WATCH_SHARE = 100,
     LIMIT_WATCH_REST_SHARE = 10,
+    /* Of the status file: 100,000 domains with the longest names are 30 MB. What it tells of a load's
+     * faults; "check" tells them all. Bytes. */
+    LIMIT_STATUS_FILE = 64 * 1024 * 1024,
+    LIMIT_STATUS_FAULTS = 16 * 1024,
+    /* The command reload waits so long, unless told otherwise: an earlier generation finishes what it
+     * began, 100,000 domains are loaded, workers start; and systemd gives up after 90. Seconds. */
+    LIMIT_RELOAD_TIMEOUT = 60,
+    /* Of a line of the log, what names domains: then it fits with all that follows. Bytes. */
+    LIMIT_LOG_NAMES = 1500,
     /* Between two looks at the memory of the processes: as often as monitors ask. Milliseconds. */
     LIMIT_FIGURES_MS = 10000,
     /* For the last valid policies to be on the disk before "ready" is said without them: a disk that

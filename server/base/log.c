@@ -36,6 +36,8 @@ static struct {
     size_t lost;
     bool is_journal;
     bool is_socket;
+    struct text *copy; /* borrowed; or NULL */
+    size_t copy_most;
 } output;
 
 /* systemd.exec(5): device and inode of the stream that goes to the journal. */
@@ -154,6 +156,27 @@ static bool may_speak(void)
     return true;
 }
 
+void log_copy(struct text *copy, size_t bytes_most)
+{
+    output.copy = copy;
+    output.copy_most = bytes_most;
+}
+
+/* Behind what has no room there is nothing more. */
+static void copy_message(enum log_level level, struct span message, bool is_complete)
+{
+    if (output.copy == NULL || level > LOG_LEVEL_WARNING)
+        return;
+    const char *head = is_complete ? "" : levels[level].text;
+    if (output.copy->len + strlen(head) + message.len + 1 > output.copy_most) {
+        output.copy = NULL;
+        return;
+    }
+    text_append(output.copy, span_of(head));
+    text_append(output.copy, message);
+    text_append(output.copy, span_of("\n"));
+}
+
 void log_lose(void)
 {
     output.lost++;
@@ -162,6 +185,7 @@ void log_lose(void)
 void log_begin(void)
 {
     output.lost = 0;
+    output.copy = NULL;
 }
 
 void log_record(enum log_level level, struct span line)
@@ -178,6 +202,7 @@ void log_line(enum log_level level, const char *format, ...)
     int len = vsnprintf(message, sizeof(message), format, arguments);
     va_end(arguments);
     size_t shown = len < 0 ? 0 : (size_t)len < sizeof(message) ? (size_t)len : sizeof(message) - 1;
+    copy_message(level, (struct span){message, shown}, false);
     if (!may_speak() || !put_message(level, (struct span){message, shown}, false))
         log_lose();
 }
@@ -200,6 +225,7 @@ size_t log_lines(struct span text, size_t lines_most)
         size_t len = end == NULL ? text.len : (size_t)(end - text.data);
         struct span line = {text.data, len};
         level = level_of(line, level);
+        copy_message(level, line, true);
         if (count < lines_most && (!may_speak() || !put_message(level, line, true)))
             log_lose();
         text = span_skip(text, end == NULL ? len : len + 1);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "base/span.h"
+#include "base/text.h"
 
 /* Values are the priorities of syslog(3), which journald understands too. */
 enum log_level {
@@ -51,6 +52,10 @@ size_t log_lines(struct span text, size_t lines_most);
 /* Writes a line in the style, which has no line end yet, as it is. One that is longer than
  * LIMIT_LOG_LINE with all around it is lost. */
 void log_record(enum log_level level, struct span line);
+
+/* From now on errors and warnings are appended to the copy too, as lines of text in every style, until
+ * it has bytes_most; NULL ends it. */
+void log_copy(struct text *copy, size_t bytes_most);
 
 /* A line could not be made, and is lost. */
 void log_lose(void);

@@ -70,8 +70,10 @@ static const struct {
      "ask this server instead of those in the DNS"},
     {0, WORD, "ca", "FILE", OPTION_PROBE, VALUE(ca),
      "the authorities to trust (default: the system's, or SSL_CERT_FILE)"},
-    {0, WORD, "timeout", "DURATION", OPTION_PROBE, VALUE(timeout),
-     "give up on an address after that long (default 10s)"},
+    {0, WORD, "timeout", "DURATION", OPTION_TIMEOUT, VALUE(timeout),
+     "give up on an address after that long (default 10s), reload on the server (60s)"},
+    {0, WORD, "status", "FILE", OPTION_STATUS, VALUE(status),
+     "where the server tells what it serves (default in /run/mta-sts)"},
     {'j', FLAG, "json", NULL, OPTION_JSON, VALUE(json), "print JSON"},
     {'h', HELP, "help", NULL, OPTION_HELP, 0, "print this help"},
     {'V', HELP, "version", NULL, OPTION_VERSION, 0, "print the version"},
@@ -126,10 +128,10 @@ static int print_help(const struct command *commands)
     for (const struct command *command = commands; command->name != NULL; command++)
         text_printf(&out, "  %-8s %-15s %s\n", command->name, command->operands, command->summary);
     print_options(~0U, &out);
-    text_append(&out,
-                span_of("\nExit status: 0 good, 1 something is wrong with what was judged, "
-                        "2 wrong usage.\n\"mta-sts-httpd COMMAND --help\" says what a command "
-                        "takes; the manual is mta-sts-httpd(8).\n"));
+    text_append(&out, span_of("\nExit status: 0 good, 1 something is wrong with what was judged, "
+                              "2 wrong usage,\n3 good, but something is withheld or not served as "
+                              "configured.\n\"mta-sts-httpd COMMAND --help\" says what a command "
+                              "takes; the manual is mta-sts-httpd(8).\n"));
     return print(&out);
 }
 

@@ -16,8 +16,9 @@
 /* Exit statuses, the same for every command. */
 enum {
     STATUS_GOOD = 0,
-    STATUS_WRONG = 1, /* something is wrong with what was judged */
-    STATUS_USAGE = 2, /* the command line makes no sense */
+    STATUS_WRONG = 1,   /* something is wrong with what was judged */
+    STATUS_USAGE = 2,   /* the command line makes no sense */
+    STATUS_PENDING = 3, /* good, but something is withheld or is not served as configured */
 };
 
 /* Which options a command takes. */
@@ -30,9 +31,11 @@ enum {
     OPTION_SINCE = 1U << 5,
     OPTION_SORT = 1U << 6,
     OPTION_STATE = 1U << 7,  /* and --senders */
-    OPTION_PROBE = 1U << 8,  /* --connect, --ca, --timeout */
+    OPTION_PROBE = 1U << 8,  /* --connect, --ca */
     OPTION_IMPORT = 1U << 9, /* all that only import takes */
     OPTION_HOSTS = 1U << 10, /* --group, --missing */
+    OPTION_TIMEOUT = 1U << 11,
+    OPTION_STATUS = 1U << 12,
 };
 
 /* A command line that was understood. */
@@ -55,6 +58,7 @@ struct command_line {
     const char *connect; /* as it was written; these three may be NULL */
     const char *ca;
     const char *timeout;
+    const char *status;    /* the status file of the server, or NULL */
     int64_t now;           /* seconds since 1970 UTC: the clock's, or the day to judge as of */
     char *const *operands; /* borrowed from argv */
     size_t operand_count;
@@ -88,6 +92,7 @@ void command_complain(const struct text *text);
 
 /* One function a file: command/NAME.c. Each returns an exit status. */
 int command_serve(const struct command_line *line);
+int command_reload(const struct command_line *line);
 int command_check(const struct command_line *line);
 int command_policy(const struct command_line *line);
 int command_list(const struct command_line *line);

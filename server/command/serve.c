@@ -42,6 +42,7 @@ int command_serve(const struct command_line *line)
     }
     give_up_input_and_output();
     log_open();
-    const struct supervisor_options options = {.path = line->path, .listen = line->listen};
+    const struct supervisor_options options = {
+        .path = line->path, .listen = line->listen, .status = line->status};
     return supervisor_run(&options) == 0 ? STATUS_GOOD : STATUS_WRONG;
 }

@@ -1,10 +1,12 @@
 #include "supervise/report.h"
 
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -24,24 +26,50 @@ void report_diagnostics(struct diag *diag)
     text_free(&text);
 }
 
-void report_ready(const struct generation *current, const struct listeners *listeners,
-                  const struct notifier *notifier)
+/* "generation 2, 1 worker, 5000 domains (5 stale)" */
+static void print_generation(const struct generation *generation, struct text *out)
 {
-    const struct settings *settings = &current->configuration->settings;
-    const struct site *site = current->configuration->site;
+    const struct site *site = generation->configuration->site;
     size_t stale = 0, refused = 0;
     for (size_t i = 0; i < site_count(site); i++) {
         stale += site_at(site, i)->state == SITE_STALE ? 1 : 0;
         refused += site_at(site, i)->state == SITE_REFUSED ? 1 : 0;
     }
-    struct text text = {0};
-    text_printf(&text, "ready: generation %u, %zu worker%s, %zu domain%s", current->number,
-                current->worker_count, current->worker_count == 1 ? "" : "s", site_count(site),
-                site_count(site) == 1 ? "" : "s");
+    text_printf(out, "generation %u, %zu worker%s, %zu domain%s", generation->number,
+                generation->worker_count, generation->worker_count == 1 ? "" : "s",
+                site_count(site), site_count(site) == 1 ? "" : "s");
     if (stale > 0)
-        text_printf(&text, " (%zu stale)", stale);
+        text_printf(out, " (%zu stale)", stale);
     if (refused > 0)
-        text_printf(&text, " (%zu refused)", refused);
+        text_printf(out, " (%zu refused)", refused);
+}
+
+static void summarize(const struct generation *current, const struct changes *changes,
+                      struct status_load *ret_load)
+{
+    struct text *out = &ret_load->summary;
+    text_append(out, span_of("serves "));
+    print_generation(current, out);
+    text_append(out, span_of("\n"));
+    text_append(
+        out,
+        span_of(changes_print(changes, "\n", SIZE_MAX, out) ? "\n" : "no domain has changed\n"));
+    if (ret_load->errors + ret_load->warnings > 0)
+        text_printf(out, "%zu error%s, %zu warning%s: \"mta-sts-httpd check\" tells them\n",
+                    ret_load->errors, ret_load->errors == 1 ? "" : "s", ret_load->warnings,
+                    ret_load->warnings == 1 ? "" : "s");
+}
+
+void report_ready(const struct generation *current, const struct changes *changes,
+                  const struct listeners *listeners, const struct notifier *notifier,
+                  struct status_load *ret_load)
+{
+    const struct settings *settings = &current->configuration->settings;
+    struct text text = {0};
+    if (changes_print(changes, ", ", LIMIT_LOG_NAMES, &text))
+        text_append(&text, span_of("; "));
+    text_append(&text, span_of("ready: "));
+    print_generation(current, &text);
     listeners_print(listeners, settings->listeners, settings->listener_count, ENDPOINT_POLICIES,
                     ", listening on ", &text);
     listeners_print(listeners, settings->listeners, settings->listener_count, ENDPOINT_METRICS,
@@ -55,16 +83,19 @@ void report_ready(const struct generation *current, const struct listeners *list
     log_line(LOG_LEVEL_NOTICE, "%s", line);
     notifier_tell(notifier, NOTIFY_READY, line);
     text_free(&text);
+    summarize(current, changes, ret_load);
 }
 
 void report_refusal(const struct generation *current, const struct notifier *notifier,
-                    const char *why)
+                    const char *why, struct status_load *ret_load)
 {
     char line[128];
     (void)snprintf(line, sizeof(line), "reload refused: %sgeneration %u serves on as before", why,
                    current->number);
     log_line(LOG_LEVEL_ERROR, "%s", line);
     notifier_tell(notifier, NOTIFY_READY, line);
+    ret_load->is_refused = true;
+    text_printf(&ret_load->summary, "%s\n", line);
 }
 
 void report_missing_seal(const struct seal_report *report, bool required)

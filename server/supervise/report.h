@@ -9,20 +9,23 @@
 
 #include "base/diag.h"
 #include "serve/seal.h"
+#include "supervise/changes.h"
 #include "supervise/generation.h"
 #include "supervise/listeners.h"
 #include "supervise/notify.h"
+#include "supervise/status.h"
 
 /* The errors and warnings of a load, as "check" prints them; not without end. */
 void report_diagnostics(struct diag *diag);
 
-/* That the generation serves, what, and where. */
-void report_ready(const struct generation *current, const struct listeners *listeners,
-                  const struct notifier *notifier);
+/* What has changed, and that the generation serves, what, and where; in ret_load without where. */
+void report_ready(const struct generation *current, const struct changes *changes,
+                  const struct listeners *listeners, const struct notifier *notifier,
+                  struct status_load *ret_load);
 
 /* That a reload came to nothing, why ("" or a clause that ends in "; "), and who serves on. */
 void report_refusal(const struct generation *current, const struct notifier *notifier,
-                    const char *why);
+                    const char *why, struct status_load *ret_load);
 
 /* What the seal lacks on this machine: an error if that refuses a start, else a warning. */
 void report_missing_seal(const struct seal_report *report, bool required);

@@ -59,7 +59,13 @@ struct supervisor {
     unsigned last_number;
     struct lookout lookout; /* for the current generation */
     enum reload reload_wanted;
-    bool is_ready_due; /* the current generation serves, and that was not said yet */
+    bool is_ready_due;      /* the current generation serves, and that was not said yet */
+    struct changes changes; /* from the generation before it */
+    struct status status;
+    unsigned loads;
+    enum reload loading;       /* what the load is of that is under way */
+    struct status_load coming; /* what is known of it */
+    struct status_load last;   /* of the configuration files, and finished */
     bool stopping;
     bool failed;
     int64_t retry_at;               /* 0, or when to fork again what could not be forked */
@@ -82,7 +88,7 @@ static void retain_listeners(struct supervisor *supervisor)
 }
 
 /* What the configuration file says now, or NULL; what is wrong with it is logged. */
-static struct configuration *load(const struct supervisor *supervisor, enum reload what)
+static struct configuration *load(struct supervisor *supervisor, enum reload what)
 {
     const struct load_request request = {
         .path = supervisor->options->path,
@@ -100,6 +106,8 @@ static struct configuration *load(const struct supervisor *supervisor, enum relo
     if (configuration != NULL && supervisor->current == NULL)
         log_set_style(&configuration->settings.log);
     report_diagnostics(diag);
+    supervisor->coming.errors = diag_count(diag, DIAG_FATAL) + diag_count(diag, DIAG_ERROR);
+    supervisor->coming.warnings = diag_count(diag, DIAG_WARNING);
     diag_free(diag);
     memory_give_back(); /* before workers inherit it */
     return configuration;
@@ -120,7 +128,7 @@ static bool can_seal(const struct supervisor *supervisor, const struct settings 
 }
 
 /* Makes the next generation from the files and starts its workers. */
-static bool prepare(struct supervisor *supervisor, enum reload what)
+static bool try_prepare(struct supervisor *supervisor, enum reload what)
 {
     struct identity identity;
     struct configuration *configuration = load(supervisor, what);
@@ -147,6 +155,32 @@ static bool prepare(struct supervisor *supervisor, enum reload what)
     return true;
 }
 
+static bool prepare(struct supervisor *supervisor, enum reload what)
+{
+    supervisor->loading = what;
+    status_load_free(&supervisor->coming);
+    supervisor->coming.number = ++supervisor->loads;
+    supervisor->coming.begun_us = clock_monotonic_us();
+    log_copy(&supervisor->coming.faults, LIMIT_STATUS_FAULTS);
+    bool good = try_prepare(supervisor, what);
+    log_copy(NULL, 0);
+    return good;
+}
+
+/* The load is finished. One of the certificates alone says nothing of the configuration files, and
+ * leaves what was written of them. */
+static void write_status(struct supervisor *supervisor)
+{
+    supervisor->coming.ended = time(NULL);
+    if (supervisor->loading == RELOAD_ALL) {
+        status_load_free(&supervisor->last);
+        supervisor->last = supervisor->coming;
+        supervisor->coming = (struct status_load){0};
+    }
+    status_write(&supervisor->status, &supervisor->last, supervisor->options->path,
+                 supervisor->current->number, supervisor->current->configuration->site);
+}
+
 /* Somebody may leave a broken file lying about while certificates are renewed. */
 static bool have_certificates_changed(const struct supervisor *supervisor)
 {
@@ -157,7 +191,8 @@ static bool have_certificates_changed(const struct supervisor *supervisor)
 static void refuse(struct supervisor *supervisor, const char *why)
 {
     board_add(supervisor->board, BOARD_RELOADS_REFUSED);
-    report_refusal(supervisor->current, &supervisor->notifier, why);
+    report_refusal(supervisor->current, &supervisor->notifier, why, &supervisor->coming);
+    write_status(supervisor);
 }
 
 static void reload(struct supervisor *supervisor)
@@ -205,6 +240,8 @@ static void promote_next(struct supervisor *supervisor)
     supervisor->lookout = lookout_begin(supervisor->current->configuration, clock_monotonic_ms());
     challenger_begin(&supervisor->challenger, &supervisor->current->configuration->settings.acme,
                      clock_monotonic_ms());
+    changes_find(supervisor->retiring == NULL ? NULL : supervisor->retiring->configuration->site,
+                 supervisor->current->configuration->site, &supervisor->changes);
     /* So that a restart can fall back to what is valid now. */
     saver_begin(&supervisor->saver, supervisor->current->configuration, clock_monotonic_ms());
     supervisor->is_ready_due = true;
@@ -216,8 +253,11 @@ static void tell_ready(struct supervisor *supervisor)
     if (!supervisor->is_ready_due || saver_is_waited_for(&supervisor->saver))
         return;
     supervisor->is_ready_due = false;
-    if (!supervisor->stopping)
-        report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
+    if (supervisor->stopping)
+        return;
+    report_ready(supervisor->current, &supervisor->changes, &supervisor->listeners,
+                 &supervisor->notifier, &supervisor->coming);
+    write_status(supervisor);
 }
 
 static void bury_retiring(struct supervisor *supervisor)
@@ -443,12 +483,15 @@ static void supervise(struct supervisor *supervisor)
 static void keep_descriptors(const struct supervisor *supervisor)
 {
     const struct inherited *inherited = &supervisor->listeners.inherited;
-    int kept[LIMIT_LISTENERS + 6] = {STDIN_FILENO,        STDOUT_FILENO,
-                                     STDERR_FILENO,       supervisor->signals,
-                                     supervisor->void_fd, supervisor->notifier.fd};
+    const int own[] = {STDIN_FILENO,         STDOUT_FILENO,       STDERR_FILENO,
+                       supervisor->signals,  supervisor->void_fd, supervisor->notifier.fd,
+                       supervisor->status.fd};
+    enum { OWN = sizeof(own) / sizeof(own[0]) };
+    int kept[LIMIT_LISTENERS + OWN];
+    memcpy(kept, own, sizeof(own));
     for (size_t i = 0; i < inherited->count; i++)
-        kept[6 + i] = inherited->items[i].fd;
-    descriptors_keep_only(kept, 6 + inherited->count);
+        kept[OWN + i] = inherited->items[i].fd;
+    descriptors_keep_only(kept, OWN + inherited->count);
 }
 
 static bool catch_signals(struct supervisor *supervisor)
@@ -469,8 +512,13 @@ static bool catch_signals(struct supervisor *supervisor)
 int supervisor_run(const struct supervisor_options *options)
 {
     struct supervisor supervisor = {
-        .options = options, .figures_at = INT64_MAX, .challenger = CHALLENGER_NONE};
+        .options = options,
+        .figures_at = INT64_MAX,
+        .challenger = CHALLENGER_NONE,
+    };
     memory_begin();
+    status_open(status_path(options->status, options->path),
+                options->status != NULL || getenv("RUNTIME_DIRECTORY") != NULL, &supervisor.status);
     if (!confine_supervisor())
         return 1;
     supervisor.void_fd = wall_open_void(); /* the rehearsal tells if it is missed */
@@ -499,6 +547,9 @@ int supervisor_run(const struct supervisor_options *options)
     challenger_close(&supervisor.challenger);
     listeners_close(&supervisor.listeners);
     notifier_close(&supervisor.notifier);
+    status_close(&supervisor.status);
+    status_load_free(&supervisor.coming);
+    status_load_free(&supervisor.last);
     (void)close(supervisor.signals); /* it was only read */
     if (supervisor.void_fd >= 0)
         (void)close(supervisor.void_fd); /* nothing can be written to it */

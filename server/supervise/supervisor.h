@@ -12,6 +12,7 @@
 struct supervisor_options {
     const char *path;             /* of the configuration; borrowed */
     const struct address *listen; /* replaces the configured listeners; or NULL */
+    const char *status;           /* where the status is written; NULL: in the usual place */
 };
 
 /* Serves until SIGTERM or SIGINT; SIGHUP loads anew. Returns the exit status:
