@@ -41,7 +41,8 @@ test="$run
     mmdebstrap=cmd:mmdebstrap debian-archive-keyring
     pebble=cmd:pebble dehydrated=cmd:dehydrated uacme=cmd:uacme
     haproxy=file:/usr/sbin/haproxy nginx=file:/usr/sbin/nginx libnginx-mod-stream
-    apache2-bin=file:/usr/sbin/apache2 caddy=file:/usr/bin/caddy"
+    apache2-bin=file:/usr/sbin/apache2 caddy=file:/usr/bin/caddy
+    lighttpd=file:/usr/sbin/lighttpd lighttpd-mod-openssl"
 lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy
     cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka libssl-dev=pc:libssl"
 fuzz="$build clang=cmd:clang libclang-rt-dev python3=cmd:/usr/bin/python3"

@@ -23,13 +23,13 @@ static const struct command commands[] = {
     {"seal", "", 0, 0, OPTION_CONFIG | OPTION_JSON,
      "show how far this machine lets workers give up their rights", command_seal},
     {"probe", "[DOMAIN...]", 0, SIZE_MAX,
-     OPTION_CONFIG | OPTION_PROBE | OPTION_TIMEOUT | OPTION_JSON | OPTION_AT,
+     OPTION_CONFIG | OPTION_CONNECT | OPTION_PROBE | OPTION_TIMEOUT | OPTION_JSON | OPTION_AT,
      "fetch the policies as the strictest sender would, and say who would refuse what",
      command_probe},
     {"health", "[DOMAIN]", 0, 1, OPTION_CONFIG | OPTION_LISTEN,
      "ask the server that runs here whether it is well", command_health},
-    {"import", "DOMAIN=FILE...", 1, SIZE_MAX, OPTION_IMPORT,
-     "write a configuration from policy files, or from those of a web server", command_import},
+    {"import", "[DOMAIN[=FILE]...]", 0, SIZE_MAX, OPTION_CONNECT | OPTION_IMPORT | OPTION_JSON,
+     "write a configuration from what another web server serves today", command_import},
     {0},
 };
 

@@ -39,7 +39,7 @@ _mta_sts_httpd_values() {
     COLUMN) words='domain state mode max_age id expires' ;;
     STATE) words='served stale refused no-certificate' ;;
     *FILE*) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
-    DIR) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+    PATH) _mta_sts_httpd_values FILE ;;
     *DOMAIN*)
         mapfile -t COMPREPLY < <(_mta_sts_httpd_domains "$program" "$word" "$config")
         ;;

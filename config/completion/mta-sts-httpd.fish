@@ -27,10 +27,8 @@ function __mta_sts_httpd_values -a program kind prefix word config
             set values domain state mode max_age id expires
         case STATE
             set values served stale refused no-certificate
-        case '*FILE*'
+        case '*FILE*' PATH
             set values (__fish_complete_path "$word")
-        case DIR
-            set values (__fish_complete_directories "$word")
         case '*DOMAIN*'
             set -l options
             test -n "$config"; and set options -c $config

@@ -40,15 +40,15 @@ enum {
     /* Long enough for any value we know; a longer one is a mistake. Bytes. */
     LIMIT_YAML_SCALAR = 4096,
 
-    /* A web server's file with ten thousand virtual hosts of 1 KB. Bytes. */
+    /* A web server's file with ten thousand virtual hosts of 1 KB; and all that is searched. Bytes. */
     LIMIT_IMPORT_FILE = 16 * 1024 * 1024,
-    /* Blocks in blocks and files that include files; two or three are usual, a circle has no end. */
-    LIMIT_IMPORT_DEPTH = 32,
-    /* Names and arguments of a directive; a server_name may list a few hundred. */
-    LIMIT_IMPORT_WORDS = 4096,
-
-    /* For one address of a server that is imported from: nobody waits at it but an operator. Milliseconds. */
+    LIMIT_IMPORT_BYTES = 256 * 1024 * 1024,
+    /* Names that stand for others: who has read so many names the domains. */
+    LIMIT_IMPORT_REPORTS = 1000,
+    /* For one address of a server that is imported from, and for all addresses of a host: an operator
+     * waits. Milliseconds. */
     LIMIT_IMPORT_FETCH_MS = 10000,
+    LIMIT_IMPORT_HOST_MS = 30000,
 
     /* A certificate store of a hoster with 100,000 domains, one file each for key and chain, twice. */
     LIMIT_CERTIFICATE_FILES = 400000,

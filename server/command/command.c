@@ -18,6 +18,7 @@ enum { OPTION_HELP = 1U << 29, OPTION_VERSION = 1U << 30, COMMANDS_MOST = 32 };
 enum option_kind {
     FLAG,    /* a bool */
     WORD,    /* a const char * */
+    LIST,    /* words, in line->search */
     ADDRESS, /* a struct address, which the line points to */
     DATE,    /* an int64_t */
     HELP,
@@ -54,20 +55,12 @@ static const struct {
      "up to N (at most 100) on a line, for one certificate"},
     {0, FLAG, "missing", NULL, OPTION_HOSTS, VALUE(missing),
      "only those without a certificate that is good for a while"},
-    {0, FLAG, "apache", NULL, OPTION_IMPORT, VALUE(apache),
-     "the operands are configuration files of Apache"},
-    {0, FLAG, "nginx", NULL, OPTION_IMPORT, VALUE(nginx),
-     "the operands are configuration files of nginx"},
-    {0, FLAG, "url", NULL, OPTION_IMPORT, VALUE(url),
-     "the operands are domains, whose policies are fetched"},
+    {0, LIST, "search", "PATH", OPTION_IMPORT, VALUE(search),
+     "look for policy hosts in that file or folder; may be repeated"},
     {0, FLAG, "keep-id", NULL, OPTION_IMPORT, VALUE(keep_id),
      "keep the ids that the DNS has today"},
-    {0, WORD, "ids", "FILE", OPTION_IMPORT, VALUE(ids),
-     "keep the ids that are in FILE, lines of a zone"},
-    {0, WORD, "root", "DIR", OPTION_IMPORT, VALUE(root),
-     "the files are below DIR, a copy of another machine's"},
-    {0, WORD, "connect", "ADDRESS", OPTION_PROBE, VALUE(connect),
-     "ask this server instead of those in the DNS"},
+    {0, WORD, "connect", "ADDRESS", OPTION_CONNECT, VALUE(connect),
+     "ask this server, whatever the DNS says"},
     {0, WORD, "ca", "FILE", OPTION_PROBE, VALUE(ca),
      "the authorities to trust (default: the system's, or SSL_CERT_FILE)"},
     {0, WORD, "timeout", "DURATION", OPTION_TIMEOUT, VALUE(timeout),
@@ -80,6 +73,21 @@ static const struct {
 #undef VALUE
 };
 enum { OPTIONS = sizeof(options) / sizeof(options[0]), LONG_ONLY = 256 };
+
+/* Options that are gone, and what to write instead. */
+static const struct {
+    const char *name;
+    unsigned bit;
+    const char *instead;
+} former[] = {
+    {"apache", OPTION_IMPORT, "the running server is asked; write --search PATH instead of"},
+    {"nginx", OPTION_IMPORT, "the running server is asked; write --search PATH instead of"},
+    {"root", OPTION_IMPORT,
+     "the running server is asked, --connect ADDRESS; write --search PATH "
+     "instead of"},
+    {"url", OPTION_IMPORT, "every domain is fetched; write import DOMAIN... without"},
+    {"ids", OPTION_IMPORT, "the DNS is asked for ids; write --keep-id instead of"},
+};
 
 static void print_options(unsigned bits, struct text *out)
 {
@@ -196,6 +204,9 @@ static int unknown_long_option(const struct command *command, const char *word)
     const char *names[OPTIONS];
     size_t count = 0;
     const struct span name = {word + 2, strcspn(word + 2, "=")};
+    for (size_t i = 0; i < sizeof(former) / sizeof(former[0]); i++)
+        if ((former[i].bit & command->options) != 0 && span_equal(name, span_of(former[i].name)))
+            return command_misused(command->name, former[i].instead, word);
     for (size_t i = 0; i < OPTIONS; i++) {
         if (span_equal(name, span_of(options[i].name)))
             return command_misused(command->name, "this command has no option", word);
@@ -263,6 +274,12 @@ static int take_option(const struct command *command, size_t row, struct command
     case WORD:
         memcpy(value, &(const char *){optarg}, sizeof(const char *));
         break;
+    case LIST:
+        if (line->search_count == COMMAND_WORDS)
+            return command_misused(command->name, "there are too many of the option before",
+                                   optarg);
+        line->search[line->search_count++] = optarg;
+        break;
     case ADDRESS:
         if (!address_parse(span_of(optarg), ret_listen))
             return command_misused(command->name,
@@ -279,6 +296,20 @@ static int take_option(const struct command *command, size_t row, struct command
         break;
     }
     return STATUS_GOOD;
+}
+
+bool command_read_server(const char *word, struct address *ret_address)
+{
+    struct text text = {0};
+    bool good = address_parse(span_of(word), ret_address);
+    if (!good) {
+        text_printf(&text, strchr(word, ':') == NULL || word[0] == '[' ? "%s:443" : "[%s]:443",
+                    word);
+        good = text.data != NULL && address_parse(span_of(text.data), ret_address);
+    }
+    text_free(&text);
+    return good &&
+           (ret_address->any.sa_family == AF_INET || ret_address->any.sa_family == AF_INET6);
 }
 
 static int run(const struct command *command, int argc, char **argv)

@@ -21,6 +21,9 @@ enum {
     STATUS_PENDING = 3, /* good, but something is withheld or is not served as configured */
 };
 
+/* How often an option may be repeated: a shell puts what it expands among the operands. */
+enum { COMMAND_WORDS = 64 };
+
 /* Which options a command takes. */
 enum {
     OPTION_CONFIG = 1U << 0,
@@ -31,11 +34,12 @@ enum {
     OPTION_SINCE = 1U << 5,
     OPTION_SORT = 1U << 6,
     OPTION_STATE = 1U << 7,  /* and --senders */
-    OPTION_PROBE = 1U << 8,  /* --connect, --ca */
+    OPTION_PROBE = 1U << 8,  /* --ca */
     OPTION_IMPORT = 1U << 9, /* all that only import takes */
     OPTION_HOSTS = 1U << 10, /* --group, --missing */
     OPTION_TIMEOUT = 1U << 11,
     OPTION_STATUS = 1U << 12,
+    OPTION_CONNECT = 1U << 13,
 };
 
 /* A command line that was understood. */
@@ -44,10 +48,9 @@ struct command_line {
     bool is_default_path;         /* nobody has named it */
     const struct address *listen; /* or NULL */
     bool json;
-    const char *root;    /* the folder that files are below, or NULL */
-    bool apache, nginx;  /* what the files are that are imported */
-    bool url, keep_id;   /* where it is fetched from, and what of it is kept */
-    const char *ids;     /* a file with lines of a zone, or NULL */
+    bool keep_id;                      /* of what is published */
+    const char *search[COMMAND_WORDS]; /* files and folders to search */
+    size_t search_count;
     const char *format;  /* zone, nsupdate or json; NULL: not given */
     const char *since;   /* a file to compare with, or NULL */
     const char *sort;    /* what to sort by; NULL: not given */
@@ -81,6 +84,9 @@ int command_main(const struct command *commands, int argc, char **argv);
 /* Says on standard error what is wrong with the command line; returns STATUS_USAGE. word is what
  * the problem is about, or NULL. */
 int command_misused(const char *command, const char *problem, const char *word);
+
+/* Reads the value of --connect: "192.0.2.1", "2001:db8::1", or either with a port. */
+bool command_read_server(const char *word, struct address *ret_address);
 
 /* Writes to standard output. False when it could not, after saying why on
  * standard error. */

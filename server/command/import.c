@@ -1,116 +1,278 @@
+#include "command/import.h"
+
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/limits.h"
-#include "command/command.h"
-#include "command/import_apache.h"
-#include "command/import_ids.h"
-#include "command/import_nginx.h"
-#include "command/import_url.h"
-#include "command/import_write.h"
-#include "probe/resolve.h"
-#include "probe/trust.h"
+#include "load/file.h"
+#include "policy/name.h"
 
-/* "DOMAIN=FILE". False when it is not of that form. */
-static bool add_file(struct import_hosts *hosts, const char *operand)
+static const char PREFIX[] = "mta-sts.";
+
+/* Where web servers have their configuration. */
+static const char *const folders[] = {
+    "/etc/apache2",  "/etc/httpd",   "/etc/nginx",   "/etc/caddy",
+    "/etc/lighttpd", "/etc/haproxy", "/etc/traefik",
+};
+enum { FOLDERS = sizeof(folders) / sizeof(folders[0]) };
+
+void import_free(struct import *import)
+{
+    for (size_t i = 0; i < import->count; i++) {
+        inspection_free(import->hosts[i].inspection);
+        policy_free(import->hosts[i].policy);
+    }
+    free(import->hosts);
+    free(import->searched.items);
+    free(import->certificates.items);
+    table_free(&import->by_domain);
+    table_free(&import->searched.by_text);
+    table_free(&import->certificates.by_text);
+    arena_free(import->arena);
+    diag_free(import->diag);
+}
+
+const char *import_format(struct import *import, const char *format, ...)
+{
+    char *words = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int len = vasprintf(&words, format, arguments);
+    va_end(arguments);
+    const char *copy =
+        len < 0 ? NULL : arena_copy(import->arena, (struct span){words, (size_t)len});
+    if (len >= 0)
+        free(words);
+    import->shortage = import->shortage || copy == NULL;
+    return copy == NULL ? "" : copy;
+}
+
+const char *import_shown(struct import *import, struct span bytes)
+{
+    struct text shown = {0};
+    text_escape(&shown, bytes, 100);
+    const char *copy = import_format(import, "%s", shown.data == NULL ? "" : shown.data);
+    import->shortage = import->shortage || shown.failed;
+    text_free(&shown);
+    return copy;
+}
+
+static struct span path_key(const void *items, size_t index)
+{
+    const char *const *paths = items;
+    return span_of(paths[index]);
+}
+
+void import_add_path(struct import *import, struct import_paths *paths, const char *path)
+{
+    struct span key = span_of(path);
+    if (table_find(&paths->by_text, key, path_key, paths->items) != TABLE_NONE)
+        return;
+    const char *copy = arena_copy(import->arena, key);
+    void *items = array_room(paths->items, paths->count, &paths->capacity, sizeof(*paths->items));
+    if (items != NULL)
+        paths->items = items;
+    if (items == NULL || copy == NULL || !table_add(&paths->by_text, key, paths->count))
+        import->shortage = true;
+    else
+        paths->items[paths->count++] = copy;
+}
+
+static struct span domain_key(const void *items, size_t index)
+{
+    const struct import_host *hosts = items;
+    return span_of(hosts[index].domain);
+}
+
+static void report_name(struct import *import, struct span domain, struct position at,
+                        enum name_fault fault)
+{
+    struct name meant;
+    diag_add(import->diag, DIAG_ERROR, at, "domain \"%s\" %s", import_shown(import, domain),
+             name_fault_text(fault));
+    if (name_suggest(domain, NAME_HOST, &meant))
+        diag_hint(import->diag, "write %s", meant.text);
+}
+
+struct import_host *import_add_host(struct import *import, struct span domain, struct position at,
+                                    enum import_sure sure)
+{
+    struct name name;
+    if (span_begins_fold(domain, span_of(PREFIX)))
+        domain = span_skip(domain, strlen(PREFIX));
+    enum name_fault fault = name_parse(domain, NAME_HOST, &name);
+    if (fault == NAME_TRAILING_DOT && name_suggest(domain, NAME_HOST, &name))
+        fault = NAME_OK; /* in a configuration it does no harm */
+    if (fault == NAME_OK && name.len + strlen(PREFIX) > LIMIT_NAME)
+        fault = NAME_LONG;
+    if (fault != NAME_OK) {
+        if (sure == IMPORT_NAMED)
+            report_name(import, domain, at, fault);
+        return NULL;
+    }
+    struct span key = {name.text, name.len};
+    size_t known = table_find(&import->by_domain, key, domain_key, import->hosts);
+    if (known != TABLE_NONE) {
+        struct import_host *host = &import->hosts[known];
+        if (sure > host->sure)
+            host->at = at;
+        host->sure = sure > host->sure ? sure : host->sure;
+        return host;
+    }
+    const char *copy = arena_copy(import->arena, key);
+    void *items =
+        array_room(import->hosts, import->count, &import->capacity, sizeof(*import->hosts));
+    if (items != NULL)
+        import->hosts = items;
+    if (items == NULL || copy == NULL || !table_add(&import->by_domain, key, import->count)) {
+        import->shortage = true;
+        return NULL;
+    }
+    import->hosts[import->count] = (struct import_host){.domain = copy, .at = at, .sure = sure};
+    return &import->hosts[import->count++];
+}
+
+void import_inspect(struct import *import, struct import_host *host, const char *from)
+{
+    const char *file = diag_intern(import->diag, span_of(from));
+    host->inspection = inspection_new(host->bytes, file);
+    if (host->inspection == NULL) {
+        import->shortage = true;
+        return;
+    }
+    inspection_report(host->inspection, true, import->diag);
+    if (inspection_needs_decision(host->inspection)) {
+        host->problem = "what it means has to be decided";
+        return;
+    }
+    /* The inspection has told everything, and better, for it knows the bytes. */
+    const struct policy_fields fields = inspection_fields(host->inspection);
+    struct diag *told = diag_new();
+    host->policy = told == NULL ? NULL : policy_new(&fields, told);
+    import->shortage = import->shortage || host->policy == NULL;
+    diag_free(told);
+}
+
+static void read_file(struct import *import, struct import_host *host)
+{
+    struct text bytes = {0};
+    const char *file = diag_intern(import->diag, span_of(host->file));
+    if (file_read(host->file, LIMIT_IMPORT_FILE, &bytes, NULL)) {
+        struct span whole = {bytes.data == NULL ? "" : bytes.data, bytes.len};
+        host->bytes = (struct span){arena_copy(import->arena, whole), whole.len};
+        import->shortage = import->shortage || host->bytes.data == NULL;
+    } else {
+        host->problem = import_format(import, "its file cannot be read: %s", strerror(errno));
+        diag_add(import->diag, DIAG_ERROR, (struct position){.file = file},
+                 "the policy of %s cannot be read: %s", host->domain, strerror(errno));
+    }
+    text_free(&bytes);
+    if (host->bytes.data != NULL)
+        import_inspect(import, host, host->file);
+}
+
+/* "DOMAIN" or "DOMAIN=FILE"; with --search also a path, for a shell may have made many of one. */
+static int take_operand(struct import *import, const char *operand, struct import_paths *paths)
 {
     const char *equals = strchr(operand, '=');
-    if (equals == NULL || equals == operand || equals[1] == '\0')
-        return false;
-    const char *path = import_files_name(hosts->files, equals + 1);
-    struct import_host host = {
-        .is_tls = true, /* nothing says that it is not */
-        .answer = {.kind = IMPORT_FILE, .path = path},
-    };
-    if (path != NULL)
-        import_hosts_add(hosts, (struct span){operand, (size_t)(equals - operand)}, host);
-    return true;
-}
-
-/* The folder that paths in the file are relative to, unless it says otherwise. */
-static const char *folder_of(struct import_files *files, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash == NULL || slash == path ? "/"
-                                          : import_format(files, "%.*s", (int)(slash - path), path);
-}
-
-static void add_configuration(struct import_hosts *hosts, const char *operand,
-                              void (*import)(struct import_hosts *hosts, const char *path))
-{
-    size_t before = hosts->count;
-    struct import_files *files = hosts->files;
-    const char *path = import_files_name(files, operand);
-    if (path == NULL)
-        return;
-    size_t errors = diag_count(files->diag, DIAG_ERROR);
-    files->base = folder_of(files, path);
-    import(hosts, path);
-    const char *real = import_files_real(files, path);
-    if (hosts->count > before || diag_count(files->diag, DIAG_ERROR) > errors || real == NULL)
-        return;
-    diag_add(files->diag, DIAG_ERROR,
-             (struct position){.file = diag_intern(files->diag, span_of(real))},
-             "no virtual host in it is named mta-sts.*");
-    diag_hint(files->diag,
-              "name the file that has the virtual hosts, or the main one that includes "
-              "it");
-}
-
-static void fetch_all(const struct command_line *line, struct import_hosts *hosts)
-{
-    struct diag *told = diag_new();
-    struct trust *trust = told == NULL ? NULL : trust_new(NULL, told);
-    for (size_t i = 0; i < line->operand_count; i++)
-        import_url(hosts, line->operands[i], trust, line->now);
-    trust_free(trust);
-    diag_free(told); /* without authorities every server is warned of */
-}
-
-/* False when an operand is not of the form that is wanted. */
-static bool gather(const struct command_line *line, struct import_hosts *hosts)
-{
-    if (line->url)
-        fetch_all(line, hosts);
-    for (size_t i = 0; i < line->operand_count && !line->url; i++) {
-        if (line->nginx)
-            add_configuration(hosts, line->operands[i], import_nginx);
-        else if (line->apache)
-            add_configuration(hosts, line->operands[i], import_apache);
-        else if (!add_file(hosts, line->operands[i]))
-            return false;
+    struct span domain = {operand, equals == NULL ? strlen(operand) : (size_t)(equals - operand)};
+    struct name name;
+    if (span_begins_fold(domain, span_of(PREFIX)))
+        domain = span_skip(domain, strlen(PREFIX));
+    if (equals == NULL && paths->count > 0 && strchr(operand, '/') != NULL &&
+        strstr(operand, "://") == NULL) {
+        import_add_path(import, paths, operand);
+        return STATUS_GOOD;
     }
-    return true;
+    bool is_domain = name_parse(domain, NAME_HOST, &name) == NAME_OK;
+    if (equals == NULL ? !is_domain : domain.len == 0 || equals[1] == '\0')
+        return command_misused("import", "not of the form DOMAIN or DOMAIN=FILE:", operand);
+    const char *place =
+        equals == NULL
+            ? import_format(import, "https://mta-sts.%s/.well-known/mta-sts.txt", name.text)
+            : equals + 1;
+    struct position at = {.file = diag_intern(import->diag, span_of(place))};
+    size_t before = import->count;
+    struct import_host *host = import_add_host(import, domain, at, IMPORT_NAMED);
+    if (host != NULL && import->count == before && equals != NULL)
+        diag_add(import->diag, DIAG_WARNING, at, "%s is named twice; the first is used",
+                 host->domain);
+    else if (host != NULL && import->count > before && equals != NULL)
+        host->file = equals + 1;
+    return STATUS_GOOD;
 }
 
-static void print_sum(const struct import_sum *sum, struct text *out)
+/* Takes the operands and searches for names. */
+static int gather(struct import *import)
 {
-    text_printf(out, "mta-sts-httpd: %zu domain%s with %zu named polic%s", sum->domains,
-                sum->domains == 1 ? "" : "s", sum->policies, sum->policies == 1 ? "y" : "ies");
-    if (sum->open > 0)
-        text_printf(out, "; %zu in comments, until you have decided", sum->open);
-    text_append(out, span_of("\n"));
+    const struct command_line *line = import->line;
+    struct import_paths paths = {0};
+    int status = STATUS_GOOD;
+    for (size_t i = 0; i < line->search_count; i++)
+        import_add_path(import, &paths, line->search[i]);
+    for (size_t i = 0; i < line->operand_count && status == STATUS_GOOD; i++)
+        status = take_operand(import, line->operands[i], &paths);
+    if (status == STATUS_GOOD && line->operand_count == 0 && paths.count == 0)
+        import_search(import, folders, FOLDERS, true);
+    else if (status == STATUS_GOOD)
+        import_search(import, paths.items, paths.count, false);
+    free(paths.items);
+    table_free(&paths.by_text);
+    return status;
 }
 
-static int import_all(const struct command_line *line, struct import_hosts *hosts)
+/* What was found and is not asked for. */
+static void report_rest(struct import *import)
+{
+    size_t named = 0;
+    for (size_t i = 0; i < import->count; i++) {
+        const struct import_host *host = &import->hosts[i];
+        named += host->sure > IMPORT_MENTIONED ? 1 : 0;
+        if (host->sure == IMPORT_MENTIONED) {
+            diag_add(import->diag, DIAG_NOTE, host->at,
+                     "mta-sts.%s stands in a comment, and is left out", host->domain);
+            diag_hint(import->diag, "name the domain if it has a policy: import %s", host->domain);
+        }
+    }
+    if (named > 0 || import->shortage)
+        return;
+    diag_add(import->diag, DIAG_ERROR, (struct position){.file = "mta-sts-httpd"},
+             "no name of a policy host (mta-sts.*) was found");
+    diag_hint(import->diag, "name the domains, import DOMAIN..., or what is to be searched: "
+                            "--search PATH");
+}
+
+static int import_all(struct import *import, const struct address *connect)
 {
     struct text out = {0}, said = {0};
-    struct diag *diag = hosts->files->diag;
-    int status = STATUS_WRONG;
-    if (!gather(line, hosts))
-        return command_misused("import", "not of the form DOMAIN=FILE:", line->operands[0]);
-    import_hosts_read(hosts);
-    if (line->keep_id || line->ids != NULL)
-        import_keep_ids(hosts, line->ids);
-    struct import_sum sum = import_write(hosts, &out);
-    if (hosts->files->shortage || out.failed)
-        diag_shortage(diag);
-    bool good = diag_count(diag, DIAG_ERROR) + diag_count(diag, DIAG_FATAL) == 0;
-    diag_print(diag, DIAG_NOTE, &said);
-    print_sum(&sum, &said);
+    int status = gather(import);
+    if (status != STATUS_GOOD)
+        return status;
+    struct import_store *store = import_store_new(import);
+    if (store != NULL && (import->line->search_count > 0 || import->line->operand_count == 0))
+        import_store_hosts(store);
+    for (size_t i = 0; i < import->count; i++)
+        if (import->hosts[i].file != NULL)
+            read_file(import, &import->hosts[i]);
+    import_ask(import, connect);
+    if (store != NULL)
+        import_store_match(store);
+    import_store_free(store);
+    report_rest(import);
+    if (import->shortage)
+        diag_shortage(import->diag);
+    import_write(import, &out, &said);
+    if (out.failed || said.failed)
+        diag_shortage(import->diag);
     command_complain(&said);
-    if (diag_count(diag, DIAG_FATAL) == 0 && command_write(&out) && good)
-        status = STATUS_GOOD;
+    status = command_write(&out) && diag_count(import->diag, DIAG_ERROR) == 0 &&
+                     diag_count(import->diag, DIAG_FATAL) == 0
+                 ? STATUS_GOOD
+                 : STATUS_WRONG;
     text_free(&said);
     text_free(&out);
     return status;
@@ -118,21 +280,16 @@ static int import_all(const struct command_line *line, struct import_hosts *host
 
 int command_import(const struct command_line *line)
 {
+    struct address connect;
+    struct import import = {.line = line, .diag = diag_new(), .arena = arena_new()};
     int status = STATUS_WRONG;
-    struct import_files files = {0};
-    struct diag *diag = diag_new();
-    resolve_begin(LIMIT_IMPORT_FETCH_MS);
-    if ((line->apache && line->nginx) || (line->url && (line->apache || line->nginx)))
-        status =
-            command_misused("import", "only one of --apache, --nginx and --url can be there", NULL);
-    else if (diag == NULL || !import_files_begin(&files, line->root, diag))
+    if (line->connect != NULL && !command_read_server(line->connect, &connect))
+        status = command_misused(
+            "import", "not an address such as 192.0.2.1 or [2001:db8::1]:443:", line->connect);
+    else if (import.diag == NULL || import.arena == NULL)
         (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
-    else {
-        struct import_hosts hosts = {.files = &files};
-        status = import_all(line, &hosts);
-        import_hosts_free(&hosts);
-    }
-    import_files_free(&files);
-    diag_free(diag);
+    else
+        status = import_all(&import, line->connect == NULL ? NULL : &connect);
+    import_free(&import);
     return status;
 }

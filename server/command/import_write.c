@@ -1,8 +1,10 @@
-#include "command/import_write.h"
+#include "command/import.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "policy/policy.h"
 
 /* A policy and who has it. */
 struct group {
@@ -13,7 +15,7 @@ struct group {
 };
 
 struct writer {
-    const struct import_hosts *hosts;
+    const struct import *import;
     struct text *out;
     struct group *groups; /* owned */
     size_t group_count;
@@ -30,14 +32,14 @@ static struct span body_key(const void *items, size_t index)
 /* Equal policies come together; the one with most members is the default. */
 static bool make_groups(struct writer *writer)
 {
-    const struct import_hosts *hosts = writer->hosts;
+    const struct import *import = writer->import;
     size_t most = 0;
-    writer->groups = calloc(hosts->count + 1, sizeof(*writer->groups));
-    writer->group_of = calloc(hosts->count + 1, sizeof(*writer->group_of));
+    writer->groups = calloc(import->count + 1, sizeof(*writer->groups));
+    writer->group_of = calloc(import->count + 1, sizeof(*writer->group_of));
     if (writer->groups == NULL || writer->group_of == NULL)
         return false;
-    for (size_t i = 0; i < hosts->count; i++) {
-        const struct policy *policy = hosts->items[i].policy;
+    for (size_t i = 0; i < import->count; i++) {
+        const struct policy *policy = import->hosts[i].policy;
         if (policy == NULL)
             continue;
         struct span body = policy_body(policy);
@@ -45,7 +47,7 @@ static bool make_groups(struct writer *writer)
         if (index == TABLE_NONE) {
             index = writer->group_count;
             writer->groups[index].policy = policy;
-            writer->groups[index].first = hosts->items[i].domain;
+            writer->groups[index].first = import->hosts[i].domain;
             if (!table_add(&writer->by_body, body, index))
                 return false;
             writer->group_count++;
@@ -81,43 +83,13 @@ static void write_scalar(struct text *out, struct span value)
     text_append(out, span_of(is_plain(value) ? "" : "\""));
 }
 
-/* Appends the character that the text begins with as an escape of YAML, because some characters
- * beyond ASCII end a line or are not allowed at all. Returns its length in bytes. */
-static size_t write_character(struct text *out, struct span text)
-{
-    static const uint32_t least[] = {0, 1, 0x80, 0x800, 0x10000}; /* by length; less is overlong */
-    unsigned char first = (unsigned char)text.data[0];
-    size_t len = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    uint32_t point = first < 0x80 ? first : first & (0xffU >> (len + 1));
-    bool begins = first < 0x80 || (first >= 0xc2 && first <= 0xf4);
-    for (size_t i = 1; i < len; i++) {
-        if (!begins || i >= text.len || ((unsigned char)text.data[i] & 0xc0) != 0x80) {
-            text_append(out, span_of("\\uFFFD")); /* no character: YAML cannot say it */
-            return 1;
-        }
-        point = point << 6 | ((unsigned char)text.data[i] & 0x3fU);
-    }
-    bool is_character =
-        point >= least[len] && point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
-    text_printf(out, "\\U%08" PRIX32, is_character ? point : 0xfffdU);
-    return len;
-}
-
+/* What JSON calls a text YAML calls one, too. */
 static void write_path(struct text *out, struct span path)
 {
-    if (is_plain(path)) {
+    if (is_plain(path))
         text_append(out, path);
-        return;
-    }
-    text_append(out, span_of("\""));
-    while (path.len > 0) {
-        char byte = path.data[0];
-        bool clear = byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
-        if (clear)
-            text_append(out, (struct span){path.data, 1});
-        path = span_skip(path, clear ? 1 : write_character(out, path));
-    }
-    text_append(out, span_of("\""));
+    else
+        text_json(out, path);
 }
 
 static void write_max_age(struct text *out, uint32_t seconds)
@@ -147,23 +119,33 @@ static void write_policy(struct text *out, const char *indent, const struct poli
     }
 }
 
+/* Where the name of the host stands, as a comment. */
+static void write_place(struct text *out, const struct import_host *host)
+{
+    if (host->at.line > 0) {
+        text_append(out, span_of(" # "));
+        text_escape(out, span_of(host->at.file), 1024);
+        text_printf(out, ":%" PRIu32, host->at.line);
+    }
+    text_append(out, span_of("\n"));
+}
+
 static void write_domain(struct writer *writer, size_t index)
 {
     struct text *out = writer->out;
-    const struct import_host *host = &writer->hosts->items[index];
+    const struct import_host *host = &writer->import->hosts[index];
     const struct group *group = &writer->groups[writer->group_of[index]];
     bool is_default = group->name != NULL && strcmp(group->name, "default") == 0;
     text_append(out, span_of("  "));
     write_scalar(out, span_of(host->domain));
     text_append(out, span_of(":"));
-    if (group->name == NULL) {
-        text_append(out, span_of("\n"));
+    if (group->name != NULL && host->id == NULL && !is_default)
+        text_printf(out, " %s", group->name);
+    write_place(out, host);
+    if (group->name == NULL)
         write_policy(out, "    ", host->policy);
-    } else if (host->id != NULL) {
-        text_printf(out, "\n    policy: %s\n", group->name);
-    } else {
-        text_printf(out, "%s%s\n", is_default ? "" : " ", is_default ? "" : group->name);
-    }
+    else if (host->id != NULL)
+        text_printf(out, "    policy: %s\n", group->name);
     if (host->id != NULL)
         text_printf(out, "    id: \"%s\"\n", host->id);
 }
@@ -178,14 +160,15 @@ static void write_field(struct text *out, const char *key, struct span value)
     text_append(out, span_of("\n"));
 }
 
-/* What is known of a domain that needs a decision. Every line of it is a comment. */
+/* What is known of a domain without a sound policy. Every line of it is a comment. */
 static void write_open(struct text *out, const struct import_host *host)
 {
-    text_printf(out, "  # %s needs a decision first:\n  # %s:\n", host->domain, host->domain);
-    if (host->inspection == NULL) {
-        text_append(out, span_of("  #   its policy was not found\n"));
+    text_printf(out, "  # %s:", host->domain);
+    write_place(out, host);
+    text_printf(out, "  #   left out: %s\n",
+                host->problem == NULL ? "its policy was not found" : host->problem);
+    if (host->inspection == NULL)
         return;
-    }
     const struct policy_fields fields = inspection_fields(host->inspection);
     write_field(out, "mode", fields.mode.text);
     write_field(out, "max_age", fields.max_age.text);
@@ -200,88 +183,124 @@ static void write_open(struct text *out, const struct import_host *host)
     }
 }
 
-/* certbot keeps a folder for each certificate in this one; all below it is searched. */
-static struct span common_folder(struct span path)
+static void write_certificates(const struct import *import, struct text *out)
 {
-    const char *live = memmem(path.data, path.len, "/live/", 6);
-    return live == NULL ? path : (struct span){path.data, (size_t)(live - path.data) + 5};
+    text_append(out, span_of(import->certificates.count > 0
+                                 ? "certificates:\n"
+                                 : "# The certificates were not found here; say where they are:\n"
+                                   "# certificates: /etc/letsencrypt/live\n"));
+    for (size_t i = 0; i < import->certificates.count; i++) {
+        text_append(out, span_of("  - "));
+        write_path(out, span_of(import->certificates.items[i]));
+        text_append(out, span_of("\n"));
+    }
 }
 
-static struct span path_key(const void *items, size_t index)
+/* A host that a certificate or a comment names, and that has no policy. */
+static bool is_nothing(const struct import_host *host)
 {
-    const struct span *paths = items;
-    return paths[index];
+    return host->policy == NULL && host->sure < IMPORT_NAMED;
 }
 
-static void write_certificates(struct writer *writer)
+static void write_yaml(struct writer *writer, struct text *said)
 {
+    size_t named = 0, domains = 0, open = 0;
     struct text *out = writer->out;
-    struct table known = {0};
-    size_t count = 0, all = 0;
-    for (size_t i = 0; i < writer->hosts->count; i++)
-        for (const struct import_path *one = writer->hosts->items[i].certificates; one != NULL;
-             one = one->next)
-            all++;
-    struct span *paths = calloc(all + 1, sizeof(*paths));
-    out->failed = out->failed || paths == NULL;
-    text_append(out, span_of(all > 0 ? "certificates:\n"
-                                     : "# Where the certificates are is not known from what was "
-                                       "imported:\n# certificates: /etc/letsencrypt/live\n"));
-    for (size_t i = 0; i < writer->hosts->count && paths != NULL; i++)
-        for (const struct import_path *one = writer->hosts->items[i].certificates; one != NULL;
-             one = one->next) {
-            struct span path = common_folder(span_of(one->path));
-            if (table_find(&known, path, path_key, paths) != TABLE_NONE)
-                continue;
-            paths[count] = path;
-            out->failed = out->failed || !table_add(&known, path, count);
-            count++;
-            text_append(out, span_of("  - "));
-            write_path(out, path);
-            text_append(out, span_of("\n"));
-        }
-    table_free(&known);
-    free(paths);
-}
-
-static struct import_sum write_all(struct writer *writer)
-{
-    struct import_sum sum = {0};
-    struct text *out = writer->out;
+    const struct import *import = writer->import;
     text_append(
         out,
         span_of("# Written by \"mta-sts-httpd import\". \"mta-sts-httpd check\" judges it.\n\n"));
-    write_certificates(writer);
+    write_certificates(import, out);
     for (size_t i = 0; i < writer->group_count; i++) {
         if (writer->groups[i].name == NULL)
             continue;
-        text_printf(out, "%s  %s:\n", sum.policies++ == 0 ? "\npolicies:\n" : "",
-                    writer->groups[i].name);
+        text_printf(out, "%s  %s:\n", named++ == 0 ? "\npolicies:\n" : "", writer->groups[i].name);
         write_policy(out, "    ", writer->groups[i].policy);
     }
     text_append(out, span_of("\ndomains:\n"));
-    for (size_t i = 0; i < writer->hosts->count; i++) {
-        const struct import_host *host = &writer->hosts->items[i];
+    for (size_t i = 0; i < import->count; i++) {
+        const struct import_host *host = &import->hosts[i];
         if (host->policy != NULL)
             write_domain(writer, i);
-        else
+        else if (!is_nothing(host))
             write_open(out, host);
-        sum.domains += host->policy != NULL ? 1 : 0;
-        sum.open += host->policy == NULL ? 1 : 0;
+        domains += host->policy != NULL ? 1 : 0;
+        open += host->policy == NULL && !is_nothing(host) ? 1 : 0;
     }
-    return sum;
+    text_printf(said, "mta-sts-httpd: %zu domain%s with %zu named polic%s", domains,
+                domains == 1 ? "" : "s", named, named == 1 ? "y" : "ies");
+    if (open > 0)
+        text_printf(said, "; %zu left out, see the comments", open);
+    text_append(said, span_of("\n"));
 }
 
-struct import_sum import_write(const struct import_hosts *hosts, struct text *out)
+static void json_text(struct text *out, const char *key, const char *value)
 {
-    struct import_sum sum = {0};
-    struct writer writer = {.hosts = hosts, .out = out};
-    if (make_groups(&writer))
-        sum = write_all(&writer);
+    text_printf(out, ",\"%s\":", key);
+    if (value == NULL)
+        text_append(out, span_of("null"));
     else
-        out->failed = true;
+        text_json(out, span_of(value));
+}
+
+static void json_policy(struct text *out, const struct policy *policy)
+{
+    if (policy == NULL) {
+        text_append(out, span_of(",\"mode\":null,\"max_age\":null,\"mx\":null"));
+        return;
+    }
+    text_printf(out, ",\"mode\":\"%s\",\"max_age\":%" PRIu32 ",\"mx\":[",
+                policy_mode_text(policy_mode(policy)), policy_max_age(policy));
+    for (size_t i = 0; i < policy_mx_count(policy); i++) {
+        text_append(out, span_of(i == 0 ? "" : ","));
+        text_json(out, policy_mx(policy, i));
+    }
+    text_append(out, span_of("]"));
+}
+
+static void write_json(const struct import *import, struct text *out)
+{
+    size_t count = 0;
+    text_append(out, span_of("{\"domains\":["));
+    for (size_t i = 0; i < import->count; i++) {
+        const struct import_host *host = &import->hosts[i];
+        if (is_nothing(host))
+            continue;
+        text_append(out, span_of(count++ == 0 ? "\n{\"domain\":" : ",\n{\"domain\":"));
+        text_json(out, span_of(host->domain));
+        json_text(out, "named_in", host->at.line > 0 ? host->at.file : host->file);
+        text_printf(out, host->at.line > 0 ? ",\"line\":%" PRIu32 : ",\"line\":null",
+                    host->at.line);
+        json_text(out, "address", host->address);
+        json_text(out, "problem", host->policy == NULL ? host->problem : NULL);
+        json_policy(out, host->policy);
+        json_text(out, "id", host->id);
+        json_text(out, "certificate", host->certificate);
+        text_append(out, span_of("}"));
+    }
+    text_append(out, span_of("],\n\"certificates\":["));
+    for (size_t i = 0; i < import->certificates.count; i++) {
+        text_append(out, span_of(i == 0 ? "" : ","));
+        text_json(out, span_of(import->certificates.items[i]));
+    }
+    text_append(out, span_of("],\n\"diagnostics\":"));
+    diag_print_json(import->diag, DIAG_NOTE, out);
+    text_append(out, span_of("}\n"));
+}
+
+void import_write(const struct import *import, struct text *ret_out, struct text *ret_said)
+{
+    struct writer writer = {.import = import, .out = ret_out};
+    if (import->line->json) {
+        write_json(import, ret_out);
+        return;
+    }
+    diag_print(import->diag, DIAG_NOTE, ret_said);
+    if (make_groups(&writer))
+        write_yaml(&writer, ret_said);
+    else
+        ret_out->failed = true;
     table_free(&writer.by_body);
     free(writer.groups);
     free(writer.group_of);
-    return sum;
 }

@@ -27,28 +27,13 @@ struct run {
     struct probe_output output;
 };
 
-/* "192.0.2.1", "2001:db8::1" or either with a port. */
-static bool read_connect(const char *word, struct address *ret_address)
-{
-    struct text text = {0};
-    bool good = address_parse(span_of(word), ret_address);
-    if (!good) {
-        text_printf(&text, strchr(word, ':') == NULL || word[0] == '[' ? "%s:443" : "[%s]:443",
-                    word);
-        good = text.data != NULL && address_parse(span_of(text.data), ret_address);
-    }
-    text_free(&text);
-    return good &&
-           (ret_address->any.sa_family == AF_INET || ret_address->any.sa_family == AF_INET6);
-}
-
 /* The options; STATUS_GOOD or an exit status after saying what is wrong. */
 static int read_options(struct run *run)
 {
     uint32_t seconds = LIMIT_PROBE_TIMEOUT;
     const struct command_line *line = run->line;
     if (line->connect != NULL) {
-        if (!read_connect(line->connect, &run->connect))
+        if (!command_read_server(line->connect, &run->connect))
             return command_misused(
                 "probe", "not an address such as 192.0.2.1 or [2001:db8::1]:443:", line->connect);
         run->probe.connect = &run->connect;

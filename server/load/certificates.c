@@ -266,6 +266,33 @@ uint64_t certificates_fingerprint(const struct certificates *store)
     return store->files.tree.fingerprint;
 }
 
+bool certificates_locate(const struct certificates *store, struct span der,
+                         struct certificates_place *ret_place)
+{
+    uint32_t index = certificate_find_der(store, der);
+    if (index == CERTIFICATE_NONE)
+        return false;
+    const struct stored_certificate *leaf = &store->certificates[index];
+    *ret_place = (struct certificates_place){.has_key = leaf->key != CERTIFICATE_NONE};
+    ret_place->files[ret_place->count++] = leaf->at.file;
+    if (ret_place->has_key)
+        ret_place->files[ret_place->count++] = store->keys[leaf->key].at.file;
+    for (size_t i = 1; i < leaf->chain_len; i++)
+        ret_place->files[ret_place->count++] = store->certificates[leaf->chain[i]].at.file;
+    return true;
+}
+
+void certificates_names(const struct certificates *store,
+                        void (*take)(void *context, struct span name, struct position at),
+                        void *context)
+{
+    for (size_t i = 0; i < store->certificate_count; i++) {
+        const struct stored_certificate *leaf = &store->certificates[i];
+        for (size_t j = 0; leaf->key != CERTIFICATE_NONE && j < leaf->facts->name_count; j++)
+            take(context, leaf->facts->names[j], leaf->at);
+    }
+}
+
 void certificates_report_unused(struct certificates *store)
 {
     for (size_t i = 0; i < store->certificate_count; i++) {

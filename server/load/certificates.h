@@ -8,10 +8,12 @@
 #ifndef LOAD_CERTIFICATES_H
 #define LOAD_CERTIFICATES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/diag.h"
+#include "base/limits.h"
 #include "base/span.h"
 #include "site/credential.h"
 
@@ -44,6 +46,22 @@ void certificates_match(struct certificates *store, int64_t now);
  * warned of; expiry is left to the caller. Credentials outlive the store. */
 void certificates_find(struct certificates *store, struct span host,
                        struct credential *ret_credentials[static CREDENTIAL_KINDS]);
+
+/* Where a certificate is: its own file first, then those of its key and of the rest of its chain. */
+struct certificates_place {
+    const char *files[LIMIT_CHAIN + 1]; /* borrowed from the store's diag */
+    size_t count;                       /* at least 1 */
+    bool has_key;
+};
+
+/* Where the certificate with this DER is. False when it is in no file. */
+bool certificates_locate(const struct certificates *store, struct span der,
+                         struct certificates_place *ret_place);
+
+/* Calls back for each name of each certificate that has a key. */
+void certificates_names(const struct certificates *store,
+                        void (*take)(void *context, struct span name, struct position at),
+                        void *context);
 
 /* After the last certificates_find: a note for each sound certificate that no
  * configured host uses, with the reason. */

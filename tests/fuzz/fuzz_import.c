@@ -1,17 +1,13 @@
 /*
- * Any bytes as a configuration of nginx, and of Apache: whatever is in them,
- * what is written is YAML that has the domains which it claims to have, each
- * with a sound policy, and nothing else. Files that it names are looked for
- * below a folder that is not there.
+ * Any bytes as the configuration of a web server, and as the answer of each host
+ * that is named in it: whatever is in them, what is written is YAML that has the
+ * domains which it claims to have, each with a sound policy, and nothing else.
+ * The files that it includes are those of the input.
  */
 #include <assert.h>
 #include <stdlib.h>
 
-#include "command/import_apache.h"
-#include "command/import_apache_syntax.h"
-#include "command/import_nginx.h"
-#include "command/import_nginx_syntax.h"
-#include "command/import_write.h"
+#include "command/import.h"
 #include "files.h"
 #include "fuzz.h"
 #include "load/document.h"
@@ -25,7 +21,7 @@ static const struct node *member(const struct node *mapping, const char *key)
 }
 
 /* The keys that are there, and no others: nothing in the input could add one. */
-static void check_root(const struct node *root, const struct import_sum *sum)
+static void check_yaml(const struct node *root, size_t domain_count)
 {
     assert(root != NULL && root->kind == NODE_MAPPING);
     const struct node *policies = member(root, "policies"), *domains = member(root, "domains");
@@ -33,49 +29,59 @@ static void check_root(const struct node *root, const struct import_sum *sum)
     size_t known = 1 + (policies == NULL ? 0U : 1U) + (certificates == NULL ? 0U : 1U);
     assert(domains != NULL && root->count == known);
     assert(certificates == NULL || certificates->kind == NODE_SEQUENCE);
-    assert((policies == NULL ? 0 : policies->count) == sum->policies);
-    assert((domains->null ? 0 : domains->count) == sum->domains);
+    assert((domains->null ? 0 : domains->count) == domain_count);
     for (size_t i = 0; !domains->null && i < domains->count; i++)
         assert(domains->pairs[i].first == NULL);
 }
 
-static void check_output(const struct import_hosts *hosts, struct diag *diag)
+static void check_json(const struct node *root, size_t domain_count)
 {
-    struct text out = {0};
-    struct arena *arena = arena_new();
-    struct import_sum sum = import_write(hosts, &out);
-    assert(arena != NULL && !out.failed && sum.domains + sum.open == hosts->count);
-    check_root(document_parse(arena, (struct span){out.data, out.len}, "out", DIAG_FATAL, diag),
-               &sum);
-    text_free(&out);
-    arena_free(arena);
+    assert(root != NULL && root->kind == NODE_MAPPING && root->count == 3);
+    const struct node *domains = member(root, "domains");
+    assert(domains != NULL && domains->kind == NODE_SEQUENCE && domains->count >= domain_count);
 }
 
-static void import(struct span bytes, import_parse *parse,
-                   void (*take)(struct import_hosts *hosts, const struct directive *root))
+static void check_output(struct import *import, bool json,
+                         void (*check)(const struct node *root, size_t domain_count))
 {
-    static const struct word name = {.text = {"", 0}};
-    struct directive root = {.words = &name, .count = 1, .is_block = true};
+    size_t domain_count = 0;
+    struct text out = {0}, said = {0};
     struct diag *diag = diag_new();
-    struct import_files files;
-    assert(diag != NULL && import_files_begin(&files, "/nonexistent", diag));
-    struct import_hosts hosts = {.files = &files};
-    parse(&files, bytes, diag_intern(diag, span_of("f")), &root);
-    take(&hosts, &root);
-    import_hosts_read(&hosts);
-    assert(!files.shortage);
-    check_output(&hosts, diag);
-    import_hosts_free(&hosts);
-    import_files_free(&files);
+    struct arena *arena = arena_new();
+    struct command_line line = *import->line;
+    line.json = json;
+    import->line = &line;
+    import_write(import, &out, &said);
+    assert(arena != NULL && diag != NULL && !out.failed && !said.failed);
+    for (size_t i = 0; i < import->count; i++)
+        domain_count += import->hosts[i].policy == NULL ? 0 : 1;
+    check(document_parse(arena, (struct span){out.data, out.len}, "out", DIAG_FATAL, diag),
+          domain_count);
+    text_free(&said);
+    text_free(&out);
+    arena_free(arena);
     diag_free(diag);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct span bytes = {(const char *)data, size};
+    const char *const path = "/f/site.conf";
+    const struct command_line line = {.search = {path}, .search_count = 1};
+    struct import import = {.line = &line, .diag = diag_new(), .arena = arena_new()};
+    assert(import.diag != NULL && import.arena != NULL);
     files_begin();
-    import(bytes, import_nginx_parse, import_nginx_tree);
-    import(bytes, import_apache_parse, import_apache_tree);
+    files_add_all(path, "/f", (struct span){(const char *)data, size});
+    import_search(&import, &path, 1, false);
     files_end();
+    for (size_t i = 0; i < import.count && i < 16; i++) {
+        import.hosts[i].bytes = (struct span){(const char *)data, size};
+        import_inspect(&import, &import.hosts[i], "answer");
+    }
+    for (size_t i = 0; i < import.searched.count; i++)
+        import_add_path(&import, &import.certificates, import.searched.items[i]);
+    assert(!import.shortage);
+    check_output(&import, false, check_yaml);
+    check_output(&import, true, check_json);
+    import_free(&import);
     return 0;
 }

@@ -4,9 +4,9 @@ import/NAME.yaml holds the standard output of a case and import/NAME.err its sta
 "REGENERATE=1 pytest tests/golden" writes them anew; read the difference before you commit.
 """
 
+import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,15 +24,6 @@ CASES = [
         "mdaemon-schulung.de=guides/mdaemon.txt solarmora.com=guides/google.txt "
         "example.com=guides/mailcow.txt tachtler.net=guides/wiki.txt nausch.org=guides/wiki.txt",
     ),
-    (
-        "ids",
-        0,
-        "--ids guides/zone mdaemon-schulung.de=guides/mdaemon.txt solarmora.com=guides/google.txt "
-        "example.com=guides/mailcow.txt tachtler.net=guides/wiki.txt nausch.org=guides/wiki.txt "
-        "bad.example=guides/wiki.txt changed.example=faults/short.txt",
-    ),
-    ("ids-missing", 1, "--ids guides/nothing tachtler.net=guides/wiki.txt"),
-    ("guide-apache", 0, "--apache --root guides guides/wiki.conf"),
     ("mended", 0, "example.com=faults/mended.txt"),
     (
         "decide",
@@ -42,15 +33,12 @@ CASES = [
         "good.example=guides/mailcow.txt",
     ),
     ("names", 1, "a_b.example=guides/wiki.txt MTA-STS.Example.COM=guides/wiki.txt com=guides/wiki.txt"),
-    ("nginx", 1, "--nginx --root nginx /etc/nginx/nginx.conf"),
-    ("nginx-site", 0, "--nginx --root nginx nginx/etc/nginx/sites-enabled/10-shared"),
-    ("apache", 1, "--apache --root apache /etc/apache2/apache2.conf"),
+    # Nothing listens on that port, so that every name is told with its place.
+    ("search", 1, "--connect 127.0.0.1:1 --search search"),
+    ("search-file", 1, "--connect 127.0.0.1:1 --search search/site/main.conf"),
+    ("search-nothing", 1, "--connect 127.0.0.1:1 --search search/style.css"),
+    ("search-missing", 1, "--connect 127.0.0.1:1 --search search/missing"),
 ]
-CASES += [
-    (f"broken-{name}", 1, f"--nginx broken/{name}.conf")
-    for name in ("quote", "block", "semicolon", "brace", "include", "none", "nothing")
-]
-CASES += [("broken-section", 1, "--apache broken/section.conf")]
 
 
 def run(arguments, folder=HERE):
@@ -77,7 +65,7 @@ def domains_of(text):
     """The domains that are written, and those that stand in comments."""
     below = text.partition("\ndomains:\n")[2]
     found = re.findall(r'^  "?([a-z0-9.-]+)"?:', below, re.M)
-    return found, re.findall(r"^  # (\S+) needs a decision first:", below, re.M)
+    return found, re.findall(r"^  # (\S+):(?: #.*)?\n  #   left out: ", below, re.M)
 
 
 @pytest.mark.parametrize("name", [case[0] for case in CASES])
@@ -98,73 +86,103 @@ def test_check_accepts_what_was_written(program, authority, tmp_path, name):
     assert expected in checked.stdout
 
 
-SERVED = {
-    "nginx": {
-        "one.example": "hoster",
-        "two.example": "hoster",
-        "three.example": "hoster",
-        "root.example": "hoster",
-        "prefix.example": "mx",
-        "inherit.example": "mx",
-        "plain.example": "mx",
-        "return.example": b"version: STSv1\r\nmode: testing\r\nmx: mx1.return.example\r\n"
-        b"mx: mx2.return.example\r\nmax_age: 86400\r\n",
-        "lines.example": b"version: STSv1\r\nmode: enforce\r\nmx: mail.mta-sts.lines.example\r\n"
-        b"max_age: 1209600\r\n",
-    },
-    "apache": {
-        "tachtler.net": (HERE / "guides/wiki.txt").read_bytes().replace(b"\n", b"\r\n"),
-        "one.example": "hoster",
-        "two.example": "hoster",
-        "three.example": "hoster",
-        "folder.example": "hoster",
-        "match.example": "hoster",
-        "location.example": "hoster",
-        "plain.example": "hoster",
+# What stands in the files of the folder, as a reader sees who knows the servers.
+SEARCHED = {
+    "asked": "a.example b.example c.example d.example e.example example.com example.net example.org "
+    "moved.example foo.example ok.example up.example included.example",
+    "many": {
+        "Caddyfile": [1, 3, 7, 12, 14],
+        "apache.conf": [4, 5, 6, 8, 12, 16],
+        "haproxy.cfg": [4, 5, 7],
+        "lighttpd.conf": [3, 4],
+        "nginx.conf": [1, 4, 5, 5, 6, 6],
+        "traefik.yml": [2, 3, 4],
     },
 }
 
 
-@pytest.mark.parametrize("name", SERVED)
-def test_the_policies_are_those_of_the_old_server(program, name):
-    """Read with the eyes of somebody who knows the two servers, not with those of the program."""
+def test_all_names_are_found_and_no_others(program):
     del program
-    hoster = (HERE / "nginx/srv/mta-sts/hoster.txt").read_bytes()
-    known = {"hoster": hoster, "mx": hoster.replace(b"mx: mail.", b"mx: mx.")}
-    domains, _ = domains_of((HERE / f"{name}.yaml").read_text())
-    assert sorted(domains) == sorted(SERVED[name])
-    for domain, body in SERVED[name].items():
-        policy = run(["policy", "-c", f"{name}.yaml", domain])
-        assert policy.stdout == known.get(body, body), domain
+    done = run(["import", *"--connect 127.0.0.1:1 --json --search search".split()])
+    found = json.loads(done.stdout)
+    assert sorted(row["domain"] for row in found["domains"]) == sorted(SEARCHED["asked"].split())
+    many = {}
+    for item in found["diagnostics"]:
+        if "cannot be listed" in item["message"] and item["level"] == "error":
+            assert "name the domains" in item["hint"]
+            many.setdefault(item["file"].partition("/")[2], []).append(item["line"])
+    assert {file: sorted(lines) for file, lines in many.items()} == SEARCHED["many"]
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_links_of_a_copied_tree_stay_in_it(program, tmp_path):
-    """An absolute link in a copy means a file of the copy, not one of this machine."""
+def test_what_is_enabled_is_read_once(program, tmp_path):
+    """Through links, as Debian has them; a name in a file that is not enabled is asked for, too."""
     del program
-    copy = tmp_path / "copy"
-    shutil.copytree(HERE / "nginx", copy)
-    sites = copy / "etc/nginx/sites-enabled"
-    available = copy / "etc/nginx/sites-available"
-    available.mkdir()
-    (sites / "10-shared").rename(available / "shared")
-    (sites / "10-shared").symlink_to("/etc/nginx/sites-available/shared")
-    arguments = ["import", "--nginx", "--root"]
-    moved = run([*arguments, copy, "/etc/nginx/nginx.conf"])
-    assert moved.stdout.decode() == (HERE / "nginx.yaml").read_text()
+    for folder in ("sites-available", "sites-enabled", "snippets"):
+        (tmp_path / folder).mkdir()
+    for name in ("on", "off"):
+        text = f"server {{ listen 443 ssl; server_name mta-sts.{name}.example *.{name}.example; }}\n"
+        (tmp_path / "sites-available" / name).write_text(text)
+    (tmp_path / "sites-enabled" / "on").symlink_to("../sites-available/on")
+    (tmp_path / "sites-enabled" / "round").symlink_to("../sites-enabled")
+    done = run(["import", "--connect", "127.0.0.1:1", "--json", "--search", tmp_path])
+    found = json.loads(done.stdout)
+    assert [row["named_in"] for row in found["domains"]] == [
+        str(tmp_path / "sites-enabled/on"),
+        str(tmp_path / "sites-available/off"),
+    ]
+    levels = [
+        (item["file"], item["level"])
+        for item in found["diagnostics"]
+        if "cannot be listed" in item["message"]
+    ]
+    assert levels == [
+        (str(tmp_path / "sites-enabled/on"), "error"),
+        (str(tmp_path / "sites-available/off"), "note"),
+    ]
+
+
+def test_huge_and_binary_files(program, tmp_path):
+    """A file that is too large is named; one that is no text is passed over; a pipe is not opened."""
+    del program
+    (tmp_path / "large.conf").write_bytes(b"# mta-sts.large.example\n" * 800_000)
+    (tmp_path / "binary").write_bytes(b"\0server_name mta-sts.binary.example;\n")
+    (tmp_path / "words").write_bytes(b"mta-sts.*" * 100_000 + b"\n" + b"_;" * 100_000)
+    os.mkfifo(tmp_path / "pipe")
+    done = run(["import", "--connect", "127.0.0.1:1", "--search", tmp_path])
+    assert done.returncode == 1
+    assert f"{tmp_path}/large.conf: error: cannot be searched: it is too large" in done.stderr.decode()
+    assert b"binary.example" not in done.stdout + done.stderr
+
+
+def test_folders_and_files_may_be_mixed(program, tmp_path):
+    """A shell expands a pattern to several words."""
+    del program
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"server_name mta-sts.{name}.example;\n")
+    (tmp_path / "policy").write_bytes((HERE / "guides/mailcow.txt").read_bytes())
+    paths = [tmp_path / "a", tmp_path / "b", f"c.example={tmp_path}/policy", "d.example"]
+    done = run(["import", "--connect", "127.0.0.1:1", "--search", *map(str, paths)])
+    assert domains_of(done.stdout.decode()) == (["c.example"], ["d.example", "a.example", "b.example"])
 
 
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ("", b"missing operand"),
-        ("example.com", b'not of the form DOMAIN=FILE: "example.com"'),
-        ("example.com=", b"not of the form"),
+        ("example.com=", b'not of the form DOMAIN or DOMAIN=FILE: "example.com="'),
         ("=x", b"not of the form"),
-        ("--apache --nginx x", b"only one of"),
-        ("--url --nginx x", b"only one of"),
+        ("good.example=f bad", b'not of the form DOMAIN or DOMAIN=FILE: "bad"'),
+        ("/etc/nginx", b"not of the form"),
+        ("--connect mail.example.com example.com", b"not an address"),
+        ("--apache x", b"write --search PATH"),
+        ("--nginx x", b"write --search PATH"),
+        ("--root x example.com=f", b"--connect ADDRESS"),
+        ("--url example.com", b"write import DOMAIN..."),
+        ("--ids=x example.com=f", b"write --keep-id"),
     ],
 )
 def test_usage(program, arguments, words):
+    """What is wrong is named; of an option that is gone the new form."""
     del program
     done = run(["import", *arguments.split()])
     assert (done.returncode, done.stdout) == (2, b"")

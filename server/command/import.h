@@ -1,0 +1,109 @@
+/*
+ * The policy hosts of an import: where each was named, what it answers, and what
+ * that comes to. The command asks for names (import_search), asks the server
+ * (import_ask), looks for the certificates (import_certificates) and writes
+ * what was found (import_write). Runs in the command import.
+ */
+#ifndef COMMAND_IMPORT_H
+#define COMMAND_IMPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/table.h"
+#include "command/command.h"
+#include "policy/inspect.h"
+
+/* How sure it is that a host has a policy. In rising order. */
+enum import_sure {
+    IMPORT_MENTIONED, /* it stands in a comment, and is not asked */
+    IMPORT_LIKELY,    /* a certificate or a wildcard has its name: no fault if it has none */
+    IMPORT_NAMED,     /* it is named, by the operator or in a file */
+};
+
+/* Every text is borrowed from the arena. */
+struct import_host {
+    const char *domain; /* example.com, without "mta-sts."; lower case */
+    struct position at; /* where it is named; without a line on the command line */
+    enum import_sure sure;
+    const char *file;        /* that has the policy, or NULL: the server has it */
+    const char *address;     /* that answered, or NULL */
+    const char *problem;     /* why there is no policy, a sentence without a full stop; or NULL */
+    struct span bytes;       /* of the policy; data NULL when there is none */
+    struct span leaf;        /* the certificate that was shown, in DER; the same */
+    const char *certificate; /* the file that has it, or NULL */
+    struct inspection *inspection; /* owned; NULL when there are no bytes */
+    struct policy *policy;         /* owned; NULL when a decision is needed */
+    const char *id;                /* to be kept, or NULL */
+};
+
+/* Texts that are each there once. */
+struct import_paths {
+    const char **items; /* owned; the texts are borrowed from the arena */
+    size_t count, capacity;
+    struct table by_text;
+};
+
+struct import {
+    const struct command_line *line; /* borrowed */
+    struct diag *diag;               /* owned */
+    struct arena *arena;             /* owned */
+    struct import_host *hosts;       /* owned, in the order in which they were found */
+    size_t count, capacity;
+    struct table by_domain;
+    struct import_paths searched;     /* that may have certificates */
+    struct import_paths certificates; /* to be written */
+    bool shortage;                    /* of memory: something is missing */
+};
+
+/* A text that lives as long as the import; "" on a shortage, which is noted. */
+const char *import_format(struct import *import, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The same of foreign bytes: escaped, and cut when they are many. */
+const char *import_shown(struct import *import, struct span bytes);
+
+/* Adds the path, unless it is there. */
+void import_add_path(struct import *import, struct import_paths *paths, const char *path);
+
+/* Adds the policy host of the domain, which may be written with "mta-sts."; one that is there becomes
+ * as sure as this one. The host, until the next is added; NULL when the name is not valid, which is
+ * an error at the place unless the name is only likely. */
+struct import_host *import_add_host(struct import *import, struct span domain, struct position at,
+                                    enum import_sure sure);
+
+/* Inspects the bytes of the host, which came from the file or URL, and makes a policy of them. */
+void import_inspect(struct import *import, struct import_host *host, const char *from);
+
+/* Searches files, and all below folders and what they include, for names of policy hosts and paths of
+ * certificates, and adds both. A path that is not there is an error, unless is_optional. */
+void import_search(struct import *import, const char *const *paths, size_t count, bool is_optional);
+
+/* Asks the server of each host for its policy, as a sender does, and the DNS for the ids that are
+ * published: many hosts at once, in children, each with an end in time. The server is at the address,
+ * or at NULL on this machine, or else where the DNS says. What comes is inspected and reported. */
+void import_ask(struct import *import, const struct address *connect);
+
+/* Frees what is in it. */
+void import_free(struct import *import);
+
+struct import_store; /* of certificates */
+
+/* Reads all paths of certificates, and the folders of ACME clients. Owned; NULL on a shortage, which
+ * is noted. */
+struct import_store *import_store_new(struct import *import);
+void import_store_free(struct import_store *store);
+
+/* Adds the policy hosts that the certificates name, as likely ones. */
+void import_store_hosts(struct import_store *store);
+
+/* Lists where the certificates of the hosts and their keys are; reports what is not found. */
+void import_store_match(struct import_store *store);
+
+/* Appends the configuration, as YAML that "check" accepts, or with --json all that was found to
+ * ret_out; diagnostics and a summary to ret_said. A shortage is noted in the texts. */
+void import_write(const struct import *import, struct text *ret_out, struct text *ret_said);
+
+#endif

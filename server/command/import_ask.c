@@ -1,0 +1,290 @@
+#include "command/import.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "policy/record.h"
+#include "probe/crowd.h"
+#include "probe/resolve.h"
+#include "probe/trust.h"
+#include "probe/visit.h"
+
+enum { HTTPS = 443, RECORDS = 16, HOST_SIZE = LIMIT_NAME + 16, POLICY = 100 };
+
+/* The fetch from one address. */
+struct attempt {
+    struct report report;
+    struct visit_kept kept;
+};
+
+/* What comes of one host: a block without pointers, for it is shared with a child. */
+struct answer_found {
+    bool is_asked; /* for its policy */
+    struct attempt attempts[2];
+    unsigned best; /* of the two: the one that came farthest */
+    enum { ID_NONE, ID_FOUND, ID_SEVERAL, ID_FORM, ID_UNKNOWN } id_result;
+    enum record_form form;
+    char id[LIMIT_ID + 1];
+};
+
+struct asking {
+    struct import *import;
+    const struct address *connect;
+    struct trust *trust; /* owned */
+};
+
+/* Whether there is a policy, sound or not: other pages are answers of another server. */
+static bool is_policy(const struct visit_kept *kept)
+{
+    struct inspection *inspection =
+        kept->is_whole ? inspection_new((struct span){kept->body, kept->body_len}, NULL) : NULL;
+    if (inspection == NULL)
+        return false;
+    const struct policy_fields fields = inspection_fields(inspection);
+    bool found = fields.mode.text.data != NULL || fields.mx_count > 0;
+    inspection_free(inspection);
+    return found;
+}
+
+/* The gravest of what came before the policy; NULL when nothing was wrong. */
+static const struct report_finding *problem_of(const struct report *report)
+{
+    const struct report_finding *gravest = NULL;
+    for (enum stage stage = STAGE_DNS; stage <= STAGE_HTTP; stage++) {
+        const struct report_finding *finding =
+            stage == STAGE_CERTIFICATE ? NULL : report_gravest(report, report->visits, stage);
+        if (finding != NULL && (gravest == NULL || finding->level <= gravest->level))
+            gravest = finding;
+    }
+    return gravest;
+}
+
+/* How far a fetch came; one with a policy is the farthest. */
+static int rank(const struct attempt *attempt)
+{
+    if (attempt->report.visit_count == 0)
+        return 0;
+    return is_policy(&attempt->kept) ? POLICY
+           : attempt->kept.is_whole  ? POLICY - 1
+                                     : 1 + (int)attempt->report.visits[0].reached;
+}
+
+/* Asks one address, unless another has answered with a policy. */
+static void visit(const struct asking *asking, const char *host, const struct address *address,
+                  int64_t end_us, struct answer_found *found)
+{
+    int64_t left_ms = (end_us - clock_monotonic_us()) / 1000;
+    struct attempt *best = &found->attempts[found->best], *next = &found->attempts[1 - found->best];
+    if (left_ms <= 0 || rank(best) == POLICY)
+        return;
+    const struct visit_question question = {
+        .address = address,
+        .host = host,
+        .trust = asking->trust,
+        .now = asking->import->line->now,
+        .timeout_ms = left_ms < LIMIT_IMPORT_FETCH_MS ? left_ms : LIMIT_IMPORT_FETCH_MS,
+        .kept = &next->kept,
+    };
+    report_begin(&next->report, best->report.domain);
+    next->kept.is_whole = false;
+    if (!visit_run(&question, &next->report))
+        report_add(&next->report, NULL, FAULT_INTERNAL, "out of memory");
+    if (rank(next) > rank(best))
+        found->best = 1 - found->best;
+}
+
+static void ask_policy(const struct asking *asking, const char *domain, struct answer_found *found)
+{
+    static const char *const here[] = {"127.0.0.1:443", "[::1]:443"};
+    struct address addresses[LIMIT_PROBE_ADDRESSES];
+    char host[HOST_SIZE];
+    size_t count = 0;
+    int64_t end_us = clock_monotonic_us() + (int64_t)LIMIT_IMPORT_HOST_MS * 1000;
+    (void)snprintf(host, sizeof(host), "mta-sts.%s", domain); /* it fits */
+    if (asking->connect != NULL) {
+        visit(asking, host, asking->connect, end_us, found);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++)
+        if (address_parse(span_of(here[i]), &addresses[0]))
+            visit(asking, host, &addresses[0], end_us, found);
+    if (rank(&found->attempts[found->best]) < POLICY &&
+        resolve_host(host, HTTPS, addresses, LIMIT_PROBE_ADDRESSES, &count) != RESOLVE_DONE)
+        count = 0; /* then what this machine has answered is told */
+    for (size_t i = 0; i < count; i++)
+        visit(asking, host, &addresses[i], end_us, found);
+}
+
+static void ask_id(const char *domain, struct answer_found *found)
+{
+    struct text values[RECORDS] = {{0}};
+    char name[HOST_SIZE];
+    size_t count = 0, records = 0;
+    (void)snprintf(name, sizeof(name), "_mta-sts.%s", domain); /* it fits */
+    if (resolve_txt(name, values, RECORDS, &count) == RESOLVE_FAILED)
+        found->id_result = ID_UNKNOWN;
+    for (size_t i = 0; i < count; i++) {
+        struct record record;
+        record_read((struct span){values[i].data, values[i].len}, &record);
+        if (record.form == RECORD_OTHER)
+            continue;
+        found->id_result = ++records > 1 ? ID_SEVERAL : record.id.data == NULL ? ID_FORM : ID_FOUND;
+        found->form = record.form;
+        (void)snprintf(found->id, sizeof(found->id), "%.*s", (int)record.id.len,
+                       record.id.data == NULL ? "" : record.id.data); /* an id fits */
+    }
+    for (size_t i = 0; i < RECORDS; i++)
+        text_free(&values[i]);
+}
+
+static void begin(void *context)
+{
+    (void)context;
+    resolve_begin(LIMIT_IMPORT_FETCH_MS);
+}
+
+static void run(void *context, size_t index, void *ret_result)
+{
+    const struct asking *asking = context;
+    const struct import_host *host = &asking->import->hosts[index];
+    struct answer_found *found = ret_result;
+    memset(found, 0, sizeof(*found));
+    report_begin(&found->attempts[0].report, host->domain);
+    found->is_asked = host->file == NULL && host->sure > IMPORT_MENTIONED;
+    if (found->is_asked)
+        ask_policy(asking, host->domain, found);
+    if (asking->import->line->keep_id && host->sure > IMPORT_MENTIONED)
+        ask_id(host->domain, found);
+}
+
+static void died(void *context, size_t index, void *ret_result)
+{
+    const struct asking *asking = context;
+    struct answer_found *found = ret_result;
+    const struct import_host *host = &asking->import->hosts[index];
+    memset(found, 0, sizeof(*found));
+    found->is_asked = host->file == NULL;
+    found->id_result = ID_UNKNOWN;
+    report_begin(&found->attempts[0].report, host->domain);
+    report_add(&found->attempts[0].report, NULL, FAULT_INTERNAL,
+               "the process that asked for the policy died of the answer");
+}
+
+static struct span keep(struct import *import, const char *bytes, size_t len)
+{
+    const char *copy = arena_copy(import->arena, (struct span){bytes, len});
+    import->shortage = import->shortage || copy == NULL;
+    return (struct span){copy, copy == NULL ? 0 : len};
+}
+
+/* Why the host is left out. */
+static void report_problem(struct import *import, struct import_host *host,
+                           const struct report *report)
+{
+    const struct report_finding *finding = problem_of(report);
+    const char *from =
+        report->visit_count == 0 ? "" : import_format(import, " (%s)", report->visits[0].address);
+    host->problem = import_format(
+        import, "%s%s", finding == NULL ? "the answer is no policy" : finding->message, from);
+    diag_add(import->diag, host->sure == IMPORT_NAMED ? DIAG_ERROR : DIAG_NOTE, host->at,
+             "mta-sts.%s has no policy: %s", host->domain, host->problem);
+    if (finding != NULL && finding->senders[0] != '\0')
+        diag_reason(import->diag, "%s", finding->senders);
+    if (host->sure == IMPORT_NAMED)
+        diag_hint(import->diag,
+                  "import it from a file, %s=FILE, or with --connect ADDRESS from "
+                  "the server that has it",
+                  host->domain);
+}
+
+static void report_certificate(struct import *import, const struct import_host *host,
+                               const struct report *report)
+{
+    for (size_t i = 0; i < report->finding_count; i++) {
+        const struct report_finding *finding = &report->findings[i];
+        if (finding->stage != STAGE_CERTIFICATE || finding->level == DIAG_NOTE)
+            continue;
+        diag_add(import->diag, DIAG_WARNING, host->at, "mta-sts.%s: %s", host->domain,
+                 finding->message);
+        if (finding->senders[0] != '\0')
+            diag_reason(import->diag, "%s", finding->senders);
+        if (finding->fix[0] != '\0')
+            diag_hint(import->diag, "%s", finding->fix);
+    }
+}
+
+static void keep_id(struct import *import, struct import_host *host,
+                    const struct answer_found *found)
+{
+    static const char *const problems[] = {
+        [ID_NONE] = "none was found",
+        [ID_SEVERAL] = "there are several",
+        [ID_UNKNOWN] = "the DNS does not answer",
+    };
+    const char *problem =
+        found->id_result == ID_FORM
+            ? import_format(import, "the record %s", record_form_text(found->form))
+        : found->id_result != ID_FOUND                 ? problems[found->id_result]
+        : inspection_changes_meaning(host->inspection) ? "what is mended makes it another policy"
+                                                       : NULL;
+    if (problem == NULL) {
+        host->id = import_format(import, "%s", found->id);
+        return;
+    }
+    diag_add(import->diag, DIAG_WARNING, host->at, "%s: its id is not kept: %s", host->domain,
+             problem);
+    diag_hint(import->diag,
+              "publish the new one after the change: \"mta-sts-httpd dns\" prints it");
+}
+
+static void take(void *context, size_t index, const void *result)
+{
+    const struct asking *asking = context;
+    struct import *import = asking->import;
+    struct import_host *host = &import->hosts[index];
+    const struct answer_found *found = result;
+    const struct attempt *best = &found->attempts[found->best];
+    bool is_wanted = host->sure == IMPORT_NAMED ? best->kept.is_whole : rank(best) == POLICY;
+    if (found->is_asked && is_wanted) {
+        host->address = import_format(import, "%s", best->report.visits[0].address);
+        host->bytes = keep(import, best->kept.body, best->kept.body_len);
+        if (best->kept.leaf_len > 0)
+            host->leaf = keep(import, best->kept.leaf, best->kept.leaf_len);
+        report_certificate(import, host, &best->report);
+        import_inspect(
+            import, host,
+            import_format(import, "https://mta-sts.%s/.well-known/mta-sts.txt", host->domain));
+    } else if (found->is_asked) {
+        report_problem(import, host, &best->report);
+    }
+    if (import->line->keep_id && host->policy != NULL)
+        keep_id(import, host, found);
+}
+
+void import_ask(struct import *import, const struct address *connect)
+{
+    bool is_needed = import->line->keep_id;
+    for (size_t i = 0; i < import->count; i++)
+        is_needed = is_needed ||
+                    (import->hosts[i].file == NULL && import->hosts[i].sure > IMPORT_MENTIONED);
+    if (!is_needed)
+        return;
+    struct diag *told = diag_new(); /* that there are no authorities shows in every certificate */
+    struct asking asking = {import, connect, told == NULL ? NULL : trust_new(NULL, told)};
+    const struct crowd_jobs jobs = {
+        .count = import->count,
+        .result_size = sizeof(struct answer_found),
+        .begin = begin,
+        .run = run,
+        .died = died,
+        .done = take,
+        .context = &asking,
+    };
+    if (!crowd_run(&jobs))
+        diag_add(import->diag, DIAG_FATAL, (struct position){.file = "mta-sts-httpd"},
+                 "cannot start processes to ask: %s", strerror(errno));
+    trust_free(asking.trust);
+    diag_free(told);
+}

@@ -1,0 +1,113 @@
+#include "command/import.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "load/certificates.h"
+
+struct import_store {
+    struct import *import;             /* borrowed */
+    struct diag *told;                 /* owned; of files that nobody has asked about */
+    struct certificates *certificates; /* owned */
+};
+
+/* Where ACME clients keep certificates, all of which are below the folder. */
+static const char *const folders[] = {
+    "/etc/letsencrypt/live",
+    "/var/lib/dehydrated/certs",
+    "/etc/dehydrated/certs",
+    "/root/.acme.sh",
+    "/root/.lego/certificates",
+    "/etc/ssl/uacme",
+    "/var/lib/caddy/.local/share/caddy/certificates",
+    "/opt/mailcow-dockerized/data/assets/ssl",
+};
+enum { FOLDERS = sizeof(folders) / sizeof(folders[0]) };
+
+struct import_store *import_store_new(struct import *import)
+{
+    struct import_store *store = calloc(1, sizeof(*store));
+    if (store == NULL)
+        goto fail;
+    store->import = import;
+    store->told = diag_new();
+    store->certificates = store->told == NULL ? NULL : certificates_new(store->told, NULL);
+    if (store->certificates == NULL)
+        goto fail;
+    for (size_t i = 0; i < import->searched.count; i++)
+        certificates_read(store->certificates, import->searched.items[i], (struct position){0});
+    for (size_t i = 0; i < FOLDERS; i++)
+        if (access(folders[i], F_OK) == 0)
+            certificates_read(store->certificates, folders[i], (struct position){0});
+    certificates_match(store->certificates, import->line->now);
+    return store;
+fail:
+    import->shortage = true;
+    import_store_free(store);
+    return NULL;
+}
+
+void import_store_free(struct import_store *store)
+{
+    if (store == NULL)
+        return;
+    certificates_free(store->certificates);
+    diag_free(store->told);
+    free(store);
+}
+
+static void add_host(void *context, struct span name, struct position at)
+{
+    struct import *import = context;
+    at.file = diag_intern(import->diag, span_of(at.file));
+    if (span_begins_fold(name, span_of("mta-sts.")))
+        (void)import_add_host(import, name, at, IMPORT_LIKELY);
+}
+
+void import_store_hosts(struct import_store *store)
+{
+    certificates_names(store->certificates, add_host, store->import);
+}
+
+/* The file, or the folder of the ACME client that it is in; absolute. */
+static void list(struct import *import, const char *path)
+{
+    const char *live = strstr(path, "/live/");
+    if (live != NULL)
+        path = import_format(import, "%.*s", (int)(live - path) + 5, path);
+    for (size_t i = 0; i < FOLDERS; i++)
+        if (strncmp(path, folders[i], strlen(folders[i])) == 0 && path[strlen(folders[i])] == '/')
+            path = folders[i];
+    if (path[0] != '/') {
+        char *here = getcwd(NULL, 0);
+        import->shortage = import->shortage || here == NULL;
+        while (strncmp(path, "./", 2) == 0)
+            path += 2;
+        path = import_format(import, "%s/%s", here == NULL ? "" : here, path);
+        free(here);
+    }
+    import_add_path(import, &import->certificates, path);
+}
+
+void import_store_match(struct import_store *store)
+{
+    struct import *import = store->import;
+    for (size_t i = 0; i < import->count; i++) {
+        struct certificates_place place;
+        struct import_host *host = &import->hosts[i];
+        if (host->leaf.data == NULL || host->policy == NULL)
+            continue;
+        bool found = certificates_locate(store->certificates, host->leaf, &place);
+        for (size_t j = 0; found && j < place.count; j++)
+            list(import, place.files[j]);
+        host->certificate = found ? place.files[0] : NULL;
+        if (found && place.has_key)
+            continue;
+        diag_add(import->diag, DIAG_WARNING, host->at,
+                 found ? "mta-sts.%s: the key of its certificate is not found"
+                       : "mta-sts.%s: the certificate that the server shows is not found here",
+                 host->domain);
+        diag_hint(import->diag, "add where it is under \"certificates:\"");
+    }
+}
