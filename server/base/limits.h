@@ -136,8 +136,16 @@ enum {
     LIMIT_LISTENERS = 64,
     LIMIT_WORKERS = 256,
 
-    /* When so many workers die within a minute, more of them will not help. */
-    LIMIT_CRASHES = 10,
+    /* Workers that die one after the other, with less than a minute between two, are replaced at once
+     * as long as they are few; then after a pause that doubles: what kills them may be a shortage that
+     * each new one makes worse. A short one when no other serves. Milliseconds. */
+    LIMIT_CRASHES_FEW = 5,
+    LIMIT_PAUSE_MS = 250,
+    LIMIT_PAUSE_MOST_MS = 10000,
+    LIMIT_PAUSE_ALONE_MS = 1000,
+    /* When so many have died and none was ready for a minute, nothing works: the service manager sees
+     * it by the end of the server. */
+    LIMIT_CRASHES = 12,
     LIMIT_CRASHES_MS = 60000,
     /* Between two looks at the files, soon enough for a renewal; and until a change has come to
      * rest. Milliseconds. */

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -127,7 +128,10 @@ static bool start_worker(struct generation *generation, size_t index,
         return false;
     }
     generation->workers[index] =
-        (struct generation_worker){.pid = pid, .control = pair[0], .slot = slot};
+        (struct generation_worker){.pid = pid,
+                                   .control = pair[0],
+                                   .ready_by = clock_monotonic_ms() + LIMIT_READY_MS,
+                                   .slot = slot};
     return true;
 }
 
@@ -182,6 +186,37 @@ bool generation_ready(const struct generation *generation)
         if (!generation->workers[i].ready)
             return false;
     return true;
+}
+
+bool generation_works(const struct generation *generation)
+{
+    for (size_t i = 0; i < generation->worker_count; i++)
+        if (generation->workers[i].ready)
+            return true;
+    return false;
+}
+
+void generation_expire(struct generation *generation, int64_t now)
+{
+    for (size_t i = 0; i < generation->worker_count; i++) {
+        struct generation_worker *worker = &generation->workers[i];
+        if (worker->pid == 0 || worker->ready || now < worker->ready_by)
+            continue;
+        worker->ready_by = INT64_MAX;
+        log_line(LOG_LEVEL_ERROR, "worker %d was not ready in time", (int)worker->pid);
+        (void)kill(worker->pid, SIGKILL); /* not yet reaped, so it exists */
+    }
+}
+
+int64_t generation_next_deadline(const struct generation *generation)
+{
+    int64_t next = INT64_MAX;
+    for (size_t i = 0; i < generation->worker_count; i++) {
+        const struct generation_worker *worker = &generation->workers[i];
+        if (worker->pid != 0 && !worker->ready && worker->ready_by < next)
+            next = worker->ready_by;
+    }
+    return next;
 }
 
 void generation_drain(struct generation *generation)

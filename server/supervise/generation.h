@@ -21,7 +21,8 @@ struct generation_worker {
     pid_t pid;   /* 0 when it is not running */
     int control; /* our end of the socket pair; -1 when it is not running */
     bool ready;
-    size_t slot; /* of the board, while it runs */
+    int64_t ready_by; /* monotonic milliseconds; then it is killed, and this is INT64_MAX */
+    size_t slot;      /* of the board, while it runs */
 };
 
 struct generation {
@@ -60,6 +61,13 @@ void generation_bury(struct generation *generation, size_t index);
 
 size_t generation_running(const struct generation *generation);
 bool generation_ready(const struct generation *generation); /* all run and are ready */
+bool generation_works(const struct generation *generation); /* at least one is ready */
+
+/* Kills each worker that is not ready in time; logged. now is in milliseconds of the monotonic clock. */
+void generation_expire(struct generation *generation, int64_t now);
+
+/* When that is next due; INT64_MAX: nobody is waited for. */
+int64_t generation_next_deadline(const struct generation *generation);
 
 /* Tells every worker to finish what it began and exit. */
 void generation_drain(struct generation *generation);

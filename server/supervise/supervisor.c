@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -19,6 +20,7 @@
 #include "base/memory.h"
 #include "serve/board.h"
 #include "serve/wall.h"
+#include "supervise/backoff.h"
 #include "supervise/challenger.h"
 #include "supervise/confine.h"
 #include "supervise/figures.h"
@@ -68,16 +70,22 @@ struct supervisor {
     struct status_load last;   /* of the configuration files, and finished */
     bool stopping;
     bool failed;
-    int64_t retry_at;               /* 0, or when to fork again what could not be forked */
-    int64_t stop_by;                /* when stopping: then workers are killed */
-    int64_t crashes[LIMIT_CRASHES]; /* when workers died, as a ring */
-    size_t crash_count;
+    int64_t retry_at; /* 0, or when to fork what could not be forked or was to wait */
+    int64_t stop_by;  /* when stopping: then workers are killed */
+    struct backoff backoff;
 };
+
+static void start_later(struct supervisor *supervisor, int64_t pause)
+{
+    int64_t at = clock_monotonic_ms() + pause;
+    if (supervisor->retry_at == 0 || at < supervisor->retry_at)
+        supervisor->retry_at = at;
+}
 
 static void start_workers(struct supervisor *supervisor, struct generation *generation)
 {
     if (!generation_start(generation, &supervisor->listeners))
-        supervisor->retry_at = clock_monotonic_ms() + RETRY_MS;
+        start_later(supervisor, RETRY_MS);
 }
 
 static void retain_listeners(struct supervisor *supervisor)
@@ -147,6 +155,8 @@ static bool try_prepare(struct supervisor *supervisor, enum reload what)
                        supervisor->board, supervisor->challenger.challenges);
     if (supervisor->next == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");
+        if (supervisor->current != NULL)
+            retain_listeners(supervisor);
         return false;
     }
     supervisor->last_number++;
@@ -283,30 +293,34 @@ static void stop(struct supervisor *supervisor)
         generation_drain(supervisor->current);
 }
 
-/* The ring holds the last LIMIT_CRASHES; the next place to write is the oldest of them. */
-static void note_crash(struct supervisor *supervisor)
-{
-    int64_t now = clock_monotonic_ms();
-    supervisor->crashes[supervisor->crash_count++ % LIMIT_CRASHES] = now;
-    int64_t oldest = supervisor->crashes[supervisor->crash_count % LIMIT_CRASHES];
-    if (supervisor->crash_count < LIMIT_CRASHES || now - oldest >= LIMIT_CRASHES_MS)
-        return;
-    log_line(LOG_LEVEL_ERROR, "%d workers died within a minute: giving up", LIMIT_CRASHES);
-    supervisor->failed = true;
-    stop(supervisor);
-}
-
 /* A worker of the current generation has ended though nobody told it to. */
 static void replace(struct supervisor *supervisor, pid_t pid, int status)
 {
+    bool others = generation_works(supervisor->current);
+    int64_t pause = backoff_pause(&supervisor->backoff, others, clock_monotonic_ms());
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         log_line(LOG_LEVEL_ERROR, "worker %d ended without being told to", (int)pid);
-    note_crash(supervisor);
-    if (supervisor->stopping)
-        return;
-    log_line(LOG_LEVEL_NOTICE, "worker %d is replaced", (int)pid);
     board_add(supervisor->board, BOARD_WORKERS_REPLACED);
-    start_workers(supervisor, supervisor->current);
+    if (pause == 0) {
+        log_line(LOG_LEVEL_NOTICE, "worker %d is replaced", (int)pid);
+        start_workers(supervisor, supervisor->current);
+        return;
+    }
+    log_line(LOG_LEVEL_WARNING,
+             "worker %d is replaced after a pause of %" PRId64 " ms, because many have died",
+             (int)pid, pause);
+    start_later(supervisor, pause);
+}
+
+/* Nothing works: the end is seen by the service manager, which an empty loop would not be. */
+static void give_up_if_hopeless(struct supervisor *supervisor, int64_t now)
+{
+    bool works = supervisor->current == NULL || generation_works(supervisor->current);
+    if (!backoff_is_hopeless(&supervisor->backoff, works, now) || supervisor->stopping)
+        return;
+    log_line(LOG_LEVEL_ERROR, "no worker was ready for %d s: giving up", LIMIT_CRASHES_MS / 1000);
+    supervisor->failed = true;
+    stop(supervisor);
 }
 
 static void mourn(struct supervisor *supervisor, pid_t pid, int status)
@@ -346,7 +360,7 @@ static void on_signals(struct supervisor *supervisor)
     while (read(supervisor->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGHUP)
             supervisor->reload_wanted = RELOAD_ALL;
-        else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+        else if (info.ssi_signo != SIGCHLD)
             stop(supervisor);
     }
     /* Several children may share one SIGCHLD, so it only says that it is time to look. */
@@ -370,6 +384,9 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
         log_line(LOG_LEVEL_ERROR, "workers were not ready in time");
         abandon_next(supervisor);
     }
+    if (supervisor->current != NULL)
+        generation_expire(supervisor->current, now);
+    give_up_if_hopeless(supervisor, now);
     if (supervisor->retiring != NULL && now >= supervisor->retiring->deadline)
         generation_signal(supervisor->retiring, SIGKILL);
     if (supervisor->stopping && now >= supervisor->stop_by && supervisor->current != NULL)
@@ -390,6 +407,7 @@ static int time_left(const struct supervisor *supervisor)
     const int64_t deadlines[] = {
         supervisor->retry_at == 0 ? INT64_MAX : supervisor->retry_at,
         supervisor->next == NULL ? INT64_MAX : supervisor->next->deadline,
+        supervisor->current == NULL ? INT64_MAX : generation_next_deadline(supervisor->current),
         supervisor->retiring == NULL ? INT64_MAX : supervisor->retiring->deadline,
         supervisor->stopping ? supervisor->stop_by : INT64_MAX,
         is_settled(supervisor) ? supervisor->lookout.next : INT64_MAX,
@@ -494,6 +512,14 @@ static void keep_descriptors(const struct supervisor *supervisor)
     descriptors_keep_only(kept, OWN + inherited->count);
 }
 
+/* These end a process that says nothing of them, or stop it, and mean nothing to this one: a script
+ * that rotates logs sends them to whatever runs. A closed log, and a terminal that wants no output
+ * from behind, must not end or stop it either. */
+static const int ignored_signals[] = {
+    SIGUSR1, SIGUSR2,   SIGALRM, SIGVTALRM, SIGPROF, SIGIO,
+    SIGPWR,  SIGSTKFLT, SIGXFSZ, SIGPIPE,   SIGTTIN, SIGTTOU,
+};
+
 static bool catch_signals(struct supervisor *supervisor)
 {
     sigset_t set;
@@ -501,10 +527,14 @@ static bool catch_signals(struct supervisor *supervisor)
     (void)sigaddset(&set, SIGHUP);
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGQUIT);
     (void)sigaddset(&set, SIGCHLD);
+    for (size_t i = 0; i < sizeof(ignored_signals) / sizeof(ignored_signals[0]); i++)
+        (void)signal(ignored_signals[i], SIG_IGN);
+    for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+        (void)signal(number, SIG_IGN);
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
         return false;
-    (void)signal(SIGPIPE, SIG_IGN); /* a closed log must not end us; cannot fail */
     supervisor->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     return supervisor->signals >= 0;
 }
@@ -519,13 +549,13 @@ int supervisor_run(const struct supervisor_options *options)
     memory_begin();
     status_open(status_path(options->status, options->path),
                 options->status != NULL || getenv("RUNTIME_DIRECTORY") != NULL, &supervisor.status);
-    if (!confine_supervisor())
-        return 1;
-    supervisor.void_fd = wall_open_void(); /* the rehearsal tells if it is missed */
     if (!catch_signals(&supervisor)) {
         log_line(LOG_LEVEL_ERROR, "cannot catch signals: %s", strerror(errno));
         return 1; /* the process ends, and with it what it holds */
     }
+    if (!confine_supervisor())
+        return 1;
+    supervisor.void_fd = wall_open_void(); /* the rehearsal tells if it is missed */
     supervisor.board = board_new();
     if (supervisor.board == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");

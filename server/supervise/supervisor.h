@@ -15,7 +15,7 @@ struct supervisor_options {
     const char *status;           /* where the status is written; NULL: in the usual place */
 };
 
-/* Serves until SIGTERM or SIGINT; SIGHUP loads anew. Returns the exit status:
+/* Serves until SIGTERM, SIGINT or SIGQUIT; SIGHUP loads anew. Returns the exit status:
  * 0 after a clean stop, 1 when it could not start or its workers kept dying. */
 int supervisor_run(const struct supervisor_options *options);
 

@@ -73,7 +73,7 @@ def test_all_addresses_mean_both_families(start, setup, trusted):
         assert client.fetch(running.port, HOST, trusted, address=address).status == 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_signal_ends_it_with_status_0(start, config, trusted, number):
     running = start(config)
     assert served(running, trusted)
@@ -154,25 +154,48 @@ def test_stopped_worker_does_not_stop_the_service(start, config, trusted):
     assert served(running, trusted)
 
 
-def test_too_many_crashes_end_it_with_status_1(program, config):
-    del program
-    running = Server(config, expect=[*CRASH, r"giving up$", r"stopped after a failure$"])
-    try:
-        running.wait_ready(1)
-        kills = 0
-        # What it does at its end is no longer ours to kill, hence the look at the log.
-        while "giving up" not in running.log():
-            assert kills < tree.LIMITS["LIMIT_CRASHES"], "it goes on for ever"
-            victim = running.wait_workers(2)[0]
-            os.kill(victim, signal.SIGKILL)
-            kills += 1
-            running.wait_line(rf"worker {victim} is replaced$|giving up$")
-        assert kills == tree.LIMITS["LIMIT_CRASHES"], "it gave up too early"
-        assert running.wait_exit() == 1
-        running.stop(status=1)
-        assert client.refuses(running.port)
-    finally:
-        running.kill()
+PAUSED = r"worker \d+ is replaced after a pause of (\d+) ms, because many have died$"
+
+
+def test_workers_that_die_often_are_replaced_after_a_pause(start, config, trusted):
+    """As when memory is short and the kernel kills them again and again: it never gives up as long as
+    one of them becomes ready, and serves whenever one is."""
+    running = start(config, expect=[*CRASH, PAUSED])
+    few = tree.LIMITS["LIMIT_CRASHES_FEW"]
+    for kills in range(few + 4):
+        victim = until(running.workers, "a worker", 5)[0]
+        os.kill(victim, signal.SIGKILL)
+        running.wait_line(rf"worker {victim} is replaced")
+        if kills + 1 == few:
+            assert not re.search(PAUSED, running.log(), re.M)
+            assert served(running, trusted)
+    pauses = [int(pause) for pause in re.findall(PAUSED, running.log(), re.M)]
+    assert len(pauses) == 4
+    assert pauses[0] == tree.LIMITS["LIMIT_PAUSE_MS"]
+    assert max(pauses) <= tree.LIMITS["LIMIT_PAUSE_MOST_MS"]
+    until(lambda: running.workers(), "a worker", 5)
+    assert served(running, trusted)
+    assert running.reload()
+    assert served(running, trusted)
+
+
+def test_all_workers_killed_often_come_back_soon(start, config, trusted):
+    running = start(config, expect=[*CRASH, PAUSED])
+    for _ in range(8):
+        for pid in until(running.workers, "workers", 5):
+            os.kill(pid, signal.SIGKILL)
+            running.wait_line(rf"worker {pid} is replaced")
+    until(running.workers, "a worker", 5)
+    assert served(running, trusted)
+
+
+@pytest.mark.parametrize("name", ["USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "XFSZ",
+                                  "PIPE", "TTIN", "TTOU", "RTMIN", "RTMAX"])
+def test_signal_that_means_nothing_is_ignored(three, trusted, unharmed, name):
+    """To the supervisor and to its workers."""
+    del trusted, unharmed
+    for pid in [three.server.pid, *three.server.workers()]:
+        os.kill(pid, getattr(signal, f"SIG{name}"))
 
 
 def test_workers_go_with_a_killed_supervisor(program, config, trusted):

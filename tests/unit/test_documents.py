@@ -190,7 +190,7 @@ def test_every_exit_status_is_in_the_manual():
 def test_limits_in_the_manual_are_those_of_the_source(page):
     text = page.read_text()
     for pattern, name, scale in (
-        (r"(\d+) deaths within a minute", "LIMIT_CRASHES", 1),
+        (r"ready for (\d+) seconds", "LIMIT_CRASHES_MS", 1000),
         (r"within (\d+) seconds", "LIMIT_DRAIN_MS", 1000),
         (r"At most (\d+)\.", "LIMIT_LISTENERS", 1),
         (r"processes, at most (\d+)\.", "LIMIT_WORKERS", 1),

@@ -1,0 +1,110 @@
+/* A generation: what it says of its workers, and that one which is never ready is ended. */
+#include "supervise/generation.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "unit.h"
+
+static const char TEXT[] = "workers: 2\n"
+                           "domains:\n"
+                           "  a.example: {mode: testing, max_age: 1w, mx: mail.a.example}\n";
+
+static struct configuration *load(void)
+{
+    char path[] = "/tmp/test_generation.XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, TEXT, sizeof(TEXT) - 1), sizeof(TEXT) - 1);
+    assert_int_equal(close(fd), 0);
+    struct diag *diag = diag_new();
+    assert_non_null(diag);
+    const struct load_request request = {.path = path};
+    struct configuration *configuration = configuration_load(&request, diag);
+    assert_non_null(configuration);
+    diag_free(diag);
+    (void)unlink(path); /* a temporary file */
+    return configuration;
+}
+
+static int set_up(void **state)
+{
+    const struct identity identity = {.keep = true};
+    struct board *board = board_new();
+    assert_non_null(board);
+    *state = generation_new(1, load(), &identity, -1, board, NULL);
+    assert_non_null(*state);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct generation *generation = *state;
+    struct board *board = generation->board;
+    generation_free(generation);
+    board_free(board);
+    return 0;
+}
+
+/* A process that only waits, in place of a worker. */
+static void put_worker(struct generation *generation, size_t index, int64_t ready_by)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    while (pid == 0)
+        pause();
+    generation->workers[index] = (struct generation_worker){
+        .pid = pid,
+        .control = -1,
+        .ready_by = ready_by,
+        .slot = board_take(generation->board),
+    };
+}
+
+static void end_worker(struct generation *generation, size_t index)
+{
+    int status = 0;
+    pid_t pid = generation->workers[index].pid;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(generation_find(generation, pid), index);
+    generation_bury(generation, index);
+}
+
+static void one_that_is_not_ready_in_time_is_killed(void **state)
+{
+    struct generation *generation = *state;
+    assert_int_equal(generation_next_deadline(generation), INT64_MAX);
+    put_worker(generation, 0, 500);
+    put_worker(generation, 1, 400);
+    assert_int_equal(generation_next_deadline(generation), 400);
+    assert_false(generation_works(generation));
+    generation->workers[1].ready = true;
+    assert_int_equal(generation_next_deadline(generation), 500);
+    assert_true(generation_works(generation));
+    assert_false(generation_ready(generation));
+    generation_expire(generation, 499);
+    assert_int_equal(generation_next_deadline(generation), 500);
+    generation_expire(generation, 500);
+    assert_int_equal(generation_next_deadline(generation), INT64_MAX);
+    generation_expire(generation, INT64_MAX - 1); /* it is not told twice */
+    end_worker(generation, 0);
+    assert_int_equal(generation_running(generation), 1);
+    assert_true(generation_works(generation));
+    generation_signal(generation, SIGKILL);
+    end_worker(generation, 1);
+    assert_int_equal(generation_running(generation), 0);
+    assert_false(generation_works(generation));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(one_that_is_not_ready_in_time_is_killed, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("generation", tests, NULL, NULL);
+}
