@@ -151,6 +151,9 @@ enum {
      * rest. Milliseconds. */
     LIMIT_WATCH_MS = 2000,
     LIMIT_WATCH_REST_MS = 500,
+    /* How long a change is waited for that does not come to rest: a file that is touched again and again
+     * must not hold up the changes of others. Milliseconds. */
+    LIMIT_WATCH_UNREST_MS = 5000,
     /* Where the kernel cannot tell of new challenges, the next look at them. What it tells of is looked
      * at at once, but at most one part in so many of the supervisor's time. Milliseconds. */
     LIMIT_CHALLENGE_LOOK_MS = 2000,

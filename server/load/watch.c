@@ -70,3 +70,53 @@ struct watch_look watch_now(const struct configuration *configuration)
         .files = settings->watch_files ? look_at_files(watch) : 0,
     };
 }
+
+struct latest {
+    struct timespec changed;
+    struct text path;
+};
+
+static void compare(struct latest *latest, const char *path, const struct stat *status)
+{
+    struct timespec changed = status->st_ctim;
+    bool later =
+        changed.tv_sec > latest->changed.tv_sec ||
+        (changed.tv_sec == latest->changed.tv_sec && changed.tv_nsec > latest->changed.tv_nsec);
+    if (latest->path.len > 0 && !later)
+        return;
+    latest->changed = changed;
+    latest->path.len = 0;
+    text_append(&latest->path, span_of(path));
+}
+
+static void compare_certificate(void *context, const struct tree_file *file)
+{
+    compare(context, file->path, file->status);
+}
+
+static void compare_file(void *context, const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) == 0)
+        compare(context, path, &status);
+}
+
+void watch_find_latest(const struct configuration *configuration, bool of_certificates,
+                       struct text *ret_path)
+{
+    const struct watch *watch = &configuration->watch;
+    struct latest latest = {0};
+    struct tree tree = {.visit = compare_certificate, .context = &latest};
+    uint64_t fingerprint = 0; /* nobody asks for it here */
+    if (of_certificates) {
+        for (const struct watch_path *path = watch->certificates; path != NULL; path = path->next)
+            tree_walk(&tree, path->path);
+    } else {
+        compare_file(&latest, watch->file);
+        for (const struct watch_path *path = watch->includes; path != NULL; path = path->next)
+            (void)include_find(path->path, compare_file, &latest, &fingerprint); /* else none */
+    }
+    tree_free(&tree);
+    text_append(ret_path, (struct span){latest.path.data, latest.path.len});
+    text_free(&latest.path);
+}

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/text.h"
 
 struct configuration;
 
@@ -49,6 +50,11 @@ struct watch_look watch_read(const struct configuration *configuration);
  * stays in use before the load, and try again when its look differs from that one. (What only the
  * refused file names is not looked at; whoever mends it there must touch that file too.) */
 struct watch_look watch_now(const struct configuration *configuration);
+
+/* Appends the path of the file that was changed last: of the certificates, or of the configuration
+ * files. Nothing when there is none. */
+void watch_find_latest(const struct configuration *configuration, bool of_certificates,
+                       struct text *ret_path);
 
 static inline bool watch_look_equal(struct watch_look one, struct watch_look other)
 {

@@ -9,9 +9,64 @@ struct lookout lookout_begin(const struct configuration *configuration, int64_t 
     return (struct lookout){
         .handled = read,
         .seen = read,
+        .certificates_since = INT64_MAX,
+        .files_since = INT64_MAX,
+        .patience = LIMIT_WATCH_UNREST_MS,
         .next = now + LIMIT_WATCH_MS,
         .stale = now + LIMIT_WATCH_DAY_MS,
     };
+}
+
+void lookout_renew(struct lookout *lookout, const struct configuration *configuration, int64_t now,
+                   int64_t load_ms)
+{
+    struct lookout before = *lookout;
+    *lookout = lookout_begin(configuration, now);
+    if (lookout->handled.files == before.handled.files)
+        lookout->files_since = before.files_since;
+    if (lookout->handled.certificates == before.handled.certificates)
+        lookout->certificates_since = before.certificates_since;
+    if (load_ms * LIMIT_WATCH_REST_SHARE > lookout->patience)
+        lookout->patience = load_ms * LIMIT_WATCH_REST_SHARE;
+}
+
+enum progress {
+    UNCHANGED,
+    CHANGING,
+    AT_REST,
+    RESTLESS, /* and was waited for long enough */
+};
+
+/* Of the certificates or of the files alone. */
+static enum progress follow(uint64_t look, uint64_t handled, uint64_t seen, int64_t *since,
+                            int64_t patience, int64_t now)
+{
+    if (look == handled) {
+        *since = INT64_MAX;
+        return UNCHANGED;
+    }
+    if (*since == INT64_MAX)
+        *since = now;
+    if (look == seen)
+        return AT_REST;
+    return now - *since >= patience ? RESTLESS : CHANGING;
+}
+
+static enum lookout_news judge(struct lookout *lookout, struct watch_look look,
+                               enum progress certificates, enum progress files)
+{
+    if (files >= AT_REST) {
+        lookout->handled.files = look.files;
+        lookout->files_since = INT64_MAX;
+    }
+    if (certificates >= AT_REST) {
+        lookout->handled.certificates = look.certificates;
+        lookout->certificates_since = INT64_MAX;
+    }
+    lookout->is_restless = files == RESTLESS || (files < AT_REST && certificates == RESTLESS);
+    if (files >= AT_REST)
+        return LOOKOUT_FILES;
+    return certificates >= AT_REST ? LOOKOUT_CERTIFICATES : LOOKOUT_NOTHING;
 }
 
 enum lookout_news lookout_look(struct lookout *lookout, const struct configuration *configuration,
@@ -22,21 +77,20 @@ enum lookout_news lookout_look(struct lookout *lookout, const struct configurati
     int64_t begin = clock_monotonic_ms();
     struct watch_look look = watch_now(configuration);
     int64_t cost = clock_monotonic_ms() - begin;
-    bool changed = !watch_look_equal(look, lookout->handled);
-    bool at_rest = watch_look_equal(look, lookout->seen);
+    enum progress certificates =
+        follow(look.certificates, lookout->handled.certificates, lookout->seen.certificates,
+               &lookout->certificates_since, lookout->patience, now);
+    enum progress files = follow(look.files, lookout->handled.files, lookout->seen.files,
+                                 &lookout->files_since, lookout->patience, now);
     /* The look that waits for rest is seldom and may cost more; but a file may never rest. */
-    bool hasty = changed && !at_rest;
+    bool hasty = certificates == CHANGING || files == CHANGING;
     int64_t least = hasty ? LIMIT_WATCH_REST_MS : LIMIT_WATCH_MS;
     int64_t fair = cost * (hasty ? LIMIT_WATCH_REST_SHARE : LIMIT_WATCH_SHARE);
     lookout->next = now + (fair > least ? fair : least);
     lookout->seen = look;
-    if (changed && at_rest) {
-        bool files = look.files != lookout->handled.files;
-        lookout->handled = look;
-        return files ? LOOKOUT_FILES : LOOKOUT_CERTIFICATES;
-    }
-    if (now < lookout->stale)
-        return LOOKOUT_NOTHING;
+    enum lookout_news news = judge(lookout, look, certificates, files);
+    if (news != LOOKOUT_NOTHING || now < lookout->stale)
+        return news;
     lookout->stale = now + LIMIT_WATCH_DAY_MS;
     return LOOKOUT_STALE;
 }

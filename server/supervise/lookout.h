@@ -1,9 +1,10 @@
 /*
  * The lookout: notices without a signal that files have changed, and waits
  * until they have come to rest, so that a renewal of many certificates is one
- * reload and a half-written file is likely none. It looks at names, sizes and
- * dates only, never into a file; that works on every volume and for every kind
- * of replacement. Runs in the supervisor.
+ * reload and a half-written file is likely none. Certificates and configuration are
+ * waited for apart, and neither for long: a file that never rests does not hold up the
+ * others. It looks at names, sizes and dates only, never into a file; that works on
+ * every volume and for every kind of replacement. Runs in the supervisor.
  */
 #ifndef SUPERVISE_LOOKOUT_H
 #define SUPERVISE_LOOKOUT_H
@@ -11,24 +12,35 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/text.h"
 #include "load/configuration.h"
 #include "load/watch.h"
 
 /* Times are milliseconds of the monotonic clock in every function here. */
 struct lookout {
-    struct watch_look handled; /* what the last load has seen, or was refused for */
-    struct watch_look seen;    /* what the last look has seen */
-    int64_t next;              /* when to look again */
-    int64_t stale;             /* when what was judged is to be judged anew */
+    struct watch_look handled;  /* what the last load has seen, or was refused for */
+    struct watch_look seen;     /* what the last look has seen */
+    int64_t certificates_since; /* when they were first seen changed; INT64_MAX: they are not */
+    int64_t files_since;
+    int64_t patience; /* how long they are waited for at most */
+    int64_t next;     /* when to look again */
+    int64_t stale;    /* when what was judged is to be judged anew */
+    bool is_restless; /* the last news were told though they had not come to rest */
 };
 
 /* Begins anew after the configuration was loaded. */
 struct lookout lookout_begin(const struct configuration *configuration, int64_t now);
 
+/* The same in place of one that was for the configuration before: what it waits for, and what the new
+ * configuration has not read, is not waited for any longer than before. A load took load_ms, which are
+ * spent for files that do not rest at most once in a while. */
+void lookout_renew(struct lookout *lookout, const struct configuration *configuration, int64_t now,
+                   int64_t load_ms);
+
 enum lookout_news {
     LOOKOUT_NOTHING,
-    LOOKOUT_CERTIFICATES, /* only they have changed, and are at rest */
-    LOOKOUT_FILES,        /* configuration files have changed, and all is at rest */
+    LOOKOUT_CERTIFICATES, /* only they have changed */
+    LOOKOUT_FILES,        /* configuration files have changed, and perhaps certificates */
     LOOKOUT_STALE,        /* a day has gone by: dates of certificates mean something else now */
 };
 

@@ -60,6 +60,7 @@ struct supervisor {
     struct generation *retiring; /* owned; drains; or NULL */
     unsigned last_number;
     struct lookout lookout; /* for the current generation */
+    int64_t load_ms;        /* how long the last load took */
     enum reload reload_wanted;
     bool is_ready_due;      /* the current generation serves, and that was not said yet */
     struct changes changes; /* from the generation before it */
@@ -98,6 +99,7 @@ static void retain_listeners(struct supervisor *supervisor)
 /* What the configuration file says now, or NULL; what is wrong with it is logged. */
 static struct configuration *load(struct supervisor *supervisor, enum reload what)
 {
+    int64_t begin = clock_monotonic_ms();
     const struct load_request request = {
         .path = supervisor->options->path,
         .listen = supervisor->options->listen,
@@ -118,6 +120,7 @@ static struct configuration *load(struct supervisor *supervisor, enum reload wha
     supervisor->coming.warnings = diag_count(diag, DIAG_WARNING);
     diag_free(diag);
     memory_give_back(); /* before workers inherit it */
+    supervisor->load_ms = clock_monotonic_ms() - begin;
     return configuration;
 }
 
@@ -247,7 +250,8 @@ static void promote_next(struct supervisor *supervisor)
     log_set_style(&supervisor->current->configuration->settings.log);
     figures_of_configuration(supervisor->board, supervisor->current->configuration, time(NULL));
     supervisor->figures_at = figures_are_wanted(supervisor->current->configuration) ? 0 : INT64_MAX;
-    supervisor->lookout = lookout_begin(supervisor->current->configuration, clock_monotonic_ms());
+    lookout_renew(&supervisor->lookout, supervisor->current->configuration, clock_monotonic_ms(),
+                  supervisor->load_ms);
     challenger_begin(&supervisor->challenger, &supervisor->current->configuration->settings.acme,
                      clock_monotonic_ms());
     changes_find(supervisor->retiring == NULL ? NULL : supervisor->retiring->configuration->site,
@@ -458,7 +462,11 @@ static void look_out(struct supervisor *supervisor)
 {
     enum reload what = RELOAD_NOTHING;
     const struct configuration *configuration = supervisor->current->configuration;
-    switch (lookout_look(&supervisor->lookout, configuration, clock_monotonic_ms())) {
+    enum lookout_news news =
+        lookout_look(&supervisor->lookout, configuration, clock_monotonic_ms());
+    if (news != LOOKOUT_NOTHING && supervisor->lookout.is_restless)
+        report_restless(configuration, news == LOOKOUT_CERTIFICATES);
+    switch (news) {
     case LOOKOUT_NOTHING:
         return;
     case LOOKOUT_FILES:

@@ -1,6 +1,9 @@
 """Renewed files are noticed without a signal, and only what is whole and consistent is taken."""
 
+import json
+import os
 import random
+import threading
 
 import pytest
 
@@ -140,6 +143,46 @@ def test_unwatched_edit_waits_for_its_signal(start, setup, trusted, leaves):
     assert client.fetch(running.port, HOST, trusted).body == body_of(DEFAULT_POLICY)
     assert running.reload()
     assert client.fetch(running.port, HOST, trusted).body == body_of(changed)
+
+
+RESTLESS = r"warning: (\S+) is changed again and again: its changes are not waited for any longer$"
+
+
+@pytest.mark.parametrize("place", ["drop-in", "certificate"])
+def test_file_that_never_rests_holds_up_nobody(start, setup, trusted, leaves, place):
+    """One customer touches his file all the time: the others' renewals and changes are served, and the
+    log names that file."""
+    folder = leaves[0].write(setup.certs / "pair")
+    setup.certify("example.net")
+    drop_ins = setup.root / "domains.d"
+    drop_ins.mkdir()
+    restless = drop_ins / "restless.yaml" if place == "drop-in" else setup.certs / "restless.pem"
+    restless.write_text("domains: {}\n" if place == "drop-in" else "nothing\n")
+    other = drop_ins / "other.yaml"
+    other.write_text(f"domains: {{example.net: {json.dumps(DEFAULT_POLICY)}}}\n")
+    setup.write(["example.com"], watch=True, include="domains.d/*.yaml")
+    running = start(setup.config, expect=[NOTICED, SAID, RESTLESS])
+    over = threading.Event()
+
+    def touch():
+        while not over.wait(0.05):
+            os.utime(restless)
+
+    toucher = threading.Thread(target=touch)
+    toucher.start()
+    try:
+        changed = dict(DEFAULT_POLICY, mode="testing")
+        leaves[1].write(folder)
+        other.write_text(f"domains: {{example.net: {json.dumps(changed)}}}\n")
+        serial = leaves[1].certificate.serial_number
+        until(lambda: shown(running, trusted) == serial, "the renewed certificate", 60)
+        body = body_of(changed)
+        until(lambda: client.fetch(running.port, "mta-sts.example.net", trusted).body == body,
+              "the change of the other", 60)
+        assert running.wait_line(RESTLESS, seconds=30)[1] == str(restless)
+    finally:
+        over.set()
+        toucher.join()
 
 
 def test_thousand_renewals_under_load(start, setup, authority, trusted, capsys):

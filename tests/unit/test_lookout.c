@@ -80,6 +80,55 @@ static void a_change_is_told_once_and_when_it_rests(void **state)
     assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
 }
 
+/* Changes the file before each look; returns the news that come in the end, and when. */
+static enum lookout_news touch_until_news(struct lookout *lookout, const struct place *place,
+                                          int64_t *ret_now)
+{
+    char text[64];
+    enum lookout_news news = LOOKOUT_NOTHING;
+    for (int i = 0; i < 1000 && news == LOOKOUT_NOTHING; i++) {
+        (void)snprintf(text, sizeof(text), "watch: true # %*d\n", i % 40 + 1, i);
+        write_file(place, text);
+        *ret_now = lookout->next;
+        news = lookout_look(lookout, place->configuration, lookout->next);
+    }
+    return news;
+}
+
+static void a_file_that_never_rests_is_not_waited_for_long(void **state)
+{
+    const struct place *place = *state;
+    struct lookout lookout = lookout_begin(place->configuration, 0);
+    int64_t now = 0;
+    for (int i = 0; i < 3; i++) {
+        int64_t before = now;
+        assert_int_equal(touch_until_news(&lookout, place, &now), LOOKOUT_FILES);
+        assert_true(lookout.is_restless);
+        assert_in_range(now - before, LIMIT_WATCH_UNREST_MS,
+                        LIMIT_WATCH_UNREST_MS + 2 * LIMIT_WATCH_MS);
+    }
+    struct text path = {0};
+    watch_find_latest(place->configuration, false, &path);
+    assert_string_equal(path.data, place->path);
+    text_free(&path);
+}
+
+/* A load of certificates alone, which others can cause, does not let the wait begin anew. */
+static void the_wait_goes_on_across_a_load(void **state)
+{
+    const struct place *place = *state;
+    struct lookout lookout = lookout_begin(place->configuration, 0);
+    int64_t now = 0;
+    write_file(place, "watch: true # once\n");
+    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+    int64_t since = lookout.files_since;
+    lookout_renew(&lookout, place->configuration, 2 * LIMIT_WATCH_MS, 1000);
+    assert_int_equal(lookout.files_since, since);
+    assert_int_equal(lookout.patience, 1000 * LIMIT_WATCH_REST_SHARE);
+    assert_int_equal(touch_until_news(&lookout, place, &now), LOOKOUT_FILES);
+    assert_in_range(now, since + lookout.patience, since + lookout.patience + 2 * LIMIT_WATCH_MS);
+}
+
 static void after_a_day_it_is_time(void **state)
 {
     const struct place *place = *state;
@@ -97,6 +146,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_is_no_news, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_change_is_told_once_and_when_it_rests, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_never_rests_is_not_waited_for_long, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_wait_goes_on_across_a_load, set_up, tear_down),
         cmocka_unit_test_setup_teardown(after_a_day_it_is_time, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("lookout", tests, NULL, NULL);
