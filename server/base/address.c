@@ -111,6 +111,7 @@ void address_print(struct address *address)
     bool v4 = address->any.sa_family == AF_INET;
     const void *number = v4 ? (const void *)&address->v4.sin_addr : &address->v6.sin6_addr;
     unsigned port = ntohs(v4 ? address->v4.sin_port : address->v6.sin6_port);
-    assert(inet_ntop(address->any.sa_family, number, host, sizeof(host)) != NULL);
+    const char *printed = inet_ntop(address->any.sa_family, number, host, sizeof(host));
+    assert(printed != NULL);
     (void)snprintf(address->text, sizeof(address->text), v4 ? "%s:%u" : "[%s]:%u", host, port);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "load/memory.h"
 
 /* SubjectPublicKeyInfo of RSA 8192, the largest that mbedTLS reads, is 1,062 bytes. */
 enum { INFO_MOST = 2048 };
@@ -47,6 +48,13 @@ static const char *judge_parsed(const mbedtls_x509_crt *crt, struct arena *arena
     return NULL;
 }
 
+static int parse(struct span der, mbedtls_x509_crt *crt, bool *is_challenge)
+{
+    *is_challenge = false;
+    return mbedtls_x509_crt_parse_der_with_ext_cb(crt, (const unsigned char *)der.data, der.len, 0,
+                                                  note_extension, is_challenge);
+}
+
 const char *certificate_challenge_judge(struct span der, struct arena *arena, struct span *ret_host,
                                         struct span *ret_info)
 {
@@ -54,9 +62,14 @@ const char *certificate_challenge_judge(struct span der, struct arena *arena, st
     bool is_challenge = false;
     const char *why = "cannot be read";
 
+    *ret_host = *ret_info = (struct span){0};
     mbedtls_x509_crt_init(&crt);
-    if (mbedtls_x509_crt_parse_der_with_ext_cb(&crt, (const unsigned char *)der.data, der.len, 0,
-                                               note_extension, &is_challenge) == 0)
+    int code = parse(der, &crt, &is_challenge);
+    if (code != 0 && memory_is_there())
+        code = parse(der, &crt, &is_challenge);
+    else if (code != 0)
+        why = NULL;
+    if (code == 0)
         why = is_challenge ? judge_parsed(&crt, arena, ret_host, ret_info)
                            : "is not one for tls-alpn-01 (RFC 8737)";
     mbedtls_x509_crt_free(&crt);

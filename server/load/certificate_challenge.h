@@ -11,7 +11,8 @@
 
 /* Judges one certificate: whether it is one for tls-alpn-01. ret_host is borrowed from der, and
  * ret_info, the public key as struct private_key has it, from the arena. Otherwise returns why not,
- * the end of the sentence "the certificate ..." (static). */
+ * the end of the sentence "the certificate ..." (static). When memory is short it cannot tell: NULL, and
+ * ret_info is empty. */
 const char *certificate_challenge_judge(struct span der, struct arena *arena, struct span *ret_host,
                                         struct span *ret_info);
 

@@ -27,6 +27,14 @@ struct reading {
     struct piece *keys;
 };
 
+/* The machine lacks something for the moment. What is there was not seen, which is not the same as that it
+ * is not there. */
+static bool is_lack(int reason)
+{
+    return reason == ENOMEM || reason == EMFILE || reason == ENFILE || reason == ENOBUFS ||
+           reason == EIO;
+}
+
 static void leave_out(struct reading *reading, const char *name, const char *why)
 {
     struct challenge_files *files = reading->files;
@@ -63,8 +71,10 @@ static void take_certificate(struct reading *reading, const char *name, struct s
         return;
     const char *why =
         certificate_challenge_judge(piece->der, reading->files->arena, &piece->host, &piece->info);
-    if (why == NULL)
+    if (why == NULL) {
+        reading->files->shortage = reading->files->shortage || piece->info.len == 0;
         return;
+    }
     reading->certificates = rest;
     leave_out(reading, name, why);
 }
@@ -80,6 +90,7 @@ static void take_key(struct reading *reading, const char *name, struct span der)
     if (key->fault == PRIVATE_KEY_SOUND) {
         struct piece *piece = add_piece(reading, &reading->keys, name, key->der);
         const char *info = arena_copy(reading->files->arena, key->info);
+        reading->files->shortage = reading->files->shortage || info == NULL;
         if (piece != NULL)
             piece->info = (struct span){info, info == NULL ? 0 : key->info.len};
     } else {
@@ -165,8 +176,10 @@ static void take_authorization(struct reading *reading, const char *name, struct
                 .kind = CHALLENGE_HTTP, .name = {copy, token.len}, .answer = {answer, bytes.len}});
 }
 
-/* Reads a small regular file; returns how many bytes, or why not in ret_why (NULL: it is gone). */
-static size_t read_file(int folder, const char *name, char *buffer, const char **ret_why)
+/* Reads a small regular file; returns how many bytes, or why not in ret_why (NULL: it is gone, or
+ * could not be looked at). */
+static size_t read_file(struct reading *reading, int folder, const char *name, char *buffer,
+                        const char **ret_why)
 {
     struct stat status;
     size_t len = 0;
@@ -174,17 +187,22 @@ static size_t read_file(int folder, const char *name, char *buffer, const char *
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     *ret_why = NULL;
     if (fd < 0) {
-        if (errno != ENOENT)
+        reading->files->shortage = reading->files->shortage || is_lack(errno);
+        if (errno != ENOENT && !is_lack(errno))
             *ret_why = errno == ELOOP ? "is a link, which is not followed" : strerror(errno);
         return 0;
     }
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+    if (fstat(fd, &status) != 0) {
+        reading->files->shortage = true;
+    } else if (!S_ISREG(status.st_mode)) {
         *ret_why = "is not a file";
     } else {
         while (len <= LIMIT_CHALLENGE_FILE &&
                (count = read(fd, buffer + len, LIMIT_CHALLENGE_FILE + 1 - len)) > 0)
             len += (size_t)count;
-        if (count < 0)
+        if (count < 0 && is_lack(errno))
+            reading->files->shortage = true;
+        else if (count < 0)
             *ret_why = strerror(errno);
         else if (len > LIMIT_CHALLENGE_FILE)
             *ret_why = "is too large for a challenge";
@@ -202,7 +220,7 @@ static void take_file(struct reading *reading, enum challenge_kind kind, int fol
         leave_out(reading, name, "has a name that no authority asks for");
         return;
     }
-    size_t len = read_file(folder, name, bytes, &why);
+    size_t len = read_file(reading, folder, name, bytes, &why);
     if (why != NULL)
         leave_out(reading, name, why);
     else if (kind == CHALLENGE_ALPN)
@@ -217,15 +235,23 @@ void challenge_files_read(struct challenge_files *files, enum challenge_kind kin
 {
     struct reading reading = {.files = files, .folder = folder};
     DIR *stream = opendir(folder);
+    if (stream == NULL && is_lack(errno)) {
+        files->shortage = true;
+        return;
+    }
     if (stream == NULL) {
         if (errno != ENOENT && files->left_out++ == 0)
             text_printf(&files->trouble, "%s: %s", folder, strerror(errno));
         return;
     }
     int left = LIMIT_CHALLENGE_FILES;
-    for (const struct dirent *entry; left > 0 && (entry = readdir(stream)) != NULL; left--)
+    errno = 0; /* readdir tells its end from an error by it alone */
+    for (const struct dirent *entry; left > 0 && (entry = readdir(stream)) != NULL; left--) {
         if (entry->d_name[0] != '.') /* itself, what is above, and what editors leave behind */
             take_file(&reading, kind, dirfd(stream), entry->d_name);
+        errno = 0;
+    }
+    files->shortage = files->shortage || is_lack(errno) || files->trouble.failed;
     (void)closedir(stream); /* it was only read */
     match(&reading);
 }

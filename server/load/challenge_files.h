@@ -21,14 +21,15 @@ struct challenge_files {
     size_t count;
     struct text trouble; /* the first file that was left out and why, or nothing */
     size_t left_out;     /* how many were */
-    bool shortage;       /* of memory */
+    bool shortage;       /* of memory or descriptors: what is there was not seen as a whole */
 };
 
 /* Below a web root, where http-01 has its files. */
 #define CHALLENGE_FOLDER ".well-known/acme-challenge"
 
 /* Adds the challenges of the kind that are in the folder itself (for CHALLENGE_HTTP that is the one
- * below the web root). A folder that is not there holds none. */
+ * below the web root). A folder that is not there holds none. What it finds is not to be used after a
+ * shortage: what was found before is nearer to what is there. */
 void challenge_files_read(struct challenge_files *files, enum challenge_kind kind,
                           const char *folder);
 

@@ -1,5 +1,6 @@
 #include "load/schema.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/suggest.h"
@@ -147,6 +148,7 @@ static void report_unknown(const struct schema *schema, const struct node *key,
                            enum diag_level level, struct diag *diag)
 {
     const char *names[KEYS_MOST];
+    assert(schema->key_count <= KEYS_MOST);
     for (size_t i = 0; i < schema->key_count; i++)
         names[i] = schema->keys[i].name;
     diag_add(diag, level, key->at, "unknown key \"%s\" %s", key->text.data, schema->where);

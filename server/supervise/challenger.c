@@ -110,21 +110,35 @@ static void tell(struct challenger *challenger, const struct challenge_files *fi
     challenger->told = hash;
 }
 
+/* Once, until it is over. */
+static void tell_shortage(struct challenger *challenger, bool shortage)
+{
+    if (shortage && !challenger->is_short)
+        log_line(LOG_LEVEL_ERROR,
+                 "challenges cannot be read: out of memory or descriptors; what is "
+                 "shown to authorities stays as it is");
+    challenger->is_short = shortage;
+}
+
+/* In a shortage what is shown stays as it is, until the next look. */
 static void publish(struct challenger *challenger, const char *below_webroot)
 {
     struct challenge_files *files = calloc(1, sizeof(*files));
     struct arena *arena = arena_new();
     if (files == NULL || arena == NULL)
-        goto done; /* the next look may have more luck */
+        goto done;
     files->arena = arena;
     if (challenger->acme->alpn != NULL)
         challenge_files_read(files, CHALLENGE_ALPN, challenger->acme->alpn);
     if (challenger->acme->webroot != NULL)
         challenge_files_read(files, CHALLENGE_HTTP, below_webroot);
+    if (files->shortage)
+        goto done;
     if (files->count > 0 || challenger->shown > 0)
         challenger->shown = challenges_publish(challenger->challenges, files->items, files->count);
     tell(challenger, files);
 done:
+    tell_shortage(challenger, files == NULL || arena == NULL || files->shortage);
     if (files != NULL)
         text_free(&files->trouble);
     arena_free(arena);

@@ -21,6 +21,7 @@ struct challenger {
     int64_t next;                  /* the next look; INT64_MAX: none */
     int64_t rested;                /* not before this, whatever the kernel tells */
     uint64_t told;                 /* what was said last of files that are left out */
+    bool is_short;                 /* the last look could not see all, which was told */
     size_t shown;                  /* challenges that workers are shown */
 };
 

@@ -20,6 +20,8 @@ from support.server import Server, descriptors_of
 from support.setup import DEFAULT_POLICY, body_of
 from support.wait import until
 
+from test_challenges import challenge_for, is_shown, put
+
 HOST = "mta-sts.example.com"
 # mbedTLS 3.6.7 forgets a cipher of TLS 1.3 when there is no memory for the second one of a pair.
 LIBRARY_LEAKS = 16
@@ -131,6 +133,34 @@ def test_renewal(start, setup, config, trusted, fault, kind):
             assert loaded
             break
     print(f"# renewal: seen up to {kind} {n}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_challenges(start, setup, authority, trusted, fault, kind):
+    """What an authority is shown does not vanish while it is there. The folder is touched, so that it
+    is read anew."""
+    folder = setup.root / "alpn"
+    folder.mkdir()
+    setup.certify("example.com")
+    server = start(setup.write(["example.com"], workers=1, acme={"alpn": "alpn"}),
+                   environment=fault.environment, expect=[r"challenges cannot be read", r"watch"])
+    leaf = challenge_for(authority, HOST)
+    put(folder, HOST, leaf)
+    until(lambda: is_shown(server.port, HOST, leaf), "the challenge")
+    for n in every(2):
+        fault.arm(server.pid, kind, n)
+        mark = challenge_for(authority, f"n{n}.example")
+        put(folder, "mark", mark)
+
+        def looked(host=f"n{n}.example", mark=mark):
+            assert is_shown(server.port, HOST, leaf), host
+            return is_shown(server.port, host, mark)
+
+        until(looked, "the next look", 20)
+        if not fault.disarm() or n > 300:
+            break
+    print(f"# challenges: complete before {kind} {n}")
+    assert fetched(server.port, trusted)
 
 
 @pytest.mark.parametrize("kind", KINDS)
