@@ -189,8 +189,21 @@ enum {
     LIMIT_PROBE_TIMEOUT = 10,
     LIMIT_PROBE_TIMEOUT_MOST = 3600,
     LIMIT_PROBE_BUDGET_MS = 2000,
+    /* The time-out holds for the DNS and for each address; a domain may take so many of them in all,
+     * which is enough when one of its addresses is silent. Its process has so much more to end by
+     * itself. Milliseconds. */
+    LIMIT_PROBE_TIMEOUTS = 3,
+    LIMIT_PROBE_GRACE_MS = 2000,
+    /* Results that are there are shown after this time, while others are still waited for: longer
+     * than all good servers take. Milliseconds. */
+    LIMIT_PROBE_SHOW_MS = 5000,
     /* Nobody gives a small host more; each is asked in turn. */
     LIMIT_PROBE_ADDRESSES = 8,
+    /* TXT records that are read of a name; more than one is a fault already. Aliases on the way to
+     * it: unbound follows eleven. Between two name servers, a third of the time at most. */
+    LIMIT_DNS_RECORDS = 1000,
+    LIMIT_DNS_ALIASES = 11,
+    LIMIT_DNS_RETRY_MS = 2000,
     /* Of a server's certificates. Public authorities need at most four. */
     LIMIT_PROBE_CHAIN = 10,
     /* Of a server's own certificate: one with a hundred names is 8 KB. Bytes of DER. */

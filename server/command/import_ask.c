@@ -11,7 +11,7 @@
 #include "probe/trust.h"
 #include "probe/visit.h"
 
-enum { HTTPS = 443, RECORDS = 16, HOST_SIZE = LIMIT_NAME + 16, POLICY = 100 };
+enum { HTTPS = 443, HOST_SIZE = LIMIT_NAME + 16, POLICY = 100 };
 
 /* The fetch from one address. */
 struct attempt {
@@ -75,16 +75,17 @@ static int rank(const struct attempt *attempt)
 static void visit(const struct asking *asking, const char *host, const struct address *address,
                   int64_t end_us, struct answer_found *found)
 {
-    int64_t left_ms = (end_us - clock_monotonic_us()) / 1000;
+    int64_t now_us = clock_monotonic_us();
+    int64_t until_us = now_us + LIMIT_IMPORT_FETCH_MS * INT64_C(1000);
     struct attempt *best = &found->attempts[found->best], *next = &found->attempts[1 - found->best];
-    if (left_ms <= 0 || rank(best) == POLICY)
+    if (now_us >= end_us || rank(best) == POLICY)
         return;
     const struct visit_question question = {
         .address = address,
         .host = host,
         .trust = asking->trust,
         .now = asking->import->line->now,
-        .timeout_ms = left_ms < LIMIT_IMPORT_FETCH_MS ? left_ms : LIMIT_IMPORT_FETCH_MS,
+        .deadline_us = until_us < end_us ? until_us : end_us,
         .kept = &next->kept,
     };
     report_begin(&next->report, best->report.domain);
@@ -98,9 +99,9 @@ static void visit(const struct asking *asking, const char *host, const struct ad
 static void ask_policy(const struct asking *asking, const char *domain, struct answer_found *found)
 {
     static const char *const here[] = {"127.0.0.1:443", "[::1]:443"};
-    struct address addresses[LIMIT_PROBE_ADDRESSES];
+    struct resolve_host addresses = {.count = 0};
+    struct address local;
     char host[HOST_SIZE];
-    size_t count = 0;
     int64_t end_us = clock_monotonic_us() + (int64_t)LIMIT_IMPORT_HOST_MS * 1000;
     (void)snprintf(host, sizeof(host), "mta-sts.%s", domain); /* it fits */
     if (asking->connect != NULL) {
@@ -108,26 +109,36 @@ static void ask_policy(const struct asking *asking, const char *domain, struct a
         return;
     }
     for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++)
-        if (address_parse(span_of(here[i]), &addresses[0]))
-            visit(asking, host, &addresses[0], end_us, found);
-    if (rank(&found->attempts[found->best]) < POLICY &&
-        resolve_host(host, HTTPS, addresses, LIMIT_PROBE_ADDRESSES, &count) != RESOLVE_DONE)
-        count = 0; /* then what this machine has answered is told */
-    for (size_t i = 0; i < count; i++)
-        visit(asking, host, &addresses[i], end_us, found);
+        if (address_parse(span_of(here[i]), &local))
+            visit(asking, host, &local, end_us, found);
+    const struct resolve_question question = {
+        .host = host,
+        .port = HTTPS,
+        .deadline_us = clock_monotonic_us() + LIMIT_IMPORT_FETCH_MS * INT64_C(1000),
+    };
+    if (rank(&found->attempts[found->best]) < POLICY)
+        resolve_ask(&question, &addresses, NULL);
+    for (size_t i = 0; i < addresses.count;
+         i++) /* without any, what this machine answers is told */
+        visit(asking, host, &addresses.addresses[i], end_us, found);
 }
 
 static void ask_id(const char *domain, struct answer_found *found)
 {
-    struct text values[RECORDS] = {{0}};
+    struct dns_txt txt;
     char name[HOST_SIZE];
-    size_t count = 0, records = 0;
+    size_t records = 0;
     (void)snprintf(name, sizeof(name), "_mta-sts.%s", domain); /* it fits */
-    if (resolve_txt(name, values, RECORDS, &count) == RESOLVE_FAILED)
+    const struct resolve_question question = {
+        .txt = name,
+        .deadline_us = clock_monotonic_us() + LIMIT_IMPORT_FETCH_MS * INT64_C(1000),
+    };
+    resolve_ask(&question, NULL, &txt);
+    if (txt.outcome.result != DNS_DONE && txt.outcome.result != DNS_NONE)
         found->id_result = ID_UNKNOWN;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < txt.count; i++) {
         struct record record;
-        record_read((struct span){values[i].data, values[i].len}, &record);
+        record_read((struct span){txt.values[i].data, txt.values[i].len}, &record);
         if (record.form == RECORD_OTHER)
             continue;
         found->id_result = ++records > 1 ? ID_SEVERAL : record.id.data == NULL ? ID_FORM : ID_FOUND;
@@ -135,17 +146,10 @@ static void ask_id(const char *domain, struct answer_found *found)
         (void)snprintf(found->id, sizeof(found->id), "%.*s", (int)record.id.len,
                        record.id.data == NULL ? "" : record.id.data); /* an id fits */
     }
-    for (size_t i = 0; i < RECORDS; i++)
-        text_free(&values[i]);
+    dns_txt_free(&txt);
 }
 
-static void begin(void *context)
-{
-    (void)context;
-    resolve_begin(LIMIT_IMPORT_FETCH_MS);
-}
-
-static void run(void *context, size_t index, void *ret_result)
+static void prepare(void *context, size_t index, void *ret_result)
 {
     const struct asking *asking = context;
     const struct import_host *host = &asking->import->hosts[index];
@@ -153,23 +157,39 @@ static void run(void *context, size_t index, void *ret_result)
     memset(found, 0, sizeof(*found));
     report_begin(&found->attempts[0].report, host->domain);
     found->is_asked = host->file == NULL && host->sure > IMPORT_MENTIONED;
+}
+
+static void run(void *context, size_t index, void *result)
+{
+    const struct asking *asking = context;
+    const struct import_host *host = &asking->import->hosts[index];
+    struct answer_found *found = result;
     if (found->is_asked)
         ask_policy(asking, host->domain, found);
     if (asking->import->line->keep_id && host->sure > IMPORT_MENTIONED)
         ask_id(host->domain, found);
 }
 
-static void died(void *context, size_t index, void *ret_result)
+/* Nothing counts of what a process found that did not end by itself. */
+static void lose(const struct asking *asking, size_t index, struct answer_found *found,
+                 const char *why)
 {
-    const struct asking *asking = context;
-    struct answer_found *found = ret_result;
     const struct import_host *host = &asking->import->hosts[index];
     memset(found, 0, sizeof(*found));
     found->is_asked = host->file == NULL;
     found->id_result = ID_UNKNOWN;
     report_begin(&found->attempts[0].report, host->domain);
-    report_add(&found->attempts[0].report, NULL, FAULT_INTERNAL,
-               "the process that asked for the policy died of the answer");
+    report_add(&found->attempts[0].report, NULL, FAULT_INTERNAL, "%s", why);
+}
+
+static void died(void *context, size_t index, void *result)
+{
+    lose(context, index, result, "the process that asked for the policy died of the answer");
+}
+
+static void late(void *context, size_t index, void *result)
+{
+    lose(context, index, result, "the answer takes too long");
 }
 
 static struct span keep(struct import *import, const char *bytes, size_t len)
@@ -276,9 +296,11 @@ void import_ask(struct import *import, const struct address *connect)
     const struct crowd_jobs jobs = {
         .count = import->count,
         .result_size = sizeof(struct answer_found),
-        .begin = begin,
+        .timeout_ms = LIMIT_IMPORT_HOST_MS + 2 * LIMIT_IMPORT_FETCH_MS + LIMIT_PROBE_GRACE_MS,
+        .prepare = prepare,
         .run = run,
         .died = died,
+        .late = late,
         .done = take,
         .context = &asking,
     };

@@ -1,6 +1,7 @@
 #include "probe/crowd.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -10,14 +11,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 /* One child, as its parent sees it. The socket carries an index down and, when the report is there,
  * the same index up. */
 struct member {
     pid_t pid;
-    int fd;       /* -1: there is none */
-    size_t index; /* of the job that it does now */
+    int fd;              /* -1: there is none */
+    size_t index;        /* of the job that it does now */
+    int64_t deadline_us; /* when it is ended, unless the job is done before */
 };
 
 struct crowd {
@@ -43,9 +46,9 @@ static bool receive_index(int fd, size_t *ret_index)
     return count == (ssize_t)sizeof(*ret_index);
 }
 
-static void *result_of(const struct crowd *crowd, size_t which)
+static void *result_of(const struct crowd *crowd, const struct member *member)
 {
-    return crowd->results + which * crowd->jobs->result_size;
+    return crowd->results + (size_t)(member - crowd->members) * crowd->jobs->result_size;
 }
 
 static _Noreturn void live(const struct crowd *crowd, int fd, void *result)
@@ -53,7 +56,6 @@ static _Noreturn void live(const struct crowd *crowd, int fd, void *result)
     size_t index;
     const struct crowd_jobs *jobs = crowd->jobs;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* without it, the socket's end does, a little later */
-    jobs->begin(jobs->context);
     while (receive_index(fd, &index)) {
         jobs->run(jobs->context, index, result);
         if (!send_index(fd, index))
@@ -77,7 +79,7 @@ static bool begin_member(struct crowd *crowd, size_t which)
             if (crowd->members[i].fd >= 0)
                 (void)close(crowd->members[i].fd);
         (void)close(fds[0]);
-        live(crowd, fds[1], result_of(crowd, which));
+        live(crowd, fds[1], result_of(crowd, member));
     }
     int reason = errno;
     (void)close(fds[1]);
@@ -103,31 +105,53 @@ static void end_member(struct member *member)
 /* Gives the member a job, or lets it go when there is none. */
 static void employ(struct crowd *crowd, struct member *member)
 {
+    const struct crowd_jobs *jobs = crowd->jobs;
     if (member->fd < 0)
         return;
-    if (crowd->next == crowd->jobs->count) {
+    if (crowd->next == jobs->count) {
         end_member(member);
         return;
     }
     member->index = crowd->next++;
+    member->deadline_us = clock_monotonic_us() + jobs->timeout_ms * 1000;
+    jobs->prepare(jobs->context, member->index, result_of(crowd, member));
     (void)send_index(member->fd, member->index); /* a dead one shows when it is listened to */
 }
 
+/* The child of the member has died, or was ended. */
+static void replace(struct crowd *crowd, struct member *member)
+{
+    end_member(member);
+    /* When there cannot be another, the others do the work. */
+    (void)begin_member(crowd, (size_t)(member - crowd->members));
+}
+
 /* The member has finished its job, or died. */
-static void listen_to(struct crowd *crowd, size_t which)
+static void listen_to(struct crowd *crowd, struct member *member)
 {
     size_t index;
-    struct member *member = &crowd->members[which];
     const struct crowd_jobs *jobs = crowd->jobs;
-    void *result = result_of(crowd, which);
+    void *result = result_of(crowd, member);
     bool died = !receive_index(member->fd, &index) || index != member->index;
-    if (died) {
-        end_member(member);
+    if (died)
         jobs->died(jobs->context, member->index, result);
-    }
     jobs->done(jobs->context, member->index, result);
     if (died)
-        (void)begin_member(crowd, which); /* when it cannot be, the others do the work */
+        replace(crowd, member);
+    employ(crowd, member);
+}
+
+/* The last resort: a child sees to every wait, but not to all that it computes. */
+static void end_late(struct crowd *crowd, struct member *member)
+{
+    const struct crowd_jobs *jobs = crowd->jobs;
+    void *result = result_of(crowd, member);
+    (void)kill(member->pid, SIGKILL); /* it is not reaped yet, so the number is its own */
+    while (waitpid(member->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    jobs->late(jobs->context, member->index, result);
+    jobs->done(jobs->context, member->index, result);
+    replace(crowd, member);
     employ(crowd, member);
 }
 
@@ -135,17 +159,28 @@ static void listen_to(struct crowd *crowd, size_t which)
 static bool wait_for_some(struct crowd *crowd)
 {
     struct pollfd polled[LIMIT_PROBES];
+    int64_t now = clock_monotonic_us(), until = INT64_MAX;
     size_t working = 0;
     for (size_t i = 0; i < crowd->member_count; i++) {
-        polled[i] = (struct pollfd){.fd = crowd->members[i].fd, .events = POLLIN};
-        working += crowd->members[i].fd >= 0 ? 1 : 0;
+        const struct member *member = &crowd->members[i];
+        polled[i] = (struct pollfd){.fd = member->fd, .events = POLLIN};
+        working += member->fd >= 0 ? 1 : 0;
+        if (member->fd >= 0 && member->deadline_us < until)
+            until = member->deadline_us;
     }
     if (working == 0)
         return false;
-    if (poll(polled, crowd->member_count, -1) > 0)
-        for (size_t i = 0; i < crowd->member_count; i++)
-            if (polled[i].revents != 0)
-                listen_to(crowd, i);
+    int64_t left_ms = until <= now ? 0 : (until - now + 999) / 1000;
+    if (poll(polled, crowd->member_count, left_ms > INT_MAX ? INT_MAX : (int)left_ms) < 0)
+        return true;
+    now = clock_monotonic_us();
+    for (size_t i = 0; i < crowd->member_count; i++) {
+        struct member *member = &crowd->members[i];
+        if (polled[i].revents != 0)
+            listen_to(crowd, member);
+        else if (member->fd >= 0 && member->deadline_us <= now)
+            end_late(crowd, member);
+    }
     return true;
 }
 

@@ -2,22 +2,26 @@
  * Many jobs at once: a few children, each of which does one after the other and
  * leaves each result in memory that it shares with the parent. A child reads
  * what foreign servers say; when one dies of it, that job has the result that
- * the parent gives it, and the others are not disturbed.
+ * the parent gives it, and the others are not disturbed. One that takes too long
+ * is ended; what it has written by then counts.
  */
 #ifndef PROBE_CROWD_H
 #define PROBE_CROWD_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* The jobs 0 to count - 1. begin and run are called in a child, died and done in the parent, with
- * the context. A result is a block of bytes without a pointer to anything but constants. */
+/* The jobs 0 to count - 1. run is called in a child, the others in the parent, with the context. A
+ * result is a block of bytes without a pointer to anything but constants. */
 struct crowd_jobs {
     size_t count;
     size_t result_size;
-    void (*begin)(void *context); /* once in each child */
-    void (*run)(void *context, size_t index, void *ret_result);
-    void (*died)(void *context, size_t index, void *ret_result);
+    int64_t timeout_ms; /* after which the child of a job is ended */
+    void (*prepare)(void *context, size_t index, void *ret_result); /* before the job */
+    void (*run)(void *context, size_t index, void *result);
+    void (*died)(void *context, size_t index, void *result);
+    void (*late)(void *context, size_t index, void *result);       /* it was ended */
     void (*done)(void *context, size_t index, const void *result); /* as they are done */
     void *context;                                                 /* borrowed */
 };

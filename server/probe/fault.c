@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 static const char NOT_REACHED[] = "no sender gets the policy from there";
+static const char NO_FURTHER[] = "no sender gets further than this";
 static const char NOT_VERIFIED[] = "no sender takes a policy from a server that it cannot verify";
 static const char NOT_FOUND[] = "without it no sender looks for a policy (RFC 8461 section 3.1)";
 static const char SUITES[] = "offer TLS 1.2 and 1.3 with ECDHE and AES-GCM or ChaCha20-Poly1305";
@@ -20,8 +21,30 @@ static const char FASTER[] = "serve the policy from a machine that is near and a
 #define WARNING DIAG_WARNING
 
 static const struct fault_rule rules[] = {
-    {FAULT_DNS_FAILED, "dns-failed", STAGE_DNS, ERROR, "failed", "no sender gets further than this",
+    {FAULT_DNS_FAILED, "dns-failed", STAGE_DNS, ERROR, "failed", NO_FURTHER,
      "see whether the name servers of the domain answer"},
+    {FAULT_DNS_SERVFAIL, "dns-failed", STAGE_DNS, ERROR, "SERVFAIL", NO_FURTHER,
+     "see whether the DNSSEC signatures of the domain are valid, and whether its name servers answer"},
+    {FAULT_DNS_REFUSED, "dns-failed", STAGE_DNS, ERROR, "REFUSED", NO_FURTHER,
+     "see whether the name servers of the domain serve it, and whether this machine may ask the name "
+     "server in /etc/resolv.conf"},
+    {FAULT_DNS_CUT, "dns-cut", STAGE_DNS, ERROR, "cut", NO_FURTHER,
+     "see whether the name servers answer over TCP (port 53)"},
+    {FAULT_DNS_SILENT, "dns-silent", STAGE_DNS, ERROR, "no answer",
+     "senders wait for the answer, and many give up first",
+     "see whether the name servers of the domain answer questions of every type"},
+    {FAULT_DNS_MUTE, "dns-silent", STAGE_DNS, ERROR, "no answer",
+     "nothing is known about this domain: either its name servers are silent, or that of this "
+     "machine",
+     "probe another domain to see which"},
+    {FAULT_DNS_HERE, "dns-here", STAGE_DNS, ERROR, "not asked",
+     "nothing is known about this domain",
+     "correct /etc/resolv.conf, or start the name server that it names"},
+    {FAULT_DNS_FAMILY, "dns-family", STAGE_DNS, WARNING, "family",
+     "some senders take the host for one without an address",
+     "see whether the name servers of the domain answer questions of both types"},
+    {FAULT_DNS_SLOW, "dns-slow", STAGE_DNS, WARNING, "slow", "postfix-tlspol gives up after 2 s",
+     "see why the name servers of the domain answer late"},
     {FAULT_NO_ADDRESS, "no-address", STAGE_DNS, ERROR, "no address", NOT_REACHED,
      "publish an A, AAAA or CNAME record for it"},
     {FAULT_RECORD_MISSING, "record-missing", STAGE_DNS, ERROR, "no record", NOT_FOUND, PUBLISH},
@@ -33,6 +56,8 @@ static const struct fault_rule rules[] = {
      "other TXT records at the name disturb KumoMTA and checkdmarc",
      "leave only the one of MTA-STS"},
     {FAULT_RECORD_FORM, "record-form", STAGE_DNS, ERROR, "record", NOT_FOUND, PUBLISH},
+    {FAULT_RECORD_QUOTED, "record-quoted", STAGE_DNS, ERROR, "quoted", NOT_FOUND,
+     "leave out the quotation marks: they belong to the form of zone files, not to the value"},
     {FAULT_RECORD_SPACE_BEFORE, "record-space-before", STAGE_DNS, ERROR, "record",
      "halon, chasquid, aykevl and mailpiece do not understand it", PUBLISH},
     {FAULT_RECORD_SPACE_BEHIND, "record-space-behind", STAGE_DNS, ERROR, "record",
@@ -49,10 +74,14 @@ static const struct fault_rule rules[] = {
      "this machine has no address of that family, so nothing is known about it", NULL},
     {FAULT_CONNECT_TIMEOUT, "connect-timeout", STAGE_CONNECT, ERROR, "timeout", NOT_REACHED,
      "see whether a firewall drops what comes to the port"},
+    {FAULT_NOT_ASKED, "not-asked", STAGE_CONNECT, WARNING, "not asked",
+     "nothing is known about this address", "give it more time with --timeout"},
     {FAULT_TLS_TIMEOUT, "tls-timeout", STAGE_TLS, ERROR, "timeout", NOT_REACHED, NULL},
     {FAULT_TLS_OLD, "tls-old", STAGE_TLS, ERROR, "old TLS",
      "RFC 8461 section 3.3 and every sender ask for TLS 1.2 or newer", SUITES},
     {FAULT_TLS_13_ONLY, "tls-1.3-only", STAGE_TLS, WARNING, "1.3 only",
+     "mimecast speaks nothing newer than TLS 1.2", SUITES},
+    {FAULT_TLS_12_TIMEOUT, "tls-1.2-timeout", STAGE_TLS, WARNING, "1.2 hangs",
      "mimecast speaks nothing newer than TLS 1.2", SUITES},
     {FAULT_TLS_NAME, "tls-name", STAGE_TLS, ERROR, "no name", NOT_REACHED,
      "configure the domain there, and see that its certificate is found"},
@@ -124,6 +153,8 @@ static const struct fault_rule rules[] = {
     {FAULT_POLICY_DIFFERS, "policy-differs", STAGE_POLICY, ERROR, "differs",
      "senders enforce what is served, not what is configured",
      "reload the server, or see which server answers there"},
+    {FAULT_UNFINISHED, "unfinished", STAGE_HTTP, ERROR, "unfinished",
+     "what is said of this domain is not all", "give it more time with --timeout"},
     {FAULT_INTERNAL, "internal", STAGE_DNS, ERROR, "not asked",
      "nothing is known about this domain", "try again"},
 };

@@ -9,7 +9,10 @@
 #include "probe/resolve.h"
 #include "probe/visit.h"
 
-enum { HTTPS = 443, RECORDS_MOST = 16, HOST_SIZE = LIMIT_NAME + 16 };
+enum { HTTPS = 443, HOST_SIZE = LIMIT_NAME + 16 };
+
+/* RFC 1035 section 4.1.1. */
+enum { RCODE_SERVFAIL = 2, RCODE_REFUSED = 5 };
 
 /* The faults of a record's form that have a row of their own. */
 static enum fault fault_of(enum record_form form)
@@ -44,74 +47,191 @@ static void judge_record(struct span value, const struct policy *policy, struct 
                    report->id);
 }
 
-/* RFC 8461 section 3.1: what does not begin as it should is discarded, and one must be left. */
-static void judge_records(const struct text *values, size_t count, const struct policy *policy,
+/* What an input field of a DNS provider makes of quotation marks that were typed into it. */
+static bool is_quoted(struct span value)
+{
+    return value.len > 1 && value.data[0] == '"' &&
+           span_begins_fold(span_skip(value, 1), span_of("v=STSv1"));
+}
+
+static bool mentions_version(struct span value)
+{
+    for (; value.len > 0; value = span_skip(value, 1))
+        if (span_begins_fold(value, span_of("STSv1")))
+            return true;
+    return false;
+}
+
+/* There is no record that senders take: show the one that was meant, if there is one. */
+static void judge_no_record(const struct dns_txt *txt, struct report *report)
+{
+    for (size_t i = 0; i < txt->count; i++) {
+        struct text shown = {0};
+        struct span value = {txt->values[i].data, txt->values[i].len};
+        bool quoted = is_quoted(value);
+        if (!quoted && !mentions_version(value))
+            continue;
+        text_escape(&shown, value, 100);
+        const char *words = shown.data == NULL ? "" : shown.data;
+        if (quoted)
+            report_add(report, NULL, FAULT_RECORD_QUOTED,
+                       "the value of the record _mta-sts.%s begins with a quotation mark: \"%s\"",
+                       report->domain, words);
+        else
+            report_add(report, NULL, FAULT_RECORD_FORM,
+                       "the record _mta-sts.%s does not begin with v=STSv1;: \"%s\"",
+                       report->domain, words);
+        text_free(&shown);
+        return;
+    }
+    report_add(report, NULL, FAULT_RECORD_MISSING,
+               "the TXT record at _mta-sts.%s is not one of MTA-STS", report->domain);
+}
+
+/* RFC 8461 section 3.1: what does not begin with "v=STSv1;" is discarded, and one must be left. When
+ * none is, the first that was meant as one tells why. */
+static void judge_records(const struct dns_txt *txt, const struct policy *policy,
                           struct report *report)
 {
-    size_t ours = 0, which = 0;
-    for (size_t i = 0; i < count; i++) {
+    size_t sound = 0, meant = 0;
+    struct span which = {NULL, 0};
+    for (size_t i = 0; i < txt->count; i++) {
         struct record record;
-        record_read((struct span){values[i].data, values[i].len}, &record);
+        struct span value = {txt->values[i].data, txt->values[i].len};
+        record_read(value, &record);
         if (record.form == RECORD_OTHER)
             continue;
-        which = i;
-        ours++;
+        bool is_first = record.form == RECORD_VERSION ? sound + meant == 0 : sound == 0;
+        which = is_first ? value : which;
+        meant += record.form == RECORD_VERSION ? 1 : 0;
+        sound += record.form == RECORD_VERSION ? 0 : 1;
     }
-    if (ours == 0)
-        report_add(report, NULL, FAULT_RECORD_MISSING,
-                   "the TXT record at _mta-sts.%s is not one of MTA-STS", report->domain);
-    else if (ours > 1)
+    if (sound + meant == 0)
+        judge_no_record(txt, report);
+    else if (sound > 1)
         report_add(report, NULL, FAULT_RECORD_SEVERAL,
-                   "there are %zu MTA-STS records at _mta-sts.%s", ours, report->domain);
+                   "there are %zu MTA-STS records at _mta-sts.%s", sound, report->domain);
     else
-        judge_record((struct span){values[which].data, values[which].len}, policy, report);
-    if (ours > 0 && ours < count)
+        judge_record(which, policy, report);
+    if (sound + meant > 0 && txt->count > (sound > 1 ? sound : 1))
         report_add(report, NULL, FAULT_RECORD_OTHERS, "there are other TXT records at _mta-sts.%s",
                    report->domain);
+    if (txt->is_more)
+        report_add(report, NULL, FAULT_RECORD_OTHERS,
+                   "there are more than %d TXT records at _mta-sts.%s, of which no more are read",
+                   LIMIT_DNS_RECORDS, report->domain);
 }
 
-static void ask_record(const struct policy *policy, struct report *report)
+static bool has_failed(const struct dns_outcome *outcome)
 {
-    char name[HOST_SIZE];
-    size_t count = 0;
-    struct text values[RECORDS_MOST] = {0};
-    bool failed = false;
-    (void)snprintf(name, sizeof(name), "_mta-sts.%s", report->domain); /* it fits */
-    switch (resolve_txt(name, values, RECORDS_MOST, &count)) {
-    case RESOLVE_DONE:
-        judge_records(values, count, policy, report);
-        break;
-    case RESOLVE_NONE:
-        report_add(report, NULL, FAULT_RECORD_MISSING, "there is no TXT record at %s", name);
-        break;
-    case RESOLVE_FAILED:
-        report_add(report, NULL, FAULT_DNS_FAILED,
-                   "the name servers do not answer for the TXT record at %s", name);
-        break;
-    }
-    for (size_t i = 0; i < RECORDS_MOST; i++) {
-        failed = failed || values[i].failed;
-        text_free(&values[i]);
-    }
-    if (failed)
-        report_add(report, NULL, FAULT_INTERNAL, "memory is short");
+    return outcome->result != DNS_DONE && outcome->result != DNS_NONE;
 }
 
-static size_t ask_addresses(const char *host, struct report *report,
-                            struct address ret_addresses[static LIMIT_PROBE_ADDRESSES])
+/* A look-up that failed, of what the words say. */
+static void judge_failure(const struct dns_outcome *outcome, const char *what, int64_t timeout_ms,
+                          struct report *report)
 {
-    size_t count = 0;
-    int64_t begin = clock_monotonic_us();
-    enum resolve_result result =
-        resolve_host(host, HTTPS, ret_addresses, LIMIT_PROBE_ADDRESSES, &count);
-    report->has_dns = true;
-    report->dns_us = clock_monotonic_us() - begin;
-    if (result == RESOLVE_NONE)
+    char servers[REPORT_NAME], time[REPORT_WORD];
+    enum fault fault = FAULT_DNS_FAILED;
+    resolve_servers_text(servers, sizeof(servers));
+    if (outcome->result == DNS_SHORTAGE) {
+        report_add(report, NULL, FAULT_INTERNAL, "out of memory");
+    } else if (outcome->result == DNS_NO_SERVER) {
+        report_add(report, NULL, FAULT_DNS_HERE,
+                   "no name server of this machine (%s) can be reached", servers);
+    } else if (outcome->result == DNS_SILENT) {
+        report_add(report, NULL, FAULT_DNS_SILENT, "the look-up of %s gets no answer within %s",
+                   what, report_seconds(timeout_ms, time));
+    } else {
+        if (outcome->result == DNS_CUT)
+            fault = FAULT_DNS_CUT;
+        else if (outcome->result == DNS_ERROR && outcome->rcode == RCODE_SERVFAIL)
+            fault = FAULT_DNS_SERVFAIL;
+        else if (outcome->result == DNS_ERROR && outcome->rcode == RCODE_REFUSED)
+            fault = FAULT_DNS_REFUSED;
+        report_add(report, NULL, fault, "the look-up of %s %s", what, dns_text(outcome));
+    }
+}
+
+static bool is_same(const struct dns_outcome *left, const struct dns_outcome *right)
+{
+    return left->result == right->result && left->rcode == right->rcode;
+}
+
+/* One family that fails beside another that is there holds senders up; most get by. */
+static void judge_host(const struct resolve_host *found, const char *host, int64_t timeout_ms,
+                       struct report *report)
+{
+    char what[REPORT_TEXT];
+    const struct dns_outcome *outcomes[] = {&found->ipv4, &found->ipv6};
+    static const char *const families[] = {"the IPv4 address (A)", "the IPv6 address (AAAA)"};
+    for (size_t i = 0; i < 2; i++) {
+        bool is_both = is_same(outcomes[0], outcomes[1]);
+        if (!has_failed(outcomes[i]) || (i > 0 && is_both))
+            continue;
+        (void)snprintf(what, sizeof(what), "%s of %s", is_both ? "the address" : families[i],
+                       host); /* it fits */
+        if (found->count > 0 && outcomes[i]->result == DNS_ERROR)
+            report_add(report, NULL, FAULT_DNS_FAMILY, "the look-up of %s %s", what,
+                       dns_text(outcomes[i]));
+        else
+            judge_failure(outcomes[i], what, timeout_ms, report);
+    }
+    if (found->count == 0 && found->ipv4.result == DNS_NONE && found->ipv6.result == DNS_NONE)
         report_add(report, NULL, FAULT_NO_ADDRESS, "%s has no address", host);
-    else if (result == RESOLVE_FAILED)
-        report_add(report, NULL, FAULT_DNS_FAILED,
-                   "the name servers do not answer for the address of %s", host);
-    return count;
+}
+
+/* A sender waits for both families. What was not answered at all has a finding of its own. */
+static int64_t time_of(const struct resolve_host *found)
+{
+    int64_t ipv4 = found->ipv4.result == DNS_SILENT ? 0 : found->ipv4.took_us;
+    int64_t ipv6 = found->ipv6.result == DNS_SILENT ? 0 : found->ipv6.took_us;
+    return ipv4 > ipv6 ? ipv4 : ipv6;
+}
+
+static void judge_txt(const struct dns_txt *txt, const char *name, const struct policy *policy,
+                      int64_t timeout_ms, struct report *report)
+{
+    char what[REPORT_TEXT];
+    (void)snprintf(what, sizeof(what), "the TXT record at %s", name); /* it fits */
+    if (txt->outcome.result == DNS_DONE)
+        judge_records(txt, policy, report);
+    else if (txt->outcome.result == DNS_NONE)
+        report_add(report, NULL, FAULT_RECORD_MISSING, "there is no TXT record at %s", name);
+    else
+        judge_failure(&txt->outcome, what, timeout_ms, report);
+}
+
+/* Asks for the addresses and the record at the same time. */
+static void ask_dns(const struct probe *probe, const struct probe_domain *domain, const char *host,
+                    struct report *report, struct resolve_host *ret_found)
+{
+    char name[HOST_SIZE], servers[REPORT_NAME], time[REPORT_WORD];
+    struct dns_txt txt;
+    (void)snprintf(name, sizeof(name), "_mta-sts.%s", report->domain); /* it fits */
+    const struct resolve_question question = {
+        .host = host,
+        .port = HTTPS,
+        .txt = name,
+        .deadline_us = clock_monotonic_us() + probe->timeout_ms * 1000,
+    };
+    resolve_ask(&question, ret_found, &txt);
+    report->has_dns = true;
+    report->dns_us = time_of(ret_found);
+    if (txt.outcome.result == DNS_SILENT && ret_found->ipv4.result == DNS_SILENT &&
+        ret_found->ipv6.result == DNS_SILENT) {
+        resolve_servers_text(servers, sizeof(servers));
+        report_add(report, NULL, FAULT_DNS_MUTE,
+                   "no question about the domain is answered by %s within %s", servers,
+                   report_seconds(probe->timeout_ms, time));
+    } else {
+        judge_host(ret_found, host, probe->timeout_ms, report);
+        judge_txt(&txt, name, domain->policy, probe->timeout_ms, report);
+    }
+    if (report->dns_us > LIMIT_PROBE_BUDGET_MS * 1000)
+        report_add(report, NULL, FAULT_DNS_SLOW, "the look-up of the address takes %s",
+                   report_seconds(report->dns_us / 1000, time));
+    dns_txt_free(&txt);
 }
 
 /* A machine without IPv6 says nothing about a server that has it too; one that reaches no address
@@ -129,6 +249,27 @@ static void judge_reach(struct report *report)
                    "none of the addresses can be reached from this machine");
 }
 
+/* Visits the address, if there is time left before the deadline. */
+static void visit_one(const struct probe *probe, const struct probe_domain *domain,
+                      const char *host, const struct address *address, int64_t deadline_us,
+                      struct report *report)
+{
+    int64_t now = clock_monotonic_us(), end = now + probe->timeout_ms * 1000;
+    bool is_slow = report->dns_us > LIMIT_PROBE_BUDGET_MS * 1000; /* which was told */
+    const struct visit_question question = {
+        .address = address,
+        .host = host,
+        .policy = domain->policy,
+        .trust = probe->trust,
+        .now = probe->now,
+        .warning = probe->warning,
+        .deadline_us = end < deadline_us ? end : deadline_us,
+        .spent_us = is_slow ? 0 : report->dns_us,
+    };
+    if (!visit_run(&question, report))
+        report_add(report, NULL, FAULT_INTERNAL, "out of memory");
+}
+
 /* All domains of one run. */
 struct round {
     const struct probe *probe;
@@ -137,44 +278,28 @@ struct round {
     void *context;
 };
 
-static void begin(void *context)
+static void prepare(void *context, size_t index, void *ret_result)
 {
     const struct round *round = context;
-    resolve_begin(round->probe->timeout_ms);
+    report_begin(ret_result, round->domains[index].name);
 }
 
-static void run(void *context, size_t index, void *ret_result)
+static void run(void *context, size_t index, void *result)
 {
     const struct round *round = context;
     const struct probe *probe = round->probe;
     const struct probe_domain *domain = &round->domains[index];
-    struct report *ret_report = ret_result;
     char host[HOST_SIZE];
-    struct address addresses[LIMIT_PROBE_ADDRESSES];
-    size_t count = 1;
-    report_begin(ret_report, domain->name);
+    struct resolve_host found = {.count = 1};
+    int64_t deadline_us = clock_monotonic_us() + LIMIT_PROBE_TIMEOUTS * probe->timeout_ms * 1000;
     (void)snprintf(host, sizeof(host), "mta-sts.%s", domain->name); /* it fits */
-    if (probe->connect != NULL) {
-        addresses[0] = *probe->connect;
-    } else {
-        count = ask_addresses(host, ret_report, addresses);
-        ask_record(domain->policy, ret_report);
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct visit_question question = {
-            .address = &addresses[i],
-            .host = host,
-            .policy = domain->policy,
-            .trust = probe->trust,
-            .now = probe->now,
-            .warning = probe->warning,
-            .timeout_ms = probe->timeout_ms,
-            .spent_us = ret_report->dns_us,
-        };
-        if (!visit_run(&question, ret_report))
-            report_add(ret_report, NULL, FAULT_INTERNAL, "memory is short");
-    }
-    judge_reach(ret_report);
+    if (probe->connect != NULL)
+        found.addresses[0] = *probe->connect;
+    else
+        ask_dns(probe, domain, host, result, &found);
+    for (size_t i = 0; i < found.count; i++)
+        visit_one(probe, domain, host, &found.addresses[i], deadline_us, result);
+    judge_reach(result);
 }
 
 static void died(void *context, size_t index, void *ret_result)
@@ -183,6 +308,14 @@ static void died(void *context, size_t index, void *ret_result)
     report_begin(ret_result, round->domains[index].name);
     report_add(ret_result, NULL, FAULT_INTERNAL,
                "the process that probed this domain died of what it was told");
+}
+
+static void late(void *context, size_t index, void *result)
+{
+    (void)context, (void)index; /* the report has all that is told */
+    struct report *report = result;
+    report_add(report, report->visit_count == 0 ? NULL : &report->visits[report->visit_count - 1],
+               FAULT_UNFINISHED, "the probe of this domain takes too long, and was ended");
 }
 
 static void done(void *context, size_t index, const void *result)
@@ -198,9 +331,11 @@ bool probe_domains(const struct probe *probe, const struct probe_domain *domains
     const struct crowd_jobs jobs = {
         .count = count,
         .result_size = sizeof(struct report),
-        .begin = begin,
+        .timeout_ms = LIMIT_PROBE_TIMEOUTS * probe->timeout_ms + LIMIT_PROBE_GRACE_MS,
+        .prepare = prepare,
         .run = run,
         .died = died,
+        .late = late,
         .done = done,
         .context = &round,
     };

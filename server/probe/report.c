@@ -1,7 +1,9 @@
 #include "probe/report.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,13 +25,13 @@ static bool is_same(const struct report_finding *left, const struct report_findi
            strcmp(left->message, right->message) == 0;
 }
 
-/* When there is no room, a graver one takes the place of the last of the least. NULL when there is
- * none that is less grave. */
+/* The place of the next finding. When there is no room, a graver one takes that of the last of the
+ * least. NULL when there is none that is less grave. */
 static struct report_finding *room_for(struct report *report, enum diag_level level)
 {
     struct report_finding *least = NULL;
     if (report->finding_count < LIMIT_PROBE_FINDINGS)
-        return &report->findings[report->finding_count++];
+        return &report->findings[report->finding_count];
     report->lost++;
     for (size_t i = 0; i < report->finding_count; i++)
         if (report->findings[i].level > level &&
@@ -41,17 +43,40 @@ static struct report_finding *room_for(struct report *report, enum diag_level le
 void report_add_finding(struct report *report, const struct report_visit *visit,
                         const struct report_finding *finding)
 {
-    struct report_finding *place = NULL;
-    for (size_t i = 0; i < report->finding_count && place == NULL; i++)
-        if (is_same(&report->findings[i], finding))
-            place = &report->findings[i];
-    if (place == NULL) {
-        place = room_for(report, finding->level);
-        if (place == NULL)
-            return;
-        *place = *finding;
+    struct report_finding added = *finding;
+    added.visits = bit_of(report, visit);
+    for (size_t i = 0; i < report->finding_count; i++) {
+        if (!is_same(&report->findings[i], &added))
+            continue;
+        report->findings[i].visits |= added.visits;
+        return;
     }
-    place->visits |= bit_of(report, visit);
+    struct report_finding *place = room_for(report, added.level);
+    if (place == NULL)
+        return;
+    *place = added;
+    atomic_signal_fence(memory_order_release);
+    if (place == &report->findings[report->finding_count])
+        report->finding_count++;
+}
+
+struct report_visit *report_add_visit(struct report *report, const struct address *address)
+{
+    struct report_visit *visit = &report->visits[report->visit_count];
+    (void)snprintf(visit->address, sizeof(visit->address), "%s", address->text); /* of equal size */
+    atomic_signal_fence(memory_order_release);
+    report->visit_count++;
+    return visit;
+}
+
+const char *report_seconds(int64_t ms, char out[static REPORT_WORD])
+{
+    int64_t tenths = (ms + 50) / 100;
+    if (tenths % 10 == 0)
+        (void)snprintf(out, REPORT_WORD, "%" PRId64 " s", tenths / 10); /* it fits */
+    else
+        (void)snprintf(out, REPORT_WORD, "%" PRId64 ".%" PRId64 " s", tenths / 10, tenths % 10);
+    return out;
 }
 
 void report_add(struct report *report, const struct report_visit *visit, enum fault fault,
@@ -63,7 +88,6 @@ void report_add(struct report *report, const struct report_visit *visit, enum fa
         .stage = rule->stage,
         .level = rule->level,
         .cell = rule->cell,
-        .visits = bit_of(report, visit),
     };
     va_list arguments;
     va_start(arguments, format);

@@ -1,7 +1,9 @@
 /*
  * What the probe of one domain found: a plain block of bytes without a pointer
  * to anything but constants, so that the child who fills it and the parent who
- * prints it can share it. It knows no socket and judges nothing.
+ * prints it can share it. Each count grows when its item is there, so that a
+ * report whose child was ended can be read as well. It knows no socket and
+ * judges nothing.
  */
 #ifndef PROBE_REPORT_H
 #define PROBE_REPORT_H
@@ -63,14 +65,21 @@ struct report {
 
 void report_begin(struct report *report, const char *domain);
 
+/* Adds the fetch from one address, for which there is room. Borrowed from the report. */
+struct report_visit *report_add_visit(struct report *report, const struct address *address);
+
 /* Adds a fault of the domain (visit NULL) or of the visit, which is the report's. The same words for
  * several visits are taken once. The message is one sentence without a full stop. */
 void report_add(struct report *report, const struct report_visit *visit, enum fault fault,
                 const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* The same for a fault that has no row of its own. Texts are copied; cell and code are static. */
+/* The same for a fault that has no row of its own. Texts are copied; cell and code are static; visits
+ * is set here. */
 void report_add_finding(struct report *report, const struct report_visit *visit,
                         const struct report_finding *finding);
+
+/* "3 s" or "2.5 s", for a sentence. Returns out. */
+const char *report_seconds(int64_t ms, char out[static REPORT_WORD]);
 
 /* The gravest of the stage (the first of these) that concerns the visit; NULL when there is none. */
 const struct report_finding *report_gravest(const struct report *report,

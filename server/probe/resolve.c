@@ -1,154 +1,471 @@
 #include "probe/resolve.h"
 
-#include <arpa/nameser.h> /* numbers of types */
-#include <netdb.h>
-#include <netinet/in.h>
-#include <resolv.h>
+#include <arpa/inet.h>
+#include <arpa/nameser.h>
+#include <errno.h>
+#include <limits.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <unistd.h>
 
-/* An answer over TCP can be as long as its length field tells (RFC 1035 section 4.2.2). */
-enum { ANSWER_MOST = 65535 };
+#include "base/clock.h"
 
-void resolve_begin(int64_t timeout_ms)
+/* resolv.conf(5) takes three; a name has at most 255 bytes on the wire (RFC 1035 section 3.1), an
+ * answer over TCP at most 65535 (section 4.2.2). */
+enum { SERVERS = 3, WIRE_NAME = 255, ANSWER_MOST = 65535, PORT = 53 };
+enum { MESSAGE_HEADER = 12, QUERY_MOST = MESSAGE_HEADER + WIRE_NAME + 4, TCP_PREFIX = 2 };
+enum { FLAG_RESPONSE = 0x80, FLAG_CUT = 0x02, LOOKUPS = 3 };
+
+struct servers {
+    struct address items[SERVERS];
+    size_t count;
+};
+
+/* One question to one name server. */
+struct channel {
+    int fd; /* -1: it was not asked, or has failed */
+    bool has_failed;
+    bool is_tcp;
+    size_t sent;           /* over TCP, with the prefix */
+    unsigned char *answer; /* owned; what came over TCP, with the prefix */
+    size_t len;
+};
+
+struct lookup {
+    const char *name;
+    int type;
+    unsigned char query[TCP_PREFIX + QUERY_MOST]; /* behind its length, as TCP wants it */
+    size_t query_len;                             /* without the prefix */
+    struct channel channels[SERVERS];
+    size_t next;     /* the name server that is asked next */
+    int64_t next_us; /* and when */
+    bool is_done;
+    struct dns_outcome outcome;
+    struct text message; /* owned; the answer */
+};
+
+struct run {
+    struct servers servers;
+    struct lookup lookups[LOOKUPS];
+    size_t count;
+    int64_t begin_us, deadline_us;
+    int64_t retry_us; /* between two name servers, or two attempts at one */
+};
+
+/* Calls back for each line of the file, without its comment. */
+static void read_lines(const char *path, void (*line)(void *context, char *words), void *context)
 {
-    if (res_init() != 0)
-        return; /* then the questions themselves fail */
-    /* Two rounds over the name servers; the second waits longer. */
-    int seconds = (int)((timeout_ms + 2999) / 3000);
-    _res.retrans = seconds < 1 ? 1 : seconds;
-    _res.retry = 2;
-    _res.options &= ~(unsigned long)(RES_DNSRCH | RES_DEFNAMES);
+    char *buf = NULL;
+    size_t size = 0;
+    FILE *file = fopen(path, "re");
+    while (file != NULL && getline(&buf, &size, file) >= 0) {
+        buf[strcspn(buf, "#;\n")] = '\0';
+        line(context, buf);
+    }
+    free(buf);
+    if (file != NULL)
+        (void)fclose(file); /* it was only read */
 }
 
-static enum resolve_result result_of(int code)
+static char *next_word(char **rest)
 {
-    switch (code) {
-    case 0:
-        return RESOLVE_DONE;
-    case EAI_NONAME:
-#ifdef EAI_NODATA
-    case EAI_NODATA:
-#endif
-        return RESOLVE_NONE;
-    default:
-        return RESOLVE_FAILED;
+    char *word = *rest + strspn(*rest, " \t\r");
+    size_t len = strcspn(word, " \t\r");
+    *rest = word + len + (word[len] == '\0' ? 0 : 1);
+    word[len] = '\0';
+    return word;
+}
+
+/* "192.0.2.1", "2001:db8::1", "fe80::1%eth0". */
+static bool parse_number(char *word, uint16_t port, struct address *ret_address)
+{
+    char *scope = strchr(word, '%');
+    *ret_address = (struct address){.len = sizeof(ret_address->v4)};
+    ret_address->v4.sin_family = AF_INET;
+    ret_address->v4.sin_port = htons(port);
+    if (inet_pton(AF_INET, word, &ret_address->v4.sin_addr) == 1) {
+        address_print(ret_address);
+        return true;
+    }
+    if (scope != NULL)
+        *scope = '\0';
+    *ret_address = (struct address){.len = sizeof(ret_address->v6)};
+    ret_address->v6.sin6_family = AF_INET6;
+    ret_address->v6.sin6_port = htons(port);
+    if (inet_pton(AF_INET6, word, &ret_address->v6.sin6_addr) != 1)
+        return false;
+    if (scope != NULL)
+        ret_address->v6.sin6_scope_id = if_nametoindex(scope + 1);
+    address_print(ret_address);
+    return true;
+}
+
+static void read_server(void *context, char *words)
+{
+    struct servers *servers = context;
+    if (strcmp(next_word(&words), "nameserver") == 0 && servers->count < SERVERS &&
+        parse_number(next_word(&words), PORT, &servers->items[servers->count]))
+        servers->count++;
+}
+
+/* Without any the machine itself is asked, as the C library does. */
+static struct servers read_servers(void)
+{
+    char own[] = "127.0.0.1";
+    struct servers servers = {.count = 0};
+    read_lines("/etc/resolv.conf", read_server, &servers);
+    if (servers.count == 0 && parse_number(own, PORT, &servers.items[0]))
+        servers.count = 1;
+    return servers;
+}
+
+struct hosts {
+    const struct resolve_question *question;
+    struct resolve_host *found;
+};
+
+static void add_address(struct resolve_host *host, const struct address *address)
+{
+    for (size_t i = 0; i < host->count; i++)
+        if (strcmp(host->addresses[i].text, address->text) == 0)
+            return;
+    if (host->count < LIMIT_PROBE_ADDRESSES)
+        host->addresses[host->count++] = *address;
+}
+
+static void read_host(void *context, char *words)
+{
+    struct hosts *hosts = context;
+    struct address address;
+    char *number = next_word(&words);
+    for (char *name = next_word(&words); *name != '\0'; name = next_word(&words))
+        if (strcasecmp(name, hosts->question->host) == 0 &&
+            parse_number(number, hosts->question->port, &address))
+            add_address(hosts->found, &address);
+}
+
+static unsigned char *put_number(unsigned char *place, size_t number)
+{
+    *place++ = (unsigned char)(number >> 8 & 0xff);
+    *place++ = (unsigned char)(number & 0xff);
+    return place;
+}
+
+/* A question (RFC 1035 section 4.1.2) with a number that nobody guesses. False when the name cannot
+ * be one. */
+static bool build_query(struct lookup *lookup)
+{
+    unsigned char *query = lookup->query + TCP_PREFIX, *place = query + MESSAGE_HEADER;
+    uint16_t id = 0;
+    if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id))
+        id = (uint16_t)clock_monotonic_us();
+    memset(query, 0, MESSAGE_HEADER);
+    memcpy(query, &id, sizeof(id));
+    query[2] = 1; /* recursion is wanted */
+    query[5] = 1; /* one question */
+    for (const char *label = lookup->name; *label != '\0';) {
+        size_t len = strcspn(label, ".");
+        if (len == 0 || len > LIMIT_LABEL ||
+            place + 1 + len + 1 > query + MESSAGE_HEADER + WIRE_NAME)
+            return false;
+        *place++ = (unsigned char)len;
+        memcpy(place, label, len);
+        place += len;
+        label += len + (label[len] == '.' ? 1 : 0);
+    }
+    *place++ = 0;
+    place = put_number(place, (size_t)lookup->type);
+    place = put_number(place, ns_c_in);
+    lookup->query_len = (size_t)(place - query);
+    (void)put_number(lookup->query, lookup->query_len);
+    return true;
+}
+
+static void close_channel(struct channel *channel)
+{
+    if (channel->fd >= 0)
+        (void)close(channel->fd); /* what it still says is not wanted */
+    channel->fd = -1;
+    free(channel->answer);
+    channel->answer = NULL;
+}
+
+static void finish(const struct run *run, struct lookup *lookup, enum dns_result result)
+{
+    lookup->is_done = true;
+    lookup->outcome.result = result;
+    lookup->outcome.took_us = clock_monotonic_us() - run->begin_us;
+    for (size_t i = 0; i < SERVERS; i++)
+        close_channel(&lookup->channels[i]);
+}
+
+/* This name server is of no use for the question; the others are asked at once. */
+static void fail(const struct run *run, struct lookup *lookup, struct channel *channel,
+                 enum dns_result result)
+{
+    close_channel(channel);
+    channel->has_failed = true;
+    lookup->next_us = 0;
+    if (result != DNS_NO_SERVER)
+        lookup->outcome.result = result;
+    for (size_t i = 0; i < run->servers.count; i++)
+        if (!lookup->channels[i].has_failed)
+            return;
+    finish(run, lookup,
+           lookup->outcome.result == DNS_SILENT ? DNS_NO_SERVER : lookup->outcome.result);
+}
+
+static void connect_channel(const struct run *run, struct lookup *lookup, struct channel *channel)
+{
+    const struct address *server = &run->servers.items[channel - lookup->channels];
+    int kind = channel->is_tcp ? SOCK_STREAM : SOCK_DGRAM;
+    channel->fd = socket(server->any.sa_family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (channel->fd < 0 ||
+        (connect(channel->fd, &server->any, server->len) != 0 && errno != EINPROGRESS))
+        fail(run, lookup, channel, channel->is_tcp ? DNS_CUT : DNS_NO_SERVER);
+}
+
+/* Asks the name server whose turn it is. */
+static void ask_next(const struct run *run, struct lookup *lookup, int64_t now)
+{
+    struct channel *channel = &lookup->channels[lookup->next];
+    lookup->next = (lookup->next + 1) % run->servers.count;
+    if (channel->has_failed)
+        return;
+    lookup->next_us = now + run->retry_us;
+    if (channel->is_tcp)
+        return;
+    if (channel->fd < 0)
+        connect_channel(run, lookup, channel);
+    if (channel->fd >= 0 &&
+        send(channel->fd, lookup->query + TCP_PREFIX, lookup->query_len, MSG_NOSIGNAL) < 0 &&
+        errno != EAGAIN)
+        fail(run, lookup, channel, DNS_NO_SERVER);
+}
+
+/* Whether the bytes answer this question: its number, and its name and type where they are told. */
+static bool is_answer(const struct lookup *lookup, struct span message)
+{
+    struct dns_message read;
+    const unsigned char *bytes = (const unsigned char *)message.data;
+    if (message.len < MESSAGE_HEADER || memcmp(bytes, lookup->query + TCP_PREFIX, 2) != 0 ||
+        (bytes[2] & FLAG_RESPONSE) == 0)
+        return false;
+    if (!dns_read_question(message, &read) || read.name[0] == '\0')
+        return true; /* malformed, or an error without the question: what follows tells */
+    return strcasecmp(read.name, lookup->name) == 0 && (int)read.type == lookup->type;
+}
+
+static void take_message(const struct run *run, struct lookup *lookup, struct channel *channel,
+                         struct span message)
+{
+    unsigned rcode = message.data[3] & 0x0f;
+    bool is_cut = (message.data[2] & FLAG_CUT) != 0;
+    if (is_cut && channel->is_tcp) {
+        fail(run, lookup, channel, DNS_MALFORMED);
+    } else if (is_cut) {
+        close_channel(channel);
+        lookup->outcome.result = DNS_CUT; /* until it comes over TCP */
+        channel->is_tcp = true;
+        connect_channel(run, lookup, channel);
+    } else if (rcode != ns_r_noerror && rcode != ns_r_nxdomain) {
+        lookup->outcome.rcode = rcode;
+        fail(run, lookup, channel, DNS_ERROR);
+    } else {
+        text_append(&lookup->message, message);
+        finish(run, lookup, lookup->message.failed ? DNS_SHORTAGE : DNS_DONE);
     }
 }
 
-enum resolve_result resolve_host(const char *host, uint16_t port, struct address *ret_addresses,
-                                 size_t most, size_t *ret_count)
+static void hear_udp(const struct run *run, struct lookup *lookup, struct channel *channel)
 {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *list = NULL;
-    *ret_count = 0;
-    enum resolve_result result = result_of(getaddrinfo(host, NULL, &hints, &list));
-    if (result != RESOLVE_DONE)
-        return result;
-    for (const struct addrinfo *item = list; item != NULL && *ret_count < most;
-         item = item->ai_next) {
-        struct address address = {.len = item->ai_addrlen};
-        if (item->ai_addrlen > sizeof(address.v6) ||
-            (item->ai_family != AF_INET && item->ai_family != AF_INET6))
+    char buf[ANSWER_MOST];
+    ssize_t len = recv(channel->fd, buf, sizeof(buf), 0);
+    struct span message = {buf, len < 0 ? 0 : (size_t)len};
+    if (len < 0 && errno != EAGAIN && errno != EINTR)
+        fail(run, lookup, channel, DNS_NO_SERVER);
+    else if (len >= 0 && is_answer(lookup, message)) /* else it is somebody else's */
+        take_message(run, lookup, channel, message);
+}
+
+/* How many bytes of the answer are there to come: the length itself before it is known. */
+static size_t wanted_of(const struct channel *channel)
+{
+    return channel->len < TCP_PREFIX
+               ? TCP_PREFIX
+               : TCP_PREFIX + ((size_t)channel->answer[0] << 8 | channel->answer[1]);
+}
+
+static void hear_tcp(const struct run *run, struct lookup *lookup, struct channel *channel)
+{
+    ssize_t count;
+    if (channel->sent < TCP_PREFIX + lookup->query_len) {
+        count = send(channel->fd, lookup->query + channel->sent,
+                     TCP_PREFIX + lookup->query_len - channel->sent, MSG_NOSIGNAL);
+        channel->sent += count < 0 ? 0 : (size_t)count;
+    } else {
+        if (channel->answer == NULL)
+            channel->answer = malloc(TCP_PREFIX + ANSWER_MOST);
+        if (channel->answer == NULL) {
+            fail(run, lookup, channel, DNS_SHORTAGE);
+            return;
+        }
+        count =
+            recv(channel->fd, channel->answer + channel->len, wanted_of(channel) - channel->len, 0);
+        channel->len += count < 0 ? 0 : (size_t)count;
+        if (count > 0 && channel->len > TCP_PREFIX && channel->len == wanted_of(channel)) {
+            struct span message = {(const char *)channel->answer + TCP_PREFIX,
+                                   channel->len - TCP_PREFIX};
+            if (is_answer(lookup, message))
+                take_message(run, lookup, channel, message);
+            else
+                fail(run, lookup, channel, DNS_MALFORMED);
+            return;
+        }
+    }
+    if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR))
+        fail(run, lookup, channel, DNS_CUT);
+}
+
+/* Waits until a name server says something, or until the next one is to be asked. */
+static void wait_for_some(const struct run *run, struct lookup *lookups, int64_t now)
+{
+    struct pollfd polled[LOOKUPS * SERVERS];
+    int64_t until = run->deadline_us;
+    for (size_t i = 0; i < run->count; i++) {
+        if (!lookups[i].is_done && lookups[i].next_us < until)
+            until = lookups[i].next_us;
+        for (size_t k = 0; k < SERVERS; k++) {
+            const struct channel *channel = &lookups[i].channels[k];
+            bool sends = channel->is_tcp && channel->sent < TCP_PREFIX + lookups[i].query_len;
+            polled[i * SERVERS + k] =
+                (struct pollfd){.fd = channel->fd, .events = sends ? POLLOUT : POLLIN};
+        }
+    }
+    int64_t left_ms = until <= now ? 0 : (until - now + 999) / 1000;
+    if (poll(polled, run->count * SERVERS, left_ms > INT_MAX ? INT_MAX : (int)left_ms) <= 0)
+        return;
+    for (size_t i = 0; i < run->count * SERVERS; i++) {
+        struct lookup *lookup = &lookups[i / SERVERS];
+        struct channel *channel = &lookup->channels[i % SERVERS];
+        /* What came before may have closed it, or opened another in its place. */
+        if (polled[i].revents == 0 || lookup->is_done || channel->fd != polled[i].fd)
             continue;
-        memcpy(&address.any, item->ai_addr, item->ai_addrlen);
-        if (item->ai_family == AF_INET)
-            address.v4.sin_port = htons(port);
+        if (channel->is_tcp)
+            hear_tcp(run, lookup, channel);
         else
-            address.v6.sin6_port = htons(port);
-        address_print(&address);
-        ret_addresses[(*ret_count)++] = address;
-    }
-    freeaddrinfo(list);
-    return *ret_count > 0 ? RESOLVE_DONE : RESOLVE_NONE;
-}
-
-/* The strings of one record: each has its length before it (RFC 1035 section 3.3.14). */
-static void join_strings(struct span data, struct text *value)
-{
-    text_append(value, span_of(""));
-    while (data.len > 0) {
-        size_t len = (unsigned char)data.data[0];
-        data = span_skip(data, 1);
-        if (len > data.len)
-            len = data.len;
-        text_append(value, (struct span){data.data, len});
-        data = span_skip(data, len);
+            hear_udp(run, lookup, channel);
     }
 }
 
-static bool skip(struct span *rest, size_t count)
+static void run_all(struct run *run)
 {
-    if (rest->len < count)
-        return false;
-    *rest = span_skip(*rest, count);
-    return true;
-}
-
-static bool take_number(struct span *rest, unsigned *ret_number)
-{
-    if (rest->len < 2)
-        return false;
-    *ret_number = (unsigned)(unsigned char)rest->data[0] << 8 | (unsigned char)rest->data[1];
-    return skip(rest, 2);
-}
-
-/* Labels up to the empty one, or up to a pointer (RFC 1035 section 4.1.4), which nobody follows. */
-static bool skip_name(struct span *rest)
-{
-    while (rest->len > 0) {
-        unsigned len = (unsigned char)rest->data[0];
-        if (len >= 0xc0)
-            return skip(rest, 2);
-        if (!skip(rest, 1 + (size_t)len))
-            return false;
-        if (len == 0)
-            return true;
+    for (;;) {
+        size_t waiting = 0;
+        int64_t now = clock_monotonic_us();
+        for (size_t i = 0; i < run->count; i++) {
+            struct lookup *lookup = &run->lookups[i];
+            for (size_t k = 0; k < run->servers.count && !lookup->is_done && lookup->next_us <= now;
+                 k++)
+                ask_next(run, lookup, now);
+            if (!lookup->is_done && now >= run->deadline_us)
+                finish(run, lookup, lookup->outcome.result);
+            waiting += lookup->is_done ? 0 : 1;
+        }
+        if (waiting == 0)
+            return;
+        wait_for_some(run, run->lookups, now);
     }
-    return false;
 }
 
-/* One record with the name before it (RFC 1035 section 4.1.3). */
-static bool take_record(struct span *rest, unsigned *ret_type, struct span *ret_data)
+static struct lookup *add_lookup(struct run *run, const char *name, int type)
 {
-    unsigned len;
-    if (!skip_name(rest) || !take_number(rest, ret_type) || !skip(rest, 6) ||
-        !take_number(rest, &len))
-        return false;
-    *ret_data = (struct span){rest->data, len};
-    return skip(rest, len);
+    struct lookup *lookup = &run->lookups[run->count++];
+    lookup->name = name;
+    lookup->type = type;
+    lookup->outcome.result = DNS_SILENT;
+    for (size_t i = 0; i < SERVERS; i++)
+        lookup->channels[i].fd = -1;
+    if (!build_query(lookup))
+        finish(run, lookup, DNS_NONE);
+    return lookup;
 }
 
-bool resolve_read_txt(struct span message, struct text *ret_values, size_t most, size_t *ret_count)
+static struct span message_of(const struct lookup *lookup)
 {
-    unsigned questions, answers, type;
-    struct span data;
-    *ret_count = 0;
-    if (!skip(&message, 4) || !take_number(&message, &questions) ||
-        !take_number(&message, &answers) || !skip(&message, 4))
-        return false;
-    for (unsigned i = 0; i < questions; i++)
-        if (!skip_name(&message) || !skip(&message, 4))
-            return false;
-    for (unsigned i = 0; i < answers && *ret_count < most; i++) {
-        if (!take_record(&message, &type, &data))
-            return false;
-        if (type == ns_t_txt) /* else the canonical name on the way */
-            join_strings(data, &ret_values[(*ret_count)++]);
+    return (struct span){lookup->message.data, lookup->message.len};
+}
+
+/* Both families in turn, so that many of one leave room for the other. */
+static void take_addresses(const struct resolve_question *question, struct lookup *const pair[2],
+                           struct resolve_host *host)
+{
+    struct address found[2][LIMIT_PROBE_ADDRESSES];
+    size_t counts[2] = {0};
+    for (size_t i = 0; i < 2; i++) {
+        struct dns_outcome *outcome = i == 0 ? &host->ipv4 : &host->ipv6;
+        *outcome = pair[i]->outcome;
+        if (outcome->result == DNS_DONE)
+            outcome->result =
+                dns_read_addresses(message_of(pair[i]), question->host, pair[i]->type,
+                                   question->port, found[i], LIMIT_PROBE_ADDRESSES, &counts[i]);
     }
-    return true;
+    for (size_t i = 0; i < LIMIT_PROBE_ADDRESSES; i++)
+        for (size_t k = 0; k < 2; k++)
+            if (i < counts[k])
+                add_address(host, &found[k][i]);
 }
 
-enum resolve_result resolve_txt(const char *name, struct text *ret_values, size_t most,
-                                size_t *ret_count)
+void resolve_ask(const struct resolve_question *question, struct resolve_host *ret_host,
+                 struct dns_txt *ret_txt)
 {
-    unsigned char answer[ANSWER_MOST];
-    *ret_count = 0;
-    int len = res_query(name, ns_c_in, ns_t_txt, answer, sizeof(answer));
-    if (len < 0)
-        return h_errno == HOST_NOT_FOUND || h_errno == NO_DATA ? RESOLVE_NONE : RESOLVE_FAILED;
-    struct span message = {(const char *)answer,
-                           (size_t)len < sizeof(answer) ? (size_t)len : sizeof(answer)};
-    if (!resolve_read_txt(message, ret_values, most, ret_count))
-        return RESOLVE_FAILED;
-    return *ret_count > 0 ? RESOLVE_DONE : RESOLVE_NONE;
+    struct resolve_host none;
+    struct resolve_host *host = ret_host == NULL ? &none : ret_host;
+    struct run run = {.servers = read_servers(), .begin_us = clock_monotonic_us()};
+    struct lookup *pair[2] = {NULL}, *txt = NULL;
+    run.deadline_us = question->deadline_us;
+    run.retry_us = (question->deadline_us - run.begin_us) / 3;
+    if (run.retry_us > LIMIT_DNS_RETRY_MS * 1000)
+        run.retry_us = LIMIT_DNS_RETRY_MS * 1000;
+    *host = (struct resolve_host){.ipv4.result = DNS_NONE, .ipv6.result = DNS_NONE};
+    if (question->host != NULL) {
+        struct hosts hosts = {question, host};
+        read_lines("/etc/hosts", read_host, &hosts);
+        if (host->count == 0) {
+            pair[0] = add_lookup(&run, question->host, ns_t_a);
+            pair[1] = add_lookup(&run, question->host, ns_t_aaaa);
+        }
+    }
+    if (question->txt != NULL)
+        txt = add_lookup(&run, question->txt, ns_t_txt);
+    run_all(&run);
+    if (pair[0] != NULL)
+        take_addresses(question, pair, host);
+    if (ret_txt != NULL)
+        *ret_txt = (struct dns_txt){.outcome.result = DNS_NONE};
+    if (txt != NULL && ret_txt != NULL) {
+        ret_txt->outcome = txt->outcome;
+        if (txt->outcome.result == DNS_DONE)
+            ret_txt->outcome.result = dns_read_txt(message_of(txt), txt->name, ret_txt);
+    }
+    for (size_t i = 0; i < run.count; i++)
+        text_free(&run.lookups[i].message);
+}
+
+void resolve_servers_text(char *out, size_t size)
+{
+    struct servers servers = read_servers();
+    struct text text = {0};
+    for (size_t i = 0; i < servers.count; i++) {
+        const char *number = servers.items[i].text;
+        const char *end = strrchr(number, ':'); /* the port is always the same */
+        text_printf(&text, "%s%.*s", i == 0 ? "" : ", ", (int)(end - number), number);
+    }
+    (void)snprintf(out, size, "%s", text.data == NULL ? "" : text.data); /* it fits */
+    text_free(&text);
 }

@@ -1,39 +1,40 @@
 /*
- * Questions to the DNS, by the resolver of the C library: with its cache, its
- * hosts file and its configuration, as senders on this machine would ask. It
- * waits for the answer. Runs in a child of the probe.
+ * Questions to the DNS: asked of the name servers in /etc/resolv.conf, over UDP
+ * and, for an answer that is cut, over TCP, and never waited for beyond one
+ * deadline. Addresses in /etc/hosts come first, as for senders on this machine.
+ * It keeps nothing from one call to the next. Runs in a child of the probe, and
+ * in the import.
  */
 #ifndef PROBE_RESOLVE_H
 #define PROBE_RESOLVE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/address.h"
-#include "base/text.h"
+#include "base/limits.h"
+#include "probe/dns.h"
 
-enum resolve_result {
-    RESOLVE_DONE,
-    RESOLVE_NONE,   /* there is no such name, or it has no such record */
-    RESOLVE_FAILED, /* the name servers do not answer, or answer with an error */
+/* The addresses of a host, those of both families in turn, each once. */
+struct resolve_host {
+    struct address addresses[LIMIT_PROBE_ADDRESSES];
+    size_t count;
+    struct dns_outcome ipv4, ipv6;
 };
 
-/* Once a process: names are taken as they are, and no name server is waited for
- * much longer than this. Milliseconds. */
-void resolve_begin(int64_t timeout_ms);
+struct resolve_question {
+    const char *host; /* whose addresses; or NULL */
+    uint16_t port;    /* of the addresses */
+    const char *txt;  /* whose TXT records; or NULL */
+    int64_t deadline_us;
+};
 
-/* The addresses of the host, with the port. Writes at most most of them. */
-enum resolve_result resolve_host(const char *host, uint16_t port, struct address *ret_addresses,
-                                 size_t most, size_t *ret_count);
+/* Asks everything at the same time. What was not asked for is DNS_NONE; its place may be NULL.
+ * End ret_txt with dns_txt_free. */
+void resolve_ask(const struct resolve_question *question, struct resolve_host *ret_host,
+                 struct dns_txt *ret_txt);
 
-/* The values of the TXT records, each with its strings joined. Writes at most most of them; the
- * caller frees each with text_free. */
-enum resolve_result resolve_txt(const char *name, struct text *ret_values, size_t most,
-                                size_t *ret_count);
-
-/* The same from a message of the DNS (RFC 1035 section 4.1), of any bytes. Pure. False when it is
- * malformed. */
-bool resolve_read_txt(struct span message, struct text *ret_values, size_t most, size_t *ret_count);
+/* The name servers of this machine for a sentence: "127.0.0.53, 192.0.2.1". */
+void resolve_servers_text(char *out, size_t size);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "policy/inspect.h"
 #include "probe/chain.h"
@@ -18,6 +19,7 @@ struct visit {
     const struct visit_question *question;
     struct report *report;
     struct report_visit *result; /* the report's */
+    int64_t begin_us;
     struct fetch fetch;
 };
 
@@ -30,8 +32,15 @@ static void show(struct span bytes, char *out, size_t size)
     text_free(&text);
 }
 
+/* How long was waited at most, in milliseconds. */
+static int64_t time_given(const struct visit *visit)
+{
+    return (visit->question->deadline_us - visit->begin_us) / 1000;
+}
+
 static void judge_connection(struct visit *visit)
 {
+    char time[REPORT_WORD];
     struct report *report = visit->report;
     switch (visit->fetch.error) {
     case ECONNREFUSED:
@@ -39,8 +48,8 @@ static void judge_connection(struct visit *visit)
         break;
     case ETIMEDOUT:
         report_add(report, visit->result, FAULT_CONNECT_TIMEOUT,
-                   "there is no answer to the connection within %" PRId64 " s",
-                   visit->question->timeout_ms / 1000);
+                   "there is no answer to the connection within %s",
+                   report_seconds(time_given(visit), time));
         break;
     case ENETUNREACH:
     case EADDRNOTAVAIL:
@@ -83,12 +92,13 @@ static void judge_alert(struct visit *visit)
 /* The handshake has failed. */
 static void judge_handshake(struct visit *visit)
 {
+    char time[REPORT_WORD];
     struct report *report = visit->report;
     switch (visit->fetch.result) {
     case CLIENT_LATE:
         report_add(report, visit->result, FAULT_TLS_TIMEOUT,
-                   "the TLS handshake does not end within %" PRId64 " s",
-                   visit->question->timeout_ms / 1000);
+                   "the TLS handshake does not end within %s",
+                   report_seconds(time_given(visit), time));
         break;
     case CLIENT_ALERT:
         judge_alert(visit);
@@ -124,12 +134,13 @@ static void judge_handshake(struct visit *visit)
 /* There is no response, or only a part of one. */
 static void judge_silence(struct visit *visit)
 {
+    char time[REPORT_WORD];
     struct report *report = visit->report;
     const struct answer *answer = visit->fetch.answer;
     const char *part = answer->head_len == 0 ? "no response" : "no whole response";
     if (visit->fetch.result == CLIENT_LATE)
-        report_add(report, visit->result, FAULT_HTTP_TIMEOUT, "there is %s within %" PRId64 " s",
-                   part, visit->question->timeout_ms / 1000);
+        report_add(report, visit->result, FAULT_HTTP_TIMEOUT, "there is %s within %s", part,
+                   report_seconds(time_given(visit), time));
     else
         report_add(report, visit->result, FAULT_HTTP_CLOSED,
                    "the connection breaks, and there is %s", part);
@@ -356,18 +367,33 @@ static bool judge_answer(struct visit *visit)
     return true;
 }
 
-/* mimecast needs TLS 1.2: a second handshake, after one with TLS 1.3, tells. */
+static int64_t time_left_ms(const struct visit *visit)
+{
+    return (visit->question->deadline_us - clock_monotonic_us()) / 1000;
+}
+
+/* mimecast needs TLS 1.2: a second handshake, after one with TLS 1.3, tells, in the time that is
+ * left. */
 static bool judge_versions(struct visit *visit, const struct fetch_request *first)
 {
+    char time[REPORT_WORD];
     struct fetch_request request = *first;
     struct fetch fetch;
     request.versions = CLIENT_TLS_12_ONLY;
     request.handshake_only = true;
+    request.timeout_ms = time_left_ms(visit);
+    if (request.timeout_ms <= 0)
+        return true;
     bool good = fetch_run(&request, &fetch);
     if (good && fetch.step == FETCH_HANDSHAKE &&
         (fetch.result == CLIENT_OLD || fetch.result == CLIENT_ALERT))
         report_add(visit->report, visit->result, FAULT_TLS_13_ONLY,
                    "the server does not speak TLS 1.2");
+    else if (good && fetch.step == FETCH_HANDSHAKE && fetch.result == CLIENT_LATE &&
+             request.timeout_ms >= LIMIT_PROBE_BUDGET_MS)
+        report_add(visit->report, visit->result, FAULT_TLS_12_TIMEOUT,
+                   "a handshake of TLS 1.2 does not end within %s",
+                   report_seconds(request.timeout_ms, time));
     fetch_free(&fetch);
     return good;
 }
@@ -414,20 +440,25 @@ static bool judge(struct visit *visit, const struct fetch_request *request)
 
 bool visit_run(const struct visit_question *question, struct report *report)
 {
+    struct visit visit = {
+        .question = question,
+        .report = report,
+        .result = report_add_visit(report, question->address),
+        .begin_us = clock_monotonic_us(),
+    };
     const struct fetch_request request = {
         .address = &question->address->any,
         .address_len = question->address->len,
         .host = question->host,
-        .timeout_ms = question->timeout_ms,
+        .timeout_ms = time_left_ms(&visit),
         .versions = CLIENT_TLS_ALL,
     };
-    struct visit visit = {
-        .question = question,
-        .report = report,
-        .result = &report->visits[report->visit_count++],
-    };
-    (void)snprintf(visit.result->address, sizeof(visit.result->address), "%s",
-                   question->address->text); /* of the same size */
+    if (request.timeout_ms <= 0) {
+        visit.result->reached = STAGE_CONNECT;
+        report_add(report, visit.result, FAULT_NOT_ASKED,
+                   "there is no time left to ask the address");
+        return true;
+    }
     bool good = fetch_run(&request, &visit.fetch) && judge(&visit, &request);
     fetch_free(&visit.fetch);
     return good;

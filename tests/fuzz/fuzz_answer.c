@@ -3,6 +3,7 @@
  * anywhere is read as in one piece, and of no more than there is room for; a
  * message of the DNS and a record in it lead nowhere but to a verdict.
  */
+#include <arpa/nameser.h>
 #include <assert.h>
 #include <stdlib.h>
 
@@ -10,7 +11,7 @@
 #include "fuzz.h"
 #include "policy/record.h"
 #include "probe/answer.h"
-#include "probe/resolve.h"
+#include "probe/dns.h"
 
 static struct answer *read_in_pieces(struct span input, size_t piece,
                                      enum answer_progress *ret_progress)
@@ -71,17 +72,18 @@ static void check_record(struct span value)
 
 static void check_message(struct span message)
 {
-    struct text values[4] = {0};
+    struct dns_txt txt = {0};
+    struct address found[2];
     size_t count;
-    bool good = resolve_read_txt(message, values, 4, &count);
-    assert(count <= 4);
-    for (size_t i = 0; i < 4; i++) {
-        assert(!good || (values[i].data != NULL) == (i < count));
-        assert(values[i].len <= message.len);
-        if (values[i].data != NULL)
-            check_record((struct span){values[i].data, values[i].len});
-        text_free(&values[i]);
+    enum dns_result result = dns_read_txt(message, "_s.a", &txt);
+    assert((result == DNS_DONE) == (txt.count > 0) && txt.count <= LIMIT_DNS_RECORDS);
+    for (size_t i = 0; i < txt.count; i++) {
+        assert(txt.values[i].data != NULL && txt.values[i].len <= message.len);
+        check_record((struct span){txt.values[i].data, txt.values[i].len});
     }
+    dns_txt_free(&txt);
+    (void)dns_read_addresses(message, "_s.a", ns_t_aaaa, 443, found, 2, &count);
+    assert(count <= 2);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

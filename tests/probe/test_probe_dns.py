@@ -95,13 +95,13 @@ RECORDS = {
             (
                 "dns-failed",
                 "error",
-                "the name servers do not answer for the address of mta-sts.failed.servfail.example",
+                "the look-up of the address of mta-sts.failed.servfail.example fails with SERVFAIL",
             ),
             (
                 "dns-failed",
                 "error",
-                "the name servers do not answer for the TXT record at "
-                "_mta-sts.failed.servfail.example",
+                "the look-up of the TXT record at _mta-sts.failed.servfail.example fails with "
+                "SERVFAIL",
             ),
         ],
     ),

@@ -1,8 +1,10 @@
 /* TXT records: what the DNS says of a policy, and the messages that say it. */
 #include "policy/record.h"
 
+#include <arpa/nameser.h>
+
 #include "base/text.h"
-#include "probe/resolve.h"
+#include "probe/dns.h"
 #include "unit.h"
 
 #define BYTES(literal) literal, sizeof(literal) - 1
@@ -63,58 +65,124 @@ static void records_are_judged(void **state)
     }
 }
 
-/* A question for _s.a, a canonical name, and two records: the first has two strings. */
+/* A question for _s.a, which is an alias of b, and two records of b: the first has two strings. */
 #define QUESTION                       \
     "\x12\x34\x81\x80\0\1\0\3\0\0\0\0" \
     "\2_s\1a\0"                        \
     "\0\x10\0\1"
-#define RECORD(type) "\xc0\x0c\0" type "\0\1\0\0\0\x3c"
+#define BODY(type) "\0" type "\0\1\0\0\0\x3c"
 
 static const char message[] =
-    QUESTION RECORD("\5") "\0\4\1b\xc0\x0f" RECORD("\x10") "\0\6\2ab\2cd"
-                                                           "\1b\0\0\x10\0\1\0\0\0\x3c"
-                                                           "\0\1\0";
+    QUESTION "\xc0\x0c" BODY("\5") "\0\3\1b\0"
+                                   "\1B\0" BODY("\x10") "\0\6\2ab\2cd"
+                                                        "\1b\0" BODY("\x10") "\0\0";
 
-static void free_all(struct text *values, size_t count)
+static enum dns_result read_txt(const char *data, size_t len, const char *name,
+                                struct dns_txt *ret_txt)
 {
-    for (size_t i = 0; i < count; i++)
-        text_free(&values[i]);
+    *ret_txt = (struct dns_txt){0};
+    struct span bytes = guard_copy((struct span){data, len});
+    enum dns_result result = dns_read_txt(bytes, name, ret_txt);
+    guard_free(bytes);
+    return result;
 }
 
 static void strings_are_joined(void **state)
 {
     (void)state;
-    struct text values[4] = {0};
-    size_t count;
-    struct span bytes = guard_copy((struct span){message, sizeof(message) - 1});
-    assert_true(resolve_read_txt(bytes, values, COUNT(values), &count));
-    assert_int_equal(count, 2);
-    assert_string_equal(values[0].data, "abcd");
-    assert_string_equal(values[1].data, "");
-    free_all(values, COUNT(values));
-    guard_free(bytes);
+    struct dns_txt txt;
+    assert_int_equal(read_txt(message, sizeof(message) - 1, "_S.A", &txt), DNS_DONE);
+    assert_int_equal(txt.count, 2);
+    assert_string_equal(txt.values[0].data, "abcd");
+    assert_string_equal(txt.values[1].data, "");
+    dns_txt_free(&txt);
 }
 
-static void no_more_are_written_than_fit(void **state)
+/* What belongs to another name, class or type is no answer, wherever it stands. */
+static const struct {
+    const char *data;
+    size_t len;
+    enum dns_result result;
+} answers[] = {
+#define ANSWER(count, records)                                        \
+    "\0\0\x81\x80\0\1\0" count "\0\0\0\0\2_s\1a\0\0\x10\0\1" records, \
+        sizeof("\0\0\x81\x80\0\1\0" count "\0\0\0\0\2_s\1a\0\0\x10\0\1" records) - 1
+    {ANSWER("\1", "\xc0\x0c" BODY("\x10") "\0\2\1x"), DNS_DONE},
+    {ANSWER("\1", "\1c\0" BODY("\x10") "\0\2\1x"), DNS_NONE},
+    {ANSWER("\1", "\xc0\x0c" BODY("\1") "\0\4\x7f\0\0\1"), DNS_NONE},
+    {ANSWER("\1", "\xc0\x0c\0\x10\0\3\0\0\0\x3c\0\2\1x"), DNS_NONE},
+    {ANSWER("\0", ""), DNS_NONE},
+    /* An alias behind what it leads to, two of them, one that leads nowhere, and a circle. */
+    {ANSWER("\2", "\1b\0" BODY("\x10") "\0\2\1x\xc0\x0c" BODY("\5") "\0\3\1b\0"), DNS_DONE},
+    {ANSWER("\3", "\1b\0" BODY("\5") "\0\3\1c\0\xc0\x0c" BODY("\5") "\0\3\1b\0\1c\0" BODY(
+                      "\x10") "\0\2\1x"),
+     DNS_DONE},
+    {ANSWER("\2", "\xc0\x0c" BODY("\5") "\0\3\1b\0\xc0\x0c" BODY("\x10") "\0\2\1x"), DNS_NONE},
+    {ANSWER("\2", "\xc0\x0c" BODY("\5") "\0\3\1b\0\1b\0" BODY("\5") "\0\2\xc0\x0c"), DNS_NONE},
+    /* A pointer to itself, and a record that is announced and missing. */
+    {ANSWER("\1", "\xc0\x15" BODY("\x10") "\0\2\1x"), DNS_MALFORMED},
+    {ANSWER("\2", "\xc0\x0c" BODY("\x10") "\0\2\1x"), DNS_MALFORMED},
+};
+
+static void only_records_of_the_name_count(void **state)
 {
     (void)state;
-    struct text value = {0};
+    for (size_t i = 0; i < COUNT(answers); i++) {
+        struct dns_txt txt;
+        assert_int_equal(read_txt(answers[i].data, answers[i].len, "_s.a", &txt),
+                         answers[i].result);
+        assert_int_equal(txt.count, answers[i].result == DNS_DONE ? 1 : 0);
+        dns_txt_free(&txt);
+    }
+}
+
+static void all_records_are_read_up_to_the_limit(void **state)
+{
+    (void)state;
+    static const char record[] = "\xc0\x0c" BODY("\x10") "\0\2\1x";
+    static const size_t counts[] = {21, LIMIT_DNS_RECORDS, LIMIT_DNS_RECORDS + 5};
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        struct text text = {0};
+        struct dns_txt txt;
+        char head[] = "\0\0\x81\x80\0\1\0\0\0\0\0\0\2_s\1a\0\0\x10\0\1";
+        head[6] = (char)(counts[i] >> 8);
+        head[7] = (char)(counts[i] & 0xff);
+        text_append(&text, (struct span){head, sizeof(head) - 1});
+        for (size_t k = 0; k < counts[i]; k++)
+            text_append(&text, (struct span){record, sizeof(record) - 1});
+        assert_int_equal(read_txt(text.data, text.len, "_s.a", &txt), DNS_DONE);
+        assert_int_equal(txt.count, i == 0 ? 21 : LIMIT_DNS_RECORDS);
+        assert_int_equal(txt.is_more, counts[i] > LIMIT_DNS_RECORDS);
+        dns_txt_free(&txt);
+        text_free(&text);
+    }
+}
+
+static void addresses_are_read(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\0\0\x81\x80\0\1\0\2\0\0\0\0\1a\0\0\1\0\1"
+                                "\xc0\x0c" BODY("\1") "\0\4\xc0\0\2\1"
+                                                      "\xc0\x0c" BODY("\1") "\0\4\xc0\0\2\2";
+    struct address found[2];
     size_t count;
-    assert_true(resolve_read_txt((struct span){message, sizeof(message) - 1}, &value, 1, &count));
+    struct span span = {bytes, sizeof(bytes) - 1};
+    assert_int_equal(dns_read_addresses(span, "a", ns_t_a, 443, found, 2, &count), DNS_DONE);
+    assert_int_equal(count, 2);
+    assert_string_equal(found[1].text, "192.0.2.2:443");
+    assert_int_equal(dns_read_addresses(span, "a", ns_t_a, 443, found, 1, &count), DNS_DONE);
     assert_int_equal(count, 1);
-    text_free(&value);
+    assert_int_equal(dns_read_addresses(span, "b", ns_t_a, 443, found, 2, &count), DNS_NONE);
+    assert_int_equal(dns_read_addresses(span, "a", ns_t_aaaa, 443, found, 2, &count), DNS_NONE);
 }
 
 static void cut_messages_are_refused(void **state)
 {
     (void)state;
     for (size_t len = 0; len < sizeof(message) - 1; len++) {
-        struct text values[4] = {0};
-        size_t count;
-        struct span bytes = guard_copy((struct span){message, len});
-        assert_false(resolve_read_txt(bytes, values, COUNT(values), &count));
-        free_all(values, COUNT(values));
-        guard_free(bytes);
+        struct dns_txt txt;
+        assert_int_equal(read_txt(message, len, "_s.a", &txt), DNS_MALFORMED);
+        dns_txt_free(&txt);
     }
 }
 
@@ -127,12 +195,14 @@ static void no_byte_leads_astray(void **state)
     for (size_t i = 0; i < bytes.len; i++) {
         char before = writable[i];
         for (int value = 0; value < 256; value++) {
-            struct text values[4] = {0};
+            struct dns_txt txt = {0};
+            struct address found[2];
             size_t count;
             writable[i] = (char)value;
-            (void)resolve_read_txt(bytes, values, COUNT(values), &count);
-            assert_true(count <= COUNT(values));
-            free_all(values, COUNT(values));
+            (void)dns_read_txt(bytes, "_s.a", &txt);
+            (void)dns_read_addresses(bytes, "_s.a", ns_t_a, 443, found, 2, &count);
+            assert_true(txt.count <= 3 && count <= 2);
+            dns_txt_free(&txt);
         }
         writable[i] = before;
     }
@@ -142,8 +212,12 @@ static void no_byte_leads_astray(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(records_are_judged),           cmocka_unit_test(strings_are_joined),
-        cmocka_unit_test(no_more_are_written_than_fit), cmocka_unit_test(cut_messages_are_refused),
+        cmocka_unit_test(records_are_judged),
+        cmocka_unit_test(strings_are_joined),
+        cmocka_unit_test(only_records_of_the_name_count),
+        cmocka_unit_test(all_records_are_read_up_to_the_limit),
+        cmocka_unit_test(addresses_are_read),
+        cmocka_unit_test(cut_messages_are_refused),
         cmocka_unit_test(no_byte_leads_astray),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

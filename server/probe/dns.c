@@ -1,0 +1,224 @@
+#include "probe/dns.h"
+
+#include <arpa/nameser.h> /* numbers of types */
+#include <resolv.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/array.h"
+
+/* An answer over TCP can be as long as its length field tells (RFC 1035 section 4.2.2). */
+enum { ANSWER_MOST = 65535, CODES = 16 };
+
+void dns_txt_free(struct dns_txt *txt)
+{
+    for (size_t i = 0; i < txt->count; i++)
+        text_free(&txt->values[i]);
+    free(txt->values);
+    *txt = (struct dns_txt){.outcome.result = DNS_NONE};
+}
+
+const char *dns_text(const struct dns_outcome *outcome)
+{
+    static const char *const codes[CODES] = {
+        [ns_r_formerr] = "fails with FORMERR",
+        [ns_r_servfail] = "fails with SERVFAIL",
+        [ns_r_notimpl] = "fails with NOTIMP",
+        [ns_r_refused] = "fails with REFUSED",
+    };
+    switch (outcome->result) {
+    case DNS_DONE:
+        return "succeeds";
+    case DNS_NONE:
+        return "finds nothing";
+    case DNS_SILENT:
+        return "gets no answer";
+    case DNS_CUT:
+        return "gets an answer that is too long for UDP, and none over TCP";
+    case DNS_ERROR:
+        return outcome->rcode < CODES && codes[outcome->rcode] != NULL ? codes[outcome->rcode]
+                                                                       : "fails with an error code";
+    case DNS_MALFORMED:
+        return "gets an answer that cannot be read";
+    case DNS_NO_SERVER:
+        return "reaches no name server";
+    case DNS_SHORTAGE:
+        return "runs out of memory";
+    }
+    return "fails";
+}
+
+static bool skip(struct span *rest, size_t count)
+{
+    if (rest->len < count)
+        return false;
+    *rest = span_skip(*rest, count);
+    return true;
+}
+
+static bool take_number(struct span *rest, unsigned *ret_number)
+{
+    if (rest->len < 2)
+        return false;
+    *ret_number = (unsigned)(unsigned char)rest->data[0] << 8 | (unsigned char)rest->data[1];
+    return skip(rest, 2);
+}
+
+/* A name as text, without its final dot. The C library sees that its pointers lead to an end. */
+static bool take_name(struct span message, struct span *rest, char out[static DNS_NAME_SIZE])
+{
+    const unsigned char *begin = (const unsigned char *)message.data;
+    int len = dn_expand(begin, begin + message.len, (const unsigned char *)rest->data, out,
+                        DNS_NAME_SIZE);
+    return len > 0 && skip(rest, (size_t)len);
+}
+
+bool dns_read_question(struct span message, struct dns_message *ret_message)
+{
+    unsigned questions, class;
+    struct span rest = message;
+    *ret_message = (struct dns_message){.bytes = message};
+    if (message.len > ANSWER_MOST || !skip(&rest, 4) || !take_number(&rest, &questions) ||
+        !take_number(&rest, &ret_message->count) || !skip(&rest, 4) || questions > 1)
+        return false;
+    if (questions == 1 && (!take_name(message, &rest, ret_message->name) ||
+                           !take_number(&rest, &ret_message->type) || !take_number(&rest, &class)))
+        return false;
+    ret_message->answers = rest;
+    return true;
+}
+
+/* A record of the answer (RFC 1035 section 4.1.3). */
+struct record {
+    char owner[DNS_NAME_SIZE];
+    unsigned type, class;
+    struct span data;
+};
+
+static bool take_record(struct span message, struct span *rest, struct record *ret_record)
+{
+    unsigned len;
+    if (!take_name(message, rest, ret_record->owner) || !take_number(rest, &ret_record->type) ||
+        !take_number(rest, &ret_record->class) || !skip(rest, 4) || !take_number(rest, &len))
+        return false;
+    ret_record->data = (struct span){rest->data, len};
+    return skip(rest, len);
+}
+
+/* The records of the answer, one after the other. */
+struct reader {
+    struct dns_message message;
+    char owner[DNS_NAME_SIZE]; /* the name itself, or the one that it is an alias of */
+    struct span rest;
+    unsigned left;
+};
+
+static void rewind_reader(struct reader *reader)
+{
+    reader->rest = reader->message.answers;
+    reader->left = reader->message.count;
+}
+
+/* The next record of the owner that has this type. False at the end. */
+static bool next_record(struct reader *reader, unsigned type, struct span *ret_data)
+{
+    struct record record;
+    while (reader->left > 0 && take_record(reader->message.bytes, &reader->rest, &record)) {
+        reader->left--;
+        *ret_data = record.data;
+        if (record.type == type && record.class == ns_c_in &&
+            strcasecmp(record.owner, reader->owner) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Ends at the name that the one asked for is an alias of (RFC 1034 section 3.6.2), and sees that
+ * every record can be read. */
+static enum dns_result begin_reading(struct reader *reader, struct span message, const char *name)
+{
+    struct span data;
+    if (!dns_read_question(message, &reader->message))
+        return DNS_MALFORMED;
+    (void)snprintf(reader->owner, sizeof(reader->owner), "%s", name); /* else it matches nothing */
+    for (int i = 0; i < LIMIT_DNS_ALIASES; i++) {
+        rewind_reader(reader);
+        bool is_alias = next_record(reader, ns_t_cname, &data);
+        if (is_alias && !take_name(message, &data, reader->owner))
+            return DNS_MALFORMED;
+        if (is_alias)
+            continue;
+        if (reader->left > 0)
+            return DNS_MALFORMED;
+        rewind_reader(reader);
+        return DNS_DONE;
+    }
+    return DNS_NONE; /* a circle, or as good as one */
+}
+
+/* The strings of one record: each has its length before it (RFC 1035 section 3.3.14). */
+static void join_strings(struct span data, struct text *value)
+{
+    text_append(value, span_of(""));
+    while (data.len > 0) {
+        size_t len = (unsigned char)data.data[0];
+        data = span_skip(data, 1);
+        if (len > data.len)
+            len = data.len;
+        text_append(value, (struct span){data.data, len});
+        data = span_skip(data, len);
+    }
+}
+
+enum dns_result dns_read_txt(struct span message, const char *name, struct dns_txt *ret_txt)
+{
+    struct reader reader;
+    struct span data;
+    enum dns_result result = begin_reading(&reader, message, name);
+    while (result == DNS_DONE && next_record(&reader, ns_t_txt, &data)) {
+        if (ret_txt->count == LIMIT_DNS_RECORDS) {
+            ret_txt->is_more = true;
+            break;
+        }
+        struct text *values = array_room(ret_txt->values, ret_txt->count, &ret_txt->capacity,
+                                         sizeof(*ret_txt->values));
+        if (values == NULL)
+            return DNS_SHORTAGE;
+        ret_txt->values = values;
+        values[ret_txt->count] = (struct text){0};
+        join_strings(data, &values[ret_txt->count]);
+        if (values[ret_txt->count++].failed)
+            return DNS_SHORTAGE;
+    }
+    return result == DNS_DONE && ret_txt->count == 0 ? DNS_NONE : result;
+}
+
+enum dns_result dns_read_addresses(struct span message, const char *name, int type, uint16_t port,
+                                   struct address *ret_addresses, size_t most, size_t *ret_count)
+{
+    struct reader reader;
+    struct span data;
+    *ret_count = 0;
+    enum dns_result result = begin_reading(&reader, message, name);
+    while (result == DNS_DONE && *ret_count < most && next_record(&reader, (unsigned)type, &data)) {
+        struct address address = {.len = 0};
+        if (type == ns_t_a && data.len == sizeof(address.v4.sin_addr)) {
+            address.len = sizeof(address.v4);
+            address.v4.sin_family = AF_INET;
+            address.v4.sin_port = htons(port);
+            memcpy(&address.v4.sin_addr, data.data, data.len);
+        } else if (type == ns_t_aaaa && data.len == sizeof(address.v6.sin6_addr)) {
+            address.len = sizeof(address.v6);
+            address.v6.sin6_family = AF_INET6;
+            address.v6.sin6_port = htons(port);
+            memcpy(&address.v6.sin6_addr, data.data, data.len);
+        } else {
+            return DNS_MALFORMED;
+        }
+        address_print(&address);
+        ret_addresses[(*ret_count)++] = address;
+    }
+    return result == DNS_DONE && *ret_count == 0 ? DNS_NONE : result;
+}

@@ -1,0 +1,71 @@
+/*
+ * Answers of the DNS (RFC 1035 section 4.1), of any bytes: which records of a
+ * name they hold, or of the name that it is an alias of; and what becomes of a
+ * question. Pure. Runs in a child of the probe, and in the import.
+ */
+#ifndef PROBE_DNS_H
+#define PROBE_DNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/limits.h"
+#include "base/span.h"
+#include "base/text.h"
+
+enum dns_result {
+    DNS_DONE,
+    DNS_NONE,      /* there is no such name, or it has no such record */
+    DNS_SILENT,    /* no answer before the deadline */
+    DNS_CUT,       /* the answer is too long for UDP, and did not come over TCP */
+    DNS_ERROR,     /* the name servers answer with an error; rcode tells which */
+    DNS_MALFORMED, /* the answer cannot be read */
+    DNS_NO_SERVER, /* none of the name servers that this machine asks can be reached */
+    DNS_SHORTAGE,  /* out of memory */
+};
+
+/* A name as text, where a byte may be "\\DDD" (RFC 1035 section 5.1). */
+enum { DNS_NAME_SIZE = 4 * 255 + 1 };
+
+/* What a message begins with. Spans are borrowed. */
+struct dns_message {
+    struct span bytes;
+    char name[DNS_NAME_SIZE]; /* of the question; "" when there is none */
+    unsigned type;            /* the same */
+    unsigned count;           /* of the records in the answer */
+    struct span answers;
+};
+
+/* What became of one question. */
+struct dns_outcome {
+    enum dns_result result;
+    unsigned rcode;  /* of DNS_ERROR (RFC 1035 section 4.1.1) */
+    int64_t took_us; /* until the answer or the deadline */
+};
+
+/* The values of TXT records, each with its strings joined. */
+struct dns_txt {
+    struct text *values; /* owned */
+    size_t count, capacity;
+    bool is_more; /* there are more than LIMIT_DNS_RECORDS */
+    struct dns_outcome outcome;
+};
+
+void dns_txt_free(struct dns_txt *txt);
+
+/* What became of it, as the end of the sentence "the look-up ...": "fails with SERVFAIL". Static. */
+const char *dns_text(const struct dns_outcome *outcome);
+
+/* Reads the beginning. False when it is malformed. */
+bool dns_read_question(struct span message, struct dns_message *ret_message);
+
+/* Adds the values of the TXT records of the name. */
+enum dns_result dns_read_txt(struct span message, const char *name, struct dns_txt *ret_txt);
+
+/* The same for the addresses of the type (ns_t_a, ns_t_aaaa), with the port. Writes at most most. */
+enum dns_result dns_read_addresses(struct span message, const char *name, int type, uint16_t port,
+                                   struct address *ret_addresses, size_t most, size_t *ret_count);
+
+#endif
