@@ -1,14 +1,19 @@
 #include "command/senders.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/calendar.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "probe/fetch.h"
 
-/* The columns of an answer (serve/senders.h). */
+/* What says that it is this server that answers (serve/monitor), and the columns of an answer
+ * (serve/senders.h). */
+static const char TYPE[] = "text/tab-separated-values; header=absent";
 enum { LAST, COUNT, ID, NETWORK, AGENT, FIELDS };
 
 static bool complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -40,6 +45,7 @@ static bool ask(const struct endpoint *endpoint, const char *domain, struct fetc
     char target[LIMIT_NAME + 32];
     const char *where = endpoint->address.text;
     (void)snprintf(target, sizeof(target), "/senders?domain=%s", domain); /* it fits */
+    int64_t deadline_us = clock_monotonic_us() + LIMIT_HEALTH_MS * INT64_C(1000);
     for (int attempt = 0; attempt < 2; attempt++) {
         struct address address = fetch_address_of(&endpoint->address, attempt > 0);
         const struct fetch_request request = {
@@ -47,7 +53,7 @@ static bool ask(const struct endpoint *endpoint, const char *domain, struct fetc
             .address_len = address.len,
             .host = "localhost",
             .target = target,
-            .timeout_ms = LIMIT_HEALTH_MS,
+            .timeout_ms = (deadline_us - clock_monotonic_us()) / 1000,
             .versions = CLIENT_PLAIN,
         };
         fetch_free(ret_fetch);
@@ -63,7 +69,8 @@ static bool ask(const struct endpoint *endpoint, const char *domain, struct fetc
         return complain("what answers at %s is not this server", where);
     if (ret_fetch->answer->status == 404)
         return complain("the running server does not know %s yet: reload?", domain);
-    if (ret_fetch->answer->status != 200)
+    if (ret_fetch->answer->status != 200 ||
+        !span_equal(ret_fetch->answer->content_type, span_of(TYPE)))
         return complain("what answers at %s is not this server", where);
     return true;
 }
@@ -114,15 +121,47 @@ static void print_json(const struct span fields[static FIELDS], bool is_current,
     text_printf(out, ",\"has_new_policy\":%s}", is_current ? "true" : "false");
 }
 
-/* The server has escaped everything; what another one sends is not printed at all. */
+/* A number as JSON has it (RFC 8259 section 6), which 64 bits hold. */
+static bool is_count(struct span text)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)text.data[i] - '0';
+        if (digit > 9 || __builtin_mul_overflow(count, 10U, &count) ||
+            __builtin_add_overflow(count, digit, &count))
+            return false;
+    }
+    return text.len > 0 && (text.data[0] != '0' || text.len == 1);
+}
+
+static bool is_id(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_is_digit(text.data[i]) && !ascii_is_alpha(text.data[i]))
+            return false;
+    return text.len > 0 && text.len <= LIMIT_ID;
+}
+
+/* The server has escaped everything. */
 static bool is_sound(const struct span fields[static FIELDS])
 {
+    int64_t last;
     for (int i = 0; i < FIELDS; i++)
         for (size_t k = 0; k < fields[i].len; k++)
-            if (fields[i].data[k] < ' ' || fields[i].data[k] > '~' ||
-                (i == COUNT && !ascii_is_digit(fields[i].data[k])))
+            if (fields[i].data[k] < ' ' || fields[i].data[k] > '~')
                 return false;
-    return fields[COUNT].len > 0 && fields[COUNT].len <= 20;
+    return calendar_parse(fields[LAST], &last) && is_count(fields[COUNT]) && is_id(fields[ID]) &&
+           fields[NETWORK].len > 0;
+}
+
+/* Whether every line is one of the server's: of damaged ones none is printed. */
+static bool are_sound(struct span rest)
+{
+    struct span fields[FIELDS];
+    while (rest.len > 0)
+        if (!take_line(&rest, fields) || !is_sound(fields))
+            return false;
+    return true;
 }
 
 static void print_all(const struct command_line *line, const struct site_domain *domain,
@@ -133,7 +172,7 @@ static void print_all(const struct command_line *line, const struct site_domain 
     size_t count = 0;
     if (line->json)
         text_printf(out, "{\"domain\":\"%s\",\"id\":\"%s\",\"senders\":[", domain->name, id);
-    while (take_line(&rest, fields) && is_sound(fields)) {
+    while (take_line(&rest, fields)) {
         bool is_current = span_equal(fields[ID], span_of(id));
         if (!line->json && count == 0)
             text_append(
@@ -167,6 +206,9 @@ bool senders_list(const struct command_line *line, const struct reading *reading
             complain("the address of \"metrics:\" is known to the service manager only: write it "
                      "there to use this");
     good = good && ask(endpoint, domain->name, &fetch);
+    if (good && (fetch.answer->is_cut ||
+                 !are_sound((struct span){fetch.answer->body, fetch.answer->body_len})))
+        good = complain("the answer of %s is damaged", endpoint->address.text);
     if (good) {
         print_all(line, domain, (struct span){fetch.answer->body, fetch.answer->body_len}, &out);
         good = text_write(&out, STDOUT_FILENO) || complain("cannot write to standard output");

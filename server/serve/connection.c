@@ -412,7 +412,7 @@ static bool answer_monitor(struct connection *connection, const struct http_requ
     const char *type = NULL;
     conclude(connection, monitor_answer(&monitor, request, &body, &type), request->method);
     connection->response.persistence = persistence_of(connection, request);
-    if (body.len > 0)
+    if (body.len > 0 || connection->response.status == HTTP_OK)
         wrap(connection, type, (struct span){body.data, body.len});
     bool good = !body.failed && !connection->document.failed;
     text_free(&body);

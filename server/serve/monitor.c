@@ -7,6 +7,8 @@
 #include "site/verdict.h"
 
 static const char plain_type[] = "text/plain";
+/* By which "list --senders" knows that it is this server that answers. */
+static const char senders_type[] = "text/tab-separated-values; header=absent";
 
 typedef enum http_status monitor_view(const struct monitor *monitor, struct span query,
                                       struct text *body);
@@ -109,7 +111,7 @@ static const struct {
 } views[] = {
     {"/metrics", tell_metrics, exposition_type},
     {"/health", tell_health, plain_type},
-    {"/senders", tell_senders, plain_type},
+    {"/senders", tell_senders, senders_type},
 };
 
 enum http_status monitor_answer(const struct monitor *monitor, const struct http_request *request,

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from support import client, monitor, server, tree
+from support.faulty import Listener, read_head, response
 from support.setup import DEFAULT_POLICY
 
 DOMAIN = "example.com"
@@ -151,3 +152,44 @@ def test_questions_that_make_no_sense(serving, setup, start):
     assert "known to the service manager only" in listed(setup, status=1)
     setup.write([DOMAIN], **(setup.options | {"metrics": "unix:/none/metrics.sock"}))
     assert "nobody answers at unix:/none/metrics.sock: No such file" in listed(setup, status=1)
+
+
+ROW = b"2026-01-02T03:04:05Z\t7\t123\t192.0.2.0/24\tGoogle\n"
+TYPE = "text/tab-separated-values; header=absent"
+FOREIGN = {
+    "nothing": (b"", "text/plain"),
+    "a page": (b"<html>", "text/html"),
+    "rows without our type": (ROW, "text/plain"),
+    "a leading zero": (ROW.replace(b"\t7\t", b"\t007\t"), TYPE),
+    "a huge count": (ROW.replace(b"\t7\t", b"\t99999999999999999999\t"), TYPE),
+    "no id": (ROW.replace(b"\t123\t", b"\t\t"), TYPE),
+    "no date": (ROW.replace(b"2026-01-02", b"yesterday"), TYPE),
+    "a control character": (ROW.replace(b"Google", b"Goo\x1bgle"), TYPE),
+    "a damaged row behind a good one": (ROW + b"x", TYPE),
+    "a row that is cut": (ROW[:-1], TYPE),
+}
+
+
+def fake(setup, body, content_type):
+    def answer(stream):
+        read_head(stream)
+        stream.sendall(response(body, content_type=content_type))
+
+    with Listener(answer) as listener:
+        setup.write([DOMAIN], metrics=f"127.0.0.1:{listener.port}")
+        return server.run("list", "--json", "--senders", "-c", setup.config, DOMAIN)
+
+
+@pytest.mark.parametrize("label", FOREIGN)
+def test_another_program_on_the_port_is_an_error(program, setup, label):
+    """It is not taken for a server that nobody has asked."""
+    del program
+    done = fake(setup, *FOREIGN[label])
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert re.search(rb"is not this server|is damaged", done.stderr), done.stderr
+
+
+def test_sound_rows_are_listed(program, setup):
+    del program
+    (one,) = json.loads(fake(setup, ROW, TYPE).stdout)["senders"]
+    assert (one["fetches"], one["id"], one["user_agent"]) == (7, "123", "Google")
