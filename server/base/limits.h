@@ -214,9 +214,12 @@ enum {
     LIMIT_ANSWER_HEAD = 16 * 1024,
 
     /* The health check asks for so many domains until one has a certificate; a refusal takes less
-     * than a millisecond. Docker waits 30 s for all. */
+     * than a millisecond. */
     LIMIT_HEALTH_NAMES = 64,
+    /* For one listener, and for all of them, of which each has its part: the image's check is ended
+     * after 10 s. Milliseconds. */
     LIMIT_HEALTH_MS = 5000,
+    LIMIT_HEALTH_ALL_MS = 8000,
     /* From this size on memory is mapped by itself: few pieces are so large, and a page more or less
      * does not count for them. Bytes. */
     LIMIT_SMALL_MEMORY = 128 * 1024,

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
@@ -25,16 +26,37 @@ static void print_health(const struct endpoint *endpoint, const struct health *h
     }
 }
 
-/* Asks every listener. True when all are alive. */
+static size_t count_listeners(const struct endpoint *endpoints, size_t count)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++)
+        found += endpoints[i].service == ENDPOINT_POLICIES ? 1 : 0;
+    return found;
+}
+
+/* Asks every listener, each for its part of the time that is left. True when all are alive. */
 static bool ask_all(const struct endpoint *endpoints, size_t count, const struct site *site,
                     const struct site_domain *only, int64_t now, struct text *out)
 {
     bool good = true;
+    int64_t end_us = clock_monotonic_us() + LIMIT_HEALTH_ALL_MS * INT64_C(1000);
+    size_t left = count_listeners(endpoints, count);
     for (size_t i = 0; i < count; i++) {
         struct health health;
         if (endpoints[i].service != ENDPOINT_POLICIES)
             continue;
-        health_ask(&endpoints[i], site, only, now, &health);
+        int64_t begin_us = clock_monotonic_us();
+        int64_t share_us = (end_us - begin_us) / (int64_t)left--;
+        if (share_us > LIMIT_HEALTH_MS * INT64_C(1000))
+            share_us = LIMIT_HEALTH_MS * INT64_C(1000);
+        const struct health_question question = {
+            .endpoint = &endpoints[i],
+            .site = site,
+            .only = only,
+            .now = now,
+            .deadline_us = begin_us + share_us,
+        };
+        health_ask(&question, &health);
         print_health(&endpoints[i], &health, out);
         good = good && health.state != HEALTH_DEAD;
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "policy/inspect.h"
 #include "probe/chain.h"
 #include "probe/fetch.h"
@@ -23,6 +24,7 @@ struct inquiry {
     char host[HOST_SIZE];
     bool strict;
     int64_t now;
+    int64_t begin_us, deadline_us;
     struct fetch fetch;
     struct health *health;
 };
@@ -58,7 +60,7 @@ static bool fetch(struct inquiry *inquiry)
             .address = &target.any,
             .address_len = target.len,
             .host = inquiry->host,
-            .timeout_ms = LIMIT_HEALTH_MS,
+            .timeout_ms = (inquiry->deadline_us - clock_monotonic_us()) / 1000,
             .preamble = {LOCAL, is_proxy(inquiry->endpoint, &target) ? sizeof(LOCAL) - 1 : 0},
             .versions = inquiry->endpoint->plain ? CLIENT_PLAIN : CLIENT_TLS_ALL,
         };
@@ -126,19 +128,24 @@ static void judge_policy(struct inquiry *inquiry)
     }
     if (inquiry->strict && health->state == HEALTH_SERVES && inquiry->fetch.chain_len > 0)
         (void)judge_strictly(inquiry); /* a shortage is told in the state */
+    if (inquiry->strict && health->state == HEALTH_SERVES && inquiry->domain->state == SITE_STALE)
+        die(health, "the policy of %s is the last valid one, not the configured one",
+            inquiry->domain->name);
 }
 
 static void judge_failure(struct inquiry *inquiry)
 {
     const struct fetch *fetch = &inquiry->fetch;
     struct health *health = inquiry->health;
+    char time[REPORT_WORD];
     bool is_unknown = fetch->step == FETCH_HANDSHAKE && fetch->alert == ALERT_UNRECOGNIZED_NAME;
     if (is_unknown && !inquiry->strict)
         health->state = HEALTH_IDLE;
     else if (is_unknown)
         die(health, "there is no certificate for %s", inquiry->host);
     else if (fetch->is_late)
-        die(health, "no answer within %d s", LIMIT_HEALTH_MS / 1000);
+        die(health, "no answer within %s",
+            report_seconds((inquiry->deadline_us - inquiry->begin_us) / 1000, time));
     else if (fetch->step == FETCH_CONNECT)
         die(health, "%s", strerror(fetch->error));
     else if (fetch->step == FETCH_HANDSHAKE)
@@ -162,18 +169,25 @@ static void judge(struct inquiry *inquiry)
         judge_policy(inquiry);
     else if ((answer->status == 503 || answer->status == 421) && !inquiry->strict)
         health->state = HEALTH_IDLE;
+    else if (answer->status == 200)
+        die(health,
+            "another program answers there: it has status 200 for %s, a name that no server "
+            "has",
+            inquiry->host);
     else
         die(health, "the status for %s is %u instead of 200", inquiry->host, answer->status);
 }
 
-static void inquire(const struct endpoint *endpoint, const struct site_domain *domain, bool strict,
-                    int64_t now, struct health *health)
+static void inquire(const struct health_question *question, const struct site_domain *domain,
+                    int64_t begin_us, struct health *health)
 {
     struct inquiry inquiry = {
-        .endpoint = endpoint,
+        .endpoint = question->endpoint,
         .domain = domain,
-        .strict = strict,
-        .now = now,
+        .strict = question->only != NULL,
+        .now = question->now,
+        .begin_us = begin_us,
+        .deadline_us = question->deadline_us,
         .health = health,
     };
     *health = (struct health){.state = HEALTH_DEAD};
@@ -202,31 +216,32 @@ static bool is_known(const struct address *address)
     }
 }
 
-void health_ask(const struct endpoint *endpoint, const struct site *site,
-                const struct site_domain *only, int64_t now, struct health *ret_health)
+void health_ask(const struct health_question *question, struct health *ret_health)
 {
+    const struct site *site = question->site;
     size_t count = site == NULL ? 0 : site_count(site);
     size_t tries = count < LIMIT_HEALTH_NAMES ? count : LIMIT_HEALTH_NAMES;
     size_t asked = 0;
+    int64_t begin_us = clock_monotonic_us();
     *ret_health = (struct health){.state = HEALTH_DEAD};
-    if (!is_known(&endpoint->address)) {
+    if (!is_known(&question->endpoint->address)) {
         die(ret_health, "the configuration does not tell its address or port: name them with "
                         "--listen");
         return;
     }
-    if (only != NULL) {
-        inquire(endpoint, only, true, now, ret_health);
+    if (question->only != NULL) {
+        inquire(question, question->only, begin_us, ret_health);
         return;
     }
     for (size_t i = 0; i < tries; i++) {
         const struct site_domain *domain = site_at(site, i * count / tries);
         if (domain->policy == NULL)
             continue;
-        inquire(endpoint, domain, false, now, ret_health);
+        inquire(question, domain, begin_us, ret_health);
         asked++;
         if (ret_health->state != HEALTH_IDLE)
             return;
     }
     if (asked == 0)
-        inquire(endpoint, NULL, false, now, ret_health);
+        inquire(question, NULL, begin_us, ret_health);
 }

@@ -26,10 +26,18 @@ struct health {
     char reason[512];   /* why it is dead, as a sentence without a full stop */
 };
 
-/* Asks for the domains of the site (or NULL: of none) until one is served. With only, which is one of
- * them, for that one alone and strictly: its certificate is to be valid at now (seconds since 1970
- * UTC), and the policy to be that of the site; else the state is HEALTH_DEAD. */
-void health_ask(const struct endpoint *endpoint, const struct site *site,
-                const struct site_domain *only, int64_t now, struct health *ret_health);
+/* Everything is borrowed for the call. */
+struct health_question {
+    const struct endpoint *endpoint;
+    const struct site *site;        /* or NULL */
+    const struct site_domain *only; /* of the site; or NULL */
+    int64_t now;                    /* seconds since 1970 UTC */
+    int64_t deadline_us;            /* of all that is asked */
+};
+
+/* Asks for the domains of the site until one is served. With only, for that one alone and strictly:
+ * its certificate is to be valid now, and the policy to be the configured one; else the state is
+ * HEALTH_DEAD. */
+void health_ask(const struct health_question *question, struct health *ret_health);
 
 #endif

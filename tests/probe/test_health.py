@@ -1,17 +1,20 @@
 """`health`: is the server that runs here alive, and does it serve? It must need nothing but the
 configuration, and must not take a matter of the files for one of the server."""
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
 from support import server, tree
 from support.faulty import Faulty, Listener, response, server_context
 from support.setup import DEFAULT_POLICY, body_of
+from support.wait import until
 
 
 def health(setup, place, *operands, status):
@@ -124,6 +127,58 @@ def test_another_server_on_our_port(setup, authority, tmp_path, names, answer, r
     with Faulty({"mta-sts.example.com": (context, answer)}) as other:
         said = health(setup, place_of(other), status=1)
     assert said.startswith(f"{place_of(other)}: unhealthy: {reason}")
+
+
+def test_another_program_that_answers_everything(setup, authority, tmp_path):
+    """Its 200 for a name that nobody has is no sign of health."""
+    setup.config.write_text("domains: [\n")
+    context = server_context(tmp_path / "other", authority.issue("mta-sts.health.invalid"))
+    with Faulty({"mta-sts.health.invalid": (context, response(b"hello"))}) as other:
+        said = health(setup, place_of(other), status=1)
+    assert said.endswith(
+        ": unhealthy: another program answers there: it has status 200 for mta-sts.health.invalid, "
+        "a name that no server has\n"
+    )
+
+
+def test_stale_domain(setup, start):
+    """What is served is not what is configured: the server is healthy, the domain is not."""
+    setup.certify("example.com", "example.net")
+    good = {"mode": "enforce", "max_age": 1209600, "mx": ["mail.example.com"]}
+    domains = {"example.com": good, "example.net": good}
+    state = setup.root / "state"
+    state.mkdir()
+    setup.write(domains, state=str(state))
+    running = start(setup.config)
+    place = place_of(running)
+    until(lambda: list(state.iterdir()), "the state")
+    assert health(setup, place, "example.com", status=0).startswith(f"{place}: healthy, ")
+    setup.write({**domains, "example.com": {**good, "max_age": 1}}, state=str(state))
+    running.expect(r"max_age|why: |fix: |example\.com")
+    assert running.reload()
+    said = health(setup, place, "example.com", status=1)
+    assert said == (
+        f"{place}: unhealthy: the policy of example.com is the last valid one, not the configured one\n"
+    )
+    health(setup, place, "example.net", status=0)
+    health(setup, place, status=0)
+
+
+def test_silent_listeners_share_the_time(setup):
+    """Four of them, and a manager that waits ten seconds."""
+    with contextlib.ExitStack() as stack:
+        ports = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
+        places = [f"127.0.0.1:{port.getsockname()[1]}" for port in ports]
+        setup.write(["example.com"], listen=places)
+        begin = time.monotonic()
+        done = server.run("health", "-c", setup.config)
+        took = time.monotonic() - begin
+    assert done.returncode == 1
+    said = [re.sub(r"within [\d.]+ s$", "within N s", line) for line in done.stdout.decode().splitlines()]
+    assert said == [f"{place}: unhealthy: no answer within N s" for place in places]
+    assert took >= 1.9, took
+    limit = tree.LIMITS["LIMIT_HEALTH_ALL_MS"] / 1000
+    assert took < limit + 20, took  # on a busy machine
 
 
 def test_every_listener_is_asked(setup, start):
