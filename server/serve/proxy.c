@@ -65,8 +65,9 @@ static bool parse_v1_addresses(int family, struct span text, struct sockaddr_sto
     struct span source, destination, source_port, destination_port;
     struct in6_addr number, other;
     in_port_t port, other_port;
-    if (!next_word(&text, &source) || !next_word(&text, &destination) ||
-        !next_word(&text, &source_port) || !next_word(&text, &destination_port) || text.len > 0 ||
+    if (text.len == 0 || text.data[text.len - 1] == ' ' || !next_word(&text, &source) ||
+        !next_word(&text, &destination) || !next_word(&text, &source_port) ||
+        !next_word(&text, &destination_port) || text.len > 0 ||
         !parse_number(family, source, &number) || !parse_number(family, destination, &other) ||
         !parse_port(source_port, &port) || !parse_port(destination_port, &other_port))
         return false;

@@ -90,6 +90,8 @@ static void refuses(void **state)
         BYTES("PROXY \r\n"),
         BYTES("PROXY TCP5 192.0.2.1 127.0.0.1 1 2\r\n"),
         BYTES("PROXY TCP4 192.0.2.1 127.0.0.1 1 2\n"),
+        BYTES("PROXY TCP4 192.0.2.1 127.0.0.1 1 2 \r\n"),
+        BYTES("PROXY TCP4 192.0.2.1 127.0.0.1 1 \r\n"),
         BYTES("PROXY TCP4 192.0.2.1 127.0.0.1 1\r\n"),
         BYTES("PROXY TCP4 192.0.2.1 127.0.0.1 1 2 3\r\n"),
         BYTES("PROXY TCP4 192.0.2.1  127.0.0.1 1 2\r\n"),
