@@ -20,11 +20,11 @@
 
 /*
 /*
- * A request is a few hundred bytes, the longest that is read 4 KB, and an ML-KEM ClientHello 1.6 KB,
- * so 4 KB of input are plenty. The full 16 KB of output carry a long certificate chain in one record
- * that everyone accepts; after the handshake the buffer is cut down to the length of a fragment.
+ * A ClientHello may fill the longest record; serve/tls.c cuts the buffer down to what a session needs,
+ * which is 4 KB for most. The full 16 KB of output carry a long certificate chain in one record that
+ * everyone accepts; after the handshake the buffer is cut down to the length of a fragment.
  */
-#define MBEDTLS_SSL_IN_CONTENT_LEN  4096
+#define MBEDTLS_SSL_IN_CONTENT_LEN  16384
 #define MBEDTLS_SSL_OUT_CONTENT_LEN 16384
 #define MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH
 
@@ -144,6 +144,4 @@
 #if defined(MTA_STS_HTTPD_TLS_CLIENT)
 #define MBEDTLS_SSL_CLI_C
 #undef MBEDTLS_SSL_SRV_C
-#undef MBEDTLS_SSL_IN_CONTENT_LEN
-#define MBEDTLS_SSL_IN_CONTENT_LEN 16384
 #endif

@@ -93,6 +93,11 @@ enum {
     /* Nobody needs more than one; a monitor may take a few. */
     LIMIT_REQUESTS_A_CONNECTION = 100,
 
+    /* RFC 8446 section 5.1: what one record may hold, which is enough for three post-quantum key
+     * shares. With the headers of its records, if it comes in many small ones. Bytes. */
+    LIMIT_CLIENT_HELLO = 16 * 1024,
+    LIMIT_CLIENT_HELLO_RECORDS = 20 * 1024,
+
     /* The slowest known sender waits 60 s, the fastest 2 s; a fetch takes one. Milliseconds. */
     LIMIT_UNFINISHED_MS = 10000,
     /* A proxy sends its header with the first packet; a retransmission takes a second. Milliseconds. */

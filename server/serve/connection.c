@@ -72,6 +72,7 @@ enum step {
     STEP_ON, /* there is another state to go on with */
     STEP_READ,
     STEP_WRITE,
+    STEP_MEMORY,
     STEP_OVER,
 };
 
@@ -96,10 +97,8 @@ struct connection *connection_new(const struct connection_setting *setting, int 
                                   int64_t now)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
-    if (connection == NULL) {
-        (void)close(fd); /* Nothing was sent that could be lost. */
+    if (connection == NULL)
         return NULL;
-    }
     connection->tag = TAG_OPEN;
     connection->setting = setting;
     connection->fd = fd;
@@ -276,11 +275,8 @@ static enum step step_handshake(struct connection *connection, int64_t now)
     }
     if (connection->session == NULL)
         connection->session = tls_session_new(connection->setting->tls, connection->fd);
-    if (connection->session == NULL) {
-        tell_shortage(connection, "begin a TLS session", now);
-        count(connection, BOARD_HANDSHAKE_MEMORY);
-        return STEP_OVER;
-    }
+    if (connection->session == NULL)
+        return STEP_MEMORY;
     switch (tls_handshake(connection->session)) {
     case TLS_DONE:
         count(connection, tls_session_is_13(connection->session) ? BOARD_HANDSHAKE_TLS13
@@ -293,6 +289,8 @@ static enum step step_handshake(struct connection *connection, int64_t now)
         return STEP_READ;
     case TLS_WANT_WRITE:
         return STEP_WRITE;
+    case TLS_UNPREPARED:
+        return STEP_MEMORY;
     case TLS_SHORT:
         tell_shortage(connection, "finish a TLS handshake", now);
         break;
@@ -546,6 +544,7 @@ static enum step read_request(struct connection *connection, int64_t now)
         note_answer(connection, (struct span){connection->setting->request, connection->received},
                     NULL);
         return STEP_ON;
+    case TLS_UNPREPARED:
     case TLS_SHORT:
     case TLS_FAILED:
         break;
@@ -620,6 +619,7 @@ static enum step step_response(struct connection *connection, int64_t now)
             return STEP_WRITE;
         case TLS_CLOSED:
         case TLS_TOO_LONG:
+        case TLS_UNPREPARED:
         case TLS_SHORT:
         case TLS_FAILED:
             return hang_up(connection, now);
@@ -638,6 +638,7 @@ static enum step step_closing(struct connection *connection, int64_t now)
     case TLS_DONE:
     case TLS_CLOSED:
     case TLS_TOO_LONG:
+    case TLS_UNPREPARED:
     case TLS_SHORT:
     case TLS_FAILED:
         break;
@@ -672,6 +673,7 @@ static enum step (*const states[])(struct connection *, int64_t) = {
 static const enum connection_wish wishes[] = {
     [STEP_READ] = CONNECTION_READ,
     [STEP_WRITE] = CONNECTION_WRITE,
+    [STEP_MEMORY] = CONNECTION_MEMORY,
     [STEP_OVER] = CONNECTION_OVER,
 };
 
@@ -706,7 +708,8 @@ void connection_advance(struct connection *connection, int64_t now)
     do
         step = states[connection->state](connection, now);
     while (step == STEP_ON);
-    if (!lay_down(connection)) {
+    /* Who waits for memory goes on at once, and has none to lay down what it read. */
+    if (step != STEP_MEMORY && !lay_down(connection)) {
         tell_shortage(connection, "keep a part of a request", now);
         step = STEP_OVER;
     }
@@ -718,6 +721,13 @@ void connection_break(struct connection *connection)
     assert(connection->tag == TAG_OPEN);
     if (connection->state == STATE_HANDSHAKE && !connection->endpoint->plain)
         count(connection, BOARD_HANDSHAKE_CLOSED);
+    connection->wish = CONNECTION_OVER;
+}
+
+void connection_give_up(struct connection *connection, int64_t now)
+{
+    tell_shortage(connection, "begin a TLS session", now);
+    count(connection, BOARD_HANDSHAKE_MEMORY);
     connection->wish = CONNECTION_OVER;
 }
 

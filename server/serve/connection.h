@@ -34,15 +34,16 @@ struct connection_setting {
 };
 
 enum connection_wish {
-    CONNECTION_READ,  /* advance when the socket can be read */
-    CONNECTION_WRITE, /* advance when it can be written */
-    CONNECTION_OVER,  /* end it */
+    CONNECTION_READ,   /* advance when the socket can be read */
+    CONNECTION_WRITE,  /* advance when it can be written */
+    CONNECTION_MEMORY, /* end another one, then advance this one at once; or end it */
+    CONNECTION_OVER,   /* end it */
 };
 
 struct connection;
 
 /* A connection on a non-blocking socket that was accepted at the endpoint from
- * the client, whose address is copied. The socket is taken, even when the answer is
+ * the client, whose address is copied. The socket is taken, unless the answer is
  * NULL: memory is short. Its time begins now (milliseconds of the monotonic
  * clock). Owned. Setting and endpoint are borrowed until connection_free. */
 struct connection *connection_new(const struct connection_setting *setting, int fd,
@@ -71,6 +72,9 @@ void connection_break(struct connection *connection);
 
 /* Its deadline has come. One between two requests says goodbye, any other is over. */
 void connection_expire(struct connection *connection, int64_t now);
+
+/* It was to be advanced for CONNECTION_MEMORY and no other one could be ended: it is over, which is told. */
+void connection_give_up(struct connection *connection, int64_t now);
 
 /* What it waits for since the last of these calls; at first for reading. */
 enum connection_wish connection_wish(const struct connection *connection);

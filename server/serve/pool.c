@@ -3,10 +3,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
 #include "serve/usage.h"
+
+/* What ends for one that needs memory to begin: the memory of one is enough as a rule. */
+enum { EVICTIONS_FOR_ONE = 4 };
 
 /* A connection whose socket is ready. */
 struct turn {
@@ -108,15 +112,21 @@ static struct connection *least_loss_of_all(const struct pool *pool)
     return NULL;
 }
 
-static bool evict(struct pool *pool)
+/* NULL when there is none. */
+static struct connection *loss_of(const struct pool *pool)
 {
     const struct network *largest = networks_largest(pool->networks);
     if (largest == NULL)
+        return NULL;
+    return network_count(largest) > LIMIT_CONNECTIONS_FEW ? least_loss_in(largest)
+                                                          : least_loss_of_all(pool);
+}
+
+static bool evict(struct pool *pool)
+{
+    struct connection *connection = loss_of(pool);
+    if (connection == NULL)
         return false;
-    struct connection *connection = network_count(largest) > LIMIT_CONNECTIONS_FEW
-                                        ? least_loss_in(largest)
-                                        : least_loss_of_all(pool);
-    assert(connection != NULL);
     remove_connection(pool, connection);
     return true;
 }
@@ -189,8 +199,11 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
     uint64_t key = network_key(client);
     make_room(pool, key);
     struct connection *connection = connection_new(&pool->setting, fd, endpoint, client, now);
+    for (int i = 0; connection == NULL && i < EVICTIONS_FOR_ONE && pool_evict(pool); i++)
+        connection = connection_new(&pool->setting, fd, endpoint, client, now);
     if (connection == NULL) {
         shortage_tell(&pool->shortage, "hold another connection", ENOMEM, now);
+        (void)close(fd); /* Nothing was sent that could be lost. */
         return;
     }
     pool->count++;
@@ -224,10 +237,30 @@ static void follow(struct pool *pool, struct connection *connection, enum connec
         remove_connection(pool, connection);
 }
 
+/* The least loss of the largest network gives way, or of all; never the connection itself. */
+static bool evict_other(struct pool *pool, const struct connection *connection)
+{
+    const struct connection *loss = loss_of(pool);
+    return loss != connection && pool_evict(pool);
+}
+
+/* Lets it go on. A connection that finds no memory to begin with takes that of others: of those that
+ * hold most, in a flood. */
+static void go_on(struct pool *pool, struct connection *connection, int64_t now)
+{
+    connection_advance(connection, now);
+    for (int i = 0; connection_wish(connection) == CONNECTION_MEMORY; i++) {
+        if (i < EVICTIONS_FOR_ONE && evict_other(pool, connection))
+            connection_advance(connection, now);
+        else
+            connection_give_up(connection, now);
+    }
+}
+
 static void advance(struct pool *pool, struct connection *connection, int64_t now)
 {
     enum connection_wish earlier = connection_wish(connection);
-    connection_advance(connection, now);
+    go_on(pool, connection, now);
     follow(pool, connection, earlier);
 }
 
@@ -308,7 +341,7 @@ void pool_advance(struct pool *pool, const struct epoll_event *events, size_t co
             continue;
         enum connection_wish earlier = connection_wish(connection);
         int64_t begin = clock_monotonic_us();
-        connection_advance(connection, now);
+        go_on(pool, connection, now);
         int64_t used = clock_monotonic_us() - begin;
         used_us += used;
         networks_charge(pool->networks, network, used);

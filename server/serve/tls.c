@@ -15,6 +15,7 @@
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 
+#include "serve/hello.h"
 #include "serve/wire.h"
 
 #if MBEDTLS_VERSION_NUMBER < 0x03060000
@@ -30,6 +31,16 @@ static const size_t RECEIVE_AT_ONCE = 32 * 1024;
 
 /* What the library answers when a record's length exceeds its buffer. */
 enum { RECORD_TOO_LONG = MBEDTLS_ERR_SSL_BAD_INPUT_DATA };
+
+enum {
+    /* What a session's incoming buffer holds, in which a request fits; a ClientHello may need more.
+     * Bytes. */
+    INPUT_MOST = 4096,
+    /* Beside it: sequence number, header, initialization vector and tag of a record. Bytes. */
+    INPUT_OVERHEAD = 64,
+    /* The same of the records in which a message comes in pieces, when it lies in the buffer. Bytes. */
+    HELLO_OVERHEAD = 64,
+};
 
 /* The library asks for this first, and for the rest of a record when it knows its length. Bytes. */
 enum { RECORD_HEADER = 5 };
@@ -55,6 +66,7 @@ struct certificate {
 };
 
 struct tls_session {
+    const struct tls_context *context;   /* borrowed */
     const struct site *site;             /* borrowed */
     const struct challenges *challenges; /* borrowed; or NULL */
     const struct site_domain *domain;    /* borrowed; NULL before the choice, and for a challenge */
@@ -64,6 +76,8 @@ struct tls_session {
     unsigned char spoken; /* type of the record sent last; 0: none was */
     unsigned char heard;  /* type of the record whose header was read last */
     bool answered;        /* it was sent after the client was heard last */
+    bool is_begun;        /* the library has been set up for it: the ClientHello is there */
+    bool is_other;        /* what is there instead of it is no ClientHello */
     bool ended;           /* the client has ended its side of the connection */
     bool said_goodbye;    /* close_notify was written */
     enum tls_failure failure;
@@ -123,9 +137,9 @@ static const uint16_t signatures[] = {
     MBEDTLS_TLS1_3_SIG_NONE,
 };
 
-static const char *protocols[] = {"http/1.1", NULL};
-/* The first that the client has too is taken, so that only who offers nothing else gets the second. */
-static const char *challenge_protocols[] = {"http/1.1", "acme-tls/1", NULL};
+/* The first that the client has too is taken, so that only who offers nothing else gets the last. */
+static const char *protocols[] = {"http/1.1", "http/1.0", NULL};
+static const char *challenge_protocols[] = {"http/1.1", "http/1.0", "acme-tls/1", NULL};
 
 static void alert(mbedtls_ssl_context *ssl, unsigned char description)
 {
@@ -267,10 +281,31 @@ static unsigned char present_challenge(struct tls_session *session, struct span 
     return 0;
 }
 
+/* RFC 6066 section 4: who acknowledges a max_fragment_length has to keep to it, and the library does
+ * not with messages of the handshake. So it is not acknowledged, which the section allows. */
+static void forget_fragment_length(mbedtls_ssl_context *ssl)
+{
+#if defined(MBEDTLS_SSL_MAX_FRAGMENT_LENGTH)
+    mbedtls_ssl_session *session = ssl->MBEDTLS_PRIVATE(session_negotiate);
+    session->MBEDTLS_PRIVATE(mfl_code) = MBEDTLS_SSL_MAX_FRAG_LEN_NONE;
+#else
+    (void)ssl;
+#endif
+}
+
 static bool asks_for_challenge(const mbedtls_ssl_context *ssl)
 {
     const char *protocol = mbedtls_ssl_get_alpn_protocol(ssl);
-    return protocol != NULL && strcmp(protocol, challenge_protocols[1]) == 0;
+    return protocol != NULL && strcmp(protocol, "acme-tls/1") == 0;
+}
+
+/* What comes next is dear, and is not done for a client that has gone meanwhile. */
+static int go_on_unless_reset(struct tls_session *session)
+{
+    if (!wire_is_reset(&session->wire))
+        return 0;
+    session->failure = TLS_FAILURE_CLOSED;
+    return MBEDTLS_ERR_NET_CONN_RESET;
 }
 
 /* The library calls this when it has read a ClientHello: a second time when it
@@ -296,7 +331,7 @@ static int choose_certificate(mbedtls_ssl_context *ssl)
             session->failure = TLS_FAILURE_UNKNOWN_NAME;
         if (description != 0)
             goto refuse;
-        return 0;
+        return go_on_unless_reset(session);
     }
     description = MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME;
     domain = site_find_host(session->site, name);
@@ -311,7 +346,8 @@ static int choose_certificate(mbedtls_ssl_context *ssl)
     description = MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
     if (mbedtls_ssl_set_hs_own_cert(ssl, NULL, NULL) != 0 || !present(session))
         goto refuse;
-    return 0;
+    forget_fragment_length(ssl);
+    return go_on_unless_reset(session);
 
 refuse:
     alert(ssl, description);
@@ -421,24 +457,86 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     struct tls_session *session = calloc(1, sizeof(*session));
     if (session == NULL)
         return NULL;
+    session->context = context;
     session->site = context->site;
     session->challenges = context->challenges;
     session->wire = wire_of(fd, &context->desk);
     mbedtls_ssl_init(&session->ssl);
+    return session;
+}
+
+/* The library's incoming buffer is as long as the longest record, and few records are. It has no
+ * function for this; the same is done by its own for the outgoing one. False when memory is short. */
+static bool resize_input(mbedtls_ssl_context *ssl, size_t content_len)
+{
+#if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH) && defined(MTA_STS_HTTPD_BUNDLED_MBEDTLS)
+    unsigned char *old = ssl->MBEDTLS_PRIVATE(in_buf);
+    unsigned char **const pointers[] = {
+        &ssl->MBEDTLS_PRIVATE(in_ctr), &ssl->MBEDTLS_PRIVATE(in_hdr), &ssl->MBEDTLS_PRIVATE(in_len),
+        &ssl->MBEDTLS_PRIVATE(in_iv),  &ssl->MBEDTLS_PRIVATE(in_msg),
+    };
+    size_t len = content_len + INPUT_OVERHEAD;
+    size_t used = (size_t)(ssl->MBEDTLS_PRIVATE(in_hdr) - old) + ssl->MBEDTLS_PRIVATE(in_left);
+    if (len >= ssl->MBEDTLS_PRIVATE(in_buf_len) || used > len)
+        return true;
+    unsigned char *buf = calloc(1, len);
+    if (buf == NULL)
+        return false;
+    memcpy(buf, old, used);
+    for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++)
+        *pointers[i] = buf + (*pointers[i] - old);
+    ssl->MBEDTLS_PRIVATE(in_buf) = buf;
+    mbedtls_platform_zeroize(old, used);
+    free(old);
+    ssl->MBEDTLS_PRIVATE(in_buf_len) = len;
+#else
+    (void)ssl, (void)content_len;
+#endif
+    return true;
+}
+
+/* Sets the library up, which takes 20 KB and more. */
+static bool begin(struct tls_session *session, size_t hello_len)
+{
+    const struct tls_context *context = session->context;
     bool is_pending = challenges_pending(context->challenges, CHALLENGE_ALPN);
     const mbedtls_ssl_config *config = is_pending ? &context->challenge_config : &context->config;
-    if (mbedtls_ssl_setup(&session->ssl, config) != 0) {
+    size_t input =
+        hello_len + HELLO_OVERHEAD > INPUT_MOST ? hello_len + HELLO_OVERHEAD : INPUT_MOST;
+    int code = mbedtls_ssl_setup(&session->ssl, config);
 #if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH)
-        /* A set-up that fails forgets its configuration and keeps its handshake, and who frees that
-         * asks the configuration for the length of buffers (3.6.7). */
-        session->ssl.MBEDTLS_PRIVATE(conf) = config;
+    /* A set-up that fails forgets its configuration and keeps its handshake, and who frees that
+     * asks the configuration for the length of buffers (3.6.7). */
+    session->ssl.MBEDTLS_PRIVATE(conf) = config;
 #endif
-        tls_session_free(session);
-        return NULL;
+    if (code != 0 || !resize_input(&session->ssl, input)) {
+        mbedtls_ssl_free(&session->ssl);
+        mbedtls_ssl_init(&session->ssl); /* so that it can be tried again */
+        return false;
     }
     mbedtls_ssl_set_user_data_p(&session->ssl, session);
     mbedtls_ssl_set_bio(&session->ssl, session, transmit, receive, NULL);
-    return session;
+    session->is_begun = true;
+    return true;
+}
+
+/* Until the ClientHello is there a session costs little more than its bytes. */
+static enum tls_result await_hello(struct tls_session *session)
+{
+    size_t len = 0;
+    enum hello_progress progress;
+
+    while ((progress = hello_look(wire_unread(&session->wire), &len)) == HELLO_PARTIAL) {
+        ssize_t got = wire_gather(&session->wire);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            return TLS_WANT_READ;
+        if (got <= 0) {
+            session->failure = TLS_FAILURE_CLOSED;
+            return TLS_CLOSED;
+        }
+    }
+    session->is_other = progress == HELLO_OTHER;
+    return begin(session, len) ? TLS_DONE : TLS_UNPREPARED;
 }
 
 static void drop_certificates(struct tls_session *session)
@@ -493,7 +591,8 @@ static bool owes_alert(const struct tls_session *session)
 /* Tells the client why this is the end, if nobody has said so yet. */
 static void explain(struct tls_session *session, int code)
 {
-    bool is_asked = code != MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE;
+    bool is_asked =
+        code != MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE && session->failure != TLS_FAILURE_CLOSED;
     /* Where a record waits to be sent, the first call sends that instead of the alert. */
     for (int calls = 0; calls < 2 && is_asked && owes_alert(session); calls++)
         alert(&session->ssl, description_of(code));
@@ -526,6 +625,7 @@ static void end_handshake(struct tls_session *session)
 #endif
     }
     drop_certificates(session);
+    (void)resize_input(&session->ssl, INPUT_MOST); /* Without the memory for it the buffer stays. */
 }
 
 /* The library ended a call although it has not read all that is here, where no event of the socket
@@ -589,10 +689,18 @@ enum tls_result tls_handshake(struct tls_session *session)
     int code;
 
     wire_allow(&session->wire, RECEIVE_AT_ONCE);
+    if (!session->is_begun) {
+        enum tls_result result = await_hello(session);
+        if (result != TLS_DONE)
+            return result;
+    }
     do {
         errno = 0;
         code = mbedtls_ssl_handshake(&session->ssl);
     } while (code == MBEDTLS_ERR_SSL_WANT_READ && has_more(session, code));
+    /* What cannot become a ClientHello is not waited for. */
+    if (code == MBEDTLS_ERR_SSL_WANT_READ && session->is_other)
+        code = MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE;
     /* The library has a dozen codes for it, and some of its parts tell it as something else. */
     bool is_short = errno == ENOMEM;
     if (code != 0)
@@ -615,6 +723,9 @@ enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, si
     while (has_more(session, code));
     if (code == 0) /* the client hung up without close_notify */
         return TLS_CLOSED;
+    /* The buffer has a little more room than a record may fill. */
+    if (code > 0 && (size_t)code + mbedtls_ssl_get_bytes_avail(&session->ssl) > INPUT_MOST)
+        code = MBEDTLS_ERR_SSL_INVALID_RECORD;
     if (code == RECORD_TOO_LONG)
         return TLS_TOO_LONG;
     if (code > 0)

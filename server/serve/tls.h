@@ -20,6 +20,8 @@ enum tls_result {
     TLS_WANT_WRITE, /* call again, with the same arguments, when it can be written */
     TLS_CLOSED,     /* the client will send nothing more */
     TLS_TOO_LONG,   /* only from tls_read: nothing more can be read, but tls_write still works */
+    TLS_UNPREPARED, /* only from tls_handshake: memory is short, before anything was answered; it may
+                       be called again at once, or the session is of no use any more */
     TLS_SHORT,      /* only from tls_handshake: memory is; else as TLS_FAILED */
     TLS_FAILED,     /* the session is of no use any more; the alert, if there is one, was sent */
 };
@@ -38,7 +40,8 @@ void tls_context_free(struct tls_context *context);
 struct tls_session *tls_session_new(struct tls_context *context, int fd);
 void tls_session_free(struct tls_session *session);
 
-/* Goes on with the handshake until it is TLS_DONE. */
+/* Goes on with the handshake until it is TLS_DONE. Until the ClientHello is there as a whole the
+ * session takes little more memory than the bytes that came. */
 enum tls_result tls_handshake(struct tls_session *session);
 
 /* Reads at least one byte, at most size; sets ret_len when TLS_DONE. Takes a

@@ -36,6 +36,8 @@ static struct wire_desk *desk_of(struct wire *wire)
 {
     struct wire_desk *desk = wire->desk;
     struct wire_rest *rest = wire->rest;
+    assert(desk->user == NULL || desk->user == wire);
+    desk->user = wire;
     if (rest == NULL)
         return desk;
     assert(tray_len(&desk->in) == 0 && tray_len(&desk->out) == 0);
@@ -51,12 +53,16 @@ static struct wire_desk *desk_of(struct wire *wire)
 static void clear(struct wire_desk *desk)
 {
     desk->in = desk->out = (struct wire_tray){0};
+    desk->user = NULL;
 }
 
 bool wire_leave(struct wire *wire)
 {
     struct wire_desk *desk = wire->desk;
     size_t in_len = tray_len(&desk->in), out_len = tray_len(&desk->out);
+    if (desk->user != wire)
+        return true;
+    desk->user = NULL;
     if (in_len + out_len == 0)
         return true;
     struct wire_rest *rest = malloc(sizeof(*rest) + in_len + out_len);
@@ -73,8 +79,7 @@ bool wire_leave(struct wire *wire)
 
 void wire_free(struct wire *wire)
 {
-    /* Either the wire is at the desk, or there is nothing on it. */
-    if (wire->desk != NULL)
+    if (wire->desk != NULL && wire->desk->user == wire)
         clear(wire->desk);
     free(wire->rest);
     wire->rest = NULL;
@@ -137,11 +142,12 @@ ssize_t wire_send(struct wire *wire, const unsigned char *data, size_t len)
     return (ssize_t)taken;
 }
 
-/* Asks the kernel, unless it would have nothing or this wire has had enough. */
+/* Asks the kernel, unless it would have nothing or this wire has had enough. What comes lies behind
+ * what is there. */
 static ssize_t fill(struct wire *wire)
 {
     struct wire_desk *desk = wire->desk;
-    size_t size = sizeof(desk->in_bytes);
+    size_t size = sizeof(desk->in_bytes) - desk->in.end;
     bool is_dry = wire->is_dry;
 
     if (size > wire->receivable)
@@ -150,13 +156,35 @@ static ssize_t fill(struct wire *wire)
     errno = EAGAIN;
     if (is_dry || size == 0)
         return -1;
-    ssize_t got = recv(wire->fd, desk->in_bytes, size, 0);
+    ssize_t got = recv(wire->fd, desk->in_bytes + desk->in.end, size, 0);
     if (got <= 0)
         return got;
-    desk->in = (struct wire_tray){0, (size_t)got};
+    desk->in.end += (size_t)got;
     wire->receivable -= (size_t)got;
     wire->is_dry = (size_t)got < size;
     return got;
+}
+
+ssize_t wire_gather(struct wire *wire)
+{
+    struct wire_desk *desk = desk_of(wire);
+    if (desk->in.end == sizeof(desk->in_bytes)) {
+        errno = ENOBUFS;
+        return -1;
+    }
+    return fill(wire);
+}
+
+struct span wire_unread(struct wire *wire)
+{
+    const struct wire_desk *desk = desk_of(wire);
+    return (struct span){(const char *)desk->in_bytes + desk->in.begin, tray_len(&desk->in)};
+}
+
+bool wire_is_reset(const struct wire *wire)
+{
+    char byte;
+    return recv(wire->fd, &byte, 1, MSG_PEEK) < 0 && errno != EAGAIN && errno != EINTR;
 }
 
 ssize_t wire_receive(struct wire *wire, unsigned char *buf, size_t size)

@@ -12,15 +12,19 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/limits.h"
+#include "base/span.h"
+
 /* Begin with {0}. */
 struct wire_desk {
+    struct wire *user; /* borrowed; whose bytes lie here, or NULL */
     struct wire_tray {
         size_t begin;
         size_t end;
     } in, out;
-    /* What a client sends at once: a ClientHello, or its last words of the handshake and the
-     * request. Bytes. */
-    unsigned char in_bytes[4096];
+    /* What a client sends at once: a ClientHello with the headers of its records, or its last words
+     * of the handshake and the request. */
+    unsigned char in_bytes[LIMIT_CLIENT_HELLO_RECORDS];
     /* The longest flight of a server: a chain of LIMIT_CHAIN_BYTES and the messages around it. */
     unsigned char out_bytes[16 * 1024];
 };
@@ -51,6 +55,16 @@ bool wire_leave(struct wire *wire);
  * gave less than it could: then EAGAIN comes once, and whoever waits for the
  * socket misses nothing. */
 ssize_t wire_receive(struct wire *wire, unsigned char *buf, size_t size);
+
+/* Takes more from the kernel behind what wire_receive has not given out, which it leaves there: the
+ * number of bytes as wire_receive says it; -1 with ENOBUFS when the desk is full. */
+ssize_t wire_gather(struct wire *wire);
+
+/* What came from the kernel and was not given out; borrowed until the next call. */
+struct span wire_unread(struct wire *wire);
+
+/* The client has reset the connection, as far as the kernel knows by now; nothing is read. */
+bool wire_is_reset(const struct wire *wire);
 
 /* Something came from the kernel that wire_receive has not given out: it does so at once. */
 bool wire_has_unread(struct wire *wire);

@@ -4,6 +4,7 @@ whatever flood a fresh client is answered within a second. The figures are print
 
 import contextlib
 import os
+import re
 import select
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support import client
+from support import client, hello
 from support.flood import Flood, limit_descriptors, plain_from
 from support.fresh import Fresh
 from support.server import descriptors_of
@@ -224,6 +225,35 @@ def test_idle_connections_are_held_beside_a_fresh_client(start, setup, authority
     assert held >= count, f"{held} descriptors"
     assert crowd.rounds == 0, "some were not held"
     fresh.assert_prompt()
+
+
+def anonymous_bytes(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^RssAnon:\s+(\d+) kB$", status, re.M)[1]) * 1024
+
+
+@pytest.mark.skipif(instrumented(), reason="the sanitizers take memory of their own")
+@pytest.mark.parametrize("sent", [1, 6, 1000, 3900])
+def test_half_a_client_hello_costs_little_more_than_its_bytes(start, setup, trusted, sent):
+    """However little is missing of it."""
+    count = 1500
+    if not limit_descriptors(count + 100):
+        pytest.skip("this machine allows too few descriptors")
+    setup.certify("example.com")
+    server = start(setup.write(["example.com"], workers=1))
+    worker = server.workers()[0]
+    long = hello.record(hello.client_hello(HOST, alpn=(b"x" * 250,) * 20))
+    with Held(server.port) as held:
+        for address in ("127.66.0.1", "127.77.0.1"):
+            held.add(address, 10)
+        fetched(server, trusted)
+        before = anonymous_bytes(worker)
+        for plain in held.add(FLOOD, count):
+            plain.sendall(long[:sent])
+        fetched(server, trusted)
+        cost = (anonymous_bytes(worker) - before) / count
+    print(f"{sent} bytes of a ClientHello cost {cost:.0f}")
+    assert cost <= sent + 1024
 
 
 def header_for(address):

@@ -258,6 +258,17 @@ def test_http_1_1_is_chosen(three, authority, offer, version):
         assert connection.exchange(client.request(HOST)).body == three.body()
 
 
+@pytest.mark.parametrize("version", client.VERSIONS)
+@pytest.mark.parametrize("offer", [("http/1.0",), ("h2", "http/1.0")])
+def test_http_1_0_alone_is_chosen(three, authority, offer, version):
+    """curl --http1.0 offers nothing else."""
+    context = client.trusting(authority.root_file, client.VERSIONS[version], offer)
+    with three.connect(context) as connection:
+        assert connection.tls.selected_alpn_protocol() == "http/1.0"
+        request = f"GET /.well-known/mta-sts.txt HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode()
+        assert connection.exchange(request).body == three.body()
+
+
 def test_client_without_alpn_is_served(three, trusted):
     with three.connect(trusted) as connection:
         assert connection.tls.selected_alpn_protocol() is None
@@ -265,7 +276,7 @@ def test_client_without_alpn_is_served(three, trusted):
 
 
 @pytest.mark.parametrize("name", HELLOS)
-@pytest.mark.parametrize("offer", [(b"h2",), (b"acme-tls/1",), (b"http/1.0", b"smtp")])
+@pytest.mark.parametrize("offer", [(b"h2",), (b"acme-tls/1",), (b"http/0.9", b"smtp")])
 def test_other_protocols_get_an_alert(three, offer, name):
     answer = say_hello(three, HOST, alpn=offer, **HELLOS[name])
     assert answer.alert_name == "no_application_protocol"
@@ -275,6 +286,19 @@ def test_other_protocols_get_an_alert(three, offer, name):
 def test_h2_only_is_no_application_protocol(three, authority, version):
     context = client.trusting(authority.root_file, client.VERSIONS[version], ("h2",))
     assert refused(three, context, HOST) == "no application protocol"
+
+
+# Lengths of records.
+
+
+@pytest.mark.parametrize("length", ["512", "1024", "2048", "4096"])
+@pytest.mark.parametrize("option", ["-tls1_2", "-tls1_3"])
+@pytest.mark.parametrize("host", [HOST, RSA_HOST])
+def test_max_fragment_length_is_not_acknowledged(three, authority, host, option, length):
+    """RFC 6066 section 4: a server that acknowledges it must keep to it, and OpenSSL looks."""
+    options = (option, "-maxfraglen", length)
+    body = tools.s_client_fetch(three.port, host, authority.root_file, *options)
+    assert body == three.body(host.removeprefix("mta-sts."))
 
 
 # Certificates.

@@ -198,6 +198,7 @@ static void loses_nothing_to_a_slow_reader(void **state)
         assert_true(wire_leave(&pair->wire));
         assert_false(wire_has_unsent(&other));
         assert_false(wire_has_unread(&other));
+        assert_true(wire_leave(&other));
         size_t wanted = 1 + size % 3000;
         if (wanted > sizeof(got) - taken)
             wanted = sizeof(got) - taken;
@@ -245,8 +246,39 @@ static void shares_the_desk(void **state)
     assert_receives(pair, "456789", 100);
     assert_true(wire_flush(&pair->wire));
     assert_client_has(pair, "answer");
+    /* Another one may be freed at any time: what lies on the desk is not its. */
+    client_sends(pair, "abc");
+    wire_allow(&pair->wire, MUCH);
+    assert_receives_nothing(pair); /* for it gave less than it could before */
+    assert_receives(pair, "a", 1);
     wire_free(&other);
+    assert_receives(pair, "bc", 100);
     assert_false(wire_has_unsent(&pair->wire));
+}
+
+static void gathers_behind_what_is_there(void **state)
+{
+    struct pair *pair = *state;
+    client_sends(pair, "abc");
+    assert_int_equal(wire_gather(&pair->wire), 3);
+    assert_int_equal(wire_gather(&pair->wire), -1);
+    assert_int_equal(errno, EAGAIN);
+    client_sends(pair, "de");
+    assert_true(wire_leave(&pair->wire));
+    assert_int_equal(wire_gather(&pair->wire), 2);
+    assert_true(span_equal(wire_unread(&pair->wire), span_of("abcde")));
+    assert_false(wire_is_reset(&pair->wire));
+    assert_receives(pair, "abcde", 100);
+    assert_int_equal(wire_unread(&pair->wire).len, 0);
+    for (size_t i = 0; i < sizeof(pair->desk.in_bytes) / 1000 + 1; i++) {
+        char bytes[1000] = "";
+        assert_int_equal(send(pair->client, bytes, sizeof(bytes), 0), sizeof(bytes));
+        (void)wire_gather(&pair->wire);
+    }
+    while (wire_gather(&pair->wire) > 0)
+        ;
+    assert_int_equal(errno, ENOBUFS);
+    assert_int_equal(wire_unread(&pair->wire).len, sizeof(pair->desk.in_bytes));
 }
 
 static void tells_that_the_client_is_gone(void **state)
@@ -260,6 +292,10 @@ static void tells_that_the_client_is_gone(void **state)
     assert_int_equal(wire_send(&wire, (const unsigned char *)"x", 1), 1);
     assert_false(wire_flush(&wire));
     assert_int_equal(errno, EPIPE);
+    assert_false(wire_is_reset(&wire));       /* it has ended its side, which is something else */
+    assert_int_equal(wire_gather(&wire), -1); /* as much as was allowed */
+    wire_allow(&wire, 1);
+    assert_int_equal(wire_gather(&wire), 0);
     wire_free(&wire);
     close(fds[0]);
 }
@@ -277,6 +313,7 @@ int main(void)
         WIRE_TEST(loses_nothing_to_a_slow_reader),
         WIRE_TEST(reads_nothing_from_who_does_not_read),
         WIRE_TEST(shares_the_desk),
+        WIRE_TEST(gathers_behind_what_is_there),
         cmocka_unit_test(tells_that_the_client_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
