@@ -97,6 +97,8 @@ static void emit_check(struct program *program, const struct filter_check *check
 
 static void emit_rule(struct program *program, const struct filter_rule *rule, uint32_t verdict)
 {
+    if (rule->verdict != 0)
+        verdict = rule->verdict;
     uint8_t rest = 1; /* the verdict */
     for (size_t i = 0; i < FILTER_CHECKS; i++)
         rest = (uint8_t)(rest + check_length(&rule->checks[i]));

@@ -36,7 +36,8 @@ enum { FILTER_CHECKS = 2 };
 struct filter_rule {
     long call; /* SYS_... */
     struct filter_check checks[FILTER_CHECKS];
-    uint16_t error; /* not the verdict of the table, but this errno; 0: the verdict */
+    uint16_t error;   /* not the verdict of the table, but this errno; 0: the verdict */
+    uint32_t verdict; /* this one instead of the table's; 0: that of the table */
 };
 
 struct filter {

@@ -1,7 +1,11 @@
 #include "supervise/confine.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include <linux/capability.h>
@@ -22,17 +26,197 @@ static const unsigned needed[] = {
     CAP_KILL,       /* a worker that hangs is of that other user by then */
 };
 
-/* A list of what is forbidden, not of what is allowed: the names of users may come from any library
- * that the machine is configured for, and nobody knows what these call. Nobody needs these. To
- * forbid accepting a client would be good, but the filter is passed on to workers. */
+/* The kernel's interface; headers of older systems lack parts. */
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_restrict_self  446
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+/* What a child that is forked shares with us, or where it lives: nothing of ours, and where we live. */
+static const uint32_t NO_FORK = CLONE_VM | CLONE_PTRACE | CLONE_PARENT | CLONE_NEWNS |
+                                CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+                                CLONE_NEWPID | CLONE_NEWNET;
+
+/* What the supervisor and the processes that it forks need, in glibc and in musl: a filter is inherited,
+ * so workers, who give up the rest (serve/calls.h), are in here too, and their calls come first: the
+ * first row that fits ends the search. */
+static const struct filter_rule allowed[] = {
+    /* The event loop of workers, clocks, randomness, and memory that cannot be executed. */
+    {.call = SYS_recvfrom},
+    {.call = SYS_sendto},
+#ifdef SYS_epoll_wait
+    {.call = SYS_epoll_wait},
+#endif
+    {.call = SYS_epoll_pwait},
+    {.call = SYS_epoll_ctl},
+    {.call = SYS_accept4},
+    {.call = SYS_accept},
+    {.call = SYS_close},
+    {.call = SYS_shutdown},
+    {.call = SYS_setsockopt},
+    {.call = SYS_clock_gettime},
+    {.call = SYS_gettimeofday},
+#ifdef SYS_time
+    {.call = SYS_time},
+#endif
+    {.call = SYS_getrandom},
+    {.call = SYS_brk},
+    {.call = SYS_mmap, .checks = {{FILTER_LACKS, 2, PROT_EXEC}}},
+    {.call = SYS_munmap},
+    {.call = SYS_mremap},
+    {.call = SYS_mprotect, .checks = {{FILTER_LACKS, 2, PROT_EXEC}}},
+    {.call = SYS_madvise},
+#ifdef SYS_poll
+    {.call = SYS_poll},
+#endif
+    {.call = SYS_ppoll},
+    {.call = SYS_write},
+    {.call = SYS_writev},
+    {.call = SYS_read},
+    {.call = SYS_epoll_create1},
+
+/* Files and folders: configuration, certificates, state, the empty root folder. */
+#ifdef SYS_open
+    {.call = SYS_open},
+    {.call = SYS_stat},
+    {.call = SYS_lstat},
+    {.call = SYS_access},
+    {.call = SYS_readlink},
+    {.call = SYS_rename},
+    {.call = SYS_unlink},
+    {.call = SYS_mkdir},
+    {.call = SYS_rmdir},
+    {.call = SYS_getdents},
+    {.call = SYS_dup2},
+    {.call = SYS_pipe},
+    {.call = SYS_fork},
+#endif
+    {.call = SYS_openat},
+    {.call = SYS_fstat},
+    {.call = SYS_newfstatat},
+#ifdef SYS_statx
+    {.call = SYS_statx},
+#endif
+    {.call = SYS_faccessat},
+#ifdef SYS_faccessat2
+    {.call = SYS_faccessat2},
+#endif
+    {.call = SYS_readlinkat},
+    {.call = SYS_getdents64},
+    {.call = SYS_readv},
+    {.call = SYS_pread64},
+    {.call = SYS_pwrite64},
+    {.call = SYS_lseek},
+    {.call = SYS_fcntl},
+    {.call = SYS_ioctl, .checks = {{FILTER_IS, 1, TCGETS}}},
+    {.call = SYS_ioctl, .checks = {{FILTER_IS, 1, TIOCGWINSZ}}},
+    {.call = SYS_ftruncate},
+    {.call = SYS_fsync},
+    {.call = SYS_fdatasync},
+#ifdef SYS_renameat
+    {.call = SYS_renameat},
+#endif
+    {.call = SYS_renameat2},
+    {.call = SYS_unlinkat},
+    {.call = SYS_mkdirat},
+    {.call = SYS_umask},
+    {.call = SYS_fchmod},
+    {.call = SYS_getcwd},
+    {.call = SYS_chdir},
+    {.call = SYS_fchdir},
+    {.call = SYS_inotify_init1},
+    {.call = SYS_inotify_add_watch},
+    {.call = SYS_inotify_rm_watch},
+    {.call = SYS_memfd_create},
+    {.call = SYS_dup},
+    {.call = SYS_dup3},
+    {.call = SYS_pipe2},
+    {.call = SYS_close_range},
+
+    /* Listeners, the service manager, and the other end of a worker. */
+    {.call = SYS_socket, .checks = {{FILTER_IS, 0, AF_UNIX}}},
+    {.call = SYS_socket, .checks = {{FILTER_IS, 0, AF_INET}}},
+    {.call = SYS_socket, .checks = {{FILTER_IS, 0, AF_INET6}}},
+    {.call = SYS_socketpair, .checks = {{FILTER_IS, 0, AF_UNIX}}},
+    {.call = SYS_bind},
+    {.call = SYS_listen},
+    {.call = SYS_connect},
+    {.call = SYS_getsockname},
+    {.call = SYS_getsockopt},
+    {.call = SYS_sendmsg},
+
+    /* Processes and signals. */
+    {.call = SYS_clone, .checks = {{FILTER_LACKS, 0, NO_FORK}}},
+    {.call = SYS_set_robust_list},
+    {.call = SYS_set_tid_address},
+#ifdef SYS_rseq
+    {.call = SYS_rseq},
+#endif
+    {.call = SYS_futex},
+    {.call = SYS_wait4},
+    {.call = SYS_waitid},
+    {.call = SYS_kill},
+    {.call = SYS_tgkill},
+    {.call = SYS_tkill},
+    {.call = SYS_rt_sigaction},
+    {.call = SYS_rt_sigprocmask},
+    {.call = SYS_rt_sigreturn},
+    {.call = SYS_sigaltstack},
+    {.call = SYS_signalfd4},
+    {.call = SYS_restart_syscall},
+    {.call = SYS_nanosleep},
+    {.call = SYS_clock_nanosleep},
+    {.call = SYS_clock_getres},
+    {.call = SYS_exit},
+    {.call = SYS_exit_group},
+
+    /* Who and where we are. */
+    {.call = SYS_getpid},
+    {.call = SYS_gettid},
+    {.call = SYS_getppid},
+    {.call = SYS_getuid},
+    {.call = SYS_geteuid},
+    {.call = SYS_getgid},
+    {.call = SYS_getegid},
+    {.call = SYS_uname},
+    {.call = SYS_sysinfo}, /* glibc sorts with as much memory as the machine can spare */
+    {.call = SYS_getrusage},
+    {.call = SYS_sched_getaffinity},
+    {.call = SYS_sched_yield},
+
+/* What workers give up when they are sealed (serve/seal.h). */
+#ifdef SYS_getrlimit
+    {.call = SYS_getrlimit},
+    {.call = SYS_setrlimit},
+#endif
+    {.call = SYS_prlimit64},
+    {.call = SYS_prctl},
+    {.call = SYS_capget},
+    {.call = SYS_capset},
+    {.call = SYS_setgroups},
+    {.call = SYS_getgroups},
+    {.call = SYS_setresgid},
+    {.call = SYS_getresgid},
+    {.call = SYS_setresuid},
+    {.call = SYS_getresuid},
+    {.call = SYS_chroot},
+    {.call = SYS_landlock_create_ruleset},
+    {.call = SYS_landlock_restrict_self},
+    {.call = SYS_seccomp},
+};
+
+/* Of the rest, what only somebody else's program would call: it ends the process, which the kernel's
+ * log shows. Everything that is in no list fails with ENOSYS, as on an older kernel: the C library
+ * knows another way, or the program does without. */
 static const long never[] = {
     /* Another program in place of this one. */
     SYS_execve,
     SYS_execveat,
-#if !SANITIZED
-    /* Into another process. The sanitizer finds leaks by tracing its own. */
+    /* Into another process. */
     SYS_ptrace,
-#endif
     SYS_process_vm_readv,
     SYS_process_vm_writev,
     SYS_kcmp,
@@ -98,18 +282,27 @@ static bool forbid_tracing(void)
     return SANITIZED || privilege_forbid_tracing();
 }
 
+/* The sanitizer's runtime makes calls of its own, in threads of its own, and traces to find leaks: such a
+ * build forbids nothing here. */
 static bool restrict_calls(void)
 {
-    struct filter_rule rules[sizeof(never) / sizeof(never[0])];
+    enum {
+        ALLOWED = sizeof(allowed) / sizeof(allowed[0]),
+        NEVER = sizeof(never) / sizeof(never[0])
+    };
+    struct filter_rule rules[ALLOWED + NEVER];
     const struct filter filter = {
         .rules = rules,
-        .count = sizeof(rules) / sizeof(rules[0]),
-        .verdict = SECCOMP_RET_KILL_PROCESS,
-        .otherwise = SECCOMP_RET_ALLOW,
+        .count = ALLOWED + NEVER,
+        .verdict = SECCOMP_RET_ALLOW,
+        .otherwise = SECCOMP_RET_ERRNO | ENOSYS,
     };
-    for (size_t i = 0; i < filter.count; i++)
-        rules[i] = (struct filter_rule){.call = never[i]};
-    return filter_install(&filter) || errno == ENOSYS || errno == EINVAL || errno == EPERM;
+    memcpy(rules, allowed, sizeof(allowed));
+    for (size_t i = 0; i < NEVER; i++)
+        rules[ALLOWED + i] =
+            (struct filter_rule){.call = never[i], .verdict = SECCOMP_RET_KILL_PROCESS};
+    return SANITIZED || filter_install(&filter) || errno == ENOSYS || errno == EINVAL ||
+           errno == EPERM;
 }
 
 /* The bounding set is emptied with a capability that is not kept. */

@@ -1,9 +1,9 @@
 /*
  * What the supervisor gives up at its start, before it reads the first file: new
  * privileges, every capability but those that its work needs, core dumps, being
- * traced, and the system calls with which a process is taken over or a machine
- * changed. Its workers inherit all of it and then give up the rest
- * (serve/seal.h). Runs in the supervisor, once.
+ * traced, and every system call that neither it nor a worker needs. Its workers
+ * inherit all of it and then give up the rest (serve/seal.h). Runs in the
+ * supervisor, once.
  */
 #ifndef SUPERVISE_CONFINE_H
 #define SUPERVISE_CONFINE_H

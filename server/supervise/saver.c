@@ -1,6 +1,7 @@
 #include "supervise/saver.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -61,6 +62,17 @@ void saver_expire(struct saver *saver, int64_t now)
     log_line(LOG_LEVEL_WARNING,
              "the last valid policies are not saved yet: the disk of the state folder does not "
              "answer; the server goes on without them");
+}
+
+void saver_close(struct saver *saver)
+{
+    enum { TRIES = 20, PAUSE_MS = 10 };
+    if (saver->pid == 0)
+        return;
+    (void)kill(saver->pid, SIGKILL); /* not yet reaped, so it exists */
+    for (int i = 0; i < TRIES && waitpid(saver->pid, NULL, WNOHANG) == 0; i++)
+        (void)poll(NULL, 0, PAUSE_MS); /* a pause that is too short is no harm */
+    saver->pid = 0;
 }
 
 bool saver_end(struct saver *saver, pid_t pid, int status,

@@ -35,4 +35,7 @@ void saver_expire(struct saver *saver, int64_t now);
 bool saver_end(struct saver *saver, pid_t pid, int status,
                const struct configuration *configuration, int64_t now);
 
+/* Ends the child, if one runs; a disk that hangs may keep it, and it is not waited for then. */
+void saver_close(struct saver *saver);
+
 #endif

@@ -68,12 +68,14 @@ static bool find_holder(int fd, pid_t *ret_pid)
     return true;
 }
 
-/* An earlier server removes its file at its end, and must not remove ours. */
+/* An earlier server removes its file at its end, and must not remove ours. A file that has another name,
+ * too, or is somebody else's was put there by the folder's owner, and may be anything. */
 static bool is_at(const char *path, int fd)
 {
     struct stat one, other;
-    return fstat(fd, &one) == 0 && S_ISREG(one.st_mode) && lstat(path, &other) == 0 &&
-           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+    return fstat(fd, &one) == 0 && S_ISREG(one.st_mode) && one.st_nlink == 1 &&
+           one.st_uid == geteuid() && lstat(path, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
 }
 
 /* The descriptor, or -1 with the reason in errno: EAGAIN when another server has it. */

@@ -579,6 +579,7 @@ int supervisor_run(const struct supervisor_options *options)
         log_line(LOG_LEVEL_ERROR, "not started");
         supervisor.failed = true;
     }
+    saver_close(&supervisor.saver);
     generation_free(supervisor.current);
     generation_free(supervisor.retiring);
     board_free(supervisor.board);

@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -272,6 +273,55 @@ def test_worker_can_write_nothing_that_others_read(start, setup):
         writable = [one for one in shared if "mw" in one["VmFlags"]]
         assert len(shared) == 3, shared  # all counters, its own, and the challenges
         assert len(writable) == 1 and int(writable[0]["Size"][0]) < 1024, writable
+
+
+@needs_filters
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace (Debian) is not installed")
+@pytest.mark.skipif(tree.instrumented(), reason="such a build has no filter")
+def test_filter_of_the_supervisor_lacks_nothing(setup, trusted, authority, tmp_path, program):
+    """Whatever it does in its life, and its children: no call fails because the filter does not know
+    it."""
+    del program
+    log = tmp_path / "log"
+    for name in ("state", "alpn", "domains.d"):
+        (setup.root / name).mkdir()
+    setup.certify("example.com")
+    config = setup.write(
+        ["example.com"], state="state", watch=True, include="domains.d/*.yaml",
+        acme={"alpn": "alpn", "http": "127.0.0.2:0", "webroot": "www"}, metrics="127.0.0.3:0",
+        listen=["127.0.0.1:0", {"address": f"unix:{setup.root}/http.sock", "tls": False}],
+    )
+    prefix = ["strace", "-f", "-qq", "-o", log, "--"]
+    running = Server(config, prefix=prefix, expect=[r"worker \d+ (died|is replaced)", r"have changed"])
+    try:
+        running.wait_ready(1)
+        (supervisor,) = server.children_of(running.pid)
+        assert served(running, trusted)
+        challenge_folder = setup.root / "www/.well-known/acme-challenge"
+        challenge_folder.mkdir(parents=True)
+        (challenge_folder / "token").write_text("token.thumb")
+        since = running.mark()
+        setup.certify("example.com")
+        (setup.root / "domains.d" / "a.yaml").write_text("domains: {}\n")
+        running.wait_line(server.READY, since=since, seconds=30)
+        workers = until(lambda: len(server.children_of(supervisor)) == 2
+                        and server.children_of(supervisor), "the old generation to go", 30)
+        since = running.mark()
+        os.kill(workers[0], signal.SIGKILL)
+        running.wait_line("is replaced", since=since)
+        os.kill(supervisor, signal.SIGHUP)
+        running.wait_line(server.READY, since=since, seconds=30)
+        with socket.create_connection(("127.0.0.3", running.metrics)) as monitor:
+            monitor.sendall(b"GET /metrics HTTP/1.0\r\nHost: a\r\n\r\n")
+            assert monitor.recv(65536).startswith(b"HTTP/1.1 200 ")
+        os.kill(supervisor, signal.SIGTERM)
+        assert running.wait_exit(60) == 0
+        assert not running.unexpected(), running.log()
+    finally:
+        running.kill()
+    calls = log.read_text().splitlines()
+    assert sum("seccomp(" in line for line in calls) > 4
+    assert not [line for line in calls if "ENOSYS" in line or "SIGSYS" in line]
 
 
 INHERITED = """exec <"$0/stdin" >"$0/stdout" 3<"$0/three" 9<"$0/nine" 8>"$0/eight"; exec "$@" """

@@ -50,7 +50,16 @@ static uint32_t run(const struct sock_filter *code, size_t len, const struct sec
     return 0;
 }
 
-enum { OPEN = 40, CLOSED = 41, NUMBERED = 42, FLAGGED = 43, POINTED = 44, OWN = 45, TOLD = 46 };
+enum {
+    OPEN = 40,
+    CLOSED = 41,
+    NUMBERED = 42,
+    FLAGGED = 43,
+    POINTED = 44,
+    OWN = 45,
+    TOLD = 46,
+    SPECIAL = 47
+};
 static const uint32_t YES = SECCOMP_RET_ALLOW, NO = SECCOMP_RET_KILL_PROCESS;
 
 static const struct filter_rule rules[] = {
@@ -61,6 +70,7 @@ static const struct filter_rule rules[] = {
     {.call = POINTED, .checks = {{FILTER_NULL, 4, 0}}},
     {.call = OWN, .checks = {{FILTER_SELF, 0, 0}}},
     {.call = TOLD, .error = EACCES},
+    {.call = SPECIAL, .checks = {{FILTER_IS, 0, 1}}, .verdict = SECCOMP_RET_TRAP},
 };
 static const struct filter table = {rules, COUNT(rules), SECCOMP_RET_ALLOW,
                                     SECCOMP_RET_KILL_PROCESS};
@@ -101,6 +111,8 @@ static void each_check_says_what_it_means(void **state)
         {"its parent", OWN, {(uint64_t)getppid()}, NO},
         {"every process", OWN, {UINT64_MAX}, NO},
         {"an error", TOLD, {0}, SECCOMP_RET_ERRNO | EACCES},
+        {"a verdict of its own", SPECIAL, {1}, SECCOMP_RET_TRAP},
+        {"a verdict of its own, where the row does not hold", SPECIAL, {2}, NO},
         {"what a tracer swallows", -1, {0}, YES},
     };
     struct sock_filter code[FILTER_PROGRAM_MOST];
