@@ -50,7 +50,8 @@ enum {
     LIMIT_IMPORT_FETCH_MS = 10000,
     LIMIT_IMPORT_HOST_MS = 30000,
 
-    /* A certificate store of a hoster with 100,000 domains, one file each for key and chain, twice. */
+    /* Of each path that is configured: a certificate store of a hoster with 100,000 domains, one file
+     * each for key and chain, twice. */
     LIMIT_CERTIFICATE_FILES = 400000,
     /* A combined PEM file is 10 KB; a file above this is not one. Bytes. */
     LIMIT_CERTIFICATE_FILE = 1024 * 1024,
@@ -58,8 +59,11 @@ enum {
     LIMIT_CERTIFICATE_DEPTH = 8,
     /* Leaf and intermediates; public authorities need at most four. */
     LIMIT_CHAIN = 6,
-    /* Signatures verified to find one issuer among authorities of the same name; a millisecond each. */
-    LIMIT_CHAIN_CHECKS = 16,
+    /* Signatures verified to find one issuer among authorities of the same name: of those in the same
+     * file, in the same folder, and elsewhere, each; and in a whole load. One takes a
+     * millisecond, one in vain two. Beyond, an authority in the same file or folder is believed. */
+    LIMIT_CHAIN_CHECKS = 64,
+    LIMIT_CHAIN_CHECKS_A_LOAD = 500,
     /* A chain must fit the TLS library's outgoing record buffer of 16 KB. Bytes of DER. */
     LIMIT_CHAIN_BYTES = 14000,
     /* CA/Browser Forum, Baseline Requirements 6.1.5. Bits. */

@@ -1,3 +1,4 @@
+#include "base/array.h"
 #include "base/calendar.h"
 #include "load/certificate_store.h"
 
@@ -88,28 +89,158 @@ static bool is_signed_by(struct certificates *store, const struct certificate *c
     return is_signed;
 }
 
+static struct span place_of(const void *items, size_t index)
+{
+    const struct placed *placed = items;
+    return (struct span){(const char *)&placed[index].place, sizeof(placed[index].place)};
+}
+
+static uint64_t place_in(uint64_t folder, struct span subject)
+{
+    return folder * UINT64_C(0x9e3779b97f4a7c15) ^ span_hash(subject);
+}
+
+static uint32_t find_placed(const struct certificates *store, uint64_t place)
+{
+    struct span key = {(const char *)&place, sizeof(place)};
+    return (uint32_t)table_find(&store->by_place, key, place_of, store->placed);
+}
+
+static void add_placed(struct certificates *store, uint64_t folder, uint32_t index)
+{
+    uint64_t place = place_in(folder, store->certificates[index].facts->subject);
+    struct span key = {(const char *)&place, sizeof(place)};
+    uint32_t first = find_placed(store, place);
+    /* A chain often is in two files of a folder. */
+    if (first != CERTIFICATE_NONE && store->placed[first].index == index)
+        return;
+    struct placed *placed =
+        array_room(store->placed, store->placed_count, &store->placed_capacity, sizeof(*placed));
+    if (placed != NULL)
+        store->placed = placed;
+    if (placed == NULL ||
+        (first == CERTIFICATE_NONE && !table_add(&store->by_place, key, store->placed_count))) {
+        store->shortage = true;
+        return;
+    }
+    placed[store->placed_count] = (struct placed){
+        .place = place,
+        .index = index,
+        .next = first == CERTIFICATE_NONE ? CERTIFICATE_NONE : placed[first].next,
+    };
+    if (first != CERTIFICATE_NONE)
+        placed[first].next = (uint32_t)store->placed_count;
+    store->placed_count++;
+}
+
+/* Which authorities are in which folder: only asked when names do not tell them apart. */
+static void place_authorities(struct certificates *store)
+{
+    for (size_t i = 0; store->placed_count == 0 && i < store->source_count; i++) {
+        const struct source *source = &store->sources[i];
+        for (uint32_t k = 0; k < source->count; k++) {
+            const struct content *content = &store->contents[source->first + k];
+            if (!content->is_key &&
+                certificate_is_issuer(store->certificates[content->index].facts))
+                add_placed(store, source->folder, content->index);
+        }
+    }
+}
+
+/* The search for the issuer of a certificate. */
+struct search {
+    struct certificates *store;
+    const struct certificate *child;
+    uint32_t source; /* the file of the leaf */
+    bool is_doubtful;
+    unsigned checks; /* signatures that were verified, among those that are equally near */
+    uint32_t best;
+    struct fit fit;
+    uint32_t believed; /* the nearest that could not be verified any more */
+};
+
+/* Takes the authority when it fits better than what was found. */
+static void consider(struct search *search, uint32_t index, bool is_near)
+{
+    struct certificates *store = search->store;
+    const struct certificate *parent = store->certificates[index].facts;
+    struct fit fit = {certificate_is_valid(parent, store->now),
+                      is_beside(store, search->source, index), parent->is_self_issued,
+                      parent->not_after};
+    if (!span_equal(search->child->issuer, parent->subject) || !certificate_is_issuer(parent) ||
+        key_ids_differ(search->child, parent) ||
+        (search->best != CERTIFICATE_NONE && !is_better(fit, search->fit)))
+        return;
+    if (search->is_doubtful && store->chain_checks >= LIMIT_CHAIN_CHECKS_A_LOAD) {
+        if (is_near && search->believed == CERTIFICATE_NONE)
+            search->believed = index;
+        return;
+    }
+    if (search->is_doubtful) {
+        if (search->checks >= LIMIT_CHAIN_CHECKS)
+            return;
+        search->checks++;
+        store->chain_checks++;
+        if (!is_signed_by(store, search->child, parent))
+            return;
+    }
+    search->best = index;
+    search->fit = fit;
+}
+
+static bool has_found(const struct search *search)
+{
+    return search->best != CERTIFICATE_NONE && search->fit.is_valid;
+}
+
+/* Others may forge authorities with the name and key identifier of this one's issuer, as many as they
+ * like, so that what lies beside it is tried first. */
+static void search_near(struct search *search)
+{
+    struct certificates *store = search->store;
+    const struct source *source = &store->sources[search->source];
+    for (uint32_t i = 0; i < source->count; i++) {
+        const struct content *content = &store->contents[source->first + i];
+        if (!content->is_key)
+            consider(search, content->index, true);
+    }
+    if (has_found(search))
+        return;
+    place_authorities(store);
+    search->checks = 0;
+    uint32_t at = find_placed(store, place_in(source->folder, search->child->issuer));
+    for (; at != CERTIFICATE_NONE; at = store->placed[at].next)
+        consider(search, store->placed[at].index, true);
+}
+
 /* The authority that issued the child, or CERTIFICATE_NONE. */
 static uint32_t find_issuer(struct certificates *store, const struct certificate *child,
                             uint32_t source)
 {
-    uint32_t best = CERTIFICATE_NONE;
-    struct fit best_fit = {0};
-    unsigned checks = 0;
-    bool doubtful = is_doubtful(store, child);
-    uint32_t index = certificate_find_subject(store, child->issuer);
-    for (; index != CERTIFICATE_NONE; index = store->certificates[index].next_subject) {
-        const struct certificate *parent = store->certificates[index].facts;
-        struct fit fit = {certificate_is_valid(parent, store->now), is_beside(store, source, index),
-                          parent->is_self_issued, parent->not_after};
-        if (key_ids_differ(child, parent) ||
-            (best != CERTIFICATE_NONE && !is_better(fit, best_fit)))
-            continue;
-        if (doubtful && (checks++ >= LIMIT_CHAIN_CHECKS || !is_signed_by(store, child, parent)))
-            continue;
-        best = index;
-        best_fit = fit;
+    struct search search = {
+        .store = store,
+        .child = child,
+        .source = source,
+        .is_doubtful = is_doubtful(store, child),
+        .best = CERTIFICATE_NONE,
+        .believed = CERTIFICATE_NONE,
+    };
+    uint32_t first = certificate_find_subject(store, child->issuer);
+    if (first == CERTIFICATE_NONE)
+        return CERTIFICATE_NONE;
+    if (search.is_doubtful) {
+        search_near(&search);
+        search.checks = 0;
+        if (!has_found(&search) && store->certificates[first].proven != CERTIFICATE_NONE)
+            consider(&search, store->certificates[first].proven, true);
     }
-    return best;
+    if (search.is_doubtful && has_found(&search))
+        return search.best;
+    for (uint32_t i = first; i != CERTIFICATE_NONE; i = store->certificates[i].next_subject)
+        consider(&search, i, false);
+    if (search.is_doubtful && search.best != CERTIFICATE_NONE)
+        store->certificates[first].proven = search.best;
+    return search.best != CERTIFICATE_NONE ? search.best : search.believed;
 }
 
 static bool is_in_chain(const struct stored_certificate *leaf, uint32_t index)

@@ -50,8 +50,8 @@ static void fail(void *context, const struct tree_failure *failure)
         break;
     case TREE_MANY:
         diag_add(files->diag, DIAG_ERROR, files->at,
-                 "the files from here on are not read, because there are more than %d",
-                 LIMIT_CERTIFICATE_FILES);
+                 "%s and the files after it are not read, because there are more than %d",
+                 failure->path, LIMIT_CERTIFICATE_FILES);
         break;
     }
 }

@@ -39,11 +39,17 @@ uint32_t certificate_find_key(const struct certificates *store, struct span info
     return (uint32_t)table_find(&store->by_info, info, info_of, store->keys);
 }
 
-/* A file may be named twice. Nothing is said twice of it, so what counts is its first reading. */
-bool certificate_add_source(struct certificates *store, uint64_t signature)
+static uint64_t hash_of_folder(const char *path)
 {
-    struct span key = {(const char *)&signature, sizeof(signature)};
-    bool is_known = certificate_find_source(store, signature) != CERTIFICATE_NONE;
+    const char *slash = strrchr(path, '/');
+    return span_hash((struct span){path, slash == NULL ? 0 : (size_t)(slash - path)});
+}
+
+/* A file may be named twice. Nothing is said twice of it, so what counts is its first reading. */
+bool certificate_add_source(struct certificates *store, const struct tree_file *file)
+{
+    struct span key = {(const char *)&file->signature, sizeof(file->signature)};
+    bool is_known = certificate_find_source(store, file->signature) != CERTIFICATE_NONE;
     struct source *sources =
         array_room(store->sources, store->source_count, &store->source_capacity, sizeof(*sources));
     if (sources != NULL)
@@ -53,8 +59,11 @@ bool certificate_add_source(struct certificates *store, uint64_t signature)
         store->shortage = true;
         return false;
     }
-    sources[store->source_count++] =
-        (struct source){.signature = signature, .first = (uint32_t)store->content_count};
+    sources[store->source_count++] = (struct source){
+        .signature = file->signature,
+        .folder = hash_of_folder(file->path),
+        .first = (uint32_t)store->content_count,
+    };
     return true;
 }
 
@@ -93,6 +102,7 @@ uint32_t certificate_add(struct certificates *store, struct certificate *facts, 
         .key = CERTIFICATE_NONE,
         .before = before,
         .next_subject = CERTIFICATE_NONE,
+        .proven = CERTIFICATE_NONE,
     };
     return (uint32_t)store->certificate_count++;
 }

@@ -288,7 +288,7 @@ void certificate_read_file(void *context, const struct tree_file *file, struct s
         keys += use == BLOCK_KEY;
         reading.certificate_count += use == BLOCK_CERTIFICATE;
     }
-    if (!certificate_add_source(store, file->signature))
+    if (!certificate_add_source(store, file))
         return;
     if (useful == 0 && file->is_named)
         report_nothing(&reading, bytes);

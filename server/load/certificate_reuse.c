@@ -50,7 +50,7 @@ bool certificate_reuse_file(void *context, const struct tree_file *file)
         return false;
     const struct source *source = &previous->sources[found];
     const struct content *contents = &previous->contents[source->first];
-    if (!certificate_add_source(store, file->signature))
+    if (!certificate_add_source(store, file))
         return true;
     const char *name = source->count == 0 ? NULL : diag_intern(store->diag, span_of(file->path));
     for (uint32_t i = 0; i < source->count; i++)

@@ -32,7 +32,9 @@ struct stored_certificate {
     uint32_t key;          /* CERTIFICATE_NONE: there is none */
     uint32_t before;       /* its number in the previous store, or CERTIFICATE_NONE */
     uint32_t next_subject; /* the next authority with the same subject, or CERTIFICATE_NONE */
-    bool is_leaf;          /* it can be served: sound, with key and chain */
+    uint32_t
+        proven;   /* of the first authority of a subject: the last one that has signed something */
+    bool is_leaf; /* it can be served: sound, with key and chain */
     bool is_used;
     enum credential_fault fault; /* of leaves, by chain and content */
     uint32_t chain[LIMIT_CHAIN]; /* of leaves: itself first */
@@ -58,10 +60,18 @@ struct content {
 /* A file that was read, and what it holds as a stretch of the store's list. */
 struct source {
     uint64_t signature;
+    uint64_t folder; /* a hash of its path */
     uint32_t first;
     uint32_t count;
     uint32_t certificate_count;
     bool is_reusable; /* nothing was said of it, so that it need not be read to say it again */
+};
+
+/* An authority in a folder. */
+struct placed {
+    uint64_t place; /* a hash of folder and subject */
+    uint32_t index; /* of the authority */
+    uint32_t next;  /* another one of the same place, or CERTIFICATE_NONE */
 };
 
 /* A subject alternative name and the best leaf of each kind that has it. */
@@ -91,12 +101,16 @@ struct certificates {
     size_t content_count, content_capacity;
     struct stored_name *names; /* owned */
     size_t name_count, name_capacity;
+    struct placed *placed; /* owned; filled when it is first needed */
+    size_t placed_count, placed_capacity;
+    unsigned chain_checks; /* signatures that were verified to find issuers */
 
     struct table by_signature; /* signature to source: the first one with it */
     struct table by_der;       /* DER to certificate */
     struct table by_info;      /* public key to key */
     struct table by_subject;   /* subject to the first authority of its list */
     struct table by_name;      /* subject alternative name to name */
+    struct table by_place;     /* folder and subject to the first authority of its list */
 };
 
 /* Takes the certificates and keys out of one file. context is the store. */
@@ -107,7 +121,7 @@ void certificate_read_file(void *context, const struct tree_file *file, struct s
 bool certificate_reuse_file(void *context, const struct tree_file *file);
 
 /* A source without contents yet; false on a shortage, which is noted. */
-bool certificate_add_source(struct certificates *store, uint64_t signature);
+bool certificate_add_source(struct certificates *store, const struct tree_file *file);
 
 /* Appends to the contents of the last source; false on a shortage, which is noted. */
 bool certificate_add_content(struct certificates *store, struct content content);
@@ -162,6 +176,12 @@ uint32_t certificate_find_host(struct certificates *store, struct span host,
 /* Has a host been looked for that one of the certificate's names covers? */
 bool certificate_is_asked(const struct certificates *store,
                           const struct stored_certificate *certificate);
+
+static inline bool certificate_is_issuer(const struct certificate *certificate)
+{
+    return certificate->is_authority &&
+           (certificate->weak_signature == NULL || certificate->is_self_issued);
+}
 
 static inline bool certificate_is_valid(const struct certificate *certificate, int64_t now)
 {

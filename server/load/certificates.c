@@ -55,11 +55,15 @@ static void forget(struct certificates *store)
 {
     table_free(&store->by_name);
     table_free(&store->by_subject);
+    table_free(&store->by_place);
     free(store->names);
+    free(store->placed);
     free(store->moved);
     certificate_files_free(&store->files);
     store->names = NULL;
     store->name_count = store->name_capacity = 0;
+    store->placed = NULL;
+    store->placed_count = store->placed_capacity = 0;
     store->moved = NULL;
     store->previous = NULL;
     store->diag = NULL;
@@ -185,8 +189,7 @@ static void match_keys(struct certificates *store)
         stored->key = certificate_find_key(store, stored->facts->info);
         if (stored->key != CERTIFICATE_NONE)
             store->keys[stored->key].has_certificate = true;
-        if (stored->facts->is_authority &&
-            (stored->facts->weak_signature == NULL || stored->facts->is_self_issued))
+        if (certificate_is_issuer(stored->facts))
             certificate_add_authority(store, (uint32_t)i);
     }
     for (size_t i = 0; i < store->key_count; i++)

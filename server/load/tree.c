@@ -42,9 +42,10 @@ static void visit(struct tree *tree, int folder, const char *name, const struct 
                   bool is_named)
 {
     tree->count++;
-    if (tree->count == LIMIT_CERTIFICATE_FILES + 1)
+    size_t most = tree->most == 0 ? LIMIT_CERTIFICATE_FILES : tree->most;
+    if (tree->count == most + 1)
         fail(tree, TREE_MANY, 0, is_named);
-    if (tree->count > LIMIT_CERTIFICATE_FILES)
+    if (tree->count > most)
         return;
     const struct tree_file file = {
         .path = tree->path.data,
@@ -187,6 +188,7 @@ void tree_walk(struct tree *tree, const char *path)
 {
     struct stat status;
     tree->path.len = 0;
+    tree->count = 0;
     text_append(&tree->path, span_of(path));
     if (tree->path.failed)
         tree->shortage = true;

@@ -28,7 +28,7 @@ enum tree_trouble {
     TREE_UNREADABLE, /* the error tells why */
     TREE_ODD,        /* it was named and is neither a file nor a folder */
     TREE_DEEP,       /* a folder below LIMIT_CERTIFICATE_DEPTH, which is not searched */
-    TREE_MANY, /* this file and those after it are beyond LIMIT_CERTIFICATE_FILES; told once */
+    TREE_MANY, /* this file of the path and those after it are beyond LIMIT_CERTIFICATE_FILES */
 };
 
 struct tree_failure {
@@ -38,13 +38,14 @@ struct tree_failure {
     bool is_named;
 };
 
-/* Begin with {.visit, .fail, .context}, each of which may be left out; end with tree_free. */
+/* Begin with {.visit, .fail, .context, .most}, each of which may be left out; end with tree_free. */
 struct tree {
     void (*visit)(void *context, const struct tree_file *file);
     void (*fail)(void *context, const struct tree_failure *failure);
     void *context;        /* borrowed */
+    size_t most;          /* files of one path; 0: LIMIT_CERTIFICATE_FILES */
     struct text path;     /* of what is looked at now */
-    size_t count;         /* files seen */
+    size_t count;         /* files seen of the path that is walked */
     uint64_t fingerprint; /* of everything that was seen, failures too */
     bool shortage;        /* of memory; something was not seen */
 };

@@ -160,6 +160,15 @@ static const char chains[] =
     "key twin; issue_as /CN=twin twin root 2000 \"$ca\"; cp twin.crt twin1.crt\n"
     "key ontwin; issue ontwin twin 300 subjectAltName=DNS:" HOST "\n"
     "key twin; issue_as /CN=twin twin root 2500 \"$ca\"; cp twin.crt twin2.crt\n"
+    /* Forgeries of an issuer, with its name and key identifier, and what has to be found all the same:
+     * in the same file, in the same folder, and elsewhere. */
+    "mkdir forged same near far; i=0; while [ $i -lt 40 ]; do\n"
+    "    i=$((i + 1)); key forged; cp low.crt real.crt\n"
+    "    id=$(openssl x509 -in low.crt -noout -ext subjectKeyIdentifier | tail -n 1 | tr -d ' ')\n"
+    "    issue_as /CN=low forged forged 4000 \"subjectKeyIdentifier=$id\" \"$ca\"\n"
+    "    cat forged.crt >>forged/all; cp forged.crt forged/$i.crt\n"
+    "done; cp root.crt mid.crt forged\n"
+    "cat a.crt low.crt >same/chain; cp a.key same; cp a.crt a.key low.crt near; cp a.crt a.key far\n"
     /* Cross-signing: root as an intermediate of another root, and that one the other way round. */
     "key cross; issue cross cross 4000 \"$ids\" \"$ca\"\n"
     "cp root.crt root-self.crt; cp cross.crt cross-self.crt\n"
@@ -503,6 +512,20 @@ static const struct example chain_examples[] = {
     {"two authorities of one name, the wrong one lasts longer",
      {"ontwin.crt", "ontwin.key", "twin2.crt", "twin1.crt"},
      .ecdsa = "ontwin.crt:1 2"},
+    {"forged issuers, with the real one in the file",
+     {"same", "forged"},
+     .ecdsa = "same/chain:1 3"},
+    {"forged issuers before, with the real one in the folder",
+     {"forged", "near"},
+     .ecdsa = "near/a.crt:1 3"},
+    {"forged issuers, with the real one elsewhere",
+     {"far", "forged", "low.crt"},
+     .ecdsa = "far/a.crt:1 3"},
+    {"forged issuers, and there is no real one",
+     {"far", "forged"},
+     .ecdsa = "far/a.crt:1 1",
+     .counts = {0, 1},
+     .said = {"the chain is incomplete: the issuer CN=low is in none of the files"}},
     {"two authorities of one name, both wrong",
      {"a.pem", "a.key", "twin2.crt", "twin1.crt"},
      .ecdsa = "a.pem:1 3"},
