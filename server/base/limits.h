@@ -64,6 +64,9 @@ enum {
      * millisecond, one in vain two. Beyond, an authority in the same file or folder is believed. */
     LIMIT_CHAIN_CHECKS = 64,
     LIMIT_CHAIN_CHECKS_A_LOAD = 500,
+    /* Chains that a load verifies by the system's authorities, where several certificates are for one
+     * host; one takes two milliseconds. */
+    LIMIT_TRUST_CHECKS = 500,
     /* A chain must fit the TLS library's outgoing record buffer of 16 KB. Bytes of DER. */
     LIMIT_CHAIN_BYTES = 14000,
     /* CA/Browser Forum, Baseline Requirements 6.1.5. Bits. */

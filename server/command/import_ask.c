@@ -5,10 +5,10 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "load/trust.h"
 #include "policy/record.h"
 #include "probe/crowd.h"
 #include "probe/resolve.h"
-#include "probe/trust.h"
 #include "probe/visit.h"
 
 enum { HTTPS = 443, HOST_SIZE = LIMIT_NAME + 16, POLICY = 100 };

@@ -8,23 +8,105 @@ static const unsigned ranks[] = {
     [CREDENTIAL_SOUND] = 4,
 };
 
-/* Which leaf is better for a host: the one that senders accept, then the one that was issued last,
- * which has replaced the other. */
+static bool is_valid(const struct certificates *store, uint32_t leaf)
+{
+    return certificate_is_valid(store->certificates[leaf].facts, store->now);
+}
+
+/* Above 0 when senders accept the first leaf better than the second, 0 when equally well. */
+static int compare_fault(const struct certificates *store, uint32_t one, uint32_t other)
+{
+    bool a_valid = is_valid(store, one), b_valid = is_valid(store, other);
+    if (a_valid != b_valid)
+        return a_valid ? 1 : -1;
+    return (int)ranks[store->certificates[one].fault] -
+           (int)ranks[store->certificates[other].fault];
+}
+
+/* Was the first leaf issued after the second, which it has replaced then? */
+static bool is_later(const struct certificates *store, uint32_t one, uint32_t other)
+{
+    const struct certificate *a = store->certificates[one].facts;
+    const struct certificate *b = store->certificates[other].facts;
+    if (a->not_before != b->not_before)
+        return a->not_before > b->not_before;
+    return a->not_after != b->not_after ? a->not_after > b->not_after : one < other;
+}
+
 static bool is_better(const struct certificates *store, uint32_t one, uint32_t other)
 {
     if (one == CERTIFICATE_NONE || other == CERTIFICATE_NONE)
         return one != CERTIFICATE_NONE;
+    int order = compare_fault(store, one, other);
+    return order > 0 || (order == 0 && is_later(store, one, other));
+}
+
+/* Whoever may write one folder is one. Certificates of one folder have replaced each other; of two
+ * folders one may be somebody's who has issued himself a certificate for another's host. */
+static bool is_contest(const struct certificates *store, uint32_t one, uint32_t other)
+{
     const struct stored_certificate *a = &store->certificates[one];
     const struct stored_certificate *b = &store->certificates[other];
-    bool a_valid = certificate_is_valid(a->facts, store->now);
-    bool b_valid = certificate_is_valid(b->facts, store->now);
-    if (a_valid != b_valid)
-        return a_valid;
-    if (a->fault != b->fault)
-        return ranks[a->fault] > ranks[b->fault];
-    if (a->facts->not_before != b->facts->not_before)
-        return a->facts->not_before > b->facts->not_before;
-    return a->facts->not_after > b->facts->not_after;
+    return store->sources[a->source].folder != store->sources[b->source].folder &&
+           is_valid(store, one) && compare_fault(store, one, other) == 0;
+}
+
+/* The authorities of this system, or NULL when there is no list of them. */
+static const struct trust *open_trust(struct certificates *store)
+{
+    if (store->is_trust_asked)
+        return store->trust;
+    store->is_trust_asked = true;
+    struct diag *unheard = diag_new(); /* a system may have none */
+    if (unheard == NULL)
+        store->shortage = true;
+    else
+        store->trust = trust_new(NULL, unheard);
+    diag_free(unheard);
+    return store->trust;
+}
+
+/* Somebody's own authority has most often a name that no other has. */
+static bool ends_at_known_name(const struct certificates *store,
+                               const struct stored_certificate *leaf)
+{
+    for (size_t i = 0; i < leaf->chain_len; i++)
+        if (trust_has_subject(store->trust, store->certificates[leaf->chain[i]].facts->issuer))
+            return true;
+    return false;
+}
+
+/* Whether the system's authorities verify the leaf. */
+static bool is_trusted(struct certificates *store, uint32_t index)
+{
+    struct stored_certificate *leaf = &store->certificates[index];
+    struct span chain[LIMIT_CHAIN];
+    struct trust_verdict verdict = {0};
+    if (leaf->is_judged || open_trust(store) == NULL)
+        return leaf->is_trusted;
+    if (ends_at_known_name(store, leaf)) {
+        if (store->trust_checks >= LIMIT_TRUST_CHECKS || !certificate_crypto_begin(store))
+            return false;
+        store->trust_checks++;
+        for (size_t i = 0; i < leaf->chain_len; i++)
+            chain[i] = certificate_der_bytes(store->certificates[leaf->chain[i]].facts->der);
+        leaf->is_trusted =
+            trust_judge(store->trust, chain, leaf->chain_len, store->now, &verdict) &&
+            verdict.is_trusted && !verdict.is_expired;
+        certificate_crypto_end(store);
+    }
+    leaf->is_judged = true;
+    return leaf->is_trusted;
+}
+
+/* The better one of two that need not have the same name. */
+static uint32_t choose(struct certificates *store, uint32_t one, uint32_t other)
+{
+    uint32_t best = is_better(store, one, other) ? one : other;
+    uint32_t last = best == one ? other : one;
+    if (last == CERTIFICATE_NONE || best == last || !is_contest(store, best, last))
+        return best;
+    return !is_trusted(store, best) && is_trusted(store, last) ? last : best;
 }
 
 static struct span text_of(const void *items, size_t index)
@@ -51,8 +133,12 @@ static uint32_t add_name(struct certificates *store, struct span name)
         store->shortage = true;
         return CERTIFICATE_NONE;
     }
-    names[store->name_count] =
-        (struct stored_name){.text = name, .best = {CERTIFICATE_NONE, CERTIFICATE_NONE}};
+    names[store->name_count] = (struct stored_name){
+        .text = name,
+        .first = CERTIFICATE_NONE,
+        .best = {CERTIFICATE_NONE, CERTIFICATE_NONE},
+        .used = {CERTIFICATE_NONE, CERTIFICATE_NONE},
+    };
     return (uint32_t)store->name_count++;
 }
 
@@ -61,12 +147,45 @@ void certificate_add_names(struct certificates *store, uint32_t index)
     const struct certificate *facts = store->certificates[index].facts;
     for (size_t i = 0; i < facts->name_count; i++) {
         uint32_t name = add_name(store, facts->names[i]);
-        if (name == CERTIFICATE_NONE)
-            continue;
-        uint32_t *best = &store->names[name].best[facts->kind.kind];
-        if (is_better(store, index, *best))
-            *best = index;
+        struct candidate *candidates = array_room(store->candidates, store->candidate_count,
+                                                  &store->candidate_capacity, sizeof(*candidates));
+        if (candidates != NULL)
+            store->candidates = candidates;
+        if (candidates == NULL || name == CERTIFICATE_NONE) {
+            store->shortage = true;
+            return;
+        }
+        candidates[store->candidate_count] =
+            (struct candidate){.leaf = index, .next = store->names[name].first};
+        store->names[name].first = (uint32_t)store->candidate_count++;
     }
+}
+
+/* Of several the one that the system's authorities verify, then the one that was issued last. */
+static uint32_t best_of(struct certificates *store, const struct stored_name *name, unsigned kind)
+{
+    uint32_t top = CERTIFICATE_NONE, trusted = CERTIFICATE_NONE;
+    bool is_contested = false;
+    for (uint32_t i = name->first; i != CERTIFICATE_NONE; i = store->candidates[i].next) {
+        uint32_t leaf = store->candidates[i].leaf;
+        if (store->certificates[leaf].facts->kind.kind == kind && is_better(store, leaf, top))
+            top = leaf;
+    }
+    for (uint32_t i = name->first; i != CERTIFICATE_NONE; i = store->candidates[i].next) {
+        uint32_t leaf = store->candidates[i].leaf;
+        is_contested = is_contested || (store->certificates[leaf].facts->kind.kind == kind &&
+                                        is_contest(store, top, leaf));
+    }
+    if (!is_contested || is_trusted(store, top))
+        return top;
+    for (uint32_t i = name->first; i != CERTIFICATE_NONE; i = store->candidates[i].next) {
+        uint32_t leaf = store->candidates[i].leaf;
+        if (store->certificates[leaf].facts->kind.kind == kind &&
+            compare_fault(store, leaf, top) == 0 && is_better(store, leaf, trusted) &&
+            is_trusted(store, leaf))
+            trusted = leaf;
+    }
+    return trusted != CERTIFICATE_NONE ? trusted : top;
 }
 
 /* The pattern that covers the host: a star for exactly its first label (RFC 6125 section 6.4.3).
@@ -95,9 +214,15 @@ uint32_t certificate_find_host(struct certificates *store, struct span host,
         if (index == CERTIFICATE_NONE)
             continue;
         struct stored_name *name = &store->names[index];
+        for (unsigned k = 0; k < CREDENTIAL_KINDS && !name->is_asked; k++)
+            name->best[k] = best_of(store, name, k);
         name->is_asked = true;
-        if (is_better(store, name->best[kind], best))
-            best = name->best[kind];
+        best = choose(store, name->best[kind], best);
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t index = find_name(store, names[i]);
+        if (index != CERTIFICATE_NONE)
+            store->names[index].used[kind] = best;
     }
     return best;
 }
@@ -111,4 +236,40 @@ bool certificate_is_asked(const struct certificates *store,
             return true;
     }
     return false;
+}
+
+/* Why the one is used and not the other; static. */
+static const char *why_better(const struct certificates *store, uint32_t used, uint32_t other)
+{
+    if (!is_valid(store, other) && is_valid(store, used))
+        return "this one is used, because the other one is not valid now";
+    if (compare_fault(store, used, other) != 0)
+        return "this one is used, because senders accept it better";
+    if (store->certificates[used].is_trusted && !store->certificates[other].is_trusted)
+        return "this one is used, because the authorities that this system trusts verify it";
+    return "this one is used, because it was issued later";
+}
+
+void certificate_report_unused(struct certificates *store, const struct stored_certificate *leaf)
+{
+    uint32_t index = (uint32_t)(leaf - store->certificates);
+    const struct certificate *facts = leaf->facts;
+    struct span shown = facts->names[0];
+    uint32_t used = CERTIFICATE_NONE;
+    for (size_t i = 0; i < facts->name_count && used == CERTIFICATE_NONE; i++) {
+        const struct stored_name *name = &store->names[find_name(store, facts->names[i])];
+        if (!name->is_asked)
+            continue;
+        shown = facts->names[i];
+        used = name->used[facts->kind.kind];
+    }
+    diag_add(store->diag, DIAG_NOTE, leaf->at, "no host uses this certificate: %s",
+             used != CERTIFICATE_NONE
+                 ? "for the host that it names there is a better one"
+                 : "none of its names is the policy host of a configured domain");
+    diag_reason(store->diag, "it is for %.*s%s", (int)shown.len, shown.data,
+                facts->name_count > 1 ? " and others" : "");
+    if (used != CERTIFICATE_NONE)
+        diag_related(store->diag, store->certificates[used].at, "%s",
+                     why_better(store, used, index));
 }

@@ -21,6 +21,7 @@
 #include "load/certificate.h"
 #include "load/certificate_files.h"
 #include "load/private_key.h"
+#include "load/trust.h"
 
 /* No certificate, key, source or name. */
 #define CERTIFICATE_NONE UINT32_MAX
@@ -40,6 +41,8 @@ struct stored_certificate {
     uint32_t chain[LIMIT_CHAIN]; /* of leaves: itself first */
     size_t chain_len;
     uint32_t expired_link;         /* of leaves: the chain ends before it; or CERTIFICATE_NONE */
+    bool is_judged;                /* of leaves: by the system's authorities */
+    bool is_trusted;               /* they verify it */
     struct credential *credential; /* owned; made when it is first asked for */
 };
 
@@ -74,10 +77,18 @@ struct placed {
     uint32_t next;  /* another one of the same place, or CERTIFICATE_NONE */
 };
 
-/* A subject alternative name and the best leaf of each kind that has it. */
+/* A leaf that has a name. */
+struct candidate {
+    uint32_t leaf;
+    uint32_t next; /* another one, or CERTIFICATE_NONE */
+};
+
+/* A subject alternative name and the leaves that have it. */
 struct stored_name {
     struct span text;                /* borrowed from the leaf that had it first */
-    uint32_t best[CREDENTIAL_KINDS]; /* CERTIFICATE_NONE: there is none */
+    uint32_t first;                  /* candidate, or CERTIFICATE_NONE */
+    uint32_t best[CREDENTIAL_KINDS]; /* once asked: of each kind, or CERTIFICATE_NONE */
+    uint32_t used[CREDENTIAL_KINDS]; /* what a host that it covers got */
     bool is_asked;                   /* a host that it covers was looked for */
 };
 
@@ -101,6 +112,11 @@ struct certificates {
     size_t content_count, content_capacity;
     struct stored_name *names; /* owned */
     size_t name_count, name_capacity;
+    struct candidate *candidates; /* owned */
+    size_t candidate_count, candidate_capacity;
+    struct trust *trust; /* owned; the system's authorities, read when there is a contest */
+    bool is_trust_asked; /* NULL is all that there is */
+    unsigned trust_checks;
     struct placed *placed; /* owned; filled when it is first needed */
     size_t placed_count, placed_capacity;
     unsigned chain_checks; /* signatures that were verified to find issuers */
@@ -166,12 +182,20 @@ bool certificate_build_chain(struct certificates *store, struct stored_certifica
 /* Reports what senders will dislike about the chain of a leaf that is going to be served. */
 void certificate_warn_of_chain(struct certificates *store, const struct stored_certificate *leaf);
 
+/* mbedTLS may use PSA inside, which seeds a generator when it starts. It is stopped again before
+ * anything can fork: workers must not share its state. False on a shortage, which is noted. */
+bool certificate_crypto_begin(struct certificates *store);
+void certificate_crypto_end(struct certificates *store);
+
 /* Lists the leaf under its names. */
 void certificate_add_names(struct certificates *store, uint32_t index);
 
 /* The best leaf of the kind for the host, or CERTIFICATE_NONE. */
 uint32_t certificate_find_host(struct certificates *store, struct span host,
                                enum credential_kind kind);
+
+/* A note that no host uses the leaf, with the reason. */
+void certificate_report_unused(struct certificates *store, const struct stored_certificate *leaf);
 
 /* Has a host been looked for that one of the certificate's names covers? */
 bool certificate_is_asked(const struct certificates *store,

@@ -33,9 +33,7 @@ struct certificates *certificates_new(struct diag *diag, const struct certificat
     return store;
 }
 
-/* mbedTLS may use PSA inside, which seeds a generator when it starts. It is stopped again when the
- * matching is done, before anything can fork: workers must not share its state. */
-static bool crypto_begin(struct certificates *store)
+bool certificate_crypto_begin(struct certificates *store)
 {
     store->is_crypto_begun = psa_crypto_init() == PSA_SUCCESS;
     if (!store->is_crypto_begun)
@@ -43,7 +41,7 @@ static bool crypto_begin(struct certificates *store)
     return store->is_crypto_begun;
 }
 
-static void crypto_end(struct certificates *store)
+void certificate_crypto_end(struct certificates *store)
 {
     if (store->is_crypto_begun)
         mbedtls_psa_crypto_free();
@@ -58,11 +56,16 @@ static void forget(struct certificates *store)
     table_free(&store->by_place);
     free(store->names);
     free(store->placed);
+    free(store->candidates);
+    trust_free(store->trust);
     free(store->moved);
     certificate_files_free(&store->files);
     store->names = NULL;
     store->name_count = store->name_capacity = 0;
     store->placed = NULL;
+    store->candidates = NULL;
+    store->trust = NULL;
+    store->candidate_count = store->candidate_capacity = 0;
     store->placed_count = store->placed_capacity = 0;
     store->moved = NULL;
     store->previous = NULL;
@@ -89,7 +92,7 @@ void certificates_free(struct certificates *store)
 {
     if (store == NULL)
         return;
-    crypto_end(store);
+    certificate_crypto_end(store);
     forget(store);
     for (size_t i = 0; i < store->certificate_count; i++) {
         credential_free(store->certificates[i].credential);
@@ -116,7 +119,7 @@ static void tell_shortage(const struct certificates *store)
 
 void certificates_read(struct certificates *store, const char *path, struct position at)
 {
-    if (crypto_begin(store))
+    if (certificate_crypto_begin(store))
         certificate_files_walk(&store->files, path, at);
     tell_shortage(store);
 }
@@ -203,7 +206,7 @@ void certificates_match(struct certificates *store, int64_t now)
     assert(store->name_count == 0); /* once */
     store->now = now;
     /* After a shortage a certificate may be there without its file, and the whole is refused anyway. */
-    if (!store->shortage && crypto_begin(store)) {
+    if (!store->shortage && certificate_crypto_begin(store)) {
         match_keys(store);
         for (size_t i = 0; i < store->certificate_count; i++) {
             struct stored_certificate *stored = &store->certificates[i];
@@ -214,7 +217,7 @@ void certificates_match(struct certificates *store, int64_t now)
                 certificate_add_names(store, (uint32_t)i);
         }
     }
-    crypto_end(store);
+    certificate_crypto_end(store);
     tell_shortage(store);
 }
 
@@ -298,18 +301,19 @@ void certificates_names(const struct certificates *store,
 
 void certificates_report_unused(struct certificates *store)
 {
+    if (store->trust_checks >= LIMIT_TRUST_CHECKS) {
+        diag_add(store->diag, DIAG_WARNING, store->files.at,
+                 "too many hosts have several certificates in different folders");
+        diag_reason(store->diag,
+                    "only %d were verified by the authorities that this system trusts; of the "
+                    "others the one that was issued last is used",
+                    LIMIT_TRUST_CHECKS);
+        diag_hint(store->diag, "remove what is not used; the notes of \"check\" name it");
+    }
     for (size_t i = 0; i < store->certificate_count; i++) {
         const struct stored_certificate *stored = &store->certificates[i];
         if (!stored->is_leaf || stored->is_used)
             continue;
-        diag_add(store->diag, DIAG_NOTE, stored->at, "no host uses this certificate: %s",
-                 certificate_is_asked(store, stored)
-                     ? "for the host that it names there is a better one"
-                     : "none of its names is the policy host of a configured domain");
-        if (stored->facts->name_count > 0) {
-            struct span name = stored->facts->names[0];
-            diag_reason(store->diag, "it is for %.*s%s", (int)name.len, name.data,
-                        stored->facts->name_count > 1 ? " and others" : "");
-        }
+        certificate_report_unused(store, stored);
     }
 }

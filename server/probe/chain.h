@@ -12,8 +12,8 @@
 
 #include "base/span.h"
 #include "load/certificate.h"
+#include "load/trust.h"
 #include "probe/report.h"
-#include "probe/trust.h"
 
 struct chain_question {
     const struct span *chain; /* DER, leaf first; borrowed */

@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "load/trust.h"
 #include "policy/policy.h"
 #include "probe/report.h"
-#include "probe/trust.h"
 
 /* The same for all domains of a run; everything is borrowed. */
 struct probe {

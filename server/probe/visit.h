@@ -10,9 +10,9 @@
 
 #include "base/address.h"
 #include "base/limits.h"
+#include "load/trust.h"
 #include "policy/policy.h"
 #include "probe/report.h"
-#include "probe/trust.h"
 
 /* What a server sent, for who wants to use it. */
 struct visit_kept {

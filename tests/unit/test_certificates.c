@@ -132,6 +132,20 @@ static const char dates[] =
     "openssl genrsa -out r41.key 4104 2>/dev/null\n"
     "issue r41 low 300 \"$ids\" subjectAltName=DNS:" HOST "\n";
 
+/* The victim's is by an authority that the system trusts; the attacker's is issued later and ends
+ * later, by his own root or by what looks like the other one. */
+static const char contests[] =
+    "mkdir -p trusted/victim trusted/own trusted/posing trusted/wild; cp root.crt bundle.pem\n"
+    "key victim; issue_from /CN=victim victim low -30 60 \"$ids\" subjectAltName=DNS:" HOST "\n"
+    "cat victim.crt low.crt mid.crt >trusted/victim/chain; cp victim.key trusted/victim/key\n"
+    "key evil; issue evil evil 3000 \"$ids\" \"$ca\"; key mine; issue mine evil 3000 \"$ids\" \"$ca\"\n"
+    "leaf own mine 400 " HOST "; cat own.crt mine.crt evil.crt >trusted/own/chain\n"
+    "cp own.key trusted/own/key\n"
+    "key pose; issue_as /CN=root pose pose 3000 \"$ids\" \"$ca\"; leaf posing pose 500 " HOST "\n"
+    "cat posing.crt pose.crt >trusted/posing/chain; cp posing.key trusted/posing/key\n"
+    "leaf wildest mine 600 '*.example.com'; cat wildest.crt mine.crt >trusted/wild/chain\n"
+    "cp wildest.key trusted/wild/key\n";
+
 static const char chains[] =
     /* Intermediates whose critical extensions the library does not know or does not judge. */
     "i=0; for line in 'nameConstraints=critical,permitted;DNS:example.com' "
@@ -631,6 +645,33 @@ static void check_example(const struct example *example)
             check_example(&(table)[i]);           \
     }
 
+static const struct example trust_examples[] = {
+    {"somebody's own root, issued later",
+     {"trusted/own", "trusted/victim"},
+     .ecdsa = "trusted/victim/chain:1 3",
+     .counts = {0, 0, 1},
+     .said = {"trusted/own/chain:1:1: note: no host uses this certificate: for the host that it "
+              "names there is a better one\n    why: it is for " HOST "\n",
+              "trusted/victim/chain:1:1: note: this one is used, because the authorities that "
+              "this system trusts verify it\n"}},
+    {"a root of the same name, and a wildcard",
+     {"trusted/victim", "trusted/posing", "trusted/wild"},
+     .ecdsa = "trusted/victim/chain:1 3",
+     .counts = {0, 0, 2}},
+    {"all below one folder", {"trusted"}, .ecdsa = "trusted/victim/chain:1 3", .counts = {0, 0, 3}},
+    {"nobody is trusted",
+     {"trusted/own", "trusted/posing"},
+     .ecdsa = "trusted/posing/chain:1 1",
+     .counts = {0, 0, 1},
+     .said = {"note: this one is used, because it was issued later\n"}},
+    {"what is trusted has expired",
+     {"trusted/own", "trusted/victim"},
+     .ecdsa = "trusted/own/chain:1 2",
+     .counts = {0, 0, 1},
+     .said = {"note: this one is used, because the other one is not valid now\n"},
+     .day = 70},
+};
+
 TEST_TABLE(key_examples)
 TEST_TABLE(file_examples)
 TEST_TABLE(leaf_examples)
@@ -661,6 +702,21 @@ static void check_key(const char *const paths[4], unsigned kind, const char *alg
     assert_string_equal(credential_algorithm(found[kind]), algorithm);
     for (unsigned i = 0; i < CREDENTIAL_KINDS; i++)
         credential_free(found[i]);
+}
+
+/* The system's authorities are those of SSL_CERT_FILE, so that root is one of them. */
+static void test_trust_examples(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("SSL_CERT_FILE", "bundle.pem", 1), 0);
+    for (size_t i = 0; i < COUNT(trust_examples); i++)
+        check_example(&trust_examples[i]);
+    assert_int_equal(setenv("SSL_CERT_FILE", "nowhere", 1), 0);
+    check_example(&(struct example){"without authorities the one that was issued last",
+                                    {"trusted/own", "trusted/victim"},
+                                    .ecdsa = "trusted/own/chain:1 2",
+                                    .counts = {0, 0, 1}});
+    assert_int_equal(unsetenv("SSL_CERT_FILE"), 0);
 }
 
 /* Whatever form a key has in its file, the worker gets the one that is parsed fastest. */
@@ -776,6 +832,7 @@ static int set_up(void **state)
     pki_run(files);
     pki_run(leaves);
     pki_run(dates);
+    pki_run(contests);
     pki_run(chains);
     return 0;
 }
@@ -789,11 +846,11 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_examples),  cmocka_unit_test(test_file_examples),
-        cmocka_unit_test(test_leaf_examples), cmocka_unit_test(test_chain_examples),
-        cmocka_unit_test(test_date_examples), cmocka_unit_test(test_keys_are_normalised),
-        cmocka_unit_test(test_sharing),       cmocka_unit_test(test_odd_hosts),
-        cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_key_examples),        cmocka_unit_test(test_file_examples),
+        cmocka_unit_test(test_leaf_examples),       cmocka_unit_test(test_chain_examples),
+        cmocka_unit_test(test_date_examples),       cmocka_unit_test(test_trust_examples),
+        cmocka_unit_test(test_keys_are_normalised), cmocka_unit_test(test_sharing),
+        cmocka_unit_test(test_odd_hosts),           cmocka_unit_test(test_unreadable),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

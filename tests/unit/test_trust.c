@@ -1,5 +1,5 @@
 /* The authorities of this system: every one of them is read, and made by an algorithm that we know. */
-#include "probe/trust.h"
+#include "load/trust.h"
 
 #include <psa/crypto.h>
 #include <stdlib.h>

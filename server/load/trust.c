@@ -1,4 +1,4 @@
-#include "probe/trust.h"
+#include "load/trust.h"
 
 #include <mbedtls/x509_crt.h>
 #include <stdio.h>
@@ -111,6 +111,16 @@ size_t trust_count(const struct trust *trust)
     return trust->count;
 }
 
+bool trust_has_subject(const struct trust *trust, struct span subject)
+{
+    const mbedtls_x509_crt *root = trust->count == 0 ? NULL : &trust->list;
+    for (; root != NULL; root = root->next)
+        if (span_equal(subject,
+                       (struct span){(const char *)root->subject_raw.p, root->subject_raw.len}))
+            return true;
+    return false;
+}
+
 struct walk {
     int64_t now;
     struct trust_verdict *verdict;
@@ -143,6 +153,14 @@ static int look(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flags
     return 0;
 }
 
+/* Extensions that the library does not know do not change where a chain leads. */
+static int accept_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
+                            int critical, const unsigned char *value, const unsigned char *end)
+{
+    (void)context, (void)crt, (void)oid, (void)critical, (void)value, (void)end;
+    return 0;
+}
+
 bool trust_judge(const struct trust *trust, const struct span *chain, size_t count, int64_t now,
                  struct trust_verdict *ret_verdict)
 {
@@ -155,9 +173,10 @@ bool trust_judge(const struct trust *trust, const struct span *chain, size_t cou
     mbedtls_x509_crt_init(&crt);
     bool good = count > 0;
     for (size_t i = 0; i < count && good; i++)
-        good = mbedtls_x509_crt_parse_der_nocopy(&crt, (const unsigned char *)chain[i].data,
-                                                 chain[i].len) == 0 ||
-               i > 0; /* one that nobody needs may be odd */
+        good =
+            mbedtls_x509_crt_parse_der_with_ext_cb(&crt, (const unsigned char *)chain[i].data,
+                                                   chain[i].len, 0, accept_extension, NULL) == 0 ||
+            i > 0; /* one that nobody needs may be odd */
     if (good) {
         (void)mbedtls_x509_crt_verify(&crt, list, NULL, NULL, &flags, look, &walk);
         ret_verdict->is_trusted = (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) == 0;

@@ -1,10 +1,11 @@
 /*
  * The authorities that are trusted, and whether a chain of certificates leads
- * to one of them. Read once from the operator's files, before children are
- * forked, who share it. Objects of the TLS library do not leave it.
+ * to one of them. Read once from the operator's files. The loader asks when
+ * several certificates are for one host; commands ask about servers, and children
+ * that they fork share it. Objects of the TLS library do not leave it.
  */
-#ifndef PROBE_TRUST_H
-#define PROBE_TRUST_H
+#ifndef LOAD_TRUST_H
+#define LOAD_TRUST_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,6 +24,9 @@ void trust_free(struct trust *trust);
 
 /* How many authorities there are. */
 size_t trust_count(const struct trust *trust);
+
+/* Whether an authority has this subject, in DER. */
+bool trust_has_subject(const struct trust *trust, struct span subject);
 
 enum { TRUST_NAME_SIZE = 256 };
 
