@@ -10,6 +10,7 @@
 #include "probe/crowd.h"
 #include "probe/resolve.h"
 #include "probe/visit.h"
+#include "site/verdict.h"
 
 enum { HTTPS = 443, HOST_SIZE = LIMIT_NAME + 16, POLICY = 100 };
 
@@ -85,6 +86,7 @@ static void visit(const struct asking *asking, const char *host, const struct ad
         .host = host,
         .trust = asking->trust,
         .now = asking->import->line->now,
+        .warning = VERDICT_WARNING_DEFAULT,
         .deadline_us = until_us < end_us ? until_us : end_us,
         .kept = &next->kept,
     };
@@ -118,8 +120,7 @@ static void ask_policy(const struct asking *asking, const char *domain, struct a
     };
     if (rank(&found->attempts[found->best]) < POLICY)
         resolve_ask(&question, &addresses, NULL);
-    for (size_t i = 0; i < addresses.count;
-         i++) /* without any, what this machine answers is told */
+    for (size_t i = 0; i < addresses.count; i++) /* else what this machine answers is told */
         visit(asking, host, &addresses.addresses[i], end_us, found);
 }
 

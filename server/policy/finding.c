@@ -38,6 +38,13 @@ static const struct finding_rule rules[] = {
     {FINDING_NO_COLON, "no-colon", FINDING_REFUSAL, true, "there is no colon in the line",
      "a line must be a key, a colon and a value (RFC 8461 section 3.2)",
      "write what was meant, or leave it out"},
+    {FINDING_LINE_END_LOST, "line-end-lost", FINDING_REFUSAL, true,
+     "the line end before this key is lost",
+     "a line has one key (RFC 8461 section 3.2); no sender finds the others",
+     "write version, mode, each mx and max_age in a line of its own"},
+    {FINDING_BLANK, "blank-character", FINDING_REFUSAL, false,
+     "there is a character that is not seen:", "RFC 8461 section 3.2 allows ASCII only",
+     "write a space, or leave it out"},
     {FINDING_LEADING_SPACE, "leading-space", FINDING_REFUSAL, false,
      "there is space before the key", "6 of 14 senders refuse the policy",
      "begin the line with the key"},
@@ -138,9 +145,9 @@ bool finding_is_advice(enum finding_kind kind)
 bool finding_changes_meaning(enum finding_kind kind)
 {
     static const enum finding_kind kinds[] = {
-        FINDING_MAX_AGE_UNIT,  FINDING_MAX_AGE_ZERO, FINDING_MAX_AGE_BELOW,
-        FINDING_MAX_AGE_ABOVE, FINDING_MX_CASE,      FINDING_MX_SEVERAL,
-        FINDING_MX_MENDED,     FINDING_MODE_CASE,    FINDING_KEY_CASE,
+        FINDING_MAX_AGE_UNIT, FINDING_MAX_AGE_ZERO, FINDING_MAX_AGE_BELOW, FINDING_MAX_AGE_ABOVE,
+        FINDING_MX_CASE,      FINDING_MX_SEVERAL,   FINDING_MX_MENDED,     FINDING_MODE_CASE,
+        FINDING_KEY_CASE,     FINDING_BLANK,
     };
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (kinds[i] == kind)

@@ -21,6 +21,8 @@ enum finding_kind {
     FINDING_LEADING_BLANK_LINE,
     FINDING_COMMENT,
     FINDING_NO_COLON,
+    FINDING_LINE_END_LOST, /* two keys in a line */
+    FINDING_BLANK,         /* a character that looks like a space, or is not seen */
     FINDING_LEADING_SPACE,
     FINDING_TRAILING_SPACE,
     FINDING_SPACE_BEFORE_COLON,

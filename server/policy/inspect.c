@@ -1,14 +1,63 @@
 #include "policy/inspect.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/array.h"
+#include "base/calendar.h"
 #include "base/limits.h"
-#include "policy/inspect_state.h"
+#include "base/suggest.h"
+#include "base/table.h"
+#include "base/text.h"
+#include "policy/name.h"
 
-const char *inspect_keep(struct inspection *inspection, struct text *text)
+/* In the order of RFC 8461 section 3.2, in which they are written. */
+enum key { KEY_VERSION, KEY_MODE, KEY_MX, KEY_MAX_AGE, KEYS };
+
+enum line_end { END_LF, END_CRLF, END_CR, END_NONE, LINE_ENDS };
+
+struct inspection {
+    struct arena *arena;              /* owned */
+    struct position at;               /* of the whole */
+    struct inspect_finding *findings; /* owned */
+    size_t count, capacity;
+    enum finding_gravity gravity;
+    bool needs_decision;
+    bool changes_meaning;
+    bool shortage;
+    bool is_one_line; /* two keys were found in one */
+
+    struct field values[KEYS]; /* as they were written; mx unused */
+    struct field keys[KEYS];   /* where each was written first */
+    enum key last_key;         /* for the order */
+    bool is_ordered;
+    struct field mode, max_age; /* mended */
+    struct field *mx;           /* owned; mended */
+    size_t mx_count, mx_capacity;
+    struct table by_name; /* of mx */
+    size_t ends[LINE_ENDS];
+    struct position ends_at[LINE_ENDS]; /* of the first */
+};
+
+/* A line without its end, and the place of its first byte. */
+struct line {
+    struct span text;
+    uint32_t number;
+    uint32_t column; /* of text in the line */
+    const char *file;
+};
+
+/* Not about anything that stands there. */
+#define NOTHING ((struct span){0})
+
+static const char *const key_texts[KEYS] = {"version", "mode", "mx", "max_age"};
+
+/* A copy of the text, which is freed; borrowed from the inspection. NULL on a shortage, which is
+ * noted. */
+static const char *keep(struct inspection *inspection, struct text *text)
 {
     const char *copy = text->failed || text->data == NULL
                            ? NULL
@@ -18,8 +67,10 @@ const char *inspect_keep(struct inspection *inspection, struct text *text)
     return copy;
 }
 
-struct inspect_finding *inspect_add(struct inspection *inspection, enum finding_kind kind,
-                                    struct position at, struct span about, const char *tail)
+/* Adds a finding: the rule's text, what it is about in quotes (or NOTHING), and a tail (or NULL). The
+ * finding may be changed until the next one; NULL when it is not kept. */
+static struct inspect_finding *add(struct inspection *inspection, enum finding_kind kind,
+                                   struct position at, struct span about, const char *tail)
 {
     const struct finding_rule *rule = finding_rule(kind);
     bool is_first_decision = rule->needs_decision && !inspection->needs_decision;
@@ -49,49 +100,465 @@ struct inspect_finding *inspect_add(struct inspection *inspection, enum finding_
     *finding = (struct inspect_finding){
         .rule = rule,
         .at = at,
-        .message = inspect_keep(inspection, &message),
+        .message = keep(inspection, &message),
         .senders = rule->senders,
         .fix = rule->fix,
     };
     return finding;
 }
 
-void inspect_advise(struct inspection *inspection, struct inspect_finding *finding,
-                    const char *verb, const char *words)
+/* What to write instead, when that depends on what stands there. finding may be NULL. */
+static void advise(struct inspection *inspection, struct inspect_finding *finding, const char *verb,
+                   const char *words)
 {
     struct text fix = {0};
     if (finding == NULL)
         return;
     text_printf(&fix, "%s %s", verb, words);
-    finding->fix = inspect_keep(inspection, &fix);
+    finding->fix = keep(inspection, &fix);
+}
+
+/* The place of a byte of the line, or of its end; columns are characters. */
+static struct position place_of(const struct line *line, const char *byte)
+{
+    struct position at = {line->file, line->number, line->column};
+    for (const char *before = line->text.data; before < byte; before++)
+        at.column += ((unsigned char)*before & 0xc0) != 0x80 ? 1 : 0;
+    return at;
+}
+
+static struct span mx_key(const void *items, size_t index)
+{
+    const struct field *mx = items;
+    return mx[index].text;
+}
+
+/* Adds a name as it is to be written, unless it is there already. */
+static void add_mx(struct inspection *inspection, struct span text, struct position at)
+{
+    if (table_find(&inspection->by_name, text, mx_key, inspection->mx) != TABLE_NONE) {
+        (void)add(inspection, FINDING_MX_TWICE, at, text, "is there twice");
+        return;
+    }
+    void *items = array_room(inspection->mx, inspection->mx_count, &inspection->mx_capacity,
+                             sizeof(*inspection->mx));
+    const char *copy = arena_copy(inspection->arena, text);
+    if (items != NULL)
+        inspection->mx = items;
+    if (items == NULL || copy == NULL ||
+        !table_add(&inspection->by_name, text, inspection->mx_count)) {
+        inspection->shortage = true;
+        return;
+    }
+    inspection->mx[inspection->mx_count++] = (struct field){{copy, text.len}, at};
+}
+
+static void read_name(struct inspection *inspection, struct span text, struct position at)
+{
+    struct name name;
+    enum name_fault fault = name_parse(text, NAME_PATTERN, &name);
+    if (fault == NAME_OK) {
+        if (!span_equal(text, (struct span){name.text, name.len}))
+            (void)add(inspection, FINDING_MX_CASE, at, text, "is not in lower case");
+        add_mx(inspection, (struct span){name.text, name.len}, at);
+        return;
+    }
+    bool sure = fault != NAME_ADDRESS && name_suggest(text, NAME_PATTERN, &name);
+    struct inspect_finding *finding = add(inspection, sure ? FINDING_MX_MENDED : FINDING_MX_INVALID,
+                                          at, text, name_fault_text(fault));
+    if (finding != NULL)
+        finding->senders = name_fault_senders(fault);
+    if (sure)
+        advise(inspection, finding, "write", name.text);
+    add_mx(inspection, sure ? (struct span){name.text, name.len} : text, at);
+}
+
+/* Takes the next name off a list with commas, semicolons or space between them. */
+static bool next_name(struct span *list, struct span *ret_name)
+{
+    size_t len = 0;
+    while (list->len > 0 && memchr(",; \t", list->data[0], 4) != NULL)
+        *list = span_skip(*list, 1);
+    while (len < list->len && memchr(",; \t", list->data[len], 4) == NULL)
+        len++;
+    *ret_name = (struct span){list->data, len};
+    *list = span_skip(*list, len);
+    return len > 0;
+}
+
+/* True when the text is several names, each of which is sure. */
+static bool is_list(struct span text)
+{
+    struct span name, list = text;
+    struct name sure;
+    if (!next_name(&list, &name) || name.len == text.len)
+        return false;
+    list = text;
+    while (next_name(&list, &name)) {
+        enum name_fault fault = name_parse(name, NAME_PATTERN, &sure);
+        if (fault != NAME_OK && (fault == NAME_ADDRESS || !name_suggest(name, NAME_PATTERN, &sure)))
+            return false;
+    }
+    return true;
+}
+
+static void read_mx(struct inspection *inspection, const struct line *line, struct span text)
+{
+    struct span name, list = text;
+    struct position at = place_of(line, text.data);
+    if (text.len == 0) {
+        (void)add(inspection, FINDING_MX_EMPTY, at, NOTHING, NULL);
+        return;
+    }
+    if (!is_list(text)) {
+        read_name(inspection, text, at);
+        return;
+    }
+    (void)add(inspection, FINDING_MX_SEVERAL, at, text, "has a separator in it");
+    while (next_name(&list, &name))
+        read_name(inspection, name, place_of(line, name.data));
+}
+
+static void read_version(struct inspection *inspection, struct span text, struct position at)
+{
+    static const char STS[] = "STSv1";
+    if (span_equal_fold(text, span_of(STS)) && !span_equal(text, span_of(STS)))
+        (void)add(inspection, FINDING_VERSION_CASE, at, text, NULL);
+    else if (!span_equal(text, span_of(STS)))
+        (void)add(inspection, FINDING_VERSION_OTHER, at, text, NULL);
+}
+
+static void read_mode(struct inspection *inspection, struct span text, struct position at)
+{
+    inspection->mode = (struct field){text, at};
+    for (enum policy_mode mode = POLICY_ENFORCE; mode <= POLICY_NONE; mode++) {
+        struct span exact = span_of(policy_mode_text(mode));
+        if (!span_equal_fold(text, exact))
+            continue;
+        if (!span_equal(text, exact))
+            (void)add(inspection, FINDING_MODE_CASE, at, text, NULL);
+        inspection->mode.text = exact;
+        return;
+    }
+    (void)add(inspection, FINDING_MODE_UNKNOWN, at, text, NULL);
+}
+
+/* Digits alone, of any length, as a number; what is too large becomes the largest. */
+static bool read_digits(struct span text, uint32_t *ret_number)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (!ascii_is_digit(text.data[i]))
+            return false;
+        number = number * 10 + (uint64_t)(text.data[i] - '0');
+        number = number > UINT32_MAX ? UINT32_MAX : number;
+    }
+    *ret_number = (uint32_t)number;
+    return text.len > 0;
+}
+
+/* The nearest max_age within the bounds. */
+static uint32_t bound_max_age(struct inspection *inspection, struct field max_age, uint32_t seconds)
+{
+    if (seconds > LIMIT_MAX_AGE_MOST) {
+        (void)add(inspection, FINDING_MAX_AGE_ABOVE, max_age.at, max_age.text,
+                  "is above 31557600 (one year)");
+        return LIMIT_MAX_AGE_MOST;
+    }
+    if (seconds >= LIMIT_MAX_AGE_LEAST)
+        return seconds;
+    (void)add(inspection, seconds == 0 ? FINDING_MAX_AGE_ZERO : FINDING_MAX_AGE_BELOW, max_age.at,
+              max_age.text, "is below 86400 (one day)");
+    return LIMIT_MAX_AGE_LEAST;
+}
+
+static void read_max_age(struct inspection *inspection, struct span text, struct position at)
+{
+    uint32_t seconds = 0;
+    struct text written = {0};
+    inspection->max_age = (struct field){text, at};
+    if (read_digits(text, &seconds)) {
+        if (text.len > 1 && text.data[0] == '0')
+            (void)add(inspection, FINDING_MAX_AGE_ZEROS, at, text, "begins with a zero");
+    } else if (calendar_duration(text, &seconds)) {
+        char number[16];
+        (void)snprintf(number, sizeof(number), "%" PRIu32, seconds); /* ten digits fit */
+        advise(inspection, add(inspection, FINDING_MAX_AGE_UNIT, at, text, "has a unit"), "write",
+               number);
+    } else {
+        (void)add(inspection, FINDING_MAX_AGE_FORM, at, text, "is not a number of seconds");
+        return;
+    }
+    text_printf(&written, "%" PRIu32, bound_max_age(inspection, inspection->max_age, seconds));
+    const char *copy = keep(inspection, &written);
+    if (copy != NULL)
+        inspection->max_age.text = span_of(copy);
+}
+
+/* The same key again. Of the version nobody has two opinions. */
+static void report_twice(struct inspection *inspection, enum key key, struct span value,
+                         struct position at)
+{
+    bool same = key == KEY_VERSION || span_equal_fold(value, inspection->values[key].text);
+    enum finding_kind kind = same ? FINDING_KEY_TWICE : FINDING_KEY_CONTRADICTION;
+    if (key == KEY_MODE)
+        kind = same ? FINDING_MODE_TWICE : FINDING_MODE_CONTRADICTION;
+    (void)add(inspection, kind, at, span_of(key_texts[key]), NULL);
+}
+
+/* Reads the value of a key, which stands in the line behind its colon. */
+static void read_value(struct inspection *inspection, const struct line *line, enum key key,
+                       struct span value)
+{
+    struct position at = place_of(line, value.data);
+    struct position begin = place_of(line, line->text.data);
+    bool is_first = inspection->keys[key].text.data == NULL;
+    if (key != KEY_MX && !is_first) {
+        report_twice(inspection, key, value, begin);
+        return;
+    }
+    if (is_first) {
+        inspection->keys[key] = (struct field){span_of(key_texts[key]), begin};
+        inspection->values[key] = (struct field){value, at};
+    }
+    if (key < inspection->last_key && inspection->is_ordered) {
+        (void)add(inspection, FINDING_ORDER, begin, span_of(key_texts[key]), NULL);
+        inspection->is_ordered = false;
+    }
+    inspection->last_key = key;
+    switch (key) {
+    case KEY_VERSION:
+        read_version(inspection, value, at);
+        break;
+    case KEY_MODE:
+        read_mode(inspection, value, at);
+        break;
+    case KEY_MX:
+        read_mx(inspection, line, value);
+        break;
+    case KEY_MAX_AGE:
+        read_max_age(inspection, value, at);
+        break;
+    case KEYS:
+        break;
+    }
+}
+
+static bool is_space(char byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+static struct span trim_right(struct span text)
+{
+    while (text.len > 0 && is_space(text.data[text.len - 1]))
+        text.len--;
+    return text;
+}
+
+static struct span trim_left(struct span text)
+{
+    while (text.len > 0 && is_space(text.data[0]))
+        text = span_skip(text, 1);
+    return text;
+}
+
+/* The key that is meant, or KEYS after a finding. */
+static enum key read_key(struct inspection *inspection, struct span text, struct position at)
+{
+    for (enum key key = 0; key < KEYS; key++)
+        if (span_equal_fold(text, span_of(key_texts[key]))) {
+            if (!span_equal(text, span_of(key_texts[key])))
+                (void)add(inspection, FINDING_KEY_CASE, at, text, NULL);
+            return key;
+        }
+    size_t nearest = suggest_nearest(text, key_texts, KEYS);
+    struct inspect_finding *finding = add(
+        inspection, nearest < KEYS ? FINDING_KEY_MISSPELT : FINDING_KEY_UNKNOWN, at, text, NULL);
+    if (nearest < KEYS)
+        advise(inspection, finding, "leave out the line, or write", key_texts[nearest]);
+    return KEYS;
+}
+
+/* The length of the key and its colon that the text begins with; 0 when it begins with none. */
+static size_t key_length(struct span text)
+{
+    for (enum key key = 0; key < KEYS; key++) {
+        size_t len = strlen(key_texts[key]);
+        if (text.len > len && text.data[len] == ':' &&
+            span_begins_fold(text, span_of(key_texts[key])))
+            return len + 1;
+    }
+    return 0;
+}
+
+/* Where in the line of a key another one begins; 0 when none does. */
+static size_t next_key(struct span text)
+{
+    size_t at = key_length(text);
+    while (at > 0 && at < text.len && key_length(span_skip(text, at)) == 0)
+        at++;
+    return at < text.len ? at : 0;
+}
+
+/* Without space at the end, and without "\\n" and "\\r" as they are written for a line end. */
+static struct span trim_part(struct span part)
+{
+    for (;;) {
+        part = trim_right(part);
+        if (part.len < 2 || part.data[part.len - 2] != '\\' ||
+            (part.data[part.len - 1] != 'n' && part.data[part.len - 1] != 'r'))
+            return part;
+        part.len -= 2;
+    }
+}
+
+/* A character that looks like a space, or is not seen, becomes a space or nothing: it came from a
+ * web page or a word processor. */
+static void replace_blanks(struct inspection *inspection, struct line *line)
+{
+    struct text clean = {0};
+    char tail[64];
+    size_t len = 0;
+    for (size_t i = 0; i < line->text.len; i += len) {
+        struct name_blank blank;
+        struct span rest = span_skip(line->text, i);
+        len = name_blank(rest, &blank);
+        if (len > 0 && clean.data == NULL) { /* the first of the line is told */
+            (void)snprintf(tail, sizeof(tail), "U+%04" PRIX32 "%s", blank.point,
+                           blank.point == 0xa0 ? ", a non-breaking space" : "");
+            (void)add(inspection, FINDING_BLANK, place_of(line, rest.data), NOTHING, tail);
+            text_append(&clean, (struct span){line->text.data, i});
+        }
+        if (clean.data != NULL)
+            text_append(&clean, len == 0         ? (struct span){rest.data, 1}
+                                : blank.is_space ? span_of(" ")
+                                                 : span_of(""));
+        len = len == 0 ? 1 : len;
+    }
+    if (clean.data == NULL)
+        return;
+    size_t count = clean.len;
+    const char *copy = keep(inspection, &clean);
+    line->text = (struct span){copy == NULL ? "" : copy, copy == NULL ? 0 : count};
+}
+
+/* A line that is not blank and has nothing before or behind its text. */
+static void read_pair(struct inspection *inspection, const struct line *line)
+{
+    struct span text = line->text;
+    struct position at = place_of(line, text.data);
+    const char *colon = memchr(text.data, ':', text.len);
+    if (text.data[0] == '#') {
+        (void)add(inspection, FINDING_COMMENT, at, NOTHING, NULL);
+        return;
+    }
+    if (colon == NULL) {
+        (void)add(inspection, FINDING_NO_COLON, at, text, NULL);
+        return;
+    }
+    struct span before = {text.data, (size_t)(colon - text.data)};
+    struct span behind = span_skip(text, before.len + 1);
+    struct span value = trim_left(behind);
+    size_t space = behind.len - value.len;
+    if (trim_right(before).len < before.len)
+        (void)add(inspection, FINDING_SPACE_BEFORE_COLON, place_of(line, colon), NOTHING, NULL);
+    if (space == 0)
+        (void)add(inspection, FINDING_NO_SPACE, place_of(line, behind.data), NOTHING, NULL);
+    else if (space > 1 || behind.data[0] != ' ')
+        (void)add(inspection, FINDING_OTHER_SPACE, place_of(line, behind.data), NOTHING, NULL);
+    enum key key = read_key(inspection, trim_right(before), at);
+    if (key < KEYS)
+        read_value(inspection, line, key, value);
+}
+
+static void read_line(struct inspection *inspection, struct line line, bool *was_blank)
+{
+    replace_blanks(inspection, &line);
+    struct span text = trim_right(trim_left(line.text));
+    bool blank = text.len == 0;
+    if (blank && !*was_blank)
+        (void)add(inspection, line.number == 1 ? FINDING_LEADING_BLANK_LINE : FINDING_BLANK_LINE,
+                  place_of(&line, line.text.data), NOTHING, NULL);
+    *was_blank = blank;
+    if (blank)
+        return;
+    if (text.data > line.text.data)
+        (void)add(inspection, FINDING_LEADING_SPACE, place_of(&line, line.text.data), NOTHING,
+                  NULL);
+    const char *end = text.data + text.len;
+    if (end < line.text.data + line.text.len)
+        (void)add(inspection, FINDING_TRAILING_SPACE, place_of(&line, end), NOTHING, NULL);
+    while (text.len > 0) {
+        size_t next = next_key(text);
+        line.column = place_of(&line, text.data).column;
+        line.text = trim_part((struct span){text.data, next == 0 ? text.len : next});
+        if (next > 0 && !inspection->is_one_line) {
+            inspection->is_one_line = true;
+            (void)add(inspection, FINDING_LINE_END_LOST, place_of(&line, text.data + next), NOTHING,
+                      NULL);
+        }
+        read_pair(inspection, &line);
+        line.text = (struct span){line.text.data, text.len}; /* for the place of what follows */
+        text = span_skip(text, next == 0 ? text.len : next);
+    }
+}
+
+/* Takes the next line off the bytes. */
+static enum line_end next_line(struct span *bytes, struct span *ret_text)
+{
+    size_t len = 0;
+    while (len < bytes->len && bytes->data[len] != '\n' && bytes->data[len] != '\r')
+        len++;
+    *ret_text = (struct span){bytes->data, len};
+    *bytes = span_skip(*bytes, len);
+    if (bytes->len == 0)
+        return END_NONE;
+    bool is_pair = bytes->len > 1 && memcmp(bytes->data, "\r\n", 2) == 0;
+    enum line_end end = is_pair ? END_CRLF : bytes->data[0] == '\n' ? END_LF : END_CR;
+    *bytes = span_skip(*bytes, is_pair ? 2 : 1);
+    return end;
+}
+
+/* Reads the bytes line by line; column is where the first line begins. */
+static void read_lines(struct inspection *inspection, struct span bytes, uint32_t column)
+{
+    bool was_blank = false;
+    struct line line = {.column = column, .file = inspection->at.file};
+    while (bytes.len > 0) {
+        line.number++;
+        enum line_end end = next_line(&bytes, &line.text);
+        if (inspection->ends[end]++ == 0)
+            inspection->ends_at[end] = place_of(&line, line.text.data + line.text.len);
+        read_line(inspection, line, &was_blank);
+        line.column = 1;
+    }
 }
 
 static void judge_line_ends(struct inspection *inspection)
 {
     const size_t *ends = inspection->ends;
     const struct position *at = inspection->ends_at;
-    if (ends[INSPECT_END_LF] > 0)
-        (void)inspect_add(inspection,
-                          ends[INSPECT_END_CRLF] > 0 ? FINDING_MIXED_LINE_ENDS : FINDING_LF,
-                          at[INSPECT_END_LF], INSPECT_NOTHING, NULL);
-    if (ends[INSPECT_END_CR] > 0)
-        (void)inspect_add(inspection, FINDING_LONE_CR, at[INSPECT_END_CR], INSPECT_NOTHING, NULL);
-    if (ends[INSPECT_END_NONE] > 0)
-        (void)inspect_add(inspection, FINDING_NO_LAST_LINE_END, at[INSPECT_END_NONE],
-                          INSPECT_NOTHING, NULL);
+    if (ends[END_LF] > 0)
+        (void)add(inspection, ends[END_CRLF] > 0 ? FINDING_MIXED_LINE_ENDS : FINDING_LF, at[END_LF],
+                  NOTHING, NULL);
+    if (ends[END_CR] > 0)
+        (void)add(inspection, FINDING_LONE_CR, at[END_CR], NOTHING, NULL);
+    if (ends[END_NONE] > 0)
+        (void)add(inspection, FINDING_NO_LAST_LINE_END, at[END_NONE], NOTHING, NULL);
 }
 
 static void judge_missing(struct inspection *inspection)
 {
     struct position at = inspection->at;
-    if (inspection->keys[INSPECT_VERSION].text.data == NULL)
-        (void)inspect_add(inspection, FINDING_VERSION_MISSING, at, INSPECT_NOTHING, NULL);
-    if (inspection->keys[INSPECT_MODE].text.data == NULL)
-        (void)inspect_add(inspection, FINDING_MODE_MISSING, at, INSPECT_NOTHING, NULL);
+    if (inspection->keys[KEY_VERSION].text.data == NULL)
+        (void)add(inspection, FINDING_VERSION_MISSING, at, NOTHING, NULL);
+    if (inspection->keys[KEY_MODE].text.data == NULL)
+        (void)add(inspection, FINDING_MODE_MISSING, at, NOTHING, NULL);
     if (inspection->mx_count == 0)
-        (void)inspect_add(inspection, FINDING_MX_MISSING, at, INSPECT_NOTHING, NULL);
-    if (inspection->keys[INSPECT_MAX_AGE].text.data == NULL)
-        (void)inspect_add(inspection, FINDING_MAX_AGE_MISSING, at, INSPECT_NOTHING, NULL);
+        (void)add(inspection, FINDING_MX_MISSING, at, NOTHING, NULL);
+    if (inspection->keys[KEY_MAX_AGE].text.data == NULL)
+        (void)add(inspection, FINDING_MAX_AGE_MISSING, at, NOTHING, NULL);
 }
 
 static void judge_short_max_age(struct inspection *inspection)
@@ -99,9 +566,9 @@ static void judge_short_max_age(struct inspection *inspection)
     uint32_t seconds = 0;
     struct field max_age = inspection->max_age;
     if (span_equal(inspection->mode.text, span_of(policy_mode_text(POLICY_ENFORCE))) &&
-        inspect_digits(max_age.text, &seconds) && seconds < LIMIT_MAX_AGE_ADVISED)
-        (void)inspect_add(inspection, FINDING_MAX_AGE_SHORT, max_age.at, max_age.text,
-                          "is short for an enforced policy");
+        read_digits(max_age.text, &seconds) && seconds < LIMIT_MAX_AGE_ADVISED)
+        (void)add(inspection, FINDING_MAX_AGE_SHORT, max_age.at, max_age.text,
+                  "is short for an enforced policy");
 }
 
 /* The bytes as they are, and as policy_new will write them. */
@@ -119,7 +586,7 @@ static void judge_size(struct inspection *inspection, size_t len)
     if (written <= LIMIT_BODY && len <= LIMIT_BODY_ADVISED)
         return;
     (void)snprintf(tail, sizeof(tail), "%zu bytes long", len); /* a number and two words */
-    (void)inspect_add(inspection, kind, inspection->at, INSPECT_NOTHING, tail);
+    (void)add(inspection, kind, inspection->at, NOTHING, tail);
 }
 
 /* What is no text of lines at all; FINDING_LF, which it cannot be, when it is one. */
@@ -142,17 +609,16 @@ static void inspect(struct inspection *inspection, struct span bytes)
     size_t len = bytes.len;
     uint32_t column = 1;
     if (span_begins_fold(bytes, span_of(MARK))) {
-        (void)inspect_add(inspection, FINDING_BYTE_ORDER_MARK, inspection->at, INSPECT_NOTHING,
-                          NULL);
+        (void)add(inspection, FINDING_BYTE_ORDER_MARK, inspection->at, NOTHING, NULL);
         bytes = span_skip(bytes, strlen(MARK));
         column = 2;
     }
     enum finding_kind kind = recognise(bytes);
     if (kind != FINDING_LF) {
-        (void)inspect_add(inspection, kind, inspection->at, INSPECT_NOTHING, NULL);
+        (void)add(inspection, kind, inspection->at, NOTHING, NULL);
         return;
     }
-    inspect_lines(inspection, bytes, column);
+    read_lines(inspection, bytes, column);
     judge_line_ends(inspection);
     judge_missing(inspection);
     judge_short_max_age(inspection);
@@ -217,7 +683,7 @@ struct policy_fields inspection_fields(const struct inspection *inspection)
         .max_age = inspection->max_age,
         .mx = inspection->mx,
         .mx_count = inspection->mx_count,
-        .mx_key = inspection->keys[INSPECT_MX],
+        .mx_key = inspection->keys[KEY_MX],
         .unreadable = inspection->needs_decision,
     };
 }
@@ -234,7 +700,7 @@ void inspection_move(struct inspection *inspection, struct position at)
         struct text message = {0};
         text_printf(&message, "line %u of the policy: %s", (unsigned)finding->at.line,
                     finding->message);
-        const char *moved = inspect_keep(inspection, &message);
+        const char *moved = keep(inspection, &message);
         finding->message = moved == NULL ? finding->message : moved;
         finding->at = at;
     }

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/text.h"
+
 static const struct {
     enum name_fault fault;
     const char *text;
@@ -14,6 +16,8 @@ static const struct {
     {NAME_ADDRESS, "is an IP address, not a host name",
      "postfix-tlspol refuses the policy, and no certificate can match"},
     {NAME_TRAILING_DOT, "ends with a dot", "mox, danmarg, Mail::STS, aykevl and NCSC refuse it"},
+    {NAME_BLANK, "has a non-breaking space, or another character that is not seen",
+     "3 to 6 of 14 senders refuse the policy"},
     {NAME_U_LABEL, "has letters beyond ASCII (a U-label)",
      "mox, danmarg, postfix-tlspol, Mail::STS, postfix-mta-sts-resolver and aykevl refuse it"},
     {NAME_UNDERSCORE, "has an underscore, which no host name has",
@@ -69,6 +73,31 @@ static enum name_fault judge_label(struct span label)
     return NAME_OK;
 }
 
+size_t name_blank(struct span text, struct name_blank *ret_blank)
+{
+    bool is_shown;
+    size_t len = text.len == 0 ? 0 : text_character(text, &is_shown);
+    const unsigned char *bytes = (const unsigned char *)text.data;
+    if (len == 0 || bytes[0] < 0x80)
+        return 0;
+    uint32_t point = len == 1 ? bytes[0] : bytes[0] & (0x7fU >> len);
+    for (size_t i = 1; i < len; i++)
+        point = point << 6 | (bytes[i] & 0x3fU);
+    ret_blank->point = point;
+    ret_blank->is_space = point == 0x85 || point == 0xa0 || point == 0x1680 || point == 0x202f ||
+                          point == 0x205f || point == 0x3000 || point == 0x2028 ||
+                          point == 0x2029 || (point >= 0x2000 && point <= 0x200a);
+    return ret_blank->is_space || (!is_shown && len > 1) ? len : 0;
+}
+
+static bool has_blank(struct span text)
+{
+    struct name_blank blank;
+    while (text.len > 0 && name_blank(text, &blank) == 0)
+        text = span_skip(text, 1);
+    return text.len > 0;
+}
+
 /* The character set, told apart by what a person can do about it. */
 static enum name_fault judge_characters(struct span text)
 {
@@ -76,7 +105,7 @@ static enum name_fault judge_characters(struct span text)
     for (size_t i = 0; i < text.len; i++) {
         char byte = text.data[i];
         if ((unsigned char)byte > 127)
-            return NAME_U_LABEL;
+            return has_blank(span_skip(text, i)) ? NAME_BLANK : NAME_U_LABEL;
         if (ascii_is_alpha(byte) || ascii_is_digit(byte) || byte == '-' || byte == '.')
             continue;
         if (byte == '_')
@@ -274,6 +303,14 @@ static bool suggest_label(struct span label, struct name *out)
 bool name_suggest(struct span text, enum name_kind kind, struct name *ret_name)
 {
     struct name built = {.len = 0};
+    struct name_blank blank;
+    for (size_t len; (len = name_blank(text, &blank)) > 0;)
+        text = span_skip(text, len);
+    for (size_t len = 1; len <= 4 && len < text.len; len++)
+        if (name_blank(span_skip(text, text.len - len), &blank) == len) {
+            text.len -= len;
+            len = 0;
+        }
     if (text.len > 0 && text.data[text.len - 1] == '.')
         text.len--;
     const char *colon = text.len == 0 ? NULL : memchr(text.data, ':', text.len);

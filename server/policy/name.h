@@ -7,6 +7,7 @@
 #define POLICY_NAME_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/limits.h"
 #include "base/span.h"
@@ -17,6 +18,7 @@ enum name_fault {
     NAME_EMPTY,
     NAME_ADDRESS, /* an IPv4 or IPv6 address */
     NAME_TRAILING_DOT,
+    NAME_BLANK,   /* beyond ASCII, and looks like a space or is not seen */
     NAME_U_LABEL, /* bytes above 127 */
     NAME_UNDERSCORE,
     NAME_WILDCARD,    /* a star anywhere but as the whole first label of a pattern */
@@ -48,7 +50,16 @@ const char *name_fault_text(enum name_fault fault);
 /* Who refuses such an mx, or NULL when nobody in particular. Static. */
 const char *name_fault_senders(enum name_fault fault);
 
-/* The name that was likely meant: without the trailing dot or the port, A-labels for
+struct name_blank {
+    uint32_t point; /* U+00A0 */
+    bool is_space;  /* else it is not seen at all */
+};
+
+/* The length of the character beyond ASCII that looks like a space, or is not seen, and that the text
+ * begins with; 0 when there is none. A byte A0 alone is the non-breaking space of Latin-1. */
+size_t name_blank(struct span text, struct name_blank *ret_blank);
+
+/* The name that was likely meant: without blanks around it, the trailing dot or the port, A-labels for
  * U-labels (RFC 3492). False when there is no sure answer. */
 bool name_suggest(struct span text, enum name_kind kind, struct name *ret_name);
 

@@ -381,6 +381,12 @@ CASES = {
     "lf": ("good", response(GOOD_BODY.replace(b"\r\n", b"\n")), ["lf"]),
     "blank-line": ("good", response(GOOD_BODY + b"\r\n"), ["blank-line"]),
     "byte-order-mark": ("good", response(b"\xef\xbb\xbf" + GOOD_BODY), ["byte-order-mark"]),
+    "one-line": ("good", response(GOOD_BODY.strip().replace(b"\r\n", b" ") + b"\r\n"), ["line-end-lost"]),
+    "non-breaking-space": (
+        "good",
+        response(GOOD_BODY.replace(b"mx: ", b"mx:\xc2\xa0")),
+        [("blank-character", "error", "there is a character that is not seen: U+00A0, a non-breaking space")],
+    ),
     "large": ("good", response(SEVENTY_KB), None),
     "large-chunked": ("good", chunked(SEVENTY_KB), None),
     "empty": ("good", response(b""), ["empty"]),

@@ -76,6 +76,11 @@ static void finds_and_mends(void **state)
         {"# mine\r\n" GOOD_BODY, "1:1 comment"},
         {"version: STSv1 \r\nmode: enforce\t\r\nmx: a.example\r\nmax_age: 1209600\r\n",
          "1:15 trailing-space, 2:14 trailing-space"},
+        {"version: STSv1\r\nmode: enforce\xc2\xa0\r\nmx:\xc2\xa0"
+         "a.example\r\nmax_age: 12\xe2\x80\x8b"
+         "09600\xa0\r\n",
+         "2:14 blank-character, 2:14 trailing-space, 3:4 blank-character, 4:12 blank-character, "
+         "4:17 trailing-space"},
         {" version: STSv1\r\nmode: enforce\r\nmx: a.example\r\nmax_age: 1209600\r\n",
          "1:1 leading-space"},
         {"version : STSv1\r\nmode:enforce\r\nmx:  a.example\r\nmax_age:\t1209600\r\n",
@@ -142,6 +147,14 @@ static void asks_for_decisions(void **state)
         {"\xef\xbb\xbf", "1:1 byte-order-mark, 1:1 empty!"},
         {"\n<!DOCTYPE html>\n", "1:1 web-page!"},
         {"\xff\xfev", "1:1 utf-16!"},
+        {"version: STSv1 mode: enforce mx: a.example max_age: 1209600\r\n", "1:16 line-end-lost!"},
+        {"version: STSv1mode: enforceMX: a.examplemax_age: 1209600\r\n",
+         "1:15 line-end-lost!, 1:28 key-case"},
+        {"version: STSv1\\nmode: enforce\\r\\nmx: a.example\\nmax_age: 1209600\\n\r\n",
+         "1:17 line-end-lost!"},
+        {HEAD "mx: a.example mx: b.example\r\n" TAIL, "3:15 line-end-lost!"},
+        {HEAD "mx: a.example\r\n" TAIL "comment: mode: none\r\nmx\r\n",
+         "5:1 key-unknown, 6:1 no-colon!"},
         {HEAD "mx a.example\r\nmx: a.example\r\n" TAIL, "3:1 no-colon!"},
         {HEAD "mxs: b.example\r\nmx: a.example\r\n" TAIL, "3:1 key-misspelt!"},
         {HEAD "mx: a.example\r\n" TAIL "mode: none\r\nmax_age: 86400\r\n",

@@ -37,6 +37,10 @@ static void judges(void **state)
         {"b\xc3\xbc"
          "cher.example",
          NAME_U_LABEL, NAME_U_LABEL},
+        {"a.example\xc2\xa0", NAME_BLANK, NAME_BLANK},
+        {"b\xc3\xbc"
+         "cher.example\xe2\x80\x8b",
+         NAME_BLANK, NAME_BLANK},
         {"a b.example", NAME_CHARACTER, NAME_CHARACTER},
         {"a.example:25", NAME_CHARACTER, NAME_CHARACTER},
         {"192.0.2.1", NAME_ADDRESS, NAME_ADDRESS},
@@ -89,6 +93,9 @@ static void suggests(void **state)
         {"Stra\xc3\x9f"
          "e.Example",
          "xn--strae-oqa.example"},
+        {"\xc2\xa0\xef\xbb\xbfmail.example.com.\xe2\x80\x89", "mail.example.com"},
+        {"mail\xc2\xa0.example.com", NULL},
+        {"\xc2\xa0", NULL},
         {"\xd0\xbf\xd0\xbe\xd1\x87\xd1\x82\xd0\xb0.\xd1\x80\xd1\x84", "xn--80a1acny.xn--p1ai"},
         {"\xe4\xbe\x8b\xe3\x81\x88.\xe3\x83\x86\xe3\x82\xb9\xe3\x83\x88", "xn--r8jz45g.xn--zckzah"},
         {"B\xc3\x9c"
