@@ -66,9 +66,9 @@ bool records_read(struct records *before, const char *path, struct diag *diag)
     struct text bytes = {0};
     struct arena *arena = arena_new();
     const char *file = diag_intern(diag, span_of(path));
-    if (arena == NULL || !file_read(path, LIMIT_YAML_FILE, &bytes, NULL)) {
+    if (arena == NULL || !file_read_named(path, LIMIT_YAML_FILE, &bytes, NULL)) {
         diag_add(diag, DIAG_FATAL, (struct position){.file = file}, "cannot be read: %s",
-                 strerror(arena == NULL ? ENOMEM : errno));
+                 file_error(arena == NULL ? ENOMEM : errno));
         goto done;
     }
     /* JSON as we print it is YAML too. */

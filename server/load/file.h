@@ -1,6 +1,14 @@
 /*
- * Reads whole files, safely: never blocks on a pipe, never reads more than it
- * was told, and says why it could not. Runs in the supervisor and in commands.
+ * Opens and reads files that somebody else may have put there, safely: never
+ * blocks on a pipe, never opens a device, never reads more than it was told,
+ * and follows no link by which its maker would have us read what he may not.
+ * Runs in the supervisor and in commands.
+ *
+ * The rule of links: a symbolic link counts, at the end of the path or above
+ * it, if its owner is root, this process's user, or the owner of what it points
+ * to. What has several names (hard links) counts if nobody but root, this
+ * process's user and its owner may write in its folder, because then nobody else
+ * can have made this name; and so does a file that everybody may read.
  */
 #ifndef LOAD_FILE_H
 #define LOAD_FILE_H
@@ -11,12 +19,28 @@
 
 #include "base/text.h"
 
+/* Opens the regular file for reading by the rule of links. folder is a
+ * descriptor, to which the path is relative, or AT_FDCWD. Owned by the caller,
+ * non-blocking and close-on-exec. ret_status is the status of what was opened.
+ * -1 with the reason in errno, for file_error: EISDIR for a folder, EINVAL for
+ * what is no regular file, EXDEV for a link that does not count, EMLINK for a
+ * hard link that does not. */
+int file_open(int folder, const char *path, struct stat *ret_status);
+
 /* Appends the contents of a regular file of at most limit bytes to ret_bytes.
- * ret_status may be NULL. False with the reason in errno: EFBIG when it is too
- * large, EISDIR for a folder, EINVAL for what is not a regular file. */
+ * ret_status may be NULL. False with the reason in errno, for file_error: as
+ * above, and EFBIG when it is too large. */
 bool file_read(const char *path, size_t limit, struct text *ret_bytes, struct stat *ret_status);
+
+/* The same for a path that the operator typed: every link on it counts. */
+bool file_read_named(const char *path, size_t limit, struct text *ret_bytes,
+                     struct stat *ret_status);
 
 /* The same of a file that is open, non-blocking. */
 bool file_read_open(int fd, size_t limit, struct text *ret_bytes, struct stat *ret_status);
+
+/* Why a file could not be opened or read, behind "cannot be read: "; static, or
+ * valid until the next call. */
+const char *file_error(int error);
 
 #endif

@@ -114,7 +114,9 @@ static struct source *add_source(struct sources *sources, const char *path)
 static bool read_from_disk(struct sources *sources, const char *file)
 {
     struct text bytes = {0};
-    bool good = file_read(file, LIMIT_YAML_FILE, &bytes, NULL);
+    bool is_main = sources->items[0].file == file; /* its path is the operator's own word */
+    bool good = is_main ? file_read_named(file, LIMIT_YAML_FILE, &bytes, NULL)
+                        : file_read(file, LIMIT_YAML_FILE, &bytes, NULL);
     int reason = errno;
     if (!contents_add(sources->contents, file, good ? &bytes : NULL) || (!good && reason == ENOMEM))
         (void)out_of_memory(sources); /* counted in diag */
@@ -129,7 +131,7 @@ static bool find_bytes(struct sources *sources, const char *file, enum diag_leve
 {
     if (sources->kept == NULL && !read_from_disk(sources, file)) {
         diag_add(sources->diag, level, (struct position){.file = file}, "cannot be read: %s",
-                 strerror(errno));
+                 file_error(errno));
         return false;
     }
     const struct contents *from = sources->kept != NULL ? sources->kept : sources->contents;

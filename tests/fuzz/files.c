@@ -15,6 +15,9 @@
 
 #include "base/text.h"
 
+/* Descriptors are small numbers. */
+enum { FOLDERS_MOST = 256 };
+
 struct file {
     char path[FILES_PATH_SIZE];
     int fd; /* owned; kept for the next input */
@@ -25,8 +28,8 @@ struct file {
 static struct {
     struct file items[FILES_MOST];
     size_t count;
-    size_t opened;                /* of the items, how many have a descriptor */
-    char folder[FILES_PATH_SIZE]; /* that was opened last: paths may be relative to it */
+    size_t opened;                               /* of the items, how many have a descriptor */
+    char folders[FOLDERS_MOST][FILES_PATH_SIZE]; /* what the descriptors of folders stand for */
     bool begun;
 } files;
 
@@ -117,8 +120,10 @@ void files_add_all(const char *path, const char *folder, struct span input)
 static const char *full_path(int folder, const char *path, char buffer[static FILES_PATH_SIZE])
 {
     struct text whole = {0};
-    if (folder != AT_FDCWD && path[0] != '/')
-        text_printf(&whole, "%s/", files.folder);
+    if (folder != AT_FDCWD && path[0] != '/') {
+        assert(folder >= 0 && folder < FOLDERS_MOST);
+        text_printf(&whole, "%s/", files.folders[folder]);
+    }
     text_append(&whole, span_of(path));
     assert(!whole.failed);
     size_t len = whole.len < FILES_PATH_SIZE ? whole.len : FILES_PATH_SIZE - 1;
@@ -128,11 +133,25 @@ static const char *full_path(int folder, const char *path, char buffer[static FI
     return buffer;
 }
 
-/* A folder has no file here: what is opened stands for it. */
-static int open_folder(const char *path)
+static bool is_folder(const char *path)
 {
-    (void)snprintf(files.folder, sizeof(files.folder), "%s", path); /* cut, as all are */
-    return memfd_create("folder", MFD_CLOEXEC);
+    size_t len = strlen(path);
+    for (size_t i = 0; i < files.count; i++)
+        if (strncmp(files.items[i].path, path, len) == 0 && files.items[i].path[len] == '/')
+            return true;
+    return false;
+}
+
+/* A folder has no file here: what is opened stands for it. Whoever walks through it learns that it is
+ * a folder; whoever means to have it on the disk can do so. */
+static int open_folder(const char *path, int flags)
+{
+    int fd = (flags & O_PATH) == 0
+                 ? memfd_create("folder", MFD_CLOEXEC)
+                 : (int)syscall(SYS_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert(fd >= 0 && fd < FOLDERS_MOST);
+    (void)snprintf(files.folders[fd], FILES_PATH_SIZE, "%s", strcmp(path, "/") == 0 ? "" : path);
+    return fd; /* a path is cut, as all are */
 }
 
 static int open_file(int folder, const char *path, int flags, mode_t mode)
@@ -140,9 +159,9 @@ static int open_file(int folder, const char *path, int flags, mode_t mode)
     char full[FILES_PATH_SIZE];
     if (!files.begun)
         return (int)syscall(SYS_openat, folder, path, flags, mode);
-    if ((flags & O_DIRECTORY) != 0)
-        return open_folder(path);
     path = full_path(folder, path, full);
+    if ((flags & O_DIRECTORY) != 0 || ((flags & O_PATH) != 0 && is_folder(path)))
+        return open_folder(path, flags);
     if ((flags & O_EXCL) != 0 && find(path) != NULL) {
         errno = EEXIST;
         return -1;
