@@ -40,6 +40,12 @@ enum {
     /* Long enough for any value we know; a longer one is a mistake. Bytes. */
     LIMIT_YAML_SCALAR = 4096,
 
+    /* "Did you mean ...?" compares a missing name with every name that is there: microseconds each.
+     * Who has read so many of a file, or of all, mends these first. */
+    LIMIT_SUGGESTIONS_A_FILE = 10,
+    LIMIT_SUGGESTIONS = 100,
+    LIMIT_SUGGESTION_WORDS = 1000,
+
     /* A web server's file with ten thousand virtual hosts of 1 KB; and all that is searched. Bytes. */
     LIMIT_IMPORT_FILE = 16 * 1024 * 1024,
     LIMIT_IMPORT_BYTES = 256 * 1024 * 1024,

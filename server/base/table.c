@@ -65,3 +65,15 @@ bool table_add(struct table *table, struct span key, size_t index)
     table->count++;
     return true;
 }
+
+void table_move(struct table *table, struct span key, size_t from, size_t to)
+{
+    assert(table->count > 0 && from < UINT32_MAX && to < UINT32_MAX);
+    size_t mask = table->bucket_count - 1;
+    size_t at = short_hash(key) & mask;
+    while (table->buckets[at].place != (uint32_t)from + 1) {
+        assert(table->buckets[at].place != 0);
+        at = (at + 1) & mask;
+    }
+    table->buckets[at].place = (uint32_t)to + 1;
+}

@@ -38,4 +38,7 @@ size_t table_find(const struct table *table, struct span key, table_key *key_of,
  * the table is then as it was. index is below UINT32_MAX. */
 bool table_add(struct table *table, struct span key, size_t index);
 
+/* The key, which is in the table with the index from, is now that of the item at the index to. */
+void table_move(struct table *table, struct span key, size_t from, size_t to);
+
 #endif

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/calendar.h"
 #include "base/limits.h"
@@ -119,6 +120,8 @@ static void read_files(struct loader *loader)
     (void)read_certificates(loader, nodes.certificates); /* counted in diag */
     if (nodes.state != NULL)
         remember(loader, nodes.state);
+    draft_set_previous(loader->draft, loader->previous);
+    sources_read_included(loader->sources, nodes.include);
     if (draft_count(loader->draft) == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {
         diag_add(loader->diag, DIAG_WARNING, sources_begin(loader->sources),
                  "no domain is configured");
@@ -216,17 +219,40 @@ static bool add_domain(struct loader *loader, struct site_domain *domain, struct
     return good;
 }
 
+/* A file that has a fault may have lost sight of a domain that is its own: no other included file
+ * takes it meanwhile. The file that is to have the domain from now on. */
+static const char *keep_owner(struct loader *loader, struct draft_domain *domain)
+{
+    const struct site_domain *before =
+        loader->previous == NULL
+            ? NULL
+            : site_find_domain(loader->previous, (struct span){domain->name, domain->name_len});
+    if (before == NULL || domain->scope == 0 || strcmp(before->file, domain->at.file) == 0 ||
+        !sources_is_broken(loader->sources, before->file))
+        return domain->at.file;
+    diag_add(loader->diag, DIAG_ERROR, domain->at, "domain \"%s\" belongs to %s", domain->name,
+             before->file);
+    diag_reason(loader->diag,
+                "that file has a fault, so it is not known whether it still names it");
+    diag_hint(loader->diag, "mend or remove that file first");
+    domain->refused = true;
+    return before->file;
+}
+
 static bool add_drafted(struct loader *loader)
 {
     for (size_t i = 0; i < draft_count(loader->draft); i++) {
         struct draft_domain *draft = draft_at(loader->draft, i);
+        if (draft->dropped)
+            continue;
+        const char *file = keep_owner(loader, draft);
         struct policy *policy = draft_policy(loader->draft, draft);
         struct site_domain domain = {
             .name = draft->name,
             .name_len = draft->name_len,
             .state = policy == NULL ? SITE_REFUSED : SITE_SERVED,
             .policy = policy,
-            .file = draft->at.file,
+            .file = file,
             .tls_rpt = draft->tls_rpt,
         };
         if (!add_domain(loader, &domain, draft->at))

@@ -15,19 +15,37 @@ struct named_policy {
     struct policy_nodes nodes;
     struct position at; /* where its value begins */
     bool unreadable;    /* a fault of its keys was reported */
-    bool twice;         /* named twice in one file: nobody knows which is meant */
+    bool ambiguous;     /* another has its name in the same scope: it is not known which is meant */
     bool used;
     bool judged;
     struct policy *policy; /* owned; NULL until judged, or refused */
 };
 
+/* A file, and which of the draft's policies and domains are its own. */
+struct scope {
+    size_t policies; /* where they begin; they end where those of the next file begin */
+    size_t domains;
+};
+
+/* Names of missing policies, for which a suggestion was made in this file. */
+struct missing {
+    size_t scope;
+    struct span names[LIMIT_SUGGESTIONS_A_FILE];
+    size_t count;
+};
+
 struct draft {
     struct arena *arena;           /* borrowed */
     struct diag *diag;             /* borrowed */
-    struct named_policy *policies; /* owned */
+    struct named_policy *policies; /* owned; those of the main file first */
     size_t policy_count;
     size_t policy_capacity;
-    struct table policy_table;
+    struct table main_table;     /* the policies of the main file */
+    struct table file_table;     /* those of the included file that is being added */
+    struct table included_table; /* of each name in included files the first policy, for hints */
+    struct scope *scopes;        /* owned; that of the main file is not there */
+    size_t scope_count;
+    size_t scope_capacity;
     struct draft_domain *domains; /* owned */
     size_t domain_count;
     size_t domain_capacity;
@@ -36,16 +54,23 @@ struct draft {
     size_t pool_count;
     size_t pool_capacity;
     struct table pool_table;
+    const struct site *previous; /* borrowed; or NULL */
+    size_t suggestions;          /* made so far, in all files */
+    struct missing missing;
 };
 
 struct draft *draft_new(struct arena *arena, struct diag *diag)
 {
     struct draft *draft = calloc(1, sizeof(*draft));
-    if (draft != NULL) {
-        draft->arena = arena;
-        draft->diag = diag;
-    }
-    return draft;
+    if (draft == NULL)
+        return NULL;
+    draft->arena = arena;
+    draft->diag = diag;
+    draft_begin_file(draft);
+    if (draft->scope_count == 1)
+        return draft;
+    draft_free(draft);
+    return NULL;
 }
 
 void draft_free(struct draft *draft)
@@ -56,13 +81,35 @@ void draft_free(struct draft *draft)
         policy_free(draft->policies[i].policy);
     for (size_t i = 0; i < draft->pool_count; i++)
         policy_free(draft->pool[i]);
-    table_free(&draft->policy_table);
+    table_free(&draft->main_table);
+    table_free(&draft->file_table);
+    table_free(&draft->included_table);
     table_free(&draft->domain_table);
     table_free(&draft->pool_table);
     free(draft->policies);
     free(draft->domains);
+    free(draft->scopes);
     free(draft->pool);
     free(draft);
+}
+
+void draft_begin_file(struct draft *draft)
+{
+    void *items =
+        array_room(draft->scopes, draft->scope_count, &draft->scope_capacity, sizeof(struct scope));
+    if (items == NULL) {
+        diag_shortage(draft->diag);
+        return;
+    }
+    draft->scopes = items;
+    draft->scopes[draft->scope_count++] =
+        (struct scope){.policies = draft->policy_count, .domains = draft->domain_count};
+    table_free(&draft->file_table);
+}
+
+void draft_set_previous(struct draft *draft, const struct site *previous)
+{
+    draft->previous = previous;
 }
 
 static struct span named_policy_key(const void *items, size_t index)
@@ -83,29 +130,57 @@ static struct span pool_key(const void *items, size_t index)
     return policy_body(pool[index]);
 }
 
-static void report_twice(struct draft *draft, const struct node *key, struct position first,
-                         const char *what)
+/* The number of the policy that the file which is being added means, or TABLE_NONE. */
+static size_t find_policy(const struct draft *draft, struct span name)
 {
-    diag_add(draft->diag, DIAG_ERROR, key->at, "%s \"%s\" is there twice", what, key->text.data);
-    if (first.file == key->at.file)
+    size_t own = table_find(&draft->file_table, name, named_policy_key, draft->policies);
+    return own != TABLE_NONE
+               ? own
+               : table_find(&draft->main_table, name, named_policy_key, draft->policies);
+}
+
+/* Adds the name to the tables of the scope that it is in. */
+static bool add_name(struct draft *draft, struct span name)
+{
+    size_t index = draft->policy_count;
+    if (draft->scope_count == 1)
+        return table_add(&draft->main_table, name, index);
+    bool first =
+        table_find(&draft->included_table, name, named_policy_key, draft->policies) == TABLE_NONE;
+    return table_add(&draft->file_table, name, index) &&
+           (!first || table_add(&draft->included_table, name, index));
+}
+
+/* Whether the name is free in this file. Two policies of one name are both of no use. */
+static bool is_name_free(struct draft *draft, const struct node *key)
+{
+    size_t known = find_policy(draft, key->text);
+    if (known == TABLE_NONE)
+        return true;
+    struct named_policy *first = &draft->policies[known];
+    bool in_main = draft->scope_count > 1 && known < draft->scopes[1].policies;
+    if (in_main) {
+        diag_add(draft->diag, DIAG_ERROR, key->at, "the main file has a policy \"%s\", too",
+                 key->text.data);
+        diag_reason(draft->diag, "it is not known which of them a domain of this file means");
+        diag_hint(draft->diag, "give this one another name, or delete it");
+    } else {
+        first->ambiguous = true;
+        diag_add(draft->diag, DIAG_ERROR, key->at, "policy \"%s\" is there twice", key->text.data);
         diag_reason(draft->diag, "nobody can tell which of them is meant, so neither is used");
-    else
-        diag_reason(draft->diag, "the one in the file that was read first stays");
-    diag_hint(draft->diag, "delete one of them");
-    diag_related(draft->diag, first, "the first one is here");
+        diag_hint(draft->diag, "delete one of them");
+    }
+    diag_related(draft->diag, first->key->at, in_main ? "it is here" : "the first one is here");
+    return false;
 }
 
 static void add_policy(struct draft *draft, const struct node_pair *pair)
 {
-    size_t known =
-        table_find(&draft->policy_table, pair->key->text, named_policy_key, draft->policies);
-    if (known != TABLE_NONE) {
-        struct named_policy *first = &draft->policies[known];
-        report_twice(draft, pair->key, first->key->at, "policy");
-        first->twice = first->twice || first->key->at.file == pair->key->at.file;
-        return;
-    }
     struct named_policy policy = {.key = pair->key, .at = pair->key->at};
+    policy.ambiguous = !is_name_free(draft, pair->key);
+    size_t own = table_find(&draft->file_table, pair->key->text, named_policy_key, draft->policies);
+    if (policy.ambiguous && (own != TABLE_NONE || draft->scope_count == 1))
+        return; /* the first one stands for both */
     if (pair->value->kind == NODE_MAPPING) {
         policy.unreadable =
             !schema_read(&schema_policy, pair->value, &policy.nodes, DIAG_ERROR, draft->diag);
@@ -117,7 +192,7 @@ static void add_policy(struct draft *draft, const struct node_pair *pair)
     void *items =
         array_room(draft->policies, draft->policy_count, &draft->policy_capacity, sizeof(policy));
     draft->policies = items == NULL ? draft->policies : items;
-    if (items == NULL || !table_add(&draft->policy_table, pair->key->text, draft->policy_count)) {
+    if (items == NULL || !add_name(draft, pair->key->text)) {
         diag_shortage(draft->diag);
         return;
     }
@@ -183,6 +258,39 @@ static bool read_domain_value(struct draft *draft, const struct node *value,
     return good;
 }
 
+static struct span policy_name(const struct draft_domain *domain)
+{
+    return domain->policy_name == NULL ? span_of("default") : domain->policy_name->text;
+}
+
+/* Which of two files has the domain that both name: the main one, the one that has it now, or the
+ * first. True when the second takes the place of the first. */
+static bool yields(const struct draft *draft, const struct draft_domain *first, const char *second)
+{
+    struct span name = {first->name, first->name_len};
+    const struct site_domain *before =
+        draft->previous == NULL ? NULL : site_find_domain(draft->previous, name);
+    return before != NULL && first->scope > 0 && first->at.file != second &&
+           strcmp(before->file, first->at.file) != 0 && strcmp(before->file, second) == 0;
+}
+
+static void report_second(struct draft *draft, struct draft_domain *first, const struct node *key)
+{
+    bool same_file = first->at.file == key->at.file;
+    bool keeps = yields(draft, first, key->at.file);
+    struct position at = keeps ? first->at : key->at, other = keeps ? key->at : first->at;
+    diag_add(draft->diag, DIAG_ERROR, at, "domain \"%s\" is there twice", key->text.data);
+    if (same_file)
+        diag_reason(draft->diag, "nobody can tell which of them is meant, so neither is used");
+    else
+        diag_reason(draft->diag, keeps ? "the file that has it now keeps it"
+                                       : "the one in the file that was read first stays");
+    diag_hint(draft->diag, "delete one of them");
+    diag_related(draft->diag, other, keeps ? "it is here" : "the first one is here");
+    first->refused = first->refused || same_file;
+    first->dropped = keeps;
+}
+
 static bool add_domain(struct draft *draft, const struct node_pair *pair)
 {
     struct name name;
@@ -191,22 +299,29 @@ static bool add_domain(struct draft *draft, const struct node_pair *pair)
     struct span key = {name.text, name.len};
     size_t known = table_find(&draft->domain_table, key, domain_key, draft->domains);
     if (known != TABLE_NONE) {
-        struct draft_domain *first = &draft->domains[known];
-        report_twice(draft, pair->key, first->at, "domain");
-        first->refused = first->refused || first->at.file == pair->key->at.file;
-        return true;
+        report_second(draft, &draft->domains[known], pair->key);
+        if (!draft->domains[known].dropped)
+            return true;
     }
-    struct draft_domain domain = {
-        .name = arena_copy(draft->arena, key), .name_len = name.len, .at = pair->key->at};
+    struct draft_domain domain = {.name = arena_copy(draft->arena, key),
+                                  .name_len = name.len,
+                                  .at = pair->key->at,
+                                  .scope = draft->scope_count - 1};
     void *items =
         array_room(draft->domains, draft->domain_count, &draft->domain_capacity, sizeof(domain));
     draft->domains = items == NULL ? draft->domains : items;
-    if (items == NULL || domain.name == NULL ||
-        !table_add(&draft->domain_table, key, draft->domain_count)) {
+    if (items == NULL || domain.name == NULL) {
+        diag_shortage(draft->diag);
+        return false;
+    }
+    if (known != TABLE_NONE) {
+        table_move(&draft->domain_table, key, known, draft->domain_count);
+    } else if (!table_add(&draft->domain_table, key, draft->domain_count)) {
         diag_shortage(draft->diag);
         return false;
     }
     domain.refused = !read_domain_value(draft, pair->value, &domain);
+    domain.policy = find_policy(draft, policy_name(&domain));
     draft->domains[draft->domain_count++] = domain;
     return true;
 }
@@ -219,6 +334,12 @@ bool draft_add_domains(struct draft *draft, const struct node *domains)
     for (size_t i = 0; i < domains->count; i++)
         good = add_domain(draft, &domains->pairs[i]) && good;
     return good;
+}
+
+void draft_refuse_file(struct draft *draft)
+{
+    for (size_t i = draft->scopes[draft->scope_count - 1].domains; i < draft->domain_count; i++)
+        draft->domains[i].refused = true;
 }
 
 size_t draft_count(const struct draft *draft)
@@ -310,48 +431,80 @@ static void judge_named(struct draft *draft, struct named_policy *named)
     if (named->judged)
         return;
     named->judged = true;
-    named->policy = judge(draft, &named->nodes, named->at, named->unreadable || named->twice);
+    named->policy = judge(draft, &named->nodes, named->at, named->unreadable || named->ambiguous);
 }
 
-/* The named policy, or NULL; borrowed. */
-static struct named_policy *find_named(const struct draft *draft, struct span name)
+static struct policy *share_named(struct draft *draft, struct named_policy *named)
 {
-    size_t index = table_find(&draft->policy_table, name, named_policy_key, draft->policies);
-    return index == TABLE_NONE ? NULL : &draft->policies[index];
-}
-
-struct policy *draft_named_policy(struct draft *draft, struct span name)
-{
-    struct named_policy *named = find_named(draft, name);
-    if (named == NULL)
-        return NULL;
     judge_named(draft, named);
     return named->policy == NULL ? NULL : policy_share(named->policy);
 }
 
-static void report_no_policy(struct draft *draft, const struct draft_domain *domain,
+struct policy *draft_named_policy(struct draft *draft, struct span name)
+{
+    size_t index = table_find(&draft->main_table, name, named_policy_key, draft->policies);
+    return index == TABLE_NONE ? NULL : share_named(draft, &draft->policies[index]);
+}
+
+/* Whether a suggestion is to be made: once for each name, and only some, because each costs a look
+ * at every policy. */
+static bool wants_suggestion(struct draft *draft, const struct draft_domain *domain,
                              struct span name)
 {
+    struct missing *missing = &draft->missing;
+    if (missing->scope != domain->scope)
+        *missing = (struct missing){.scope = domain->scope};
+    for (size_t i = 0; i < missing->count; i++)
+        if (span_equal(missing->names[i], name))
+            return false;
+    if (missing->count == LIMIT_SUGGESTIONS_A_FILE || draft->suggestions == LIMIT_SUGGESTIONS)
+        return false;
+    missing->names[missing->count++] = name;
+    draft->suggestions++;
+    return true;
+}
+
+/* The nearest name that the domain could have used, or NULL; borrowed. */
+static const char *nearest_name(const struct draft *draft, const struct draft_domain *domain,
+                                struct span name)
+{
+    const char *names[LIMIT_SUGGESTION_WORDS];
+    size_t count = 0;
+    const size_t scopes[] = {domain->scope, 0}; /* the second is the same one for the main file */
+    for (size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++) {
+        bool last = scopes[i] + 1 == draft->scope_count;
+        size_t end = last ? draft->policy_count : draft->scopes[scopes[i] + 1].policies;
+        for (size_t k = draft->scopes[scopes[i]].policies;
+             k < end && count < LIMIT_SUGGESTION_WORDS; k++)
+            names[count++] = draft->policies[k].key->text.data;
+    }
+    size_t nearest = suggest_nearest(name, names, count);
+    return nearest == count ? NULL : names[nearest];
+}
+
+static void report_no_policy(struct draft *draft, const struct draft_domain *domain)
+{
     const struct node *node = domain->policy_name;
+    struct span name = policy_name(domain);
     diag_add(draft->diag, DIAG_ERROR, node == NULL ? domain->at : node->at,
              "domain \"%s\" uses the policy \"%.*s\", which is not defined", domain->name,
              (int)name.len, name.data);
-    const char **names = calloc(draft->policy_count + 1, sizeof(*names));
-    if (names == NULL) {
-        diag_shortage(draft->diag);
+    if (!wants_suggestion(draft, domain, name))
+        return;
+    size_t elsewhere = table_find(&draft->included_table, name, named_policy_key, draft->policies);
+    if (elsewhere != TABLE_NONE) {
+        diag_hint(draft->diag, "define it in this file or in the main file");
+        diag_related(draft->diag, draft->policies[elsewhere].key->at,
+                     "this one is visible in its own file alone");
         return;
     }
-    assert(draft->policies != NULL || draft->policy_count == 0);
-    for (size_t i = 0; i < draft->policy_count; i++)
-        names[i] = draft->policies[i].key->text.data;
-    size_t nearest = suggest_nearest(name, names, draft->policy_count);
-    if (nearest < draft->policy_count)
-        diag_hint(draft->diag, "did you mean \"%s\"?", names[nearest]);
+    const char *nearest = nearest_name(draft, domain, name);
+    if (nearest != NULL)
+        diag_hint(draft->diag, "did you mean \"%s\"?", nearest);
     else if (node == NULL)
         diag_hint(draft->diag, "define it under \"policies:\", or name another behind the domain");
     else
         diag_hint(draft->diag, "define it under \"policies:\"");
-    free(names);
 }
 
 static struct policy_nodes merge(const struct policy_nodes *base,
@@ -393,20 +546,19 @@ struct policy *draft_policy(struct draft *draft, struct draft_domain *domain)
         policy = judge(draft, &domain->changes, domain->at, domain->refused || !whole);
         goto done;
     }
-    struct span name = domain->policy_name == NULL ? span_of("default") : domain->policy_name->text;
-    struct named_policy *named = find_named(draft, name);
-    if (named == NULL) {
+    if (domain->policy == TABLE_NONE) {
         if (!domain->refused)
-            report_no_policy(draft, domain, name);
+            report_no_policy(draft, domain);
         goto done;
     }
+    struct named_policy *named = &draft->policies[domain->policy];
     named->used = true;
     if (domain->changed) {
         struct policy_nodes merged = merge(&named->nodes, &domain->changes);
-        policy =
-            judge(draft, &merged, domain->at, named->unreadable || named->twice || domain->refused);
+        policy = judge(draft, &merged, domain->at,
+                       named->unreadable || named->ambiguous || domain->refused);
     } else {
-        policy = draft_named_policy(draft, name);
+        policy = share_named(draft, named);
     }
 done:
     if (domain->refused) {

@@ -2,7 +2,9 @@
  * The draft is what the configuration files say about policies and domains:
  * names, positions and unjudged values, gathered from all files. From it each
  * domain gets its policy, or none when its fault (or that of the policy it
- * names) is reported. Runs in the supervisor and in commands.
+ * names) is reported. A policy of the main file is visible in every file, one of
+ * an included file in that file alone, so that no file decides about the
+ * domains of another. Runs in the supervisor and in commands.
  */
 #ifndef LOAD_DRAFT_H
 #define LOAD_DRAFT_H
@@ -14,6 +16,7 @@
 #include "base/diag.h"
 #include "load/schema.h"
 #include "policy/policy.h"
+#include "site/site.h"
 
 struct draft;
 
@@ -25,6 +28,9 @@ struct draft_domain {
     const struct node *policy_name; /* or NULL: the one named default, or none if it is whole */
     struct policy_nodes changes;
     bool changed;        /* any of changes is there */
+    bool dropped;        /* another file has the domain: this one is none */
+    size_t scope;        /* the number of the file that names the domain */
+    size_t policy;       /* the number of the policy that its file means, or SIZE_MAX */
     const char *tls_rpt; /* encoded, or NULL */
 };
 
@@ -32,12 +38,26 @@ struct draft_domain {
 struct draft *draft_new(struct arena *arena, struct diag *diag);
 void draft_free(struct draft *draft);
 
-/* Adds the policies and domains of one file. Nodes may be NULL or null. Faults are DIAG_ERROR:
- * they refuse a policy or a domain. A domain or policy that an earlier file
- * has named stays as it was there. */
+/* What follows is that of an included file; before the first call it is that of the main file. */
+void draft_begin_file(struct draft *draft);
+
+/* What is served now, or NULL; borrowed until draft_free. Of two included files that name a domain,
+ * the one that named it there keeps it. */
+void draft_set_previous(struct draft *draft, const struct site *previous);
+
+/* Adds the policies of the file, all before its domains. NULL or null: none. Faults are DIAG_ERROR
+ * and refuse a policy: so does a name that the main file has, because nobody can tell which of the
+ * two a domain means. */
 void draft_add_policies(struct draft *draft, const struct node *policies);
-/* False when a key is no domain name, so that a domain that was meant is missing. */
+
+/* Adds the domains of the file. NULL or null: none. Faults are DIAG_ERROR and refuse a domain. One
+ * that the main file or an earlier one has named stays as it was there. False when a key is no domain name, so that
+ * a domain that was meant is missing. */
 bool draft_add_domains(struct draft *draft, const struct node *domains);
+
+/* Refuses every domain of the file that was begun last: a fault has been reported that may have
+ * lost a part of any of them. */
+void draft_refuse_file(struct draft *draft);
 
 size_t draft_count(const struct draft *draft);
 struct draft_domain *draft_at(struct draft *draft, size_t index); /* borrowed */
@@ -49,7 +69,7 @@ bool draft_has(const struct draft *draft, struct span name);
  * same object. Owned: the caller drops it with policy_free. NULL when refused. */
 struct policy *draft_policy(struct draft *draft, struct draft_domain *domain);
 
-/* After the last file: the policy of that name, judged. Owned: the caller drops
+/* The policy of that name in the main file, judged. Owned: the caller drops
  * it with policy_free. NULL when there is none or it is refused. */
 struct policy *draft_named_policy(struct draft *draft, struct span name);
 

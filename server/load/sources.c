@@ -158,16 +158,6 @@ static const struct node *read_mapping(struct sources *sources, const char *file
     return NULL;
 }
 
-/* Refuses every domain that the file names: nobody knows what its fault has lost. */
-static void refuse_domains_of(struct sources *sources, const char *file)
-{
-    for (size_t i = 0; i < draft_count(sources->draft); i++) {
-        struct draft_domain *domain = draft_at(sources->draft, i);
-        if (domain->at.file == file)
-            domain->refused = true;
-    }
-}
-
 static void read_dropin(void *context, const char *path)
 {
     struct sources *sources = context;
@@ -183,11 +173,12 @@ static void read_dropin(void *context, const char *path)
     if (root->null)
         return;
     bool sound = schema_read(&schema_dropin, root, &nodes, DIAG_ERROR, sources->diag);
+    draft_begin_file(sources->draft);
     draft_add_policies(sources->draft, nodes.policies);
     bool named = draft_add_domains(sources->draft, nodes.domains);
     source->broken = !sound || !named;
     if (!sound)
-        refuse_domains_of(sources, source->file);
+        draft_refuse_file(sources->draft);
 }
 
 static bool read_include(void *context, const struct node *item)
@@ -230,10 +221,14 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
     (void)schema_read(&schema_root, root, ret_nodes, DIAG_FATAL, sources->diag); /* counted there */
     draft_add_policies(sources->draft, ret_nodes->policies);
     source->broken = !draft_add_domains(sources->draft, ret_nodes->domains);
-    if (ret_nodes->include != NULL)
-        (void)schema_each_scalar(ret_nodes->include, "include", DIAG_FATAL, sources->diag,
-                                 read_include, sources); /* counted in diag */
     return true;
+}
+
+void sources_read_included(struct sources *sources, const struct node *include)
+{
+    if (include != NULL)
+        (void)schema_each_scalar(include, "include", DIAG_FATAL, sources->diag, read_include,
+                                 sources); /* counted in diag */
 }
 
 struct position sources_begin(const struct sources *sources)

@@ -26,12 +26,15 @@ struct sources *sources_new(struct arena *arena, struct draft *draft, struct dia
                             const struct contents *kept);
 void sources_free(struct sources *sources);
 
-/* Reads the main file and what it includes; policies and domains go into the
- * draft, the other keys into ret_nodes, which the caller has zeroed; what was
- * looked at, and its fingerprint, into the watch. A fault of
- * the main file is DIAG_FATAL, one of an included file DIAG_ERROR; after either
- * the rest is read all the same. False when nothing could be read of the main file. */
+/* Reads the main file; policies and domains go into the draft, the other keys
+ * into ret_nodes, which the caller has zeroed; what was looked at, and its
+ * fingerprint, into the watch. A fault is DIAG_FATAL; what is sound is read all
+ * the same. False when nothing could be read. */
 bool sources_read(struct sources *sources, const char *path, struct root_nodes *ret_nodes);
+
+/* After the main file: reads what the value of its key "include" names, in the
+ * same way; NULL: nothing. A fault of an included file is DIAG_ERROR. */
+void sources_read_included(struct sources *sources, const struct node *include);
 
 /* Where the main file begins, for what is missing in it. */
 struct position sources_begin(const struct sources *sources);

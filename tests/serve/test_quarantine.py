@@ -138,3 +138,59 @@ def test_without_a_past_they_are_refused(place, start, trusted):
     assert answers(running, trusted, healthy) == served(1209600, healthy)
     for status, body in answers(running, trusted, BROKEN).values():
         assert (status, body) in ((503, b"policy-unavailable\n"), (0, b""))
+
+
+def own_policy(domain, owner, mode="enforce", max_age="2w"):
+    """A drop-in with a policy of the name that all others have, too."""
+    return (
+        f"policies:\n  own: {{mode: {mode}, max_age: {max_age}, mx: [mail.{owner}]}}\n"
+        f"domains:\n  {domain}: own\n"
+    )
+
+
+VICTIM, ATTACKER = DOMAINS[7], DOMAINS[3]  # the attacker's file is read first
+
+
+@pytest.mark.parametrize("end", ["reload", "restart"])
+def test_no_file_decides_about_the_domain_of_another(place, start, trusted, end):
+    """Whatever the attacker's file says of the victim's policy or domain, while the victim's file is
+    sound, broken, empty or without its policy: the victim has his last valid policy."""
+    expected = served(1209600, [VICTIM])
+    drop_in(place, VICTIM, own_policy(VICTIM, VICTIM))
+    drop_in(place, ATTACKER, own_policy(ATTACKER, ATTACKER))
+    running = start(place.config, expect=[SAID, r"\(1 stale\)"])
+    assert answers(running, trusted, [VICTIM]) == expected
+    hostile = own_policy(ATTACKER, "attacker.example", max_age="52w") + f"  {VICTIM}: own\n"
+    for text in (
+        own_policy(VICTIM, VICTIM),
+        f"domains:\n  {VICTIM}: own\n",
+        f"domains:\n  {VICTIM}: {{policy: own, mode: testing}}\n",
+        own_policy(VICTIM, VICTIM, mode="on"),
+        "domains: [\n",
+    ):
+        drop_in(place, ATTACKER, hostile)
+        drop_in(place, VICTIM, text)
+        if end == "reload":
+            assert running.reload(), text
+        else:
+            running.stop()
+            running = start(place.config, expect=[SAID, r"\(1 stale\)"])
+        assert answers(running, trusted, [VICTIM]) == expected, text
+    # Without his file the domain is free; its next owner is served.
+    (place.root / "domains.d" / f"{VICTIM}.yaml").unlink()
+    assert running.reload()
+    assert answers(running, trusted, [VICTIM])[VICTIM][1].count(b"attacker.example") == 1
+
+
+def test_policy_that_was_valid_once_is_not_that_of_a_namesake(place, start, trusted):
+    """A policy that another file has under the same name does not replace the one that is missing."""
+    drop_in(place, VICTIM, own_policy(VICTIM, VICTIM))
+    drop_in(place, ATTACKER, own_policy(ATTACKER, ATTACKER))
+    drop_in(place, DOMAINS[8], f"domains:\n  {DOMAINS[8]}: own\n")
+    running = start(place.config, expect=[SAID, r"\(1 refused\)", r"\(1 stale\) \(1 refused\)"])
+    assert answers(running, trusted, [VICTIM]) == served(1209600, [VICTIM])
+    assert answers(running, trusted, [DOMAINS[8]])[DOMAINS[8]][0] == 503
+    drop_in(place, VICTIM, f"domains:\n  {VICTIM}: own\n")
+    assert running.reload()
+    assert answers(running, trusted, [VICTIM]) == served(1209600, [VICTIM])
+    assert listed(place)[0][VICTIM] == "stale"
