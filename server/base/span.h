@@ -46,7 +46,8 @@ bool span_equal_fold(struct span left, struct span right);
 /* True when the span begins with prefix; the case of ASCII letters is ignored. */
 bool span_begins_fold(struct span span, struct span prefix);
 
-/* FNV-1a, 64 bits (RFC 9923): the same on every machine. Not for adversaries. */
+/* FNV-1a, 64 bits (RFC 9923): the same on every machine. Not for tables: keys that collide are easy
+ * to find. */
 uint64_t span_hash(struct span span);
 
 /* The span without its first count bytes; count is at most span.len. */

@@ -1,7 +1,8 @@
 /*
  * A hash table from a key to the index of an item in an array that somebody
  * else owns. It holds no keys: whoever owns the items tells the key of an
- * index. Insert only. Used by the loader, the site and the diagnostics.
+ * index. Its hash is seeded, so that nobody can choose keys that collide. No
+ * item is removed. Used by the loader, the site and the diagnostics.
  */
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H
@@ -22,6 +23,7 @@ struct table {
     struct table_bucket *buckets; /* owned */
     size_t bucket_count;          /* 0 or a power of two, at least twice count */
     size_t count;
+    uint64_t seed[2]; /* of the hash; in the table, so that it is the same wherever the table is */
 };
 
 #define TABLE_NONE SIZE_MAX

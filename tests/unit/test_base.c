@@ -108,6 +108,53 @@ static struct span number_key(const void *items, size_t index)
     return span_of(numbers + 8 * index);
 }
 
+enum { CHOSEN = 2000 };
+
+static struct span chosen_key(const void *items, size_t index)
+{
+    const char *keys = items;
+    return span_of(keys + 16 * index);
+}
+
+/* Keys that one bucket would hold if the hash were span_hash are spread all the same. */
+static void table_spreads_chosen_keys(void **state)
+{
+    (void)state;
+    static char keys[CHOSEN][16];
+    struct table table = {0};
+    size_t count = 0, run = 0, longest = 0;
+    for (unsigned i = 0; count < CHOSEN; i++) {
+        (void)snprintf(keys[count], sizeof(keys[count]), "%u", i);
+        uint64_t hash = span_hash(span_of(keys[count]));
+        if (((hash ^ hash >> 32) & 0xfff) != 0)
+            continue;
+        assert_true(table_add(&table, span_of(keys[count]), count));
+        count++;
+    }
+    assert_int_equal(table.bucket_count, 4096);
+    for (size_t i = 0; i < table.bucket_count; i++) {
+        run = table.buckets[i].place == 0 ? 0 : run + 1;
+        longest = run > longest ? run : longest;
+    }
+    assert_true(longest < 200);
+    for (size_t i = 0; i < CHOSEN; i++)
+        assert_int_equal(table_find(&table, span_of(keys[i]), chosen_key, keys), i);
+    table_free(&table);
+}
+
+static void table_moves_an_item(void **state)
+{
+    (void)state;
+    static const char numbers[][8] = {"one", "two", "one"};
+    struct table table = {0};
+    assert_true(table_add(&table, span_of("one"), 0));
+    assert_true(table_add(&table, span_of("two"), 1));
+    table_move(&table, span_of("one"), 0, 2);
+    assert_int_equal(table_find(&table, span_of("one"), number_key, numbers), 2);
+    assert_int_equal(table_find(&table, span_of("two"), number_key, numbers), 1);
+    table_free(&table);
+}
+
 static void table_finds_what_was_added(void **state)
 {
     (void)state;
@@ -277,6 +324,8 @@ int main(void)
         cmocka_unit_test(text_grows),
         cmocka_unit_test(text_write_tells_failure),
         cmocka_unit_test(table_finds_what_was_added),
+        cmocka_unit_test(table_spreads_chosen_keys),
+        cmocka_unit_test(table_moves_an_item),
         cmocka_unit_test(dates),
         cmocka_unit_test(days_are_read),
         cmocka_unit_test(durations),
