@@ -28,6 +28,12 @@ struct entry {
     struct related *related;
 };
 
+/* What is kept of a file. */
+struct quota {
+    size_t most;              /* 0: everything */
+    size_t kept[DIAG_LEVELS]; /* most + 1: and it was said that there are more */
+};
+
 struct diag {
     struct arena *arena;   /* owned */
     struct entry *entries; /* owned */
@@ -36,6 +42,8 @@ struct diag {
     const char **files; /* owned; interned names in the order of their first use */
     size_t file_count;
     size_t file_capacity;
+    struct quota *quotas; /* owned; of each file */
+    size_t quota_capacity;
     struct table file_table;
     struct table entry_table; /* what was said already, at which place */
     struct entry *last;       /* what reason, hint and related belong to; NULL after a shortage */
@@ -43,7 +51,47 @@ struct diag {
     size_t counts[DIAG_LEVELS];
 };
 
+/* Of a plain word, which may be a domain name; of any other value; and of a key, in bytes. */
+enum { WORD_MOST = DIAG_WORD_SIZE - sizeof("..."), VALUE_MOST = 64, KEY_MOST = 16 };
+
 static const char SHORTAGE[] = "out of memory";
+
+static size_t plain_length(struct span text)
+{
+    size_t len = 0;
+    while (len < text.len &&
+           (ascii_is_alpha(text.data[len]) || ascii_is_digit(text.data[len]) ||
+            (unsigned char)text.data[len] > 0x7f || strchr("._-*", text.data[len]) != NULL))
+        len++;
+    return len;
+}
+
+/* At most so many bytes, in whole characters of UTF-8. */
+static struct diag_word cut(struct span text, size_t most)
+{
+    struct diag_word word = {{0}};
+    size_t len = text.len < most ? text.len : most;
+    while (len > 0 && len < text.len && ((unsigned char)text.data[len] & 0xc0) == 0x80)
+        len--;
+    if (len > 0)
+        memcpy(word.text, text.data, len);
+    if (len < text.len)
+        memcpy(word.text + len, "...", sizeof("..."));
+    return word;
+}
+
+struct diag_word diag_word(struct span text)
+{
+    return cut(text, plain_length(text) == text.len ? WORD_MOST : VALUE_MOST);
+}
+
+struct diag_word diag_key(struct span text)
+{
+    size_t plain = plain_length(text);
+    if (plain == text.len || span_equal(text, span_of("<<"))) /* a merge key is no secret */
+        return cut(text, VALUE_MOST);
+    return cut(text, plain < KEY_MOST ? plain : KEY_MOST);
+}
 
 struct diag *diag_new(void)
 {
@@ -65,6 +113,7 @@ void diag_free(struct diag *diag)
     arena_free(diag->arena);
     free(diag->entries);
     free(diag->files);
+    free(diag->quotas);
     table_free(&diag->file_table);
     table_free(&diag->entry_table);
     free(diag);
@@ -99,6 +148,12 @@ const char *diag_intern(struct diag *diag, struct span name)
     if (files == NULL)
         return lost_words(diag);
     diag->files = files;
+    struct quota *quotas =
+        array_room(diag->quotas, diag->file_count, &diag->quota_capacity, sizeof(*diag->quotas));
+    if (quotas == NULL)
+        return lost_words(diag);
+    diag->quotas = quotas;
+    quotas[diag->file_count] = (struct quota){0};
     char *copy = arena_copy(diag->arena, name);
     if (copy == NULL || !table_add(&diag->file_table, name, diag->file_count))
         return lost_words(diag);
@@ -111,6 +166,18 @@ static size_t file_order(const struct diag *diag, const char *file)
 {
     return file == NULL ? TABLE_NONE
                         : table_find(&diag->file_table, span_of(file), file_key, diag->files);
+}
+
+void diag_limit(struct diag *diag, const char *file, size_t most)
+{
+    size_t index = file_order(diag, file);
+    if (index != TABLE_NONE)
+        diag->quotas[index].most = most;
+}
+
+bool diag_is_kept(const struct diag *diag)
+{
+    return diag->last != NULL;
 }
 
 static const char *format_words(struct diag *diag, const char *format, va_list arguments)
@@ -170,23 +237,14 @@ static bool said_already(const struct diag *diag, const char *key)
            table_find(&diag->entry_table, span_of(key), entry_key, diag->entries) != TABLE_NONE;
 }
 
-void diag_add(struct diag *diag, enum diag_level level, struct position at, const char *format, ...)
+/* Keeps the entry, unless the same was said already; diag->last tells. */
+static void keep(struct diag *diag, struct entry entry)
 {
-    struct entry entry = {
-        .level = level,
-        .at = at,
-        .file_order = file_order(diag, at.file),
-        .order = diag->count,
-    };
     diag->last = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    entry.message = format_words(diag, format, arguments);
-    va_end(arguments);
     entry.key = make_key(diag, &entry);
     if (said_already(diag, entry.key))
         return;
-    diag->counts[level]++;
+    diag->counts[entry.level]++;
     struct entry *entries =
         array_room(diag->entries, diag->count, &diag->capacity, sizeof(*diag->entries));
     diag->entries = entries == NULL ? diag->entries : entries;
@@ -196,6 +254,48 @@ void diag_add(struct diag *diag, enum diag_level level, struct position at, cons
     }
     entries[diag->count] = entry;
     diag->last = &entries[diag->count++];
+}
+
+/* Whether the file may have one more of the level. The first one beyond is replaced by words about it. */
+static bool has_room(struct diag *diag, const struct entry *entry)
+{
+    struct quota *quota = entry->file_order == TABLE_NONE ? NULL : &diag->quotas[entry->file_order];
+    if (quota == NULL || quota->most == 0 || quota->kept[entry->level] < quota->most)
+        return true;
+    if (quota->kept[entry->level]++ == quota->most) {
+        static const char *const words[DIAG_LEVELS] = {
+            [DIAG_FATAL] = "the file has more errors, which are left out",
+            [DIAG_ERROR] = "the file has more errors, which are left out",
+            [DIAG_WARNING] = "the file has more warnings, which are left out",
+            [DIAG_NOTE] = "the file has more notes, which are left out",
+        };
+        struct entry rest = *entry;
+        rest.at = (struct position){.file = entry->at.file};
+        rest.message = words[entry->level];
+        keep(diag, rest);
+    }
+    quota->kept[entry->level] = quota->most + 1;
+    diag->last = NULL;
+    return false;
+}
+
+void diag_add(struct diag *diag, enum diag_level level, struct position at, const char *format, ...)
+{
+    struct entry entry = {
+        .level = level,
+        .at = at,
+        .file_order = file_order(diag, at.file),
+        .order = diag->count,
+    };
+    if (!has_room(diag, &entry))
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    entry.message = format_words(diag, format, arguments);
+    va_end(arguments);
+    keep(diag, entry);
+    if (diag->last != NULL && entry.file_order != TABLE_NONE)
+        diag->quotas[entry.file_order].kept[level]++;
 }
 
 void diag_reason(struct diag *diag, const char *format, ...)

@@ -30,6 +30,20 @@ struct position {
     uint32_t column;
 };
 
+/* What a message shows of a word that somebody wrote, so that it is recognised. Whoever had us read a
+ * file that is none of ours must not see its lines in the log: what is no plain word (letters, digits,
+ * and the characters of names and patterns) is cut. */
+enum { DIAG_WORD_SIZE = 256 + sizeof("...") };
+struct diag_word {
+    char text[DIAG_WORD_SIZE];
+};
+
+/* Of a value or a name. */
+struct diag_word diag_word(struct span text);
+
+/* Of a key where any text may be a key: of what is no plain word only the word that it begins with. */
+struct diag_word diag_key(struct span text);
+
 struct diag;
 
 /* An empty list; owned. NULL when memory is short. */
@@ -40,6 +54,13 @@ void diag_free(struct diag *diag);
  * Equal names share one copy. On a shortage, which is noted, it is a fixed text,
  * never NULL. */
 const char *diag_intern(struct diag *diag, struct span name);
+
+/* Of each level, at most so many diagnostics of the file are kept, and one that says that there are
+ * more. most is at least 1. */
+void diag_limit(struct diag *diag, const char *file, size_t most);
+
+/* Whether the diagnostic that was added last was kept, so that a hint to it is worth its search. */
+bool diag_is_kept(const struct diag *diag);
 
 /* Memory is short, so that something could not be judged or told: DIAG_FATAL,
  * told once, behind everything else. It cannot fail, and the functions here call

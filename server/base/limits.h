@@ -33,12 +33,26 @@ enum {
     LIMIT_YAML_DEPTH = 16,
     /* A hoster may write an alias a domain; more is not a configuration. */
     LIMIT_YAML_ALIASES = 200000,
-    /* An anchor is looked up by a linear search; people write a handful. */
+    /* People write a handful. */
     LIMIT_YAML_ANCHORS = 1000,
     /* 100,000 domains with inline policies are about 20 MB. Bytes. */
     LIMIT_YAML_FILE = 256 * 1024 * 1024,
     /* Long enough for any value we know; a longer one is a mistake. Bytes. */
     LIMIT_YAML_SCALAR = 4096,
+
+    /* An included file, which may be a customer's. 10,000 domains with inline policies are 2 MB and
+     * 100,000 values; a larger one can be several files. The reading of one takes some 50 MB and
+     * half a second at most, whatever is in it; the time is for what was not thought of. */
+    LIMIT_INCLUDE_FILE = 4 * 1024 * 1024,
+    LIMIT_INCLUDE_NODES = 200000,
+    LIMIT_INCLUDE_ALIASES = 20000,
+    LIMIT_INCLUDE_CPU_MS = 1500,
+    /* Errors, and warnings, and notes: who has read so many mends these first. */
+    LIMIT_INCLUDE_DIAGNOSTICS = 100,
+    /* libyaml compares each directive with all before it; a file needs none, or one. */
+    LIMIT_YAML_DIRECTIVES = 10,
+    /* Events between two looks at the clock, which are some milliseconds. */
+    LIMIT_YAML_EVENTS = 4096,
 
     /* "Did you mean ...?" compares a missing name with every name that is there: microseconds each.
      * Who has read so many of a file, or of all, mends these first. */

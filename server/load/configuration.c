@@ -239,12 +239,17 @@ static const char *keep_owner(struct loader *loader, struct draft_domain *domain
     return before->file;
 }
 
+/* Domains between two words about progress: some milliseconds. */
+enum { PROGRESS_DOMAINS = 1000 };
+
 static bool add_drafted(struct loader *loader)
 {
     for (size_t i = 0; i < draft_count(loader->draft); i++) {
         struct draft_domain *draft = draft_at(loader->draft, i);
         if (draft->dropped)
             continue;
+        if (i % PROGRESS_DOMAINS == 0)
+            progress_make(&loader->request->progress);
         const char *file = keep_owner(loader, draft);
         struct policy *policy = draft_policy(loader->draft, draft);
         struct site_domain domain = {
@@ -297,7 +302,8 @@ static bool choose_sources(struct loader *loader)
         return false;
     loader->sources =
         sources_new(loader->scratch, loader->draft, loader->diag, &configuration->watch,
-                    keep ? NULL : configuration->contents, keep ? configuration->contents : NULL);
+                    keep ? NULL : configuration->contents, keep ? configuration->contents : NULL,
+                    &loader->request->progress);
     return loader->sources != NULL;
 }
 

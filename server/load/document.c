@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <time.h>
 #include <yaml.h>
 
 #include "base/limits.h"
@@ -11,6 +12,7 @@
 struct frame {
     struct node *node;
     size_t capacity;
+    uint64_t weight_before;
     const struct node *key; /* of a mapping: the key whose value comes next, or NULL */
     struct table keys;
 };
@@ -29,6 +31,12 @@ struct builder {
     size_t depth;
     struct anchor anchors[LIMIT_YAML_ANCHORS];
     size_t anchor_count;
+    struct table anchor_table;
+    const struct document_budget *budget; /* borrowed; or NULL */
+    const struct progress *progress;      /* borrowed; or NULL */
+    int64_t begun_ms;                     /* of the processor's time */
+    uint64_t weight;                      /* nodes so far, with those that aliases stand for */
+    size_t event_count;
     size_t alias_count;
     size_t document_count;
     const struct node *root;
@@ -124,16 +132,43 @@ static bool place(struct builder *builder, const struct node *node, const yaml_m
     return true;
 }
 
+/* One more node, or as many as an alias stands for. */
+static bool weigh(struct builder *builder, uint64_t weight, const yaml_mark_t *mark)
+{
+    builder->weight += weight;
+    if (builder->budget == NULL || builder->weight <= builder->budget->nodes)
+        return true;
+    diag_add(builder->diag, builder->level, position_of(builder, mark),
+             "the file has more than %zu values, with those that aliases stand for",
+             builder->budget->nodes);
+    diag_reason(builder->diag, "an included file must not delay the others");
+    diag_hint(builder->diag, "split the file, or move a part to the main file");
+    return false;
+}
+
+static struct span anchor_key(const void *items, size_t index)
+{
+    const struct anchor *anchors = items;
+    return span_of(anchors[index].name);
+}
+
+/* The last anchor of the name counts. */
 static bool remember_anchor(struct builder *builder, const yaml_char_t *name,
                             const struct node *node, const yaml_mark_t *mark)
 {
     if (name == NULL)
         return true;
+    struct span key = span_of((const char *)name);
+    size_t known = table_find(&builder->anchor_table, key, anchor_key, builder->anchors);
+    if (known != TABLE_NONE) {
+        builder->anchors[known].node = node;
+        return true;
+    }
     if (builder->anchor_count == LIMIT_YAML_ANCHORS)
         return refuse(builder, mark, "too many anchors",
                       "name policies under \"policies:\" instead");
-    char *copy = arena_copy(builder->arena, span_of((const char *)name));
-    if (copy == NULL)
+    char *copy = arena_copy(builder->arena, key);
+    if (copy == NULL || !table_add(&builder->anchor_table, key, builder->anchor_count))
         return out_of_memory(builder);
     builder->anchors[builder->anchor_count++] = (struct anchor){copy, node};
     return true;
@@ -147,6 +182,7 @@ static struct node *new_node(struct builder *builder, enum node_kind kind, const
         return NULL;
     }
     node->kind = kind;
+    node->weight = 1;
     node->at = position_of(builder, mark);
     node->text = span_of("");
     return node;
@@ -175,6 +211,8 @@ static bool on_scalar(struct builder *builder, const yaml_event_t *event)
         return refuse(builder, mark, "a value of more than 4096 bytes", NULL);
     if (!tag_is_known(event->data.scalar.tag))
         return refuse(builder, mark, "an unknown tag", "leave the tag out");
+    if (!weigh(builder, 1, mark))
+        return false;
     struct node *node = new_node(builder, NODE_SCALAR, mark);
     if (node == NULL)
         return false;
@@ -196,18 +234,25 @@ static bool on_start(struct builder *builder, const yaml_event_t *event, enum no
         return refuse(builder, mark, "an unknown tag", "leave the tag out");
     if (builder->depth == LIMIT_YAML_DEPTH)
         return refuse(builder, mark, "nested too deeply", NULL);
+    uint64_t weight_before = builder->weight;
+    if (!weigh(builder, 1, mark))
+        return false;
     struct node *node = new_node(builder, kind, mark);
     if (node == NULL || !remember_anchor(builder, anchor, node, mark) ||
         !place(builder, node, mark))
         return false;
-    builder->frames[builder->depth++] = (struct frame){.node = node};
+    builder->frames[builder->depth++] =
+        (struct frame){.node = node, .weight_before = weight_before};
     return true;
 }
 
 static void on_end(struct builder *builder)
 {
     assert(builder->depth > 0);
-    table_free(&builder->frames[--builder->depth].keys);
+    struct frame *frame = &builder->frames[--builder->depth];
+    uint64_t weight = builder->weight - frame->weight_before;
+    frame->node->weight = weight > UINT32_MAX ? UINT32_MAX : (uint32_t)weight;
+    table_free(&frame->keys);
 }
 
 static bool is_open(const struct builder *builder, const struct node *node)
@@ -220,21 +265,19 @@ static bool is_open(const struct builder *builder, const struct node *node)
 
 static bool on_alias(struct builder *builder, const yaml_event_t *event)
 {
-    const char *name = (const char *)event->data.alias.anchor;
-    if (++builder->alias_count > LIMIT_YAML_ALIASES)
-        return refuse(builder, &event->start_mark, "too many aliases",
+    struct span name = span_of((const char *)event->data.alias.anchor);
+    const yaml_mark_t *mark = &event->start_mark;
+    size_t most = builder->budget == NULL ? LIMIT_YAML_ALIASES : builder->budget->aliases;
+    if (++builder->alias_count > most)
+        return refuse(builder, mark, "too many aliases",
                       "name policies under \"policies:\" instead");
-    for (size_t i = builder->anchor_count; i > 0; i--) {
-        const struct anchor *anchor = &builder->anchors[i - 1];
-        if (strcmp(anchor->name, name) != 0)
-            continue;
-        if (is_open(builder, anchor->node))
-            return refuse(builder, &event->start_mark, "an alias inside of what it stands for",
-                          NULL);
-        return place(builder, anchor->node, &event->start_mark);
-    }
-    return refuse(builder, &event->start_mark,
-                  "an alias to an anchor that is not defined before it", NULL);
+    size_t index = table_find(&builder->anchor_table, name, anchor_key, builder->anchors);
+    if (index == TABLE_NONE)
+        return refuse(builder, mark, "an alias to an anchor that is not defined before it", NULL);
+    const struct node *node = builder->anchors[index].node;
+    if (is_open(builder, node))
+        return refuse(builder, mark, "an alias inside of what it stands for", NULL);
+    return weigh(builder, node->weight, mark) && place(builder, node, mark);
 }
 
 static bool on_event(struct builder *builder, const yaml_event_t *event)
@@ -330,10 +373,95 @@ static void report_syntax(const struct builder *builder, const yaml_parser_t *pa
     report_problem(builder, parser, problem);
 }
 
+static int64_t cpu_ms(void)
+{
+    struct timespec time = {0};
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time); /* Linux has it */
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+/* Now and then: says that the work goes on, and refuses a file that takes too long. */
+static bool is_in_time(struct builder *builder, const yaml_mark_t *mark)
+{
+    if (++builder->event_count % LIMIT_YAML_EVENTS != 0)
+        return true;
+    progress_make(builder->progress);
+    if (builder->budget == NULL || cpu_ms() - builder->begun_ms <= builder->budget->cpu_ms)
+        return true;
+    return refuse(builder, mark, "the file takes too long to read",
+                  "split the file, or move a part to the main file");
+}
+
+/* Whether a line begins there; libyaml breaks lines at the characters of YAML 1.1, too. */
+static bool begins_line(struct span bytes, size_t i)
+{
+    static const char *const breaks[] = {"\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t k = 0; k < sizeof(breaks) / sizeof(breaks[0]); k++) {
+        size_t len = strlen(breaks[k]);
+        if (i >= len && memcmp(bytes.data + i - len, breaks[k], len) == 0)
+            return true;
+    }
+    return i == 0;
+}
+
+/* Lines that begin with "%" are directives before a document, and nothing that we know within. */
+static bool has_few_directives(struct builder *builder, struct span bytes)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < bytes.len; i++) {
+        const char *found = memchr(bytes.data + i, '%', bytes.len - i);
+        if (found == NULL)
+            break;
+        i = (size_t)(found - bytes.data);
+        count += begins_line(bytes, i) ? 1 : 0;
+        if (count <= LIMIT_YAML_DIRECTIVES)
+            continue;
+        diag_add(builder->diag, builder->level, position_of_offset(builder->file, bytes, i),
+                 "too many lines that begin with \"%%\"");
+        diag_hint(builder->diag, "delete them: YAML directives are not needed here");
+        return false;
+    }
+    return true;
+}
+
+/* YAML 1.2 section 5.2: a byte order mark is no part of the text. False for an encoding that is not
+ * UTF-8, told by where its zeros are. */
+static bool skip_byte_order_mark(struct builder *builder, struct span *bytes)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        const char *encoding;
+    } marks[] = {
+        {"\0\0\xfe\xff", 4, "UTF-32"},
+        {"\xff\xfe\0\0", 4, "UTF-32"},
+        {"\xfe\xff", 2, "UTF-16"},
+        {"\xff\xfe", 2, "UTF-16"},
+    };
+    const char *encoding = NULL;
+    for (size_t i = 0; encoding == NULL && i < sizeof(marks) / sizeof(marks[0]); i++)
+        if (bytes->len >= marks[i].len && memcmp(bytes->data, marks[i].bytes, marks[i].len) == 0)
+            encoding = marks[i].encoding;
+    if (encoding == NULL && bytes->len >= 2 && (bytes->data[0] == '\0') != (bytes->data[1] == '\0'))
+        encoding = "UTF-16";
+    if (encoding != NULL) {
+        diag_add(builder->diag, builder->level, (struct position){builder->file, 1, 1},
+                 "the file is %s, not UTF-8", encoding);
+        diag_hint(builder->diag, "save it as UTF-8, or convert it: iconv -f %s -t UTF-8", encoding);
+        return false;
+    }
+    if (bytes->len >= 3 && memcmp(bytes->data, "\xef\xbb\xbf", 3) == 0)
+        *bytes = span_skip(*bytes, 3);
+    return true;
+}
+
 static bool run(struct builder *builder, yaml_parser_t *parser, struct span bytes)
 {
     if (bytes.data == NULL)
         bytes = span_of(""); /* libyaml asserts that there is a pointer, also to nothing */
+    if (!skip_byte_order_mark(builder, &bytes) || !has_few_directives(builder, bytes))
+        return false;
+    builder->begun_ms = cpu_ms();
     yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(parser, (const unsigned char *)bytes.data, bytes.len);
     while (!builder->ended) {
@@ -342,7 +470,7 @@ static bool run(struct builder *builder, yaml_parser_t *parser, struct span byte
             report_syntax(builder, parser, bytes);
             return false;
         }
-        bool good = on_event(builder, &event);
+        bool good = is_in_time(builder, &event.start_mark) && on_event(builder, &event);
         yaml_event_delete(&event);
         if (!good)
             return false;
@@ -350,8 +478,22 @@ static bool run(struct builder *builder, yaml_parser_t *parser, struct span byte
     return true;
 }
 
+const struct document_budget document_included = {
+    .nodes = LIMIT_INCLUDE_NODES,
+    .aliases = LIMIT_INCLUDE_ALIASES,
+    .cpu_ms = LIMIT_INCLUDE_CPU_MS,
+};
+
 const struct node *document_parse(struct arena *arena, struct span bytes, const char *file,
                                   enum diag_level level, struct diag *diag)
+{
+    return document_parse_within(arena, bytes, file, level, diag, NULL, NULL);
+}
+
+const struct node *document_parse_within(struct arena *arena, struct span bytes, const char *file,
+                                         enum diag_level level, struct diag *diag,
+                                         const struct document_budget *budget,
+                                         const struct progress *progress)
 {
     const struct node *root = NULL;
     struct builder *builder = calloc(1, sizeof(*builder));
@@ -365,6 +507,8 @@ const struct node *document_parse(struct arena *arena, struct span bytes, const 
     builder->diag = diag;
     builder->file = file;
     builder->level = level;
+    builder->budget = budget;
+    builder->progress = progress;
     if (run(builder, &parser, bytes)) {
         root = builder->root;
         if (root == NULL) {
@@ -376,6 +520,7 @@ const struct node *document_parse(struct arena *arena, struct span bytes, const 
     }
     while (builder->depth > 0)
         on_end(builder);
+    table_free(&builder->anchor_table);
     yaml_parser_delete(&parser);
     free(builder);
     return root;

@@ -10,8 +10,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <stdint.h>
+
 #include "base/arena.h"
 #include "base/diag.h"
+#include "base/progress.h"
 #include "base/span.h"
 
 enum node_kind {
@@ -34,6 +37,8 @@ struct node {
     enum node_kind kind;
     bool null;  /* a scalar that is empty, "~" or "null", and not quoted */
     bool plain; /* a scalar that is not quoted */
+    uint32_t
+        weight; /* how many nodes it has, itself and those of aliases included; at most UINT32_MAX */
     struct position at;
     struct span text; /* of a scalar; data is never NULL, a NUL byte follows and none is inside */
     union {
@@ -48,5 +53,21 @@ struct node {
  * an error, which was added to diag at the given level; or on a shortage. */
 const struct node *document_parse(struct arena *arena, struct span bytes, const char *file,
                                   enum diag_level level, struct diag *diag);
+
+/* What the reading of a file may cost; beyond it the file is refused, so that it delays no other. */
+struct document_budget {
+    size_t nodes; /* an alias counts as many as what it stands for has */
+    size_t aliases;
+    int64_t cpu_ms; /* of this process */
+};
+
+/* Of an included file; the main file has only the limits of document_parse. */
+extern const struct document_budget document_included;
+
+/* The same within a budget, which is borrowed for the call, as is progress; either may be NULL. */
+const struct node *document_parse_within(struct arena *arena, struct span bytes, const char *file,
+                                         enum diag_level level, struct diag *diag,
+                                         const struct document_budget *budget,
+                                         const struct progress *progress);
 
 #endif

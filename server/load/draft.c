@@ -161,12 +161,13 @@ static bool is_name_free(struct draft *draft, const struct node *key)
     bool in_main = draft->scope_count > 1 && known < draft->scopes[1].policies;
     if (in_main) {
         diag_add(draft->diag, DIAG_ERROR, key->at, "the main file has a policy \"%s\", too",
-                 key->text.data);
+                 diag_word(key->text).text);
         diag_reason(draft->diag, "it is not known which of them a domain of this file means");
         diag_hint(draft->diag, "give this one another name, or delete it");
     } else {
         first->ambiguous = true;
-        diag_add(draft->diag, DIAG_ERROR, key->at, "policy \"%s\" is there twice", key->text.data);
+        diag_add(draft->diag, DIAG_ERROR, key->at, "policy \"%s\" is there twice",
+                 diag_word(key->text).text);
         diag_reason(draft->diag, "nobody can tell which of them is meant, so neither is used");
         diag_hint(draft->diag, "delete one of them");
     }
@@ -186,7 +187,8 @@ static void add_policy(struct draft *draft, const struct node_pair *pair)
             !schema_read(&schema_policy, pair->value, &policy.nodes, DIAG_ERROR, draft->diag);
     } else {
         diag_add(draft->diag, DIAG_ERROR, pair->key->at,
-                 "policy \"%s\" must be a mapping with mode, max_age and mx", pair->key->text.data);
+                 "policy \"%s\" must be a mapping with mode, max_age and mx",
+                 diag_word(pair->key->text).text);
         policy.unreadable = true;
     }
     void *items =
@@ -213,11 +215,11 @@ static bool judge_domain_name(struct draft *draft, const struct node *key, struc
     if (fault == NAME_OK && ret_name->len + strlen("mta-sts.") > LIMIT_NAME)
         fault = NAME_LONG;
     if (fault != NAME_OK) {
-        diag_add(draft->diag, DIAG_ERROR, key->at, "domain \"%s\" %s", key->text.data,
+        diag_add(draft->diag, DIAG_ERROR, key->at, "domain \"%s\" %s", diag_word(key->text).text,
                  name_fault_text(fault));
         if (fault == NAME_LONG)
             diag_reason(draft->diag, "\"mta-sts.\" is put in front of it");
-        else if (name_suggest(key->text, NAME_HOST, ret_name))
+        else if (diag_is_kept(draft->diag) && name_suggest(key->text, NAME_HOST, ret_name))
             diag_hint(draft->diag, "write %s", ret_name->text);
         return false;
     }
@@ -487,9 +489,9 @@ static void report_no_policy(struct draft *draft, const struct draft_domain *dom
     const struct node *node = domain->policy_name;
     struct span name = policy_name(domain);
     diag_add(draft->diag, DIAG_ERROR, node == NULL ? domain->at : node->at,
-             "domain \"%s\" uses the policy \"%.*s\", which is not defined", domain->name,
-             (int)name.len, name.data);
-    if (!wants_suggestion(draft, domain, name))
+             "domain \"%s\" uses the policy \"%s\", which is not defined", domain->name,
+             diag_word(name).text);
+    if (!diag_is_kept(draft->diag) || !wants_suggestion(draft, domain, name))
         return;
     size_t elsewhere = table_find(&draft->included_table, name, named_policy_key, draft->policies);
     if (elsewhere != TABLE_NONE) {

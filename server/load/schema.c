@@ -148,10 +148,13 @@ static void report_unknown(const struct schema *schema, const struct node *key,
                            enum diag_level level, struct diag *diag)
 {
     const char *names[KEYS_MOST];
+    diag_add(diag, level, key->at, "unknown key \"%s\" %s", diag_key(key->text).text,
+             schema->where);
+    if (!diag_is_kept(diag))
+        return;
     assert(schema->key_count <= KEYS_MOST);
     for (size_t i = 0; i < schema->key_count; i++)
         names[i] = schema->keys[i].name;
-    diag_add(diag, level, key->at, "unknown key \"%s\" %s", key->text.data, schema->where);
     size_t nearest = suggest_nearest(key->text, names, schema->key_count);
     if (span_equal(key->text, span_of("<<")))
         diag_hint(diag, "merge keys are not supported: name a policy under \"policies:\" and write "

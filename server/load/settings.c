@@ -241,7 +241,8 @@ static bool add_rua(void *context, const struct node *node)
     struct reader *reader = context;
     if (!uri_is_sound(node->text)) {
         diag_add(reader->diag, reader->level, node->at,
-                 "tls_rpt \"%s\" is neither a mailto: nor an https: address", node->text.data);
+                 "tls_rpt \"%s\" is neither a mailto: nor an https: address",
+                 diag_word(node->text).text);
         diag_reason(reader->diag, "senders know no other way to report (RFC 8460 section 3)");
         diag_hint(reader->diag, "write mailto:tls-reports@example.com");
         return false;

@@ -30,12 +30,13 @@ struct sources {
     size_t count;
     size_t capacity;
     struct table by_file;
-    struct position begin; /* of the main file's contents */
+    struct position begin;           /* of the main file's contents */
+    const struct progress *progress; /* borrowed; or NULL */
 };
 
 struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
                             struct watch *watch, struct contents *contents,
-                            const struct contents *kept)
+                            const struct contents *kept, const struct progress *progress)
 {
     struct sources *sources = calloc(1, sizeof(*sources));
     if (sources != NULL)
@@ -46,6 +47,7 @@ struct sources *sources_new(struct arena *arena, struct draft *draft, struct dia
             .watch = watch,
             .contents = contents,
             .kept = kept,
+            .progress = progress,
         };
     return sources;
 }
@@ -110,14 +112,20 @@ static struct source *add_source(struct sources *sources, const char *path)
     return &sources->items[sources->count++];
 }
 
+static bool is_main(const struct sources *sources, const char *file)
+{
+    return sources->items[0].file == file;
+}
+
 /* Reads the file from disk into the contents. False with the reason in errno. */
 static bool read_from_disk(struct sources *sources, const char *file)
 {
     struct text bytes = {0};
-    bool is_main = sources->items[0].file == file; /* its path is the operator's own word */
-    bool good = is_main ? file_read_named(file, LIMIT_YAML_FILE, &bytes, NULL)
-                        : file_read(file, LIMIT_YAML_FILE, &bytes, NULL);
+    /* The path of the main file is the operator's own word. */
+    bool good = is_main(sources, file) ? file_read_named(file, LIMIT_YAML_FILE, &bytes, NULL)
+                                       : file_read(file, LIMIT_INCLUDE_FILE, &bytes, NULL);
     int reason = errno;
+    text_trim(&bytes);
     if (!contents_add(sources->contents, file, good ? &bytes : NULL) || (!good && reason == ENOMEM))
         (void)out_of_memory(sources); /* counted in diag */
     text_free(&bytes);
@@ -130,8 +138,12 @@ static bool find_bytes(struct sources *sources, const char *file, enum diag_leve
                        struct span *ret_bytes)
 {
     if (sources->kept == NULL && !read_from_disk(sources, file)) {
+        int reason = errno;
         diag_add(sources->diag, level, (struct position){.file = file}, "cannot be read: %s",
-                 file_error(errno));
+                 file_error(reason));
+        if (reason == EFBIG && !is_main(sources, file))
+            diag_hint(sources->diag, "split it: an included file has at most %d MiB",
+                      LIMIT_INCLUDE_FILE / 1024 / 1024);
         return false;
     }
     const struct contents *from = sources->kept != NULL ? sources->kept : sources->contents;
@@ -149,7 +161,9 @@ static const struct node *read_mapping(struct sources *sources, const char *file
     struct span bytes = {0};
     if (!find_bytes(sources, file, level, &bytes))
         return NULL;
-    const struct node *root = document_parse(sources->arena, bytes, file, level, sources->diag);
+    const struct node *root = document_parse_within(
+        sources->arena, bytes, file, level, sources->diag,
+        is_main(sources, file) ? NULL : &document_included, sources->progress);
     if (root == NULL || root->kind == NODE_MAPPING || (root->null && level != DIAG_FATAL))
         return root;
     diag_add(sources->diag, level, root->at,
@@ -165,6 +179,8 @@ static void read_dropin(void *context, const char *path)
     struct source *source = add_source(sources, path);
     if (source == NULL)
         return;
+    progress_make(sources->progress);
+    diag_limit(sources->diag, source->file, LIMIT_INCLUDE_DIAGNOSTICS);
     const struct node *root = read_mapping(sources, source->file, DIAG_ERROR);
     if (root == NULL) {
         source->broken = true;

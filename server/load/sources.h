@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
+#include "base/progress.h"
 #include "load/contents.h"
 #include "load/draft.h"
 #include "load/schema.h"
@@ -20,10 +21,10 @@ struct sources;
 
 /* Owned; everything is borrowed until sources_free. Files are read from disk and
  * their contents added; when kept is not NULL they are those of kept instead,
- * and contents is NULL. NULL when memory is short. */
+ * and contents is NULL. progress may be NULL. NULL when memory is short. */
 struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
                             struct watch *watch, struct contents *contents,
-                            const struct contents *kept);
+                            const struct contents *kept, const struct progress *progress);
 void sources_free(struct sources *sources);
 
 /* Reads the main file; policies and domains go into the draft, the other keys

@@ -27,9 +27,6 @@ static const char *const mode_texts[] = {
 };
 enum { MODES = sizeof(mode_texts) / sizeof(mode_texts[0]) };
 
-/* Bytes of a foreign word that a message quotes: enough to know it again. */
-enum { QUOTED_MOST = 256 };
-
 const char *policy_mode_text(enum policy_mode mode)
 {
     return mode_texts[mode];
@@ -46,15 +43,6 @@ static void report_missing(const struct policy_fields *fields, struct diag *diag
     diag_hint(diag, "%s", hint);
 }
 
-/* How much of a foreign word a message quotes: whole characters of UTF-8. */
-static int quoted(struct span text)
-{
-    size_t len = text.len < QUOTED_MOST ? text.len : QUOTED_MOST;
-    while (len > 0 && len < text.len && ((unsigned char)text.data[len] & 0xc0) == 0x80)
-        len--;
-    return (int)len;
-}
-
 static bool judge_mode(const struct policy_fields *fields, struct diag *diag,
                        enum policy_mode *ret_mode)
 {
@@ -69,8 +57,8 @@ static bool judge_mode(const struct policy_fields *fields, struct diag *diag,
             *ret_mode = (enum policy_mode)i;
             return true;
         }
-    diag_add(diag, DIAG_ERROR, fields->mode.at, "mode \"%.*s\" is none of enforce, testing, none",
-             quoted(text), text.data);
+    diag_add(diag, DIAG_ERROR, fields->mode.at, "mode \"%s\" is none of enforce, testing, none",
+             diag_word(text).text);
     for (int i = 0; i < MODES; i++)
         if (span_equal_fold(text, span_of(mode_texts[i]))) {
             diag_reason(diag, "12 of 14 senders refuse a mode in another case");
@@ -94,8 +82,8 @@ static bool judge_max_age(const struct policy_fields *fields, struct diag *diag,
     }
     uint32_t seconds = 0;
     if (!calendar_duration(text, &seconds)) {
-        diag_add(diag, DIAG_ERROR, at, "max_age \"%.*s\" is not a number of seconds", quoted(text),
-                 text.data);
+        diag_add(diag, DIAG_ERROR, at, "max_age \"%s\" is not a number of seconds",
+                 diag_word(text).text);
         diag_hint(diag, "write a number, alone (seconds) or followed by s, m, h, d or w: 2w");
         return false;
     }
@@ -142,13 +130,13 @@ static bool judge_id(const struct policy_fields *fields, struct diag *diag)
         number = number && ascii_is_digit(text.data[i]);
     }
     if (!valid) {
-        diag_add(diag, DIAG_ERROR, fields->id.at, "id \"%.*s\" is not 1 to 32 letters and digits",
-                 quoted(text), text.data);
+        diag_add(diag, DIAG_ERROR, fields->id.at, "id \"%s\" is not 1 to 32 letters and digits",
+                 diag_word(text).text);
         diag_reason(diag, "senders ignore the TXT record (RFC 8461 section 3.1)");
         diag_hint(diag, "leave id out: it is derived from the policy and never forgotten");
     } else if (!number) {
         diag_add(diag, DIAG_WARNING, fields->id.at,
-                 "id \"%.*s\" is not a number of at most %d digits", quoted(text), text.data,
+                 "id \"%s\" is not a number of at most %d digits", diag_word(text).text,
                  LIMIT_ID_DIGITS);
         diag_reason(diag, "the Exim script compares ids as numbers and may miss a change");
         diag_hint(diag, "leave id out: it is derived from the policy and never forgotten");
@@ -161,13 +149,13 @@ static bool judge_mx(const struct field *mx, struct diag *diag, struct name *ret
     enum name_fault fault = name_parse(mx->text, NAME_PATTERN, ret_name);
     if (fault == NAME_OK)
         return true;
-    diag_add(diag, DIAG_ERROR, mx->at, "mx \"%.*s\" %s", quoted(mx->text), mx->text.data,
+    diag_add(diag, DIAG_ERROR, mx->at, "mx \"%s\" %s", diag_word(mx->text).text,
              name_fault_text(fault));
     if (name_fault_senders(fault) != NULL)
         diag_reason(diag, "%s", name_fault_senders(fault));
     if (fault == NAME_ADDRESS)
         diag_hint(diag, "write the host name that the MX record points to");
-    else if (name_suggest(mx->text, NAME_PATTERN, ret_name))
+    else if (diag_is_kept(diag) && name_suggest(mx->text, NAME_PATTERN, ret_name))
         diag_hint(diag, "write %s", ret_name->text);
     else if (fault == NAME_U_LABEL)
         diag_hint(diag, "write the A-label (\"xn--...\"); the command idn2 prints it");
@@ -186,10 +174,17 @@ static const struct field *find_duplicate(const struct policy *policy,
     return NULL;
 }
 
-/* Appends the mx lines to the body. While the body may still move, mx[i].data
- * is not yet set; it is found by the offsets that render() keeps. */
+/* The bytes of an mx line. */
+static size_t line_size(struct span name)
+{
+    return strlen("mx: ") + name.len + strlen("\r\n");
+}
+
+/* Appends the mx lines to the body, and stops where a body ends: a list may be of any length, and
+ * many policies may use it. The bytes of the lines that are left are in ret_rest. While the body may
+ * still move, mx[i].data is not yet set; it is found by the offsets that render() keeps. */
 static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
-                         struct policy *policy)
+                         struct policy *policy, size_t *ret_rest)
 {
     bool good = true;
     struct name name;
@@ -201,8 +196,13 @@ static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
         good = false;
         goto done;
     }
-    size_t used = 0;
+    size_t used = 0, seen = 0;
     for (size_t i = 0; i < fields->mx_count; i++) {
+        if (seen > LIMIT_BODY) {
+            *ret_rest += line_size(fields->mx[i].text);
+            continue;
+        }
+        seen += line_size(fields->mx[i].text);
         if (!judge_mx(&fields->mx[i], diag, &name)) {
             good = false;
             continue;
@@ -240,10 +240,8 @@ static void point_mx_into_body(struct policy *policy, size_t first)
     }
 }
 
-static bool judge_size(const struct policy_fields *fields, const struct policy *policy,
-                       struct diag *diag)
+static bool judge_size(const struct policy_fields *fields, size_t len, struct diag *diag)
 {
-    size_t len = policy->body.len;
     struct position at = fields->mx_key.text.data != NULL ? fields->mx_key.at : fields->at;
     if (len > LIMIT_BODY) {
         diag_add(diag, DIAG_ERROR, at, "the policy is %zu bytes long, above %d", len, LIMIT_BODY);
@@ -284,13 +282,14 @@ static bool judge(const struct policy_fields *fields, struct diag *diag, struct 
                        "write \"mx: [mail.example.com]\" with the hosts of the MX records");
         return false;
     }
-    good = judge_all_mx(fields, diag, policy) && good;
+    size_t rest = 0;
+    good = judge_all_mx(fields, diag, policy, &rest) && good;
     text_printf(&policy->body, "max_age: %" PRIu32 "\r\n", policy->max_age);
     if (policy->body.failed) {
         diag_shortage(diag);
         return false;
     }
-    if (!judge_size(fields, policy, diag) || !good || fields->unreadable)
+    if (!judge_size(fields, policy->body.len + rest, diag) || !good || fields->unreadable)
         return false;
     point_mx_into_body(policy, first_mx);
     return true;

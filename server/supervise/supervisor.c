@@ -96,6 +96,12 @@ static void retain_listeners(struct supervisor *supervisor)
     listeners_retain(&supervisor->listeners, settings->listeners, settings->listener_count);
 }
 
+static void live(void *context)
+{
+    struct notifier *notifier = context;
+    notifier_live(notifier, clock_monotonic_ms());
+}
+
 /* What the configuration file says now, or NULL; what is wrong with it is logged. */
 static struct configuration *load(struct supervisor *supervisor, enum reload what)
 {
@@ -106,6 +112,7 @@ static struct configuration *load(struct supervisor *supervisor, enum reload wha
         .now = time(NULL),
         .previous = supervisor->current == NULL ? NULL : supervisor->current->configuration,
         .keep_files = what == RELOAD_CERTIFICATES,
+        .progress = {live, &supervisor->notifier},
     };
     struct diag *diag = diag_new();
     if (diag == NULL) {

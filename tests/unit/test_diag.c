@@ -93,6 +93,62 @@ static void prints_json(void **state)
     diag_free(diag);
 }
 
+static void keeps_only_some_of_a_file(void **state)
+{
+    (void)state;
+    struct diag *diag = diag_new();
+    struct text text = {0};
+    diag_limit(diag, diag_intern(diag, span_of("a")), 2);
+    for (uint32_t i = 1; i <= 5; i++) {
+        diag_add(diag, DIAG_WARNING, at(diag, "a", 9, i), "advice %u", i);
+        assert_int_equal(diag_is_kept(diag), i <= 2);
+        diag_add(diag, DIAG_ERROR, at(diag, "b", i, 1), "b");
+        diag_add(diag, DIAG_ERROR, at(diag, "a", i == 2 ? 1 : i, 1), "a");
+        diag_hint(diag, "hint");
+    }
+    diag_print(diag, DIAG_NOTE, &text);
+    assert_string_equal(text.data, "a: warning: the file has more warnings, which are left out\n"
+                                   "a: error: the file has more errors, which are left out\n"
+                                   "a:1:1: error: a\n    fix: hint\n"
+                                   "a:3:1: error: a\n    fix: hint\n"
+                                   "a:9:1: warning: advice 1\na:9:2: warning: advice 2\n"
+                                   "b:1:1: error: b\nb:2:1: error: b\nb:3:1: error: b\n"
+                                   "b:4:1: error: b\nb:5:1: error: b\n");
+    assert_int_equal(diag_count(diag, DIAG_ERROR), 5 + 2 + 1);
+    assert_int_equal(diag_count(diag, DIAG_WARNING), 2 + 1);
+    text_free(&text);
+    diag_free(diag);
+}
+
+static void shortens_foreign_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *word, *key;
+    } examples[] = {
+        {"", "", ""},
+        {"mail.example.com", "mail.example.com", "mail.example.com"},
+        {"*.a_b-c.\xc3\xbc", "*.a_b-c.\xc3\xbc", "*.a_b-c.\xc3\xbc"},
+        {"<<", "<<", "<<"},
+        {"a, b", "a, b", "a..."},
+        {"root:$6$salt$hash:19000:0", "root:$6$salt$hash:19000:0", "root..."},
+        {"a_long_word_before_it = secret", "a_long_word_before_it = secret", "a_long_word_befo..."},
+        {": secret", ": secret", "..."},
+        {"root:$y$j9T$0123456789abcdefghijkl$0123456789012345678901234567890123456789012:1:",
+         "root:$y$j9T$0123456789abcdefghijkl$01234567890123456789012345678...", "root..."},
+    };
+    for (size_t i = 0; i < COUNT(examples); i++) {
+        assert_string_equal(diag_word(span_of(examples[i].text)).text, examples[i].word);
+        assert_string_equal(diag_key(span_of(examples[i].text)).text, examples[i].key);
+    }
+    char name[1000];
+    memset(name, 'a', sizeof(name));
+    memcpy(name + 255, "\xc3\xbc", 2);
+    struct diag_word word = diag_word((struct span){name, sizeof(name)});
+    assert_int_equal(strlen(word.text), 255 + 3); /* no half of a character */
+    assert_int_equal(strlen(diag_key((struct span){name, sizeof(name)}).text), 64 + 3);
+}
+
 static void interns_many_names(void **state)
 {
     (void)state;
@@ -116,7 +172,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prints_in_order_of_places), cmocka_unit_test(says_the_same_once),
         cmocka_unit_test(no_line_can_be_forged),     cmocka_unit_test(prints_json),
-        cmocka_unit_test(interns_many_names),
+        cmocka_unit_test(interns_many_names),        cmocka_unit_test(keeps_only_some_of_a_file),
+        cmocka_unit_test(shortens_foreign_words),
     };
     return cmocka_run_group_tests_name("diag", tests, NULL, NULL);
 }

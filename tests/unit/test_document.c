@@ -55,6 +55,149 @@ static void builds_a_tree(void **state)
     drop(&parsed);
 }
 
+/* YAML 1.2 section 5.2: the mark is no part of the text, so columns do not count it. */
+static void skips_a_byte_order_mark(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"\xef\xbb\xbf"
+                                       "a: 1\nb: 2\n",
+                                       "\xef\xbb\xbf---\na: 1\nb: 2\n",
+                                       "\xef\xbb\xbf# text\n---\na: 1\nb: 2\n...\n",
+                                       "\xef\xbb\xbf%YAML 1.1\n---\na: 1\nb: 2\n"};
+    for (size_t i = 0; i < COUNT(good); i++) {
+        struct parsed parsed = parse(span_of(good[i]));
+        assert_non_null(parsed.root);
+        assert_int_equal(parsed.root->count, 2);
+        assert_int_equal(parsed.root->pairs[0].key->at.column, 1);
+        drop(&parsed);
+    }
+    struct parsed only = parse(span_of("\xef\xbb\xbf"));
+    assert_true(only.root->null);
+    drop(&only);
+    struct parsed bad = parse(span_of("\xef\xbb\xbf"
+                                      "a: @\n"));
+    struct text text = {0};
+    diag_print(bad.diag, DIAG_NOTE, &text);
+    assert_memory_equal(text.data, "f:1:4: error: ", 14);
+    text_free(&text);
+    drop(&bad);
+}
+
+static void names_another_encoding(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t len;
+        const char *encoding;
+    } examples[] = {
+        {"\xff\xfe"
+         "a\0:\0",
+         6, "UTF-16"},
+        {"\xfe\xff\0a\0:", 6, "UTF-16"},
+        {"a\0:\0", 4, "UTF-16"},
+        {"\0a\0:", 4, "UTF-16"},
+        {"\xff\xfe\0\0a\0\0\0", 8, "UTF-32"},
+        {"\0\0\xfe\xff\0\0\0a", 8, "UTF-32"},
+    };
+    for (size_t i = 0; i < COUNT(examples); i++) {
+        struct text text = {0}, wanted = {0};
+        struct parsed parsed = parse((struct span){examples[i].bytes, examples[i].len});
+        assert_null(parsed.root);
+        diag_print(parsed.diag, DIAG_NOTE, &text);
+        text_printf(&wanted,
+                    "f:1:1: error: the file is %s, not UTF-8\n"
+                    "    fix: save it as UTF-8, or convert it: iconv -f %s -t UTF-8\n",
+                    examples[i].encoding, examples[i].encoding);
+        assert_string_equal(text.data, wanted.data);
+        text_free(&text);
+        text_free(&wanted);
+        drop(&parsed);
+    }
+}
+
+static void count_progress(void *context)
+{
+    size_t *count = context;
+    (*count)++;
+}
+
+/* What an included file may cost. */
+static void keeps_to_a_budget(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t nodes, aliases; /* the least that it fits */
+    } examples[] = {
+        {"a", 1, 0},
+        {"[a, b, {c: d}]", 6, 0},
+        {"a: &a [x, y]\nb: *a\n", 1 + 4 + 1 + 3, 1},
+        {"- &a [x, y]\n- &b [*a, *a]\n- [*b, *b]\n", 1 + 3 + 7 + 15, 4},
+        {"- &a x\n- &a [y, z]\n- *a\n", 1 + 1 + 3 + 3, 1}, /* the last anchor of a name counts */
+    };
+    for (size_t i = 0; i < COUNT(examples); i++)
+        for (size_t lack = 0; lack < 3; lack++) {
+            struct parsed parsed = {.arena = arena_new(), .diag = diag_new()};
+            struct document_budget budget = {.nodes = examples[i].nodes - (lack == 1 ? 1 : 0),
+                                             .aliases = examples[i].aliases,
+                                             .cpu_ms = INT64_MAX};
+            if (lack == 2 && budget.aliases-- == 0)
+                budget.aliases = 0;
+            bool fits = lack == 0 || (lack == 2 && examples[i].aliases == 0);
+            parsed.root = document_parse_within(parsed.arena, span_of(examples[i].text), "f",
+                                                DIAG_ERROR, parsed.diag, &budget, NULL);
+            assert_int_equal(parsed.root != NULL, fits);
+            assert_int_equal(diag_count(parsed.diag, DIAG_ERROR), fits ? 0 : 1);
+            drop(&parsed);
+        }
+}
+
+static void looks_at_the_clock(void **state)
+{
+    (void)state;
+    struct text text = {0};
+    size_t count = 0;
+    const struct progress progress = {count_progress, &count};
+    for (int i = 0; i < 2 * LIMIT_YAML_EVENTS; i++)
+        text_append(&text, span_of("- a\n"));
+    for (int late = 0; late < 2; late++) {
+        struct parsed parsed = {.arena = arena_new(), .diag = diag_new()};
+        const struct document_budget budget = {
+            .nodes = SIZE_MAX, .aliases = 0, .cpu_ms = late ? -1 : INT64_MAX};
+        parsed.root = document_parse_within(parsed.arena, (struct span){text.data, text.len}, "f",
+                                            DIAG_ERROR, parsed.diag, &budget, &progress);
+        assert_int_equal(parsed.root == NULL, late);
+        drop(&parsed);
+    }
+    assert_int_equal(count, 2 + 1);
+    text_free(&text);
+}
+
+/* libyaml compares each directive with all before it. */
+static void refuses_many_directives(void **state)
+{
+    (void)state;
+    static const char *const breaks[] = {"\n",       "\r",           "\r\n",
+                                         "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t i = 0; i < COUNT(breaks); i++) {
+        struct text text = {0};
+        for (int k = 0; k <= LIMIT_YAML_DIRECTIVES; k++)
+            text_printf(&text, "%%TAG !a%d! x%s", k, breaks[i]);
+        text_append(&text, span_of("---\na: b\n"));
+        struct parsed parsed = parse((struct span){text.data, text.len});
+        assert_null(parsed.root);
+        text_free(&text);
+        diag_print(parsed.diag, DIAG_NOTE, &text);
+        assert_non_null(strstr(text.data, "too many lines that begin with \"%\""));
+        text_free(&text);
+        drop(&parsed);
+    }
+    struct parsed inside = parse(span_of("a: 1% %%%%%%%%%%%%%%%%%%%% b\n"));
+    assert_non_null(inside.root);
+    drop(&inside);
+}
+
 static void nothing_is_a_null(void **state)
 {
     (void)state;
@@ -164,10 +307,12 @@ static void limits_hold(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(builds_a_tree),    cmocka_unit_test(nothing_is_a_null),
-        cmocka_unit_test(marks_duplicates), cmocka_unit_test(shares_aliases),
-        cmocka_unit_test(refuses),          cmocka_unit_test(a_bomb_does_no_harm),
-        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(skips_a_byte_order_mark), cmocka_unit_test(names_another_encoding),
+        cmocka_unit_test(keeps_to_a_budget),       cmocka_unit_test(looks_at_the_clock),
+        cmocka_unit_test(refuses_many_directives), cmocka_unit_test(builds_a_tree),
+        cmocka_unit_test(nothing_is_a_null),       cmocka_unit_test(marks_duplicates),
+        cmocka_unit_test(shares_aliases),          cmocka_unit_test(refuses),
+        cmocka_unit_test(a_bomb_does_no_harm),     cmocka_unit_test(limits_hold),
     };
     return cmocka_run_group_tests_name("document", tests, NULL, NULL);
 }
