@@ -6,12 +6,12 @@
 #define BASE_PROGRESS_H
 
 /* made is called often and must be cheap; it may be NULL. */
-struct progress {
+struct progress_callback {
     void (*made)(void *context);
     void *context; /* borrowed */
 };
 
-static inline void progress_make(const struct progress *progress)
+static inline void progress_make(const struct progress_callback *progress)
 {
     if (progress != NULL && progress->made != NULL)
         progress->made(progress->context);

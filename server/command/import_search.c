@@ -93,9 +93,10 @@ static const char *resolve(struct search *search, struct span path)
     }
 }
 
-static void add_included(void *context, const char *path)
+static void add_included(void *context, const char *path, int error)
 {
-    walk(context, path);
+    if (error == 0)
+        walk(context, path);
 }
 
 /* More configuration, wherever it is. The import of Caddy may name a part of the same file. */

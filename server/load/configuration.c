@@ -219,6 +219,21 @@ static bool add_domain(struct loader *loader, struct site_domain *domain, struct
     return good;
 }
 
+/* Whether a domain that the file named may be missing though nobody has removed it. */
+static bool may_have_lost(const struct loader *loader, const char *file)
+{
+    switch (sources_kind(loader->sources, file)) {
+    case SOURCE_BROKEN:
+    case SOURCE_HIDING:
+    case SOURCE_BARE:
+        return true;
+    case SOURCE_SOUND:
+    case SOURCE_GONE:
+        break;
+    }
+    return false;
+}
+
 /* A file that has a fault may have lost sight of a domain that is its own: no other included file
  * takes it meanwhile. The file that is to have the domain from now on. */
 static const char *keep_owner(struct loader *loader, struct draft_domain *domain)
@@ -228,7 +243,7 @@ static const char *keep_owner(struct loader *loader, struct draft_domain *domain
             ? NULL
             : site_find_domain(loader->previous, (struct span){domain->name, domain->name_len});
     if (before == NULL || domain->scope == 0 || strcmp(before->file, domain->at.file) == 0 ||
-        !sources_is_broken(loader->sources, before->file))
+        !may_have_lost(loader, before->file))
         return domain->at.file;
     diag_add(loader->diag, DIAG_ERROR, domain->at, "domain \"%s\" belongs to %s", domain->name,
              before->file);
@@ -267,14 +282,15 @@ static bool add_drafted(struct loader *loader)
     return true;
 }
 
-/* Domains that are served now and are missing only because their file is broken. */
+/* Domains that are served now and are missing only because their file is broken, or empty: a domain
+ * is removed with its file, or from among others. */
 static bool keep_lost(struct loader *loader)
 {
     const struct site *previous = loader->previous;
     for (size_t i = 0; previous != NULL && i < site_count(previous); i++) {
         const struct site_domain *before = site_at(previous, i);
         struct span name = {before->name, before->name_len};
-        if (!sources_is_broken(loader->sources, before->file) || draft_has(loader->draft, name))
+        if (draft_has(loader->draft, name) || !may_have_lost(loader, before->file))
             continue;
         struct site_domain domain = {
             .name = before->name,
@@ -283,6 +299,11 @@ static bool keep_lost(struct loader *loader)
             .file = before->file,
         };
         struct position at = {.file = diag_intern(loader->diag, span_of(before->file))};
+        if (sources_kind(loader->sources, before->file) == SOURCE_BARE) {
+            diag_add(loader->diag, DIAG_ERROR, at, "the file does not name %s any more",
+                     before->name);
+            diag_hint(loader->diag, "name it again, or remove the file to remove its domains");
+        }
         if (!add_domain(loader, &domain, at))
             return false;
     }

@@ -27,8 +27,8 @@ struct load_request {
     int64_t now;                  /* seconds since 1970 UTC; for the dates of certificates */
     const struct configuration *previous; /* what is in use now; borrowed for the call, or NULL */
     bool keep_files; /* the configuration files are those of previous, whatever is on disk now */
-    struct progress progress;  /* told while the load goes on */
-    bool without_certificates; /* a command needs only the policies */
+    struct progress_callback progress; /* told while the load goes on */
+    bool without_certificates;         /* a command needs only the policies */
 };
 
 struct configuration {

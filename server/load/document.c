@@ -32,10 +32,10 @@ struct builder {
     struct anchor anchors[LIMIT_YAML_ANCHORS];
     size_t anchor_count;
     struct table anchor_table;
-    const struct document_budget *budget; /* borrowed; or NULL */
-    const struct progress *progress;      /* borrowed; or NULL */
-    int64_t begun_ms;                     /* of the processor's time */
-    uint64_t weight;                      /* nodes so far, with those that aliases stand for */
+    const struct document_budget *budget;     /* borrowed; or NULL */
+    const struct progress_callback *progress; /* borrowed; or NULL */
+    int64_t begun_ms;                         /* of the processor's time */
+    uint64_t weight;                          /* nodes so far, with those that aliases stand for */
     size_t event_count;
     size_t alias_count;
     size_t document_count;
@@ -493,7 +493,7 @@ const struct node *document_parse(struct arena *arena, struct span bytes, const 
 const struct node *document_parse_within(struct arena *arena, struct span bytes, const char *file,
                                          enum diag_level level, struct diag *diag,
                                          const struct document_budget *budget,
-                                         const struct progress *progress)
+                                         const struct progress_callback *progress)
 {
     const struct node *root = NULL;
     struct builder *builder = calloc(1, sizeof(*builder));

@@ -68,6 +68,6 @@ extern const struct document_budget document_included;
 const struct node *document_parse_within(struct arena *arena, struct span bytes, const char *file,
                                          enum diag_level level, struct diag *diag,
                                          const struct document_budget *budget,
-                                         const struct progress *progress);
+                                         const struct progress_callback *progress);
 
 #endif

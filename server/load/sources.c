@@ -13,10 +13,10 @@
 #include "load/include.h"
 #include "load/signature.h"
 
-/* A configuration file that was read, or should have been. */
+/* A configuration file that was read, or should have been; or what was found in its place. */
 struct source {
     const char *file; /* interned in diag */
-    bool broken;      /* domains may be missing from the draft because of a fault */
+    enum source_kind kind;
 };
 
 struct sources {
@@ -27,16 +27,17 @@ struct sources {
     struct contents *contents;   /* borrowed; filled, or NULL */
     const struct contents *kept; /* borrowed; or NULL: the files are read from disk */
     struct source *items;        /* owned; the first one is the main file */
+    size_t hiding_count;         /* of them, how many are folders that hide files */
     size_t count;
     size_t capacity;
     struct table by_file;
-    struct position begin;           /* of the main file's contents */
-    const struct progress *progress; /* borrowed; or NULL */
+    struct position begin;                    /* of the main file's contents */
+    const struct progress_callback *progress; /* borrowed; or NULL */
 };
 
 struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
                             struct watch *watch, struct contents *contents,
-                            const struct contents *kept, const struct progress *progress)
+                            const struct contents *kept, const struct progress_callback *progress)
 {
     struct sources *sources = calloc(1, sizeof(*sources));
     if (sources != NULL)
@@ -172,10 +173,39 @@ static const struct node *read_mapping(struct sources *sources, const char *file
     return NULL;
 }
 
-static void read_dropin(void *context, const char *path)
+/* What is found instead of a file. A folder that cannot be searched hides its files, and a folder in
+ * the place of a file is one without a domain. */
+static void read_folder(struct sources *sources, const char *path, int error)
+{
+    struct text name = {0};
+    text_append(&name, span_of(path));
+    if (error == EISDIR && !name.failed)
+        name.data[--name.len] = '\0'; /* the slash at its end */
+    struct source *source = name.failed ? NULL : add_source(sources, name.data);
+    if (name.failed)
+        (void)out_of_memory(sources); /* counted in diag */
+    text_free(&name);
+    if (source == NULL)
+        return;
+    struct position at = {.file = source->file};
+    source->kind = error == EISDIR ? SOURCE_BARE : SOURCE_HIDING;
+    if (error == EISDIR) {
+        diag_add(sources->diag, DIAG_NOTE, at, "is a folder, which is not read");
+        return;
+    }
+    sources->hiding_count++;
+    diag_add(sources->diag, DIAG_ERROR, at, "cannot be searched: %s", file_error(error));
+    diag_reason(sources->diag, "domains of files in it are served only as they were");
+}
+
+static void read_dropin(void *context, const char *path, int error)
 {
     struct sources *sources = context;
     struct dropin_nodes nodes = {0};
+    if (error != 0) {
+        read_folder(sources, path, error);
+        return;
+    }
     struct source *source = add_source(sources, path);
     if (source == NULL)
         return;
@@ -183,18 +213,22 @@ static void read_dropin(void *context, const char *path)
     diag_limit(sources->diag, source->file, LIMIT_INCLUDE_DIAGNOSTICS);
     const struct node *root = read_mapping(sources, source->file, DIAG_ERROR);
     if (root == NULL) {
-        source->broken = true;
+        source->kind = SOURCE_BROKEN;
         return;
     }
-    if (root->null)
-        return;
-    bool sound = schema_read(&schema_dropin, root, &nodes, DIAG_ERROR, sources->diag);
+    bool sound = root->null || schema_read(&schema_dropin, root, &nodes, DIAG_ERROR, sources->diag);
     draft_begin_file(sources->draft);
     draft_add_policies(sources->draft, nodes.policies);
     bool named = draft_add_domains(sources->draft, nodes.domains);
-    source->broken = !sound || !named;
+    if (!sound || !named)
+        source->kind = SOURCE_BROKEN;
+    else if (nodes.domains == NULL || nodes.domains->count == 0)
+        source->kind = SOURCE_BARE;
     if (!sound)
         draft_refuse_file(sources->draft);
+    if (source->kind == SOURCE_BARE)
+        diag_add(sources->diag, DIAG_NOTE, root->at,
+                 root->null ? "the file is empty" : "the file names no domain");
 }
 
 static bool read_include(void *context, const struct node *item)
@@ -207,7 +241,7 @@ static bool read_include(void *context, const struct node *item)
         return out_of_memory(sources);
     if (sources->kept != NULL) {
         for (size_t i = 1; i < contents_count(sources->kept); i++)
-            read_dropin(sources, contents_path(sources->kept, i));
+            read_dropin(sources, contents_path(sources->kept, i), 0);
         return true;
     }
     int error = include_find(pattern, read_dropin, sources, &sources->watch->read.files);
@@ -236,7 +270,8 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
     sources->begin = root->at;
     (void)schema_read(&schema_root, root, ret_nodes, DIAG_FATAL, sources->diag); /* counted there */
     draft_add_policies(sources->draft, ret_nodes->policies);
-    source->broken = !draft_add_domains(sources->draft, ret_nodes->domains);
+    if (!draft_add_domains(sources->draft, ret_nodes->domains))
+        source->kind = SOURCE_BROKEN;
     return true;
 }
 
@@ -252,8 +287,24 @@ struct position sources_begin(const struct sources *sources)
     return sources->begin;
 }
 
-bool sources_is_broken(const struct sources *sources, const char *file)
+enum source_kind sources_kind(const struct sources *sources, const char *file)
 {
     size_t index = find_source(sources, file);
-    return index != TABLE_NONE && sources->items[index].broken;
+    if (index != TABLE_NONE)
+        return sources->items[index].kind;
+    struct text folder = {0};
+    enum source_kind kind = SOURCE_GONE;
+    text_append(&folder, span_of(sources->hiding_count == 0 ? "" : file));
+    while (kind == SOURCE_GONE && !folder.failed) {
+        const char *slash = strrchr(folder.data, '/');
+        if (slash == NULL || slash == folder.data)
+            break;
+        folder.len = (size_t)(slash - folder.data);
+        folder.data[folder.len] = '\0';
+        index = find_source(sources, folder.data);
+        if (index != TABLE_NONE)
+            kind = sources->items[index].kind;
+    }
+    text_free(&folder);
+    return kind;
 }

@@ -24,7 +24,7 @@ struct sources;
  * and contents is NULL. progress may be NULL. NULL when memory is short. */
 struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
                             struct watch *watch, struct contents *contents,
-                            const struct contents *kept, const struct progress *progress);
+                            const struct contents *kept, const struct progress_callback *progress);
 void sources_free(struct sources *sources);
 
 /* Reads the main file; policies and domains go into the draft, the other keys
@@ -40,8 +40,15 @@ void sources_read_included(struct sources *sources, const struct node *include);
 /* Where the main file begins, for what is missing in it. */
 struct position sources_begin(const struct sources *sources);
 
-/* Whether domains of the file may be missing from the draft because of a fault. */
-bool sources_is_broken(const struct sources *sources, const char *file);
+/* Why domains of the file may be missing from the draft. */
+enum source_kind {
+    SOURCE_SOUND,  /* because it does not name them any more */
+    SOURCE_GONE,   /* because it is not there */
+    SOURCE_BROKEN, /* because of a fault, which was reported */
+    SOURCE_HIDING, /* because it is a folder, or below one, that cannot be searched; also reported */
+    SOURCE_BARE,   /* because it is empty, a folder, or names no domain */
+};
+enum source_kind sources_kind(const struct sources *sources, const char *file);
 
 /* The path as the file that names it means it; borrowed from the arena. NULL
  * when memory is short, which was reported. */

@@ -94,10 +94,10 @@ static void compare_certificate(void *context, const struct tree_file *file)
     compare(context, file->path, file->status);
 }
 
-static void compare_file(void *context, const char *path)
+static void compare_file(void *context, const char *path, int error)
 {
     struct stat status;
-    if (stat(path, &status) == 0)
+    if (error == 0 && stat(path, &status) == 0)
         compare(context, path, &status);
 }
 
@@ -112,7 +112,7 @@ void watch_find_latest(const struct configuration *configuration, bool of_certif
         for (const struct watch_path *path = watch->certificates; path != NULL; path = path->next)
             tree_walk(&tree, path->path);
     } else {
-        compare_file(&latest, watch->file);
+        compare_file(&latest, watch->file, 0);
         for (const struct watch_path *path = watch->includes; path != NULL; path = path->next)
             (void)include_find(path->path, compare_file, &latest, &fingerprint); /* else none */
     }

@@ -158,7 +158,7 @@ static void looks_at_the_clock(void **state)
     (void)state;
     struct text text = {0};
     size_t count = 0;
-    const struct progress progress = {count_progress, &count};
+    const struct progress_callback progress = {count_progress, &count};
     for (int i = 0; i < 2 * LIMIT_YAML_EVENTS; i++)
         text_append(&text, span_of("- a\n"));
     for (int late = 0; late < 2; late++) {

@@ -1,0 +1,197 @@
+"""One drop-in file of a customer, as hostile as can be: the other customers never notice.
+
+Each attack is the worst that was found of its kind: bytes, values, names, aliases, diagnostics,
+links, kinds of file. All of them at once lie beside good files while the server loads, reloads and
+renews; each of them alone may cost a load at most 2 s of CPU and 64 MB more, and is named.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from support import client
+from support.server import program_path, run
+
+SIZE = 4 * 1024 * 1024 - 4096  # of the largest file that is read
+CUSTOMER = 12345
+GOOD = [f"good{number}.example" for number in range(20)]
+POLICY = "{mode: enforce, max_age: 2w, mx: [mail.example.com]}"
+SAID = r"error: |warning: |note: |^    (why|fix): |\d+ more lines"
+
+
+def filled(item, size=SIZE):
+    """Pieces until the size is reached; the item is a text, or makes one of a number."""
+    pieces, length = [], 0
+    while length < size:
+        piece = item if isinstance(item, str) else item(len(pieces))
+        pieces.append(piece)
+        length += len(piece.encode())
+    return "".join(pieces[:-1])
+
+
+def joined(item, count, glue=""):
+    return glue.join(item(number) for number in range(count))
+
+
+def domains(item, count):
+    return "domains:\n" + joined(lambda number: f"  d{number}.hostile.example: {item(number)}\n", count)
+
+
+def long_list(item, count, users):
+    """A list of mx that many domains use."""
+    names = joined(item, count, ",")
+    return (
+        f"policies: {{a: {{mode: enforce, max_age: 2w, mx: &m [{names}]}}}}\n"
+        + domains(lambda _: "{mode: testing, max_age: 2w, mx: *m}", users)
+    )
+
+
+def colliding(count):
+    """Keys that one bucket of a table would hold if its hash were FNV-1a."""
+    found, number = [], 0
+    while len(found) < count:
+        key, value = f"{number:x}", 0xCBF29CE484222325
+        for byte in key.encode():
+            value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+        if (value ^ value >> 32) & 0xFF == 0:
+            found.append(key)
+        number += 1
+    return found
+
+
+TEXTS = {
+    "bytes-scalar": lambda: "domains: {d.hostile.example: '" + "a" * SIZE + "'}",
+    "bytes-block": lambda: "domains: |\n" + filled(" a\n"),
+    "bytes-escapes": lambda: '"' + filled("\\U0001F600") + '"',
+    "bytes-anchor": lambda: "[&" + "a" * SIZE + " a]",
+    "bytes-tag": lambda: "[!<" + "a" * SIZE + "> a]",
+    "bytes-blank": lambda: "domains: x" + "\n" * SIZE,
+    "bytes-beyond": lambda: "#" * (SIZE + 8192),
+    "bytes-far-beyond": lambda: "[" + "a," * (10 << 20) + "]",
+    "bytes-directives": lambda: filled(lambda number: f"%TAG !a{number}! x\r"),
+    "bytes-documents": lambda: filled("---\n"),
+    "bytes-broken": lambda: "domains: " + "a" * SIZE + "\x01",
+    "values-flow": lambda: "[" + filled("a,") + "]",
+    "values-questions": lambda: "{" + filled("? a,") + "}",
+    "values-tags": lambda: "[" + filled("!!str a,") + "]",
+    "values-lists": lambda: filled("- a: b\n"),
+    "values-deep": lambda: filled("[["),
+    "values-deep-block": lambda: filled("- - "),
+    "values-deep-mappings": lambda: filled("{a: "),
+    "values-domains": lambda: domains(lambda _: "own", 99000),
+    "names-undefined": lambda: "policies:\n"
+    + joined(lambda number: f"  policy{number:05}abcdefgh: {POLICY}\n", 10000)
+    + domains(lambda number: f"undefined{number}pqrstu", 40000),
+    "names-unknown": lambda: joined(lambda number: f"polcies{number}: \n", 99000),
+    "names-colliding": lambda: "policies:\n"
+    + "".join(f"  {key}: own\n" for key in colliding(2000)),
+    "names-twice": lambda: "domains:\n" + "  d.hostile.example: own\n" * 99000,
+    "aliases-valid": lambda: long_list(lambda number: f"m{number}.de", 1000, 190),
+    "aliases-invalid": lambda: long_list(lambda number: f"b\u00fccher_{number}", 1000, 190),
+    "aliases-twice": lambda: long_list(lambda number: "a.de", 1000, 190),
+    "aliases-long": lambda: long_list(lambda number: f"m{number}.b.de", 5000, 5000),
+    "aliases-of-aliases": lambda: "a0: &a0 x\n"
+    + joined(lambda number: f"b{number}: &a{number + 1} [{','.join([f'*a{number}'] * 9)}]\n", 30),
+    "aliases-many": lambda: "a: &a x\nb: [" + filled("*a,") + "]",
+    "anchors-many": lambda: filled(lambda number: f"a{number}: &a{number} x\n"),
+    "diagnostics-many": lambda: domains(
+        lambda number: "{mode: x, max_age: y, mx: b\u00fccher_, id: _, tls_rpt: z, x: y}", 12000
+    ),
+    "diagnostics-names": lambda: "domains:\n"
+    + joined(lambda number: f"  {'b\u00fccher' * 8}{number}.{'b\u00fccher' * 8}: x\n", 30000),
+    "diagnostics-long": lambda: domains(lambda number: "'" + "x" * 4000 + "'", 1000),
+}
+
+
+def link(target, owner=CUSTOMER):
+    def make(path):
+        os.symlink(target, path)
+        os.lchown(path, owner, owner)
+
+    return make
+
+
+def hard_link(path):
+    secret = path.parent.parent / "secret"
+    secret.write_text("domains: {secret: x}\n")
+    secret.chmod(0o600)
+    os.chmod(path.parent, 0o777)
+    os.link(secret, path)
+
+
+def device(path):
+    os.mknod(path, 0o20666, os.makedev(1, 5))  # /dev/zero, which has no end
+
+
+KINDS = {
+    "links-secret": link("/etc/shadow"),
+    "links-zero": link("/dev/zero"),
+    "links-loop": lambda path: link(path.name)(path),
+    "links-dangling": link("nowhere"),
+    "links-folder": link("/etc/ssl/../shadow"),
+    "links-hard": hard_link,
+    "kinds-pipe": os.mkfifo,
+    "kinds-device": device,
+}
+
+
+def lay(path, name):
+    if name in TEXTS:
+        path.write_text(TEXTS[name]())
+    else:
+        KINDS[name](path)
+
+
+def needs_root(name):
+    if name in KINDS and os.geteuid() != 0:
+        pytest.skip("only root can make files of another owner")
+
+
+@pytest.fixture(scope="module")
+def quiet_load(tmp_path_factory):
+    """What a load costs without the file."""
+    root = tmp_path_factory.mktemp("quiet")
+    return root, cost(configuration(root))[:2]
+
+
+def configuration(root):
+    (root / "d").mkdir(exist_ok=True)
+    text = f"include: d/*.yaml\nlisten: {{address: '127.0.0.1:1', tls: false}}\npolicies: {{own: {POLICY}}}\n"
+    (root / "mta-sts.yaml").write_text(text + "domains: {good.example: own}\n")
+    return root / "mta-sts.yaml"
+
+
+def cost(config):
+    """Seconds of CPU and MB of memory that "check" takes, and what it says."""
+    with open(config.parent / "said", "w+b") as said:
+        process = subprocess.Popen([program_path(), "check", "--json", "-c", config], stdout=said, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, said.read()
+
+
+@pytest.mark.parametrize("name", [*TEXTS, *KINDS])
+def test_costs_little_and_is_named(quiet_load, tmp_path, name):
+    needs_root(name)
+    _, (cpu, memory) = quiet_load
+    config = configuration(tmp_path)
+    path = tmp_path / "d" / "hostile.yaml"
+    lay(path, name)
+    try:
+        taken, used, said = cost(config)
+    finally:
+        path.unlink()
+    judged = json.loads(said)
+    assert judged["served"] >= 1
+    found = [diagnostic for diagnostic in judged["diagnostics"] if diagnostic["file"] == str(path)]
+    assert found or name == "values-domains"
+    assert len(found) <= 3 * 101
+    assert b"root:" not in said and b"secret\\\"" not in said
+    if "asan" not in os.environ.get("BUILD", "") and "/san" not in os.environ.get("BUILD", ""):
+        assert taken - cpu < 2.0
+        assert used - memory < 64
