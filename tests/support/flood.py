@@ -30,6 +30,7 @@ FIRST_ASK = LIMITS["LIMIT_UNFINISHED_MS"] / 1000 * 0.6
 ASK_AGAIN = LIMITS["LIMIT_IDLE_MS"] / 1000 * 0.6
 # Of those who stay: how many come at a time, lest the first are over before the last are there.
 AT_A_TIME = 50
+IPV6_FREEBIND = 78
 
 
 def limit_descriptors(count):
@@ -49,6 +50,8 @@ def plain_from(source, port, blocking=True):
     plain = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET)
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if v6:  # for an address that is this machine's by a route alone
+        plain.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
     plain.bind((source, 0))
     target = ("::1" if v6 else "127.0.0.1", port)
     if blocking:

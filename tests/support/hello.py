@@ -95,7 +95,7 @@ def _extension(number, data):
 
 
 def _key_share(group):
-    """A share that has the right form; the P-256 point is the curve's generator."""
+    """A share that has the right form; the point of a curve is its generator."""
     if group == GROUPS["X25519"]:
         return struct.pack("!H", group) + _vector(os.urandom(32), 2)
     if group == GROUPS["P-256"]:
@@ -103,6 +103,15 @@ def _key_share(group):
             "04"
             "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
             "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+        )
+        return struct.pack("!H", group) + _vector(bytes.fromhex(point), 2)
+    if group == GROUPS["P-384"]:
+        point = (
+            "04"
+            "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a38"
+            "5502f25dbf55296c3a545e3872760ab7"
+            "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c0"
+            "0a60b1ce1d7e819d7a431d7c90ea0e5f"
         )
         return struct.pack("!H", group) + _vector(bytes.fromhex(point), 2)
     return b""
