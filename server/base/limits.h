@@ -137,6 +137,11 @@ enum {
 
     /* Connections a worker holds before the least loss gives way; 8 KB each after a handshake. */
     LIMIT_CONNECTIONS = 8192,
+    /* What one may take in the middle of a handshake, with the kernel's buffers: of the memory that a
+     * worker may have, half is shared out like this. The other half is there for a second generation
+     * during a reload. With few connections it still serves. Bytes. */
+    LIMIT_CONNECTION_MEMORY = 48 * 1024,
+    LIMIT_CONNECTIONS_LEAST = 64,
     /* Of them from one network (IPv4 /32, IPv6 /64), and never more than half of those that the
      * descriptors allow: the other half is there for the others. Then one of its own gives way.
      * High, because behind a proxy all clients are one network; a sender needs one. */

@@ -7,6 +7,8 @@
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
 
+#include <stddef.h>
+
 /* To be called once, before much is allocated: whatever is large lies apart from
  * the rest and goes back as soon as it is freed. */
 void memory_begin(void);
@@ -14,5 +16,11 @@ void memory_begin(void);
 /* To be called after much was freed: gives back whole pages between what is
  * still in use. */
 void memory_give_back(void);
+
+/* Bytes that this process may still take, when it shares what its control group has with so many
+ * others like it: by the limits of the process (RLIMIT_AS, RLIMIT_DATA) and by those of its control
+ * group and of each one around that (memory.max; version 1: memory.limit_in_bytes). SIZE_MAX when
+ * nothing limits it. Reads files below /proc and /sys; what cannot be read does not limit. */
+size_t memory_left(size_t sharers);
 
 #endif

@@ -139,6 +139,14 @@ bool pool_evict(struct pool *pool)
     return true;
 }
 
+/* For want of memory a connection gives way to one of the network: the least loss of the network that
+ * holds most. If that is the network itself, what it holds is as good as what it begins, and false is
+ * the answer. */
+static bool evict_for(struct pool *pool, const struct network *network)
+{
+    return networks_largest(pool->networks) != network && pool_evict(pool);
+}
+
 void pool_free_ended(struct pool *pool)
 {
     while (pool->ended != NULL) {
@@ -199,7 +207,9 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
     uint64_t key = network_key(client);
     make_room(pool, key);
     struct connection *connection = connection_new(&pool->setting, fd, endpoint, client, now);
-    for (int i = 0; connection == NULL && i < EVICTIONS_FOR_ONE && pool_evict(pool); i++)
+    for (int i = 0; connection == NULL && i < EVICTIONS_FOR_ONE &&
+                    evict_for(pool, networks_find(pool->networks, key));
+         i++)
         connection = connection_new(&pool->setting, fd, endpoint, client, now);
     if (connection == NULL) {
         shortage_tell(&pool->shortage, "hold another connection", ENOMEM, now);
@@ -237,24 +247,22 @@ static void follow(struct pool *pool, struct connection *connection, enum connec
         remove_connection(pool, connection);
 }
 
-/* The least loss of the largest network gives way, or of all; never the connection itself. */
-static bool evict_other(struct pool *pool, const struct connection *connection)
-{
-    const struct connection *loss = loss_of(pool);
-    return loss != connection && pool_evict(pool);
-}
-
-/* Lets it go on. A connection that finds no memory to begin with takes that of others: of those that
- * hold most, in a flood. */
+/* Lets it go on. A connection that finds no memory to begin with takes that of others. One that found
+ * too little later is lost, but the next one shall find more. */
 static void go_on(struct pool *pool, struct connection *connection, int64_t now)
 {
+    uint64_t shortages = pool->shortage.count;
     connection_advance(connection, now);
     for (int i = 0; connection_wish(connection) == CONNECTION_MEMORY; i++) {
-        if (i < EVICTIONS_FOR_ONE && evict_other(pool, connection))
+        if (i < EVICTIONS_FOR_ONE && evict_for(pool, connection_member(connection)->network))
             connection_advance(connection, now);
         else
             connection_give_up(connection, now);
     }
+    const struct network *network = connection_member(connection)->network;
+    for (int i = 0; pool->shortage.count > shortages && i < EVICTIONS_FOR_ONE; i++)
+        if (!evict_for(pool, network))
+            break;
 }
 
 static void advance(struct pool *pool, struct connection *connection, int64_t now)

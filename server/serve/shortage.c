@@ -7,6 +7,7 @@
 
 void shortage_tell(struct shortage *shortage, const char *what, int reason, int64_t now)
 {
+    shortage->count++;
     if (now < shortage->quiet_until)
         return;
     shortage->quiet_until = now + LIMIT_COMPLAINT_MS;

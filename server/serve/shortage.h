@@ -10,6 +10,7 @@
 /* Begin with {0}. */
 struct shortage {
     int64_t quiet_until; /* when the next complaint may be logged */
+    uint64_t count;      /* of what could not be done so far */
 };
 
 /* Logs what cannot be done and why (an errno code). now is in milliseconds of

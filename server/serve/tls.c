@@ -40,6 +40,8 @@ enum {
     INPUT_OVERHEAD = 64,
     /* The same of the records in which a message comes in pieces, when it lies in the buffer. Bytes. */
     HELLO_OVERHEAD = 64,
+    /* Of a whole handshake: two buffers, certificates, keys, what is computed. Bytes. */
+    HANDSHAKE_MEMORY = 64 * 1024,
 };
 
 /* The library asks for this first, and for the rest of a record when it knows its length. Bytes. */
@@ -55,6 +57,7 @@ struct tls_context {
     mbedtls_ssl_config config;
     mbedtls_ssl_config challenge_config; /* the same, while there is a challenge */
     struct wire_desk desk;               /* of all sessions */
+    bool is_short;                       /* memory has been short once */
 };
 
 /* A chain and its key as objects of the library, which borrow the DER of the
@@ -66,7 +69,7 @@ struct certificate {
 };
 
 struct tls_session {
-    const struct tls_context *context;   /* borrowed */
+    struct tls_context *context;         /* borrowed */
     const struct site *site;             /* borrowed */
     const struct challenges *challenges; /* borrowed; or NULL */
     const struct site_domain *domain;    /* borrowed; NULL before the choice, and for a challenge */
@@ -495,6 +498,16 @@ static bool resize_input(mbedtls_ssl_context *ssl, size_t content_len)
     return true;
 }
 
+/* Whether there is memory for all of a handshake, because one that fails in the middle is lost. Asked
+ * only where memory has been short before. */
+static bool has_memory(const struct tls_context *context)
+{
+    void *volatile room = context->is_short ? malloc(HANDSHAKE_MEMORY) : NULL;
+    bool has = !context->is_short || room != NULL;
+    free(room);
+    return has;
+}
+
 /* Sets the library up, which takes 20 KB and more. */
 static bool begin(struct tls_session *session, size_t hello_len)
 {
@@ -503,6 +516,8 @@ static bool begin(struct tls_session *session, size_t hello_len)
     const mbedtls_ssl_config *config = is_pending ? &context->challenge_config : &context->config;
     size_t input =
         hello_len + HELLO_OVERHEAD > INPUT_MOST ? hello_len + HELLO_OVERHEAD : INPUT_MOST;
+    if (!has_memory(context))
+        return false;
     int code = mbedtls_ssl_setup(&session->ssl, config);
 #if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH)
     /* A set-up that fails forgets its configuration and keeps its handshake, and who frees that
@@ -536,7 +551,10 @@ static enum tls_result await_hello(struct tls_session *session)
         }
     }
     session->is_other = progress == HELLO_OTHER;
-    return begin(session, len) ? TLS_DONE : TLS_UNPREPARED;
+    if (begin(session, len))
+        return TLS_DONE;
+    session->context->is_short = true;
+    return TLS_UNPREPARED;
 }
 
 static void drop_certificates(struct tls_session *session)
@@ -710,7 +728,10 @@ enum tls_result tls_handshake(struct tls_session *session)
     if (code == 0)
         end_handshake(session);
     enum tls_result result = settle(session, code);
-    return result == TLS_FAILED && is_short ? TLS_SHORT : result;
+    if (result != TLS_FAILED || !is_short)
+        return result;
+    session->context->is_short = true;
+    return TLS_SHORT;
 }
 
 enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, size_t *ret_len)

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "serve/accelerate.h"
 #include "serve/loop.h"
 #include "serve/seal.h"
@@ -71,6 +72,13 @@ static size_t connection_capacity(const struct worker_options *options)
     return room < LIMIT_CONNECTIONS ? (size_t)room : LIMIT_CONNECTIONS;
 }
 
+/* How many connections the memory has room for. */
+static size_t memory_capacity(const struct worker_options *options)
+{
+    size_t room = memory_left(options->workers) / 2 / LIMIT_CONNECTION_MEMORY;
+    return room > LIMIT_CONNECTIONS_LEAST ? room : LIMIT_CONNECTIONS_LEAST;
+}
+
 static bool is_watched(const struct worker_options *options)
 {
     for (size_t i = 0; i < options->entrance_count; i++)
@@ -87,6 +95,8 @@ static bool prepare(struct worker *worker)
 
     if (capacity == 0)
         return false;
+    if (capacity > memory_capacity(options))
+        capacity = memory_capacity(options);
     if (!accelerate_begin()) {
         log_line(LOG_LEVEL_ERROR, "worker: a known answer of its cryptography came out wrong: "
                                   "this machine or its libraries cannot be trusted");

@@ -91,6 +91,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
         .site = generation->configuration->site,
         .board = generation->board,
         .slot = slot,
+        .workers = generation->worker_count,
         .log = &settings->log,
         .challenges = generation->challenges,
         .entrances = entrances,

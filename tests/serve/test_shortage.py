@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from support import client, preload, tracer, tree
+from support import burst, client, preload, tracer, tree
 from support.server import READY, Server, alive, children_of, parent_of
 from support.setup import DEFAULT_POLICY, body_of, replace_file
 from support.tracer import Tracer
@@ -150,6 +150,26 @@ def test_memory_of_a_worker_runs_out(server, trusted):
     fetched(server.port, trusted)
     assert server.workers() == [worker]
     assert len(re.findall(TURNED_AWAY, server.log(), re.M)) <= 2
+
+
+@pytest.mark.skipif(tree.instrumented(), reason="the address sanitizer ends when memory does")
+def test_memory_runs_out_in_a_flood_of_others(server, authority):
+    """Handshakes of a few networks take all of it: they give way, not who comes from another one."""
+    server.expect(TURNED_AWAY)
+    worker = server.workers()[0]
+    status = Path(f"/proc/{worker}/status").read_text()
+    size = int(re.search(r"^VmSize:\s+(\d+) kB$", status, re.M)[1]) * 1024
+    limit(worker, **{"as": size + 24 * 1024 * 1024})
+    flood = {"network": "127.0.0.64/26", "sources": 4, "rate": 1000, "groups": ["P-256"]}
+    flood.update(host=HOST, port=server.port, end="keep")
+    honest = {"host": HOST, "port": server.port, "root": str(authority.root_file)}
+    honest.update(source="127.0.0.2", seconds=4, within=2.0)
+    made, times = burst.beside(flood, honest)
+    good = sum(took is not None for took in times)
+    print(f"{made} connections; {good} of {len(times)} fetches")
+    # The server learns of it when a few handshakes fail in the middle.
+    assert good >= 20 and len(times) - good <= 4
+    assert server.workers() == [worker]
 
 
 def free_port():
