@@ -27,11 +27,9 @@ void import_free(struct import *import)
         policy_free(import->hosts[i].policy);
     }
     free(import->hosts);
-    free(import->searched.items);
-    free(import->certificates.items);
     table_free(&import->by_domain);
-    table_free(&import->searched.by_text);
-    table_free(&import->certificates.by_text);
+    import_free_paths(&import->searched);
+    import_free_paths(&import->certificates);
     arena_free(import->arena);
     diag_free(import->diag);
 }
@@ -80,6 +78,12 @@ void import_add_path(struct import *import, struct import_paths *paths, const ch
         import->shortage = true;
     else
         paths->items[paths->count++] = copy;
+}
+
+void import_free_paths(struct import_paths *paths)
+{
+    free(paths->items);
+    table_free(&paths->by_text);
 }
 
 static struct span domain_key(const void *items, size_t index)
@@ -220,8 +224,7 @@ static int gather(struct import *import)
         import_search(import, folders, FOLDERS, true);
     else if (status == STATUS_GOOD)
         import_search(import, paths.items, paths.count, false);
-    free(paths.items);
-    table_free(&paths.by_text);
+    import_free_paths(&paths);
     return status;
 }
 

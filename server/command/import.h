@@ -67,6 +67,7 @@ const char *import_shown(struct import *import, struct span bytes);
 
 /* Adds the path, unless it is there. */
 void import_add_path(struct import *import, struct import_paths *paths, const char *path);
+void import_free_paths(struct import_paths *paths);
 
 /* Adds the policy host of the domain, which may be written with "mta-sts."; one that is there becomes
  * as sure as this one. The host, until the next is added; NULL when the name is not valid, which is

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "base/limits.h"
 #include "command/import_scan.h"
 #include "load/file.h"
@@ -13,20 +12,12 @@
 #include "load/tree.h"
 #include "policy/name.h"
 
-/* A file that was read, by what it is and not by what it is called. */
-struct seen {
-    dev_t device;
-    ino_t inode;
-};
-
 struct search {
     struct import *import;
     struct import_paths files; /* to be read; read in this order */
-    struct seen *seen;         /* owned */
-    size_t seen_count, seen_capacity;
-    struct table by_file;
-    size_t bytes;   /* that were read */
-    size_t reports; /* of names that cannot be listed */
+    struct import_paths seen;  /* that were read, each by the name that no link leads to */
+    size_t bytes;              /* that were read */
+    size_t reports;            /* of names that cannot be listed */
     bool is_optional;
     const char *path; /* of the file that is read now */
     const char *file; /* the same, interned */
@@ -178,33 +169,14 @@ static void take(void *context, const struct import_word *word)
     }
 }
 
-static struct span seen_key(const void *items, size_t index)
-{
-    const struct seen *seen = items;
-    return (struct span){(const char *)&seen[index], sizeof(*seen)};
-}
-
 /* False when the file was read by another name. */
-static bool is_new(struct search *search, const struct stat *status)
+static bool is_new(struct search *search, const char *path)
 {
-    struct seen seen;
-    memset(&seen, 0, sizeof(seen)); /* it is a key, with its gaps */
-    seen.device = status->st_dev;
-    seen.inode = status->st_ino;
-    struct span key = {(const char *)&seen, sizeof(seen)};
-    if (table_find(&search->by_file, key, seen_key, search->seen) != TABLE_NONE)
-        return false;
-    void *items =
-        array_room(search->seen, search->seen_count, &search->seen_capacity, sizeof(seen));
-    if (items != NULL) {
-        search->seen = items;
-        memcpy(&search->seen[search->seen_count], &seen, sizeof(seen));
-    }
-    if (items == NULL || !table_add(&search->by_file, key, search->seen_count))
-        search->import->shortage = true;
-    else
-        search->seen_count++;
-    return true;
+    size_t before = search->seen.count;
+    char *real = realpath(path, NULL);
+    import_add_path(search->import, &search->seen, real == NULL ? path : real);
+    free(real);
+    return search->seen.count > before;
 }
 
 static void report_unread(struct search *search, const char *path, int error)
@@ -222,13 +194,12 @@ static void report_unread(struct search *search, const char *path, int error)
 static void read_file(struct search *search, const char *path)
 {
     struct text bytes = {0};
-    struct stat status;
     size_t left = LIMIT_IMPORT_BYTES - search->bytes;
     size_t most = left < LIMIT_IMPORT_FILE ? left : LIMIT_IMPORT_FILE;
-    if (!file_read(path, most, &bytes, &status)) {
+    if (!file_read(path, most, &bytes, NULL)) {
         if (errno != ENOENT)
             report_unread(search, path, errno);
-    } else if (bytes.len > 0 && is_new(search, &status)) {
+    } else if (bytes.len > 0 && is_new(search, path)) {
         search->bytes += bytes.len;
         search->path = path;
         search->file = diag_intern(search->import->diag, span_of(path));
@@ -255,8 +226,6 @@ void import_search(struct import *import, const char *const *paths, size_t count
                 read_file(&search, search.files.items[i]);
         before = search.files.count;
     }
-    table_free(&search.files.by_text);
-    free(search.files.items);
-    table_free(&search.by_file);
-    free(search.seen);
+    import_free_paths(&search.files);
+    import_free_paths(&search.seen);
 }

@@ -64,32 +64,17 @@ static bool make_groups(struct writer *writer)
     return true;
 }
 
-/* Whether nobody can take it for something else than a text. */
-static bool is_plain(struct span value)
+/* A word or path. What JSON calls a text YAML calls one, too. */
+static void write_scalar(struct text *out, struct span value)
 {
     bool plain = value.len > 0 && (ascii_is_alpha(value.data[0]) || value.data[0] == '/');
     for (size_t i = 0; i < value.len && plain; i++)
         plain = ascii_is_alpha(value.data[i]) || ascii_is_digit(value.data[i]) ||
                 memchr("/._-", value.data[i], 4) != NULL;
-    return plain;
-}
-
-/* A word of a policy. Everything that could end a line, in any script, is escaped: it may stand in a
- * comment. */
-static void write_scalar(struct text *out, struct span value)
-{
-    text_append(out, span_of(is_plain(value) ? "" : "\""));
-    text_escape(out, value, 1024);
-    text_append(out, span_of(is_plain(value) ? "" : "\""));
-}
-
-/* What JSON calls a text YAML calls one, too. */
-static void write_path(struct text *out, struct span path)
-{
-    if (is_plain(path))
-        text_append(out, path);
+    if (plain)
+        text_append(out, value);
     else
-        text_json(out, path);
+        text_json(out, value);
 }
 
 static void write_max_age(struct text *out, uint32_t seconds)
@@ -150,35 +135,22 @@ static void write_domain(struct writer *writer, size_t index)
         text_printf(out, "    id: \"%s\"\n", host->id);
 }
 
-static void write_field(struct text *out, const char *key, struct span value)
-{
-    text_printf(out, "  #   %s: ", key);
-    if (value.data == NULL)
-        text_append(out, span_of("?"));
-    else
-        write_scalar(out, value);
-    text_append(out, span_of("\n"));
-}
-
-/* What is known of a domain without a sound policy. Every line of it is a comment. */
+/* Why a domain is left out, and what was answered, the first lines of it. Every line is a comment. */
 static void write_open(struct text *out, const struct import_host *host)
 {
+    struct span rest = host->bytes;
     text_printf(out, "  # %s:", host->domain);
     write_place(out, host);
     text_printf(out, "  #   left out: %s\n",
                 host->problem == NULL ? "its policy was not found" : host->problem);
-    if (host->inspection == NULL)
-        return;
-    const struct policy_fields fields = inspection_fields(host->inspection);
-    write_field(out, "mode", fields.mode.text);
-    write_field(out, "max_age", fields.max_age.text);
-    if (fields.mx_count == 0)
-        write_field(out, "mx", (struct span){0});
-    else
-        text_append(out, span_of("  #   mx:\n"));
-    for (size_t i = 0; i < fields.mx_count; i++) {
-        text_append(out, span_of("  #     - "));
-        write_scalar(out, fields.mx[i].text);
+    for (size_t i = 0; i < 8 && rest.len > 0; i++) {
+        const char *end = memchr(rest.data, '\n', rest.len);
+        struct span line = {rest.data, end == NULL ? rest.len : (size_t)(end - rest.data)};
+        rest = span_skip(rest, line.len + (end == NULL ? 0 : 1));
+        while (line.len > 0 && line.data[line.len - 1] == '\r')
+            line.len--;
+        text_append(out, span_of("  #   | "));
+        text_escape(out, line, 100);
         text_append(out, span_of("\n"));
     }
 }
@@ -191,7 +163,7 @@ static void write_certificates(const struct import *import, struct text *out)
                                    "# certificates: /etc/letsencrypt/live\n"));
     for (size_t i = 0; i < import->certificates.count; i++) {
         text_append(out, span_of("  - "));
-        write_path(out, span_of(import->certificates.items[i]));
+        write_scalar(out, span_of(import->certificates.items[i]));
         text_append(out, span_of("\n"));
     }
 }

@@ -693,19 +693,6 @@ bool inspection_changes_meaning(const struct inspection *inspection)
     return inspection->changes_meaning;
 }
 
-void inspection_move(struct inspection *inspection, struct position at)
-{
-    for (size_t i = 0; i < inspection->count; i++) {
-        struct inspect_finding *finding = &inspection->findings[i];
-        struct text message = {0};
-        text_printf(&message, "line %u of the policy: %s", (unsigned)finding->at.line,
-                    finding->message);
-        const char *moved = keep(inspection, &message);
-        finding->message = moved == NULL ? finding->message : moved;
-        finding->at = at;
-    }
-}
-
 static enum diag_level level_of(const struct finding_rule *rule, bool mended)
 {
     if (mended && rule->needs_decision)

@@ -55,10 +55,6 @@ bool inspection_changes_meaning(const struct inspection *inspection);
  * Borrowed from the inspection. */
 struct policy_fields inspection_fields(const struct inspection *inspection);
 
-/* For bytes that do not stand in a file as they are: every finding is at this
- * place, and its message tells the line of the policy. Call it once. */
-void inspection_move(struct inspection *inspection, struct position at);
-
 /* Adds every finding to diag, with its reason and its fix. For bytes that are
  * going to be written anew (mended) a decision is DIAG_ERROR, a REFUSAL or a
  * WARNING is DIAG_WARNING, and the fix says that it is done; for bytes that are
