@@ -24,6 +24,7 @@ struct anchor {
 
 struct builder {
     struct arena *arena; /* borrowed */
+    struct span bytes;   /* borrowed; of the file, for hints */
     struct diag *diag;   /* borrowed */
     const char *file;    /* borrowed */
     enum diag_level level;
@@ -56,6 +57,45 @@ static bool refuse(struct builder *builder, const yaml_mark_t *mark, const char 
     if (hint != NULL)
         diag_hint(builder->diag, "%s", hint);
     return false;
+}
+
+/* The line of the mark, without its end. libyaml breaks lines elsewhere too, which is no matter for a
+ * hint. */
+static struct span line_at(const struct builder *builder, const yaml_mark_t *mark)
+{
+    struct span rest = builder->bytes;
+    for (size_t line = 0; line < mark->line && rest.len > 0; line++) {
+        const char *end = memchr(rest.data, '\n', rest.len);
+        rest = span_skip(rest, end == NULL ? rest.len : (size_t)(end - rest.data) + 1);
+    }
+    const char *end = rest.len == 0 ? NULL : memchr(rest.data, '\n', rest.len);
+    if (end != NULL)
+        rest.len = (size_t)(end - rest.data);
+    return rest;
+}
+
+/* An address such as [::]:443 begins a list in YAML unless it is quoted. */
+static bool has_bare_address(struct span line)
+{
+    for (size_t i = 0; i < line.len; i++) {
+        size_t end = i + 1, colons = 0;
+        if (line.data[i] != '[' || (i > 0 && (line.data[i - 1] == '"' || line.data[i - 1] == '\'')))
+            continue;
+        for (; end < line.len && strchr("0123456789abcdefABCDEF:.", line.data[end]) != NULL; end++)
+            colons += line.data[end] == ':' ? 1 : 0;
+        if (colons > 0 && end < line.len && line.data[end] == ']')
+            return true;
+    }
+    return false;
+}
+
+/* What is likely meant, from the line where the fault is. False when nothing is known. */
+static bool hint_at_line(const struct builder *builder, const yaml_mark_t *mark)
+{
+    if (!has_bare_address(line_at(builder, mark)))
+        return false;
+    diag_hint(builder->diag, "put an address in brackets into quotes: \"[::]:443\"");
+    return true;
 }
 
 static bool out_of_memory(struct builder *builder)
@@ -126,8 +166,11 @@ static bool place(struct builder *builder, const struct node *node, const yaml_m
         return add_item(builder, frame, node);
     if (frame->key != NULL)
         return add_pair(builder, frame, node);
-    if (node->kind != NODE_SCALAR)
-        return refuse(builder, mark, "a key must be plain text, not a list or a mapping", NULL);
+    if (node->kind != NODE_SCALAR) {
+        (void)refuse(builder, mark, "a key must be plain text, not a list or a mapping", NULL);
+        (void)hint_at_line(builder, mark); /* it may be something else */
+        return false;
+    }
     frame->key = node;
     return true;
 }
@@ -335,14 +378,25 @@ static void report_problem(const struct builder *builder, const yaml_parser_t *p
     struct diag *diag = builder->diag;
     const char *context = parser->context != NULL ? parser->context : "";
     bool star = strstr(context, "scanning an alias") != NULL;
-    const yaml_mark_t *mark = star ? &parser->context_mark : &parser->problem_mark;
+    bool no_colon = strstr(problem, "could not find expected ':'") != NULL;
+    const yaml_mark_t *mark = star || no_colon ? &parser->context_mark : &parser->problem_mark;
     diag_add(diag, builder->level, position_of(builder, mark), "not valid YAML: %s", problem);
-    if (strstr(problem, "cannot start any token") != NULL)
+    if (hint_at_line(builder, mark))
+        return;
+    if (no_colon)
+        diag_hint(diag, "put a colon behind the name: \"example.com:\"");
+    else if (strstr(problem, "mapping values are not allowed") != NULL)
+        diag_hint(diag,
+                  "put a value that has a colon into quotes, and begin each key in a line of its "
+                  "own");
+    else if (strstr(problem, "did not find expected key") != NULL)
+        diag_hint(diag, "begin the keys that belong together in the same column");
+    else if (strstr(problem, "cannot start any token") != NULL)
         diag_hint(diag, "indent with spaces, not tabs, and put values that begin with one of "
                         "@ ` %% into quotes");
     else if (star)
         diag_hint(diag, "put a value that begins with a star into quotes: \"*.example.com\"");
-    else if (context[0] != '\0' && parser->context_mark.line != parser->problem_mark.line)
+    if (!no_colon && context[0] != '\0' && parser->context_mark.line != parser->problem_mark.line)
         diag_related(diag, position_of(builder, &parser->context_mark), "%s that begins here",
                      context);
 }
@@ -462,6 +516,7 @@ static bool run(struct builder *builder, yaml_parser_t *parser, struct span byte
     if (!skip_byte_order_mark(builder, &bytes) || !has_few_directives(builder, bytes))
         return false;
     builder->begun_ms = cpu_ms();
+    builder->bytes = bytes;
     yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(parser, (const unsigned char *)bytes.data, bytes.len);
     while (!builder->ended) {

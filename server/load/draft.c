@@ -189,6 +189,10 @@ static void add_policy(struct draft *draft, const struct node_pair *pair)
         diag_add(draft->diag, DIAG_ERROR, pair->key->at,
                  "policy \"%s\" must be a mapping with mode, max_age and mx",
                  diag_word(pair->key->text).text);
+        if (schema_has_key(&schema_policy, pair->key->text))
+            diag_hint(draft->diag, "indent it below the name of a policy, such as \"default:\"");
+        else
+            diag_hint(draft->diag, "write mode, max_age and mx below it, indented further");
         policy.unreadable = true;
     }
     void *items =
@@ -219,6 +223,8 @@ static bool judge_domain_name(struct draft *draft, const struct node *key, struc
                  name_fault_text(fault));
         if (fault == NAME_LONG)
             diag_reason(draft->diag, "\"mta-sts.\" is put in front of it");
+        else if (schema_has_key(&schema_domain, key->text))
+            diag_hint(draft->diag, "indent it below the domain that it belongs to");
         else if (diag_is_kept(draft->diag) && name_suggest(key->text, NAME_HOST, ret_name))
             diag_hint(draft->diag, "write %s", ret_name->text);
         return false;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/suggest.h"
+#include "policy/name.h"
 
 /* The kinds of node that a key may have. */
 enum {
@@ -144,9 +145,45 @@ static const struct schema_key *find_key(const struct schema *schema, struct spa
     return NULL;
 }
 
-static void report_unknown(const struct schema *schema, const struct node *key,
+bool schema_has_key(const struct schema *schema, struct span name)
+{
+    return find_key(schema, name) != NULL;
+}
+
+static bool is_domain_name(struct span text)
+{
+    struct name name;
+    return name_parse(text, NAME_HOST, &name) == NAME_OK;
+}
+
+/* Where a key is meant to be that stands at the top; NULL when it is not known. */
+static const char *meant_place(const struct node_pair *pair)
+{
+    const struct node *value = pair->value;
+    if (is_domain_name(pair->key->text))
+        return "\"domains:\"";
+    if (find_key(&schema_policy, pair->key->text) != NULL)
+        return "the name of a policy, and that below \"policies:\"";
+    for (size_t i = 0; value->kind == NODE_MAPPING && i < value->count; i++)
+        if (find_key(&schema_policy, value->pairs[i].key->text) != NULL)
+            return "\"policies:\"";
+    return NULL;
+}
+
+/* "mx:a.example" is one word in YAML. */
+static const struct schema_key *find_key_without_space(const struct schema *schema,
+                                                       struct span text)
+{
+    const char *colon = memchr(text.data, ':', text.len);
+    return colon == NULL ? NULL
+                         : find_key(schema, (struct span){text.data, (size_t)(colon - text.data)});
+}
+
+static void report_unknown(const struct schema *schema, const struct node_pair *pair,
                            enum diag_level level, struct diag *diag)
 {
+    const struct node *key = pair->key;
+    bool is_top = schema == &schema_root || schema == &schema_dropin;
     const char *names[KEYS_MOST];
     diag_add(diag, level, key->at, "unknown key \"%s\" %s", diag_key(key->text).text,
              schema->where);
@@ -156,7 +193,13 @@ static void report_unknown(const struct schema *schema, const struct node *key,
     for (size_t i = 0; i < schema->key_count; i++)
         names[i] = schema->keys[i].name;
     size_t nearest = suggest_nearest(key->text, names, schema->key_count);
-    if (span_equal(key->text, span_of("<<")))
+    const char *place = is_top ? meant_place(pair) : NULL;
+    const struct schema_key *glued = find_key_without_space(schema, key->text);
+    if (glued != NULL)
+        diag_hint(diag, "put a space behind the colon: \"%s: ...\"", glued->name);
+    else if (place != NULL)
+        diag_hint(diag, "indent it below %s", place);
+    else if (span_equal(key->text, span_of("<<")))
         diag_hint(diag, "merge keys are not supported: name a policy under \"policies:\" and write "
                         "{policy: NAME, ...}");
     else if (nearest < schema->key_count)
@@ -172,7 +215,7 @@ static bool read_pair(const struct schema *schema, const struct node_pair *pair,
     const struct schema_key *key = find_key(schema, pair->key->text);
     const struct node *value = pair->value;
     if (key == NULL) {
-        report_unknown(schema, pair->key, level, diag);
+        report_unknown(schema, pair, level, diag);
         return false;
     }
     if (pair->first != NULL) {
@@ -186,6 +229,10 @@ static bool read_pair(const struct schema *schema, const struct node_pair *pair,
     if ((key->kinds & kind) == 0) {
         diag_add(diag, level, value->null ? pair->key->at : value->at, "%s must be %s, not %s",
                  key->name, key->expects, kind_text(value));
+        if (span_equal(pair->key->text, span_of("domains")) && !value->null)
+            diag_hint(diag,
+                      "write each domain in a line of its own, indented, without a dash before "
+                      "it and with a colon behind it: \"example.com:\"");
         return false;
     }
     memcpy((char *)nodes + key->offset, &value, sizeof(value));
@@ -201,6 +248,21 @@ bool schema_read(const struct schema *schema, const struct node *mapping, void *
     return good;
 }
 
+bool schema_hint_boolean(const struct node *node, struct diag *diag)
+{
+    static const struct {
+        const char *word, *meant;
+    } words[] = {{"true", "true"}, {"yes", "true"},    {"on", "true"},  {"y", "true"},
+                 {"1", "true"},    {"false", "false"}, {"no", "false"}, {"off", "false"},
+                 {"n", "false"},   {"0", "false"}};
+    for (size_t i = 0; i < COUNT(words); i++)
+        if (span_equal_fold(node->text, span_of(words[i].word))) {
+            diag_hint(diag, "write %s", words[i].meant);
+            return true;
+        }
+    return false;
+}
+
 bool schema_boolean(const char *key, const struct node *node, bool *ret_value,
                     enum diag_level level, struct diag *diag)
 {
@@ -210,6 +272,8 @@ bool schema_boolean(const char *key, const struct node *node, bool *ret_value,
     if (!value && !span_equal(node->text, span_of("false"))) {
         diag_add(diag, level, node->at, "%s \"%s\" is neither true nor false", key,
                  node->text.data);
+        if (!schema_hint_boolean(node, diag))
+            diag_hint(diag, "write true or false");
         return false;
     }
     *ret_value = value;

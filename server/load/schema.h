@@ -105,6 +105,12 @@ bool schema_read(const struct schema *schema, const struct node *mapping, void *
 bool schema_boolean(const char *key, const struct node *node, bool *ret_value,
                     enum diag_level level, struct diag *diag);
 
+/* To a diagnostic about a value that is neither: which of them is meant. False when nobody knows. */
+bool schema_hint_boolean(const struct node *node, struct diag *diag);
+
+/* Whether a mapping of the schema has such a key. */
+bool schema_has_key(const struct schema *schema, struct span name);
+
 /* Calls back for the node itself if it is a scalar, or for each item of a
  * sequence; an item that is not a non-empty scalar is reported. False when the
  * callback or an item failed; all items are visited. */

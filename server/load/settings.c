@@ -64,7 +64,8 @@ static bool read_watch(struct reader *reader, const struct node *node)
         return true;
     diag_add(reader->diag, DIAG_FATAL, node->at, "watch \"%s\" is neither true nor false",
              node->text.data);
-    diag_hint(reader->diag, "leave it out to watch the certificates only");
+    if (!schema_hint_boolean(node, reader->diag))
+        diag_hint(reader->diag, "leave it out to watch the certificates only");
     return false;
 }
 

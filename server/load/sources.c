@@ -1,8 +1,10 @@
 #include "load/sources.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/limits.h"
@@ -27,7 +29,10 @@ struct sources {
     struct contents *contents;   /* borrowed; filled, or NULL */
     const struct contents *kept; /* borrowed; or NULL: the files are read from disk */
     struct source *items;        /* owned; the first one is the main file */
-    size_t hiding_count;         /* of them, how many are folders that hide files */
+    const struct node *include;  /* whose files are read now; and what is known of it: */
+    bool include_is_pattern;
+    size_t found_count;
+    size_t hiding_count; /* of the items, how many are folders that hide files */
     size_t count;
     size_t capacity;
     struct table by_file;
@@ -134,6 +139,22 @@ static bool read_from_disk(struct sources *sources, const char *file)
     return good;
 }
 
+/* What to do about a file that is not there: a link to nowhere is named with its target. */
+static void explain_absence(struct sources *sources, const char *file)
+{
+    char target[PATH_MAX];
+    ssize_t len = readlink(file, target, sizeof(target) - 1);
+    if (len > 0) {
+        target[len] = '\0';
+        diag_reason(sources->diag, "it is a link to %s, which is not there", target);
+        diag_hint(sources->diag, "make the link again, or remove it");
+    } else if (is_main(sources, file)) {
+        diag_hint(sources->diag, "write it, or name another with \"-c FILE\"");
+    } else {
+        diag_hint(sources->diag, "write it, or correct what \"include:\" says");
+    }
+}
+
 /* What the file holds, or held when it was read last. False after a fault, which was reported. */
 static bool find_bytes(struct sources *sources, const char *file, enum diag_level level,
                        struct span *ret_bytes)
@@ -145,6 +166,8 @@ static bool find_bytes(struct sources *sources, const char *file, enum diag_leve
         if (reason == EFBIG && !is_main(sources, file))
             diag_hint(sources->diag, "split it: an included file has at most %d MiB",
                       LIMIT_INCLUDE_FILE / 1024 / 1024);
+        if (reason == ENOENT)
+            explain_absence(sources, file);
         return false;
     }
     const struct contents *from = sources->kept != NULL ? sources->kept : sources->contents;
@@ -153,6 +176,16 @@ static bool find_bytes(struct sources *sources, const char *file, enum diag_leve
     diag_add(sources->diag, level, (struct position){.file = file},
              "could not be read when the configuration was loaded last");
     return false;
+}
+
+/* A policy in the form in which it is served, which people take for a configuration. */
+static bool is_served_policy(const struct node *root)
+{
+    for (size_t i = 0; root->kind == NODE_MAPPING && i < root->count; i++)
+        if (span_equal_fold(root->pairs[i].key->text, span_of("version")))
+            return true;
+    return root->kind == NODE_SCALAR && span_begins_fold(root->text, span_of("version")) &&
+           memmem(root->text.data, root->text.len, "STSv1", 5) != NULL;
 }
 
 /* The root mapping of a file; NULL after a fault, which was reported at the level. */
@@ -165,6 +198,13 @@ static const struct node *read_mapping(struct sources *sources, const char *file
     const struct node *root = document_parse_within(
         sources->arena, bytes, file, level, sources->diag,
         is_main(sources, file) ? NULL : &document_included, sources->progress);
+    if (root != NULL && is_served_policy(root)) {
+        diag_add(sources->diag, level, root->at,
+                 "this is a policy as it is served (mta-sts.txt), not a configuration");
+        diag_hint(sources->diag,
+                  "\"mta-sts-httpd import example.com=FILE\" makes a configuration of it");
+        return NULL;
+    }
     if (root == NULL || root->kind == NODE_MAPPING || (root->null && level != DIAG_FATAL))
         return root;
     diag_add(sources->diag, level, root->at,
@@ -189,8 +229,14 @@ static void read_folder(struct sources *sources, const char *path, int error)
         return;
     struct position at = {.file = source->file};
     source->kind = error == EISDIR ? SOURCE_BARE : SOURCE_HIDING;
-    if (error == EISDIR) {
+    if (error == EISDIR && sources->include_is_pattern) {
         diag_add(sources->diag, DIAG_NOTE, at, "is a folder, which is not read");
+        return;
+    }
+    if (error == EISDIR) {
+        diag_add(sources->diag, DIAG_ERROR, sources->include->at, "include \"%s\" is a folder",
+                 sources->include->text.data);
+        diag_hint(sources->diag, "write \"%s*.yaml\"", path);
         return;
     }
     sources->hiding_count++;
@@ -202,6 +248,7 @@ static void read_dropin(void *context, const char *path, int error)
 {
     struct sources *sources = context;
     struct dropin_nodes nodes = {0};
+    sources->found_count++;
     if (error != 0) {
         read_folder(sources, path, error);
         return;
@@ -231,6 +278,38 @@ static void read_dropin(void *context, const char *path, int error)
                  root->null ? "the file is empty" : "the file names no domain");
 }
 
+static void note_other(void *context, const char *path, int error)
+{
+    const char *slash = strrchr(path, '/');
+    struct diag_word *word = context;
+    if (error == 0 && word->text[0] == '\0')
+        *word = diag_word(span_of(slash == NULL ? path : slash + 1));
+}
+
+/* A pattern that means no file is right for a folder that is empty; it is likely not meant where there
+ * are such files under other names. */
+static void report_none(struct sources *sources, const struct node *item, const char *pattern)
+{
+    struct text others = {0};
+    struct diag_word word = {{0}};
+    const char *slash = strrchr(pattern, '/');
+    uint64_t fingerprint = 0; /* of no use */
+    text_append(&others, (struct span){pattern, slash == NULL ? 0 : (size_t)(slash - pattern) + 1});
+    if (strpbrk(others.data == NULL ? "" : others.data, "*?[{") == NULL) {
+        text_append(&others, span_of("*.{yaml,yml,conf}"));
+        if (!others.failed)
+            (void)include_find(others.data, note_other, &word, &fingerprint); /* else none */
+    }
+    bool is_slip = word.text[0] != '\0';
+    diag_add(sources->diag, is_slip ? DIAG_WARNING : DIAG_NOTE, item->at,
+             "include \"%s\" means no file", item->text.data);
+    if (is_slip)
+        diag_hint(sources->diag, "correct the pattern, or the name of %s there", word.text);
+    else
+        diag_hint(sources->diag, "put a file there, or correct the pattern");
+    text_free(&others);
+}
+
 static bool read_include(void *context, const struct node *item)
 {
     struct sources *sources = context;
@@ -244,7 +323,12 @@ static bool read_include(void *context, const struct node *item)
             read_dropin(sources, contents_path(sources->kept, i), 0);
         return true;
     }
+    sources->include = item;
+    sources->include_is_pattern = strpbrk(pattern, "*?[{") != NULL;
+    sources->found_count = 0;
     int error = include_find(pattern, read_dropin, sources, &sources->watch->read.files);
+    if (error == 0 && sources->found_count == 0)
+        report_none(sources, item, pattern);
     if (error == 0)
         return true;
     if (error == ENOMEM)

@@ -144,6 +144,52 @@ static bool judge_id(const struct policy_fields *fields, struct diag *diag)
     return valid;
 }
 
+/* The words between separators, which must all be names; to the hint. */
+static bool hint_list(struct span text, struct diag *diag)
+{
+    struct text list = {0};
+    struct name name;
+    size_t count = 0;
+    bool good = text.len <= LIMIT_BODY_ADVISED;
+    for (size_t i = 0; good && i < text.len;) {
+        size_t begin = i;
+        while (i < text.len && strchr(" \t,;", text.data[i]) == NULL)
+            i++;
+        struct span word = {text.data + begin, i - begin};
+        i += i < text.len ? 1 : 0;
+        if (word.len == 0)
+            continue;
+        good = name_parse(word, NAME_PATTERN, &name) == NAME_OK ||
+               name_suggest(word, NAME_PATTERN, &name);
+        text_printf(&list, "%s%s%s%s", count++ == 0 ? "" : ", ", name.text[0] == '*' ? "\"" : "",
+                    name.text, name.text[0] == '*' ? "\"" : "");
+    }
+    good = good && !list.failed && count > 1;
+    if (good)
+        diag_hint(diag, "write a list: [%s]", list.data);
+    text_free(&list);
+    return good;
+}
+
+/* "10 mail.example.com", as an MX record has it. */
+static bool hint_preference(struct span text, struct diag *diag)
+{
+    size_t digits = 0, begin = 0;
+    struct name name;
+    while (digits < text.len && ascii_is_digit(text.data[digits]))
+        digits++;
+    begin = digits;
+    while (begin < text.len && (text.data[begin] == ' ' || text.data[begin] == '\t'))
+        begin++;
+    struct span rest = span_skip(text, begin);
+    if (digits == 0 || begin == digits ||
+        (name_parse(rest, NAME_PATTERN, &name) != NAME_OK &&
+         !name_suggest(rest, NAME_PATTERN, &name)))
+        return false;
+    diag_hint(diag, "leave the preference out: %s", name.text);
+    return true;
+}
+
 static bool judge_mx(const struct field *mx, struct diag *diag, struct name *ret_name)
 {
     enum name_fault fault = name_parse(mx->text, NAME_PATTERN, ret_name);
@@ -155,7 +201,9 @@ static bool judge_mx(const struct field *mx, struct diag *diag, struct name *ret
         diag_reason(diag, "%s", name_fault_senders(fault));
     if (fault == NAME_ADDRESS)
         diag_hint(diag, "write the host name that the MX record points to");
-    else if (diag_is_kept(diag) && name_suggest(mx->text, NAME_PATTERN, ret_name))
+    else if (!diag_is_kept(diag) || hint_preference(mx->text, diag) || hint_list(mx->text, diag))
+        return false;
+    else if (name_suggest(mx->text, NAME_PATTERN, ret_name))
         diag_hint(diag, "write %s", ret_name->text);
     else if (fault == NAME_U_LABEL)
         diag_hint(diag, "write the A-label (\"xn--...\"); the command idn2 prints it");

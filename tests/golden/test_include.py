@@ -20,9 +20,14 @@ def lay(folder, main, **files):
     return folder / "mta-sts.yaml"
 
 
+def all_said(config):
+    """The lines without the folder."""
+    return run("check", "-c", config).stderr.decode().replace(f"{config.parent}/", "").splitlines()
+
+
 def said(config):
-    """The errors and their notes, without the folder."""
-    lines = run("check", "-c", config).stderr.decode().replace(f"{config.parent}/", "").splitlines()
+    """From the first error on."""
+    lines = all_said(config)
     first = next((i for i, line in enumerate(lines) if ": error: " in line), len(lines))
     return lines[first:]
 
@@ -115,3 +120,69 @@ def test_suggestions_are_of_this_file_and_the_main_one(tmp_path):
         '    fix: define it under "policies:"',
     ]
 
+
+
+def test_folder_is_no_file(tmp_path):
+    config = lay(tmp_path, "")
+    (tmp_path / "d" / "x.yaml").mkdir()
+    for name in ("d", "d/"):
+        config.write_text(f"include: {name}\n")
+        assert said(config) == [
+            f'mta-sts.yaml:1:10: error: include "{name}" is a folder',
+            '    fix: write "d/*.yaml"',
+        ]
+    config.write_text("include: d/*\n")
+    assert "d/x.yaml: note: is a folder, which is not read" in all_said(config)
+
+
+def test_pattern_without_a_file(tmp_path):
+    """Nothing is there yet, or it has another name."""
+    config = lay(tmp_path, "")
+    note = 'mta-sts.yaml:1:10: {}: include "d/*.yaml" means no file'
+    assert note.format("note") in all_said(config)
+    (tmp_path / "d" / "customer.yml").write_text("")
+    lines = all_said(config)
+    where = lines.index(note.format("warning"))
+    assert lines[where + 1] == "    fix: correct the pattern, or the name of customer.yml there"
+
+
+def test_missing_files_are_explained(tmp_path):
+    config = lay(tmp_path, "")
+    config.write_text("include: [d/*.yaml, missing.yaml]\n")
+    (tmp_path / "d" / "link.yaml").symlink_to("/nowhere/there.yaml")
+    none = ": error: cannot be read: No such file or directory"
+    assert said(config)[:5] == [
+        "d/link.yaml" + none,
+        "    why: it is a link to /nowhere/there.yaml, which is not there",
+        "    fix: make the link again, or remove it",
+        "missing.yaml" + none,
+        '    fix: write it, or correct what "include:" says',
+    ]
+    config.unlink()
+    assert said(config) == ["mta-sts.yaml" + none, '    fix: write it, or name another with "-c FILE"']
+
+
+def test_served_policy_as_a_drop_in(tmp_path):
+    config = lay(tmp_path, "", a="version: STSv1\r\nmode: enforce\r\nmx: a.example\r\nmax_age: 86400\r\n")
+    assert said(config) == [
+        "d/a.yaml:1:1: error: this is a policy as it is served (mta-sts.txt), not a configuration",
+        '    fix: "mta-sts-httpd import example.com=FILE" makes a configuration of it',
+    ]
+
+
+def test_byte_order_mark(tmp_path):
+    """Of the main file and of an included one; columns do not count it."""
+    config = lay(tmp_path, "", a=f"\ufeffpolicies: {{default: {policy('a')}}}\ndomains: {{a.example: }}\n")
+    config.write_text("\ufeff" + config.read_text() + "domains:\n  b.example: none\n")
+    assert modes(config) == {"a.example": "enforce", "b.example": None}
+    assert said(config)[0].startswith('mta-sts.yaml:3:14: error: domain "b.example" uses')
+
+
+def test_foreign_lines_are_not_shown(tmp_path):
+    """Of a file that is none of ours, whose lines are keys, only the first words are shown."""
+    secret = "root:$6$saltsaltsalt$hashhashhashhashhashhash:19000:0:99999:7:::"
+    config = lay(tmp_path, "", a=f"{secret}\ndaemon:*:19000:0:99999:7:::\n")
+    lines = said(config)
+    assert lines[0] == 'd/a.yaml:1:1: error: unknown key "root..." in an included file'
+    for words in (lines, run("check", "--json", "-c", config).stdout.decode().splitlines()):
+        assert not any("salt" in line or "19000" in line for line in words)

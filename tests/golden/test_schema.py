@@ -34,6 +34,7 @@ INEXPRESSIBLE = {
     "fatal/acme-twice": ELSEWHERE,
     "fatal/key-duplicate": ONCE,
     "fatal/metrics-twice": ELSEWHERE,
+    "fatal/utf-16": "an editor decodes it",
 }
 
 
