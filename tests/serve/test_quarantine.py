@@ -194,3 +194,48 @@ def test_policy_that_was_valid_once_is_not_that_of_a_namesake(place, start, trus
     assert running.reload()
     assert answers(running, trusted, [VICTIM]) == served(1209600, [VICTIM])
     assert listed(place)[0][VICTIM] == "stale"
+
+
+EMPTY = ["", "# nothing\n", "---\n", "domains:\n", "domains: {}\n", "policies: {}\n", "\ufeff"]
+
+
+@pytest.mark.parametrize("end", ["reload", "restart"])
+def test_emptied_file_keeps_its_domains(place, start, trusted, end):
+    """Whatever is left of it, until the file itself is removed."""
+    two = f"more.{VICTIM}"
+    place.certify(two)
+    full = good(VICTIM) + f"  {two}: {{mode: enforce, max_age: 2w, mx: [mail.{two}]}}\n"
+    drop_in(place, VICTIM, full)
+    running = start(place.config, expect=[SAID, r"stale\)"])
+    expected = served(1209600, [VICTIM, two])
+    for text in EMPTY:
+        drop_in(place, VICTIM, text)
+        since = running.mark()
+        if end == "reload":
+            assert running.reload(), text
+        else:
+            running.stop()
+            running, since = start(place.config, expect=[SAID, r"stale\)"]), 0
+        assert answers(running, trusted, [VICTIM, two]) == expected, text
+        running.wait_line(rf"d/{VICTIM}\.yaml: error: the file does not name {VICTIM} any more", since=since)
+        states, words = listed(place)
+        assert (states[VICTIM], states[two]) == ("stale", "stale")
+        assert f"{VICTIM}.yaml: error: the file does not name {VICTIM} any more" in words
+    # A line that is removed from among others is meant.
+    drop_in(place, VICTIM, good(VICTIM))
+    assert running.reload()
+    assert answers(running, trusted, [VICTIM, two]) == {**served(1209600, [VICTIM]), two: (0, b"")}
+    (place.root / "domains.d" / f"{VICTIM}.yaml").unlink()
+    assert running.reload()
+    assert answers(running, trusted, [VICTIM]) == {VICTIM: (0, b"")}
+    assert VICTIM not in listed(place)[0]
+
+
+def test_folder_in_place_of_a_file_keeps_its_domains(place, start, trusted):
+    running = start(place.config, expect=[SAID, r"stale\)"])
+    path = place.root / "domains.d" / f"{VICTIM}.yaml"
+    path.unlink()
+    path.mkdir()
+    assert running.reload()
+    assert answers(running, trusted, [VICTIM]) == served(1209600, [VICTIM])
+    assert listed(place)[0][VICTIM] == "stale"
