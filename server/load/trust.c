@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/calendar.h"
 #include "load/certificate_files.h"
+#include "load/extensions.h"
 #include "load/pem.h"
 
 struct trust {
@@ -36,6 +38,14 @@ static const char *usual_path(void)
     return usual[0];
 }
 
+/* Critical extensions that the library does not know are judged by load/extensions. */
+static int take_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
+                          int critical, const unsigned char *value, const unsigned char *end)
+{
+    (void)context, (void)crt, (void)oid, (void)critical, (void)value, (void)end; /* all the same */
+    return 0;
+}
+
 /* An authority that the TLS library cannot read is one that is not trusted; the others are. */
 static void add(struct trust *trust, const struct pem_block *block)
 {
@@ -45,7 +55,8 @@ static void add(struct trust *trust, const struct pem_block *block)
         return;
     }
     pem_decode(block, der);
-    if (mbedtls_x509_crt_parse_der(&trust->list, der, block->der_len) == 0)
+    if (mbedtls_x509_crt_parse_der_with_ext_cb(&trust->list, der, block->der_len, 1, take_extension,
+                                               NULL) == 0)
         trust->count++;
     free(der);
 }
@@ -123,6 +134,8 @@ bool trust_has_subject(const struct trust *trust, struct span subject)
 
 struct walk {
     int64_t now;
+    const struct span *names; /* of the leaf */
+    size_t name_count;
     struct trust_verdict *verdict;
 };
 
@@ -136,6 +149,31 @@ static const uint32_t WEAK =
 
 static const uint32_t DATES = MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE;
 
+static void print_name(const mbedtls_x509_name *name, char out[static TRUST_NAME_SIZE])
+{
+    if (mbedtls_x509_dn_gets(out, TRUST_NAME_SIZE, name) <= 0)
+        (void)snprintf(out, TRUST_NAME_SIZE, "an authority"); /* it fits */
+}
+
+/* What an authority may issue for. */
+static void judge_extensions(const struct walk *walk, const mbedtls_x509_crt *crt)
+{
+    struct extensions_verdict found;
+    struct trust_verdict *verdict = walk->verdict;
+    extensions_judge((struct span){(const char *)crt->raw.p, crt->raw.len}, walk->names,
+                     walk->name_count, &found);
+    if (found.forbidden.data != NULL && !verdict->is_constrained) {
+        verdict->is_constrained = true;
+        print_name(&crt->subject, verdict->constrained);
+        (void)snprintf(verdict->forbidden, TRUST_NAME_SIZE, "%.*s", (int)found.forbidden.len,
+                       found.forbidden.data); /* what is longer is cut */
+    }
+    if (found.not_judged != NULL && verdict->not_judged == NULL) {
+        verdict->not_judged = found.not_judged;
+        print_name(&crt->subject, verdict->not_judged_of);
+    }
+}
+
 /* The library shows each certificate on the way, from the authority down to the leaf. */
 static int look(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
@@ -143,22 +181,34 @@ static int look(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flags
     struct trust_verdict *verdict = walk->verdict;
     verdict->is_weak = verdict->is_weak || (*flags & WEAK) != 0;
     *flags &= ~DATES; /* by the clock, where now may be another day */
-    if (depth > 0 &&
-        (instant(&crt->valid_from) > walk->now || instant(&crt->valid_to) < walk->now)) {
+    if (depth == 0)
+        return 0;
+    judge_extensions(walk, crt);
+    if (instant(&crt->valid_from) > walk->now || instant(&crt->valid_to) < walk->now) {
         verdict->is_expired = true;
-        if (mbedtls_x509_dn_gets(verdict->expired, sizeof(verdict->expired), &crt->subject) <= 0)
-            (void)snprintf(verdict->expired, sizeof(verdict->expired),
-                           "an authority"); /* it fits */
+        print_name(&crt->subject, verdict->expired);
     }
     return 0;
 }
 
-/* Extensions that the library does not know do not change where a chain leads. */
-static int accept_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
-                            int critical, const unsigned char *value, const unsigned char *end)
+/* The DNS names of the leaf, as they are written. Owned; NULL when memory is short. */
+static struct span *names_of(struct span leaf, size_t *ret_count)
 {
-    (void)context, (void)crt, (void)oid, (void)critical, (void)value, (void)end;
-    return 0;
+    struct span name = {NULL, 0}, *names = NULL;
+    size_t capacity = 0;
+    *ret_count = 0;
+    for (bool more = true; more;) {
+        struct span *grown = array_room(names, *ret_count, &capacity, sizeof(*names));
+        if (grown == NULL) {
+            free(names);
+            return NULL;
+        }
+        names = grown;
+        more = extensions_next_name(leaf, &name);
+        if (more)
+            names[(*ret_count)++] = name;
+    }
+    return names;
 }
 
 bool trust_judge(const struct trust *trust, const struct span *chain, size_t count, int64_t now,
@@ -169,18 +219,25 @@ bool trust_judge(const struct trust *trust, const struct span *chain, size_t cou
     /* The library only reads the list, which it does not take as constant. */
     mbedtls_x509_crt *list = (mbedtls_x509_crt *)(uintptr_t)&trust->list;
     struct walk walk = {.now = now, .verdict = ret_verdict};
+    struct span *names = count == 0 ? NULL : names_of(chain[0], &walk.name_count);
     *ret_verdict = (struct trust_verdict){0};
+    walk.names = names;
     mbedtls_x509_crt_init(&crt);
-    bool good = count > 0;
-    for (size_t i = 0; i < count && good; i++)
-        good =
-            mbedtls_x509_crt_parse_der_with_ext_cb(&crt, (const unsigned char *)chain[i].data,
-                                                   chain[i].len, 0, accept_extension, NULL) == 0 ||
-            i > 0; /* one that nobody needs may be odd */
+    bool good = names != NULL;
+    for (size_t i = 0; i < count && good; i++) {
+        bool is_costly = i > 0 && extensions_key_is_costly(chain[i]);
+        ret_verdict->is_costly = ret_verdict->is_costly || is_costly;
+        if (!is_costly)
+            good = mbedtls_x509_crt_parse_der_with_ext_cb(
+                       &crt, (const unsigned char *)chain[i].data, chain[i].len, 0, take_extension,
+                       NULL) == 0 ||
+                   i > 0; /* one that nobody needs may be odd */
+    }
     if (good) {
         (void)mbedtls_x509_crt_verify(&crt, list, NULL, NULL, &flags, look, &walk);
         ret_verdict->is_trusted = (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) == 0;
     }
     mbedtls_x509_crt_free(&crt);
+    free(names);
     return good;
 }

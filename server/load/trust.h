@@ -35,6 +35,13 @@ struct trust_verdict {
     bool is_weak;    /* a key or signature on the way is weaker than senders accept */
     bool is_expired; /* above the leaf, something has expired or is not valid yet */
     char expired[TRUST_NAME_SIZE]; /* its name */
+    bool
+        is_costly; /* a key above the leaf is too costly to check a signature with, and was left out */
+    bool is_constrained; /* an authority may not issue for one of the names of the leaf */
+    char constrained[TRUST_NAME_SIZE]; /* its name */
+    char forbidden[TRUST_NAME_SIZE];   /* and that of the leaf */
+    const char *not_judged;            /* a critical extension on the way; or NULL; static */
+    char not_judged_of[TRUST_NAME_SIZE];
 };
 
 /* Judges the chain (DER, leaf first) as of now, seconds since 1970 UTC. False when memory is short or

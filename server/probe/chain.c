@@ -5,6 +5,7 @@
 
 #include "base/calendar.h"
 #include "base/text.h"
+#include "load/extensions.h"
 #include "site/verdict.h"
 
 enum { DAY = 86400 };
@@ -39,6 +40,17 @@ static void judge_names(const struct chain *chain)
     const char *host = chain->question->host;
     if (chain_covers(leaf, span_of(host)))
         return;
+    if (leaf->name_count == 0 && leaf->has_dns_names) {
+        struct span written = {NULL, 0};
+        struct text shown = {0};
+        (void)extensions_next_name(chain->question->chain[0], &written); /* there is one */
+        text_escape(&shown, written, 80);
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NAME,
+                   "the certificate has no valid DNS name (\"%s\" is none), so it is not for %s",
+                   shown.data == NULL ? "" : shown.data, host);
+        text_free(&shown);
+        return;
+    }
     if (leaf->name_count == 0) {
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NAME,
                    "the certificate has no DNS name in its subject alternative name, so it is not "
@@ -84,17 +96,22 @@ static void judge_leaf(const struct chain *chain)
     if (!leaf->may_serve || !leaf->may_sign)
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_USAGE,
                    "the certificate is not made for TLS servers");
+    if (leaf->must_staple)
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_STAPLE,
+                   "the certificate demands a stapled OCSP response");
     judge_names(chain);
     judge_dates(chain);
 }
 
-/* The certificate among those sent that made the signature of this one; count when there is none. */
-static size_t issuer_of(const struct chain *chain, size_t child)
+/* The certificate among those sent that made the signature of this one; count when there is none.
+ * checks is how many signatures may still be verified. */
+static size_t issuer_of(const struct chain *chain, size_t child, int *checks)
 {
     bool is_known; /* short of memory the chain only seems to end sooner */
-    for (size_t i = 0; i < chain->count; i++)
+    for (size_t i = 0; i<chain->count && * checks> 0; i++)
         if (i != child && chain->items[i]->fault == CERTIFICATE_SOUND &&
             span_equal(chain->items[child]->issuer, chain->items[i]->subject) &&
+            !extensions_key_is_costly(chain->question->chain[i]) && (*checks)-- > 0 &&
             certificate_is_signed_by(chain->items[child], chain->items[i], &is_known))
             return i;
     return chain->count;
@@ -104,9 +121,10 @@ static size_t issuer_of(const struct chain *chain, size_t child)
 static void explain_distrust(const struct chain *chain)
 {
     char issuer[CERTIFICATE_NAME_SIZE];
+    int checks = LIMIT_CHAIN_CHECKS;
     size_t top = 0;
     for (size_t steps = 0; steps < chain->count && !chain->items[top]->is_self_issued; steps++) {
-        size_t next = issuer_of(chain, top);
+        size_t next = issuer_of(chain, top, &checks);
         if (next == chain->count)
             break;
         top = next;
@@ -127,6 +145,52 @@ static void explain_distrust(const struct chain *chain)
     text_free(&shown);
 }
 
+/* What stands on the way to the authority that was found. */
+static void judge_way(const struct chain *chain, const struct trust_verdict *verdict)
+{
+    struct text name = {0}, other = {0};
+    if (verdict->is_expired) {
+        text_escape(&name, span_of(verdict->expired), TRUST_NAME_SIZE);
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_CHAIN_EXPIRED,
+                   "a certificate above that of the server has expired or is not valid yet (%s)",
+                   name.data == NULL ? "" : name.data);
+        text_free(&name);
+    }
+    if (verdict->is_constrained) {
+        text_escape(&name, span_of(verdict->constrained), TRUST_NAME_SIZE);
+        text_escape(&other, span_of(verdict->forbidden), TRUST_NAME_SIZE);
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_CONSTRAINED,
+                   "the authority %s may not issue for %s (name constraints)",
+                   name.data == NULL ? "" : name.data, other.data == NULL ? "" : other.data);
+        text_free(&name);
+        text_free(&other);
+    }
+    if (verdict->not_judged != NULL) {
+        text_escape(&name, span_of(verdict->not_judged_of), TRUST_NAME_SIZE);
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NOT_JUDGED,
+                   "the authority %s has a critical extension that is not checked here (%s)",
+                   name.data == NULL ? "" : name.data, verdict->not_judged);
+        text_free(&name);
+    }
+    if (verdict->is_weak && chain->items[0]->kind.accepted)
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_WEAK,
+                   "a key or signature in the chain is too weak");
+}
+
+/* One that was sent and has expired, while senders of today find another way. */
+static void judge_tail(const struct chain *chain)
+{
+    for (size_t i = 1; i < chain->count; i++) {
+        char end[CALENDAR_DAY_SIZE];
+        const struct certificate *item = chain->items[i];
+        if (item->fault != CERTIFICATE_SOUND || item->not_after >= chain->question->now)
+            continue;
+        calendar_day(item->not_after, end);
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_TAIL_EXPIRED,
+                   "a certificate that is sent without need expired on %s", end);
+    }
+}
+
 static void judge_trust(const struct chain *chain)
 {
     struct trust_verdict verdict;
@@ -138,21 +202,18 @@ static void judge_trust(const struct chain *chain)
                    "the certificate cannot be read");
         return;
     }
+    if (!verdict.is_trusted && verdict.is_costly) {
+        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_COSTLY,
+                   "a key above the certificate has an RSA exponent of more than 32 bits");
+        return;
+    }
     if (!verdict.is_trusted) {
         explain_distrust(chain);
         return;
     }
-    if (verdict.is_expired) {
-        struct text shown = {0};
-        text_escape(&shown, span_of(verdict.expired), sizeof(verdict.expired));
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_CHAIN_EXPIRED,
-                   "a certificate above that of the server has expired or is not valid yet (%s)",
-                   shown.data == NULL ? "" : shown.data);
-        text_free(&shown);
-    }
-    if (verdict.is_weak && chain->items[0]->kind.accepted)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_WEAK,
-                   "a key or signature in the chain is too weak");
+    judge_way(chain, &verdict);
+    if (!verdict.is_expired)
+        judge_tail(chain);
 }
 
 static bool take_apart(struct chain *chain)
@@ -191,6 +252,9 @@ bool chain_judge(const struct chain_question *question, struct report *report,
     } else if (good && chain.count > 0 && chain.items[0]->fault == CERTIFICATE_KEY) {
         report_add(report, visit, FAULT_CERTIFICATE_KEY, "the key of the certificate is %s",
                    chain.items[0]->kind.text);
+    } else if (good && chain.count > 0 && chain.items[0]->fault == CERTIFICATE_EXTENSION) {
+        report_add(report, visit, FAULT_CERTIFICATE_UNREADABLE,
+                   "the certificate has a critical extension that senders do not know");
     } else if (good) {
         report_add(report, visit, FAULT_CERTIFICATE_UNREADABLE, "the certificate cannot be read");
     }

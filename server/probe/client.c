@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include <mbedtls/build_info.h>
+#include <mbedtls/error.h>
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/psa_util.h>
@@ -14,6 +15,29 @@
 #include <mbedtls/ssl_ciphersuites.h>
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
+
+#include "load/extensions.h"
+
+/* What the handshake ends with when the key of the server is costly; nothing else there is it. */
+enum { COSTLY = MBEDTLS_ERR_X509_FILE_IO_ERROR };
+
+#ifdef mbedtls_x509_crt_parse_der
+static int take_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
+                          int critical, const unsigned char *value, const unsigned char *end)
+{
+    (void)context, (void)crt, (void)oid, (void)critical, (void)value, (void)end; /* see below */
+    return 0;
+}
+
+/* What the bundled library's client calls for each certificate that a server sends. Critical
+ * extensions that it does not know are judged later. The key of the first is used at once. */
+int mbedtls_x509_crt_parse_der(mbedtls_x509_crt *chain, const unsigned char *der, size_t len)
+{
+    if (chain->raw.p == NULL && extensions_key_is_costly((struct span){(const char *)der, len}))
+        return COSTLY;
+    return mbedtls_x509_crt_parse_der_with_ext_cb(chain, der, len, 1, take_extension, NULL);
+}
+#endif
 
 struct client {
     struct stream *stream; /* borrowed */
@@ -172,6 +196,11 @@ static enum client_result reason_of(const struct client *client, int code)
         return CLIENT_OLD;
     if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
         return CLIENT_ALERT;
+    if (code == COSTLY)
+        return CLIENT_COSTLY;
+    /* The library's answers to a message for which its buffer has no room. */
+    if (code == MBEDTLS_ERR_SSL_BAD_INPUT_DATA || code == MBEDTLS_ERR_ERROR_CORRUPTION_DETECTED)
+        return CLIENT_LARGE;
     return is_about_certificate(code) ? CLIENT_CERTIFICATE : CLIENT_FAILED;
 }
 

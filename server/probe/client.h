@@ -23,6 +23,8 @@ enum client_result {
     CLIENT_HTTP,        /* it answered in plain HTTP */
     CLIENT_NOT_TLS,     /* it answered in something else */
     CLIENT_CERTIFICATE, /* it sent a certificate that cannot be read */
+    CLIENT_LARGE,       /* a message of the handshake is larger than 16 KB: its certificates */
+    CLIENT_COSTLY,      /* its key makes a check of a signature costly (load/extensions) */
     CLIENT_FAILED,      /* the server broke the protocol, or memory is short */
 };
 

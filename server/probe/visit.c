@@ -118,6 +118,14 @@ static void judge_handshake(struct visit *visit)
         report_add(report, visit->result, FAULT_CERTIFICATE_UNREADABLE,
                    "the certificate cannot be read");
         break;
+    case CLIENT_LARGE:
+        report_add(report, visit->result, FAULT_CERTIFICATE_LARGE,
+                   "the server sends certificates of more than 16 KB");
+        break;
+    case CLIENT_COSTLY:
+        report_add(report, visit->result, FAULT_CERTIFICATE_COSTLY,
+                   "the key of the certificate has an RSA exponent of more than 32 bits");
+        break;
     case CLIENT_CLOSED:
     case CLIENT_RESET:
         report_add(report, visit->result, FAULT_TLS_CLOSED,

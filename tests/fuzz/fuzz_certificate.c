@@ -13,6 +13,7 @@
 #include "chance.h"
 #include "fuzz.h"
 #include "load/certificate.h"
+#include "load/extensions.h"
 #include "load/private_key.h"
 #include "load/public_key.h"
 #include "material.h"
@@ -69,6 +70,21 @@ static void check_sound(const struct certificate *certificate)
     mbedtls_x509_crt_free(&crt);
 }
 
+/* What is read beside the library: it stays inside, and an end is reached. */
+static void check_extensions(struct span bytes)
+{
+    static const struct span names[] = {{"mta-sts.example.com", 19}, {"", 0}};
+    struct extensions_verdict verdict;
+    struct span name = {NULL, 0};
+    const char *before = NULL;
+    while (extensions_next_name(bytes, &name)) {
+        assert(is_inside(name, bytes) && (before == NULL || name.data > before));
+        before = name.data;
+    }
+    extensions_judge(bytes, names, 2, &verdict);
+    (void)extensions_key_is_costly(bytes);
+}
+
 static void check_certificate(struct span bytes)
 {
     struct certificate_der *der = certificate_der_new(bytes);
@@ -119,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span der = choose(data, size);
     chance_begin();
     check_certificate(der);
+    check_extensions(der);
     check_private_key(der);
     public_key_judge(der, &kind);
     check_kind(&kind);
