@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/calendar.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "command/command.h"
 #include "command/probe_output.h"
@@ -24,6 +25,8 @@ struct run {
     struct probe_domain *domains; /* owned */
     struct name *names;           /* owned; of the operands */
     size_t count, done;
+    int64_t show_us; /* when the first results are shown, whatever others take */
+    bool is_written; /* so far */
     struct probe_output output;
 };
 
@@ -135,6 +138,28 @@ static bool read_trust(struct run *run)
     return run->trust != NULL;
 }
 
+/* Writes what is there to standard output. */
+static void write_results(struct run *run, bool is_end)
+{
+    struct text out = {0};
+    if (is_end)
+        probe_output_end(&run->output, &out);
+    else
+        probe_output_show(&run->output, &out);
+    if (out.len > 0 && run->count > 1 && isatty(STDERR_FILENO))
+        (void)fputs("\r\033[K", stderr); /* the progress, which comes again */
+    if (out.len > 0 || out.failed)
+        run->is_written = command_write(&out) && run->is_written;
+    text_free(&out);
+}
+
+static void tick(void *context)
+{
+    struct run *run = context;
+    if (!run->output.json && run->done < run->count && clock_monotonic_us() >= run->show_us)
+        write_results(run, false);
+}
+
 static void take(void *context, size_t index, const struct report *report)
 {
     struct run *run = context;
@@ -154,7 +179,8 @@ static bool wants_colour(void)
 
 static int probe_all(struct run *run)
 {
-    struct text out = {0};
+    run->is_written = true;
+    run->show_us = clock_monotonic_us() + LIMIT_PROBE_SHOW_MS * INT64_C(1000);
     run->output = (struct probe_output){
         .json = run->line->json,
         .colour = wants_colour(),
@@ -165,15 +191,13 @@ static int probe_all(struct run *run)
         (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
         return STATUS_WRONG;
     }
-    if (!probe_domains(&run->probe, run->domains, run->count, take, run)) {
+    if (!probe_domains(&run->probe, run->domains, run->count, take, tick, run)) {
         (void)fprintf(stderr, "mta-sts-httpd: cannot start processes to probe: %s\n",
                       strerror(errno)); /* nowhere is left to say it */
         return STATUS_WRONG;
     }
-    probe_output_print(&run->output, &out);
-    bool good = command_write(&out) && probe_output_is_good(&run->output);
-    text_free(&out);
-    return good ? STATUS_GOOD : STATUS_WRONG;
+    write_results(run, true);
+    return run->is_written && probe_output_is_good(&run->output) ? STATUS_GOOD : STATUS_WRONG;
 }
 
 int command_probe(const struct command_line *line)

@@ -7,7 +7,7 @@
 #include "base/calendar.h"
 #include "command/command.h"
 
-enum { COLUMNS = 9, DAY = 86400 };
+enum { DAY = 86400 };
 
 static const char HEADINGS[] =
     "hDOMAIN\thADDRESS\thDNS\thCONNECT\thTLS\thCERTIFICATE\thFETCH\thPOLICY\thTOTAL\t\n";
@@ -314,6 +314,7 @@ void probe_output_take(struct probe_output *output, size_t index, const struct r
 {
     struct probe_outcome *outcome = &output->outcomes[index];
     outcome->level = report_level(report);
+    outcome->is_there = true;
     if (output->json) {
         print_json(report, output->now, &outcome->rows);
         return;
@@ -338,7 +339,7 @@ static bool take_cell(struct span *rows, char *ret_letter, struct span *ret_text
     return true;
 }
 
-static void widen(size_t widths[static COLUMNS], struct span rows)
+static void widen(size_t widths[static PROBE_COLUMNS], struct span rows)
 {
     char letter;
     struct span cell;
@@ -348,7 +349,7 @@ static void widen(size_t widths[static COLUMNS], struct span rows)
                 widths[column] = cell.len;
 }
 
-static void print_rows(const struct probe_output *output, const size_t widths[static COLUMNS],
+static void print_rows(const struct probe_output *output, const size_t widths[static PROBE_COLUMNS],
                        struct span rows, struct text *out)
 {
     char letter;
@@ -358,7 +359,7 @@ static void print_rows(const struct probe_output *output, const size_t widths[st
             const char *colour = output->colour ? colour_of(letter) : "";
             text_printf(out, "%s%.*s%s", colour, (int)cell.len, cell.data,
                         colour[0] == '\0' ? "" : "\033[0m");
-            if (column + 1 < COLUMNS)
+            if (column + 1 < PROBE_COLUMNS)
                 text_printf(out, "%*s", (int)(widths[column] - cell.len + 2), "");
         }
         text_append(out, span_of("\n"));
@@ -387,13 +388,19 @@ static void print_all_json(const struct probe_output *output, struct text *out)
     text_append(out, span_of("\n]\n"));
 }
 
+/* Whether it is to be shown now. */
+static bool is_new(const struct probe_outcome *outcome)
+{
+    return outcome->is_there && !outcome->is_shown;
+}
+
 /* Between two empty lines, when there are any. */
-static void print_all_findings(const struct probe_output *output, struct text *out)
+static void print_new_findings(const struct probe_output *output, struct text *out)
 {
     bool any = false;
     for (size_t i = 0; i < output->count; i++) {
         const struct text *findings = &output->outcomes[i].findings;
-        if (findings->len == 0)
+        if (!is_new(&output->outcomes[i]) || findings->len == 0)
             continue;
         text_append(out, span_of(any ? "" : "\n"));
         text_append(out, (struct span){findings->data, findings->len});
@@ -402,26 +409,42 @@ static void print_all_findings(const struct probe_output *output, struct text *o
     text_append(out, span_of(any ? "\n" : ""));
 }
 
-void probe_output_print(const struct probe_output *output, struct text *out)
+void probe_output_show(struct probe_output *output, struct text *out)
 {
-    size_t widths[COLUMNS] = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < output->count; i++) {
+        const struct probe_outcome *outcome = &output->outcomes[i];
+        if (!is_new(outcome))
+            continue;
+        count++;
+        out->failed = out->failed || outcome->rows.failed || outcome->findings.failed;
+        if (!out->failed)
+            widen(output->widths, (struct span){outcome->rows.data, outcome->rows.len});
+    }
+    if (output->json || count == 0 || out->failed)
+        return;
+    if (!output->is_begun) {
+        widen(output->widths, span_of(HEADINGS));
+        print_rows(output, output->widths, span_of(HEADINGS), out);
+        output->is_begun = true;
+    }
+    for (size_t i = 0; i < output->count; i++)
+        if (is_new(&output->outcomes[i]))
+            print_rows(output, output->widths,
+                       (struct span){output->outcomes[i].rows.data, output->outcomes[i].rows.len},
+                       out);
+    print_new_findings(output, out);
+    for (size_t i = 0; i < output->count; i++)
+        output->outcomes[i].is_shown = output->outcomes[i].is_there;
+}
+
+void probe_output_end(struct probe_output *output, struct text *out)
+{
     if (output->json) {
         print_all_json(output, out);
         return;
     }
-    widen(widths, span_of(HEADINGS));
-    for (size_t i = 0; i < output->count; i++) {
-        const struct probe_outcome *outcome = &output->outcomes[i];
-        out->failed = out->failed || outcome->rows.failed || outcome->findings.failed;
-        if (out->failed)
-            return;
-        widen(widths, (struct span){outcome->rows.data, outcome->rows.len});
-    }
-    print_rows(output, widths, span_of(HEADINGS), out);
-    for (size_t i = 0; i < output->count; i++)
-        print_rows(output, widths,
-                   (struct span){output->outcomes[i].rows.data, output->outcomes[i].rows.len}, out);
-    print_all_findings(output, out);
+    probe_output_show(output, out);
     print_summary(output, out);
 }
 

@@ -1,7 +1,7 @@
 /*
  * How `probe` shows its reports: a table and the findings for people, JSON for
- * programs. The reports come in any order; they are shown in that of the
- * domains. For the command alone.
+ * programs. The reports come in any order; what is shown at one time is in that
+ * of the domains. For the command alone.
  */
 #ifndef COMMAND_PROBE_OUTPUT_H
 #define COMMAND_PROBE_OUTPUT_H
@@ -19,7 +19,10 @@ struct probe_outcome {
         rows; /* of the table: cells behind a letter for their level, ended by tabs; or JSON */
     struct text findings;
     enum diag_level level;
+    bool is_there, is_shown;
 };
+
+enum { PROBE_COLUMNS = 9 };
 
 struct probe_output {
     bool json;
@@ -28,6 +31,8 @@ struct probe_output {
     int64_t now;                    /* seconds since 1970 UTC; for days left */
     size_t count;                   /* of the domains */
     struct probe_outcome *outcomes; /* owned */
+    bool is_begun;                  /* the headings are shown */
+    size_t widths[PROBE_COLUMNS];
 };
 
 /* Begin with {.json, .colour, .notes, .now}. False when memory is short. */
@@ -37,8 +42,11 @@ void probe_output_free(struct probe_output *output);
 /* Takes the report of the domain with the index. */
 void probe_output_take(struct probe_output *output, size_t index, const struct report *report);
 
-/* Appends everything. */
-void probe_output_print(const struct probe_output *output, struct text *out);
+/* Appends the part of the table that is there and not shown yet, with its findings. */
+void probe_output_show(struct probe_output *output, struct text *out);
+
+/* Appends the rest, when every report was taken; of JSON that is all. */
+void probe_output_end(struct probe_output *output, struct text *out);
 
 /* True when nothing is wrong: there is no error. */
 bool probe_output_is_good(const struct probe_output *output);

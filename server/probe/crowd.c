@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
+enum { TICK_US = 1000000 };
+
 /* One child, as its parent sees it. The socket carries an index down and, when the report is there,
  * the same index up. */
 struct member {
@@ -159,7 +161,7 @@ static void end_late(struct crowd *crowd, struct member *member)
 static bool wait_for_some(struct crowd *crowd)
 {
     struct pollfd polled[LIMIT_PROBES];
-    int64_t now = clock_monotonic_us(), until = INT64_MAX;
+    int64_t now = clock_monotonic_us(), until = now + TICK_US;
     size_t working = 0;
     for (size_t i = 0; i < crowd->member_count; i++) {
         const struct member *member = &crowd->members[i];
@@ -181,6 +183,8 @@ static bool wait_for_some(struct crowd *crowd)
         else if (member->fd >= 0 && member->deadline_us <= now)
             end_late(crowd, member);
     }
+    if (crowd->jobs->tick != NULL)
+        crowd->jobs->tick(crowd->jobs->context);
     return true;
 }
 

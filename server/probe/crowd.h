@@ -23,7 +23,8 @@ struct crowd_jobs {
     void (*died)(void *context, size_t index, void *result);
     void (*late)(void *context, size_t index, void *result);       /* it was ended */
     void (*done)(void *context, size_t index, const void *result); /* as they are done */
-    void *context;                                                 /* borrowed */
+    void (*tick)(void *context); /* at least once a second; or NULL */
+    void *context;               /* borrowed */
 };
 
 /* Does all jobs; done is called for each, once. False when that is not possible at all, with the

@@ -181,12 +181,16 @@ static void judge_host(const struct resolve_host *found, const char *host, int64
         report_add(report, NULL, FAULT_NO_ADDRESS, "%s has no address", host);
 }
 
-/* A sender waits for both families. What was not answered at all has a finding of its own. */
+/* A sender waits for both families. Where no answer came, a finding of its own tells so. */
 static int64_t time_of(const struct resolve_host *found)
 {
-    int64_t ipv4 = found->ipv4.result == DNS_SILENT ? 0 : found->ipv4.took_us;
-    int64_t ipv6 = found->ipv6.result == DNS_SILENT ? 0 : found->ipv6.took_us;
-    return ipv4 > ipv6 ? ipv4 : ipv6;
+    int64_t most = 0;
+    const struct dns_outcome *outcomes[] = {&found->ipv4, &found->ipv6};
+    for (size_t i = 0; i < 2; i++)
+        if (outcomes[i]->result != DNS_SILENT && outcomes[i]->result != DNS_CUT &&
+            outcomes[i]->took_us > most)
+            most = outcomes[i]->took_us;
+    return most;
 }
 
 static void judge_txt(const struct dns_txt *txt, const char *name, const struct policy *policy,
@@ -275,6 +279,7 @@ struct round {
     const struct probe *probe;
     const struct probe_domain *domains;
     probe_take *take;
+    probe_tick *tick;
     void *context;
 };
 
@@ -324,10 +329,16 @@ static void done(void *context, size_t index, const void *result)
     round->take(round->context, index, result);
 }
 
-bool probe_domains(const struct probe *probe, const struct probe_domain *domains, size_t count,
-                   probe_take *take, void *context)
+static void pass_tick(void *context)
 {
-    struct round round = {probe, domains, take, context};
+    const struct round *round = context;
+    round->tick(round->context);
+}
+
+bool probe_domains(const struct probe *probe, const struct probe_domain *domains, size_t count,
+                   probe_take *take, probe_tick *tick, void *context)
+{
+    struct round round = {probe, domains, take, tick, context};
     const struct crowd_jobs jobs = {
         .count = count,
         .result_size = sizeof(struct report),
@@ -337,6 +348,7 @@ bool probe_domains(const struct probe *probe, const struct probe_domain *domains
         .died = died,
         .late = late,
         .done = done,
+        .tick = pass_tick,
         .context = &round,
     };
     return crowd_run(&jobs);

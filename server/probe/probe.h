@@ -29,9 +29,12 @@ struct probe_domain {
 /* The report of the domain with the index; borrowed for the call. They come as they are done. */
 typedef void probe_take(void *context, size_t index, const struct report *report);
 
+/* Comes at least once a second while domains are probed. */
+typedef void probe_tick(void *context);
+
 /* Probes all domains, many at once, and calls back for each, once. What goes wrong in this program is
  * in the report too (FAULT_INTERNAL). False when it is not possible at all, with the reason in errno. */
 bool probe_domains(const struct probe *probe, const struct probe_domain *domains, size_t count,
-                   probe_take *take, void *context);
+                   probe_take *take, probe_tick *tick, void *context);
 
 #endif

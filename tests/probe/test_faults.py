@@ -73,7 +73,7 @@ LEAVES = {
     "wildcard": {"wildcard": True},
     "expired": {"begin": -30, "end": -1},
     "not yet": {"begin": 1, "end": 30},
-    "ends soon": {"end": 5.5},
+    "ends soon": {"begin": -29.5, "end": 5.5},
     "self-signed": {"self_signed": True},
     "weak": {"kind": "RSA 2048", "digest": hashes.SHA1},
     "short": {"kind": "RSA 1024"},

@@ -4,6 +4,7 @@ an authority that stands for the public ones."""
 import json
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -58,6 +59,51 @@ RECORDS = {
             )
         ],
     ),
+    "quoted.example": (
+        [r'_mta-sts.quoted.example. IN TXT "\"v=STSv1; id=123;\""'],
+        [
+            (
+                "record-quoted",
+                "error",
+                "the value of the record _mta-sts.quoted.example begins with a quotation mark: "
+                '"\\x22v=STSv1; id=123;\\x22"',
+            )
+        ],
+    ),
+    "bare.example": (
+        ['_mta-sts.bare.example. IN TXT "v=STSv1"'],
+        [
+            (
+                "record-form",
+                "error",
+                'the record _mta-sts.bare.example does not begin with v=STSv1;: "v=STSv1"',
+            )
+        ],
+    ),
+    # RFC 8461 section 3.1: what does not begin with "v=STSv1;" is discarded.
+    "discarded.example": (
+        [
+            '_mta-sts.discarded.example. IN TXT "v=STSv1"',
+            f'_mta-sts.discarded.example. IN TXT "{SOUND}"',
+        ],
+        [
+            (
+                "record-others",
+                "warning",
+                "there are other TXT records at _mta-sts.discarded.example",
+            )
+        ],
+    ),
+    "many.example": (
+        [f'_mta-sts.many.example. IN TXT "other {number}"' for number in range(24)]
+        + [f'_mta-sts.many.example. IN TXT "{SOUND}"'],
+        [("record-others", "warning", "there are other TXT records at _mta-sts.many.example")],
+    ),
+    "cut.example": ([f'_mta-sts.cut.example. IN TXT "{SOUND}"'], []),
+    "foreign.example": (
+        [],
+        [("record-missing", "error", "there is no TXT record at _mta-sts.foreign.example")],
+    ),
     "form.example": (
         ['_mta-sts.form.example. IN TXT "v=STSv1; id=2024-01-01;"'],
         [
@@ -105,14 +151,44 @@ RECORDS = {
             ),
         ],
     ),
+    "failed.refused.example": (
+        [],
+        [
+            (
+                "dns-failed",
+                "error",
+                "the look-up of the address of mta-sts.failed.refused.example fails with REFUSED",
+            ),
+            (
+                "dns-failed",
+                "error",
+                "the look-up of the TXT record at _mta-sts.failed.refused.example fails with REFUSED",
+            ),
+        ],
+    ),
     "nowhere.example": (
         [f'_mta-sts.nowhere.example. IN TXT "{SOUND}"'],
         [("no-address", "error", "mta-sts.nowhere.example has no address")],
     ),
 }
-NOT_REACHED = ("nowhere.example", "failed.servfail.example")
+NOT_REACHED = ("nowhere.example", "failed.servfail.example", "failed.refused.example")
 CONFIGURED = ("example.com", "old.example")
 DUAL = "dual.example"
+# Domains whose name servers are silent in one way or another; each is served all the same.
+SILENT = {
+    "mute": ["no question about the domain is answered by 127.0.0.1 within 2 s"],
+    "no-aaaa": ["the look-up of the IPv6 address (AAAA) of mta-sts.x.no-aaaa gets no answer within 2 s"],
+    "cut-silent": [
+        "the look-up of the address of mta-sts.x.cut-silent gets an answer that is too long for UDP, "
+        "and none over TCP",
+        "the look-up of the TXT record at _mta-sts.x.cut-silent gets an answer that is too long for "
+        "UDP, and none over TCP",
+    ],
+}
+SILENT |= {
+    label: [message.replace("cut-silent", label) for message in SILENT["cut-silent"]]
+    for label in ("cut-drip", "cut-close")
+}
 
 
 def zone_of(printed):
@@ -120,6 +196,9 @@ def zone_of(printed):
     for address in ("127.0.0.1", "127.0.0.2"):
         lines.append(f"mta-sts.{DUAL}. IN A {address}")
     lines.append(f"mta-sts.{DUAL}. IN AAAA 2001:db8::1")
+    for label in SILENT:
+        lines.append(f'_mta-sts.x.{label}. IN TXT "{SOUND}"')
+        lines.append(f"mta-sts.x.{label}. IN A 127.0.0.1")
     lines += ['_mta-sts.old.example. IN TXT "v=STSv1; id=1;"', "mta-sts.old.example. IN A 127.0.0.1"]
     for domain, (records, _) in RECORDS.items():
         lines += records
@@ -136,13 +215,25 @@ class World:
         self._setup = setup
         self.config = config
 
+    @property
+    def prefix(self):
+        return self._namespace.prefix
+
+    @property
+    def environment(self):
+        return {"PATH": os.environ["PATH"], "SSL_CERT_FILE": self._setup.authority.root_file}
+
+    def command(self, *arguments, inside=False):
+        words = [tree.program(), "probe", *map(str, arguments)]
+        return words if inside else [*self.prefix, *words]
+
     def probe(self, *arguments, status=None):
         done = subprocess.run(
-            [*self._namespace.prefix, tree.program(), "probe", *map(str, arguments)],
+            self.command(*arguments),
             capture_output=True,
             timeout=60,
             check=False,
-            env={"PATH": os.environ["PATH"], "SSL_CERT_FILE": self._setup.authority.root_file},
+            env=self.environment,
         )
         assert status is None or done.returncode == status, (done.stdout, done.stderr)
         return done
@@ -157,7 +248,7 @@ def world(program, authority, tmp_path_factory):
     del program
     folder = tmp_path_factory.mktemp("world")
     setup = Setup(folder, authority)
-    names = [*CONFIGURED, DUAL, *RECORDS]
+    names = [*CONFIGURED, DUAL, *RECORDS, *(f"x.{label}" for label in SILENT)]
     setup.certify(*names)
     config = setup.write(
         names, listen="127.0.0.1:443", dns={"addresses": ["127.0.0.1"]}, policies={"default": DEFAULT_POLICY}
@@ -216,8 +307,8 @@ def test_id_is_compared_with_the_configured_one(world):
 
 
 def test_all_of_the_configuration_is_asked_by_default(world):
-    reports = world.json("-c", world.config, status=1)
-    assert set(reports) == {*CONFIGURED, DUAL, *RECORDS}
+    reports = world.json("-c", world.config, "--timeout", "1s", status=1)
+    assert set(reports) == {*CONFIGURED, DUAL, *RECORDS, *(f"x.{label}" for label in SILENT)}
 
 
 def test_every_address_is_asked(world):
@@ -237,3 +328,60 @@ def test_every_address_is_asked(world):
     assert f"{DUAL}: error: at 127.0.0.2:443: the connection is refused\n" in text
     rows = [line.split() for line in text.splitlines()[1:4]]
     assert {row[1]: row[row.index("ms") + 1 :][0] for row in rows}["127.0.0.2:443"] == "refused"
+
+
+@pytest.mark.parametrize("label", SILENT)
+def test_silence_of_name_servers_has_an_end(world, label):
+    """Over UDP or TCP, and what is found is about them, not about the web server."""
+    begin = time.monotonic()
+    (report,) = world.json("--timeout", "2s", f"x.{label}", status=1).values()
+    took = time.monotonic() - begin
+    dns = [item for item in report["findings"] if item["stage"] == "dns"]
+    assert [item["message"] for item in dns] == SILENT[label]
+    assert report["findings"] == dns
+    reached = [visit["reached"] for visit in report["servers"]]
+    assert reached == (["policy"] if label == "no-aaaa" else [])
+    assert took < 2 * tree.LIMITS["LIMIT_PROBE_TIMEOUTS"] + 20, took  # on a busy machine
+
+
+def test_dnssec_is_thought_of(reports):
+    hints = {item["hint"] for item in reports["failed.servfail.example"]["findings"]}
+    assert len(hints) == 1 and "DNSSEC" in hints.pop()
+
+
+def test_results_do_not_wait_for_a_slow_domain(world):
+    """The table begins with what is there, and the slow one comes at its end."""
+    domains = ["x.mute", *CONFIGURED, "strings.example"]
+    process = subprocess.Popen(
+        world.command("--timeout", "30s", *domains),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=world.environment,
+    )
+    try:
+        lines = [process.stdout.readline().decode().split() for _ in range(4)]
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+    assert [line[0] for line in lines] == ["DOMAIN", *domains[1:]]
+
+
+def test_missing_resolver_of_this_machine(world, tmp_path):
+    """Nothing is said of the domain or of what senders do."""
+    empty = tmp_path / "resolv.conf"
+    empty.write_text("nameserver 127.0.0.77\n")
+    mount = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', empty]
+    done = subprocess.run(
+        [*map(str, world.prefix), *map(str, mount), *world.command("--json", "example.com", inside=True)],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env=world.environment,
+    )
+    (report,) = json.loads(done.stdout)
+    (finding,) = report["findings"]
+    assert done.returncode == 1 and finding["code"] == "dns-here"
+    assert finding["message"] == "no name server of this machine (127.0.0.77) can be reached"
+    assert finding["reason"] == "nothing is known about this domain"
+

@@ -1,5 +1,15 @@
-"""A name server for a test: answers on 127.0.0.1:53 from a zone file, and "no such name" else; for
-names with the label servfail it fails.
+"""A name server for a test: answers on 127.0.0.1:53 from a zone file, and "no such name" else. A label
+of the name makes it odd:
+
+    servfail, refused   it fails with this code
+    mute                it says nothing
+    no-aaaa             it says nothing when it is asked for AAAA
+    cut                 over UDP an answer is cut; it is there over TCP
+    cut-silent          the same, but over TCP it says nothing
+    cut-drip            or begins a long answer and goes on byte by byte
+    cut-close           or hangs up
+    foreign             TXT records of another name are in the answer as well
+    circle              an alias of itself
 
 Run as a program with the path of the zone file; it says "ready" and ends with its standard input.
 """
@@ -8,10 +18,26 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from dnslib import QTYPE, RCODE, RR
+from dnslib import CNAME, QTYPE, RCODE, RR, TXT, DNSError
 from dnslib.server import BaseResolver, DNSLogger, DNSServer
+
+CODES = {"servfail": RCODE.SERVFAIL, "refused": RCODE.REFUSED}
+
+
+def be_silent(handler, labels):
+    """Over TCP, until the client hangs up. There is no answer to send behind this."""
+    with contextlib.suppress(OSError):
+        if handler.protocol == "tcp" and "cut-drip" in labels:
+            handler.request.sendall(b"\xff\xff")
+            for _ in range(300):
+                handler.request.sendall(b"\x00")
+                time.sleep(0.1)
+        elif handler.protocol == "tcp" and "cut-close" not in labels:
+            handler.request.recv(1)
+    raise DNSError("silent")
 
 
 class Zone(BaseResolver):
@@ -23,12 +49,25 @@ class Zone(BaseResolver):
 
     def resolve(self, request, handler):
         """A canonical name is followed, as a recursive server does."""
-        del handler
         reply = request.reply()
         name = str(request.q.qname).lower()
-        if "servfail" in name.split("."):
-            reply.header.rcode = RCODE.SERVFAIL
+        labels = set(name.split("."))
+        cut = next((label for label in labels if label.startswith("cut")), None)
+        if "mute" in labels or ("no-aaaa" in labels and request.q.qtype == QTYPE.AAAA):
+            be_silent(handler, labels)
+        if cut is not None and handler.protocol == "udp":
+            reply.header.tc = 1
             return reply
+        if cut not in (None, "cut"):
+            be_silent(handler, labels)
+        for label in labels & set(CODES):
+            reply.header.rcode = CODES[label]
+            return reply
+        if "circle" in labels:
+            reply.add_answer(RR(request.q.qname, QTYPE.CNAME, rdata=CNAME(request.q.qname)))
+            return reply
+        if "foreign" in labels and request.q.qtype == QTYPE.TXT:
+            reply.add_answer(RR("other.example", QTYPE.TXT, rdata=TXT("v=STSv1; id=9;")))
         if name not in self._records:
             reply.header.rcode = RCODE.NXDOMAIN
             return reply

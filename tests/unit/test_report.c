@@ -29,6 +29,30 @@ static void equal_findings_are_one(void **state)
     free(report);
 }
 
+/* A fault of a policy that several addresses serve is told once. */
+static void equal_findings_of_a_policy_are_one(void **state)
+{
+    (void)state;
+    struct report *report = new_report();
+    const struct report_finding finding = {
+        .code = "blank-line",
+        .stage = STAGE_POLICY,
+        .level = DIAG_ERROR,
+        .line = 5,
+        .column = 1,
+        .message = "there is a blank line",
+    };
+    struct report_finding other = finding;
+    other.line = 6;
+    report_add_finding(report, &report->visits[0], &finding);
+    report_add_finding(report, &report->visits[0], &other);
+    report_add_finding(report, &report->visits[1], &finding);
+    assert_int_equal(report->finding_count, 2);
+    assert_int_equal(report->findings[0].visits, 3);
+    assert_int_equal(report->findings[1].visits, 1);
+    free(report);
+}
+
 static void gravest_of_a_stage_is_found(void **state)
 {
     (void)state;
@@ -93,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_findings_are_one),
+        cmocka_unit_test(equal_findings_of_a_policy_are_one),
         cmocka_unit_test(gravest_of_a_stage_is_found),
         cmocka_unit_test(grave_findings_displace_others),
         cmocka_unit_test(long_messages_are_cut),
