@@ -769,6 +769,26 @@ def test_child_that_dies_costs_one_domain(program, faulty, trusted_file):
     assert found(good) == []
 
 
+def test_child_that_hangs_is_ended(program, faulty, trusted_file):
+    """What it has found is reported; it is stopped, as if it computed without end."""
+    process = subprocess.Popen(
+        [program, "probe", "--json", "--connect", f"127.0.0.1:{faulty.port}", "--ca", trusted_file]
+        + ["--timeout", "1s", "late.example"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    (child,) = until(lambda: server.children_of(process.pid), "the child")
+    os.kill(child, signal.SIGSTOP)
+    out, err = process.communicate(timeout=60)
+    (report,) = json.loads(out)
+    assert err == b"" and process.returncode == 1
+    assert found(report)[-1] == (
+        "unfinished",
+        "error",
+        "the probe of this domain takes too long, and was ended",
+    )
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [

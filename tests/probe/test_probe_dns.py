@@ -199,6 +199,8 @@ def zone_of(printed):
     for label in SILENT:
         lines.append(f'_mta-sts.x.{label}. IN TXT "{SOUND}"')
         lines.append(f"mta-sts.x.{label}. IN A 127.0.0.1")
+    for address in nameserver.SILENT_ADDRESSES:
+        lines.append(f"mta-sts.slow.example. IN A {address}")
     lines += ['_mta-sts.old.example. IN TXT "v=STSv1; id=1;"', "mta-sts.old.example. IN A 127.0.0.1"]
     for domain, (records, _) in RECORDS.items():
         lines += records
@@ -342,6 +344,19 @@ def test_silence_of_name_servers_has_an_end(world, label):
     reached = [visit["reached"] for visit in report["servers"]]
     assert reached == (["policy"] if label == "no-aaaa" else [])
     assert took < 2 * tree.LIMITS["LIMIT_PROBE_TIMEOUTS"] + 20, took  # on a busy machine
+
+
+def test_many_silent_servers_have_one_deadline(world):
+    """The first ones take all the time, and the others are not asked."""
+    begin = time.monotonic()
+    (report,) = world.json("--timeout", "1s", "slow.example", status=1).values()
+    took = time.monotonic() - begin
+    found = {item["code"]: item for item in report["findings"] if item["stage"] != "dns"}
+    assert set(found) == {"tls-timeout", "not-asked"}
+    assert len(report["servers"]) == len(nameserver.SILENT_ADDRESSES)
+    not_asked = len(found["not-asked"]["addresses"])
+    assert not_asked >= len(report["servers"]) - tree.LIMITS["LIMIT_PROBE_TIMEOUTS"] - 1
+    assert took < tree.LIMITS["LIMIT_PROBE_TIMEOUTS"] + 20, took  # on a busy machine
 
 
 def test_dnssec_is_thought_of(reports):

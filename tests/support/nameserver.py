@@ -16,6 +16,7 @@ Run as a program with the path of the zone file; it says "ready" and ends with i
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +25,8 @@ from pathlib import Path
 from dnslib import CNAME, QTYPE, RCODE, RR, TXT, DNSError
 from dnslib.server import BaseResolver, DNSLogger, DNSServer
 
+# Web servers that never answer: port 443 is open there.
+SILENT_ADDRESSES = [f"127.0.0.{number}" for number in range(101, 107)]
 CODES = {"servfail": RCODE.SERVFAIL, "refused": RCODE.REFUSED}
 
 
@@ -104,8 +107,11 @@ def main():
     quiet = DNSLogger("-request,-reply,-truncated,-error", prefix=False)
     for tcp in (False, True):
         DNSServer(zone, port=53, address="127.0.0.1", tcp=tcp, logger=quiet).start_thread()
-    print("ready", flush=True)
-    sys.stdin.read()
+    with contextlib.ExitStack() as stack:
+        for address in SILENT_ADDRESSES:
+            stack.enter_context(socket.create_server((address, 443)))
+        print("ready", flush=True)
+        sys.stdin.read()
 
 
 if __name__ == "__main__":
