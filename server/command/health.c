@@ -1,5 +1,6 @@
 #include "probe/health.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "base/clock.h"
@@ -46,6 +47,7 @@ static bool ask_all(const struct endpoint *endpoints, size_t count, const struct
         if (endpoints[i].service != ENDPOINT_POLICIES)
             continue;
         int64_t begin_us = clock_monotonic_us();
+        assert(left > 0);
         int64_t share_us = (end_us - begin_us) / (int64_t)left--;
         if (share_us > LIMIT_HEALTH_MS * INT64_C(1000))
             share_us = LIMIT_HEALTH_MS * INT64_C(1000);

@@ -310,7 +310,7 @@ static void hear_tcp(const struct run *run, struct lookup *lookup, struct channe
         channel->sent += count < 0 ? 0 : (size_t)count;
     } else {
         if (channel->answer == NULL)
-            channel->answer = malloc(TCP_PREFIX + ANSWER_MOST);
+            channel->answer = calloc(1, TCP_PREFIX + ANSWER_MOST);
         if (channel->answer == NULL) {
             fail(run, lookup, channel, DNS_SHORTAGE);
             return;

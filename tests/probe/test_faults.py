@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import struct
 import subprocess
@@ -732,6 +733,29 @@ def test_versions_and_suites(program, authority, tmp_path, versions, ciphers, ex
         place = ["--connect", f"127.0.0.1:{listener.port}", "--ca", authority.root_file]
         (report,) = probe_json(*place, "example.com")
     assert found(report) == expected
+
+
+def test_second_handshake_has_what_is_left_of_the_time(program, authority, tmp_path):
+    """The server hangs when it is offered nothing but TLS 1.2."""
+    del program
+    serve = versions_only(authority, tmp_path, (V.TLSv1_3, V.TLSv1_3))
+
+    def handle(client):
+        hello = client.recv(4096, socket.MSG_PEEK)
+        if b"\x00\x2b\x00" in hello:  # the extension supported_versions
+            serve(client)
+        else:
+            never_answer(client)
+
+    begin = time.monotonic()
+    with Listener(handle) as listener:
+        place = ["--connect", f"127.0.0.1:{listener.port}", "--ca", authority.root_file]
+        (report,) = probe_json(*place, "--timeout", "3s", "example.com", status=0)
+    took = time.monotonic() - begin
+    (finding,) = report["findings"]
+    assert (finding["code"], finding["level"]) == ("tls-1.2-timeout", "warning")
+    assert re.fullmatch(r"a handshake of TLS 1\.2 does not end within [23](\.\d)? s", finding["message"])
+    assert took < 3 + 20, took  # on a busy machine
 
 
 def test_nobody_listens(program, authority):
