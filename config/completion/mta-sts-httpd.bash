@@ -38,6 +38,7 @@ _mta_sts_httpd_values() {
     FORMAT) words='zone nsupdate json' ;;
     COLUMN) words='domain state mode max_age id expires' ;;
     STATE) words='served stale refused no-certificate' ;;
+    CMD) mapfile -t COMPREPLY < <(compgen -c -- "$word") ;;
     *FILE*) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     PATH) _mta_sts_httpd_values FILE ;;
     *DOMAIN*)

@@ -18,6 +18,7 @@ _mta-sts-httpd-action() {
     FORMAT) REPLY='(zone nsupdate json)' ;;
     COLUMN) REPLY='(domain state mode max_age id expires)' ;;
     STATE) REPLY='(served stale refused no-certificate)' ;;
+    CMD) REPLY=_cmdstring ;;
     *FILE* | PATH) REPLY=_files ;;
     *DOMAIN*) REPLY="{_mta-sts-httpd-domains ${(q)program}}" ;;
     *) REPLY=' ' ;;

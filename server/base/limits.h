@@ -209,6 +209,10 @@ enum {
     /* The command reload waits so long, unless told otherwise: an earlier generation finishes what it
      * began, 100,000 domains are loaded, workers start; and systemd gives up after 90. Seconds. */
     LIMIT_RELOAD_TIMEOUT = 60,
+    /* The command that publishes DNS records is run again with smaller parts where it fails: for a few
+     * zones of thousands that do not take them, and much less often when nothing is taken. */
+    LIMIT_COMMIT_FAILURES = 256,
+    LIMIT_COMMIT_FAILURES_AT_FIRST = 16,
     /* Of a line of the log, what names domains: then it fits with all that follows. Bytes. */
     LIMIT_LOG_NAMES = 1500,
     /* Between two looks at the memory of the processes: as often as monitors ask. Milliseconds. */

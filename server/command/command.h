@@ -40,6 +40,7 @@ enum {
     OPTION_TIMEOUT = 1U << 11,
     OPTION_STATUS = 1U << 12,
     OPTION_CONNECT = 1U << 13,
+    OPTION_PUBLISH = 1U << 14, /* --published, --commit-with, --remove-many */
 };
 
 /* A command line that was understood. */
@@ -61,7 +62,9 @@ struct command_line {
     const char *connect; /* as it was written; these three may be NULL */
     const char *ca;
     const char *timeout;
-    const char *status;    /* the status file of the server, or NULL */
+    const char *published, *commit_with; /* the file of what was published and a command, or NULL */
+    bool remove_many;                    /* of what was published */
+    const char *status;                  /* the status file of the server, or NULL */
     int64_t now;           /* seconds since 1970 UTC: the clock's, or the day to judge as of */
     char *const *operands; /* borrowed from argv */
     size_t operand_count;

@@ -1,6 +1,8 @@
 #include <stdio.h>
+#include <strings.h>
 
 #include "command/command.h"
+#include "command/publish.h"
 #include "command/reading.h"
 #include "command/records_before.h"
 #include "command/records_print.h"
@@ -24,6 +26,15 @@ static records_print *find_format(const char *name)
     return NULL;
 }
 
+/* Whether the operand is named once more before. */
+static bool is_repeated(const struct command_line *line, size_t index)
+{
+    for (size_t i = 0; i < index; i++)
+        if (strcasecmp(line->operands[i], line->operands[index]) == 0)
+            return true;
+    return false;
+}
+
 /* The records of the domains that the command line names, or of all. False when it names one that
  * is not configured. */
 static bool gather(const struct command_line *line, const struct reading *reading,
@@ -32,6 +43,8 @@ static bool gather(const struct command_line *line, const struct reading *readin
     bool good = true;
     const struct configuration *configuration = reading->configuration;
     for (size_t i = 0; i < line->operand_count; i++) {
+        if (is_repeated(line, i))
+            continue;
         const struct site_domain *domain = reading_find(reading, line->operands[i]);
         good = good && domain != NULL;
         if (domain != NULL)
@@ -57,8 +70,75 @@ static bool may_miss_domains(const struct command_line *line, const struct readi
     return line->operand_count > 0 || diag_count(reading->diag, DIAG_ERROR) > 0;
 }
 
+/* Says on standard error what is withheld: the first few of it. */
+static void tell_withheld(const struct records *records)
+{
+    enum { SHOWN = 10 };
+    struct text out = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < records->count; i++) {
+        const struct dns_record *record = &records->items[i];
+        if (record->withheld != NULL && count++ < SHOWN)
+            text_printf(&out, "mta-sts-httpd: %s: its %s record at %s is withheld: %s\n",
+                        record->domain, record->type, record->name, record->withheld);
+    }
+    if (count > SHOWN)
+        text_printf(
+            &out,
+            "mta-sts-httpd: %zu more records are withheld: \"mta-sts-httpd dns\" shows them\n",
+            count - SHOWN);
+    if (count > 0)
+        command_complain(&out);
+    text_free(&out);
+}
+
+/* A folder that is not mounted looks like a thousand customers who have left. */
+static bool is_too_much(const struct command_line *line, const struct publication *publication,
+                        const struct publication_counts *counts)
+{
+    enum { FEW = 10, SHARE = 4 };
+    if (line->remove_many || counts->removed_domains <= FEW ||
+        counts->removed_domains <= counts->domains / SHARE)
+        return false;
+    struct text out = {0};
+    text_printf(
+        &out,
+        "mta-sts-httpd: %s: %zu of its %zu domains are not configured any more: nothing is done\n"
+        "    why: it may be a folder of \"include:\" that is not there\n"
+        "    fix: say --remove-many if their records are to be removed\n",
+        publication->path, counts->removed_domains, counts->domains);
+    command_complain(&out);
+    text_free(&out);
+    return true;
+}
+
+static void print_counts(const struct publication_counts *counts, struct text *out)
+{
+    text_printf(out, "%zu record%s added, %zu changed, %zu removed", counts->added,
+                counts->added == 1 ? "" : "s", counts->changed, counts->removed);
+    if (counts->kept > 0)
+        text_printf(out, "; %zu kept as published", counts->kept);
+    text_append(out, span_of("\n"));
+}
+
+/* Sends the difference and tells what was done. */
+static bool commit(const struct command_line *line, struct publication *publication,
+                   struct records *now, records_print *print, struct text *out)
+{
+    struct publication_counts counts;
+    tell_withheld(now);
+    bool is_new = publication->is_new;
+    bool good = publication_commit(publication, now, print, line->commit_with);
+    publication_count(publication, now, &counts);
+    print_counts(&counts, out);
+    if (good && is_new)
+        text_printf(out, "%s is written for the first time\n", publication->path);
+    return good;
+}
+
 static int print_records(const struct command_line *line, const struct reading *reading,
-                         records_print *print, struct records *before)
+                         records_print *print, struct records *before,
+                         struct publication *publication)
 {
     struct text out = {0};
     struct records records;
@@ -70,33 +150,66 @@ static int print_records(const struct command_line *line, const struct reading *
     bool good = gather(line, reading, &records);
     if (before != NULL)
         records_compare(before, &records, may_miss_domains(line, reading));
-    print(&records, before, &out);
-    out.failed = out.failed || records.shortage || (before != NULL && before->shortage);
-    if (command_write(&out) && good && is_complete(&records))
-        status = STATUS_GOOD;
+    out.failed = records.shortage || (before != NULL && before->shortage);
+    if (publication != NULL && !out.failed) {
+        struct publication_counts counts;
+        publication_count(publication, &records, &counts);
+        if (is_too_much(line, publication, &counts))
+            goto done;
+    }
+    if (publication == NULL || line->commit_with == NULL)
+        print(&records, before, &out);
+    else if (!out.failed)
+        good = commit(line, publication, &records, print, &out) && good;
+    if (command_write(&out) && good)
+        status = is_complete(&records) ? STATUS_GOOD : STATUS_PENDING;
+done:
     records_free(&records);
     text_free(&out);
     return status;
 }
 
+static int check_options(const struct command_line *line)
+{
+    if (find_format(line->format) == NULL)
+        return command_misused("dns", "the format is none of zone, nsupdate, json:", line->format);
+    if (line->commit_with != NULL && line->published == NULL)
+        return command_misused("dns", "--commit-with wants --published FILE as well", NULL);
+    if (line->remove_many && line->published == NULL)
+        return command_misused("dns", "--remove-many wants --published FILE as well", NULL);
+    if (line->since != NULL && line->published != NULL)
+        return command_misused("dns", "--since and --published exclude each other", NULL);
+    return STATUS_GOOD;
+}
+
 int command_dns(const struct command_line *line)
 {
-    int status = STATUS_WRONG;
-    struct records before = {0};
-    records_print *print = find_format(line->format);
-    if (print == NULL)
-        return command_misused("dns", "the format is none of zone, nsupdate, json:", line->format);
+    struct records since = {0};
+    struct records *before = NULL;
+    struct publication publication = {.lock = -1};
+    int status = check_options(line);
+    if (status != STATUS_GOOD)
+        return status;
     struct reading reading = reading_new(line, false);
     bool good = reading.configuration != NULL;
-    if (good && line->since != NULL)
-        good = records_begin(&before) && records_read(&before, line->since, reading.diag);
+    if (good && line->since != NULL) {
+        good = records_begin(&since) && records_read(&since, line->since, reading.diag);
+        before = &since;
+    } else if (good && line->published != NULL) {
+        good = publication_open(line->published, line->commit_with != NULL, reading.diag,
+                                &publication);
+        before = &publication.before;
+    }
     bool told = reading_print(&reading, DIAG_ERROR);
+    status = STATUS_WRONG;
     if (good)
-        status = print_records(line, &reading, print, line->since == NULL ? NULL : &before);
+        status = print_records(line, &reading, find_format(line->format), before,
+                               line->published == NULL ? NULL : &publication);
     /* An error may have cost a domain that is then missing here. */
     if (!told || (line->operand_count == 0 && diag_count(reading.diag, DIAG_ERROR) > 0))
         status = STATUS_WRONG;
-    records_free(&before);
+    records_free(&since);
+    publication_close(&publication);
     reading_free(&reading);
     return status;
 }

@@ -46,6 +46,7 @@ void records_add(struct records *records, const struct dns_record *record)
         .value = copy(records, record->value),
         .ttl = record->ttl,
         .withheld = copy(records, record->withheld),
+        .is_uncertain = record->is_uncertain,
     };
     records->count += records->shortage ? 0 : 1;
 }

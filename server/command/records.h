@@ -20,6 +20,7 @@ enum dns_news {
     DNS_SAME,    /* it was there, and so were all others of its name and type */
     DNS_CHANGED, /* others of its name and type were there */
     DNS_GONE,    /* in the earlier list: none of its name and type is there any more */
+    DNS_KEPT, /* in the earlier list: it stays, because what is there now is withheld or not known */
 };
 
 /* Every text is borrowed from the list. */
@@ -31,6 +32,7 @@ struct dns_record {
                              when nobody knows it: the domain is refused */
     uint32_t ttl;         /* seconds; 0: not given */
     const char *withheld; /* why it is not to be published, a clause; or NULL */
+    bool is_uncertain;    /* in the earlier list: it may be published, or may not be any more */
     enum dns_news news;
 };
 

@@ -100,6 +100,12 @@ static int compare_records(const void *left, const void *right)
     return order == 0 ? strcmp(one->value, other->value) : order;
 }
 
+static void sort(struct records *list)
+{
+    if (list->count > 0)
+        qsort(list->items, list->count, sizeof(*list->items), compare_records);
+}
+
 /* The index of the first record that is not before this place. */
 static size_t find_place(const struct records *before, const char *domain, const char *name,
                          const char *type)
@@ -137,32 +143,58 @@ static void compare_set(struct records *before, struct records *now, size_t begi
     bool known = before->items[from].withheld == NULL;
     bool same = known && to - from == end - begin;
     for (size_t i = from; i < to && same; i++)
-        same = has_equal(now, begin, end, &before->items[i]);
+        same = !before->items[i].is_uncertain && has_equal(now, begin, end, &before->items[i]);
     for (size_t i = begin; i < end; i++)
         now->items[i].news = !known ? DNS_NEW : same ? DNS_SAME : DNS_CHANGED;
     for (size_t i = from; i < to; i++)
-        before->items[i].news = !known || same || first->withheld != NULL ? DNS_SAME : DNS_CHANGED;
+        before->items[i].news = first->withheld != NULL ? DNS_KEPT
+                                : !known || same        ? DNS_SAME
+                                                        : DNS_CHANGED;
 }
 
-/* What a refused domain has published stays as it is: a mistake in a file must not take it away. */
-static void keep_domain(struct records *before, const char *domain)
+static void set_domain(struct records *before, const char *domain, enum dns_news news)
 {
     for (size_t i = find_place(before, domain, "", "");
          i < before->count && strcmp(before->items[i].domain, domain) == 0; i++)
-        before->items[i].news = DNS_SAME;
+        before->items[i].news = news;
+}
+
+void records_doubt(struct records *before, struct records *pending)
+{
+    sort(before);
+    sort(pending);
+    const size_t count = before->count; /* the new ones come behind */
+    for (size_t i = 0, end; i < pending->count; i = end) {
+        const struct dns_record *first = &pending->items[i];
+        end = records_set_end(pending, i);
+        const struct records known = {.items = before->items, .count = count};
+        size_t from = find_place(&known, first->domain, first->name, first->type);
+        bool is_there = from < known.count && compare_places(&before->items[from], first->domain,
+                                                             first->name, first->type) == 0;
+        for (size_t j = from, to = is_there ? records_set_end(&known, from) : from; j < to; j++)
+            before->items[j].is_uncertain = true;
+        for (size_t j = i; j < end && !is_there; j++) {
+            pending->items[j].is_uncertain = true;
+            records_add(before, &pending->items[j]);
+        }
+    }
+    sort(before);
 }
 
 void records_compare(struct records *before, struct records *now, bool keep_missing)
 {
-    if (before->count > 0)
-        qsort(before->items, before->count, sizeof(*before->items), compare_records);
+    sort(before);
     for (size_t i = 0; i < before->count; i++)
-        before->items[i].news = keep_missing ? DNS_SAME : DNS_GONE;
+        before->items[i].news = keep_missing ? DNS_KEPT : DNS_GONE;
     for (size_t i = 0, end; i < now->count; i = end) {
+        const struct dns_record *first = &now->items[i];
         end = records_set_end(now, i);
-        if (now->items[i].value == NULL)
-            keep_domain(before, now->items[i].domain);
-        else
+        /* A mistake in a file must not take away what a refused domain has published. */
+        if (first->value == NULL)
+            set_domain(before, first->domain, DNS_KEPT);
+        else if (i == 0 || strcmp(first->domain, now->items[i - 1].domain) != 0)
+            set_domain(before, first->domain, DNS_GONE);
+        if (first->value != NULL)
             compare_set(before, now, i, end);
     }
 }

@@ -14,9 +14,13 @@
  * False when that is not possible, which is reported as DIAG_FATAL. */
 bool records_read(struct records *before, const char *path, struct diag *diag);
 
+/* Nobody knows whether the sets of the pending list are published: they are uncertain from now on, and
+ * those that are not in the earlier list are added to it. Sorts both. */
+void records_doubt(struct records *before, struct records *pending);
+
 /* Sorts the earlier list and sets the news of both. Domains that are refused
  * now keep all their records, and so does what is withheld; with keep_missing
- * nothing is gone at all. */
+ * a domain that is not there any more does so too. What is uncertain is never the same. */
 void records_compare(struct records *before, struct records *now, bool keep_missing);
 
 #endif

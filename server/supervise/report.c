@@ -44,8 +44,8 @@ static void print_generation(const struct generation *generation, struct text *o
         text_printf(out, " (%zu refused)", refused);
 }
 
-static void summarize(const struct generation *current, const struct changes *changes,
-                      struct status_load *ret_load)
+void report_summary(const struct generation *current, const struct changes *changes,
+                    struct status_load *ret_load)
 {
     struct text *out = &ret_load->summary;
     text_append(out, span_of("serves "));
@@ -61,8 +61,7 @@ static void summarize(const struct generation *current, const struct changes *ch
 }
 
 void report_ready(const struct generation *current, const struct changes *changes,
-                  const struct listeners *listeners, const struct notifier *notifier,
-                  struct status_load *ret_load)
+                  const struct listeners *listeners, const struct notifier *notifier)
 {
     const struct settings *settings = &current->configuration->settings;
     struct text text = {0};
@@ -83,7 +82,6 @@ void report_ready(const struct generation *current, const struct changes *change
     log_line(LOG_LEVEL_NOTICE, "%s", line);
     notifier_tell(notifier, NOTIFY_READY, line);
     text_free(&text);
-    summarize(current, changes, ret_load);
 }
 
 void report_refusal(const struct generation *current, const struct notifier *notifier,

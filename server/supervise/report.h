@@ -18,10 +18,13 @@
 /* The errors and warnings of a load, as "check" prints them; not without end. */
 void report_diagnostics(struct diag *diag);
 
-/* What has changed, and that the generation serves, what, and where; in ret_load without where. */
+/* What the load has come to, as lines for the status. */
+void report_summary(const struct generation *current, const struct changes *changes,
+                    struct status_load *ret_load);
+
+/* What has changed, and that the generation serves, what, and where. */
 void report_ready(const struct generation *current, const struct changes *changes,
-                  const struct listeners *listeners, const struct notifier *notifier,
-                  struct status_load *ret_load);
+                  const struct listeners *listeners, const struct notifier *notifier);
 
 /* That a reload came to nothing, why ("" or a clause that ends in "; "), and who serves on. */
 void report_refusal(const struct generation *current, const struct notifier *notifier,

@@ -276,9 +276,10 @@ static void tell_ready(struct supervisor *supervisor)
     supervisor->is_ready_due = false;
     if (supervisor->stopping)
         return;
-    report_ready(supervisor->current, &supervisor->changes, &supervisor->listeners,
-                 &supervisor->notifier, &supervisor->coming);
+    report_summary(supervisor->current, &supervisor->changes, &supervisor->coming);
     write_status(supervisor);
+    report_ready(supervisor->current, &supervisor->changes, &supervisor->listeners,
+                 &supervisor->notifier);
 }
 
 static void bury_retiring(struct supervisor *supervisor)

@@ -193,7 +193,94 @@ def test_withheld_record_stays_as_it_is(setup, bind):
     bind.update('update add _mta-sts.one.example. 60 TXT "v=STSv1; id=1;"\nsend\n')
     shutil.rmtree(setup.certs / "one.example")
     setup.write(ZONES, dns={"target": "mail.one.example"})
-    bind.update(print_dns(setup, "-f", "nsupdate", status=1))
+    bind.update(print_dns(setup, "-f", "nsupdate", status=3))
     published(setup, bind)
     assert bind.dig("_mta-sts.one.example", "TXT") == ["v=STSv1; id=1;"]
     assert bind.dig("mta-sts.one.example", "CNAME") == ["mail.one.example."]
+
+
+def cron(setup, bind, status):
+    """What an operator has in a timer: one command that may fail at any time and loses nothing."""
+    update = " ".join(map(str, [*bind.namespace.prefix, "nsupdate"]))
+    command = f"{{ echo server 127.0.0.1 53; cat; }} | {update}"
+    published = setup.root / "published.json"
+    done = run(
+        *("dns", "-c", setup.config, "-f", "nsupdate"),
+        *("--published", published, "--commit-with", command),
+    )
+    assert done.returncode == status, (done.stdout, done.stderr)
+    return done.stdout.decode()
+
+
+def ids(setup, bind):
+    """Of each zone: the id that is published, and the one that is configured."""
+    configured = {}
+    for entry in json.loads(run("list", "--json", "-c", setup.config).stdout or "[]"):
+        configured[entry["domain"]] = [f"v=STSv1; id={entry['id']};"]
+    return {zone: bind.dig(f"_mta-sts.{zone}", "TXT") for zone in ZONES}, configured
+
+
+def test_three_days(setup, bind):
+    """A typo on the first day, changes on each, and nothing is lost or removed by mistake."""
+    settings = {"dns": {"target": "mail.one.example"}, "include": "d/*.yaml"}
+    (setup.root / "d").mkdir()
+    drop_in = setup.root / "d" / "three.yaml"
+    third = ZONES[2]
+    drop_in.write_text(f"domains: {{{third}: }}\n")
+    good = setup.write(ZONES[:2], **settings).read_text()
+    assert "6 records added" in cron(setup, bind, 0)
+    before, configured = ids(setup, bind)
+    assert before == configured
+
+    # Day 1: one policy is changed, and the file has a typo. Nothing is sent, nothing is forgotten.
+    changed = good.replace("two.example:", 'two.example: {"policy": "default", "mode": "testing"}')
+    setup.config.write_text(changed.replace("domains:", "domians:"))
+    cron(setup, bind, 1)
+    assert ids(setup, bind)[0] == before
+    # In the evening a customer's file is broken too; the others are published.
+    setup.config.write_text(changed)
+    drop_in.write_text(f"domains: {{{third}: \n")
+    assert cron(setup, bind, 1).startswith("0 records added, 1 changed, 0 removed; 2 kept")
+    after, configured = ids(setup, bind)
+    assert after["two.example"] == configured["two.example"] != before["two.example"]
+    assert after[third] == before[third]
+
+    # Day 2: the name server is away, and the change is taken back before it returns.
+    drop_in.write_text(f"domains: {{{third}: {{policy: default, max_age: 3w}}}}\n")
+    update = bind.namespace.prefix
+    bind.namespace.prefix = [*update, "env", "PATH=/nowhere"]
+    cron(setup, bind, 1)
+    bind.namespace.prefix = update
+    drop_in.write_text(f"domains: {{{third}: }}\n")
+    assert "1 changed" in cron(setup, bind, 0)
+    assert ids(setup, bind)[0][third] == before[third]
+
+    # Day 3: one domain has lost its certificate and keeps its record, one goes.
+    shutil.rmtree(setup.certs / "one.example")
+    drop_in.unlink()
+    setup.config.write_text(changed.replace("one.example:", 'one.example: {"policy": "default", "max_age": "5w"}'))
+    assert cron(setup, bind, 3).startswith("0 records added, 0 changed, 2 removed; 1 kept")
+    last, configured = ids(setup, bind)
+    assert last["one.example"] == before["one.example"] != configured["one.example"]
+    assert last["two.example"] == configured["two.example"] and last[third] == []
+    assert bind.dig(f"mta-sts.{third}", "CNAME") == []
+    # With the certificate it follows.
+    setup.certify("one.example")
+    assert "1 changed" in cron(setup, bind, 0)
+    last, configured = ids(setup, bind)
+    assert last["one.example"] == configured["one.example"]
+    assert cron(setup, bind, 0) == "0 records added, 0 changed, 0 removed\n"
+
+
+def test_one_refused_zone_is_sent_again(setup, bind):
+    """nsupdate ends at a zone that is not there; the others are published all the same."""
+    setup.certify("nowhere.example")
+    setup.write([*ZONES, "nowhere.example"])
+    cron(setup, bind, 1)
+    found, configured = ids(setup, bind)
+    assert found == {zone: configured[zone] for zone in ZONES}
+    setup.write({**dict.fromkeys(ZONES), "two.example": {"policy": "default", "mode": "testing"}})
+    # The record of nowhere.example may be there, and cannot be removed.
+    assert cron(setup, bind, 1).startswith("0 records added, 1 changed, 0 removed")
+    found, configured = ids(setup, bind)
+    assert found == configured
