@@ -70,6 +70,48 @@ static bool may_miss_domains(const struct command_line *line, const struct readi
     return line->operand_count > 0 || diag_count(reading->diag, DIAG_ERROR) > 0;
 }
 
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+/* Whether the file that named the domain is there and names none any more. */
+static bool is_bare(const struct configuration *configuration, const char *file)
+{
+    for (size_t i = 0; file != NULL && i < configuration->bare_count; i++)
+        if (strcmp(last_part(configuration->bare_files[i]), last_part(file)) == 0)
+            return true;
+    return false;
+}
+
+/* An emptied file is a mistake more likely than a customer who leaves, for whom it is removed: what its
+ * domains have published stays. False after saying so on standard error. */
+static bool keep_emptied(const struct configuration *configuration, struct records *before)
+{
+    struct text out = {0};
+    const char *domain = "";
+    for (size_t i = 0; i < before->count; i++) {
+        struct dns_record *record = &before->items[i];
+        struct span name = span_of(record->domain);
+        if (record->news != DNS_GONE || site_find_domain(configuration->site, name) != NULL ||
+            !is_bare(configuration, record->file))
+            continue;
+        record->news = DNS_KEPT;
+        if (strcmp(domain, record->domain) != 0)
+            text_printf(&out,
+                        "%s: error: the file does not name %s any more, whose records stay\n"
+                        "    fix: name it again, or remove the file to remove its domains\n",
+                        record->file, record->domain);
+        domain = record->domain;
+    }
+    bool good = out.len == 0 && !out.failed;
+    if (!good)
+        command_complain(&out);
+    text_free(&out);
+    return good;
+}
+
 /* Says on standard error what is withheld: the first few of it. */
 static void tell_withheld(const struct records *records)
 {
@@ -150,6 +192,8 @@ static int print_records(const struct command_line *line, const struct reading *
     bool good = gather(line, reading, &records);
     if (before != NULL)
         records_compare(before, &records, may_miss_domains(line, reading));
+    if (before != NULL)
+        good = keep_emptied(reading->configuration, before) && good;
     out.failed = records.shortage || (before != NULL && before->shortage);
     if (publication != NULL && !out.failed) {
         struct publication_counts counts;

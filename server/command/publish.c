@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "command/command.h"
 #include "command/records_before.h"
+#include "load/file.h"
 
 /* Beside the file: what is locked, what may have been sent, and what is being written. */
 static const char LOCK[] = ".lock", PENDING[] = ".pending", NEW[] = ".new";
@@ -157,12 +158,30 @@ static bool sync_folder(const char *path)
     return good;
 }
 
+static bool has_bytes(const char *path, const struct text *bytes)
+{
+    struct text old = {0};
+    bool same =
+        !bytes->failed && file_read(path, LIMIT_YAML_FILE, &old, NULL) &&
+        span_equal((struct span){old.data, old.len}, (struct span){bytes->data, bytes->len});
+    text_free(&old);
+    return same;
+}
+
 /* Replaces the file by the list, so that at any moment the one or the other is there, whole. */
-static bool replace(const char *path, const struct records *list)
+static bool replace(const char *path, struct records *list)
 {
     struct stat old;
     struct text bytes = {0};
     bool good = false;
+    records_sort(list);
+    list->with_files = true;
+    records_print_json(list, NULL, &bytes);
+    bytes.failed = bytes.failed || list->shortage;
+    if (has_bytes(path, &bytes)) {
+        text_free(&bytes);
+        return true;
+    }
     char *new_path = beside(path, NEW);
     int fd = new_path == NULL
                  ? -1
@@ -171,8 +190,6 @@ static bool replace(const char *path, const struct records *list)
         goto done;
     if (stat(path, &old) == 0)
         (void)fchmod(fd, old.st_mode & 0777); /* without it it is as a new one */
-    records_print_json(list, NULL, &bytes);
-    bytes.failed = bytes.failed || list->shortage;
     good = text_write(&bytes, fd) && fsync(fd) == 0;
     good = close(fd) == 0 && good;
     good = good && rename(new_path, path) == 0 && sync_folder(path);
@@ -404,7 +421,7 @@ static bool tell_failures(const struct sending *sending)
 }
 
 /* Leaves in the file beside what may be published and is not known to be. */
-static bool write_pending(const char *path, const struct records *list)
+static bool write_pending(const char *path, struct records *list)
 {
     if (list->count > 0 || list->shortage)
         return replace(path, list);
@@ -447,7 +464,8 @@ bool publication_commit(struct publication *publication, struct records *now, re
         goto done;
     send_all(&sending, 0, sending.count);
     note_failures(&sending);
-    if (sending.any_success || (sending.count == 0 && publication->is_new))
+    /* Without anything to send the files of domains may be other ones. */
+    if (sending.any_success || sending.count == 0)
         good = finish(publication, now, pending_path);
     good = tell_failures(&sending) && good;
 done:

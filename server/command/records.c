@@ -45,6 +45,7 @@ void records_add(struct records *records, const struct dns_record *record)
         .type = copy(records, record->type),
         .value = copy(records, record->value),
         .ttl = record->ttl,
+        .file = copy(records, record->file),
         .withheld = copy(records, record->withheld),
         .is_uncertain = record->is_uncertain,
     };
@@ -112,7 +113,12 @@ static void add_alias(struct records *records, const struct settings *settings,
     (void)snprintf(target, sizeof(target), "%s.", settings->dns_target); /* was judged */
     (void)snprintf(host, sizeof(host), "mta-sts.%s.", domain->name);     /* so was this */
     struct dns_record record = {
-        .domain = domain->name, .type = "CNAME", .value = target, .ttl = settings->dns_ttl};
+        .domain = domain->name,
+        .file = domain->file,
+        .type = "CNAME",
+        .value = target,
+        .ttl = settings->dns_ttl,
+    };
     if (strcmp(target, host) == 0)
         record.withheld = "it is the target itself, which needs address records";
     add_below(records, "mta-sts", record);
@@ -122,7 +128,8 @@ static void add_alias(struct records *records, const struct settings *settings,
 static void add_addresses(struct records *records, const struct settings *settings,
                           const struct site_domain *domain)
 {
-    struct dns_record record = {.domain = domain->name, .ttl = settings->dns_ttl};
+    struct dns_record record = {
+        .domain = domain->name, .file = domain->file, .ttl = settings->dns_ttl};
     for (int family = 0; family < 2; family++)
         for (size_t i = 0; i < settings->dns_address_count; i++) {
             record.type = family == 0 ? "A" : "AAAA";
@@ -146,7 +153,8 @@ void records_add_domain(struct records *records, const struct settings *settings
 {
     char reason[REASON_SIZE];
     struct text value = {0};
-    struct dns_record record = {.domain = domain->name, .type = "TXT", .ttl = settings->dns_ttl};
+    struct dns_record record = {
+        .domain = domain->name, .file = domain->file, .type = "TXT", .ttl = settings->dns_ttl};
     if (domain->policy == NULL) {
         record.withheld = "it is refused, and \"mta-sts-httpd check\" says why";
         add_below(records, "_mta-sts", record);

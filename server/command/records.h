@@ -31,6 +31,7 @@ struct dns_record {
     const char *value;    /* a name with its final dot, an address, or a text without quotes; NULL
                              when nobody knows it: the domain is refused */
     uint32_t ttl;         /* seconds; 0: not given */
+    const char *file;     /* the configuration file that names the domain; or NULL */
     const char *withheld; /* why it is not to be published, a clause; or NULL */
     bool is_uncertain;    /* in the earlier list: it may be published, or may not be any more */
     enum dns_news news;
@@ -41,7 +42,8 @@ struct records {
     struct arena *arena;      /* owned */
     struct dns_record *items; /* owned; those of one name and type follow each other */
     size_t count, capacity;
-    bool shortage; /* of memory: something is missing */
+    bool shortage;   /* of memory: something is missing */
+    bool with_files; /* printed as JSON it tells the files too */
 };
 
 bool records_begin(struct records *records);

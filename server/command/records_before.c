@@ -38,6 +38,7 @@ static bool read_record(struct records *before, const struct node *object, const
 {
     struct dns_record record = {.withheld = withheld};
     const char *ttl = NULL;
+    (void)read_text(object, "file", &record.file); /* only a list of what is published has it */
     if (!read_text(object, "domain", &record.domain) || !read_text(object, "name", &record.name) ||
         !read_text(object, "type", &record.type) || !read_text(object, "value", &record.value) ||
         !read_text(object, "ttl", &ttl) || record.domain == NULL || record.name == NULL ||
@@ -100,7 +101,7 @@ static int compare_records(const void *left, const void *right)
     return order == 0 ? strcmp(one->value, other->value) : order;
 }
 
-static void sort(struct records *list)
+void records_sort(struct records *list)
 {
     if (list->count > 0)
         qsort(list->items, list->count, sizeof(*list->items), compare_records);
@@ -161,8 +162,8 @@ static void set_domain(struct records *before, const char *domain, enum dns_news
 
 void records_doubt(struct records *before, struct records *pending)
 {
-    sort(before);
-    sort(pending);
+    records_sort(before);
+    records_sort(pending);
     const size_t count = before->count; /* the new ones come behind */
     for (size_t i = 0, end; i < pending->count; i = end) {
         const struct dns_record *first = &pending->items[i];
@@ -178,12 +179,12 @@ void records_doubt(struct records *before, struct records *pending)
             records_add(before, &pending->items[j]);
         }
     }
-    sort(before);
+    records_sort(before);
 }
 
 void records_compare(struct records *before, struct records *now, bool keep_missing)
 {
-    sort(before);
+    records_sort(before);
     for (size_t i = 0; i < before->count; i++)
         before->items[i].news = keep_missing ? DNS_KEPT : DNS_GONE;
     for (size_t i = 0, end; i < now->count; i = end) {

@@ -14,6 +14,9 @@
  * False when that is not possible, which is reported as DIAG_FATAL. */
 bool records_read(struct records *before, const char *path, struct diag *diag);
 
+/* By domain, name, type and value. */
+void records_sort(struct records *list);
+
 /* Nobody knows whether the sets of the pending list are published: they are uncertain from now on, and
  * those that are not in the earlier list are added to it. Sorts both. */
 void records_doubt(struct records *before, struct records *pending);

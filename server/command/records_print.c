@@ -149,7 +149,8 @@ static void print_member(struct text *out, const char *key, const char *value)
         text_json(out, span_of(value));
 }
 
-static void print_object(struct text *out, const struct dns_record *record, bool *is_first)
+static void print_object(struct text *out, const struct dns_record *record, bool with_file,
+                         bool *is_first)
 {
     text_append(out, span_of(*is_first ? "\n{" : ",\n{"));
     *is_first = false;
@@ -167,6 +168,10 @@ static void print_object(struct text *out, const struct dns_record *record, bool
         text_append(out, span_of(","));
         print_member(out, "reason", record->withheld);
     }
+    if (with_file) {
+        text_append(out, span_of(","));
+        print_member(out, "file", record->file);
+    }
     text_append(out, span_of("}"));
 }
 
@@ -179,7 +184,7 @@ static void print_list(struct text *out, const char *key, const struct records *
     for (size_t i = 0; i < records->count; i++) {
         const struct dns_record *record = &records->items[i];
         if ((record->withheld != NULL) == withheld && (news == NULL || record->news == *news))
-            print_object(out, record, &is_first);
+            print_object(out, record, records->with_files, &is_first);
     }
     text_append(out, span_of("]"));
 }

@@ -328,6 +328,26 @@ static bool choose_sources(struct loader *loader)
     return loader->sources != NULL;
 }
 
+/* Whoever removes what is not there any more has to know of them. */
+static bool list_bare(struct loader *loader)
+{
+    struct configuration *configuration = loader->configuration;
+    size_t count = 0, index = 0;
+    while (sources_next_bare(loader->sources, &index) != NULL)
+        count++;
+    configuration->bare_files =
+        arena_take(configuration->arena, (count + 1) * sizeof(*configuration->bare_files));
+    index = 0;
+    for (const char *file; configuration->bare_files != NULL &&
+                           (file = sources_next_bare(loader->sources, &index)) != NULL;) {
+        const char *copy = arena_copy(configuration->arena, span_of(file));
+        if (copy == NULL)
+            return false;
+        configuration->bare_files[configuration->bare_count++] = copy;
+    }
+    return configuration->bare_files != NULL;
+}
+
 static bool build(struct loader *loader)
 {
     const struct load_request *request = loader->request;
@@ -344,6 +364,8 @@ static bool build(struct loader *loader)
     read_files(loader);
     if (!add_drafted(loader) || !keep_lost(loader))
         return false;
+    if (!list_bare(loader))
+        return out_of_memory(loader);
     if (loader->store != NULL)
         certificates_report_unused(loader->store);
     if (!site_seal(configuration->site))

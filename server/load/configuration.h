@@ -36,6 +36,8 @@ struct configuration {
     struct site *site;   /* owned; sealed */
     struct arena *arena; /* owned; what settings and watch borrow from */
     struct watch watch;
+    const char **bare_files; /* included ones that name no domain; borrowed from the arena */
+    size_t bare_count;
     struct contents *contents;  /* owned; of the configuration files */
     struct certificates *store; /* owned; finished, for the next load; or NULL */
 };

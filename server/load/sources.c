@@ -371,6 +371,14 @@ struct position sources_begin(const struct sources *sources)
     return sources->begin;
 }
 
+const char *sources_next_bare(const struct sources *sources, size_t *index)
+{
+    while (*index < sources->count)
+        if (sources->items[(*index)++].kind == SOURCE_BARE)
+            return sources->items[*index - 1].file;
+    return NULL;
+}
+
 enum source_kind sources_kind(const struct sources *sources, const char *file)
 {
     size_t index = find_source(sources, file);

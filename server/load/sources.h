@@ -48,6 +48,9 @@ enum source_kind {
     SOURCE_HIDING, /* because it is a folder, or below one, that cannot be searched; also reported */
     SOURCE_BARE,   /* because it is empty, a folder, or names no domain */
 };
+/* The included files that are SOURCE_BARE: the next one from *index on, which moves behind it; NULL
+ * at the end. */
+const char *sources_next_bare(const struct sources *sources, size_t *index);
 enum source_kind sources_kind(const struct sources *sources, const char *file);
 
 /* The path as the file that names it means it; borrowed from the arena. NULL

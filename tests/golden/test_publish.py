@@ -194,6 +194,25 @@ def test_refused_domain_keeps_its_records_and_others_go_on(it):
     assert it.publish() == "update delete _mta-sts.c.example. TXT\nsend\n"
 
 
+@pytest.mark.parametrize("text", ["", "# gone\n", "domains:\n", "domains: {}\n", "domains: {d.exa"])
+def test_emptied_file_removes_nothing(it, text):
+    folder = it.setup.root / "d"
+    folder.mkdir()
+    (folder / "old.yaml").write_text("domains: {d.example: }\n")
+    it.setup.certify("d.example")
+    it.setup.write(NAMES, include="d/*.yaml")
+    it.publish()
+    # It moves into another file without a change of its record.
+    (folder / "old.yaml").rename(folder / "new.yaml")
+    assert it.publish() is None
+    (folder / "new.yaml").write_text(text)
+    value = it.values()["d.example", "TXT"]
+    assert it.publish(status=1) is None and str(folder / "new.yaml") in it.complaint
+    assert it.values()["d.example", "TXT"] == value
+    (folder / "new.yaml").unlink()
+    assert "update delete _mta-sts.d.example. TXT" in it.publish()
+
+
 def test_withheld_record_is_kept_and_told(it):
     it.setup.write([*NAMES, "late.example"])
     assert it.publish(status=3) is None
