@@ -217,8 +217,8 @@ enum {
     LIMIT_LOG_NAMES = 1500,
     /* Between two looks at the memory of the processes: as often as monitors ask. Milliseconds. */
     LIMIT_FIGURES_MS = 10000,
-    /* For the last valid policies to be on the disk before "ready" is said without them: a disk that
-     * sleeps needs a second or two to turn, and a service manager waits longer. Milliseconds. */
+    /* For the last valid policies to be read from the disk, and to be on it, before "ready" is said without
+     * them: a disk that sleeps needs a second or two to turn, and a service manager waits longer. Milliseconds. */
     LIMIT_SAVE_MS = 2000,
     /* From fork to ready: opening the TLS library takes milliseconds. Milliseconds. */
     LIMIT_READY_MS = 30000,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/calendar.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "load/draft.h"
 #include "load/sources.h"
@@ -75,6 +76,17 @@ static bool read_certificates(struct loader *loader, const struct node *node)
     return good;
 }
 
+static void read_state(struct loader *loader, struct position at)
+{
+    struct settings *settings = &loader->configuration->settings;
+    state_reader *read = loader->request->read_state;
+    int64_t begin = clock_monotonic_ms();
+    loader->remembered =
+        state_read_by(read == NULL ? state_read_file : read, settings->state, at, loader->diag);
+    loader->previous = loader->remembered;
+    settings->state_hangs = clock_monotonic_ms() - begin >= LIMIT_SAVE_MS;
+}
+
 /* Where there is no running site to fall back to, the state folder may have one. */
 static void remember(struct loader *loader, const struct node *node)
 {
@@ -85,8 +97,7 @@ static void remember(struct loader *loader, const struct node *node)
     if (configuration->settings.state == NULL)
         (void)out_of_memory(loader); /* counted in diag */
     else if (loader->previous == NULL)
-        loader->previous = loader->remembered =
-            state_read(configuration->settings.state, node->at, loader->diag);
+        read_state(loader, node->at);
 }
 
 /* The folders of challenges as this process opens them. */

@@ -18,6 +18,7 @@
 #include "load/certificates.h"
 #include "load/contents.h"
 #include "load/settings.h"
+#include "load/state.h"
 #include "load/watch.h"
 #include "site/site.h"
 
@@ -29,6 +30,7 @@ struct load_request {
     bool keep_files; /* the configuration files are those of previous, whatever is on disk now */
     struct progress_callback progress; /* told while the load goes on */
     bool without_certificates;         /* a command needs only the policies */
+    state_reader *read_state;          /* NULL: state_read_file */
 };
 
 struct configuration {

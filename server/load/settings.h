@@ -24,6 +24,7 @@ struct settings {
     const char *user;  /* or NULL: not given */
     unsigned workers;  /* 0: one a CPU */
     const char *state; /* folder for what survives a restart, or NULL */
+    bool state_hangs;  /* its disk did not answer when it was read */
     bool strict;
     bool seal_required;          /* a part of the seal that the machine lacks is a fault */
     bool watch_certificates;     /* reload when one of their files changes */

@@ -274,8 +274,7 @@ done:
     return site;
 }
 
-/* The bytes of the file; false with the reason in errno. */
-static bool read_file(const char *folder, struct text *ret_bytes)
+bool state_read_file(const char *folder, struct text *ret_bytes)
 {
     int fd = open_folder(folder);
     if (fd < 0)
@@ -289,18 +288,26 @@ static bool read_file(const char *folder, struct text *ret_bytes)
 
 struct site *state_read(const char *folder, struct position at, struct diag *diag)
 {
+    return state_read_by(state_read_file, folder, at, diag);
+}
+
+struct site *state_read_by(state_reader *read, const char *folder, struct position at,
+                           struct diag *diag)
+{
     struct text bytes = {0};
     struct site *site = NULL;
     struct diag *own = diag_new();
     struct arena *arena = arena_new();
     if (own == NULL || arena == NULL) {
         diag_shortage(diag);
-    } else if (!read_file(folder, &bytes)) {
+    } else if (!read(folder, &bytes)) {
         if (errno == ENOMEM)
             diag_shortage(diag);
         else if (errno != ENOENT)
             diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, FILE_NAME,
-                     errno == ELOOP ? "it is a link, which is not followed" : strerror(errno));
+                     errno == ELOOP       ? "it is a link, which is not followed"
+                     : errno == ETIMEDOUT ? "its disk does not answer"
+                                          : strerror(errno));
     } else {
         struct span span = {bytes.data, bytes.len};
         site = is_whole(span) ? build(span, arena, own) : NULL;

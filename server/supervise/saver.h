@@ -2,7 +2,7 @@
  * The saver: a short-lived child that writes the last valid policies (load/state.h), because
  * a disk may hang, and the supervisor must go on meanwhile: stop, reload, and replace workers. It
  * has nothing open but standard error, and ends with the supervisor. One runs at a
- * time. Runs in the supervisor, but for the child.
+ * time. At the start a child like it reads them. Runs in the supervisor, but for the child.
  */
 #ifndef SUPERVISE_SAVER_H
 #define SUPERVISE_SAVER_H
@@ -19,6 +19,9 @@ struct saver {
     int64_t deadline; /* until then it is worth waiting for; INT64_MAX after it */
     bool again;       /* something newer is to be saved when the child has ended */
 };
+
+/* A state_reader that waits for the disk for LIMIT_SAVE_MS at most: then errno is ETIMEDOUT. */
+bool saver_read(const char *folder, struct text *ret_bytes);
 
 /* Begins to save what the configuration serves, if it names a folder. Where a child still runs,
  * saver_end does it later. */

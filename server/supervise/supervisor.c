@@ -113,6 +113,7 @@ static struct configuration *load(struct supervisor *supervisor, enum reload wha
         .previous = supervisor->current == NULL ? NULL : supervisor->current->configuration,
         .keep_files = what == RELOAD_CERTIFICATES,
         .progress = {live, &supervisor->notifier},
+        .read_state = saver_read,
     };
     struct diag *diag = diag_new();
     if (diag == NULL) {

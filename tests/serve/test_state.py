@@ -210,6 +210,21 @@ LATE = "the last valid policies are not saved yet: the disk of the state folder 
 SAVED = "the last valid policies are saved after all"
 
 
+def test_disk_that_cannot_be_read_delays_the_start_once(place, start, trusted, tmp_path):
+    """The time for reading and that for saving are the same two seconds."""
+    start(place.config).stop()
+    place.drop_in.write_text("domains: [\n")
+    disk = preload.Disk(tmp_path)
+    disk.hang(wholly=True)
+    server = start(place.config, environment=disk.environment, expect=[LATE, SAVED, SAID])
+    server.wait_line("last-valid-policies.yaml cannot be read: its disk does not answer")
+    server.wait_line(LATE)
+    for name in ("kept.example", "other.example"):
+        assert client.fetch(server.port, "mta-sts." + name, trusted).status == 200
+    disk.answer()
+    server.wait_line(SAVED)
+
+
 def test_disk_that_hangs_stops_nothing(place, start, trusted, tmp_path):
     """Not the start, not a reload, not the end; and when it answers, the newest policies are saved."""
     disk = preload.Disk(tmp_path)

@@ -51,8 +51,9 @@ class Disk:
         self._path = Path(folder) / "hang"
         self.environment = {**_before_the_server("hang", folder), "TEST_HANG": str(self._path)}
 
-    def hang(self):
-        self._path.touch()
+    def hang(self, *, wholly=False):
+        """wholly: a folder named "state" cannot even be opened."""
+        self._path.write_text("wholly" if wholly else "")
 
     def answer(self):
         self._path.unlink(missing_ok=True)
