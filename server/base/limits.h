@@ -173,6 +173,8 @@ enum {
     LIMIT_LISTENERS = 64,
     LIMIT_WORKERS = 256,
 
+    /* /etc/passwd: a hundred thousand users of 100 bytes. Bytes. */
+    LIMIT_USERS_FILE = 16 * 1024 * 1024,
     /* Workers that die one after the other, with less than a minute between two, are replaced at once
      * as long as they are few; then after a pause that doubles: what kills them may be a shortage that
      * each new one makes worse. A short one when no other serves. Milliseconds. */

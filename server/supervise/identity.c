@@ -7,8 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/span.h"
+#include "base/text.h"
+#include "load/file.h"
 
 /* The kernel's id of nobody, for systems whose user database lacks the name. */
 enum { ID_NOBODY = 65534 };
@@ -26,12 +29,23 @@ static bool parse_number(const char *user, uid_t *ret_uid)
     return true;
 }
 
-/* The first entry of the user database that matches: by name, or by number when
- * name is NULL. The file is read as it is: modules for other databases would be
- * loaded into a process of root's, and a static program could not load them. */
-static bool look_up(const char *name, uid_t uid, struct identity *ret_identity)
+/* What users there are: /etc/passwd as it is, since modules for other databases would be
+ * loaded into a process of root's, and a static program could not load them. Without the file there are
+ * none. False, logged, when it is there and cannot be read. */
+static bool read_users(struct text *ret_users)
 {
-    FILE *file = fopen("/etc/passwd", "re");
+    static const char path[] = "/etc/passwd";
+    if (file_read(path, LIMIT_USERS_FILE, ret_users, NULL) || errno == ENOENT)
+        return true;
+    log_line(LOG_LEVEL_ERROR, "cannot read %s: %s", path, strerror(errno));
+    return false;
+}
+
+/* The first user that matches: by name, or by number when name is NULL. */
+static bool look_up(const struct text *users, const char *name, uid_t uid,
+                    struct identity *ret_identity)
+{
+    FILE *file = users->len == 0 ? NULL : fmemopen(users->data, users->len, "r");
     const struct passwd *entry = NULL;
     bool found = false;
     while (file != NULL && !found && (entry = fgetpwent(file)) != NULL)
@@ -47,35 +61,49 @@ static bool look_up(const char *name, uid_t uid, struct identity *ret_identity)
 
 /* A number works without a user database; its group is the same number unless the database knows
  * better. */
-static bool look_up_number(const char *user, struct identity *ret_identity)
+static bool look_up_number(const struct text *users, const char *user,
+                           struct identity *ret_identity)
 {
     if (!parse_number(user, &ret_identity->uid))
         return false;
     ret_identity->gid = (gid_t)ret_identity->uid;
-    (void)look_up(NULL, ret_identity->uid, ret_identity); /* else it stands */
+    (void)look_up(users, NULL, ret_identity->uid, ret_identity); /* else it stands */
     return true;
+}
+
+static bool find_user(const struct text *users, const char *user, struct identity *identity)
+{
+    if (user == NULL) {
+        if (!look_up(users, "mta-sts", 0, identity))
+            (void)look_up(users, "nobody", 0, identity); /* its number stands if it is missing */
+        return true;
+    }
+    if (look_up(users, user, 0, identity) || look_up_number(users, user, identity))
+        return true;
+    log_line(
+        LOG_LEVEL_ERROR,
+        "user \"%s\" is not in /etc/passwd; make it with \"useradd --system %s\", or give a number",
+        user, user);
+    return false;
 }
 
 bool identity_resolve(const char *user, struct identity *ret_identity)
 {
     struct identity identity = {.keep = geteuid() != 0, .uid = ID_NOBODY, .gid = ID_NOBODY};
+    struct text users = {0};
+    bool good = true;
     if (identity.keep) {
         identity.uid = geteuid();
         identity.gid = getegid();
-    } else if (user == NULL) {
-        if (!look_up("mta-sts", 0, &identity))
-            (void)look_up("nobody", 0, &identity); /* the numbers above stand if it is missing */
-    } else if (!look_up(user, 0, &identity) && !look_up_number(user, &identity)) {
-        log_line(
-            LOG_LEVEL_ERROR,
-            "user \"%s\" is not in /etc/passwd; make it with \"useradd --system %s\", or give a number",
-            user, user);
-        return false;
+    } else {
+        good = read_users(&users) && find_user(&users, user, &identity);
     }
-    if (!identity.keep && (identity.uid == 0 || identity.gid == 0)) {
+    text_free(&users);
+    if (good && !identity.keep && (identity.uid == 0 || identity.gid == 0)) {
         log_line(LOG_LEVEL_ERROR, "workers must not run as root: name another user");
-        return false;
+        good = false;
     }
-    *ret_identity = identity;
-    return true;
+    if (good)
+        *ret_identity = identity;
+    return good;
 }

@@ -251,6 +251,18 @@ def test_missing_configuration_is_a_clear_error(program, tmp_path):
     assert "ready" not in done.stderr.decode()
 
 
+@as_root
+def test_users_that_cannot_be_read_are_a_clear_error(config, tmp_path):
+    """A pipe in place of the file is not waited for."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    script = 'mount --bind "$0" /etc/passwd && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", script, pipe, tree.program(), "serve", "-c", config]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert b"error: cannot read /etc/passwd: " in done.stderr, done.stderr
+
+
 def test_broken_configuration_is_refused_at_the_start(setup):
     setup.certify("example.com")
     config = setup.write(["example.com"], workres=2)
