@@ -21,7 +21,8 @@ struct inherited {
 };
 
 /* Takes over what LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES offer, and removes
- * them from the environment. What is no listening stream socket is left alone and logged. */
+ * them from the environment. What is no listening stream socket is logged, and none of
+ * them: who keeps the others closes it. */
 void inherited_take(struct inherited *ret_inherited);
 void inherited_close(struct inherited *inherited);
 

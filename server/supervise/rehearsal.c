@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/descriptors.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 /* What the child tells: less than a pipe's least, so it comes as a whole. */
@@ -46,13 +49,23 @@ static void read_status(pid_t pid, struct text *out)
     (void)close(fd); /* it was only read */
 }
 
+/* False with errno: 0 when the child has ended without a word, ETIMEDOUT when it hangs. */
 static bool read_result(int in, struct result *ret_result)
 {
-    ssize_t count;
-    do
-        count = read(in, ret_result, sizeof(*ret_result));
-    while (count < 0 && errno == EINTR);
-    return count == (ssize_t)sizeof(*ret_result);
+    const int64_t deadline = clock_monotonic_ms() + LIMIT_READY_MS;
+    struct pollfd polled = {.fd = in, .events = POLLIN};
+    for (;;) {
+        int64_t left = deadline - clock_monotonic_ms();
+        int ready = poll(&polled, 1, left < 0 ? 0 : (int)left);
+        ssize_t count = ready == 1 ? read(in, ret_result, sizeof(*ret_result)) : -1;
+        if (ready == 0)
+            errno = ETIMEDOUT;
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count >= 0)
+            errno = 0;
+        return count == (ssize_t)sizeof(*ret_result);
+    }
 }
 
 /* The child, or -1 with errno. ret_in is then where it will tell. */
@@ -93,10 +106,15 @@ bool rehearsal_run(const struct identity *identity, int void_fd, struct seal_rep
     bool told = read_result(in, &result);
     if (told && ret_status != NULL)
         read_status(pid, ret_status);
-    (void)close(in); /* it was only read; the child goes */
+    int reason = errno;
+    (void)close(in); /* it was only read */
+    if (told || reason == ETIMEDOUT)
+        (void)kill(pid, SIGKILL); /* whatever it does now; it is not yet reaped, so it exists */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    if (!told)
+    if (!told && reason == ETIMEDOUT)
+        log_line(LOG_LEVEL_ERROR, "cannot rehearse the seal: the process that tried it hangs");
+    else if (!told)
         log_line(LOG_LEVEL_ERROR, "cannot rehearse the seal: the process that tried it died: %s",
                  WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it ended");
     else if (result.failed != NULL)
