@@ -1,5 +1,6 @@
 #include "site/challenges.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -88,6 +89,7 @@ size_t challenges_publish(struct challenges *challenges, const struct challenge 
                           size_t count)
 {
     struct shared *shared = challenges->memory.writable;
+    assert(shared != NULL); /* who has given it up publishes nothing */
     uint64_t next = atomic_load_explicit(&shared->sequence, memory_order_relaxed) + 1;
     struct half *half = &shared->halves[next % 2];
     size_t counts[CHALLENGE_KINDS] = {0}, taken = 0;
