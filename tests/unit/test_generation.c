@@ -55,8 +55,9 @@ static void put_worker(struct generation *generation, size_t index, int64_t read
 {
     pid_t pid = fork();
     assert_true(pid >= 0);
-    while (pid == 0)
-        pause();
+    if (pid == 0)
+        for (;;)
+            (void)pause(); /* until it is killed */
     generation->workers[index] = (struct generation_worker){
         .pid = pid,
         .control = -1,
