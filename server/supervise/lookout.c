@@ -30,6 +30,14 @@ void lookout_renew(struct lookout *lookout, const struct configuration *configur
         lookout->patience = load_ms * LIMIT_WATCH_REST_SHARE;
 }
 
+void lookout_retry(struct lookout *lookout, const struct configuration *configuration, int64_t now)
+{
+    int64_t patience = lookout->patience;
+    *lookout = lookout_begin(configuration, now);
+    lookout->patience = patience;
+    lookout->next = now + patience;
+}
+
 enum progress {
     UNCHANGED,
     CHANGING,

@@ -37,6 +37,10 @@ struct lookout lookout_begin(const struct configuration *configuration, int64_t 
 void lookout_renew(struct lookout *lookout, const struct configuration *configuration, int64_t now,
                    int64_t load_ms);
 
+/* The load came to nothing though the files were good: what they have changed is news again, after a
+ * while. */
+void lookout_retry(struct lookout *lookout, const struct configuration *configuration, int64_t now);
+
 enum lookout_news {
     LOOKOUT_NOTHING,
     LOOKOUT_CERTIFICATES, /* only they have changed */

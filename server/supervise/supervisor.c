@@ -241,6 +241,8 @@ static void abandon_next(struct supervisor *supervisor)
     }
     retain_listeners(supervisor);
     refuse(supervisor, "its workers did not start; ");
+    /* Memory may have been short, and a renewal must not be forgotten for it. */
+    lookout_retry(&supervisor->lookout, supervisor->current->configuration, clock_monotonic_ms());
 }
 
 static void promote_next(struct supervisor *supervisor)

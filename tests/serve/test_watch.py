@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from support import client
+from support import client, preload
 from support.setup import DEFAULT_POLICY, body_of, replace_file
 from support.wait import until
 
@@ -143,6 +143,20 @@ def test_unwatched_edit_waits_for_its_signal(start, setup, trusted, leaves):
     assert client.fetch(running.port, HOST, trusted).body == body_of(DEFAULT_POLICY)
     assert running.reload()
     assert client.fetch(running.port, HOST, trusted).body == body_of(changed)
+
+
+def test_renewal_whose_workers_did_not_start_is_tried_again(start, setup, trusted, leaves, tmp_path):
+    """Memory is short for a moment, just then."""
+    fault = preload.Fault(tmp_path)
+    folder = leaves[0].write(setup.certs / "pair")
+    running = start(setup.write(["example.com"], workers=1), environment=fault.environment,
+                    expect=[NOTICED, SAID, "refused"])
+    fault.arm(fault.NEXT_PROCESS, "allocation", 1)
+    leaves[1].write(folder)
+    running.wait_line("reload refused: its workers did not start", seconds=30)
+    fault.disarm()
+    serial = leaves[1].certificate.serial_number
+    until(lambda: shown(running, trusted) == serial, "the renewed certificate", 60)
 
 
 RESTLESS = r"warning: (\S+) is changed again and again: its changes are not waited for any longer$"
