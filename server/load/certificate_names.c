@@ -257,11 +257,11 @@ void certificate_report_unused(struct certificates *store, const struct stored_c
     struct span shown = facts->names[0];
     uint32_t used = CERTIFICATE_NONE;
     for (size_t i = 0; i < facts->name_count && used == CERTIFICATE_NONE; i++) {
-        const struct stored_name *name = &store->names[find_name(store, facts->names[i])];
-        if (!name->is_asked)
-            continue;
+        uint32_t name = find_name(store, facts->names[i]);
+        if (name == CERTIFICATE_NONE || !store->names[name].is_asked)
+            continue; /* Out of memory, a name may be missing. */
         shown = facts->names[i];
-        used = name->used[facts->kind.kind];
+        used = store->names[name].used[facts->kind.kind];
     }
     diag_add(store->diag, DIAG_NOTE, leaf->at, "no host uses this certificate: %s",
              used != CERTIFICATE_NONE
