@@ -30,6 +30,8 @@ void import_free(struct import *import)
     table_free(&import->by_domain);
     import_free_paths(&import->searched);
     import_free_paths(&import->certificates);
+    certificates_free(import->store);
+    diag_free(import->certificate_diag);
     arena_free(import->arena);
     diag_free(import->diag);
 }
@@ -255,16 +257,13 @@ static int import_all(struct import *import, const struct address *connect)
     int status = gather(import);
     if (status != STATUS_GOOD)
         return status;
-    struct import_store *store = import_store_new(import);
-    if (store != NULL && (import->line->search_count > 0 || import->line->operand_count == 0))
-        import_store_hosts(store);
+    import_read_certificates(import,
+                             import->line->search_count > 0 || import->line->operand_count == 0);
     for (size_t i = 0; i < import->count; i++)
         if (import->hosts[i].file != NULL)
             read_file(import, &import->hosts[i]);
     import_ask(import, connect);
-    if (store != NULL)
-        import_store_match(store);
-    import_store_free(store);
+    import_find_certificates(import);
     report_rest(import);
     if (import->shortage)
         diag_shortage(import->diag);

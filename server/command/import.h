@@ -14,13 +14,14 @@
 #include "base/diag.h"
 #include "base/table.h"
 #include "command/command.h"
+#include "load/certificates.h"
 #include "policy/inspect.h"
 
 /* How sure it is that a host has a policy. In rising order. */
 enum import_sure {
     IMPORT_MENTIONED, /* it stands in a comment, and is not asked */
-    IMPORT_LIKELY,    /* a certificate or a wildcard has its name: no fault if it has none */
-    IMPORT_NAMED,     /* it is named, by the operator or in a file */
+    IMPORT_LIKELY, /* a certificate, a wildcard or a folder has its name: no fault if it has none */
+    IMPORT_NAMED,  /* it is named, by the operator or in a file */
 };
 
 /* Every text is borrowed from the arena. */
@@ -55,6 +56,8 @@ struct import {
     struct table by_domain;
     struct import_paths searched;     /* that may have certificates */
     struct import_paths certificates; /* to be written */
+    struct diag *certificate_diag;    /* owned; of the store */
+    struct certificates *store;       /* owned; or NULL */
     bool shortage;                    /* of memory: something is missing */
 };
 
@@ -90,18 +93,12 @@ void import_ask(struct import *import, const struct address *connect);
 /* Frees what is in it. */
 void import_free(struct import *import);
 
-struct import_store; /* of certificates */
-
-/* Reads all paths of certificates, and the folders of ACME clients. Owned; NULL on a shortage, which
- * is noted. */
-struct import_store *import_store_new(struct import *import);
-void import_store_free(struct import_store *store);
-
-/* Adds the policy hosts that the certificates name, as likely ones. */
-void import_store_hosts(struct import_store *store);
+/* Reads all paths of certificates, and the folders of ACME clients; adds the policy hosts that the
+ * certificates name as likely ones, if so wished. */
+void import_read_certificates(struct import *import, bool adds_hosts);
 
 /* Lists where the certificates of the hosts and their keys are; reports what is not found. */
-void import_store_match(struct import_store *store);
+void import_find_certificates(struct import *import);
 
 /* Appends the configuration, as YAML that "check" accepts, or with --json all that was found to
  * ret_out; diagnostics and a summary to ret_said. A shortage is noted in the texts. */

@@ -6,12 +6,6 @@
 
 #include "load/certificates.h"
 
-struct import_store {
-    struct import *import;             /* borrowed */
-    struct diag *told;                 /* owned; of files that nobody has asked about */
-    struct certificates *certificates; /* owned */
-};
-
 /* Where ACME clients keep certificates, all of which are below the folder. */
 static const char *const folders[] = {
     "/etc/letsencrypt/live",
@@ -25,38 +19,6 @@ static const char *const folders[] = {
 };
 enum { FOLDERS = sizeof(folders) / sizeof(folders[0]) };
 
-struct import_store *import_store_new(struct import *import)
-{
-    struct import_store *store = calloc(1, sizeof(*store));
-    if (store == NULL)
-        goto fail;
-    store->import = import;
-    store->told = diag_new();
-    store->certificates = store->told == NULL ? NULL : certificates_new(store->told, NULL);
-    if (store->certificates == NULL)
-        goto fail;
-    for (size_t i = 0; i < import->searched.count; i++)
-        certificates_read(store->certificates, import->searched.items[i], (struct position){0});
-    for (size_t i = 0; i < FOLDERS; i++)
-        if (access(folders[i], F_OK) == 0)
-            certificates_read(store->certificates, folders[i], (struct position){0});
-    certificates_match(store->certificates, import->line->now);
-    return store;
-fail:
-    import->shortage = true;
-    import_store_free(store);
-    return NULL;
-}
-
-void import_store_free(struct import_store *store)
-{
-    if (store == NULL)
-        return;
-    certificates_free(store->certificates);
-    diag_free(store->told);
-    free(store);
-}
-
 static void add_host(void *context, struct span name, struct position at)
 {
     struct import *import = context;
@@ -65,9 +27,24 @@ static void add_host(void *context, struct span name, struct position at)
         (void)import_add_host(import, name, at, IMPORT_LIKELY);
 }
 
-void import_store_hosts(struct import_store *store)
+void import_read_certificates(struct import *import, bool adds_hosts)
 {
-    certificates_names(store->certificates, add_host, store->import);
+    /* The files were not named for this, so that their faults are not reported. */
+    import->certificate_diag = diag_new();
+    import->store =
+        import->certificate_diag == NULL ? NULL : certificates_new(import->certificate_diag, NULL);
+    if (import->store == NULL) {
+        import->shortage = true;
+        return;
+    }
+    for (size_t i = 0; i < import->searched.count; i++)
+        certificates_read(import->store, import->searched.items[i], (struct position){0});
+    for (size_t i = 0; i < FOLDERS; i++)
+        if (access(folders[i], F_OK) == 0)
+            certificates_read(import->store, folders[i], (struct position){0});
+    certificates_match(import->store, import->line->now);
+    if (adds_hosts)
+        certificates_names(import->store, add_host, import);
 }
 
 /* The file, or the folder of the ACME client that it is in; absolute. */
@@ -90,15 +67,14 @@ static void list(struct import *import, const char *path)
     import_add_path(import, &import->certificates, path);
 }
 
-void import_store_match(struct import_store *store)
+void import_find_certificates(struct import *import)
 {
-    struct import *import = store->import;
-    for (size_t i = 0; i < import->count; i++) {
+    for (size_t i = 0; i < import->count && import->store != NULL; i++) {
         struct certificates_place place;
         struct import_host *host = &import->hosts[i];
         if (host->leaf.data == NULL || host->policy == NULL)
             continue;
-        bool found = certificates_locate(store->certificates, host->leaf, &place);
+        bool found = certificates_locate(import->store, host->leaf, &place);
         for (size_t j = 0; found && j < place.count; j++)
             list(import, place.files[j]);
         host->certificate = found ? place.files[0] : NULL;

@@ -1,5 +1,7 @@
 #include "command/import_scan.h"
 
+#include <assert.h>
+
 #include "base/limits.h"
 
 static const char PREFIX[] = "mta-sts.";
@@ -200,29 +202,25 @@ static void take_name(struct scan *scan, struct span line, size_t at, enum impor
     size_t len;
     char before = at == 0 ? '\0' : line.data[at - 1];
     size_t end = at + read_name(span_skip(line, at), name, sizeof(name), &len);
+    assert(len >= PREFIX_LEN); /* it begins so */
     struct span domain = {name + PREFIX_LEN, len - PREFIX_LEN};
     struct span place = {line.data + at, end - at};
     bool is_url = at >= 2 && memcmp(line.data + at - 2, "//", 2) == 0;
-    bool is_path = before == '/' && !is_url;
-    bool is_only = found == IMPORT_HOST_NAME && !is_path;
-    if (domain.len > 1 && domain.data[domain.len - 1] == '.' && !goes_on(line, end))
+    bool goes = goes_on(line, end);
+    if (domain.len > 1 && domain.data[domain.len - 1] == '.' && !goes)
         domain.len--;
-    bool is_many =
-        domain.len == 0 || domain.data[domain.len - 1] == '.' || (goes_on(line, end) && !is_url);
-    if (is_path && byte_at(line, end) != '/')
-        return; /* a file */
-    if (is_many && found != IMPORT_COMMENT && !is_path) {
+    bool is_many = domain.len == 0 || domain.data[domain.len - 1] == '.' || (goes && !is_url);
+    bool is_domain = !is_file(domain) && memchr(name + PREFIX_LEN, '.', domain.len) != NULL;
+    if (before == '/' && !is_url) { /* a folder may be called so, and a file is none */
+        if (!is_many && is_domain && byte_at(line, end) == '/' && found != IMPORT_COMMENT)
+            tell(scan, IMPORT_COVERED, domain, place);
+    } else if (is_many && found != IMPORT_COMMENT) {
         while (place.data + place.len < line.data + line.len && place.len < LIMIT_NAME &&
                !is_space(place.data[place.len]) && !is_one_of(place.data[place.len], ";\"'`"))
             place.len++;
         tell(scan, IMPORT_MANY, place, place);
-    } else if (!is_many && (is_only || (!is_file(domain) &&
-                                        memchr(name + PREFIX_LEN, '.', domain.len) != NULL))) {
-        tell(scan,
-             is_only                   ? IMPORT_HOST_NAME
-             : found == IMPORT_COMMENT ? found
-                                       : IMPORT_NAME,
-             domain, place);
+    } else if (!is_many && (is_domain || found == IMPORT_HOST_NAME)) {
+        tell(scan, found, domain, place);
     }
 }
 
@@ -298,12 +296,10 @@ static void begin_statement(struct scan *scan, struct span word, struct span res
 {
     while (rest.len > 0 && is_space(rest.data[0]))
         rest = span_skip(rest, 1);
-    if (span_equal_fold(word, span_of("<VirtualHost")))
-        begin_section(scan, word);
-    else if (span_equal_fold(word, span_of("</VirtualHost>")))
+    if (span_equal_fold(word, span_of("</VirtualHost>")))
         end_section(scan);
-    else if (span_equal(word, span_of("server{")) ||
-             (span_equal(word, span_of("server")) && (rest.len == 0 || rest.data[0] == '{')))
+    if (span_equal_fold(word, span_of("<VirtualHost")) || span_equal(word, span_of("server{")) ||
+        (span_equal(word, span_of("server")) && (rest.len == 0 || rest.data[0] == '{')))
         begin_section(scan, word);
     for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
         if (span_equal_fold(word, span_of(statements[i].word))) {

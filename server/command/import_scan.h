@@ -16,12 +16,12 @@
 enum import_found {
     IMPORT_NAME,      /* "mta-sts." and what is a domain as far as one can see */
     IMPORT_HOST_NAME, /* the same where only a host can stand: it must be a domain */
-    IMPORT_COVERED,   /* a domain whose policy host a wildcard stands for, among others */
-    IMPORT_COMMENT,   /* as IMPORT_NAME, in a comment */
-    IMPORT_MANY,      /* a name, or a place without one, for hosts that cannot be listed */
-    IMPORT_DEFAULT,   /* the same, where HTTPS is not spoken or a name stands beside it */
-    IMPORT_PATH,      /* of a file or folder that may have certificates */
-    IMPORT_INCLUDE,   /* a path or pattern of more configuration */
+    IMPORT_COVERED, /* a domain whose policy host a wildcard stands for, or a folder is named after */
+    IMPORT_COMMENT, /* as IMPORT_NAME, in a comment */
+    IMPORT_MANY,    /* a name, or a place without one, for hosts that cannot be listed */
+    IMPORT_DEFAULT, /* the same, where HTTPS is not spoken or a name stands beside it */
+    IMPORT_PATH,    /* of a file or folder that may have certificates */
+    IMPORT_INCLUDE, /* a path or pattern of more configuration */
 };
 
 struct import_word {

@@ -144,6 +144,9 @@ static void take(void *context, const struct import_word *word)
     case IMPORT_NAME:
         if (name_parse(word->text, NAME_HOST, &name) == NAME_OK)
             (void)import_add_host(import, word->text, at, IMPORT_NAMED);
+        else
+            diag_add(import->diag, DIAG_NOTE, at, "mta-sts.%s can be no host, and is not asked",
+                     import_shown(import, word->text));
         break;
     case IMPORT_HOST_NAME:
         (void)import_add_host(import, word->text, at, IMPORT_NAMED);
