@@ -280,6 +280,9 @@ enum {
     LIMIT_LOG_REQUEST = 300,
     LIMIT_LOG_REFERER = 60,
     LIMIT_LOG_AGENT = 200,
+    /* Failed handshakes of a worker that have a line within a second; of the others only their number
+     * is told. Enough for what senders do, and a flood does not fill a disk. */
+    LIMIT_LOG_HANDSHAKES = 10,
 };
 
 #endif

@@ -100,17 +100,15 @@ static size_t control_group_limit(void)
     return least;
 }
 
-static size_t process_limit(int resource)
-{
-    struct rlimit limit;
-    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur >= SIZE_MAX)
-        return SIZE_MAX;
-    return (size_t)limit.rlim_cur;
-}
-
 static size_t left_of(size_t limit, size_t used)
 {
     return limit == SIZE_MAX ? SIZE_MAX : limit > used ? limit - used : 0;
+}
+
+/* Of a limit of the process, of which so many bytes are used. */
+static size_t left_of_process(const struct rlimit *limit, size_t used)
+{
+    return limit->rlim_cur >= SIZE_MAX ? SIZE_MAX : left_of((size_t)limit->rlim_cur, used);
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -128,8 +126,11 @@ size_t memory_left(size_t sharers)
         pages[0] = strtoul(text, &end, 10);
         pages[1] = strtoul(end, NULL, 10);
     }
+    struct rlimit space = {.rlim_cur = RLIM_INFINITY}, data = space;
+    (void)getrlimit(RLIMIT_AS, &space); /* What cannot be learnt does not limit. */
+    (void)getrlimit(RLIMIT_DATA, &data);
     size_t group = left_of(control_group_limit(), pages[1] * page);
-    size_t space = left_of(process_limit(RLIMIT_AS), pages[0] * page);
-    size_t data = left_of(process_limit(RLIMIT_DATA), pages[1] * page);
-    return smaller(group == SIZE_MAX ? group : group / sharers, smaller(space, data));
+    return smaller(
+        group == SIZE_MAX ? group : group / sharers,
+        smaller(left_of_process(&space, pages[0] * page), left_of_process(&data, pages[1] * page)));
 }

@@ -101,6 +101,15 @@ static void print_json(const struct access *access, const char *client, struct t
                 access->took_us % 1000000);
 }
 
+static void write_line(struct text *line)
+{
+    if (line->failed)
+        log_lose(); /* memory is short, which is told elsewhere */
+    else
+        log_record(LOG_LEVEL_INFO, (struct span){line->data, line->len});
+    text_free(line);
+}
+
 void access_log(const struct access *access)
 {
     char client[ORIGIN_SIZE];
@@ -110,9 +119,125 @@ void access_log(const struct access *access)
         print_json(access, client, &line);
     else
         print_text(access, client, &line);
-    if (line.failed)
-        log_lose(); /* memory is short, which is told elsewhere */
+    write_line(&line);
+}
+
+/* RFC 8446 section 6 and RFC 5246 section 7.2, by their numbers. */
+static const struct {
+    int number;
+    const char *name;
+} alerts[] = {
+    {0, "close_notify"},
+    {10, "unexpected_message"},
+    {20, "bad_record_mac"},
+    {21, "decryption_failed"},
+    {22, "record_overflow"},
+    {30, "decompression_failure"},
+    {40, "handshake_failure"},
+    {41, "no_certificate"},
+    {42, "bad_certificate"},
+    {43, "unsupported_certificate"},
+    {44, "certificate_revoked"},
+    {45, "certificate_expired"},
+    {46, "certificate_unknown"},
+    {47, "illegal_parameter"},
+    {48, "unknown_ca"},
+    {49, "access_denied"},
+    {50, "decode_error"},
+    {51, "decrypt_error"},
+    {60, "export_restriction"},
+    {70, "protocol_version"},
+    {71, "insufficient_security"},
+    {80, "internal_error"},
+    {86, "inappropriate_fallback"},
+    {90, "user_canceled"},
+    {100, "no_renegotiation"},
+    {109, "missing_extension"},
+    {110, "unsupported_extension"},
+    {112, "unrecognized_name"},
+    {113, "bad_certificate_status_response"},
+    {115, "unknown_psk_identity"},
+    {116, "certificate_required"},
+    {120, "no_application_protocol"},
+};
+
+static void append_alert(struct text *line, const char *before, int number, const char *behind)
+{
+    if (number < 0)
+        return;
+    text_append(line, span_of(before));
+    for (size_t i = 0; i < sizeof(alerts) / sizeof(alerts[0]); i++)
+        if (alerts[i].number == number) {
+            text_printf(line, "%s%s", alerts[i].name, behind);
+            return;
+        }
+    text_printf(line, "%d%s", number, behind);
+}
+
+static void print_failure_text(const struct access_failure *failure, const char *client,
+                               struct text *line)
+{
+    text_printf(line, "%s [", client);
+    append_clf_time(line, failure->now);
+    text_printf(line, "] handshake failed: %s; SNI", failure->reason);
+    append_quoted(line, failure->name, LIMIT_NAME + 1);
+    append_alert(line, "; alert sent ", failure->alert_sent, "");
+    append_alert(line, "; alert received ", failure->alert_received, "");
+    text_printf(line, "; %" PRId64 ".%06" PRId64, failure->took_us / 1000000,
+                failure->took_us % 1000000);
+}
+
+static void print_failure_json(const struct access_failure *failure, const char *client,
+                               struct text *line)
+{
+    char time[CALENDAR_ISO_SIZE];
+    calendar_iso_time(failure->now, time);
+    text_printf(
+        line,
+        "{\"time\":\"%s\",\"level\":\"info\",\"message\":\"handshake failed\",\"client\":\"%s\","
+        "\"reason\":\"%s\"",
+        time, client, failure->reason);
+    if (failure->name.len > 0)
+        append_member(line, "sni", failure->name, LIMIT_NAME + 1);
+    append_alert(line, ",\"alert_sent\":\"", failure->alert_sent, "\"");
+    append_alert(line, ",\"alert_received\":\"", failure->alert_received, "\"");
+    text_printf(line, ",\"seconds\":%" PRId64 ".%06" PRId64 "}", failure->took_us / 1000000,
+                failure->took_us % 1000000);
+}
+
+void access_tell_left_out(struct access_rate *rate, int64_t now)
+{
+    if (now < rate->until)
+        return;
+    if (rate->left_out > 0)
+        log_line(LOG_LEVEL_NOTICE,
+                 "%" PRIu64
+                 " more failed handshakes have no line: a worker writes at most %d a second",
+                 rate->left_out, LIMIT_LOG_HANDSHAKES);
+    *rate = (struct access_rate){.until = now + 1000};
+}
+
+int64_t access_next(const struct access_rate *rate)
+{
+    return rate->left_out > 0 ? rate->until : INT64_MAX;
+}
+
+void access_log_failure(struct access_rate *rate, const struct access_failure *failure, int64_t now)
+{
+    char client[ORIGIN_SIZE];
+    struct text line = {0};
+    if (log_style()->access == LOG_ACCESS_OFF)
+        return;
+    access_tell_left_out(rate, now);
+    if (rate->written == LIMIT_LOG_HANDSHAKES) {
+        rate->left_out++;
+        return;
+    }
+    rate->written++;
+    origin_print_address(failure->client, log_style()->anonymize, client);
+    if (log_style()->json)
+        print_failure_json(failure, client, &line);
     else
-        log_record(LOG_LEVEL_INFO, (struct span){line.data, line.len});
-    text_free(&line);
+        print_failure_text(failure, client, &line);
+    write_line(&line);
 }

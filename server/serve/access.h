@@ -34,4 +34,33 @@ bool access_is_logged(unsigned status);
 
 void access_log(const struct access *access);
 
+/* Why a handshake failed, and what was said in it. Everything is borrowed. */
+struct access_failure {
+    const struct sockaddr *client;
+    const char *reason; /* in words */
+    struct span name;   /* SNI as it was sent; empty when there was none */
+    int alert_sent;     /* RFC 8446 section 6; negative: none */
+    int alert_received;
+    int64_t took_us;
+    int64_t now; /* seconds since 1970 UTC */
+};
+
+/* How many failed handshakes had a line lately. Begin with {0}. */
+struct access_rate {
+    int64_t until; /* the end of the second; milliseconds of the monotonic clock */
+    unsigned written;
+    uint64_t left_out;
+};
+
+/* Logs a failed handshake, if they have lines (as for status 400 and above) and not
+ * LIMIT_LOG_HANDSHAKES had one within the second. now is in milliseconds of the monotonic clock. */
+void access_log_failure(struct access_rate *rate, const struct access_failure *failure,
+                        int64_t now);
+
+/* Tells how many were left out when the second is over. */
+void access_tell_left_out(struct access_rate *rate, int64_t now);
+
+/* When access_tell_left_out has something to tell; INT64_MAX when it has nothing. */
+int64_t access_next(const struct access_rate *rate);
+
 #endif

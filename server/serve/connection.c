@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/text.h"
-#include "serve/access.h"
 #include "serve/http.h"
 #include "serve/monitor.h"
 #include "serve/origin.h"
@@ -97,8 +96,10 @@ struct connection *connection_new(const struct connection_setting *setting, int 
                                   int64_t now)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
-    if (connection == NULL)
+    if (connection == NULL) {
+        (void)close(fd); /* Nothing was sent that could be lost. */
         return NULL;
+    }
     connection->tag = TAG_OPEN;
     connection->setting = setting;
     connection->fd = fd;
@@ -251,20 +252,50 @@ static void tell_shortage(const struct connection *connection, const char *what,
     shortage_tell(connection->setting->shortage, what, ENOMEM, now);
 }
 
-static const enum board_counter failures[] = {
-    [TLS_FAILURE_PROTOCOL] = BOARD_HANDSHAKE_PROTOCOL,
-    [TLS_FAILURE_NO_NAME] = BOARD_HANDSHAKE_NO_NAME,
-    [TLS_FAILURE_UNKNOWN_NAME] = BOARD_HANDSHAKE_UNKNOWN_NAME,
-    [TLS_FAILURE_VERSION] = BOARD_HANDSHAKE_VERSION,
-    [TLS_FAILURE_NOTHING_IN_COMMON] = BOARD_HANDSHAKE_IN_COMMON,
-    [TLS_FAILURE_REFUSED] = BOARD_HANDSHAKE_REFUSED,
-    [TLS_FAILURE_CLOSED] = BOARD_HANDSHAKE_CLOSED,
-    [TLS_FAILURE_MEMORY] = BOARD_HANDSHAKE_MEMORY,
-};
-
 static void count(const struct connection *connection, enum board_counter counter)
 {
     board_count(connection->setting->board, counter);
+}
+
+static const struct failure {
+    enum board_counter counter;
+    const char *reason;
+} failures[] = {
+    [TLS_FAILURE_PROTOCOL] = {BOARD_HANDSHAKE_PROTOCOL, "the client does not keep to TLS"},
+    [TLS_FAILURE_NO_NAME] = {BOARD_HANDSHAKE_NO_NAME, "the client named no host"},
+    [TLS_FAILURE_UNKNOWN_NAME] = {BOARD_HANDSHAKE_UNKNOWN_NAME,
+                                  "there is no certificate for that host"},
+    [TLS_FAILURE_VERSION] = {BOARD_HANDSHAKE_VERSION, "the client is older than TLS 1.2"},
+    [TLS_FAILURE_NOTHING_IN_COMMON] = {BOARD_HANDSHAKE_IN_COMMON,
+                                       "no cipher, group, signature or protocol in common"},
+    [TLS_FAILURE_REFUSED] = {BOARD_HANDSHAKE_REFUSED, "the client refused"},
+    [TLS_FAILURE_CLOSED] = {BOARD_HANDSHAKE_CLOSED, "the client closed the connection"},
+    [TLS_FAILURE_MEMORY] = {BOARD_HANDSHAKE_MEMORY, "out of memory"},
+};
+static const struct failure timed_out = {BOARD_HANDSHAKE_TIMEOUT, "time ran out"};
+
+/* Counts the failure, and logs it unless the client left without a byte, as those do that only look
+ * whether the port is open. */
+static void note_failure(const struct connection *connection, const struct failure *failure,
+                         int64_t now)
+{
+    struct tls_story story = {.alert_sent = TLS_NO_ALERT, .alert_received = TLS_NO_ALERT};
+    count(connection, failure->counter);
+    if (connection->session != NULL)
+        story = tls_session_story(connection->session);
+    if (failure == &failures[TLS_FAILURE_CLOSED] &&
+        (connection->session == NULL || story.is_silent))
+        return;
+    const struct access_failure logged = {
+        .client = connection_client(connection),
+        .reason = failure->reason,
+        .name = story.name,
+        .alert_sent = story.alert_sent,
+        .alert_received = story.alert_received,
+        .took_us = clock_monotonic_us() - connection->begun_us,
+        .now = time(NULL),
+    };
+    access_log_failure(connection->setting->rate, &logged, now);
 }
 
 static enum step step_handshake(struct connection *connection, int64_t now)
@@ -299,7 +330,7 @@ static enum step step_handshake(struct connection *connection, int64_t now)
     case TLS_FAILED:
         break;
     }
-    count(connection, failures[tls_session_failure(connection->session)]);
+    note_failure(connection, &failures[tls_session_failure(connection->session)], now);
     return hang_up(connection, now);
 }
 
@@ -716,18 +747,24 @@ void connection_advance(struct connection *connection, int64_t now)
     connection->wish = wishes[step];
 }
 
-void connection_break(struct connection *connection)
+void connection_break(struct connection *connection, int64_t now)
 {
+    enum tls_failure failure = TLS_FAILURE_CLOSED;
     assert(connection->tag == TAG_OPEN);
-    if (connection->state == STATE_HANDSHAKE && !connection->endpoint->plain)
-        count(connection, BOARD_HANDSHAKE_CLOSED);
     connection->wish = CONNECTION_OVER;
+    if (connection->state != STATE_HANDSHAKE || connection->endpoint->plain)
+        return;
+    if (connection->session != NULL) {
+        tls_hear_alert(connection->session);
+        failure = tls_session_failure(connection->session);
+    }
+    note_failure(connection, &failures[failure], now);
 }
 
 void connection_give_up(struct connection *connection, int64_t now)
 {
     tell_shortage(connection, "begin a TLS session", now);
-    count(connection, BOARD_HANDSHAKE_MEMORY);
+    note_failure(connection, &failures[TLS_FAILURE_MEMORY], now);
     connection->wish = CONNECTION_OVER;
 }
 
@@ -739,7 +776,7 @@ void connection_expire(struct connection *connection, int64_t now)
         connection_advance(connection, now);
     } else {
         if (connection->state == STATE_HANDSHAKE)
-            count(connection, BOARD_HANDSHAKE_TIMEOUT);
+            note_failure(connection, &timed_out, now);
         connection->wish = CONNECTION_OVER;
     }
 }

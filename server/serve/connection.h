@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "serve/access.h"
 #include "serve/board.h"
 #include "serve/networks.h"
 #include "serve/shortage.h"
@@ -24,6 +25,7 @@ struct connection_setting {
     struct tls_context *tls;
     struct timers *timers;
     struct shortage *shortage; /* where it says that memory is short */
+    struct access_rate *rate;  /* of failed handshakes in the log */
     const struct site *site;
     const struct challenges *challenges; /* or NULL */
     /* LIMIT_REQUEST_HEAD bytes for what is read from a client, while its connection goes on. */
@@ -43,7 +45,7 @@ enum connection_wish {
 struct connection;
 
 /* A connection on a non-blocking socket that was accepted at the endpoint from
- * the client, whose address is copied. The socket is taken, unless the answer is
+ * the client, whose address is copied. The socket is taken, even when the answer is
  * NULL: memory is short. Its time begins now (milliseconds of the monotonic
  * clock). Owned. Setting and endpoint are borrowed until connection_free. */
 struct connection *connection_new(const struct connection_setting *setting, int fd,
@@ -66,9 +68,9 @@ void connection_free(struct connection *connection);
  * nothing. When draining, a connection between two requests says goodbye. */
 void connection_advance(struct connection *connection, int64_t now);
 
-/* Its socket was reset or is closed on both sides: it is over, and whatever came before that is not
- * looked at, because no answer can reach the client. */
-void connection_break(struct connection *connection);
+/* Its socket was reset or is closed on both sides: it is over. Of what came before that only
+ * an alert is looked at, because no answer can reach the client. */
+void connection_break(struct connection *connection, int64_t now);
 
 /* Its deadline has come. One between two requests says goodbye, any other is over. */
 void connection_expire(struct connection *connection, int64_t now);

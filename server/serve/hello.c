@@ -16,6 +16,7 @@ enum {
     ALERT_NO_RENEGOTIATION = 100,
     MESSAGE_HEADER = 4,
     MESSAGE_CLIENT_HELLO = 1,
+    EXTENSION_SERVER_NAME = 0,
 };
 
 /* What the records had of the message until now. */
@@ -95,4 +96,72 @@ enum hello_progress hello_look(struct span input, size_t *ret_len)
         left -= RECORD_HEADER + record.here;
     }
     return input.len < LIMIT_CLIENT_HELLO_RECORDS ? HELLO_PARTIAL : HELLO_OTHER;
+}
+
+/* The bytes of the message, one after the other, across its records. */
+struct reader {
+    const unsigned char *bytes;
+    size_t left;   /* of the input */
+    size_t record; /* left of this record */
+    bool failed;   /* there were not enough */
+};
+
+static unsigned next_byte(struct reader *reader)
+{
+    while (reader->record == 0 && reader->left >= RECORD_HEADER) {
+        size_t len = (size_t)reader->bytes[3] << 8 | reader->bytes[4];
+        size_t skipped = reader->bytes[0] == RECORD_HANDSHAKE ? 0 : len;
+        reader->record = len - skipped;
+        if (skipped > reader->left - RECORD_HEADER)
+            skipped = reader->left - RECORD_HEADER;
+        reader->bytes += RECORD_HEADER + skipped;
+        reader->left -= RECORD_HEADER + skipped;
+    }
+    if (reader->record == 0 || reader->left == 0) {
+        reader->failed = true;
+        return 0;
+    }
+    reader->record--;
+    reader->left--;
+    return *reader->bytes++;
+}
+
+static size_t next_number(struct reader *reader, int len)
+{
+    size_t number = 0;
+    for (int i = 0; i < len; i++)
+        number = number << 8 | next_byte(reader);
+    return number;
+}
+
+static void skip(struct reader *reader, size_t len)
+{
+    for (size_t i = 0; i < len && !reader->failed; i++)
+        (void)next_byte(reader);
+}
+
+size_t hello_server_name(struct span input, char *name, size_t size)
+{
+    struct reader reader = {.bytes = (const unsigned char *)input.data, .left = input.len};
+
+    skip(&reader, MESSAGE_HEADER + 2 + 32); /* version and random */
+    skip(&reader, next_number(&reader, 1)); /* session */
+    skip(&reader, next_number(&reader, 2)); /* cipher suites */
+    skip(&reader, next_number(&reader, 1)); /* compression */
+    (void)next_number(&reader, 2);          /* length of all extensions */
+    while (!reader.failed) {
+        size_t type = next_number(&reader, 2), len = next_number(&reader, 2);
+        if (type != EXTENSION_SERVER_NAME) {
+            skip(&reader, len);
+            continue;
+        }
+        (void)next_number(&reader, 2); /* length of the list, of which the first entry counts */
+        size_t kind = next_number(&reader, 1), name_len = next_number(&reader, 2);
+        if (kind != 0 || name_len > len)
+            return 0;
+        for (size_t i = 0; i < name_len && i < size; i++)
+            name[i] = (char)next_byte(&reader);
+        return reader.failed ? 0 : name_len < size ? name_len : size;
+    }
+    return 0;
 }

@@ -21,4 +21,8 @@ enum hello_progress {
  * at most LIMIT_CLIENT_HELLO. */
 enum hello_progress hello_look(struct span input, size_t *ret_len);
 
+/* The name that the whole ClientHello at the beginning of the input asks for (SNI, RFC 6066 section 3),
+ * as it was sent: at most size bytes of it are copied. Returns its length; 0 when there is none. */
+size_t hello_server_name(struct span input, char *name, size_t size);
+
 #endif

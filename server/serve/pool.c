@@ -3,14 +3,17 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
 #include "serve/usage.h"
 
-/* What ends for one that needs memory to begin: the memory of one is enough as a rule. */
-enum { EVICTIONS_FOR_ONE = 4 };
+enum {
+    /* What ends for one that needs memory to begin: the memory of one is enough as a rule. */
+    EVICTIONS_FOR_ONE = 4,
+    /* More than a connection takes before it is heard. Bytes. */
+    MEMORY_TO_BEGIN = 1024,
+};
 
 /* A connection whose socket is ready. */
 struct turn {
@@ -23,6 +26,7 @@ struct pool {
     struct connection_setting setting;
     struct timers timers;
     struct shortage shortage;
+    struct access_rate rate;
     struct networks *networks; /* owned */
     struct usage *usage;       /* owned */
     struct connection *ended;  /* owned; those to be freed, one behind the other */
@@ -56,6 +60,7 @@ struct pool *pool_new(int epoll, const struct pool_shared *shared, size_t capaci
         .tls = shared->tls,
         .timers = &pool->timers,
         .shortage = &pool->shortage,
+        .rate = &pool->rate,
         .site = shared->site,
         .challenges = shared->challenges,
         .request = pool->request,
@@ -201,19 +206,26 @@ static void make_room(struct pool *pool, uint64_t key)
         ;
 }
 
+/* Whether there is memory for another connection. Asked only where it has been short before. */
+static bool has_memory(const struct pool *pool)
+{
+    void *volatile room = pool->shortage.count > 0 ? malloc(MEMORY_TO_BEGIN) : NULL;
+    bool has = pool->shortage.count == 0 || room != NULL;
+    free(room);
+    return has;
+}
+
 void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
                 const struct sockaddr *client, int64_t now)
 {
     uint64_t key = network_key(client);
     make_room(pool, key);
+    for (int i = 0; i < EVICTIONS_FOR_ONE && !has_memory(pool); i++)
+        if (!evict_for(pool, networks_find(pool->networks, key)))
+            break;
     struct connection *connection = connection_new(&pool->setting, fd, endpoint, client, now);
-    for (int i = 0; connection == NULL && i < EVICTIONS_FOR_ONE &&
-                    evict_for(pool, networks_find(pool->networks, key));
-         i++)
-        connection = connection_new(&pool->setting, fd, endpoint, client, now);
     if (connection == NULL) {
         shortage_tell(&pool->shortage, "hold another connection", ENOMEM, now);
-        (void)close(fd); /* Nothing was sent that could be lost. */
         return;
     }
     pool->count++;
@@ -314,7 +326,7 @@ static size_t gather(struct pool *pool, const struct epoll_event *events, size_t
         if (connection_has_ended(connection))
             continue;
         if ((events[i].events & (EPOLLERR | EPOLLHUP)) != 0) {
-            connection_break(connection);
+            connection_break(connection, now);
             remove_connection(pool, connection);
             continue;
         }
@@ -361,6 +373,8 @@ void pool_advance(struct pool *pool, const struct epoll_event *events, size_t co
 /* An expired connection is gone or lingers with a new deadline, so this ends. */
 void pool_expire(struct pool *pool, int64_t now)
 {
+    if (now >= access_next(&pool->rate))
+        access_tell_left_out(&pool->rate, now);
     for (struct timer *timer = timers_expired(&pool->timers, now); timer != NULL;
          timer = timers_expired(&pool->timers, now)) {
         struct connection *connection = timer->owner;
@@ -390,5 +404,6 @@ size_t pool_count(const struct pool *pool)
 
 int64_t pool_next_deadline(const struct pool *pool)
 {
-    return timers_next(&pool->timers);
+    int64_t deadline = timers_next(&pool->timers), left_out = access_next(&pool->rate);
+    return deadline < left_out ? deadline : left_out;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <mbedtls/build_info.h>
 #include <mbedtls/net_sockets.h>
@@ -15,6 +16,8 @@
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 
+#include "base/limits.h"
+#include "base/log.h"
 #include "serve/hello.h"
 #include "serve/wire.h"
 
@@ -40,6 +43,8 @@ enum {
     INPUT_OVERHEAD = 64,
     /* The same of the records in which a message comes in pieces, when it lies in the buffer. Bytes. */
     HELLO_OVERHEAD = 64,
+    /* An alert, even encrypted, is shorter than what asks for a costly answer. Bytes. */
+    ALERT_MOST = 64,
     /* Of a whole handshake: two buffers, certificates, keys, what is computed. Bytes. */
     HANDSHAKE_MEMORY = 64 * 1024,
 };
@@ -83,6 +88,11 @@ struct tls_session {
     bool is_other;        /* what is there instead of it is no ClientHello */
     bool ended;           /* the client has ended its side of the connection */
     bool said_goodbye;    /* close_notify was written */
+    bool has_spoken;      /* the client has sent a byte */
+    int alert_sent;       /* TLS_NO_ALERT, or the last one that we know of */
+    int alert_received;
+    char *name; /* owned; SNI for the log, or NULL */
+    size_t name_len;
     enum tls_failure failure;
     mbedtls_ssl_context ssl;
     /* Owned; NULL when there is none of this kind, before it is needed, and after the handshake. */
@@ -146,6 +156,8 @@ static const char *challenge_protocols[] = {"http/1.1", "http/1.0", "acme-tls/1"
 
 static void alert(mbedtls_ssl_context *ssl, unsigned char description)
 {
+    struct tls_session *session = mbedtls_ssl_get_user_data_p(ssl);
+    session->alert_sent = description;
     /* Its failure is the failure of the handshake that the caller reports. */
     (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, description);
 }
@@ -369,6 +381,8 @@ static int receive(void *opaque, unsigned char *buf, size_t size)
     session->ended = got == 0;
     if (size == RECORD_HEADER && got > 0)
         session->heard = buf[0];
+    else if (session->heard == MBEDTLS_SSL_MSG_ALERT && got == 2)
+        session->alert_received = buf[1]; /* in clear, for an encrypted one is longer */
     return (int)got;
 }
 
@@ -380,6 +394,8 @@ static int transmit(void *opaque, const unsigned char *data, size_t len)
     if (sent < 0)
         return errno == EAGAIN ? MBEDTLS_ERR_SSL_WANT_WRITE : MBEDTLS_ERR_NET_CONN_RESET;
     session->spoken = data[0];
+    if (data[0] == MBEDTLS_SSL_MSG_ALERT && len == RECORD_HEADER + 2)
+        session->alert_sent = data[RECORD_HEADER + 1];
     session->answered = true;
     return (int)sent;
 }
@@ -464,6 +480,7 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     session->site = context->site;
     session->challenges = context->challenges;
     session->wire = wire_of(fd, &context->desk);
+    session->alert_sent = session->alert_received = TLS_NO_ALERT;
     mbedtls_ssl_init(&session->ssl);
     return session;
 }
@@ -535,6 +552,30 @@ static bool begin(struct tls_session *session, size_t hello_len)
     return true;
 }
 
+/* For the log, and without it when memory is short. */
+static void keep_name(struct tls_session *session)
+{
+    char name[LIMIT_NAME + 1];
+    size_t len = hello_server_name(wire_unread(&session->wire), name, sizeof(name));
+    if (len == 0 || session->name != NULL)
+        return;
+    session->name = malloc(len);
+    if (session->name == NULL)
+        return;
+    memcpy(session->name, name, len);
+    session->name_len = len;
+}
+
+struct tls_story tls_session_story(const struct tls_session *session)
+{
+    return (struct tls_story){
+        .name = {session->name, session->name_len},
+        .alert_sent = session->alert_sent,
+        .alert_received = session->alert_received,
+        .is_silent = !session->has_spoken,
+    };
+}
+
 /* Until the ClientHello is there a session costs little more than its bytes. */
 static enum tls_result await_hello(struct tls_session *session)
 {
@@ -549,8 +590,11 @@ static enum tls_result await_hello(struct tls_session *session)
             session->failure = TLS_FAILURE_CLOSED;
             return TLS_CLOSED;
         }
+        session->has_spoken = true;
     }
     session->is_other = progress == HELLO_OTHER;
+    if (progress == HELLO_WHOLE && log_style()->access != LOG_ACCESS_OFF)
+        keep_name(session);
     if (begin(session, len))
         return TLS_DONE;
     session->context->is_short = true;
@@ -574,6 +618,7 @@ void tls_session_free(struct tls_session *session)
     wire_free(&session->wire);
     mbedtls_ssl_free(&session->ssl);
     drop_certificates(session);
+    free(session->name);
     free(session);
 }
 
@@ -723,6 +768,8 @@ enum tls_result tls_handshake(struct tls_session *session)
     bool is_short = errno == ENOMEM;
     if (code != 0)
         name_failure(session, code, is_short);
+    if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
+        session->alert_received = session->ssl.MBEDTLS_PRIVATE(in_msg)[1];
     if (result_of(code) == TLS_FAILED)
         explain(session, code);
     if (code == 0)
@@ -732,6 +779,20 @@ enum tls_result tls_handshake(struct tls_session *session)
         return result;
     session->context->is_short = true;
     return TLS_SHORT;
+}
+
+void tls_hear_alert(struct tls_session *session)
+{
+    unsigned char bytes[ALERT_MOST + 1];
+    session->failure = TLS_FAILURE_CLOSED;
+    if (!session->is_begun)
+        return;
+    ssize_t len = recv(session->wire.fd, bytes, sizeof(bytes), MSG_PEEK);
+    if (len <= 0 || len > ALERT_MOST)
+        return;
+    session->failure = TLS_FAILURE_PROTOCOL;
+    if (tls_handshake(session) == TLS_WANT_READ)
+        session->failure = TLS_FAILURE_CLOSED;
 }
 
 enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, size_t *ret_len)

@@ -44,6 +44,10 @@ void tls_session_free(struct tls_session *session);
  * session takes little more memory than the bytes that came. */
 enum tls_result tls_handshake(struct tls_session *session);
 
+/* The connection was reset before the handshake was done: reads the alert that the client sent before,
+ * if there is one, and nothing that is longer. */
+void tls_hear_alert(struct tls_session *session);
+
 /* Reads at least one byte, at most size; sets ret_len when TLS_DONE. Takes a
  * bounded amount of work from the socket, then says TLS_WANT_READ although
  * there may be more, so that no client can hold up the others. A record may
@@ -79,6 +83,19 @@ enum tls_failure {
 
 /* After tls_handshake failed. */
 enum tls_failure tls_session_failure(const struct tls_session *session);
+
+enum { TLS_NO_ALERT = -1 };
+
+/* What was said in a handshake that failed. */
+struct tls_story {
+    struct span name; /* SNI as it was sent; empty when there was none. Borrowed from the session */
+    int alert_sent;   /* RFC 8446 section 6; or TLS_NO_ALERT */
+    int alert_received; /* the same */
+    bool is_silent;     /* the client has not sent a byte */
+};
+
+/* The name is only there when failed handshakes have a line in the log. */
+struct tls_story tls_session_story(const struct tls_session *session);
 
 /* After the handshake: the cipher suite by its registered name; static. */
 const char *tls_session_cipher(const struct tls_session *session);

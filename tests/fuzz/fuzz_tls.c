@@ -11,6 +11,7 @@
 #include "chance.h"
 #include "fuzz.h"
 #include "material.h"
+#include "serve/hello.h"
 #include "serve/tls.h"
 
 enum { ANSWER_MOST = 64 * 1024, INPUT_MOST = 64 * 1024 };
@@ -151,6 +152,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (site == NULL)
         site = make_site();
+    char name[100]; /* which is for the log alone */
+    assert(hello_server_name((struct span){(const char *)data, size}, name, sizeof(name)) <=
+           sizeof(name));
     answer(site, data, size, size, &whole);
     check_records(&whole, !has_alert(data, size));
     answer(site, data, size, size == 0 ? 0 : data[size - 1] % size, &parts);

@@ -4,11 +4,12 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 
 import pytest
 
-from support import client, monitor
+from support import client, hello, monitor
 from support.setup import DEFAULT_POLICY, body_of
 from support.wait import until
 
@@ -213,6 +214,131 @@ def test_journald_gets_priorities(setup, program):
         assert ready.startswith(f"{prefixes[0]}mta-sts-httpd: ready")
         assert access.startswith(f"{prefixes[1]}127.0.0.1 - - [")
         assert end == f"{prefixes[2]}mta-sts-httpd: stopped\n"
+
+
+def greet(running, server_name, end=True, **options):
+    """A ClientHello made by hand, and what comes back."""
+    with client.dial(running.ports[0], "127.0.0.1") as plain:
+        plain.sendall(hello.record(hello.client_hello(server_name, **options)))
+        if end:
+            return hello.read_answer(plain, to_the_end=False)
+    return None
+
+
+def failed_lines(running, count):
+    """So many lines about failed handshakes, without what differs from run to run."""
+    lines = until(
+        lambda: len(found := [line for line in running.lines if "handshake failed" in line]) >= count
+        and found,
+        f"{count} lines",
+    )
+    assert len(lines) == count, "\n".join(lines)
+    return lines
+
+
+STRANGER = "mta-sts.Example.NET"
+FAILURES = {
+    "unknown name": (STRANGER, {}, "there is no certificate for that host", "unrecognized_name"),
+    "no name": (None, {}, "the client named no host", "missing_extension"),
+    "old": (
+        HOST,
+        {"versions": None, "legacy_version": hello.TLS11},
+        "the client is older than TLS 1.2",
+        "protocol_version",
+    ),
+    "protocol": (
+        HOST,
+        {"alpn": (b"h2",)},
+        "no cipher, group, signature or protocol in common",
+        "no_application_protocol",
+    ),
+    "cipher": (
+        HOST,
+        {"suites": ("RC4-SHA",)},
+        "no cipher, group, signature or protocol in common",
+        "handshake_failure",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("access", ["on", "errors"])
+def test_failed_handshakes_have_a_line(serving, access, form):
+    """Who says that he gets a TLS error is found: by his address, the name, the reason, the alert."""
+    running = serving(format=form, access=access)
+    for name, options, _, alert in FAILURES.values():
+        assert greet(running, name, **options).alert_name == alert
+    lines = failed_lines(running, len(FAILURES))
+    for line, (name, _, reason, alert) in zip(lines, FAILURES.values(), strict=True):
+        if form == "json":
+            record = json.loads(line)
+            assert record.pop("time") and 0 < record.pop("seconds") < 60
+            expected = {"level": "info", "message": "handshake failed", "client": "127.0.0.1"}
+            expected.update(reason=reason, alert_sent=alert)
+            assert record == expected | ({"sni": name} if name else {})
+        else:
+            rest = f'handshake failed: {reason}; SNI "{name or "-"}"; alert sent {alert}; {TOOK}'
+            assert re.fullmatch(rf"127\.0\.0\.1 {WHEN} {rest}", line), line
+
+
+@pytest.mark.parametrize("version", client.VERSIONS)
+def test_alert_of_a_client_is_in_the_line(serving, version):
+    """One that does not trust the certificate says so, in clear or not."""
+    running = serving(access="on")
+    context = ssl.create_default_context()  # of the machine's authorities, of which it is none
+    context.minimum_version = context.maximum_version = client.VERSIONS[version]
+    with pytest.raises(ssl.SSLError):
+        client.fetch(running.port, HOST, context)
+    (line,) = failed_lines(running, 1)
+    assert f'the client refused; SNI "{HOST}"; alert received unknown_ca; ' in line
+
+
+def test_handshake_that_is_cut_off_has_a_line_and_a_look_has_none(serving):
+    running = serving(access="on")
+    for data in (b"", hello.record(hello.client_hello(HOST))[:50]):
+        with client.dial(running.ports[0], "127.0.0.1") as plain:
+            plain.sendall(data)
+            plain.shutdown(socket.SHUT_WR)
+            assert plain.recv(1) == b""
+    (line,) = failed_lines(running, 1)
+    assert "handshake failed: the client closed the connection; " in line
+
+
+def test_failed_handshakes_have_no_line_when_off(serving):
+    running = serving()
+    greet(running, STRANGER)
+    running.stop()
+    assert not any("handshake failed" in line for line in running.lines)
+
+
+def test_no_server_name_forges_a_line(serving):
+    running = serving(access="on")
+    names = ["a\r\nb", 'x"; alert sent none', "\x1b[2J", "\\", "y" * 400]
+    for name in names:
+        greet(running, name)
+    for line in failed_lines(running, len(names)):
+        assert re.fullmatch(r"[ -~]+", line) and len(line) < 4096
+        assert re.search(r'; SNI "([^"\\]|\\x[0-9a-f]{2})*"(\.\.\.)?; alert sent ', line), line
+
+
+def test_flood_of_failed_handshakes_has_few_lines(setup, start):
+    """Those that are left out are counted, and none is lost between the two."""
+    setup.certify(DOMAIN)
+    setup.write([DOMAIN], workers=1, log={"access": "errors"})
+    running = start(setup.config, expect=[""])
+    count = 300
+    for _ in range(count):
+        greet(running, STRANGER)
+
+    def left_out():
+        found = re.findall(r"(\d+) more failed handshakes have no line", running.log())
+        return sum(map(int, found))
+
+    def written():
+        return sum("handshake failed" in line for line in running.lines)
+
+    until(lambda: written() + left_out() == count, "all to be accounted for", 10)
+    assert left_out() > 0
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])

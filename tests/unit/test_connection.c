@@ -20,6 +20,7 @@ struct stage {
     struct tls_context *tls;
     struct timers timers;
     struct shortage shortage;
+    struct access_rate rate;
     char request[LIMIT_REQUEST_HEAD];
     struct connection_setting setting;
     struct prefix proxies;
@@ -36,6 +37,7 @@ static int begin(void **state)
     stage->setting = (struct connection_setting){.tls = stage->tls,
                                                  .timers = &stage->timers,
                                                  .shortage = &stage->shortage,
+                                                 .rate = &stage->rate,
                                                  .site = stage->site,
                                                  .request = stage->request};
     assert_int_equal(prefix_parse(span_of("192.0.2.0/24"), &stage->proxies), PREFIX_OK);
@@ -138,7 +140,7 @@ static void a_broken_one_is_over(void **state)
 {
     struct stage *stage = *state;
     open_one(stage, true, false, GET);
-    connection_break(stage->connection);
+    connection_break(stage->connection, START);
     assert_int_equal(connection_wish(stage->connection), CONNECTION_OVER);
     assert_false(clients_ended(stage->client)); /* nothing was answered */
 }

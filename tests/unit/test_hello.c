@@ -132,13 +132,65 @@ static void has_an_end(void **state)
     free(out);
 }
 
+/* A hello with this body of its extensions. */
+static struct span hello_with(char *out, const char *extensions, size_t len, size_t size)
+{
+    char bytes[600] = {1, 0, 0, 0, 3, 3};
+    size_t at = 6 + 32;
+    bytes[at++] = 0; /* session */
+    memcpy(bytes + at, "\0\2\x13\1\1\0", 6);
+    at += 6;
+    bytes[at++] = (char)(len >> 8);
+    bytes[at++] = (char)len;
+    memcpy(bytes + at, extensions, len);
+    at += len;
+    bytes[2] = (char)((at - 4) >> 8);
+    bytes[3] = (char)(at - 4);
+    size_t out_len = 0;
+    for (size_t done = 0; done < at; done += size)
+        add_record(out, &out_len, 22, bytes + done, at - done < size ? at - done : size);
+    return (struct span){out, out_len};
+}
+
+#define SNI(kind, text) "\0\0\0\x8\0\x6" kind "\0\x3" text
+
+static void tells_the_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *extensions;
+        size_t len;
+        const char *name;
+    } rows[] = {
+        {SNI("\0", "a.b"), 12, "a.b"},
+        {"\0\x17\0\0" SNI("\0", "A b"), 16, "A b"},
+        {SNI("\1", "a.b"), 12, ""}, /* no name of a host */
+        {"\0\x17\0\0", 4, ""},
+        {"", 0, ""},
+        {"\0\0\0\x8\0\x6\0\xff\xffxyz", 12, ""}, /* longer than its extension */
+    };
+    char *out = malloc(ROOM);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        for (size_t size = 1; size < 100; size += 7) {
+            char name[3];
+            struct span input = guard_copy(hello_with(out, rows[i].extensions, rows[i].len, size));
+            size_t len = hello_server_name(input, name, sizeof(name));
+            assert_true(span_equal((struct span){name, len}, span_of(rows[i].name)));
+            guard_free(input);
+        }
+    }
+    char two[2];
+    assert_int_equal(
+        hello_server_name(hello_with(out, SNI("\0", "a.b"), 12, 100), two, sizeof(two)), 2);
+    free(out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comes_in_any_records),
-        cmocka_unit_test(may_be_followed),
-        cmocka_unit_test(is_something_else),
-        cmocka_unit_test(has_an_end),
+        cmocka_unit_test(comes_in_any_records), cmocka_unit_test(may_be_followed),
+        cmocka_unit_test(is_something_else),    cmocka_unit_test(has_an_end),
+        cmocka_unit_test(tells_the_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
