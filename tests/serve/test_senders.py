@@ -139,6 +139,9 @@ def test_questions_that_make_no_sense(serving, setup, start):
         "/senders?domain=": 404,
         "/senders?domain=example.org": 404,
         "/senders?domain=EXAMPLE.com.": 200,
+        "/senders?x=y&domain=example%2ecom&domain=example.org": 200,
+        "/senders?domain=example.com&x=y": 200,
+        "/senders?x=domain=example.com": 404,
     }
     for target, status in rows.items():
         assert monitor.ask(serving, target).status == status, target
