@@ -18,10 +18,12 @@ struct related {
 /* All words are borrowed from the arena. */
 struct entry {
     enum diag_level level;
+    bool is_hidden;
     struct position at;
     size_t file_order; /* of at.file: files sort as they were first named */
     size_t order;      /* of the entry itself, so that sorting is stable */
     const char *key;   /* place and message; tells whether it was said already */
+    const char *kind;  /* static */
     const char *message;
     const char *reason; /* or NULL */
     const char *hint;   /* or NULL */
@@ -289,6 +291,7 @@ void diag_add(struct diag *diag, enum diag_level level, struct position at, cons
     };
     if (!has_room(diag, &entry))
         return;
+    entry.kind = format;
     va_list arguments;
     va_start(arguments, format);
     entry.message = format_words(diag, format, arguments);
@@ -391,23 +394,86 @@ static void print_line(struct text *out, struct position at, const char *level, 
     text_printf(out, "%s%s: %s\n", at.file != NULL ? " " : "", level, message);
 }
 
+static void print_entry(const struct entry *entry, struct text *out)
+{
+    print_line(out, entry->at, level_text(entry->level), entry->message);
+    if (entry->reason != NULL)
+        text_printf(out, "    why: %s\n", entry->reason);
+    if (entry->hint != NULL)
+        text_printf(out, "    fix: %s\n", entry->hint);
+    for (const struct related *note = entry->related; note != NULL; note = note->next)
+        print_line(out, note->at, "note", note->message);
+}
+
+static bool is_shown(const struct entry *entry, enum diag_level least)
+{
+    return entry->level <= least && !entry->is_hidden;
+}
+
 void diag_print(struct diag *diag, enum diag_level least, struct text *out)
 {
     sort(diag);
-    for (size_t i = 0; i < diag->count; i++) {
-        const struct entry *entry = &diag->entries[i];
-        if (entry->level > least)
-            continue;
-        print_line(out, entry->at, level_text(entry->level), entry->message);
-        if (entry->reason != NULL)
-            text_printf(out, "    why: %s\n", entry->reason);
-        if (entry->hint != NULL)
-            text_printf(out, "    fix: %s\n", entry->hint);
-        for (const struct related *note = entry->related; note != NULL; note = note->next)
-            print_line(out, note->at, "note", note->message);
-    }
+    for (size_t i = 0; i < diag->count; i++)
+        if (is_shown(&diag->entries[i], least))
+            print_entry(&diag->entries[i], out);
     if (diag->shortage)
         print_line(out, (struct position){0}, level_text(DIAG_FATAL), SHORTAGE);
+}
+
+void diag_restrict(struct diag *diag, diag_concerns *concerns, void *context)
+{
+    for (size_t i = 0; i < diag->count; i++) {
+        struct entry *entry = &diag->entries[i];
+        entry->is_hidden =
+            entry->level != DIAG_FATAL &&
+            !concerns(context, entry->at, entry->related == NULL ? NULL : &entry->related->at);
+    }
+}
+
+size_t diag_shown(const struct diag *diag, enum diag_level level)
+{
+    size_t count = level == DIAG_FATAL && diag->shortage ? 1 : 0;
+    for (size_t i = 0; i < diag->count; i++)
+        count += diag->entries[i].level == level && !diag->entries[i].is_hidden ? 1 : 0;
+    return count;
+}
+
+size_t diag_shown_files(const struct diag *diag, enum diag_level least)
+{
+    size_t count = 0;
+    bool *seen = calloc(diag->file_count + 1, sizeof(*seen));
+    for (size_t i = 0; seen != NULL && i < diag->count; i++) {
+        const struct entry *entry = &diag->entries[i];
+        if (!is_shown(entry, least) || entry->file_order >= diag->file_count)
+            continue;
+        count += seen[entry->file_order] ? 0 : 1;
+        seen[entry->file_order] = true;
+    }
+    free(seen);
+    return count;
+}
+
+void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void *context)
+{
+    sort(diag);
+    for (size_t i = 0; i <= diag->count; i++) {
+        const struct entry shortage = {.level = DIAG_FATAL, .kind = SHORTAGE, .message = SHORTAGE};
+        const struct entry *entry = i < diag->count ? &diag->entries[i] : &shortage;
+        if (i < diag->count ? !is_shown(entry, least) : !diag->shortage)
+            continue;
+        struct text text = {0};
+        print_entry(entry, &text);
+        const struct diag_entry view = {
+            .level = entry->level,
+            .at = entry->at,
+            .kind = entry->kind,
+            .message = entry->message,
+            .reason = entry->reason,
+            .hint = entry->hint,
+        };
+        visit(context, &view, (struct span){text.data, text.len});
+        text_free(&text);
+    }
 }
 
 static void json_member(struct text *out, const char *key, const char *value)
@@ -436,6 +502,16 @@ static void json_place(struct text *out, struct position at)
         text_append(out, span_of(",\"column\":null"));
 }
 
+void diag_print_members(const struct diag_entry *entry, struct text *out)
+{
+    text_append(out, span_of(","));
+    json_place(out, entry->at);
+    json_member(out, "scope", entry->level == DIAG_FATAL ? "file" : "domain");
+    json_member(out, "text", entry->message);
+    json_member(out, "reason", entry->reason);
+    json_member(out, "hint", entry->hint);
+}
+
 static void print_entry_json(struct text *out, const struct entry *entry)
 {
     text_append(out, span_of("\n{"));
@@ -462,7 +538,7 @@ void diag_print_json(struct diag *diag, enum diag_level least, struct text *out)
     const char *separator = "";
     text_append(out, span_of("["));
     for (size_t i = 0; i < diag->count; i++) {
-        if (diag->entries[i].level > least)
+        if (!is_shown(&diag->entries[i], least))
             continue;
         text_append(out, span_of(separator));
         print_entry_json(out, &diag->entries[i]);

@@ -85,6 +85,32 @@ void diag_related(struct diag *diag, struct position at, const char *format, ...
 /* How many of this level were added. */
 size_t diag_count(const struct diag *diag, enum diag_level level);
 
+/* Hides every diagnostic that does not concern whoever asks, by its place and that of the first related
+ * one (NULL: there is none). DIAG_FATAL concerns everybody. */
+typedef bool diag_concerns(void *context, struct position at, const struct position *related);
+void diag_restrict(struct diag *diag, diag_concerns *concerns, void *context);
+
+/* How many of this level are not hidden, and in how many files there is one of it or a graver one. */
+size_t diag_shown(const struct diag *diag, enum diag_level level);
+size_t diag_shown_files(const struct diag *diag, enum diag_level least);
+
+/* A diagnostic; everything is borrowed from the list. */
+struct diag_entry {
+    enum diag_level level;
+    struct position at;
+    const char *kind; /* equal for those that differ only in names and numbers */
+    const char *message;
+    const char *reason, *hint; /* or NULL */
+};
+
+/* Calls visit for each that diag_print would print, in the same order; text is what it prints of it. */
+typedef void diag_visit(void *context, const struct diag_entry *entry, struct span text);
+void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void *context);
+
+/* Appends members of a JSON object, each behind a comma: file, line, column, scope, reason and hint as in
+ * diag_print_json, and the message as text. */
+void diag_print_members(const struct diag_entry *entry, struct text *out);
+
 /* Appends the diagnostics of this level and graver, sorted by file (in the
  * order in which files were first named), line and column, in compiler form:
  *   FILE:LINE:COLUMN: error: TEXT

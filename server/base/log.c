@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ static struct {
     size_t lost;
     bool is_journal;
     bool is_socket;
+    bool is_timed;
     struct text *copy; /* borrowed; or NULL */
     size_t copy_most;
 } output;
@@ -69,6 +71,7 @@ void log_open(void)
         return;
     output.is_journal = is_journal(&status);
     output.is_socket = S_ISSOCK(status.st_mode);
+    output.is_timed = !output.is_journal && (S_ISREG(status.st_mode) || isatty(STDERR_FILENO) == 1);
     if (S_ISFIFO(status.st_mode))
         open_pipe_anew();
 }
@@ -107,7 +110,8 @@ static bool put_line(enum log_level level, const char *line, size_t len)
     return put(whole, head + len + 1);
 }
 
-static size_t print_json(enum log_level level, struct span message, char *line, size_t size)
+static size_t print_json(enum log_level level, struct span message, struct span members, char *line,
+                         size_t size)
 {
     struct text text = {0};
     char now[CALENDAR_ISO_SIZE];
@@ -115,13 +119,15 @@ static size_t print_json(enum log_level level, struct span message, char *line, 
     calendar_iso_time(time(NULL), now);
     text_printf(&text, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", now, levels[level].word);
     text_json(&text, message);
+    text_append(&text, members);
     text_append(&text, span_of("}"));
     if (!text.failed && text.len <= size) {
         len = text.len;
         memcpy(line, text.data, len);
-    } else if (message.len > JSON_MESSAGE) {
+    } else if (members.len > 0 || message.len > JSON_MESSAGE) {
+        size_t most = message.len < JSON_MESSAGE ? message.len : JSON_MESSAGE;
         text_free(&text);
-        return print_json(level, (struct span){message.data, JSON_MESSAGE}, line, size);
+        return print_json(level, (struct span){message.data, most}, (struct span){0}, line, size);
     }
     text_free(&text);
     return len;
@@ -132,12 +138,20 @@ static bool put_message(enum log_level level, struct span message, bool is_compl
 {
     char line[LIMIT_LOG_LINE];
     if (output.style.json) {
-        size_t len = print_json(level, message, line, sizeof(line) - 8);
+        size_t len = print_json(level, message, (struct span){0}, line, sizeof(line) - 8);
         return len > 0 && put_line(level, line, len);
     }
     size_t most = sizeof(line) - 8; /* without priority and end */
-    int head = is_complete ? 0 : snprintf(line, most, "mta-sts-httpd: %s", levels[level].text);
-    size_t len = head > 0 ? (size_t)head : 0;
+    size_t len = 0;
+    /* What belongs to the line before it is moved in, and has its time. */
+    if (output.is_timed && (message.len == 0 || message.data[0] != ' ' || !is_complete)) {
+        calendar_iso_time(time(NULL), line);
+        line[CALENDAR_ISO_SIZE - 1] = ' ';
+        len = CALENDAR_ISO_SIZE;
+    }
+    if (!is_complete)
+        len += (size_t)snprintf(line + len, most - len, "mta-sts-httpd: %s",
+                                levels[level].text); /* it fits */
     size_t taken = message.len < most - len ? message.len : most - len;
     memcpy(line + len, message.data, taken);
     return put_line(level, line, len + taken);
@@ -207,6 +221,17 @@ void log_line(enum log_level level, const char *format, ...)
         log_lose();
 }
 
+/* Of the lines of a diagnostic. */
+static void copy_lines(struct span text)
+{
+    while (text.len > 0) {
+        const char *end = memchr(text.data, '\n', text.len);
+        size_t len = end == NULL ? text.len : (size_t)(end - text.data);
+        copy_message(LOG_LEVEL_ERROR, (struct span){text.data, len}, true);
+        text = span_skip(text, end == NULL ? len : len + 1);
+    }
+}
+
 /* Diagnostics say it in their own words; the lines below one are of its level. */
 static enum log_level level_of(struct span line, enum log_level before)
 {
@@ -214,6 +239,21 @@ static enum log_level level_of(struct span line, enum log_level before)
         return before;
     return memmem(line.data, line.len, ": warning: ", 11) != NULL ? LOG_LEVEL_WARNING
                                                                   : LOG_LEVEL_ERROR;
+}
+
+void log_diagnostic(enum log_level level, struct span text, struct span members)
+{
+    char line[LIMIT_LOG_LINE];
+    if (!output.style.json) {
+        (void)log_lines(text, SIZE_MAX); /* all of them */
+        return;
+    }
+    const char *end = memchr(text.data, '\n', text.len);
+    struct span message = {text.data, end == NULL ? text.len : (size_t)(end - text.data)};
+    size_t len = print_json(level, message, members, line, sizeof(line) - 8);
+    copy_lines(text);
+    if (!may_speak() || len == 0 || !put_line(level, line, len))
+        log_lose();
 }
 
 size_t log_lines(struct span text, size_t lines_most)

@@ -33,8 +33,9 @@ struct log_style {
     enum log_access access;
 };
 
-/* Once, in the server, before others are forked: from now on standard error never makes it wait, and
- * when it is journald's (JOURNAL_STREAM) every line begins with its priority. */
+/* Once, in the server, before others are forked: from now on standard error never makes it wait. When
+ * it is journald's (JOURNAL_STREAM) every line begins with its priority; when it is a terminal or a
+ * file, where nobody adds the time, lines of text begin with that. */
 void log_open(void);
 
 /* In which style from now on; at first as text, without answers. */
@@ -48,6 +49,10 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 /* Writes lines that are complete already, such as diagnostics, as they are (in JSON each as a
  * message): at most lines_most of them. Returns how many there were in all. */
 size_t log_lines(struct span text, size_t lines_most);
+
+/* Writes a diagnostic: as the lines of text, or in JSON as one record with the first line of it as the
+ * message, and with the members, each of which is behind a comma. */
+void log_diagnostic(enum log_level level, struct span text, struct span members);
 
 /* Writes a line in the style, which has no line end yet, as it is. One that is longer than
  * LIMIT_LOG_LINE with all around it is lost. */

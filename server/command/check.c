@@ -1,4 +1,9 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "base/limits.h"
 #include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
@@ -11,15 +16,29 @@ struct counts {
     size_t warnings;
 };
 
-static struct counts count(const struct reading *reading)
+/* The operand that means standard input. */
+static bool is_input(const struct command_line *line)
+{
+    return line->operand_count == 1 && strcmp(line->operands[0], "-") == 0;
+}
+
+/* Whether the domain is to be judged: one of those that are named, or of standard input. */
+static bool is_judged(const struct command_line *line, const struct site_domain *domain)
+{
+    return is_input(line) ? strcmp(domain->file, "-") == 0 : reading_is_asked(line, domain);
+}
+
+static struct counts count(const struct command_line *line, const struct reading *reading)
 {
     struct counts counts = {
-        .errors = diag_count(reading->diag, DIAG_FATAL) + diag_count(reading->diag, DIAG_ERROR),
-        .warnings = diag_count(reading->diag, DIAG_WARNING),
+        .errors = reading_errors(reading),
+        .warnings = diag_shown(reading->diag, DIAG_WARNING),
     };
     const struct configuration *configuration = reading->configuration;
     for (size_t i = 0; configuration != NULL && i < site_count(configuration->site); i++) {
         enum site_state state = site_at(configuration->site, i)->state;
+        if (!is_judged(line, site_at(configuration->site, i)))
+            continue;
         counts.served += state != SITE_REFUSED ? 1 : 0;
         counts.stale += state == SITE_STALE ? 1 : 0;
         counts.refused += state == SITE_REFUSED ? 1 : 0;
@@ -32,10 +51,11 @@ static const char *plural(size_t number)
     return number == 1 ? "" : "s";
 }
 
-static void print_summary(const struct reading *reading, const char *path, struct text *out)
+static void print_summary(const struct command_line *line, const struct reading *reading,
+                          struct text *out)
 {
-    struct counts counts = count(reading);
-    text_printf(out, "%s: ", path);
+    struct counts counts = count(line, reading);
+    text_printf(out, "%s: ", is_input(line) ? "-" : line->path);
     if (reading->configuration == NULL)
         text_append(out, span_of("refused, nothing would be served; "));
     else
@@ -47,11 +67,12 @@ static void print_summary(const struct reading *reading, const char *path, struc
                 counts.warnings, plural(counts.warnings));
 }
 
-static void print_json(const struct reading *reading, const char *path, struct text *out)
+static void print_json(const struct command_line *line, const struct reading *reading,
+                       struct text *out)
 {
-    struct counts counts = count(reading);
+    struct counts counts = count(line, reading);
     text_append(out, span_of("{\"file\":"));
-    text_json(out, span_of(path));
+    text_json(out, span_of(is_input(line) ? "-" : line->path));
     text_printf(
         out,
         ",\"usable\":%s,\"served\":%zu,\"stale\":%zu,\"refused\":%zu,\"errors\":%zu,\"warnings\":%zu,"
@@ -62,23 +83,71 @@ static void print_json(const struct reading *reading, const char *path, struct t
     text_append(out, span_of("}\n"));
 }
 
+/* Reads standard input to its end. False after saying why that is not possible. */
+static bool read_input(struct text *ret_bytes)
+{
+    char buffer[16384];
+    ssize_t count;
+    while ((count = read(STDIN_FILENO, buffer, sizeof(buffer))) > 0 && !ret_bytes->failed) {
+        text_append(ret_bytes, (struct span){buffer, (size_t)count});
+        if (ret_bytes->len > LIMIT_INCLUDE_FILE) {
+            errno = EFBIG;
+            count = -1;
+            break;
+        }
+    }
+    if (count == 0 && !ret_bytes->failed)
+        return true;
+    struct text out = {0};
+    text_printf(&out, "mta-sts-httpd: standard input: %s\n", strerror(count < 0 ? errno : ENOMEM));
+    command_complain(&out);
+    text_free(&out);
+    return false;
+}
+
+/* Whether all that is to be judged is there; if not, after saying what is missing. */
+static bool has_all(const struct command_line *line, const struct reading *reading)
+{
+    bool good = true;
+    if (reading->configuration == NULL)
+        return true;
+    if (is_input(line)) {
+        const struct counts counts = count(line, reading);
+        good = counts.served + counts.refused > 0;
+        if (!good && counts.errors == 0)
+            (void)fputs("mta-sts-httpd: standard input names no domain\n",
+                        stderr); /* the exit status says it too */
+        return good;
+    }
+    for (size_t i = 0; i < line->operand_count; i++)
+        good = reading_check(reading, line->operands[i]) && good;
+    return good;
+}
+
 int command_check(const struct command_line *line)
 {
-    struct text out = {0};
-    struct reading reading = reading_new(line, false);
+    struct text out = {0}, input = {0};
     int status = STATUS_WRONG;
     bool told = true;
-    if (reading.diag == NULL)
+    if (is_input(line) && !read_input(&input)) {
+        text_free(&input);
         return status;
+    }
+    struct reading reading = reading_new(line, false, is_input(line) ? &input : NULL);
+    if (reading.diag == NULL)
+        goto done;
     if (line->json) {
-        print_json(&reading, line->path, &out);
+        print_json(line, &reading, &out);
     } else {
         told = reading_print(&reading, DIAG_NOTE);
-        print_summary(&reading, line->path, &out);
+        print_summary(line, &reading, &out);
     }
-    if (command_write(&out) && told && count(&reading).errors == 0)
+    told = has_all(line, &reading) && told;
+    if (command_write(&out) && told && count(line, &reading).errors == 0)
         status = STATUS_GOOD;
+done:
     text_free(&out);
+    text_free(&input);
     reading_free(&reading);
     return status;
 }

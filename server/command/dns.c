@@ -234,7 +234,7 @@ int command_dns(const struct command_line *line)
     int status = check_options(line);
     if (status != STATUS_GOOD)
         return status;
-    struct reading reading = reading_new(line, false);
+    struct reading reading = reading_new(line, false, NULL);
     bool good = reading.configuration != NULL;
     if (good && line->since != NULL) {
         good = records_begin(&since) && records_read(&since, line->since, reading.diag);
@@ -244,13 +244,13 @@ int command_dns(const struct command_line *line)
                                 &publication);
         before = &publication.before;
     }
-    bool told = reading_print(&reading, DIAG_ERROR);
+    bool told = reading_tell(line, &reading);
     status = STATUS_WRONG;
     if (good)
         status = print_records(line, &reading, find_format(line->format), before,
                                line->published == NULL ? NULL : &publication);
     /* An error may have cost a domain that is then missing here. */
-    if (!told || (line->operand_count == 0 && diag_count(reading.diag, DIAG_ERROR) > 0))
+    if (!told || reading_errors(&reading) > 0)
         status = STATUS_WRONG;
     records_free(&since);
     publication_close(&publication);

@@ -84,18 +84,18 @@ int command_health(const struct command_line *line)
     int status = STATUS_WRONG;
     bool good = false;
     const struct site_domain *only = NULL;
-    struct reading reading = reading_new(line, true);
+    struct reading reading = reading_new(line, true, NULL);
     if (reading.configuration == NULL && line->operand_count == 0 && reading.diag != NULL) {
         good = ask_blindly(line, &out);
     } else if (reading.configuration == NULL) {
-        reading_print(&reading, DIAG_ERROR);
+        reading_tell(line, &reading);
         goto done;
     } else {
         const struct configuration *configuration = reading.configuration;
         if (line->operand_count > 0) {
             only = reading_find(&reading, line->operands[0]);
             if (only == NULL || only->policy == NULL) {
-                reading_print(&reading, DIAG_ERROR);
+                reading_tell(line, &reading);
                 goto done;
             }
         }

@@ -42,7 +42,8 @@ static void print_hosts(const struct command_line *line, const struct configurat
     size_t count = 0;
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
-        if (line->missing && !is_missing(domain, line->now, warning))
+        if (!reading_is_asked(line, domain) ||
+            (line->missing && !is_missing(domain, line->now, warning)))
             continue;
         const char *between = count == 0 ? "" : count % group == 0 ? "\n" : " ";
         text_printf(out, "%smta-sts.%s", between, domain->name);
@@ -59,10 +60,14 @@ int command_hosts(const struct command_line *line)
     unsigned group = line->group == NULL ? 1 : parse_group(line->group);
     if (group == 0)
         return command_misused("hosts", "not a number from 1 to 100:", line->group);
-    struct reading reading = reading_new(line, !line->missing);
-    bool told = reading_print(&reading, DIAG_FATAL);
-    if (reading.configuration == NULL)
+    struct reading reading = reading_new(line, !line->missing, NULL);
+    bool told = true;
+    if (reading.configuration == NULL) {
+        (void)reading_tell(line, &reading); /* the exit status says it too */
         goto done;
+    }
+    for (size_t i = 0; i < line->operand_count; i++)
+        told = reading_check(&reading, line->operands[i]) && told;
     print_hosts(line, reading.configuration, group, &out);
     if (command_write(&out) && told)
         status = STATUS_GOOD;

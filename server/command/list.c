@@ -1,4 +1,3 @@
-#include <fnmatch.h>
 #include <stdlib.h>
 
 #include "base/text.h"
@@ -107,59 +106,11 @@ static unsigned find_state(const char *name)
     return state;
 }
 
-static bool is_pattern(const char *operand)
-{
-    return strpbrk(operand, "*?[\\") != NULL;
-}
-
-/* Case is ignored, and one trailing dot of a name. */
-static bool matches(const char *operand, const struct site_domain *domain)
-{
-    struct span name = span_of(operand);
-    if (is_pattern(operand))
-        return fnmatch(operand, domain->name, FNM_CASEFOLD) == 0;
-    if (name.len > 0 && name.data[name.len - 1] == '.')
-        name.len--;
-    return span_equal_fold(name, (struct span){domain->name, domain->name_len});
-}
-
 static bool is_listed(const struct command_line *line, const struct site_domain *domain)
 {
     if (line->state != NULL && (unsigned)verdict_state(domain) != find_state(line->state))
         return false;
-    for (size_t i = 0; i < line->operand_count; i++)
-        if (matches(line->operands[i], domain))
-            return true;
-    return line->operand_count == 0;
-}
-
-static bool matches_any(const struct site *site, const char *pattern)
-{
-    for (size_t i = 0; i < site_count(site); i++)
-        if (matches(pattern, site_at(site, i)))
-            return true;
-    return false;
-}
-
-/* False after saying on standard error which of the operands mean nothing. */
-static bool check_operands(const struct command_line *line, const struct reading *reading)
-{
-    bool good = true;
-    for (size_t i = 0; i < line->operand_count; i++) {
-        const char *operand = line->operands[i];
-        if (!is_pattern(operand)) {
-            good = reading_find(reading, operand) != NULL && good;
-        } else if (!matches_any(reading->configuration->site, operand)) {
-            struct text said = {0};
-            text_append(&said, span_of("mta-sts-httpd: no configured domain matches \""));
-            text_escape(&said, span_of(operand), 256);
-            text_append(&said, span_of("\"\n"));
-            command_complain(&said);
-            text_free(&said);
-            good = false;
-        }
-    }
-    return good;
+    return reading_is_asked(line, domain);
 }
 
 static void print_listed(const struct command_line *line, const struct site *site, compare *order,
@@ -193,17 +144,19 @@ int command_list(const struct command_line *line)
         return command_misused("list", "no domain is in the state", line->state);
     if (line->senders && line->operand_count != 1)
         return command_misused("list", "--senders wants one domain", NULL);
-    struct reading reading = reading_new(line, line->senders);
-    bool told = reading_print(&reading, DIAG_ERROR);
+    struct reading reading = reading_new(line, line->senders, NULL);
+    bool told = reading_tell(line, &reading);
     if (reading.configuration == NULL)
         goto done;
     if (line->senders) {
         status = senders_list(line, &reading) ? STATUS_GOOD : STATUS_WRONG;
         goto done;
     }
-    bool good = check_operands(line, &reading);
+    bool good = true;
+    for (size_t i = 0; i < line->operand_count; i++)
+        good = reading_check(&reading, line->operands[i]) && good;
     print_listed(line, reading.configuration->site, order, &out);
-    if (command_write(&out) && told && good && diag_count(reading.diag, DIAG_ERROR) == 0)
+    if (command_write(&out) && told && good && reading_errors(&reading) == 0)
         status = STATUS_GOOD;
 done:
     text_free(&out);

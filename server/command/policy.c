@@ -7,7 +7,7 @@
 int command_policy(const struct command_line *line)
 {
     int status = STATUS_WRONG;
-    struct reading reading = reading_new(line, true);
+    struct reading reading = reading_new(line, true, NULL);
     const struct site_domain *domain =
         reading.configuration == NULL ? NULL : reading_find(&reading, line->operands[0]);
     if (domain != NULL && domain->policy != NULL) {
@@ -17,7 +17,7 @@ int command_policy(const struct command_line *line)
             status = STATUS_GOOD;
         text_free(&out);
     } else if (domain != NULL || reading.configuration == NULL) {
-        (void)reading_print(&reading, DIAG_ERROR); /* the exit status says it too */
+        (void)reading_tell(line, &reading); /* the exit status says it too */
     }
     reading_free(&reading);
     return status;

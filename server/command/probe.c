@@ -86,14 +86,14 @@ static int read_configuration(struct run *run)
     bool is_needed = run->count == 0 || !line->is_default_path;
     if (!is_needed && access(line->path, R_OK) != 0)
         return STATUS_GOOD;
-    run->reading = reading_new(line, true);
+    run->reading = reading_new(line, true, NULL);
     if (run->reading.configuration != NULL) {
         run->probe.warning = run->reading.configuration->settings.certificate_warning;
-        reading_print(&run->reading, DIAG_ERROR);
+        reading_tell(line, &run->reading);
         return STATUS_GOOD;
     }
     if (is_needed) {
-        reading_print(&run->reading, DIAG_ERROR);
+        reading_tell(line, &run->reading);
         return STATUS_WRONG;
     }
     (void)fprintf(stderr, "%s: the policies are not compared with it, because it has errors\n",

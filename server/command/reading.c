@@ -1,6 +1,7 @@
 #include "command/reading.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,14 +10,22 @@
 #include "base/suggest.h"
 #include "base/text.h"
 
-struct reading reading_new(const struct command_line *line, bool without_certificates)
+struct reading reading_new(const struct command_line *line, bool without_certificates,
+                           const struct text *extra)
 {
     struct reading reading = {.diag = diag_new()};
+    const struct concern concern = {
+        .names = line->operands,
+        .count = extra == NULL ? line->operand_count : 0,
+        .file = extra == NULL ? NULL : "-",
+    };
     const struct load_request request = {
         .path = line->path,
         .listen = line->listen,
         .now = line->now,
         .without_certificates = without_certificates,
+        .extra = extra,
+        .concern = line->operand_count == 0 ? NULL : &concern,
     };
     if (reading.diag == NULL)
         (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
@@ -39,6 +48,55 @@ bool reading_print(const struct reading *reading, enum diag_level least)
         return false;
     diag_print(reading->diag, least, &out);
     bool good = text_write(&out, STDERR_FILENO);
+    if (!good)
+        (void)fprintf(stderr, "mta-sts-httpd: cannot write all that is wrong: %s\n",
+                      strerror(errno)); /* the last resort */
+    text_free(&out);
+    return good;
+}
+
+size_t reading_errors(const struct reading *reading)
+{
+    return diag_shown(reading->diag, DIAG_FATAL) + diag_shown(reading->diag, DIAG_ERROR);
+}
+
+struct telling {
+    struct text *out;
+    size_t shown, most; /* errors of single domains and files */
+};
+
+static void tell(void *context, const struct diag_entry *entry, struct span text)
+{
+    struct telling *telling = context;
+    if (entry->level != DIAG_FATAL && telling->shown == telling->most)
+        return;
+    telling->shown += entry->level == DIAG_FATAL ? 0 : 1;
+    text_append(telling->out, text);
+}
+
+bool reading_tell(const struct command_line *line, const struct reading *reading)
+{
+    enum { FEW = 3, SOME = 10 };
+    struct text out = {0};
+    if (reading->diag == NULL)
+        return false;
+    size_t count = diag_shown(reading->diag, DIAG_ERROR);
+    struct telling telling = {.out = &out, .most = SIZE_MAX};
+    if (reading->configuration == NULL)
+        telling.most = SOME;
+    else if (line->operand_count == 0)
+        telling.most = count <= FEW ? FEW : 0;
+    diag_each(reading->diag, DIAG_ERROR, tell, &telling);
+    if (telling.shown < count) {
+        size_t files = diag_shown_files(reading->diag, DIAG_ERROR);
+        text_printf(&out, "mta-sts-httpd: %zu file%s ha%s faults (%zu error%s): ", files,
+                    files == 1 ? "" : "s", files == 1 ? "s" : "ve", count, count == 1 ? "" : "s");
+        text_printf(&out,
+                    line->is_default_path ? "\"mta-sts-httpd check\" tells them\n"
+                                          : "\"mta-sts-httpd check -c %s\" tells them\n",
+                    line->path);
+    }
+    bool good = out.len == 0 || text_write(&out, STDERR_FILENO);
     if (!good)
         (void)fprintf(stderr, "mta-sts-httpd: cannot write all that is wrong: %s\n",
                       strerror(errno)); /* the last resort */
@@ -71,11 +129,39 @@ const struct site_domain *reading_find(const struct reading *reading, const char
     text_append(&out, span_of("mta-sts-httpd: domain \""));
     text_escape(&out, span_of(name), 256);
     text_append(&out, span_of("\" is not configured"));
-    const char *nearest = nearest_domain(site, name);
+    const char *mention = concern_find_mention(reading->configuration->contents, span_of(name));
+    const char *nearest = mention != NULL ? NULL : nearest_domain(site, name);
+    if (mention != NULL)
+        text_printf(&out, " as far as can be read: %s mentions it", mention);
     if (nearest != NULL)
         text_printf(&out, "; did you mean \"%s\"?", nearest);
     text_append(&out, span_of("\n"));
     command_complain(&out);
     text_free(&out);
     return NULL;
+}
+
+bool reading_is_asked(const struct command_line *line, const struct site_domain *domain)
+{
+    for (size_t i = 0; i < line->operand_count; i++)
+        if (concern_matches(line->operands[i], domain))
+            return true;
+    return line->operand_count == 0;
+}
+
+bool reading_check(const struct reading *reading, const char *operand)
+{
+    const struct site *site = reading->configuration->site;
+    if (!concern_is_pattern(operand))
+        return reading_find(reading, operand) != NULL;
+    for (size_t i = 0; i < site_count(site); i++)
+        if (concern_matches(operand, site_at(site, i)))
+            return true;
+    struct text said = {0};
+    text_append(&said, span_of("mta-sts-httpd: no configured domain matches \""));
+    text_escape(&said, span_of(operand), 256);
+    text_append(&said, span_of("\"\n"));
+    command_complain(&said);
+    text_free(&said);
+    return false;
 }

@@ -14,15 +14,31 @@ struct reading {
     struct configuration *configuration; /* owned; NULL after a fault of the file */
 };
 
-/* Reads the configuration of the command line. End with reading_free. */
-struct reading reading_new(const struct command_line *line, bool without_certificates);
+/* Reads the configuration of the command line. Where domains are its operands, what does not concern
+ * them is hidden. extra is a file more (load/configuration.h), whose domains are meant then; or NULL.
+ * End with reading_free. */
+struct reading reading_new(const struct command_line *line, bool without_certificates,
+                           const struct text *extra);
 void reading_free(struct reading *reading);
 
 /* Prints the diagnostics of the level and graver on standard error. False when
  * some are not there. */
 bool reading_print(const struct reading *reading, enum diag_level least);
 
+/* Prints the errors where they are few, those that refuse the whole, and those of domains that are
+ * asked about; of others how many there are. */
+bool reading_tell(const struct command_line *line, const struct reading *reading);
+
+/* How many errors there are that concern whoever asks. */
+size_t reading_errors(const struct reading *reading);
+
 /* The domain, or NULL after saying on standard error that it is not configured. */
 const struct site_domain *reading_find(const struct reading *reading, const char *name);
+
+/* Whether the domain is one of the operands, or there are none. */
+bool reading_is_asked(const struct command_line *line, const struct site_domain *domain);
+
+/* Whether the operand, a name or a pattern, means any domain; if not, after saying so. */
+bool reading_check(const struct reading *reading, const char *operand);
 
 #endif

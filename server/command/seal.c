@@ -96,9 +96,9 @@ int command_seal(const struct command_line *line)
     struct text status = {0}, out = {0};
     struct seal_report report;
     struct identity identity;
-    struct reading reading = reading_new(line, true);
+    struct reading reading = reading_new(line, true, NULL);
     int result = STATUS_WRONG;
-    reading_print(&reading, DIAG_FATAL);
+    (void)reading_print(&reading, DIAG_FATAL);
     /* The same steps in the same order as the supervisor's. */
     if (reading.configuration == NULL || !confine_supervisor() ||
         !identity_resolve(reading.configuration->settings.user, &identity) ||

@@ -132,6 +132,8 @@ static void read_files(struct loader *loader)
     if (nodes.state != NULL)
         remember(loader, nodes.state);
     draft_set_previous(loader->draft, loader->previous);
+    if (loader->request->extra != NULL)
+        sources_read_extra(loader->sources, loader->request->extra);
     sources_read_included(loader->sources, nodes.include);
     if (draft_count(loader->draft) == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {
         diag_add(loader->diag, DIAG_WARNING, sources_begin(loader->sources),
@@ -389,8 +391,13 @@ static bool build(struct loader *loader)
         configuration->settings.listeners[0] = (struct endpoint){.address = *request->listen};
         configuration->settings.listener_count = 1;
     }
-    return diag_count(diag, DIAG_FATAL) == 0 &&
-           !(configuration->settings.strict && diag_count(diag, DIAG_ERROR) > 0);
+    bool good = diag_count(diag, DIAG_FATAL) == 0 &&
+                !(configuration->settings.strict && diag_count(diag, DIAG_ERROR) > 0);
+    /* What refuses the whole is told to everybody. */
+    if (good && request->concern != NULL)
+        concern_restrict(request->concern, loader->draft, configuration->site,
+                         configuration->contents, diag);
+    return good;
 }
 
 struct configuration *configuration_load(const struct load_request *request, struct diag *diag)

@@ -16,6 +16,7 @@
 #include "base/diag.h"
 #include "base/progress.h"
 #include "load/certificates.h"
+#include "load/concern.h"
 #include "load/contents.h"
 #include "load/settings.h"
 #include "load/state.h"
@@ -31,6 +32,10 @@ struct load_request {
     struct progress_callback progress; /* told while the load goes on */
     bool without_certificates;         /* a command needs only the policies */
     state_reader *read_state;          /* NULL: state_read_file */
+    const struct text
+        *extra; /* one more included file, named "-", read before the others; or NULL */
+    const struct concern
+        *concern; /* what does not concern these domains is hidden in diag; or NULL */
 };
 
 struct configuration {

@@ -287,6 +287,12 @@ static void report_second(struct draft *draft, struct draft_domain *first, const
     bool same_file = first->at.file == key->at.file;
     bool keeps = yields(draft, first, key->at.file);
     struct position at = keeps ? first->at : key->at, other = keeps ? key->at : first->at;
+    /* What is on standard input would take the place of a file that is there. */
+    if (!same_file && strcmp(first->at.file, "-") == 0) {
+        diag_add(draft->diag, DIAG_NOTE, key->at, "domain \"%s\" is in this file now", first->name);
+        diag_related(draft->diag, first->at, "and would be here");
+        return;
+    }
     diag_add(draft->diag, DIAG_ERROR, at, "domain \"%s\" is there twice", key->text.data);
     if (same_file)
         diag_reason(draft->diag, "nobody can tell which of them is meant, so neither is used");
@@ -353,6 +359,17 @@ void draft_refuse_file(struct draft *draft)
 size_t draft_count(const struct draft *draft)
 {
     return draft->domain_count;
+}
+
+size_t draft_policy_count(const struct draft *draft)
+{
+    return draft->policy_count;
+}
+
+struct position draft_policy_at(const struct draft *draft, size_t index)
+{
+    assert(index < draft->policy_count);
+    return draft->policies[index].key->at;
 }
 
 struct draft_domain *draft_at(struct draft *draft, size_t index)

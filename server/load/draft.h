@@ -62,6 +62,10 @@ void draft_refuse_file(struct draft *draft);
 size_t draft_count(const struct draft *draft);
 struct draft_domain *draft_at(struct draft *draft, size_t index); /* borrowed */
 
+/* Where the named policies begin. */
+size_t draft_policy_count(const struct draft *draft);
+struct position draft_policy_at(const struct draft *draft, size_t index);
+
 /* Whether the domain is in the draft, refused or not. */
 bool draft_has(const struct draft *draft, struct span name);
 

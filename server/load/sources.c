@@ -159,7 +159,8 @@ static void explain_absence(struct sources *sources, const char *file)
 static bool find_bytes(struct sources *sources, const char *file, enum diag_level level,
                        struct span *ret_bytes)
 {
-    if (sources->kept == NULL && !read_from_disk(sources, file)) {
+    if (sources->kept == NULL && !contents_find(sources->contents, file, ret_bytes) &&
+        !read_from_disk(sources, file)) {
         int reason = errno;
         diag_add(sources->diag, level, (struct position){.file = file}, "cannot be read: %s",
                  file_error(reason));
@@ -364,6 +365,18 @@ void sources_read_included(struct sources *sources, const struct node *include)
     if (include != NULL)
         (void)schema_each_scalar(include, "include", DIAG_FATAL, sources->diag, read_include,
                                  sources); /* counted in diag */
+}
+
+void sources_read_extra(struct sources *sources, const struct text *bytes)
+{
+    struct text copy = {0};
+    text_append(&copy, (struct span){bytes->data, bytes->len});
+    copy.failed = copy.failed || bytes->failed;
+    if (copy.failed || !contents_add(sources->contents, "-", &copy))
+        (void)out_of_memory(sources); /* counted in diag */
+    else
+        read_dropin(sources, "-", 0);
+    text_free(&copy);
 }
 
 struct position sources_begin(const struct sources *sources)

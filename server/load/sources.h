@@ -37,6 +37,9 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
  * same way; NULL: nothing. A fault of an included file is DIAG_ERROR. */
 void sources_read_included(struct sources *sources, const struct node *include);
 
+/* Before the included files: one more, named "-", with these bytes. */
+void sources_read_extra(struct sources *sources, const struct text *bytes);
+
 /* Where the main file begins, for what is missing in it. */
 struct position sources_begin(const struct sources *sources);
 

@@ -3,27 +3,127 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/array.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
 
-/* A reload of a large broken configuration must not flood the log. */
-enum { DIAGNOSTIC_LINES = 300 };
+enum {
+    /* A reload of a large broken configuration must not flood the log. */
+    DIAGNOSTICS = 100,
+    /* Of those that differ only in names and numbers, such as of one lost key. */
+    DIAGNOSTICS_OF_A_KIND = 5,
+    KINDS = 64,
+};
 
-void report_diagnostics(struct diag *diag)
+struct kind {
+    const char *kind, *message; /* borrowed */
+    size_t count;
+};
+
+struct reporter {
+    const struct report_memory *known; /* borrowed */
+    struct report_memory now;
+    size_t told, left_out;
+    struct kind kinds[KINDS];
+    size_t kind_count;
+};
+
+void report_memory_free(struct report_memory *memory)
 {
-    struct text text = {0};
-    diag_print(diag, DIAG_WARNING, &text);
-    size_t lines = log_lines((struct span){text.data, text.len}, DIAGNOSTIC_LINES);
-    if (lines > DIAGNOSTIC_LINES)
-        log_line(LOG_LEVEL_WARNING, "%zu more lines: \"mta-sts-httpd check\" shows them all",
-                 lines - DIAGNOSTIC_LINES);
-    if (text.failed)
-        log_line(LOG_LEVEL_ERROR, "out of memory: not everything that is wrong was told");
-    text_free(&text);
+    free(memory->hashes);
+    *memory = (struct report_memory){0};
+}
+
+static int compare_hashes(const void *left, const void *right)
+{
+    uint64_t one = *(const uint64_t *)left, other = *(const uint64_t *)right;
+    return one < other ? -1 : one > other;
+}
+
+/* Lines move while a file is edited, so that they do not count. */
+static uint64_t hash_entry(const struct diag_entry *entry)
+{
+    const char *file = entry->at.file == NULL ? "" : entry->at.file;
+    return span_hash(span_of(entry->message)) ^ (span_hash(span_of(file)) * 31);
+}
+
+static bool is_known(const struct report_memory *memory, uint64_t hash)
+{
+    return memory->count > 0 && bsearch(&hash, memory->hashes, memory->count,
+                                        sizeof(*memory->hashes), compare_hashes) != NULL;
+}
+
+static void remember(struct reporter *reporter, uint64_t hash)
+{
+    struct report_memory *now = &reporter->now;
+    void *hashes = array_room(now->hashes, now->count, &now->capacity, sizeof(*now->hashes));
+    if (hashes == NULL)
+        return; /* it is told once more */
+    now->hashes = hashes;
+    now->hashes[now->count++] = hash;
+}
+
+/* How many of the kind there were before this one; a kind that has no place stands for itself. */
+static size_t count_kind(struct reporter *reporter, const struct diag_entry *entry)
+{
+    size_t i = 0;
+    while (i < reporter->kind_count && strcmp(reporter->kinds[i].kind, entry->kind) != 0)
+        i++;
+    if (i == KINDS)
+        return 0;
+    if (i == reporter->kind_count)
+        reporter->kinds[reporter->kind_count++] =
+            (struct kind){.kind = entry->kind, .message = entry->message};
+    return reporter->kinds[i].count++;
+}
+
+static void report_entry(void *context, const struct diag_entry *entry, struct span text)
+{
+    struct reporter *reporter = context;
+    struct text members = {0};
+    uint64_t hash = hash_entry(entry);
+    remember(reporter, hash);
+    if (reporter->known != NULL && is_known(reporter->known, hash))
+        return;
+    if (count_kind(reporter, entry) >= DIAGNOSTICS_OF_A_KIND)
+        return;
+    if (reporter->told == DIAGNOSTICS) {
+        reporter->left_out++;
+        return;
+    }
+    reporter->told++;
+    diag_print_members(entry, &members);
+    log_diagnostic(entry->level == DIAG_WARNING ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, text,
+                   (struct span){members.data, members.len});
+    text_free(&members);
+}
+
+void report_diagnostics(struct diag *diag, bool is_refused, struct report_memory *memory)
+{
+    struct reporter reporter = {.known = is_refused ? NULL : memory};
+    diag_each(diag, DIAG_WARNING, report_entry, &reporter);
+    for (size_t i = 0; i < reporter.kind_count; i++)
+        if (reporter.kinds[i].count > DIAGNOSTICS_OF_A_KIND)
+            log_line(LOG_LEVEL_WARNING, "%zu more like this: %s",
+                     reporter.kinds[i].count - DIAGNOSTICS_OF_A_KIND, reporter.kinds[i].message);
+    if (reporter.left_out > 0)
+        log_line(LOG_LEVEL_WARNING,
+                 "%zu more errors and warnings: \"mta-sts-httpd check\" shows them all",
+                 reporter.left_out);
+    if (is_refused) {
+        report_memory_free(&reporter.now);
+        return;
+    }
+    if (reporter.now.count > 0)
+        qsort(reporter.now.hashes, reporter.now.count, sizeof(*reporter.now.hashes),
+              compare_hashes);
+    report_memory_free(memory);
+    *memory = reporter.now;
 }
 
 /* "generation 2, 1 worker, 5000 domains (5 stale)" */

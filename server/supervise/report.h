@@ -5,6 +5,9 @@
 #ifndef SUPERVISE_REPORT_H
 #define SUPERVISE_REPORT_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/diag.h"
@@ -15,8 +18,16 @@
 #include "supervise/notify.h"
 #include "supervise/status.h"
 
-/* The errors and warnings of a load, as "check" prints them; not without end. */
-void report_diagnostics(struct diag *diag);
+/* What was told of the load before. Begin with {0}. */
+struct report_memory {
+    uint64_t *hashes; /* owned; sorted */
+    size_t count, capacity;
+};
+void report_memory_free(struct report_memory *memory);
+
+/* The errors and warnings of a load, as "check" prints them, that were not there at the load before; all
+ * of them if it is refused. A few of each kind, and how many more there are. */
+void report_diagnostics(struct diag *diag, bool is_refused, struct report_memory *memory);
 
 /* What the load has come to, as lines for the status. */
 void report_summary(const struct generation *current, const struct changes *changes,

@@ -12,6 +12,7 @@
 #include "base/calendar.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "site/verdict.h"
 
 static const char FOLDER[] = "/run/mta-sts";
 static const char USUAL_CONFIGURATION[] = "/etc/mta-sts/mta-sts.yaml";
@@ -134,18 +135,6 @@ void status_close(struct status *status)
     *status = STATUS_NONE;
 }
 
-static const char *state_text(const struct site_domain *domain)
-{
-    if (domain->state == SITE_REFUSED)
-        return "refused";
-    if (domain->state == SITE_STALE)
-        return "stale";
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        if (domain->credentials[kind] != NULL)
-            return "served";
-    return "no-certificate";
-}
-
 static void print(const struct status_load *load, const char *configuration, unsigned generation,
                   const struct site *site, struct text *out)
 {
@@ -169,7 +158,7 @@ static void print(const struct status_load *load, const char *configuration, uns
     text_append(out, span_of("\n"));
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
-        text_printf(out, "%s %s %s\n", domain->name, state_text(domain),
+        text_printf(out, "%s %s %s\n", domain->name, verdict_state_text(verdict_state(domain)),
                     domain->policy == NULL ? "-" : policy_id(domain->policy));
     }
 }

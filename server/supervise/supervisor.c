@@ -62,8 +62,9 @@ struct supervisor {
     struct lookout lookout; /* for the current generation */
     int64_t load_ms;        /* how long the last load took */
     enum reload reload_wanted;
-    bool is_ready_due;      /* the current generation serves, and that was not said yet */
-    struct changes changes; /* from the generation before it */
+    bool is_ready_due;         /* the current generation serves, and that was not said yet */
+    struct changes changes;    /* from the generation before it */
+    struct report_memory told; /* of the last load that was not refused */
     struct status status;
     unsigned loads;
     enum reload loading;       /* what the load is of that is under way */
@@ -123,7 +124,7 @@ static struct configuration *load(struct supervisor *supervisor, enum reload wha
     struct configuration *configuration = configuration_load(&request, diag);
     if (configuration != NULL && supervisor->current == NULL)
         log_set_style(&configuration->settings.log);
-    report_diagnostics(diag);
+    report_diagnostics(diag, configuration == NULL, &supervisor->told);
     supervisor->coming.errors = diag_count(diag, DIAG_FATAL) + diag_count(diag, DIAG_ERROR);
     supervisor->coming.warnings = diag_count(diag, DIAG_WARNING);
     diag_free(diag);
@@ -600,6 +601,7 @@ int supervisor_run(const struct supervisor_options *options)
     status_close(&supervisor.status);
     status_load_free(&supervisor.coming);
     status_load_free(&supervisor.last);
+    report_memory_free(&supervisor.told);
     (void)close(supervisor.signals); /* it was only read */
     if (supervisor.void_fd >= 0)
         (void)close(supervisor.void_fd); /* nothing can be written to it */

@@ -113,6 +113,11 @@ def test_json_diagnostics(serving, setup):
     records = [json.loads(line) for line in running.lines[since:]]
     assert {record["level"] for record in records} == {"error"}
     assert records[0]["message"].endswith('error: unknown key "nonsense" at the top of the configuration')
+    assert len(records) == 2
+    place = {"file": str(setup.config), "line": setup.line_of("nonsense"), "column": 1, "scope": "file"}
+    assert place.items() <= records[0].items()
+    assert records[0]["text"] == 'unknown key "nonsense" at the top of the configuration'
+    assert {"reason", "hint"} <= set(records[0])
     assert records[-1]["message"] == "reload refused: generation 1 serves on as before"
 
 
@@ -371,3 +376,60 @@ def test_a_log_that_nobody_reads_stops_nobody(setup, program, kind):
             while log.read(65536):
                 pass
         assert process.wait(20) == 0
+
+
+def test_state_is_told_once_and_then_what_is_new(setup, start, authority):
+    """A fault that was there at the last load is not told again, unless the load is refused."""
+    names = [f"d{i}.example" for i in range(12)]
+    bad = {"policy": "default", "mode": "nun"}
+    setup.certify("example.com")
+    setup.write(["example.com", *names])
+    running = start(setup.config, expect=["no certificate with its key", r"^\s+(why|fix): ", "more like this"])
+    # Of a kind there are five, and how many more.
+    told = [line for line in running.lines if "warning: no certificate with its key covers" in line]
+    assert len(told) == 5
+    assert any("mta-sts-httpd: warning: 7 more like this: no certificate" in line for line in running.lines)
+    since = running.mark()
+    assert running.reload()
+    assert [line for line in running.lines[since:] if "ready" not in line] == []
+    since = running.mark()
+    running.expect('mode "nun" is none of')
+    setup.write({**dict.fromkeys(["example.com", *names]), "d1.example": bad})
+    assert running.reload()
+    told = [line for line in running.lines[since:] if "ready" not in line and not line.startswith(" ")]
+    assert len(told) == 1 and 'error: mode "nun"' in told[0]
+    # Lines that move are no news, and a fault that comes back is.
+    since = running.mark()
+    setup.config.write_text("# a comment\n" + setup.config.read_text())
+    assert running.reload()
+    setup.write(["example.com", *names])
+    assert running.reload()
+    assert not any('mode "nun"' in line for line in running.lines[since:])
+    since = running.mark()
+    setup.write({**dict.fromkeys(["example.com", *names]), "d1.example": bad})
+    assert running.reload()
+    assert any('mode "nun"' in line for line in running.lines[since:])
+    # Who asks twice for what is refused is told why twice.
+    running.expect("unknown key", "reload refused")
+    for _ in range(2):
+        since = running.mark()
+        setup.config.write_text(setup.config.read_text().replace("domains:", "domians:"))
+        assert not running.reload()
+        assert any("unknown key" in line for line in running.lines[since:])
+
+
+def test_time_where_nobody_else_adds_it(setup, program, tmp_path):
+    """A file gets the time; a pipe leads to a program that has its own."""
+    setup.certify("example.com")
+    log = tmp_path / "log"
+    with open(log, "wb") as out:
+        process = subprocess.Popen([program, "serve", "-c", setup.write(["example.com", "b.example"])], stderr=out)
+    try:
+        until(lambda: "ready: generation 1" in log.read_text(), "the server")
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+    lines = log.read_text().splitlines()
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
+    assert all(re.match(stamp + r"(mta-sts-httpd: |\S+: warning: )", line) or line.startswith("    ") for line in lines)
+    assert re.match(stamp + "mta-sts-httpd: stopped$", lines[-1])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -342,3 +343,83 @@ def test_wrong_usage(setup):
     begun = time.monotonic()
     reload(setup, "--json", status=2)
     assert time.monotonic() - begun < 30
+
+
+CUSTOMERS = 5000
+
+
+def timed(*arguments):
+    """The completed command and its CPU time in seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run(*arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return done.returncode, done.stdout.decode(), done.stderr.decode(), used
+
+
+def test_five_thousand_customers(setup, start, capsys):
+    """Of which 20 are broken and 5 emptied: who is asked about is told, and nobody else is touched."""
+    folder = setup.root / "d"
+    folder.mkdir()
+    names = [f"c{i:04}.example" for i in range(CUSTOMERS)]
+    for name in names:
+        (folder / f"{name}.yaml").write_text(f"domains: {{{name}: }}\n")
+    for i in range(0, CUSTOMERS, 100):
+        setup.certify(*names[i : i + 100], folder=f"shared{i}")
+    setup.certify("new.example")
+    setup.write([], include="d/*.yaml")
+    expect = [r": error: ", ADVICE, "more like this"]
+    server = start(setup.config, expect=expect, seconds=60)
+    broken, emptied, changed = names[:20], names[100:105], names[200]
+    for number, name in enumerate(broken):
+        text = f"domains: {{{name}: {{policy: default, mode: nun{number}, max_age: 3}}}}\n"
+        (folder / f"{name}.yaml").write_text(text)
+    for name in emptied:
+        (folder / f"{name}.yaml").write_text("")
+    (folder / f"{changed}.yaml").write_text(f"domains: {{{changed}: {{policy: default, mode: testing}}}}\n")
+    (folder / "new.yaml").write_text("domains: {new.example: }\n")
+    (folder / f"{names[-1]}.yaml").unlink()
+    since = server.mark()
+
+    figures = []
+
+    def ask(*arguments, status):
+        code, out, err, used = timed(arguments[0], "-c", setup.config, *arguments[1:])
+        assert code == status, (arguments, out, err)
+        count = f"{len(out.splitlines())} and {len(err.splitlines())} lines"
+        figures.append(f"  {' '.join(arguments):24} status {code}, {count}, {used:.2f} s CPU")
+        return out, err
+
+    out, _ = ask("reload", status=3)
+    lines = out.splitlines()
+    assert lines[0] == f"serves generation 2, 2 workers, {CUSTOMERS} domains (25 stale)"
+    ten = ", ".join(broken[:10])
+    assert lines[1:5] == [
+        "1 domain added (new.example)",
+        f"1 domain removed ({names[-1]})",
+        f"1 domain with another policy ({changed})",
+        f"25 domains now stale ({ten} and 15 more)",
+    ]
+    assert lines[5].startswith("45 errors, 0 warnings: ")
+    assert len(server.lines) - since < 60
+    wait_generation(server, 2)
+    since = server.mark()
+    ask("reload", status=3)
+    wait_generation(server, 3)
+    assert len(server.lines) - since == 1
+
+    good = names[4000]
+    for command in ("reload", "check", "list", "dns", "policy", "health"):
+        where = ["-l", f"127.0.0.1:{server.port}"] if command == "health" else []
+        _, err = ask(command, *where, good, status=0)
+        assert err == "", command
+    assert "stale" in ask("reload", broken[3], status=1)[0]
+    for command in ("check", "list", "dns", "policy"):
+        _, err = ask(command, broken[3], status=1)
+        assert "nun3" in err and "nun4" not in err
+    for command in ("list", "dns"):
+        _, err = ask(command, status=1)
+        assert len(err.splitlines()) == 1 and " 20 files have faults (40 errors): " in err
+    ask("check", status=1)
+    with capsys.disabled():
+        print("\n" + "\n".join(figures))
