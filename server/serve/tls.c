@@ -807,7 +807,7 @@ enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, si
         return TLS_CLOSED;
     /* The buffer has a little more room than a record may fill. */
     if (code > 0 && (size_t)code + mbedtls_ssl_get_bytes_avail(&session->ssl) > INPUT_MOST)
-        code = MBEDTLS_ERR_SSL_INVALID_RECORD;
+        code = RECORD_TOO_LONG;
     if (code == RECORD_TOO_LONG)
         return TLS_TOO_LONG;
     if (code > 0)
