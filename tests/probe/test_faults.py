@@ -750,12 +750,12 @@ def test_second_handshake_has_what_is_left_of_the_time(program, authority, tmp_p
     begin = time.monotonic()
     with Listener(handle) as listener:
         place = ["--connect", f"127.0.0.1:{listener.port}", "--ca", authority.root_file]
-        (report,) = probe_json(*place, "--timeout", "3s", "example.com", status=0)
+        (report,) = probe_json(*place, "--timeout", "4s", "example.com", status=0)
     took = time.monotonic() - begin
     (finding,) = report["findings"]
     assert (finding["code"], finding["level"]) == ("tls-1.2-timeout", "warning")
-    assert re.fullmatch(r"a handshake of TLS 1\.2 does not end within [23](\.\d)? s", finding["message"])
-    assert took < 3 + 20, took  # on a busy machine
+    assert re.fullmatch(r"a handshake of TLS 1\.2 does not end within [234](\.\d)? s", finding["message"])
+    assert took < 4 + 20, took  # on a busy machine
 
 
 def test_nobody_listens(program, authority):
