@@ -382,21 +382,35 @@ def test_results_do_not_wait_for_a_slow_domain(world):
     assert [line[0] for line in lines] == ["DOMAIN", *domains[1:]]
 
 
-def test_missing_resolver_of_this_machine(world, tmp_path):
-    """Nothing is said of the domain or of what senders do."""
-    empty = tmp_path / "resolv.conf"
-    empty.write_text("nameserver 127.0.0.77\n")
-    mount = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', empty]
+def probe_with(world, path, place, *arguments):
+    """With the file in the place of another, which only this process sees."""
+    mount = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', path, place]
     done = subprocess.run(
-        [*map(str, world.prefix), *map(str, mount), *world.command("--json", "example.com", inside=True)],
+        [*map(str, [*world.prefix, *mount, *world.command("--json", *arguments, inside=True)])],
         capture_output=True,
         timeout=60,
         check=False,
         env=world.environment,
     )
     (report,) = json.loads(done.stdout)
+    return done.returncode, report
+
+
+def test_missing_resolver_of_this_machine(world, tmp_path):
+    """Nothing is said of the domain or of what senders do."""
+    path = tmp_path / "resolv.conf"
+    path.write_text("# nobody is there\nnameserver 127.0.0.77\n")
+    status, report = probe_with(world, path, "/etc/resolv.conf", "example.com")
     (finding,) = report["findings"]
-    assert done.returncode == 1 and finding["code"] == "dns-here"
+    assert status == 1 and finding["code"] == "dns-here"
     assert finding["message"] == "no name server of this machine (127.0.0.77) can be reached"
     assert finding["reason"] == "nothing is known about this domain"
 
+
+def test_hosts_file_comes_first(world, tmp_path):
+    """As for senders on this machine."""
+    path = tmp_path / "hosts"
+    path.write_text("127.0.0.1 localhost # here\n127.0.0.1\tother MTA-STS.nowhere.example\n")
+    status, report = probe_with(world, path, "/etc/hosts", "nowhere.example")
+    assert (status, report["findings"]) == (0, [])
+    assert [visit["address"] for visit in report["servers"]] == ["127.0.0.1:443"]
