@@ -7,7 +7,6 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "serve/accelerate.h"
 #include "serve/loop.h"
 #include "serve/seal.h"
@@ -75,7 +74,7 @@ static size_t connection_capacity(const struct worker_options *options)
 /* How many connections the memory has room for. */
 static size_t memory_capacity(const struct worker_options *options)
 {
-    size_t room = memory_left(options->workers) / 2 / LIMIT_CONNECTION_MEMORY;
+    size_t room = options->memory / 2 / LIMIT_CONNECTION_MEMORY;
     return room > LIMIT_CONNECTIONS_LEAST ? room : LIMIT_CONNECTIONS_LEAST;
 }
 

@@ -21,7 +21,7 @@ struct worker_options {
     struct board *board;              /* borrowed */
     const struct log_style *log;      /* borrowed */
     size_t slot;                      /* of the board, for this worker */
-    size_t workers;                   /* of the generation, this one among them */
+    size_t memory;                    /* bytes that it may take; SIZE_MAX: nothing limits it */
     struct challenges *challenges;    /* borrowed; only read; or NULL */
     const struct entrance *entrances; /* borrowed; their descriptors are closed by a drain */
     size_t entrance_count;

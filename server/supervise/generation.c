@@ -12,6 +12,7 @@
 #include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "serve/worker.h"
 
 /* As many as we may use, which a container can limit to fewer than there are. */
@@ -41,6 +42,7 @@ struct generation *generation_new(unsigned number, struct configuration *configu
     generation->challenges = challenges;
     size_t count = configuration->settings.workers;
     generation->worker_count = count == 0 ? count_cpus() : count;
+    generation->memory = memory_left(generation->worker_count);
     generation->workers = calloc(generation->worker_count, sizeof(*generation->workers));
     if (generation->workers == NULL) {
         generation->worker_count = 0;
@@ -91,7 +93,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
         .site = generation->configuration->site,
         .board = generation->board,
         .slot = slot,
-        .workers = generation->worker_count,
+        .memory = generation->memory,
         .log = &settings->log,
         .challenges = generation->challenges,
         .entrances = entrances,

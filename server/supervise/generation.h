@@ -34,6 +34,7 @@ struct generation {
     int void_fd;                       /* borrowed; or -1 (serve/wall.h) */
     struct generation_worker *workers; /* owned */
     size_t worker_count;
+    size_t memory;    /* bytes that each worker may take; SIZE_MAX: nothing limits it */
     int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone */
 };
 

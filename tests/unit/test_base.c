@@ -1,10 +1,12 @@
 /* Spans, text, tables, dates, durations, suggestions, the arena. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/calendar.h"
+#include "base/memory.h"
 #include "base/suggest.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -315,9 +317,33 @@ static void arena_gives_zeroed_aligned_memory(void **state)
     arena_free(NULL);
 }
 
+/* Limits of the process; those of control groups are in tests/serve/test_floods.py. */
+static void memory_left_obeys_limits(void **state)
+{
+    (void)state;
+    static const int kinds[] = {RLIMIT_AS, RLIMIT_DATA};
+    size_t before = memory_left(1);
+    assert_true(memory_left(4) <= before);
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        struct rlimit old, low;
+        assert_int_equal(getrlimit((unsigned)kinds[i], &old), 0);
+        low = (struct rlimit){(rlim_t)1 << 40, old.rlim_max};
+        assert_int_equal(setrlimit((unsigned)kinds[i], &low), 0);
+        size_t left = memory_left(1);
+        low.rlim_cur = 1 << 20;
+        assert_int_equal(setrlimit((unsigned)kinds[i], &low), 0);
+        size_t little = memory_left(1);
+        assert_int_equal(setrlimit((unsigned)kinds[i], &old), 0);
+        assert_true(left <= (size_t)1 << 40);
+        assert_true(little < 1 << 20);
+    }
+    assert_true(memory_left(1) > 1 << 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_left_obeys_limits),
         cmocka_unit_test(span_compares),
         cmocka_unit_test(text_escapes_everything_unsafe),
         cmocka_unit_test(text_writes_json),
