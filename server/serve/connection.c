@@ -96,10 +96,8 @@ struct connection *connection_new(const struct connection_setting *setting, int 
                                   int64_t now)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
-    if (connection == NULL) {
-        (void)close(fd); /* Nothing was sent that could be lost. */
+    if (connection == NULL)
         return NULL;
-    }
     connection->tag = TAG_OPEN;
     connection->setting = setting;
     connection->fd = fd;

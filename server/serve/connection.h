@@ -45,7 +45,7 @@ enum connection_wish {
 struct connection;
 
 /* A connection on a non-blocking socket that was accepted at the endpoint from
- * the client, whose address is copied. The socket is taken, even when the answer is
+ * the client, whose address is copied. The socket is taken, unless the answer is
  * NULL: memory is short. Its time begins now (milliseconds of the monotonic
  * clock). Owned. Setting and endpoint are borrowed until connection_free. */
 struct connection *connection_new(const struct connection_setting *setting, int fd,

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -226,6 +227,7 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
     struct connection *connection = connection_new(&pool->setting, fd, endpoint, client, now);
     if (connection == NULL) {
         shortage_tell(&pool->shortage, "hold another connection", ENOMEM, now);
+        (void)close(fd); /* Nothing was sent that could be lost. */
         return;
     }
     pool->count++;
