@@ -61,7 +61,7 @@ static const char SHORTAGE[] = "out of memory";
 static size_t plain_length(struct span text)
 {
     size_t len = 0;
-    while (len < text.len &&
+    while (len < text.len && text.data[len] != '\0' &&
            (ascii_is_alpha(text.data[len]) || ascii_is_digit(text.data[len]) ||
             (unsigned char)text.data[len] > 0x7f || strchr("._-*", text.data[len]) != NULL))
         len++;

@@ -81,7 +81,9 @@ static bool has_bare_address(struct span line)
         size_t end = i + 1, colons = 0;
         if (line.data[i] != '[' || (i > 0 && (line.data[i - 1] == '"' || line.data[i - 1] == '\'')))
             continue;
-        for (; end < line.len && strchr("0123456789abcdefABCDEF:.", line.data[end]) != NULL; end++)
+        for (; end < line.len && line.data[end] != '\0' &&
+               strchr("0123456789abcdefABCDEF:.", line.data[end]) != NULL;
+             end++)
             colons += line.data[end] == ':' ? 1 : 0;
         if (colons > 0 && end < line.len && line.data[end] == ']')
             return true;

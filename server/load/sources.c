@@ -230,6 +230,10 @@ static void read_folder(struct sources *sources, const char *path, int error)
         return;
     struct position at = {.file = source->file};
     source->kind = error == EISDIR ? SOURCE_BARE : SOURCE_HIDING;
+    /* When the files are kept, a folder in the place of a file is an empty one. */
+    struct text nothing = {0};
+    if (!contents_add(sources->contents, source->file, error == EISDIR ? &nothing : NULL))
+        (void)out_of_memory(sources); /* counted in diag */
     if (error == EISDIR && sources->include_is_pattern) {
         diag_add(sources->diag, DIAG_NOTE, at, "is a folder, which is not read");
         return;
@@ -399,7 +403,8 @@ enum source_kind sources_kind(const struct sources *sources, const char *file)
         return sources->items[index].kind;
     struct text folder = {0};
     enum source_kind kind = SOURCE_GONE;
-    text_append(&folder, span_of(sources->hiding_count == 0 ? "" : file));
+    bool may_hide = sources->hiding_count > 0 || sources->kept != NULL;
+    text_append(&folder, span_of(may_hide ? file : ""));
     while (kind == SOURCE_GONE && !folder.failed) {
         const char *slash = strrchr(folder.data, '/');
         if (slash == NULL || slash == folder.data)

@@ -1,6 +1,7 @@
 """Of 500 domains in drop-in files 50 are broken in 50 ways: the other 450 never notice."""
 
 import json
+import os
 
 import pytest
 
@@ -233,10 +234,47 @@ def test_emptied_file_keeps_its_domains(place, start, trusted, end):
 
 
 def test_folder_in_place_of_a_file_keeps_its_domains(place, start, trusted):
-    running = start(place.config, expect=[SAID, r"stale\)"])
+    """At a reload, and at the renewal of a certificate after it, which reads no file again."""
+    running = start(place.config, expect=[SAID, r"stale\)", "certificates have changed"])
     path = place.root / "domains.d" / f"{VICTIM}.yaml"
     path.unlink()
     path.mkdir()
     assert running.reload()
     assert answers(running, trusted, [VICTIM]) == served(1209600, [VICTIM])
     assert listed(place)[0][VICTIM] == "stale"
+    since = running.mark()
+    place.certify(*DOMAINS[0::5], folder="shared0")
+    running.wait_line("certificates have changed", since=since, seconds=60)
+    running.wait_ready(running.generation + 1, since=since)
+    assert answers(running, trusted, [VICTIM]) == served(1209600, [VICTIM])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_folder_that_cannot_be_searched_keeps_its_domains(place, start, trusted):
+    """The server has no right to search one customer's folder: the others are served, and his, too."""
+    own = place.root / "customers" / "one"
+    own.mkdir(parents=True)
+    (own / "policy.yaml").write_text(good(f"own.{VICTIM}"))
+    place.certify(f"own.{VICTIM}")
+    place.write([], include=["domains.d/*.yaml", "customers/*/*.yaml"], user=None)
+    for path in [place.root, *place.root.parents, *place.root.rglob("*")]:
+        if str(path).startswith("/tmp/"):
+            os.chmod(path, os.stat(path).st_mode | (0o755 if path.is_dir() else 0o644))
+    prefix = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"]
+    expected = served(1209600, [f"own.{VICTIM}", VICTIM])
+    running = start(place.config, prefix=prefix, expect=[SAID, "sealed", r"stale\)", "certificates have"])
+    assert answers(running, trusted, expected) == expected
+    os.chmod(own, 0o700)
+    drop_in(place, VICTIM, good(VICTIM, "3w"))
+    since = running.mark()
+    assert running.reload()
+    running.wait_line(r"customers/one: error: cannot be searched: Permission denied", since=since)
+    expected.update(served(1814400, [VICTIM]))
+    assert answers(running, trusted, expected) == expected
+    since = running.mark()
+    place.certify(*DOMAINS[0::5], folder="shared0")
+    for path in (place.root / "certs").rglob("*"):
+        os.chmod(path, 0o755 if path.is_dir() else 0o644)
+    running.wait_line("certificates have changed", since=since, seconds=60)
+    running.wait_ready(running.generation + 1, since=since)
+    assert answers(running, trusted, expected) == expected
