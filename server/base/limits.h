@@ -24,6 +24,9 @@ enum {
     /* What is told of a foreign policy: who has read a hundred faults mends the file first. */
     LIMIT_FINDINGS = 100,
 
+    /* Addresses for reports (RFC 8460) in one record; people write one or two. Bytes. */
+    LIMIT_TLS_RPT = 1024,
+
     /* RFC 8461 section 3.1: an id is 1 to 32 letters and digits. */
     LIMIT_ID = 32,
     /* The Exim script compares ids as numbers, which hold 18 digits. */
@@ -44,9 +47,12 @@ enum {
      * 100,000 values; a larger one can be several files. The reading of one takes some 50 MB and
      * half a second at most, whatever is in it; the time is for what was not thought of. */
     LIMIT_INCLUDE_FILE = 4 * 1024 * 1024,
-    LIMIT_INCLUDE_NODES = 200000,
+    LIMIT_INCLUDE_NODES = 150000,
     LIMIT_INCLUDE_ALIASES = 20000,
     LIMIT_INCLUDE_CPU_MS = 1500,
+    /* What its policies and addresses for reports come to when each domain has its own: a few bytes can
+     * stand for many. What a file of the largest size writes out itself is less. Bytes. */
+    LIMIT_INCLUDE_POLICIES = 2 * LIMIT_INCLUDE_FILE,
     /* Errors, and warnings, and notes: who has read so many mends these first. */
     LIMIT_INCLUDE_DIAGNOSTICS = 100,
     /* libyaml compares each directive with all before it; a file needs none, or one. */

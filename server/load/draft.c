@@ -14,6 +14,7 @@ struct named_policy {
     const struct node *key;
     struct policy_nodes nodes;
     struct position at; /* where its value begins */
+    size_t scope;       /* the number of the file that it is in */
     bool unreadable;    /* a fault of its keys was reported */
     bool ambiguous;     /* another has its name in the same scope: it is not known which is meant */
     bool used;
@@ -25,6 +26,7 @@ struct named_policy {
 struct scope {
     size_t policies; /* where they begin; they end where those of the next file begin */
     size_t domains;
+    size_t spent; /* of LIMIT_INCLUDE_POLICIES */
 };
 
 /* Names of missing policies, for which a suggestion was made in this file. */
@@ -177,7 +179,8 @@ static bool is_name_free(struct draft *draft, const struct node *key)
 
 static void add_policy(struct draft *draft, const struct node_pair *pair)
 {
-    struct named_policy policy = {.key = pair->key, .at = pair->key->at};
+    struct named_policy policy = {
+        .key = pair->key, .at = pair->key->at, .scope = draft->scope_count - 1};
     policy.ambiguous = !is_name_free(draft, pair->key);
     size_t own = table_find(&draft->file_table, pair->key->text, named_policy_key, draft->policies);
     if (policy.ambiguous && (own != TABLE_NONE || draft->scope_count == 1))
@@ -239,6 +242,22 @@ static bool judge_domain_name(struct draft *draft, const struct node *key, struc
     return true;
 }
 
+/* Whether the file may have so many bytes more of policies; if not, says so. The main file may. */
+static bool spend(struct draft *draft, size_t scope, size_t size, struct position at)
+{
+    size_t *spent = &draft->scopes[scope].spent;
+    if (scope == 0 || *spent + size <= LIMIT_INCLUDE_POLICIES) {
+        *spent += size;
+        return true;
+    }
+    *spent = LIMIT_INCLUDE_POLICIES + 1; /* so that nothing smaller, not even nothing, fits in */
+    diag_add(draft->diag, DIAG_ERROR, at, "the policies of this file are more than %d MiB",
+             LIMIT_INCLUDE_POLICIES / 1024 / 1024);
+    diag_reason(draft->diag, "an included file must not delay the others");
+    diag_hint(draft->diag, "name a policy once under \"policies:\", and use it without changes");
+    return false;
+}
+
 /* Reads what stands behind the domain's name into the domain. */
 static bool read_domain_value(struct draft *draft, const struct node *value,
                               struct draft_domain *domain)
@@ -259,9 +278,12 @@ static bool read_domain_value(struct draft *draft, const struct node *value,
     domain->changes = nodes.changes;
     domain->changed = nodes.changes.mode != NULL || nodes.changes.max_age != NULL ||
                       nodes.changes.mx != NULL || nodes.changes.id != NULL;
-    if (nodes.tls_rpt != NULL) {
+    if (nodes.tls_rpt != NULL && !spend(draft, domain->scope, 0, domain->at)) {
+        good = false;
+    } else if (nodes.tls_rpt != NULL) {
         domain->tls_rpt = settings_tls_rpt(nodes.tls_rpt, draft->arena, DIAG_ERROR, draft->diag);
-        good = domain->tls_rpt != NULL && good;
+        good = domain->tls_rpt != NULL &&
+               spend(draft, domain->scope, strlen(domain->tls_rpt), domain->at) && good;
     }
     return good;
 }
@@ -421,10 +443,22 @@ static struct policy *pool(struct draft *draft, struct policy *policy)
     return policy; /* without room it is only not shared */
 }
 
+/* About the bytes of the mx lines, without a look at each item of a list that fits no body. */
+static size_t mx_size(const struct node *mx)
+{
+    size_t size = mx->text.len;
+    size_t count = mx->kind == NODE_SEQUENCE ? mx->count : 0;
+    for (size_t i = 0; i < count && size <= LIMIT_BODY; i++)
+        size += strlen("mx: \r\n") + mx->items[i]->text.len;
+    return size > LIMIT_BODY ? size + count : size;
+}
+
 static struct policy *judge(struct draft *draft, const struct policy_nodes *nodes,
-                            struct position at, bool unreadable)
+                            struct position at, size_t scope, bool unreadable)
 {
     struct policy *policy = NULL;
+    if (nodes->mx != NULL && !spend(draft, scope, mx_size(nodes->mx), at))
+        return NULL;
     struct policy_fields fields = {
         .at = at,
         .mode = field_of(nodes->mode),
@@ -456,7 +490,8 @@ static void judge_named(struct draft *draft, struct named_policy *named)
     if (named->judged)
         return;
     named->judged = true;
-    named->policy = judge(draft, &named->nodes, named->at, named->unreadable || named->ambiguous);
+    named->policy =
+        judge(draft, &named->nodes, named->at, named->scope, named->unreadable || named->ambiguous);
 }
 
 static struct policy *share_named(struct draft *draft, struct named_policy *named)
@@ -568,7 +603,8 @@ struct policy *draft_policy(struct draft *draft, struct draft_domain *domain)
     struct policy *policy = NULL;
     if (domain->changed && domain->policy_name == NULL) {
         bool whole = is_whole(draft, domain);
-        policy = judge(draft, &domain->changes, domain->at, domain->refused || !whole);
+        policy =
+            judge(draft, &domain->changes, domain->at, domain->scope, domain->refused || !whole);
         goto done;
     }
     if (domain->policy == TABLE_NONE) {
@@ -580,7 +616,7 @@ struct policy *draft_policy(struct draft *draft, struct draft_domain *domain)
     named->used = true;
     if (domain->changed) {
         struct policy_nodes merged = merge(&named->nodes, &domain->changes);
-        policy = judge(draft, &merged, domain->at,
+        policy = judge(draft, &merged, domain->at, domain->scope,
                        named->unreadable || named->ambiguous || domain->refused);
     } else {
         policy = share_named(draft, named);

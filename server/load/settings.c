@@ -248,10 +248,17 @@ static bool add_rua(void *context, const struct node *node)
         diag_hint(reader->diag, "write mailto:tls-reports@example.com");
         return false;
     }
+    if (reader->rua.len > LIMIT_TLS_RPT)
+        return false; /* which was said */
     if (reader->rua.len > 0)
         text_append(&reader->rua, span_of(","));
     append_encoded(&reader->rua, node->text);
-    return true;
+    if (reader->rua.len <= LIMIT_TLS_RPT)
+        return true;
+    diag_add(reader->diag, reader->level, node->at, "tls_rpt is longer than %d bytes",
+             LIMIT_TLS_RPT);
+    diag_hint(reader->diag, "write one or two addresses");
+    return false;
 }
 
 const char *settings_tls_rpt(const struct node *node, struct arena *arena, enum diag_level level,

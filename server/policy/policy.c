@@ -7,6 +7,7 @@
 
 #include "base/calendar.h"
 #include "base/limits.h"
+#include "base/table.h"
 #include "base/text.h"
 #include "policy/name.h"
 
@@ -210,16 +211,10 @@ static bool judge_mx(const struct field *mx, struct diag *diag, struct name *ret
     return false;
 }
 
-/* The place where the same mx was written before, or NULL. Lists are short,
- * because a body is. */
-static const struct field *find_duplicate(const struct policy *policy,
-                                          const struct policy_fields *fields, const size_t *sources,
-                                          struct span name)
+static struct span mx_key(const void *items, size_t index)
 {
-    for (size_t i = 0; i < policy->mx_count; i++)
-        if (span_equal(policy->mx[i], name))
-            return &fields->mx[sources[i]];
-    return NULL;
+    const struct span *mx = items;
+    return mx[index];
 }
 
 /* The bytes of an mx line. */
@@ -236,6 +231,7 @@ static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
 {
     bool good = true;
     struct name name;
+    struct table table = {0}; /* of policy->mx */
     size_t *sources = calloc(fields->mx_count, sizeof(*sources));
     char *names = malloc(LIMIT_BODY + sizeof(name.text));
     policy->mx = calloc(fields->mx_count, sizeof(*policy->mx));
@@ -255,12 +251,12 @@ static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
             good = false;
             continue;
         }
-        const struct field *first =
-            find_duplicate(policy, fields, sources, (struct span){name.text, name.len});
-        if (first != NULL) {
+        struct span key = {name.text, name.len};
+        size_t first = table_find(&table, key, mx_key, policy->mx);
+        if (first != TABLE_NONE) {
             diag_add(diag, DIAG_ERROR, fields->mx[i].at, "mx \"%s\" is there twice", name.text);
             diag_hint(diag, "delete one of them");
-            diag_related(diag, first->at, "the first one is here");
+            diag_related(diag, fields->mx[sources[first]].at, "the first one is here");
             good = false;
             continue;
         }
@@ -268,11 +264,17 @@ static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
         if (used + name.len > LIMIT_BODY)
             continue; /* the body is too long already, which its own check tells */
         memcpy(names + used, name.text, name.len);
+        if (!table_add(&table, key, policy->mx_count)) {
+            diag_shortage(diag);
+            good = false;
+            break;
+        }
         sources[policy->mx_count] = i;
         policy->mx[policy->mx_count++] = (struct span){names + used, name.len};
         used += name.len;
     }
 done:
+    table_free(&table);
     free(sources);
     free(names);
     return good;
@@ -339,6 +341,7 @@ static bool judge(const struct policy_fields *fields, struct diag *diag, struct 
     }
     if (!judge_size(fields, policy->body.len + rest, diag) || !good || fields->unreadable)
         return false;
+    text_trim(&policy->body);
     point_mx_into_body(policy, first_mx);
     return true;
 }

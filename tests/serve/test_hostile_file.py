@@ -18,6 +18,7 @@ from support.wait import until
 SIZE = 4 * 1024 * 1024 - 4096  # of the largest file that is read
 CUSTOMER = 12345
 LETTERS = "b\u00fccher"  # beyond ASCII, for which a hint is worked out
+LONG = "." + ".".join(["x" * 60] * 4)
 GOOD = [f"good{number}.example" for number in range(20)]
 POLICY = "{mode: enforce, max_age: 2w, mx: [mail.example.com]}"
 SAID = r"error: |warning: |note: |^    (why|fix): |more lines|: (added|removed|changed|stale)|certificates have changed"
@@ -47,6 +48,14 @@ def long_list(item, count, users):
     return (
         f"policies: {{a: {{mode: enforce, max_age: 2w, mx: &m [{names}]}}}}\n"
         + domains(lambda _: "{mode: testing, max_age: 2w, mx: *m}", users)
+    )
+
+
+def changed(item, count, users):
+    """A policy that many domains change, each in another way, so that each has its own."""
+    names = joined(item, count, ",")
+    return f"policies: {{a: {{mode: enforce, max_age: 2w, mx: [{names}]}}}}\n" + domains(
+        lambda number: f"{{policy: a, max_age: {86400 + number}}}", users
     )
 
 
@@ -82,17 +91,31 @@ TEXTS = {
     "values-deep": lambda: filled("[["),
     "values-deep-block": lambda: filled("- - "),
     "values-deep-mappings": lambda: filled("{a: "),
-    "values-domains": lambda: domains(lambda _: "own", 99000),
+    "values-domains": lambda: domains(lambda _: "own", 74000),
+    "values-changed": lambda: changed(lambda number: f"m{number}.de", 900, 20000),
+    "values-changed-long": lambda: changed(lambda number: f"m{number}{LONG}", 40, 20000),
+    "values-changed-beyond": lambda: changed(lambda number: f"m{number}.de", 60000, 12000),
+    "aliases-reports": lambda: "policies: {a: "
+    + POLICY
+    + "}\n"
+    + "domains:\n  first.hostile.example: {policy: a, tls_rpt: &r ["
+    + joined(lambda number: f"'mailto:{'!' * 4000}@{number}'", 300, ",")
+    + "]}\n"
+    + joined(lambda number: f"  d{number}.hostile.example: {{policy: a, tls_rpt: *r}}\n", 600),
+    "aliases-reports-short": lambda: "domains:\n  first.hostile.example: {policy: own, tls_rpt: &r 'mailto:"
+    + "a" * 990
+    + "@b'}\n"
+    + joined(lambda number: f"  d{number}.hostile.example: {{policy: own, tls_rpt: *r}}\n", 19000),
     "names-undefined": lambda: "policies:\n"
     + joined(lambda number: f"  policy{number:05}abcdefgh: {POLICY}\n", 10000)
-    + domains(lambda number: f"undefined{number}pqrstu", 40000),
-    "names-unknown": lambda: joined(lambda number: f"polcies{number}: \n", 99000),
+    + domains(lambda number: f"undefined{number}pqrstu", 20000),
+    "names-unknown": lambda: joined(lambda number: f"polcies{number}: \n", 74000),
     "names-colliding": lambda: "policies:\n"
     + "".join(f"  {key}: own\n" for key in colliding(500)),
-    "names-twice": lambda: "domains:\n" + "  d.hostile.example: own\n" * 99000,
-    "aliases-valid": lambda: long_list(lambda number: f"m{number}.de", 1000, 190),
-    "aliases-invalid": lambda: long_list(lambda number: f"b\u00fccher_{number}", 1000, 190),
-    "aliases-twice": lambda: long_list(lambda number: "a.de", 1000, 190),
+    "names-twice": lambda: "domains:\n" + "  d.hostile.example: own\n" * 74000,
+    "aliases-valid": lambda: long_list(lambda number: f"m{number}.de", 1000, 140),
+    "aliases-invalid": lambda: long_list(lambda number: f"b\u00fccher_{number}", 1000, 140),
+    "aliases-twice": lambda: long_list(lambda number: "a.de", 1000, 140),
     "aliases-long": lambda: long_list(lambda number: f"m{number}.b.de", 5000, 5000),
     "aliases-of-aliases": lambda: "a0: &a0 x\n"
     + joined(lambda number: f"b{number}: &a{number + 1} [{','.join([f'*a{number}'] * 9)}]\n", 30),
