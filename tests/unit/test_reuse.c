@@ -20,7 +20,7 @@ static const char good[] =
     "key mid; issue mid root 3000 \"$ids\" \"$ca\"; mv mid.crt mid-old.crt\n"
     "issue mid root 3500 \"$ids\" \"$ca\"\n"
     "leaf a mid 300 mta-sts.a.example A.example; leaf b mid 20 mta-sts.b.example\n"
-    "leaf c mid 310 '*.c.example'; leaf d root 300 mta-sts.c.example\n"
+    "leaf d root 300 mta-sts.c.example; leaf c mid 310 '*.c.example'\n"
     "leaf e mid 350 mta-sts.a.example; leaf f mid 250 mta-sts.b.example mta-sts.a.example\n"
     "cp a.key again.key; issue again mid 200 \"$ids\" subjectAltName=DNS:mta-sts.a.example\n"
     "openssl genrsa -out r.key 2048 2>/dev/null\n"
