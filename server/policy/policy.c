@@ -162,8 +162,10 @@ static bool hint_list(struct span text, struct diag *diag)
             continue;
         good = name_parse(word, NAME_PATTERN, &name) == NAME_OK ||
                name_suggest(word, NAME_PATTERN, &name);
-        text_printf(&list, "%s%s%s%s", count++ == 0 ? "" : ", ", name.text[0] == '*' ? "\"" : "",
-                    name.text, name.text[0] == '*' ? "\"" : "");
+        if (!good)
+            break; /* then there is nothing in the name */
+        const char *quote = name.text[0] == '*' ? "\"" : "";
+        text_printf(&list, "%s%s%s%s", count++ == 0 ? "" : ", ", quote, name.text, quote);
     }
     good = good && !list.failed && count > 1;
     if (good)
