@@ -100,6 +100,53 @@ bool address_parse(struct span text, struct address *ret_address)
     return true;
 }
 
+unsigned address_port(const struct address *address)
+{
+    if (address->any.sa_family == AF_INET)
+        return ntohs(address->v4.sin_port);
+    return address->any.sa_family == AF_INET6 ? ntohs(address->v6.sin6_port) : 0;
+}
+
+bool address_is_v6_wildcard(const struct address *address)
+{
+    return address->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->v6.sin6_addr);
+}
+
+/* The number of an IPv4 address, also of one that is mapped into IPv6. */
+static bool has_v4_number(const struct address *address, struct in_addr *ret_number)
+{
+    if (address->any.sa_family == AF_INET)
+        *ret_number = address->v4.sin_addr;
+    else if (address->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&address->v6.sin6_addr))
+        memcpy(ret_number, &address->v6.sin6_addr.s6_addr[12], sizeof(*ret_number));
+    else
+        return false;
+    return true;
+}
+
+bool address_is_v4_wildcard(const struct address *address)
+{
+    struct in_addr number;
+    return has_v4_number(address, &number) && number.s_addr == htonl(INADDR_ANY);
+}
+
+bool address_overlaps(const struct address *one, const struct address *other, bool v6_only)
+{
+    struct in_addr left, right;
+    if (one->any.sa_family == AF_UNIX || other->any.sa_family == AF_UNIX)
+        return strcmp(one->text, other->text) == 0;
+    if (address_port(one) != address_port(other) || address_port(one) == 0)
+        return false;
+    bool one_v4 = has_v4_number(one, &left), other_v4 = has_v4_number(other, &right);
+    if (one_v4 && other_v4)
+        return left.s_addr == right.s_addr || address_is_v4_wildcard(one) ||
+               address_is_v4_wildcard(other);
+    if (one_v4 || other_v4)
+        return !v6_only && address_is_v6_wildcard(one_v4 ? other : one);
+    return strcmp(one->text, other->text) == 0 || address_is_v6_wildcard(one) ||
+           address_is_v6_wildcard(other);
+}
+
 void address_print(struct address *address)
 {
     char host[INET6_ADDRSTRLEN] = "";

@@ -46,6 +46,19 @@ static inline bool address_is_named(const struct address *address)
     return address_is_inherited(address) && strchr(address->text, ':') != NULL;
 }
 
+/* The port, 0 for an address that has none. */
+unsigned address_port(const struct address *address);
+
+/* True for "[::]:PORT", which takes IPv4 too unless it is opened for IPv6 alone (IPV6_V6ONLY), and for
+ * "0.0.0.0:PORT". */
+bool address_is_v6_wildcard(const struct address *address);
+bool address_is_v4_wildcard(const struct address *address);
+
+/* Would the kernel refuse to listen on both, because some of what arrives at the one is the other's,
+ * too? v6_only tells that IPv4 has a socket of its own beside "[::]". Port 0 is chosen by the kernel and
+ * overlaps with nothing. */
+bool address_overlaps(const struct address *one, const struct address *other, bool v6_only);
+
 /* Writes address->text from the numbers; for what the kernel told. */
 void address_print(struct address *address);
 

@@ -19,10 +19,18 @@ enum endpoint_service {
     ENDPOINT_CHALLENGES, /* http-01 for authorities (serve/validation.h); always plain */
 };
 
+/* The key of the configuration that it is the value of. */
+static inline const char *endpoint_key(enum endpoint_service service)
+{
+    static const char *const keys[] = {"listen", "metrics", "http"};
+    return keys[service];
+}
+
 struct endpoint {
     enum endpoint_service service;
     struct address address;
     bool freebind; /* listen also while no interface has the address yet (IP_FREEBIND) */
+    bool v6_only;  /* of "[::]": the same port of IPv4 has an endpoint of its own */
     bool
         is_default; /* nothing was configured: the service manager's sockets come before the address */
     bool plain;     /* HTTP without TLS, for a proxy that ends it: the host comes from Host */

@@ -10,10 +10,15 @@
 
 enum { FIRST_DESCRIPTOR = 3 }; /* SD_LISTEN_FDS_START */
 
+/* Of a family that an address can be written for. */
 static bool is_listening_stream(int fd)
 {
-    int type = 0, listening = 0;
-    socklen_t len = sizeof(type);
+    int type = 0, listening = 0, domain = 0;
+    socklen_t len = sizeof(domain);
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) != 0 ||
+        (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX))
+        return false;
+    len = sizeof(type);
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM)
         return false;
     len = sizeof(listening);
@@ -52,7 +57,7 @@ void inherited_take(struct inherited *ret_inherited)
         if (name == NULL || !is_listening_stream(fd) || !settle_descriptor(fd)) {
             log_line(LOG_LEVEL_WARNING,
                      "descriptor %d, passed on by the service manager, is no "
-                     "listening stream socket",
+                     "listening stream socket of IP or of the file system",
                      fd);
             free(name);
             continue;
@@ -74,11 +79,4 @@ void inherited_close(struct inherited *inherited)
         (void)close(inherited->items[inherited->count].fd); /* the manager has it too */
         free(inherited->items[inherited->count].name);
     }
-}
-
-bool inherited_is_named(const struct inherited *inherited, size_t index, const char *text)
-{
-    static const char prefix[] = "systemd:";
-    return strncmp(text, prefix, sizeof(prefix) - 1) == 0 &&
-           strcmp(text + sizeof(prefix) - 1, inherited->items[index].name) == 0;
 }

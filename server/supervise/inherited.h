@@ -26,7 +26,4 @@ struct inherited {
 void inherited_take(struct inherited *ret_inherited);
 void inherited_close(struct inherited *inherited);
 
-/* Whether the text is "systemd:" and the name of the socket at index. */
-bool inherited_is_named(const struct inherited *inherited, size_t index, const char *text);
-
 #endif

@@ -13,20 +13,6 @@
 /* The kernel cuts this down to net.core.somaxconn. */
 enum { BACKLOG = 4096 };
 
-static const char *bind_hint(int reason)
-{
-    switch (reason) {
-    case EADDRINUSE:
-        return ": another program (or another instance of this one) listens there";
-    case EACCES:
-        return ": a port below 1024 needs root or CAP_NET_BIND_SERVICE";
-    case EADDRNOTAVAIL:
-        return ": no network interface has this address (yet? then write freebind: true)";
-    default:
-        return "";
-    }
-}
-
 /* On a machine without IPv6 the wildcard means IPv4 alone. */
 static void fall_back_to_v4(struct address *address)
 {
@@ -36,11 +22,6 @@ static void fall_back_to_v4(struct address *address)
     address->v4.sin_port = port;
     address->len = sizeof(address->v4);
     address_print(address);
-}
-
-static bool is_v6_wildcard(const struct address *address)
-{
-    return address->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->v6.sin6_addr);
 }
 
 /* What an accepted connection inherits: bounds for what the kernel keeps for a
@@ -67,13 +48,13 @@ static bool set_bounds(int fd)
 }
 
 /* The first half of open_socket for IP: everything before bind. */
-static bool prepare_ip(int fd, const struct address *address, bool freebind)
+static bool prepare_ip(int fd, const struct address *address, const struct endpoint *endpoint)
 {
-    const int on = 1, off = 0;
+    const int on = 1, only = endpoint->v6_only ? 1 : 0;
     return set_bounds(fd) &&
-           (!freebind || setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) == 0) &&
-           (!is_v6_wildcard(address) ||
-            setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0);
+           (!endpoint->freebind || setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) == 0) &&
+           (!address_is_v6_wildcard(address) ||
+            setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) == 0);
 }
 
 /* A killed server leaves its socket behind; nobody listens there any more. A file that
@@ -103,18 +84,18 @@ static bool bind_local(int fd, const struct address *address)
 }
 
 /* The socket, or -1 with the reason in errno. */
-static int open_socket(struct address *address, bool freebind)
+static int open_socket(struct address *address, const struct endpoint *endpoint)
 {
     const int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     int fd = socket(address->any.sa_family, type, 0);
-    if (fd < 0 && errno == EAFNOSUPPORT && is_v6_wildcard(address)) {
+    if (fd < 0 && errno == EAFNOSUPPORT && address_is_v6_wildcard(address) && !endpoint->v6_only) {
         fall_back_to_v4(address);
         fd = socket(AF_INET, type, 0);
     }
     if (fd < 0)
         return -1;
     bool bound = address->any.sa_family == AF_UNIX ? bind_local(fd, address)
-                                                   : prepare_ip(fd, address, freebind) &&
+                                                   : prepare_ip(fd, address, endpoint) &&
                                                          bind(fd, &address->any, address->len) == 0;
     if (!bound || listen(fd, BACKLOG) != 0 || getsockname(fd, &address->any, &address->len) != 0)
         goto fail;
@@ -129,125 +110,365 @@ fail:;
 
 static void close_listener(const struct listener *listener)
 {
-    if (listener->is_inherited)
-        return; /* a later reload may want it again */
     if (listener->wanted.any.sa_family == AF_UNIX)
         (void)unlink(listener->wanted.local.sun_path); /* else the next start does it */
     (void)close(listener->fd);                         /* it only listened */
 }
 
-static bool is_of(const struct listener *listener, const struct endpoint *endpoint)
+/* How strongly an endpoint has a socket; see listeners.h. */
+enum claim {
+    CLAIM_NONE,
+    CLAIM_REST,    /* it has what was passed on and belongs to no other */
+    CLAIM_WIDER,   /* it is "[::]", and the socket is IPv4's part of it */
+    CLAIM_ADDRESS, /* the socket is bound to its address */
+    CLAIM_NAME,    /* it is of that name, or the socket was opened for it */
+};
+
+static enum claim claim_of(const struct endpoint *endpoint, const struct listener *listener)
 {
-    return strcmp(listener->wanted.text, endpoint->address.text) == 0;
+    static const char prefix[] = "systemd:";
+    const struct address *wanted = &endpoint->address, *bound = &listener->bound;
+    /* TLS on the port of HTTP is never meant. */
+    bool is_http = endpoint->is_default && address_port(bound) == 80;
+    if (listener->name == NULL ? strcmp(listener->wanted.text, wanted->text) == 0
+                               : address_is_named(wanted) &&
+                                     strcmp(wanted->text + sizeof(prefix) - 1, listener->name) == 0)
+        return CLAIM_NAME;
+    if (!address_is_inherited(wanted) && strcmp(wanted->text, bound->text) == 0)
+        return CLAIM_ADDRESS;
+    if (address_is_v6_wildcard(wanted) && !endpoint->v6_only && address_is_v4_wildcard(bound) &&
+        address_port(wanted) == address_port(bound))
+        return CLAIM_WIDER;
+    if (listener->name != NULL && !is_http &&
+        (endpoint->is_default || (address_is_inherited(wanted) && !address_is_named(wanted))))
+        return CLAIM_REST;
+    return CLAIM_NONE;
 }
 
-static bool is_open(const struct listeners *listeners, const struct endpoint *endpoint)
+/* The endpoint that the socket belongs to, or NULL. */
+static const struct endpoint *owner_of(const struct listener *listener,
+                                       const struct endpoint *endpoints, size_t count)
+{
+    const struct endpoint *owner = NULL;
+    enum claim best = CLAIM_NONE;
+    for (size_t i = 0; i < count; i++) {
+        enum claim claim = claim_of(&endpoints[i], listener);
+        if (claim > best) {
+            best = claim;
+            owner = &endpoints[i];
+        }
+    }
+    return owner;
+}
+
+/* "0.0.0.0" needs no socket of its own when that of "[::]" takes IPv4 and is served alike. */
+static bool is_covered(const struct listeners *listeners, const struct endpoint *endpoints,
+                       size_t count, const struct endpoint *endpoint)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        const struct listener *listener = &listeners->items[i];
+        const struct endpoint *owner = owner_of(listener, endpoints, count);
+        if (owner != NULL && !listener->v6_only && address_is_v4_wildcard(&endpoint->address) &&
+            address_is_v6_wildcard(&listener->bound) &&
+            address_port(&endpoint->address) == address_port(&listener->bound) &&
+            owner->service == endpoint->service && owner->plain == endpoint->plain &&
+            owner->proxy_count == 0 && endpoint->proxy_count == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_open(const struct listeners *listeners, const struct endpoint *endpoints,
+                    size_t count, const struct endpoint *endpoint)
 {
     for (size_t i = 0; i < listeners->count; i++)
-        if (is_of(&listeners->items[i], endpoint))
+        if (owner_of(&listeners->items[i], endpoints, count) == endpoint)
             return true;
-    return false;
+    return is_covered(listeners, endpoints, count, endpoint);
+}
+
+/* The first socket that is open and has some of the address, or NULL. */
+static const struct listener *overlapping(const struct listeners *listeners,
+                                          const struct address *address)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        if (address_overlaps(&listeners->items[i].bound, address, listeners->items[i].v6_only))
+            return &listeners->items[i];
+    return NULL;
+}
+
+/* The socket unit, as far as its sockets tell: that is their name unless it gives them another. */
+static const char *socket_unit(const struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        const char *name = listeners->items[i].name;
+        if (name != NULL && strlen(name) > 7 && strcmp(name + strlen(name) - 7, ".socket") == 0)
+            return name;
+    }
+    return "mta-sts-httpd.socket";
+}
+
+/* Appends what was passed on: "[::]:443, [::]:80". */
+static void print_passed(const struct listeners *listeners, struct text *out)
+{
+    const char *between = "";
+    for (size_t i = 0; i < listeners->count; i++)
+        if (listeners->items[i].name != NULL) {
+            text_printf(out, "%s%s", between, listeners->items[i].bound.text);
+            between = ", ";
+        }
+}
+
+/* What to do about it goes into a line of its own, as in diagnostics. */
+static void log_fault(struct text *fault, const struct text *fix)
+{
+    log_line(LOG_LEVEL_ERROR, "%s", fault->failed ? "cannot listen: out of memory" : fault->data);
+    if (fix->data != NULL && !fix->failed)
+        log_line(LOG_LEVEL_ERROR, "    fix: %s", fix->data);
+}
+
+/* As ListenStream= is written. */
+static const char *as_stream(const struct address *address)
+{
+    return address->any.sa_family == AF_UNIX ? address->local.sun_path : address->text;
+}
+
+/* Begins with the key, where that is not the usual one. */
+static void begin_fault(const struct endpoint *endpoint, struct text *fault)
+{
+    if (endpoint->service != ENDPOINT_POLICIES)
+        text_printf(fault, "%s: ", endpoint_key(endpoint->service));
+    text_printf(fault, "cannot listen on %s: ", endpoint->address.text);
+}
+
+static void explain_bind(const struct listeners *listeners, const struct endpoint *endpoint,
+                         int reason, struct text *fault, struct text *fix)
+{
+    const struct address *wanted = &endpoint->address;
+    const struct listener *other = overlapping(listeners, wanted);
+    if (reason == EADDRINUSE && other != NULL) {
+        text_printf(fault, ": it is part of %s, which %s", other->bound.text,
+                    other->name == NULL ? "this server has opened itself"
+                                        : "the service manager has passed on");
+        text_append(fix, span_of(other->name == NULL
+                                     ? "restart the server: a reload closes no listener first"
+                                     : "write the same address in both places"));
+    } else if (reason == EADDRINUSE) {
+        text_append(fault,
+                    span_of(": another program (or another instance of this one) listens there"));
+    } else if (reason == EACCES) {
+        text_append(fault, span_of(": a port below 1024 needs root or CAP_NET_BIND_SERVICE"));
+    } else if (reason == EADDRNOTAVAIL) {
+        text_append(fault, span_of(": no network interface has this address (yet? then write "
+                                   "freebind: true)"));
+    } else if (reason == EAFNOSUPPORT) {
+        text_append(fault, span_of(": the service may open no such socket itself "
+                                   "(RestrictAddressFamilies=), or this machine lacks the family"));
+        text_printf(fix,
+                    "have systemd open it: \"systemctl edit %s\", below [Socket] "
+                    "\"ListenStream=%s\", then \"systemctl restart %s\"",
+                    socket_unit(listeners), as_stream(wanted), socket_unit(listeners));
+    }
 }
 
 static bool open_own(struct listeners *listeners, const struct endpoint *endpoint)
 {
     const struct address *wanted = &endpoint->address;
-    struct listener listener = {.wanted = *wanted, .bound = *wanted};
-    listener.fd = open_socket(&listener.bound, endpoint->freebind);
-    if (listener.fd < 0) {
-        log_line(LOG_LEVEL_ERROR, "cannot listen on %s: %s%s", wanted->text, strerror(errno),
-                 bind_hint(errno));
-        return false;
+    struct listener listener = {.wanted = *wanted, .bound = *wanted, .v6_only = endpoint->v6_only};
+    listener.fd = open_socket(&listener.bound, endpoint);
+    if (listener.fd >= 0) {
+        listeners->items[listeners->count++] = listener;
+        return true;
     }
-    listeners->items[listeners->count++] = listener;
-    return true;
+    struct text fault = {0}, fix = {0};
+    int reason = errno;
+    begin_fault(endpoint, &fault);
+    text_append(&fault, span_of(strerror(reason)));
+    explain_bind(listeners, endpoint, reason, &fault, &fix);
+    if (listeners->inherited.count > 0 && reason != EADDRINUSE) {
+        text_append(&fault, span_of("; the service manager has passed on "));
+        print_passed(listeners, &fault);
+    }
+    log_fault(&fault, &fix);
+    text_free(&fault);
+    text_free(&fix);
+    return false;
 }
 
-/* Takes the sockets of the service manager that are meant for the endpoint: those of its
- * name, or without one those whose name no other endpoint has. */
-static bool adopt(struct listeners *listeners, const struct endpoint *endpoints, size_t count,
-                  const struct endpoint *endpoint)
+static bool report_missing(const struct listeners *listeners, const struct endpoint *endpoint)
 {
-    const struct inherited *passed = &listeners->inherited;
-    for (size_t i = 0; i < passed->count; i++) {
-        struct listener listener = {.wanted = endpoint->address,
-                                    .bound.len = sizeof(listener.bound.local),
-                                    .fd = passed->items[i].fd,
-                                    .is_inherited = true};
-        bool named = false;
-        for (size_t k = 0; k < count; k++)
-            named = named || inherited_is_named(passed, i, endpoints[k].address.text);
-        if (named != address_is_named(&endpoint->address) ||
-            (named && !inherited_is_named(passed, i, endpoint->address.text)))
-            continue;
-        if (getsockname(listener.fd, &listener.bound.any, &listener.bound.len) != 0 ||
-            (listener.bound.any.sa_family != AF_UNIX && !set_bounds(listener.fd))) {
-            log_line(LOG_LEVEL_ERROR, "cannot listen on %s: %s", endpoint->address.text,
-                     strerror(errno));
-            return false;
-        }
-        address_print(&listener.bound);
-        listeners->items[listeners->count++] = listener;
+    struct text fault = {0}, fix = {0};
+    begin_fault(endpoint, &fault);
+    text_append(&fault, span_of("the service manager has passed on "));
+    if (listeners->inherited.count == 0) {
+        text_append(&fault, span_of("no such socket (is there a socket unit, and was the program "
+                                    "started by it?)"));
+    } else {
+        text_append(&fault, span_of("no such socket, but "));
+        print_passed(listeners, &fault);
+        text_append(&fix, span_of("write the address of one of these instead, or give the socket "
+                                  "unit FileDescriptorName="));
     }
-    return true;
+    log_fault(&fault, &fix);
+    text_free(&fault);
+    text_free(&fix);
+    return false;
 }
 
 /* What the endpoint listens on, whoever opens it. */
 static bool open_endpoint(struct listeners *listeners, const struct endpoint *endpoints,
                           size_t count, const struct endpoint *endpoint)
 {
-    size_t before = listeners->count;
-    bool inherits = address_is_inherited(&endpoint->address);
-    if ((inherits || endpoint->is_default) && !adopt(listeners, endpoints, count, endpoint))
-        return false;
-    if (listeners->count > before)
+    if (is_open(listeners, endpoints, count, endpoint))
         return true;
-    if (!inherits)
-        return open_own(listeners, endpoint);
-    log_line(LOG_LEVEL_ERROR,
-             "cannot listen on %s: the service manager has passed on no such socket (is there a "
-             "socket unit, and was the program started by it?)",
-             endpoint->address.text);
+    return address_is_inherited(&endpoint->address) ? report_missing(listeners, endpoint)
+                                                    : open_own(listeners, endpoint);
+}
+
+/* "[::]" stands for both families, so that half of it is not what was configured; a machine without
+ * IPv6 has no more to give. */
+static bool is_whole(const struct listeners *listeners, const struct endpoint *endpoints,
+                     size_t count, const struct endpoint *endpoint)
+{
+    bool v4 = false, v6 = false, passed = false;
+    if (!address_is_v6_wildcard(&endpoint->address) || endpoint->is_default || endpoint->v6_only)
+        return true;
+    for (size_t i = 0; i < listeners->count; i++) {
+        const struct listener *listener = &listeners->items[i];
+        if (owner_of(listener, endpoints, count) != endpoint)
+            continue;
+        bool is_v6 = listener->bound.any.sa_family == AF_INET6;
+        v6 = v6 || is_v6;
+        v4 = v4 || !is_v6 || !listener->v6_only;
+        passed = passed || listener->name != NULL;
+    }
+    if (!passed || (v4 && (v6 || access("/proc/self/net/if_inet6", F_OK) != 0)))
+        return true;
+    struct text fault = {0}, fix = {0};
+    begin_fault(endpoint, &fault);
+    text_printf(&fault,
+                "it means IPv6 and IPv4, but the service manager has passed on a socket for IPv%c "
+                "alone",
+                v4 ? '4' : '6');
+    text_printf(&fix, "write \"ListenStream=%s\" and \"BindIPv6Only=both\" in %s",
+                endpoint->address.text, socket_unit(listeners));
+    log_fault(&fault, &fix);
+    text_free(&fault);
+    text_free(&fix);
     return false;
+}
+
+/* Clients of a socket that is not served would wait until they give up. Who selects by name may leave
+ * some out. */
+static bool is_wanted(const struct listeners *listeners, const struct endpoint *endpoints,
+                      size_t count, const struct listener *listener)
+{
+    struct text fault = {0}, fix = {0};
+    if (listener->name == NULL || owner_of(listener, endpoints, count) != NULL)
+        return true;
+    for (size_t i = 0; i < count; i++)
+        if (address_is_named(&endpoints[i].address))
+            return true;
+    text_printf(&fault,
+                "the service manager has passed on a socket for %s, which is not configured: ",
+                listener->bound.text);
+    for (size_t i = 0; i < count; i++)
+        text_printf(&fault, "%s%s %s", i == 0 ? "" : ", ", endpoint_key(endpoints[i].service),
+                    endpoints[i].address.text);
+    text_printf(&fix,
+                "configure it (listen, metrics, or http of acme), or take its ListenStream= out: "
+                "\"systemctl edit %s\", then \"systemctl restart %s\"",
+                socket_unit(listeners), socket_unit(listeners));
+    log_fault(&fault, &fix);
+    text_free(&fault);
+    text_free(&fix);
+    return false;
+}
+
+/* Puts what was passed on among the sockets, once. */
+static bool adopt(struct listeners *listeners)
+{
+    const struct inherited *passed = &listeners->inherited;
+    bool adopted = listeners->count > 0;
+    for (size_t i = 0; i < passed->count && !adopted; i++) {
+        struct listener listener = {.bound.len = sizeof(listener.bound.local),
+                                    .fd = passed->items[i].fd,
+                                    .name = passed->items[i].name};
+        int only = 0;
+        socklen_t len = sizeof(only);
+        if (getsockname(listener.fd, &listener.bound.any, &listener.bound.len) != 0 ||
+            (listener.bound.any.sa_family != AF_UNIX && !set_bounds(listener.fd)) ||
+            (listener.bound.any.sa_family == AF_INET6 &&
+             getsockopt(listener.fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) != 0)) {
+            log_line(LOG_LEVEL_ERROR, "cannot use what the service manager has passed on: %s",
+                     strerror(errno));
+            return false;
+        }
+        listener.v6_only = only != 0;
+        address_print(&listener.bound);
+        listeners->items[listeners->count++] = listener;
+    }
+    return true;
 }
 
 bool listeners_open(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
 {
-    size_t before = listeners->count;
-    size_t most = before + count * (listeners->inherited.count + 1);
+    size_t most = listeners->count + count + listeners->inherited.count;
     void *items = reallocarray(listeners->items, most, sizeof(*listeners->items));
     if (items == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");
         return false;
     }
     listeners->items = items;
-    for (size_t i = 0; i < count; i++) {
-        if (!is_open(listeners, &endpoints[i]) &&
-            !open_endpoint(listeners, endpoints, count, &endpoints[i]))
-            goto fail;
-    }
-    return true;
-fail:
-    while (listeners->count > before)
+    bool good = adopt(listeners);
+    size_t before = listeners->count;
+    for (size_t i = 0; good && i < before; i++)
+        good = is_wanted(listeners, endpoints, count, &listeners->items[i]);
+    for (size_t i = 0; i < count; i++)
+        good = open_endpoint(listeners, endpoints, count, &endpoints[i]) &&
+               is_whole(listeners, endpoints, count, &endpoints[i]) && good;
+    while (!good && listeners->count > before)
         close_listener(&listeners->items[--listeners->count]);
-    return false;
+    return good;
 }
 
+<<<<<<< HEAD
 void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
+=======
+/* What was passed on stays, because a later reload may want it again. */
+static void keep_only(struct listeners *listeners, const struct endpoint *endpoints, size_t count,
+                      bool keep_passed, void (*end)(const struct listener *))
+>>>>>>> 8eb14c1 (listeners: match passed sockets and configured addresses by one rule)
 {
     size_t kept = 0;
     for (size_t i = 0; i < listeners->count; i++) {
-        bool wanted = false;
-        for (size_t k = 0; k < count && !wanted; k++)
-            wanted = is_of(&listeners->items[i], &endpoints[k]);
-        if (wanted)
-            listeners->items[kept++] = listeners->items[i];
+        const struct listener *listener = &listeners->items[i];
+        if (owner_of(listener, endpoints, count) != NULL || (keep_passed && listener->name != NULL))
+            listeners->items[kept++] = *listener;
         else
+<<<<<<< HEAD
             close_listener(&listeners->items[i]);
+=======
+            end(listener);
+>>>>>>> 8eb14c1 (listeners: match passed sockets and configured addresses by one rule)
     }
     listeners->count = kept;
 }
 
+<<<<<<< HEAD
+=======
+void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
+{
+    keep_only(listeners, endpoints, count, true, close_listener);
+}
+
+void listeners_retain_copies(struct listeners *listeners, const struct endpoint *endpoints,
+                             size_t count)
+{
+    keep_only(listeners, endpoints, count, false, close_copy);
+}
+
+>>>>>>> 8eb14c1 (listeners: match passed sockets and configured addresses by one rule)
 void listeners_close(struct listeners *listeners)
 {
     listeners_retain(listeners, NULL, 0);
@@ -262,7 +483,7 @@ size_t listeners_entrances(const struct listeners *listeners, const struct endpo
     size_t found = 0;
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < listeners->count && found < LIMIT_LISTENERS; k++)
-            if (is_of(&listeners->items[k], &endpoints[i]))
+            if (owner_of(&listeners->items[k], endpoints, count) == &endpoints[i])
                 ret_entrances[found++] = (struct entrance){listeners->items[k].fd, &endpoints[i]};
     return found;
 }
@@ -274,7 +495,8 @@ void listeners_print(const struct listeners *listeners, const struct endpoint *e
     const char *between = word;
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < listeners->count; k++)
-            if (endpoints[i].service == service && is_of(&listeners->items[k], &endpoints[i])) {
+            if (endpoints[i].service == service &&
+                owner_of(&listeners->items[k], endpoints, count) == &endpoints[i]) {
                 text_printf(out, "%s%s", between, listeners->items[k].bound.text);
                 between = ", ";
             }

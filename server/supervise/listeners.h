@@ -2,6 +2,14 @@
  * The listening sockets. They belong to the supervisor, outlive every
  * generation of workers, and are never closed by a reload that still wants
  * them, so that no connection is refused meanwhile.
+ *
+ * Which endpoint of the configuration a socket belongs to is decided by one rule, for policies, metrics
+ * and challenges alike, at the start as at each reload, whether the server has opened the socket or the
+ * service manager has passed it on: the endpoint "systemd:NAME" has the sockets of that name; an
+ * address has the socket that is bound to it ("[::]" that of "0.0.0.0" too); the rest of those that
+ * were passed on belongs to "systemd", or to "listen" when it is left out. An endpoint without a socket
+ * opens one. A socket that was passed on and belongs to none is refused, because its clients would wait
+ * for ever, unless the configuration selects by name.
  */
 #ifndef SUPERVISE_LISTENERS_H
 #define SUPERVISE_LISTENERS_H
@@ -18,8 +26,9 @@
 struct listener {
     struct address wanted; /* as configured */
     struct address bound;  /* as the kernel says: differs for port 0 */
+    bool v6_only;          /* of IPv6: it takes no IPv4 (IPV6_V6ONLY) */
     int fd;
-    bool is_inherited; /* the descriptor belongs to the list of those */
+    const char *name; /* borrowed; of one that was passed on, else NULL: we have opened it */
 };
 
 /* Begin with {0}, or with what was inherited; end with listeners_close. */
@@ -29,11 +38,11 @@ struct listeners {
     struct inherited inherited; /* owned */
 };
 
-/* Opens those of the endpoints that are not open yet. On an error, which it
- * logs, the set is as it was and the result is false. */
+/* Opens those of the endpoints that are not open yet. On an error (all are logged, with what to do
+ * about it) the set is as it was and the result is false. */
 bool listeners_open(struct listeners *listeners, const struct endpoint *endpoints, size_t count);
 
-/* Closes those that are not among the endpoints. */
+/* Closes those that belong to none of the endpoints. */
 void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count);
 
 void listeners_close(struct listeners *listeners);

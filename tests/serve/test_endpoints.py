@@ -158,6 +158,58 @@ def test_file_in_place_of_a_unix_socket_is_left_alone(setup):
     assert path.read_text() == "data"
 
 
+def port_of_both_families():
+    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as sock:
+        return sock.getsockname()[1]
+
+
+def test_both_families_by_name(setup, start, trusted):
+    """Each has a socket of its own then, and a reload from and to "[::]" alone closes no port."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    setup.certify(DOMAIN)
+    port = port_of_both_families()
+    v4, v6 = f"0.0.0.0:{port}", f"[::]:{port}"
+    setup.write([DOMAIN], listen=[v4, v6])
+    assert server.run("check", "-c", setup.config).returncode == 0
+    running = start(setup.config)
+    for listen, listeners in (([v4, v6], [v4, v6]), (v6, [v6, v4]), ([v6, v4], [v6, v4]), (v4, [v4])):
+        if listen != [v4, v6]:
+            setup.write([DOMAIN], listen=listen)
+            assert running.reload()
+        assert sorted(running.listeners) == sorted(listeners)
+        for address in ("127.0.0.1", "::1"):
+            if address == "::1" and listen == v4:
+                continue
+            response = client.fetch(port, HOST, trusted, address=address)
+            assert (response.status, response.body) == (200, BODY)
+
+
+def test_both_families_with_different_services(setup, start, trusted):
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    setup.certify(DOMAIN)
+    port = port_of_both_families()
+    setup.write([DOMAIN], listen=[f"[::]:{port}", {"address": f"0.0.0.0:{port}", "tls": False}])
+    start(setup.config)
+    assert client.fetch(port, HOST, trusted, address="::1").status == 200
+    assert client.fetch(port, HOST, None, address="127.0.0.1").status == 200
+
+
+def test_reload_from_one_family_to_both(setup, start, trusted):
+    """The socket of "[::]" takes IPv4 already, which is no reason to refuse."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    setup.certify(DOMAIN)
+    port = port_of_both_families()
+    setup.write([DOMAIN], listen=f"[::]:{port}")
+    running = start(setup.config)
+    setup.write([DOMAIN], listen=[f"0.0.0.0:{port}", f"[::]:{port}"])
+    assert running.reload()
+    for address in ("127.0.0.1", "::1"):
+        assert client.fetch(port, HOST, trusted, address=address).status == 200
+
+
 @pytest.fixture(name="proxied", scope="module")
 def fixture_proxied(program, authority, tmp_path_factory):
     """TLS and plain HTTP, both believing a proxy at 127.0.0.1 and nobody else."""

@@ -215,6 +215,60 @@ def test_sockets_by_name_and_their_return(setup, activated, passed, trusted):
     assert client.fetch(passed.ports[1], HOST, None).status == 200
 
 
+def addresses(passed):
+    return [f"127.0.0.1:{port}" for port in passed.ports]
+
+
+def test_configured_addresses_have_the_sockets_that_are_bound_to_them(setup, activated, passed, trusted):
+    """One rule for policies, metrics and challenges, at the start as at a reload."""
+    setup.certify(DOMAIN)
+    first, second = addresses(passed)
+    setup.write([DOMAIN], listen=second, metrics=first)
+    running = activated(setup.config)
+    assert running.ports == [passed.ports[1]] and running.metrics == passed.ports[0]
+    assert client.fetch(passed.ports[1], HOST, trusted).status == 200
+    setup.write([DOMAIN], listen=first, acme={"http": second, "webroot": str(setup.root)})
+    assert running.reload()
+    assert running.ports == [passed.ports[0]] and running.challenges == passed.ports[1]
+    assert client.fetch(passed.ports[0], HOST, trusted).status == 200
+    assert client.fetch(passed.ports[1], HOST, None).status == 404
+    setup.write([DOMAIN], listen=None, metrics=second)
+    assert running.reload()
+    assert running.ports == [passed.ports[0]] and running.metrics == passed.ports[1]
+
+
+def test_socket_that_is_not_configured_is_refused_with_both_named(setup, activated, passed, trusted):
+    setup.certify(DOMAIN)
+    first, second = addresses(passed)
+    setup.write([DOMAIN], listen=first, metrics=second)
+    running = activated(setup.config)
+    setup.write([DOMAIN], listen=first)
+    running.expect(
+        rf"error: the service manager has passed on a socket for {second}, which is not configured: "
+        rf"listen {first}$",
+        r"error:     fix: configure it \(listen, metrics, or http of acme\), or take its ListenStream= out",
+        "reload refused",
+    )
+    assert not running.reload()
+    assert client.fetch(passed.ports[0], HOST, trusted).status == 200
+
+
+def test_address_in_use_by_a_passed_socket_is_not_blamed_on_another_program(setup, activated, passed):
+    setup.certify(DOMAIN)
+    first, second = addresses(passed)
+    setup.write([DOMAIN], listen=first, metrics=second)
+    running = activated(setup.config)
+    wildcard = f"0.0.0.0:{passed.ports[0]}"
+    setup.write([DOMAIN], listen=wildcard, metrics=second)
+    running.expect(
+        rf"which is not configured: listen {wildcard}, metrics {second}$",
+        rf"cannot listen on {wildcard}: .*: it is part of {first}, which the service manager has passed on",
+        "fix: ",
+        "reload refused",
+    )
+    assert not running.reload()
+
+
 def test_socket_that_nobody_passed_on(setup):
     setup.certify(DOMAIN)
     setup.write([DOMAIN], listen="systemd")

@@ -99,8 +99,48 @@ static void knows_ranges(void **state)
     }
 }
 
+/* As Linux answers bind(2) with SO_REUSEADDR while the first socket listens. */
+static void knows_what_the_kernel_refuses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *one, *other;
+        bool overlap, overlap_v6_only;
+    } rows[] = {
+        {"0.0.0.0:443", "[::]:443", true, false},
+        {"127.0.0.1:443", "[::]:443", true, false},
+        {"127.0.0.1:443", "0.0.0.0:443", true, true},
+        {"127.0.0.1:443", "127.0.0.2:443", false, false},
+        {"127.0.0.1:443", "127.0.0.1:444", false, false},
+        {"127.0.0.1:443", "127.0.0.1:443", true, true},
+        {"[::1]:443", "[::]:443", true, true},
+        {"[::1]:443", "0.0.0.0:443", false, false},
+        {"[::1]:443", "[::2]:443", false, false},
+        {"[2001:db8::1]:443", "[2001:db8:0::1]:443", true, true},
+        {"[::ffff:127.0.0.1]:443", "127.0.0.1:443", true, true},
+        {"[::ffff:127.0.0.1]:443", "0.0.0.0:443", true, true},
+        {"[::ffff:127.0.0.1]:443", "[::]:443", true, false},
+        {"127.0.0.1:0", "127.0.0.1:0", false, false},
+        {"0.0.0.0:0", "[::]:0", false, false},
+        {"unix:/run/a", "unix:/run/a", true, true},
+        {"unix:/run/a", "unix:/run/b", false, false},
+        {"unix:/run/a", "[::]:0", false, false},
+        {"systemd", "[::]:443", false, false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct address one, other;
+        assert_true(address_parse(span_of(rows[i].one), &one));
+        assert_true(address_parse(span_of(rows[i].other), &other));
+        assert_int_equal(address_overlaps(&one, &other, false), rows[i].overlap);
+        assert_int_equal(address_overlaps(&other, &one, false), rows[i].overlap);
+        assert_int_equal(address_overlaps(&one, &other, true), rows[i].overlap_v6_only);
+        assert_int_equal(address_overlaps(&other, &one, true), rows[i].overlap_v6_only);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(parses), cmocka_unit_test(knows_ranges)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(parses), cmocka_unit_test(knows_ranges),
+                                       cmocka_unit_test(knows_what_the_kernel_refuses)};
     return cmocka_run_group_tests_name("address", tests, NULL, NULL);
 }
