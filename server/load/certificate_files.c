@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "load/file.h"
 #include "load/private_key.h"
 
 /* What is wrong with a path that was named goes where it is named, else to the path itself. */
@@ -24,8 +25,14 @@ static void report(struct certificate_files *files, const char *path, bool is_na
 static void report_error(struct certificate_files *files, const char *path, bool is_named,
                          int error)
 {
+    size_t folder = 0;
     report(files, path, is_named, strerror(error));
-    if (error == EACCES)
+    if (file_is_hidden(path, &folder))
+        diag_hint(files->diag,
+                  "%.*s is hidden from this service: \"systemctl edit mta-sts-httpd\", below "
+                  "[Service] \"ProtectHome=read-only\", then restart it",
+                  (int)folder, path);
+    else if (error == EACCES)
         diag_hint(files->diag, "start as root (files are read before the rights are dropped), or "
                                "let the user of this process read it");
 }

@@ -307,3 +307,26 @@ const char *file_error(int error)
         return strerror(error);
     }
 }
+
+bool file_is_hidden(const char *path, size_t *ret_folder)
+{
+    char folder[PATH_MAX];
+    struct stat status;
+    size_t len = strlen(path);
+    if (len >= sizeof(folder))
+        return false;
+    memcpy(folder, path, len + 1);
+    for (size_t i = 1; i <= len; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        folder[i] = '\0';
+        if (stat(folder, &status) != 0)
+            return false;
+        if (S_ISDIR(status.st_mode) && (status.st_mode & ALLPERMS) == 0) {
+            *ret_folder = i;
+            return true;
+        }
+        folder[i] = path[i];
+    }
+    return false;
+}

@@ -43,4 +43,8 @@ bool file_read_open(int fd, size_t limit, struct text *ret_bytes, struct stat *r
  * valid until the next call. */
 const char *file_error(int error);
 
+/* Is a folder of the path hidden from this process? A service manager puts one without any right in
+ * its place (ProtectHome=yes, InaccessiblePaths=). *ret_folder is the length of that part of the path. */
+bool file_is_hidden(const char *path, size_t *ret_folder);
+
 #endif

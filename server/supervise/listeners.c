@@ -432,43 +432,20 @@ bool listeners_open(struct listeners *listeners, const struct endpoint *endpoint
     return good;
 }
 
-<<<<<<< HEAD
-void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
-=======
 /* What was passed on stays, because a later reload may want it again. */
-static void keep_only(struct listeners *listeners, const struct endpoint *endpoints, size_t count,
-                      bool keep_passed, void (*end)(const struct listener *))
->>>>>>> 8eb14c1 (listeners: match passed sockets and configured addresses by one rule)
+void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < listeners->count; i++) {
         const struct listener *listener = &listeners->items[i];
-        if (owner_of(listener, endpoints, count) != NULL || (keep_passed && listener->name != NULL))
+        if (owner_of(listener, endpoints, count) != NULL || listener->name != NULL)
             listeners->items[kept++] = *listener;
         else
-<<<<<<< HEAD
-            close_listener(&listeners->items[i]);
-=======
-            end(listener);
->>>>>>> 8eb14c1 (listeners: match passed sockets and configured addresses by one rule)
+            close_listener(listener);
     }
     listeners->count = kept;
 }
 
-<<<<<<< HEAD
-=======
-void listeners_retain(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
-{
-    keep_only(listeners, endpoints, count, true, close_listener);
-}
-
-void listeners_retain_copies(struct listeners *listeners, const struct endpoint *endpoints,
-                             size_t count)
-{
-    keep_only(listeners, endpoints, count, false, close_copy);
-}
-
->>>>>>> 8eb14c1 (listeners: match passed sockets and configured addresses by one rule)
 void listeners_close(struct listeners *listeners)
 {
     listeners_retain(listeners, NULL, 0);

@@ -33,6 +33,8 @@ INEXPRESSIBLE = {
     "refuse/policy-undefined": ELSEWHERE,
     "fatal/acme-twice": ELSEWHERE,
     "fatal/key-duplicate": ONCE,
+    "fatal/listen-overlap": ELSEWHERE,
+    "fatal/listen-overlap-default": ELSEWHERE,
     "fatal/metrics-twice": ELSEWHERE,
     "fatal/utf-16": "an editor decodes it",
 }

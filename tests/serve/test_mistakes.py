@@ -1,6 +1,7 @@
 """Twelve mistakes in twelve places: twelve diagnostics in one run, and the good domains are served."""
 
 import json
+import re
 import socket
 import ssl
 
@@ -116,3 +117,14 @@ def test_strict_starts_nothing(config):
     assert served.stderr.decode().splitlines()[-1] == "mta-sts-httpd: error: not started"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 5)
+
+
+def test_folder_that_a_service_manager_hides_is_named(setup):
+    """systemd puts an empty folder without any right in the place of /root and /home."""
+    setup.write(["example.com"], certificates=["home/acme"])
+    (setup.root / "home").mkdir(mode=0)
+    done = run("check", "-c", setup.config)
+    assert re.search(rb"home/acme: (No such file|Permission denied)", done.stderr), done.stderr
+    assert re.search(rb"fix: \S*/home is hidden from this service: .*ProtectHome=read-only", done.stderr)
+    (setup.root / "home").chmod(0o755)
+    assert b"hidden" not in run("check", "-c", setup.config).stderr

@@ -15,7 +15,7 @@ from .server import children_of
 from .wait import until
 
 # What a newcomer's machine has; libyaml is what the package depends on, for there is no network inside.
-PACKAGES = ["systemd", "dbus", "apache2", "curl", "libyaml-0-2", "init-system-helpers", "man-db", "sudo"]
+PACKAGES = ["systemd", "dbus", "apache2", "curl", "libyaml-0-2", "init-system-helpers", "iproute2", "sudo"]
 ROOTS = Path(os.environ.get("BUILD", tree.ROOT / "build")) / "boot"
 
 # The copy is written in memory, beneath a mount namespace that lives as long as its holder.
@@ -51,8 +51,9 @@ hostname testhost
 mkdir -p old
 pivot_root . old
 umount -l old
+mount --make-rshared /
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system \\
-    --unit=multi-user.target --log-target=null --show-status=0
+    --unit=multi-user.target --log-target=journal --show-status=0
 """
 
 
@@ -166,7 +167,7 @@ class Machine:
 
     def command(self, *words):
         return ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup",
-                "--root", "--wd=/root", "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
+                "--root", "--wdns=/root", "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
                 "HOME=/root", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", *map(str, words)]
 
     def run(self, *words, seconds=60, **options):
