@@ -1,4 +1,5 @@
-# The image: one static program, and nothing else but the licences of what is in it.
+# The image: one static program, the licences of what is in it, and Debian's list of certificate
+# authorities, with which "probe" and "check" judge chains.
 #
 #   docker build -t mta-sts-httpd .
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -p 443:443 \
@@ -21,9 +22,11 @@ ARG SOURCE_DATE_EPOCH=0
 RUN mkdir /image && mv /installed/usr/sbin/mta-sts-httpd /image/ \
     && for part in LICENSE build/mbedtls/source/LICENSE /usr/share/doc/libyaml-dev/copyright \
         /usr/share/doc/libsodium-dev/copyright /usr/share/doc/nettle-dev/copyright \
-        /usr/share/doc/libgmp-dev/copyright /usr/share/doc/libc6-dev/copyright; \
+        /usr/share/doc/libgmp-dev/copyright /usr/share/doc/libc6-dev/copyright \
+        /usr/share/doc/ca-certificates/copyright; \
     do printf '==== %s\n\n' "$part" && cat "$part" || exit 1; done >/image/LICENSES \
-    && touch -d "@$SOURCE_DATE_EPOCH" /image/*
+    && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
+    && find /image -mindepth 1 -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 
 FROM scratch
 LABEL org.opencontainers.image.title="mta-sts-httpd" \

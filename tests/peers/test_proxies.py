@@ -2,7 +2,6 @@
 for ports, and for paths of certificates."""
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -170,6 +169,7 @@ def mailcow(folder, port, ours, behind):
     del behind
     text = (MAILCOW / "site.mta-sts.custom").read_text()
     assert "http://mta-sts-httpd:8080;" in text
+    assert "proxy_pass $" in text, "a name in it is looked up when nginx starts"
     text = text.replace("mta-sts-httpd:8080", f"127.0.0.3:{ours.ports[1]}")
     (folder / "site.mta-sts.custom").write_text(text)
     block = MAILCOW_SERVER.format(port=port, leaf=ours.leaf, folder=folder)
@@ -243,6 +243,9 @@ def test_policy_comes_through(proxy, ours, behind, trusted):
     assert head.startswith(b"HTTP/1.1 200 "), answer
     assert body == BODY
     seen = ours.wait_line(r"(\S+) \S+ \S+ \[.*\"GET /\.well-known/mta-sts\.txt", since=since)
+    with client.Connection(port, HOST, trusted) as connection:
+        other = connection.exchange(client.request(HOST, target="/index.html", close=True))
+    assert other.status == 404, "no other path is served"
     if name in BY_SNI:
         assert CLIENT in seen[1], "the log has the client, not the proxy"
         with client.dial(port) as other:
@@ -259,6 +262,17 @@ def client_hello(host):
     return outgoing.read()
 
 
+def test_mailcow_is_up_without_the_container(tmp_path, ours, trusted):
+    """Its nginx starts while the name of the container does not exist, and serves everything else."""
+    port = free_port()
+    block = MAILCOW_SERVER.format(port=port, leaf=ours.leaf, folder=tmp_path)
+    block = block.replace("include", "location / { return 200 mailcow; }\n    include")
+    (tmp_path / "site.mta-sts.custom").write_text((MAILCOW / "site.mta-sts.custom").read_text())
+    with running(with_nginx_paths(tmp_path, block), port, tmp_path):
+        with client.Connection(port, HOST, trusted) as connection:
+            assert connection.exchange(client.request(HOST, target="/", close=True)).body == b"mailcow"
+
+
 def test_recipes_without_a_program_here_are_sound():
     """Traefik and Docker are in no Debian package: their files are read, no more."""
     traefik = yaml.safe_load((PROXY / "traefik.yaml").read_text())
@@ -266,7 +280,9 @@ def test_recipes_without_a_program_here_are_sound():
     rule = traefik["tcp"]["routers"]["mta-sts"]["rule"]
     assert re.match(re.search(r"`(.*)`", rule)[1], HOST)
     compose = yaml.safe_load((MAILCOW / "docker-compose.override.yml").read_text())
-    assert json.dumps(compose["services"]["mta-sts-httpd"])
+    service = compose["services"]["mta-sts-httpd"]
+    assert service["pull_policy"] == "never", "the image is in no registry"
+    assert compose["services"]["nginx-mailcow"]["depends_on"] == ["mta-sts-httpd"]
 
 
 @pytest.mark.parametrize("recipe", [PROXY / "mta-sts.yaml", MAILCOW / "mta-sts.yaml"], ids=str)
