@@ -2,6 +2,7 @@
 was issued is served without a restart or a signal, and so is what is renewed."""
 
 import os
+import shlex
 import shutil
 import socket
 import ssl
@@ -120,6 +121,24 @@ def test_dehydrated_by_tls_alpn_01(setup, start, authority, tmp_path):
         run([*command, "--domain", " ".join(HOSTS)], env=environment)
         site.wait_served(pebble, but=serials)
         site.check_policies(pebble)
+
+
+def test_dehydrated_on_a_new_machine(setup, start, authority, tmp_path):
+    """As the README has the lines: nothing is there but the folder."""
+    site = Site(setup, start, {"alpn": "alpn-certs"})
+    port = site.server.port
+    environment = {**in_haste(tmp_path / "bin"), "ADDRESS": f"127.0.0.1:{port}"}
+    lines = [line.strip() for line in (HOOKS / "README.md").read_text().splitlines()]
+    lines = [line for line in lines if line.startswith("dehydrated ")]
+    assert len(lines) == 2 and HOSTS[0] in lines[1]
+    with acme.pebble(
+        tmp_path / "pebble", authority, tls_port=port, http_port=acme.free_port()
+    ) as pebble:
+        settings = dehydrated_settings(site, pebble)
+        for line in lines:
+            assert "/etc/mta-sts/acme/dehydrated.conf" in line
+            run(shlex.split(line.replace("/etc/mta-sts/acme/dehydrated.conf", str(settings))), env=environment)
+        until(lambda: site.serial_of(HOSTS[0], pebble), "the certificate", 20)
 
 
 # uacme's library takes its authorities from the system's file alone.

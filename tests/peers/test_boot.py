@@ -3,6 +3,7 @@ each of the forms that config/systemd has a drop-in for."""
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 
@@ -303,3 +304,40 @@ def test_purge_leaves_nothing(debian):
                      "/etc/letsencrypt/*", ")")
     assert left == ""
     assert debian.run("curl", "https://127.0.0.1").returncode == 7
+
+
+def test_readme_installs_on_a_new_machine(debian, program):
+    """Its lines as they are, but for make, which runs where the compiler is, and the editor."""
+    text = (tree.ROOT / "README.md").read_text()
+    text = text[text.index("## Install\n"):text.index("## Configuration\n")]
+    lines = [line.strip().split("  #")[0] for line in text.splitlines() if line.startswith("    ")]
+    assert lines.pop(0).strip() == "make && sudo make install"
+
+    def make(goal):
+        done = subprocess.run(
+            ["make", "-o", program, goal, f"PROGRAM={program}", f"DESTDIR={debian.path('/')}"],
+            cwd=tree.ROOT, env={**os.environ, "MAKEFLAGS": ""}, capture_output=True, text=True, timeout=120,
+            check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    make("install")
+    foreground = [line for line in lines if line.strip().endswith("serve")]
+    assert foreground
+    for line in lines:
+        if "sudoedit" in line:
+            assert debian.path("/etc/mta-sts/mta-sts.yaml").is_file()
+            debian.write("/etc/mta-sts/mta-sts.yaml", CONFIGURATION)
+        elif line in foreground:
+            serving = subprocess.Popen(debian.command("timeout", "--signal=INT", "60", "sh", "-euc", "exec " + line),
+                                       stderr=subprocess.PIPE)
+            until(lambda: debian.run("curl", "--insecure", "--silent", "--connect-to", "::127.0.0.1:",
+                                     f"https://{HOST}{PATH}").returncode == 0, "the policy", 20)
+            debian.run("pkill", "-INT", "-o", "-x", "mta-sts-httpd")
+            assert serving.wait(30) == 0, serving.stderr.read()
+            serving.stderr.close()
+        else:
+            debian.shell(line)
+    assert fetch(debian, HOST)[0] == 200
+    debian.shell("systemctl disable --now mta-sts-httpd.socket mta-sts-httpd")
+    make("uninstall")
+    assert debian.run("sh", "-c", "command -v mta-sts-httpd").returncode != 0

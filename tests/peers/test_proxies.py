@@ -44,7 +44,7 @@ def fixture_ours(program, authority, tmp_path_factory):
     listen = [entry.replace(":8443", ":0").replace("127.0.0.1:8080", "127.0.0.3:0") for entry in entries]
     setup.write([DOMAIN], listen=None, workers=1, log={"access": "on"})
     setup.config.write_text(f"listen: [{', '.join(listen)}]\n" + setup.config.read_text())
-    with Server.running(setup.config, expect=[r'"GET /\.well-known/mta-sts\.txt']) as running:
+    with Server.running(setup.config, expect=[r'"GET /(\.well-known/mta-sts\.txt|index\.html)']) as running:
         running.leaf = setup.certs / DOMAIN
         yield running
 

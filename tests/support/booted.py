@@ -15,7 +15,7 @@ from .server import children_of
 from .wait import until
 
 # What a newcomer's machine has; libyaml is what the package depends on, for there is no network inside.
-PACKAGES = ["systemd", "dbus", "apache2", "curl", "libyaml-0-2", "init-system-helpers", "iproute2", "sudo"]
+PACKAGES = ["systemd", "dbus", "apache2", "curl", "libyaml-0-2", "init-system-helpers", "iproute2", "procps", "sudo"]
 ROOTS = Path(os.environ.get("BUILD", tree.ROOT / "build")) / "boot"
 
 # The copy is written in memory, beneath a mount namespace that lives as long as its holder.
