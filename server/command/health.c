@@ -1,12 +1,16 @@
 #include "probe/health.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
+#include "load/tree.h"
 
 static void print_health(const struct endpoint *endpoint, const struct health *health,
                          struct text *out)
@@ -37,7 +41,7 @@ static size_t count_listeners(const struct endpoint *endpoints, size_t count)
 
 /* Asks every listener, each for its part of the time that is left. True when all are alive. */
 static bool ask_all(const struct endpoint *endpoints, size_t count, const struct site *site,
-                    const struct site_domain *only, int64_t now, struct text *out)
+                    const struct site_domain *only, int64_t now, bool *ret_idle, struct text *out)
 {
     bool good = true;
     int64_t end_us = clock_monotonic_us() + LIMIT_HEALTH_ALL_MS * INT64_C(1000);
@@ -61,6 +65,7 @@ static bool ask_all(const struct endpoint *endpoints, size_t count, const struct
         health_ask(&question, &health);
         print_health(&endpoints[i], &health, out);
         good = good && health.state != HEALTH_DEAD;
+        *ret_idle = *ret_idle || health.state == HEALTH_IDLE;
     }
     return good;
 }
@@ -74,8 +79,56 @@ static bool ask_blindly(const struct command_line *line, struct text *out)
         endpoint.address = *line->listen;
     else if (!address_parse(span_of("[::]:443"), &endpoint.address))
         return false;
+    bool idle = false;
     text_printf(out, "%s has errors: see mta-sts-httpd check\n", line->path);
-    return ask_all(&endpoint, 1, NULL, NULL, line->now, out);
+    return ask_all(&endpoint, 1, NULL, NULL, line->now, &idle, out);
+}
+
+/* The first file or folder with certificates that this user may not read. */
+struct barrier {
+    struct text path;
+};
+
+static void note_barrier(struct barrier *barrier, const char *path)
+{
+    if (barrier->path.len == 0)
+        text_append(&barrier->path, span_of(path));
+}
+
+static void on_file(void *context, const struct tree_file *file)
+{
+    if (faccessat(file->folder, file->name, R_OK, AT_EACCESS) != 0 && errno == EACCES)
+        note_barrier(context, file->path);
+}
+
+static void on_failure(void *context, const struct tree_failure *failure)
+{
+    if (failure->error == EACCES)
+        note_barrier(context, failure->path);
+}
+
+/* A server without any certificate is healthy: its first one may be on the way. It is not healthy when
+ * its user may not read what is there; in a container, that is the user of this command. */
+static bool can_read_all(const struct command_line *line, struct text *out)
+{
+    struct barrier barrier = {0};
+    struct tree tree = {.visit = on_file, .fail = on_failure, .context = &barrier};
+    struct reading whole = reading_new(line, false, NULL);
+    const struct configuration *configuration = whole.configuration;
+    const struct watch_path *path =
+        configuration == NULL ? NULL : configuration->watch.certificates;
+    for (; path != NULL; path = path->next)
+        tree_walk(&tree, path->path);
+    bool good = barrier.path.len == 0;
+    if (!good)
+        text_printf(out,
+                    "unhealthy: no certificate is served, and %s cannot be read by user %u: "
+                    "Permission denied\n",
+                    barrier.path.data, (unsigned)geteuid());
+    tree_free(&tree);
+    reading_free(&whole);
+    text_free(&barrier.path);
+    return good;
 }
 
 int command_health(const struct command_line *line)
@@ -83,6 +136,7 @@ int command_health(const struct command_line *line)
     struct text out = {0};
     int status = STATUS_WRONG;
     bool good = false;
+    bool idle = false;
     const struct site_domain *only = NULL;
     struct reading reading = reading_new(line, true, NULL);
     if (reading.configuration == NULL && line->operand_count == 0 && reading.diag != NULL) {
@@ -100,7 +154,9 @@ int command_health(const struct command_line *line)
             }
         }
         good = ask_all(configuration->settings.listeners, configuration->settings.listener_count,
-                       configuration->site, only, line->now, &out);
+                       configuration->site, only, line->now, &idle, &out);
+        if (good && idle && only == NULL)
+            good = can_read_all(line, &out);
     }
     if (command_write(&out) && good)
         status = STATUS_GOOD;

@@ -60,6 +60,27 @@ def test_server_before_its_first_certificate(setup, start):
     assert said == f"{place}: alive, but there is no certificate yet, so nothing is served\n"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that may not read")
+def test_server_that_can_read_no_key_is_not_healthy(setup, start):
+    """As in a container whose user has no right to the mounted keys."""
+    setup.root.chmod(0o755)
+    for folder in setup.root.parents:
+        if folder.name.startswith("pytest-"):
+            folder.chmod(0o755)
+    setup.certify("example.com")
+    setup.write(["example.com"], user=None)
+    setup.config.chmod(0o644)
+    key = setup.certs / "example.com" / "privkey.pem"
+    assert key.is_file()
+    key.chmod(0o600)
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    running = start(setup.config, prefix=as_nobody, expect=[*WITHOUT, "Permission denied", "left out", "fix: ", "why: "])
+    command = [*as_nobody, tree.program(), "health", "-c", setup.config, "-l", place_of(running)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"unhealthy: no certificate is served, and {key} cannot be read by user 65534" in done.stdout
+
+
 def test_nobody_is_there(setup_of_two):
     with Listener(lambda client: None) as listener:
         place = place_of(listener)
