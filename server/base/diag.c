@@ -340,6 +340,20 @@ void diag_related(struct diag *diag, struct position at, const char *format, ...
     *end = related;
 }
 
+size_t diag_mark(const struct diag *diag)
+{
+    return diag->last == NULL ? SIZE_MAX : (size_t)(diag->last - diag->entries);
+}
+
+void diag_set_level(struct diag *diag, size_t mark, enum diag_level level)
+{
+    if (mark >= diag->count)
+        return; /* it was said before, or memory is short */
+    diag->counts[diag->entries[mark].level]--;
+    diag->entries[mark].level = level;
+    diag->counts[level]++;
+}
+
 size_t diag_count(const struct diag *diag, enum diag_level level)
 {
     return diag->counts[level];

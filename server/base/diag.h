@@ -82,6 +82,10 @@ void diag_hint(struct diag *diag, const char *format, ...) __attribute__((format
 void diag_related(struct diag *diag, struct position at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Names the diagnostic that was added last, until the first is printed; and gives it another level. */
+size_t diag_mark(const struct diag *diag);
+void diag_set_level(struct diag *diag, size_t mark, enum diag_level level);
+
 /* How many of this level were added. */
 size_t diag_count(const struct diag *diag, enum diag_level level);
 

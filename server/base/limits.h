@@ -76,6 +76,10 @@ enum {
     LIMIT_IMPORT_FETCH_MS = 10000,
     LIMIT_IMPORT_HOST_MS = 30000,
 
+    /* Files without anything for us that are named, and faults of one file: who has read so many mends
+     * what they have in common first. */
+    LIMIT_CERTIFICATE_UNREAD = 100,
+    LIMIT_CERTIFICATE_FAULTS = 20,
     /* Of each path that is configured: a certificate store of a hoster with 100,000 domains, one file
      * each for key and chain, twice. */
     LIMIT_CERTIFICATE_FILES = 400000,

@@ -7,10 +7,13 @@
 #include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
+#include "site/verdict.h"
 
 struct counts {
     size_t served; /* stale ones too */
     size_t stale;
+    size_t
+        no_certificate; /* with a policy; 0 when no certificates are configured, which is said once */
     size_t refused;
     size_t errors;
     size_t warnings;
@@ -36,12 +39,15 @@ static struct counts count(const struct command_line *line, const struct reading
     };
     const struct configuration *configuration = reading->configuration;
     for (size_t i = 0; configuration != NULL && i < site_count(configuration->site); i++) {
-        enum site_state state = site_at(configuration->site, i)->state;
         if (!is_judged(line, site_at(configuration->site, i)))
             continue;
-        counts.served += state != SITE_REFUSED ? 1 : 0;
-        counts.stale += state == SITE_STALE ? 1 : 0;
-        counts.refused += state == SITE_REFUSED ? 1 : 0;
+        enum domain_state state = verdict_state(site_at(configuration->site, i));
+        if (state == DOMAIN_NO_CERTIFICATE && configuration->store == NULL)
+            state = DOMAIN_SERVED;
+        counts.served += state == DOMAIN_SERVED || state == DOMAIN_STALE;
+        counts.stale += state == DOMAIN_STALE;
+        counts.no_certificate += state == DOMAIN_NO_CERTIFICATE;
+        counts.refused += state == DOMAIN_REFUSED;
     }
     return counts;
 }
@@ -59,8 +65,11 @@ static void print_summary(const struct command_line *line, const struct reading 
     if (reading->configuration == NULL)
         text_append(out, span_of("refused, nothing would be served; "));
     else
-        text_printf(out, "%zu domain%s served, %zu refused; ", counts.served, plural(counts.served),
-                    counts.refused);
+        text_printf(out, "%zu domain%s served, ", counts.served, plural(counts.served));
+    if (counts.no_certificate > 0)
+        text_printf(out, "%zu without a certificate, ", counts.no_certificate);
+    if (reading->configuration != NULL)
+        text_printf(out, "%zu refused; ", counts.refused);
     if (counts.stale > 0)
         text_printf(out, "%zu of them stale; ", counts.stale);
     text_printf(out, "%zu error%s, %zu warning%s\n", counts.errors, plural(counts.errors),
@@ -75,10 +84,10 @@ static void print_json(const struct command_line *line, const struct reading *re
     text_json(out, span_of(is_input(line) ? "-" : line->path));
     text_printf(
         out,
-        ",\"usable\":%s,\"served\":%zu,\"stale\":%zu,\"refused\":%zu,\"errors\":%zu,\"warnings\":%zu,"
+        ",\"usable\":%s,\"served\":%zu,\"stale\":%zu,\"no_certificate\":%zu,\"refused\":%zu,\"errors\":%zu,\"warnings\":%zu,"
         "\"diagnostics\":",
         reading->configuration == NULL ? "false" : "true", counts.served, counts.stale,
-        counts.refused, counts.errors, counts.warnings);
+        counts.no_certificate, counts.refused, counts.errors, counts.warnings);
     diag_print_json(reading->diag, DIAG_NOTE, out);
     text_append(out, span_of("}\n"));
 }

@@ -35,6 +35,10 @@ static void report_error(struct certificate_files *files, const char *path, bool
     else if (error == EACCES)
         diag_hint(files->diag, "start as root (files are read before the rights are dropped), or "
                                "let the user of this process read it");
+    /* What its owner has done is no matter of the machine. */
+    bool is_owners = error == EACCES || error == ENOENT || error == ELOOP;
+    if (!is_named && files->doubt != NULL)
+        files->doubt(files->context, is_owners ? DIAG_NOTE : DIAG_WARNING);
 }
 
 static void fail(void *context, const struct tree_failure *failure)

@@ -14,13 +14,16 @@
 #include "base/span.h"
 #include "load/tree.h"
 
-/* Begin with {.diag, .skip, .visit, .context}; end with certificate_files_free. */
+/* Begin with {.diag, .skip, .visit, .doubt, .context}; end with certificate_files_free. */
 struct certificate_files {
     struct diag *diag; /* borrowed */
     /* True when the file need not be read. */
     bool (*skip)(void *context, const struct tree_file *file);
     /* bytes are borrowed for the call. */
     void (*visit)(void *context, const struct tree_file *file, struct span bytes);
+    /* Called after an error of a file in a folder, which may be anybody's, with the level that it has
+     * when nobody needs the file; or NULL. */
+    void (*doubt)(void *context, enum diag_level otherwise);
     void *context;      /* borrowed */
     struct position at; /* of the path that is walked now */
     struct tree tree;

@@ -62,6 +62,8 @@ bool certificate_add_source(struct certificates *store, const struct tree_file *
     sources[store->source_count++] = (struct source){
         .signature = file->signature,
         .folder = hash_of_folder(file->path),
+        .is_named = file->is_named,
+        .warning = SIZE_MAX,
         .first = (uint32_t)store->content_count,
     };
     return true;

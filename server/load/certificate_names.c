@@ -273,3 +273,60 @@ void certificate_report_unused(struct certificates *store, const struct stored_c
         diag_related(store->diag, store->certificates[used].at, "%s",
                      why_better(store, used, index));
 }
+
+void certificate_doubt(struct certificates *store, const struct span *names, size_t count,
+                       enum diag_level otherwise)
+{
+    struct doubt doubt = {diag_mark(store->diag), otherwise, (uint32_t)store->doubt_name_count, 0};
+    for (size_t i = 0; i < count; i++) {
+        uint32_t name = add_name(store, names[i]);
+        uint32_t *numbers = array_room(store->doubt_names, store->doubt_name_count,
+                                       &store->doubt_name_capacity, sizeof(*numbers));
+        if (numbers == NULL || name == CERTIFICATE_NONE) {
+            store->shortage = true;
+            return;
+        }
+        store->doubt_names = numbers;
+        numbers[store->doubt_name_count++] = name;
+        doubt.name_count++;
+    }
+    struct doubt *doubts =
+        array_room(store->doubts, store->doubt_count, &store->doubt_capacity, sizeof(*doubts));
+    if (doubts == NULL) {
+        store->shortage = true;
+        return;
+    }
+    store->doubts = doubts;
+    doubts[store->doubt_count++] = doubt;
+}
+
+void certificate_note_without(struct certificates *store, struct span host)
+{
+    char buffer[LIMIT_NAME + 2];
+    struct span names[2] = {host};
+    size_t count = wildcard_of(host, buffer, &names[1]) ? 2 : 1;
+    store->is_host_without = true;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t index = find_name(store, names[i]);
+        if (index != CERTIFICATE_NONE)
+            store->names[index].is_without = true;
+    }
+}
+
+/* Does a configured host need what it is said of? One that has a certificate needs no more. */
+static bool is_needed(const struct certificates *store, const struct doubt *doubt)
+{
+    if (doubt->name_count == 0)
+        return store->is_host_without;
+    for (uint32_t i = 0; i < doubt->name_count; i++)
+        if (store->names[store->doubt_names[doubt->first_name + i]].is_without)
+            return true;
+    return false;
+}
+
+void certificate_settle_doubts(struct certificates *store)
+{
+    for (size_t i = 0; i < store->doubt_count; i++)
+        if (!is_needed(store, &store->doubts[i]))
+            diag_set_level(store->diag, store->doubts[i].mark, store->doubts[i].otherwise);
+}

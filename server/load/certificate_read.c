@@ -3,6 +3,7 @@
 #include "load/certificate_store.h"
 #include "load/pem.h"
 #include "load/signature.h"
+#include "policy/name.h"
 
 enum block_use {
     BLOCK_OTHER, /* parameters, requests, public keys: not for us */
@@ -31,7 +32,9 @@ struct reading {
     const char *file; /* interned */
     const char *path;
     uint32_t certificate_count; /* in this file, sound or not */
+    bool is_named;              /* itself, not a folder above it */
     bool is_spotless;           /* nothing was said of it */
+    unsigned faults;            /* blocks of which something was said */
 };
 
 /* Where to say what is wrong with the file. */
@@ -54,9 +57,29 @@ static struct position place(const struct reading *reading, uint32_t line)
     return (struct position){reading->file, line, 1};
 }
 
+/* In a folder what cannot be read may be anybody's. */
+static void doubt(struct reading *reading)
+{
+    if (!reading->is_named)
+        certificate_doubt(reading->store, NULL, 0, DIAG_NOTE);
+}
+
+/* False when so much was said of the file that this says no more. */
+static bool may_report(struct reading *reading, const struct pem_block *block)
+{
+    reading->is_spotless = false;
+    reading->faults++;
+    if (reading->faults <= LIMIT_CERTIFICATE_FAULTS)
+        return true;
+    if (reading->faults == LIMIT_CERTIFICATE_FAULTS + 1)
+        diag_add(reading->store->diag, DIAG_NOTE, place(reading, block->line),
+                 "more faults of this file are not told");
+    return false;
+}
+
 static void report_block(struct reading *reading, const struct pem_block *block)
 {
-    struct diag *diag = complain(reading);
+    struct diag *diag = reading->store->diag;
     struct position at = place(reading, block->fault_line);
     int len = (int)block->label.len;
     const char *label = block->label.data;
@@ -71,6 +94,15 @@ static void report_block(struct reading *reading, const struct pem_block *block)
         diag_add(diag, DIAG_ERROR, at, "a block that begins with %.*s ends with another label", len,
                  label);
         break;
+    case PEM_GLUED:
+        diag_add(diag, DIAG_ERROR, at, "the line break before or behind END %.*s is missing", len,
+                 label);
+        diag_reason(diag,
+                    "BEGIN and END need a line of their own, which is lost when files without "
+                    "a last line break are joined");
+        diag_hint(diag, "sed 's/ *-----END [A-Z0-9 ]*-----/\\n&\\n/g' %s | sed '/^ *$/d' >NEW",
+                  reading->path);
+        return;
     case PEM_NOT_BASE64:
         diag_add(diag, DIAG_ERROR, at, "this line of the block %.*s is not base64", len, label);
         break;
@@ -84,7 +116,7 @@ static void report_block(struct reading *reading, const struct pem_block *block)
 static void report_certificate(struct reading *reading, const struct pem_block *block,
                                const struct certificate *found)
 {
-    struct diag *diag = complain(reading);
+    struct diag *diag = reading->store->diag;
     struct position at = place(reading, block->line);
     switch (found->fault) {
     case CERTIFICATE_SOUND:
@@ -117,6 +149,23 @@ static void report_certificate(struct reading *reading, const struct pem_block *
     }
 }
 
+/* One that the library cannot read may yet tell for whom it is. */
+static void doubt_certificate(struct reading *reading, struct span der)
+{
+    struct span names[CERTIFICATE_RAW_NAMES];
+    size_t count = certificate_raw_names(der, names), valid = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct name name;
+        if (name_parse(names[i], NAME_PATTERN, &name) == NAME_OK)
+            names[valid++] =
+                span_of(diag_intern(reading->store->diag, (struct span){name.text, name.len}));
+    }
+    if (valid > 0)
+        certificate_doubt(reading->store, names, valid, DIAG_NOTE);
+    else
+        doubt(reading);
+}
+
 /* The number of a certificate that is new here, or CERTIFICATE_NONE after a fault, which is
  * reported. */
 static uint32_t read_certificate(struct reading *reading, const struct pem_block *block,
@@ -136,7 +185,10 @@ static uint32_t read_certificate(struct reading *reading, const struct pem_block
     }
     if (facts->fault == CERTIFICATE_SOUND)
         return certificate_add(store, facts, CERTIFICATE_NONE);
-    report_certificate(reading, block, facts);
+    if (may_report(reading, block)) {
+        report_certificate(reading, block, facts);
+        doubt_certificate(reading, der);
+    }
     certificate_free(facts);
     return CERTIFICATE_NONE;
 }
@@ -158,7 +210,7 @@ static void take_certificate(struct reading *reading, const struct pem_block *bl
 static void report_key(struct reading *reading, const struct pem_block *block,
                        const struct private_key *found)
 {
-    struct diag *diag = complain(reading);
+    struct diag *diag = reading->store->diag;
     struct position at = place(reading, block->line);
     if (found->fault == PRIVATE_KEY_REFUSED) {
         diag_add(diag, DIAG_ERROR, at, "the private key is left out: it is %s", found->kind.text);
@@ -192,7 +244,10 @@ static void take_key(struct reading *reading, const struct pem_block *block, str
         return;
     }
     if (key->fault != PRIVATE_KEY_SOUND) {
-        report_key(reading, block, key);
+        if (may_report(reading, block)) {
+            report_key(reading, block, key);
+            doubt(reading);
+        }
         private_key_free(key);
         return;
     }
@@ -209,32 +264,37 @@ static void take_key(struct reading *reading, const struct pem_block *block, str
     private_key_free(key);
 }
 
-static void take_encrypted(struct reading *reading, const struct pem_block *block)
+static void report_encrypted(struct reading *reading, const struct pem_block *block)
 {
-    struct diag *diag = complain(reading);
+    struct diag *diag = reading->store->diag;
     diag_add(diag, DIAG_ERROR, place(reading, block->line), "the private key is encrypted");
     diag_reason(diag, "nobody can type its passphrase when the server starts");
     diag_hint(diag, "write it without one: openssl pkey -in %s -out NEW", reading->path);
+}
+
+static void report_trusted(struct reading *reading, const struct pem_block *block)
+{
+    struct diag *diag = reading->store->diag;
+    diag_add(diag, DIAG_ERROR, place(reading, block->line),
+             "this is OpenSSL's own form of a certificate");
+    diag_reason(diag, "it has trust settings behind the certificate, which no client reads");
+    diag_hint(diag, "write it as a plain one: openssl x509 -in %s -out NEW", reading->path);
 }
 
 static void take_block(struct reading *reading, const struct pem_block *block, enum block_use use)
 {
     unsigned char *der = NULL;
     struct span bytes;
-    if (use == BLOCK_ENCRYPTED) {
-        take_encrypted(reading, block);
-        return;
-    }
-    if (block->fault != PEM_SOUND) {
-        report_block(reading, block);
-        return;
-    }
-    if (use == BLOCK_TRUSTED) {
-        struct diag *diag = complain(reading);
-        diag_add(diag, DIAG_ERROR, place(reading, block->line),
-                 "this is OpenSSL's own form of a certificate");
-        diag_reason(diag, "it has trust settings behind the certificate, which no client reads");
-        diag_hint(diag, "write it as a plain one: openssl x509 -in %s -out NEW", reading->path);
+    if (use == BLOCK_ENCRYPTED || use == BLOCK_TRUSTED || block->fault != PEM_SOUND) {
+        if (!may_report(reading, block))
+            return;
+        if (use == BLOCK_ENCRYPTED)
+            report_encrypted(reading, block);
+        else if (block->fault != PEM_SOUND)
+            report_block(reading, block);
+        else
+            report_trusted(reading, block);
+        doubt(reading);
         return;
     }
     der = malloc(block->der_len);
@@ -252,18 +312,28 @@ static void take_block(struct reading *reading, const struct pem_block *block, e
     free(der);
 }
 
-/* The file was named and has nothing for us: say what it may be instead. */
+/* Nothing in the file is for us: say what it may be instead, at once if it was named, and else when it
+ * is known whether anything is missing. */
 static void report_nothing(struct reading *reading, struct span bytes)
 {
-    struct span der = span_of("\x30\x82");
+    struct certificates *store = reading->store;
+    const struct certificate_form *form = certificate_form_find(bytes);
+    if (!reading->is_named) {
+        if (form == NULL)
+            return;
+        reading->is_spotless = false;
+        if (store->unread_count < LIMIT_CERTIFICATE_UNREAD)
+            store->unread[store->unread_count] =
+                (struct unread){diag_intern(store->diag, span_of(reading->path)), form};
+        store->unread_count++;
+        return;
+    }
     struct diag *diag = complain(reading);
-    diag_add(diag, DIAG_ERROR, reading->store->files.at,
-             "%s holds no certificate and no key in PEM form", reading->path);
-    if (bytes.len >= der.len && memcmp(bytes.data, der.data, der.len) == 0)
-        diag_hint(diag,
-                  "it looks like DER; write it as PEM: openssl x509 -inform DER -in %s -out NEW "
-                  "for a certificate, openssl pkey -inform DER -in %s -out NEW for a key",
-                  reading->path, reading->path);
+    diag_add(diag, DIAG_ERROR, store->files.at,
+             "%s holds no certificate and no key in PEM form%s%s", reading->path,
+             form == NULL ? "" : ": ", form == NULL ? "" : form->what);
+    if (form != NULL)
+        diag_hint(diag, "%s%s%s", form->before, reading->path, form->behind);
 }
 
 static void read_blocks(struct reading *reading, struct span bytes)
@@ -279,7 +349,12 @@ static void read_blocks(struct reading *reading, struct span bytes)
 void certificate_read_file(void *context, const struct tree_file *file, struct span bytes)
 {
     struct certificates *store = context;
-    struct reading reading = {.store = store, .path = file->path, .is_spotless = true};
+    struct reading reading = {
+        .store = store,
+        .path = file->path,
+        .is_named = file->is_named,
+        .is_spotless = true,
+    };
     struct pem_block block;
     size_t useful = 0, keys = 0;
     for (struct pem_reader reader = pem_begin(bytes); pem_next(&reader, &block);) {
@@ -290,7 +365,7 @@ void certificate_read_file(void *context, const struct tree_file *file, struct s
     }
     if (!certificate_add_source(store, file))
         return;
-    if (useful == 0 && file->is_named)
+    if (useful == 0)
         report_nothing(&reading, bytes);
     if (useful > 0)
         reading.file = diag_intern(store->diag, span_of(file->path));
@@ -299,6 +374,7 @@ void certificate_read_file(void *context, const struct tree_file *file, struct s
         diag_add(diag, DIAG_WARNING, (struct position){reading.file, 0, 0},
                  "every user of this machine can read the private key");
         diag_hint(diag, "chmod 600 %s", file->path);
+        store->sources[store->source_count - 1].warning = diag_mark(diag);
     }
     if (useful > 0)
         read_blocks(&reading, bytes);

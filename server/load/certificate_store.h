@@ -20,6 +20,7 @@
 #include "base/table.h"
 #include "load/certificate.h"
 #include "load/certificate_files.h"
+#include "load/certificate_form.h"
 #include "load/private_key.h"
 #include "load/trust.h"
 
@@ -67,7 +68,23 @@ struct source {
     uint32_t first;
     uint32_t count;
     uint32_t certificate_count;
+    bool is_named;    /* itself, not a folder above it */
+    size_t warning;   /* diagnostic that everybody can read its keys; SIZE_MAX: they cannot */
     bool is_reusable; /* nothing was said of it, so that it need not be read to say it again */
+};
+
+/* Something that was said of a file in a folder. It is an error when a configured host needs what it
+ * is said of, else a note: others may have what they like in a folder that many use. */
+struct doubt {
+    size_t mark; /* of diag */
+    enum diag_level otherwise;
+    uint32_t first_name, name_count; /* of the certificate; none: nobody knows whose it is */
+};
+
+/* A file in a folder from which nothing could be read. */
+struct unread {
+    const char *file; /* interned */
+    const struct certificate_form *form;
 };
 
 /* An authority in a folder. */
@@ -90,6 +107,7 @@ struct stored_name {
     uint32_t best[CREDENTIAL_KINDS]; /* once asked: of each kind, or CERTIFICATE_NONE */
     uint32_t used[CREDENTIAL_KINDS]; /* what a host that it covers got */
     bool is_asked;                   /* a host that it covers was looked for */
+    bool is_without;                 /* and no leaf was found for it */
 };
 
 struct certificates {
@@ -99,7 +117,8 @@ struct certificates {
     struct timespec begun;          /* before the first file was looked at */
     struct certificate_files files; /* owned */
     int64_t now;
-    bool shortage;        /* of memory; told at the end of a step */
+    bool shortage; /* of memory; told at the end of a step */
+    bool is_matched;
     bool is_crypto_begun; /* a generator may be seeded; not after the matching */
 
     struct stored_certificate *certificates; /* owned */
@@ -112,6 +131,13 @@ struct certificates {
     size_t content_count, content_capacity;
     struct stored_name *names; /* owned */
     size_t name_count, name_capacity;
+    struct doubt *doubts; /* owned */
+    size_t doubt_count, doubt_capacity;
+    uint32_t *doubt_names; /* owned; numbers of names */
+    size_t doubt_name_count, doubt_name_capacity;
+    struct unread unread[LIMIT_CERTIFICATE_UNREAD];
+    size_t unread_count;          /* beyond the limit only counted */
+    bool is_host_without;         /* a host was looked for that no leaf covers */
     struct candidate *candidates; /* owned */
     size_t candidate_count, candidate_capacity;
     struct trust *trust; /* owned; the system's authorities, read when there is a contest */
@@ -193,6 +219,18 @@ void certificate_add_names(struct certificates *store, uint32_t index);
 /* The best leaf of the kind for the host, or CERTIFICATE_NONE. */
 uint32_t certificate_find_host(struct certificates *store, struct span host,
                                enum credential_kind kind);
+
+/* The diagnostic that was added last is in doubt until it is known which hosts are configured. names
+ * are those of the certificate that it is said of, in lower case, or none; otherwise is its level when
+ * no configured host needs it. */
+void certificate_doubt(struct certificates *store, const struct span *names, size_t count,
+                       enum diag_level otherwise);
+
+/* No leaf was found for the host. */
+void certificate_note_without(struct certificates *store, struct span host);
+
+/* The level of what was in doubt. */
+void certificate_settle_doubts(struct certificates *store);
 
 /* A note that no host uses the leaf, with the reason. */
 void certificate_report_unused(struct certificates *store, const struct stored_certificate *leaf);

@@ -6,6 +6,11 @@
 
 #include "load/certificate_store.h"
 
+static void doubt_file(void *context, enum diag_level otherwise)
+{
+    certificate_doubt(context, NULL, 0, otherwise);
+}
+
 struct certificates *certificates_new(struct diag *diag, const struct certificates *previous)
 {
     struct certificates *store = calloc(1, sizeof(*store));
@@ -16,6 +21,7 @@ struct certificates *certificates_new(struct diag *diag, const struct certificat
         .diag = diag,
         .skip = certificate_reuse_file,
         .visit = certificate_read_file,
+        .doubt = doubt_file,
         .context = store,
     };
     (void)clock_gettime(CLOCK_REALTIME, &store->begun); /* it cannot fail */
@@ -64,6 +70,10 @@ static void forget(struct certificates *store)
     store->name_count = store->name_capacity = 0;
     store->placed = NULL;
     store->candidates = NULL;
+    free(store->doubts);
+    free(store->doubt_names);
+    store->doubts = NULL;
+    store->doubt_names = NULL;
     store->trust = NULL;
     store->candidate_count = store->candidate_capacity = 0;
     store->placed_count = store->placed_capacity = 0;
@@ -124,21 +134,10 @@ void certificates_read(struct certificates *store, const char *path, struct posi
     tell_shortage(store);
 }
 
-static bool names_policy_host(const struct certificate *facts)
-{
-    for (size_t i = 0; i < facts->name_count; i++)
-        if (span_begins_fold(facts->names[i], span_of("mta-sts.")))
-            return true;
-    return false;
-}
-
-/* A certificate for another purpose may lie in the same folder; one with a name of ours may not be
- * left out quietly. */
 static void leave_out(struct certificates *store, const struct stored_certificate *stored,
                       const char *why)
 {
-    enum diag_level level = names_policy_host(stored->facts) ? DIAG_ERROR : DIAG_NOTE;
-    diag_add(store->diag, level, stored->at, "the certificate is left out: %s", why);
+    diag_add(store->diag, DIAG_ERROR, stored->at, "the certificate is left out: %s", why);
 }
 
 /* False with the reason reported when the certificate cannot be served. */
@@ -175,6 +174,9 @@ static bool judge_leaf(struct certificates *store, const struct stored_certifica
     } else {
         return true;
     }
+    /* A certificate for another purpose may lie in the same folder. */
+    if (facts->name_count > 0 || !store->sources[stored->source].is_named)
+        certificate_doubt(store, facts->names, facts->name_count, DIAG_NOTE);
     return false;
 }
 
@@ -203,7 +205,8 @@ static void match_keys(struct certificates *store)
 
 void certificates_match(struct certificates *store, int64_t now)
 {
-    assert(store->name_count == 0); /* once */
+    assert(!store->is_matched);
+    store->is_matched = true;
     store->now = now;
     /* After a shortage a certificate may be there without its file, and the whole is refused anyway. */
     if (!store->shortage && certificate_crypto_begin(store)) {
@@ -215,6 +218,9 @@ void certificates_match(struct certificates *store, int64_t now)
             stored->is_leaf = certificate_build_chain(store, stored);
             if (stored->is_leaf)
                 certificate_add_names(store, (uint32_t)i);
+            else
+                certificate_doubt(store, stored->facts->names, stored->facts->name_count,
+                                  DIAG_NOTE);
         }
     }
     certificate_crypto_end(store);
@@ -244,6 +250,7 @@ static struct credential *make_credential(const struct certificates *store,
 void certificates_find(struct certificates *store, struct span host,
                        struct credential *ret_credentials[static CREDENTIAL_KINDS])
 {
+    bool is_without = true;
     for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
         uint32_t index = certificate_find_host(store, host, (enum credential_kind)kind);
         ret_credentials[kind] = NULL;
@@ -263,7 +270,10 @@ void certificates_find(struct certificates *store, struct span host,
         leaf->is_used = true;
         store->keys[leaf->key].is_used = true;
         ret_credentials[kind] = credential_share(leaf->credential);
+        is_without = false;
     }
+    if (is_without)
+        certificate_note_without(store, host);
     tell_shortage(store);
 }
 
@@ -299,8 +309,46 @@ void certificates_names(const struct certificates *store,
     }
 }
 
+/* Who can read a key that nobody here uses is not ours to judge. */
+static void settle_readable(struct certificates *store)
+{
+    for (size_t i = 0; i < store->source_count; i++) {
+        const struct source *source = &store->sources[i];
+        bool is_used = false;
+        for (uint32_t k = 0; k < source->count && source->warning != SIZE_MAX; k++) {
+            const struct content *content = &store->contents[source->first + k];
+            is_used = is_used || (content->is_key && store->keys[content->index].is_used);
+        }
+        if (source->warning != SIZE_MAX && !is_used)
+            diag_set_level(store->diag, source->warning, DIAG_NOTE);
+    }
+}
+
+/* Why files hold nothing for us: told of requests only where a certificate is missing, because they
+ * lie beside most certificates. */
+static void report_unread(struct certificates *store)
+{
+    enum diag_level level = store->is_host_without ? DIAG_WARNING : DIAG_NOTE;
+    for (size_t i = 0; i < store->unread_count && i < LIMIT_CERTIFICATE_UNREAD; i++) {
+        const struct unread *unread = &store->unread[i];
+        if (unread->form->is_request && !store->is_host_without)
+            continue;
+        diag_add(store->diag, unread->form->is_request ? DIAG_NOTE : level,
+                 (struct position){unread->file, 0, 0},
+                 "no certificate and no key can be read from this file: %s", unread->form->what);
+        diag_hint(store->diag, "%s%s%s", unread->form->before, unread->file, unread->form->behind);
+    }
+    if (store->unread_count > LIMIT_CERTIFICATE_UNREAD)
+        diag_add(store->diag, level, store->files.at,
+                 "%zu more files have no certificate and no key that can be read",
+                 store->unread_count - LIMIT_CERTIFICATE_UNREAD);
+}
+
 void certificates_report_unused(struct certificates *store)
 {
+    certificate_settle_doubts(store);
+    settle_readable(store);
+    report_unread(store);
     if (store->trust_checks >= LIMIT_TRUST_CHECKS) {
         diag_add(store->diag, DIAG_WARNING, store->files.at,
                  "too many hosts have several certificates in different folders");

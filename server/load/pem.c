@@ -130,6 +130,22 @@ static void finish_body(struct pem_block *block, struct base64 base64, uint32_t 
         block->der_len = base64.digits / 4 * 3 + base64.digits % 4 * 3 / 4;
 }
 
+/* "-----END X----------BEGIN Y-----", or base64 before END: somebody has joined files whose last line
+ * had no end. The reader then is at BEGIN, or behind the line. */
+static bool is_glued(struct pem_reader *reader, const struct pem_reader *before, struct span line)
+{
+    struct span end = span_of("-----END "), begin = span_of("-----BEGIN ");
+    const char *at = line.len == 0 ? NULL : memmem(line.data, line.len, end.data, end.len);
+    if (at == NULL)
+        return false;
+    size_t rest = line.len - (size_t)(at - line.data);
+    const char *next = memmem(at, rest, begin.data, begin.len);
+    if (next != NULL)
+        *reader = (struct pem_reader){span_skip(before->rest, (size_t)(next - before->rest.data)),
+                                      before->line};
+    return next != NULL || at != line.data;
+}
+
 static void take_body(struct pem_reader *reader, struct pem_block *block)
 {
     struct base64 base64 = {0};
@@ -143,6 +159,10 @@ static void take_body(struct pem_reader *reader, struct pem_block *block)
         if (before.rest.len == 0 || is_boundary(line, "BEGIN ", &label)) {
             *reader = before;
             add_fault(block, PEM_NO_END, block->line);
+            return;
+        }
+        if (is_glued(reader, &before, line)) {
+            add_fault(block, PEM_GLUED, before.line);
             return;
         }
         if (is_boundary(line, "END ", &label)) {

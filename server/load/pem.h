@@ -17,6 +17,7 @@ enum pem_fault {
     PEM_SOUND,
     PEM_NO_END,    /* the bytes end, or the next block begins, before the END line */
     PEM_OTHER_END, /* the END line has another label */
+    PEM_GLUED,     /* the END line does not begin or does not end where it should */
     PEM_NOT_BASE64,
     PEM_EMPTY,
 };

@@ -88,7 +88,28 @@ static const char files[] =
     "deep=deep/1/2/3/4/5/6/7/8; mkdir -p $deep/9; cp a.pem a.key $deep; cp junk.crt $deep/9\n"
     "head -c 1100000 /dev/zero >large; mkdir big; cp large big; cp a.pem a.key big\n"
     "mkdir twice; cp a.crt twice/1cert.pem; cp a.pem twice/2fullchain.pem; cp a.key twice/key\n"
-    "cp a.key twice/same-key; cp low.crt mid.crt twice\n";
+    "cp a.key twice/same-key; cp low.crt mid.crt twice\n"
+    /* Files that were spoilt, or are of another form, each with the key beside it and in a folder. */
+    "mkdir form; awk '{printf \"%s\\\\n\", $0}' a.pem >form/escaped; tr '\\n' '\\r' <a.pem >form/cr\n"
+    "printf '{\"cert\": \"%s\"}\\n' \"$(cat form/escaped)\" >form/json\n"
+    "iconv -t UTF-16 a.pem >form/utf16; iconv -t UTF-16LE a.pem >form/utf16le\n"
+    "tr '\\n' ' ' <a.pem >form/spaces; tr -d '\\n' <a.pem >form/none\n"
+    "sed 's/^/    /' a.pem >form/indented; sed 's/^/> /' a.pem >form/quoted\n"
+    "openssl crl2pkcs7 -nocrl -certfile a.pem -out form/p7\n"
+    "openssl crl2pkcs7 -nocrl -certfile a.pem -outform DER -out form/p7der\n"
+    "openssl pkcs12 -export -passout pass: -in a.pem -inkey a.key -out form/p12\n"
+    "openssl x509 -in a.crt -outform DER -out form/der; cp a.der form/keyder\n"
+    "openssl pkcs8 -topk8 -nocrypt -in a.key -outform DER -out form/key8der\n"
+    "openssl x509 -in a.crt -outform DER | openssl base64 >form/bare\n"
+    "openssl base64 -A -in form/p7der -out form/p7bare\n"
+    "openssl req -new -key a.key -subj /CN=x -out form/csr\n"
+    "openssl req -new -key a.key -subj /CN=x -outform DER -out form/csrder\n"
+    "cd form; for name in *; do mkdir ../forms-$name; cp $name ../a.key ../forms-$name; done; cd ..\n"
+    "mkdir good-and-form; cp form/* a.pem a.key good-and-form\n"
+    "cat a.crt low.crt >first; printf %s \"$(cat first)\" >glued; cat mid.crt a.key >>glued\n"
+    "mkdir noise; cp a.pem a.key noise; i=0; while [ $i -lt 120 ]; do\n"
+    "    i=$((i + 1)); cp form/der noise/$i; cat junk.crt >>noise/junk\n"
+    "done\n";
 
 static const char leaves[] =
     "leaf old low 10 " HOST "; leaf far low 20 " HOST "; leaf new low 500 " HOST "\n"
@@ -262,8 +283,8 @@ static const struct example file_examples[] = {
      {"wrong-order.pem", "a.key", "mid.crt"},
      .ecdsa = "wrong-order.pem:@ 3"},
     {"chain in other files", {"a.crt", "a.key", "mid.crt", "low.crt"}, .ecdsa = "a.crt:1 3"},
-    {"a folder", {"tree"}, .ecdsa = "tree/b/chain:1 3"},
-    {"a link to a folder", {"tree-link"}, .ecdsa = "tree-link/b/chain:1 3"},
+    {"a folder", {"tree"}, .ecdsa = "tree/b/chain:1 3", .counts = {0, 0, 1}},
+    {"a link to a folder", {"tree-link"}, .ecdsa = "tree-link/b/chain:1 3", .counts = {0, 0, 1}},
     {"a folder with a slash", {"tree/b/"}, .ecdsa = "tree/b/chain:1 3"},
     {"links to files", {"links"}, .ecdsa = "links/fullchain.pem:1 3"},
     {"links and what they lead to", {"archive", "links"}, .ecdsa = "archive/chain1:1 3"},
@@ -271,7 +292,12 @@ static const struct example file_examples[] = {
     {"a dangling link",
      {"dangling"},
      .ecdsa = "dangling/a.pem:1 3",
-     .counts = {1},
+     .counts = {0, 0, 1},
+     .said = {"dangling/x: note: No such file or directory\n"}},
+    {"a dangling link, and a host without",
+     {"dangling"},
+     .host = "mta-sts.example.org",
+     .counts = {1, 0, 1},
      .said = {"dangling/x: error: No such file or directory\n"}},
     {"too deep",
      {"deep"},
@@ -301,8 +327,9 @@ static const struct example file_examples[] = {
     {"DER",
      {"a.crt.der"},
      .counts = {1},
-     .said = {"config:7:9: error: a.crt.der holds no certificate and no key in PEM form\n",
-              "    fix: it looks like DER; write it as PEM: openssl x509 -inform DER -in "}},
+     .said = {"config:7:9: error: a.crt.der holds no certificate and no key in PEM form: it is a "
+              "certificate in DER\n",
+              "    fix: openssl x509 -inform DER -in a.crt.der -out NEW\n"}},
     {"OpenSSL's own form",
      {"trusted.crt"},
      .counts = {1},
@@ -320,6 +347,72 @@ static const struct example file_examples[] = {
      .said = {"junk.crt:1:1: error: this is not a certificate\n",
               "    fix: look at it with: openssl x509 -in junk.crt -noout -text\n"}},
     {"not base64", {"star.crt"}, .counts = {1}, .said = {"star.crt:3:1: error: this line of the"}},
+};
+
+/* Something that cannot be read is only a note when all hosts have what they need. */
+static const struct example form_examples[] = {
+    {"glued",
+     {"glued"},
+     .ecdsa = "glued:1 1",
+     .counts = {1, 1},
+     .said = {"glued:@:1: error: the line break before or behind END CERTIFICATE is missing\n",
+              "    fix: sed "}},
+    {"forms beside what is good",
+     {"good-and-form"},
+     .ecdsa = "good-and-form/a.pem:1 3",
+     .counts = {0, 0, 17},
+     .said = {"good-and-form/utf16: note: no certificate and no key can be read from this file: it "
+              "is text in UTF-16, as PowerShell writes it\n    fix: iconv -f UTF-16 -t UTF-8 "
+              "good-and-form/utf16 >NEW\n"}},
+    {"very many",
+     {"noise"},
+     .ecdsa = "noise/a.pem:1 3",
+     .counts = {0, 0, 122},
+     .said = {"config:7:9: note: 20 more files have no certificate and no key that can be read\n",
+              "noise/junk:61:1: note: more faults of this file are not told\n"}},
+    {"a request, and nothing else",
+     {"forms-csr"},
+     .counts = {0, 0, 2},
+     .said = {"forms-csr/csr: note: no certificate and no key can be read from this file: it is a "
+              "request for a certificate, not the certificate\n"}},
+    {"named", {"form/csrder"}, .counts = {1}, .said = {"it is a request for a certificate"}},
+    {"PKCS #12, named",
+     {"form/p12"},
+     .counts = {1},
+     .said = {"config:7:9: error: form/p12 holds no certificate and no key in PEM form: it is PKCS "
+              "#12\n    fix: openssl pkcs12 -nodes -in form/p12 -out NEW\n"}},
+};
+
+/* What others have in a folder that many use. */
+static const char foreign[] =
+    "mkdir foreign foreign/mine; cp a.pem a.key foreign/mine\n"
+    "for kind in ed25519 p521 rsa1024; do\n"
+    "    cp $kind.key foreign/$kind.key; cp $kind.key x-$kind.key\n"
+    "    issue x-$kind mid 300 \"$ids\" subjectAltName=DNS:mta-sts.example.net,DNS:example.net\n"
+    "    cp x-$kind.crt foreign\n"
+    "done\n"
+    "leaf theirs low 300 mta-sts.example.net; cp theirs.crt foreign; rm theirs.key\n"
+    "cp encrypted-pkcs8 encrypted-sec1 cut.key junk.key star.key cut.crt junk.crt trusted.crt foreign\n"
+    "cp cn.crt odd.crt r41.key client.crt foreign; cp other-alone.key foreign; chmod 644 foreign/other-alone.key; ln -s nowhere foreign/link\n"
+    "cp r41.key x-r41.key; issue x-r41 low 300 \"$ids\" subjectAltName=DNS:mta-sts.example.net\n"
+    "cp x-r41.crt foreign\n";
+
+static const struct example foreign_examples[] = {
+    {"everything is somebody else's",
+     {"foreign"},
+     .ecdsa = "foreign/mine/a.pem:1 3",
+     .counts = {0, 0, 23},
+     .said =
+         {"foreign/odd.crt:1:1: note: the certificate is left out",
+          "foreign/theirs.crt:1:1: note: the certificate is left out: its private key is in",
+          "foreign/x-ed25519.crt:1:1: note: the certificate is left out: its key is Ed25519\n"}},
+    {"it is for a configured host",
+     {"foreign"},
+     .host = "mta-sts.example.net",
+     .counts = {18, 1, 5},
+     .said =
+         {"foreign/theirs.crt:1:1: error: the certificate is left out: its private key is in",
+          "foreign/x-ed25519.crt:1:1: error: the certificate is left out: its key is Ed25519\n"}},
 };
 
 static const struct example leaf_examples[] = {
@@ -624,8 +717,9 @@ static void check_example(const struct example *example)
     for (size_t i = 0; i < COUNT(example->said) && example->said[i] != NULL; i++)
         good = good && contains_like(said.data, example->said[i]);
     if (!good)
-        fail_msg("%s: ECDSA %s, RSA %s, said:\n%s", example->name, got[0].data, got[1].data,
-                 said.data);
+        fail_msg("%s: ECDSA %s, RSA %s, %zu errors, %zu warnings, %zu notes, said:\n%s",
+                 example->name, got[0].data, got[1].data, diag_count(diag, DIAG_ERROR),
+                 diag_count(diag, DIAG_WARNING), diag_count(diag, DIAG_NOTE), said.data);
 
     for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
         credential_free(found[kind]);
@@ -675,6 +769,8 @@ static const struct example trust_examples[] = {
 TEST_TABLE(key_examples)
 TEST_TABLE(file_examples)
 TEST_TABLE(leaf_examples)
+TEST_TABLE(form_examples)
+TEST_TABLE(foreign_examples)
 TEST_TABLE(date_examples)
 TEST_TABLE(chain_examples)
 
@@ -717,6 +813,54 @@ static void test_trust_examples(void **state)
                                     .ecdsa = "trusted/own/chain:1 2",
                                     .counts = {0, 0, 1}});
     assert_int_equal(unsetenv("SSL_CERT_FILE"), 0);
+}
+
+/* The command that is advised makes a file of what could not be read from which it can be. */
+static void test_conversions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool is_key;
+        const char *ecdsa;
+    } forms[] = {{"escaped", false, "NEW:@ 3"},  {"json", false, "NEW:@ 3"},
+                 {"cr", false, "NEW:@ 3"},       {"utf16", false, "NEW:@ 3"},
+                 {"spaces", false, "NEW:@ 3"},   {"none", false, "NEW:@ 3"},
+                 {"indented", false, "NEW:@ 3"}, {"quoted", false, "NEW:@ 3"},
+                 {"p7", false, "NEW:@ 3"},       {"p7der", false, "NEW:@ 3"},
+                 {"der", false, "NEW:@ 1"},      {"bare", false, "NEW:@ 1"},
+                 {"p7bare", false, "NEW:@ 3"},   {"keyder", true, "a.pem:1 3"},
+                 {"key8der", true, "a.pem:1 3"}};
+    for (size_t i = 0; i < COUNT(forms); i++) {
+        struct diag *diag = diag_new();
+        struct text said = {0};
+        char path[64], command[512];
+        (void)snprintf(path, sizeof(path), "forms-%s", forms[i].name);
+        struct certificates *store = load(diag, (const char *const[4]){path}, 0);
+        struct credential *found[CREDENTIAL_KINDS];
+        certificates_find(store, span_of(HOST), found);
+        certificates_report_unused(store);
+        diag_print(diag, DIAG_WARNING, &said);
+        const char *fix = strstr(said.data, "    fix: ");
+        if (fix == NULL || strchr(fix, '\n') == NULL) {
+            fail_msg("%s: %s", path, said.data);
+            return;
+        }
+        fix += strlen("    fix: ");
+        (void)snprintf(command, sizeof(command), "rm -f NEW; %.*s", (int)(strchr(fix, '\n') - fix),
+                       fix);
+        pki_run(command);
+        certificates_free(store);
+        diag_free(diag);
+        struct example example = {
+            forms[i].name,
+            {"NEW", forms[i].is_key ? "a.pem" : "a.key"},
+            .ecdsa = forms[i].ecdsa,
+            .counts = {0, strchr(forms[i].ecdsa, '1') != NULL && !forms[i].is_key}};
+        pki_run("chmod 600 NEW");
+        check_example(&example);
+        text_free(&said);
+    }
 }
 
 /* Whatever form a key has in its file, the worker gets the one that is parsed fastest. */
@@ -803,8 +947,8 @@ static void test_unreadable(void **state)
         {"file in a folder",
          {"locked"},
          .ecdsa = "locked/b.pem:1 3",
-         .counts = {2},
-         .said = {"locked/a.key: error: Permission denied\n", "locked/sub: error: Permission"}},
+         .counts = {0, 0, 2},
+         .said = {"locked/a.key: note: Permission denied\n", "locked/sub: note: Permission"}},
         {"folder",
          {"locked/sub"},
          .counts = {1},
@@ -833,6 +977,7 @@ static int set_up(void **state)
     pki_run(leaves);
     pki_run(dates);
     pki_run(contests);
+    pki_run(foreign);
     pki_run(chains);
     return 0;
 }
@@ -846,11 +991,13 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_examples),        cmocka_unit_test(test_file_examples),
-        cmocka_unit_test(test_leaf_examples),       cmocka_unit_test(test_chain_examples),
-        cmocka_unit_test(test_date_examples),       cmocka_unit_test(test_trust_examples),
-        cmocka_unit_test(test_keys_are_normalised), cmocka_unit_test(test_sharing),
-        cmocka_unit_test(test_odd_hosts),           cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_key_examples),  cmocka_unit_test(test_file_examples),
+        cmocka_unit_test(test_leaf_examples), cmocka_unit_test(test_chain_examples),
+        cmocka_unit_test(test_date_examples), cmocka_unit_test(test_trust_examples),
+        cmocka_unit_test(test_form_examples), cmocka_unit_test(test_foreign_examples),
+        cmocka_unit_test(test_conversions),   cmocka_unit_test(test_keys_are_normalised),
+        cmocka_unit_test(test_sharing),       cmocka_unit_test(test_odd_hosts),
+        cmocka_unit_test(test_unreadable),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
