@@ -58,7 +58,7 @@ static const struct {
     {0, FLAG, "senders", NULL, OPTION_STATE, VALUE(senders),
      "ask the running server who has fetched DOMAIN's policy"},
     {0, WORD, "group", "N", OPTION_HOSTS, VALUE(group),
-     "up to N (at most 100) on a line, for one certificate"},
+     "up to N on a line, for one certificate: at most 100, or a profile: tlsserver (25)"},
     {0, FLAG, "missing", NULL, OPTION_HOSTS, VALUE(missing),
      "only those without a certificate that is good for a while"},
     {0, LIST, "search", "PATH", OPTION_IMPORT, VALUE(search),

@@ -31,11 +31,19 @@ static void print_health(const struct endpoint *endpoint, const struct health *h
     }
 }
 
-static size_t count_listeners(const struct endpoint *endpoints, size_t count)
+/* What a proxy shows senders is not shown at a listener with TLS. */
+static bool is_asked(const struct endpoint *endpoint, const struct site_domain *only)
+{
+    return endpoint->service == ENDPOINT_POLICIES &&
+           (only == NULL || !only->is_proxied || endpoint->plain);
+}
+
+static size_t count_listeners(const struct endpoint *endpoints, size_t count,
+                              const struct site_domain *only)
 {
     size_t found = 0;
     for (size_t i = 0; i < count; i++)
-        found += endpoints[i].service == ENDPOINT_POLICIES ? 1 : 0;
+        found += is_asked(&endpoints[i], only) ? 1 : 0;
     return found;
 }
 
@@ -43,12 +51,14 @@ static size_t count_listeners(const struct endpoint *endpoints, size_t count)
 static bool ask_all(const struct endpoint *endpoints, size_t count, const struct site *site,
                     const struct site_domain *only, int64_t now, bool *ret_idle, struct text *out)
 {
-    bool good = true;
     int64_t end_us = clock_monotonic_us() + LIMIT_HEALTH_ALL_MS * INT64_C(1000);
-    size_t left = count_listeners(endpoints, count);
+    size_t left = count_listeners(endpoints, count, only);
+    if (left == 0)
+        text_append(out, span_of("unhealthy: no listener for policies has \"tls: false\"\n"));
+    bool good = left > 0;
     for (size_t i = 0; i < count; i++) {
         struct health health;
-        if (endpoints[i].service != ENDPOINT_POLICIES)
+        if (!is_asked(&endpoints[i], only))
             continue;
         int64_t begin_us = clock_monotonic_us();
         assert(left > 0);

@@ -6,10 +6,19 @@
 /* Names in one certificate: Let's Encrypt takes no more. */
 enum { GROUP_MOST = 100 };
 
-/* 0 when it is not a number from 1 to GROUP_MOST. */
+/* Its profiles, which differ in that. */
+static const struct {
+    const char *name;
+    unsigned most;
+} profiles[] = {{"classic", 100}, {"tlsserver", 25}, {"shortlived", 25}};
+
+/* 0 when it is neither a number from 1 to GROUP_MOST nor a profile. */
 static unsigned parse_group(const char *text)
 {
     unsigned number = 0;
+    for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++)
+        if (strcmp(text, profiles[i].name) == 0)
+            return profiles[i].most;
     for (const char *at = text; *at != '\0'; at++) {
         if (*at < '0' || *at > '9' || number > GROUP_MOST)
             return 0;
@@ -59,7 +68,9 @@ int command_hosts(const struct command_line *line)
     int status = STATUS_WRONG;
     unsigned group = line->group == NULL ? 1 : parse_group(line->group);
     if (group == 0)
-        return command_misused("hosts", "not a number from 1 to 100:", line->group);
+        return command_misused(
+            "hosts",
+            "neither a number from 1 to 100 nor a profile such as tlsserver:", line->group);
     struct reading reading = reading_new(line, !line->missing, NULL);
     bool told = true;
     if (reading.configuration == NULL) {

@@ -43,15 +43,12 @@ static bool read_certificate_path(void *context, const struct node *item)
     return true;
 }
 
-/* A proxy that ends TLS has the certificates, so that who serves it alone needs none. */
+/* With a proxy in front of every listener that has policies, the certificates are none of ours. */
 static bool needs_certificates(const struct loader *loader)
 {
     const struct settings *settings = &loader->configuration->settings;
-    bool plain = settings->listener_count > 0 && loader->request->listen == NULL;
-    for (size_t i = 0; i < settings->listener_count; i++)
-        plain = plain && (settings->listeners[i].plain ||
-                          settings->listeners[i].service != ENDPOINT_POLICIES);
-    return !plain;
+    return loader->request->listen != NULL ||
+           !endpoint_all_plain(settings->listeners, settings->listener_count);
 }
 
 static bool read_certificates(struct loader *loader, const struct node *node)
@@ -177,8 +174,8 @@ static bool has_credential(const struct site_domain *domain)
 static void warn_no_credential(struct loader *loader, const char *host, bool kept,
                                struct position at)
 {
-    if (loader->store == NULL || !needs_certificates(loader))
-        return; /* one warning said it of all, or there is nothing to say */
+    if (loader->store == NULL)
+        return; /* one warning said it of all */
     diag_add(loader->diag, DIAG_WARNING, at, "no certificate with its key covers %s", host);
     if (kept)
         diag_reason(loader->diag, "the one that was served before stays in use until a restart");
@@ -194,7 +191,7 @@ static void find_credentials(struct loader *loader, const struct site_domain *be
 {
     char host[LIMIT_NAME + 1];
     int len = snprintf(host, sizeof(host), "mta-sts.%s", domain->name);
-    if (loader->request->without_certificates)
+    if (loader->request->without_certificates || domain->is_proxied)
         return;
     if (loader->store != NULL)
         certificates_find(loader->store, (struct span){host, (size_t)len}, domain->credentials);
@@ -270,6 +267,26 @@ static const char *keep_owner(struct loader *loader, struct draft_domain *domain
 /* Domains between two words about progress: some milliseconds. */
 enum { PROGRESS_DOMAINS = 1000 };
 
+static bool has_plain_listener(const struct loader *loader)
+{
+    const struct settings *settings = &loader->configuration->settings;
+    for (size_t i = 0; i < settings->listener_count; i++)
+        if (settings->listeners[i].service == ENDPOINT_POLICIES && settings->listeners[i].plain)
+            return true;
+    return false;
+}
+
+static void warn_no_proxy(struct loader *loader, struct position at)
+{
+    diag_add(loader->diag, DIAG_WARNING, at,
+             "a proxy has the certificate, but no listener for policies has \"tls: false\"");
+    diag_reason(loader->diag,
+                "the proxy could pass nothing on, and with TLS no certificate is shown");
+    diag_hint(loader->diag,
+              "write a listener such as {address: \"127.0.0.1:8080\", tls: false}, or "
+              "delete \"certificate: proxy\"");
+}
+
 static bool add_drafted(struct loader *loader)
 {
     for (size_t i = 0; i < draft_count(loader->draft); i++) {
@@ -287,7 +304,10 @@ static bool add_drafted(struct loader *loader)
             .policy = policy,
             .file = file,
             .tls_rpt = draft->tls_rpt,
+            .is_proxied = draft->is_proxied || !needs_certificates(loader),
         };
+        if (draft->is_proxied && !has_plain_listener(loader))
+            warn_no_proxy(loader, draft->at);
         if (!add_domain(loader, &domain, draft->at))
             return false;
     }
@@ -310,6 +330,7 @@ static bool keep_lost(struct loader *loader)
             .name_len = before->name_len,
             .state = SITE_REFUSED,
             .file = before->file,
+            .is_proxied = before->is_proxied || !needs_certificates(loader),
         };
         struct position at = {.file = diag_intern(loader->diag, span_of(before->file))};
         if (sources_kind(loader->sources, before->file) == SOURCE_BARE) {

@@ -32,6 +32,7 @@ struct draft_domain {
     size_t scope;        /* the number of the file that names the domain */
     size_t policy;       /* the number of the policy that its file means, or SIZE_MAX */
     const char *tls_rpt; /* encoded, or NULL */
+    bool is_proxied;     /* a proxy that ends TLS has its certificate */
 };
 
 /* An empty draft; owned. arena and diag are borrowed until draft_free. NULL on shortage. */

@@ -119,6 +119,7 @@ static const struct schema_key domain_keys[] = {
     {"id", SCALAR, "1 to 32 letters and digits", DOMAIN(changes.id)},
     {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them",
      DOMAIN(tls_rpt)},
+    {"certificate", SCALAR, "own or proxy", DOMAIN(certificate)},
 };
 const struct schema schema_domain = {"in a domain", domain_keys, COUNT(domain_keys)};
 

@@ -80,6 +80,7 @@ struct domain_nodes {
     const struct node *policy;
     struct policy_nodes changes;
     const struct node *tls_rpt;
+    const struct node *certificate;
 };
 
 struct schema; /* a table of keys */

@@ -235,7 +235,7 @@ void health_ask(const struct health_question *question, struct health *ret_healt
     }
     for (size_t i = 0; i < tries; i++) {
         const struct site_domain *domain = site_at(site, i * count / tries);
-        if (domain->policy == NULL)
+        if (domain->policy == NULL || (domain->is_proxied && !question->endpoint->plain))
             continue;
         inquire(question, domain, begin_us, ret_health);
         asked++;

@@ -41,4 +41,17 @@ struct endpoint {
     bool redirect; /* of challenges: other paths of policy hosts lead to https */
 };
 
+/* Whether there are endpoints for policies and a proxy ends TLS before each of them: then it has the
+ * certificates of all domains. */
+static inline bool endpoint_all_plain(const struct endpoint *endpoints, size_t count)
+{
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        if (endpoints[i].service == ENDPOINT_POLICIES && !endpoints[i].plain)
+            return false;
+        any = any || endpoints[i].service == ENDPOINT_POLICIES;
+    }
+    return any;
+}
+
 #endif

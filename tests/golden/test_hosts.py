@@ -41,6 +41,7 @@ def hosts(config, *arguments):
         (["--missing"], ["b", "c", "d", "e"]),
         (["--group", "2"], ["ab", "cd", "e"]),
         (["--group", "100"], ["abcde"]),
+        (["--group", "tlsserver"], ["abcde"]),
         (["--missing", "--group", "3"], ["bcd", "e"]),
     ],
     ids=str,
@@ -69,4 +70,12 @@ def test_what_counts_as_soon_is_configured(setup):
 def test_group_that_is_none(config, number):
     done = run("hosts", "-c", config, "--group", number)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert b"not a number from 1 to 100" in done.stderr
+    assert b"neither a number from 1 to 100 nor a profile" in done.stderr
+
+
+@pytest.mark.parametrize("profile, most", [("tlsserver", 25), ("shortlived", 25), ("classic", 100)])
+def test_names_in_a_certificate_of_a_profile(setup, profile, most):
+    config = setup.write([f"d{i}.example" for i in range(130)], certificates=None)
+    done = run("hosts", "-c", config, "--group", profile)
+    sizes = [len(line.split()) for line in done.stdout.splitlines()]
+    assert sizes == [most] * (130 // most) + ([130 % most] if 130 % most else [])

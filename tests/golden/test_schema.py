@@ -197,6 +197,7 @@ VALUES = {
     "domains: {a.example: {policy: default, mx: %s}}": (["a.b", '["*.a.b"]'], ["[]", "a", "{}"]),
     "domains: {a.example: {policy: default, id: %s}}": (["a1"], ["a-1"]),
     "domains: {a.example: {tls_rpt: %s}}": (URIS, NO_URIS),
+    "listen: {address: '127.0.0.1:1', tls: false}\ndomains: {a.example: {certificate: %s}}": (["own", "proxy"], ["none", "true", "[proxy]", "~"]),
 }
 COMMON = "policies: {default: {mode: none, max_age: 1w, mx: a.b}}\n"
 

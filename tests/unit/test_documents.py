@@ -41,6 +41,9 @@ def source_defaults():
         ("acme", "redirect"): only(r"bool redirect = (\w+);", "load/settings.c"),
         ("listener", "freebind"): "false",
         ("listener", "tls"): "true",
+        ("domain", "certificate"): only(
+            r"read_certificate\(.*?node == NULL \|\| span_equal\(node->text, span_of\(\"(\w+)\"\)", "load/draft.c"
+        ),
     }
 
 
