@@ -122,7 +122,7 @@ static bool has_all(const struct command_line *line, const struct reading *readi
         return true;
     if (is_input(line)) {
         const struct counts counts = count(line, reading);
-        good = counts.served + counts.refused > 0;
+        good = counts.served + counts.no_certificate + counts.refused > 0;
         if (!good && counts.errors == 0)
             (void)fputs("mta-sts-httpd: standard input names no domain\n",
                         stderr); /* the exit status says it too */

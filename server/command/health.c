@@ -53,9 +53,11 @@ static bool ask_all(const struct endpoint *endpoints, size_t count, const struct
 {
     int64_t end_us = clock_monotonic_us() + LIMIT_HEALTH_ALL_MS * INT64_C(1000);
     size_t left = count_listeners(endpoints, count, only);
-    if (left == 0)
+    if (left == 0) {
         text_append(out, span_of("unhealthy: no listener for policies has \"tls: false\"\n"));
-    bool good = left > 0;
+        return false;
+    }
+    bool good = true;
     for (size_t i = 0; i < count; i++) {
         struct health health;
         if (!is_asked(&endpoints[i], only))

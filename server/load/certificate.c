@@ -82,35 +82,6 @@ static bool look_inside(struct span der, struct span *ret_oid, struct span *ret_
            der_take(&algorithm, DER_OBJECT_IDENTIFIER, ret_oid, NULL);
 }
 
-size_t certificate_raw_names(struct span der, struct span ret_names[static CERTIFICATE_RAW_NAMES])
-{
-    struct span outer, inner, list, extensions, extension, oid, value, names;
-    size_t count = 0;
-    if (!der_take(&der, DER_SEQUENCE, &outer, NULL) ||
-        !der_take(&outer, DER_SEQUENCE, &inner, NULL))
-        return 0;
-    while (der_peek(inner) != DER_CONTEXT_3 && der_skip(&inner)) /* what is before them */
-        ;
-    if (!der_take(&inner, DER_CONTEXT_3, &list, NULL) ||
-        !der_take(&list, DER_SEQUENCE, &extensions, NULL))
-        return 0;
-    while (der_take(&extensions, DER_SEQUENCE, &extension, NULL)) {
-        if (!der_take(&extension, DER_OBJECT_IDENTIFIER, &oid, NULL) ||
-            !span_equal(oid, span_of("\x55\x1d\x11")))
-            continue;
-        (void)der_take(&extension, DER_BOOLEAN, NULL, NULL); /* it is critical, or not */
-        if (!der_take(&extension, DER_OCTET_STRING, &value, NULL) ||
-            !der_take(&value, DER_SEQUENCE, &names, NULL))
-            return count;
-        while (count < CERTIFICATE_RAW_NAMES && names.len > 0)
-            if (der_take(&names, DER_DNS_NAME, &ret_names[count], NULL))
-                count++;
-            else if (!der_skip(&names))
-                return count;
-    }
-    return count;
-}
-
 /* mbedTLS' codes are sums of a high part, of the module, and a low one, of what it called. */
 static bool is_shortage(int code)
 {

@@ -55,12 +55,6 @@ struct certificate *certificate_new(struct certificate_der *der);
 struct certificate *certificate_share(struct certificate *certificate);
 void certificate_free(struct certificate *certificate);
 
-enum { CERTIFICATE_RAW_NAMES = 100 };
-
-/* The DNS names in the subject alternative name of any certificate, even of one that the library does
- * not read, as they are written; at most so many. How many there are. */
-size_t certificate_raw_names(struct span der, struct span ret_names[static CERTIFICATE_RAW_NAMES]);
-
 /* True when the parent's key made the child's signature. Costs a millisecond, and two when it did
  * not. False and not known when memory is short. */
 bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent,

@@ -26,7 +26,7 @@ static void report_error(struct certificate_files *files, const char *path, bool
                          int error)
 {
     size_t folder = 0;
-    report(files, path, is_named, strerror(error));
+    report(files, path, is_named, file_error(error));
     if (file_is_hidden(path, &folder))
         diag_hint(files->diag,
                   "%.*s is hidden from this service: \"systemctl edit mta-sts-httpd\", below "
@@ -36,7 +36,8 @@ static void report_error(struct certificate_files *files, const char *path, bool
         diag_hint(files->diag, "start as root (files are read before the rights are dropped), or "
                                "let the user of this process read it");
     /* What its owner has done is no matter of the machine. */
-    bool is_owners = error == EACCES || error == ENOENT || error == ELOOP;
+    bool is_owners =
+        error == EACCES || error == ENOENT || error == ELOOP || error == EXDEV || error == EMLINK;
     if (!is_named && files->doubt != NULL)
         files->doubt(files->context, is_owners ? DIAG_NOTE : DIAG_WARNING);
 }
@@ -116,7 +117,9 @@ static void visit(void *context, const struct tree_file *file)
         files->tree.shortage = true;
         return;
     }
-    int fd = openat(file->folder, file->name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    /* The operator may name what he likes; in a folder a link may be another user's. */
+    int fd = file->is_named ? open(file->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
+                            : file_open(file->folder, file->name, &status);
     if (fd < 0) {
         report_error(files, file->path, file->is_named, errno);
         return;

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "load/certificate_store.h"
+#include "load/extensions.h"
 #include "load/pem.h"
 #include "load/signature.h"
 #include "policy/name.h"
@@ -152,16 +153,17 @@ static void report_certificate(struct reading *reading, const struct pem_block *
 /* One that the library cannot read may yet tell for whom it is. */
 static void doubt_certificate(struct reading *reading, struct span der)
 {
-    struct span names[CERTIFICATE_RAW_NAMES];
-    size_t count = certificate_raw_names(der, names), valid = 0;
-    for (size_t i = 0; i < count; i++) {
+    enum { NAMES_MOST = 100 }; /* as many as authorities put into one */
+    struct span names[NAMES_MOST], written = {0};
+    size_t count = 0;
+    while (count < NAMES_MOST && extensions_next_name(der, &written)) {
         struct name name;
-        if (name_parse(names[i], NAME_PATTERN, &name) == NAME_OK)
-            names[valid++] =
+        if (name_parse(written, NAME_PATTERN, &name) == NAME_OK)
+            names[count++] =
                 span_of(diag_intern(reading->store->diag, (struct span){name.text, name.len}));
     }
-    if (valid > 0)
-        certificate_doubt(reading->store, names, valid, DIAG_NOTE);
+    if (count > 0)
+        certificate_doubt(reading->store, names, count, DIAG_NOTE);
     else
         doubt(reading);
 }

@@ -31,8 +31,3 @@ bool der_take(struct span *rest, enum der_tag tag, struct span *ret_content, str
     *rest = span_skip(*rest, header + len);
     return true;
 }
-
-bool der_skip(struct span *rest)
-{
-    return rest->len > 0 && der_take(rest, (enum der_tag)der_peek(*rest), NULL, NULL);
-}

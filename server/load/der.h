@@ -17,16 +17,10 @@ enum der_tag {
     DER_OBJECT_IDENTIFIER = 0x06,
     DER_SEQUENCE = 0x30,
     DER_CONTEXT_0 = 0xa0,
-    DER_CONTEXT_3 = 0xa3,
-    DER_BOOLEAN = 0x01,
-    DER_DNS_NAME = 0x82, /* GeneralName (RFC 5280 section 4.2.1.6) */
 };
 
 /* The tag that the span begins with, or -1 when it is empty. */
 int der_peek(struct span rest);
-
-/* Takes one element of any tag off rest; the same otherwise as der_take. */
-bool der_skip(struct span *rest);
 
 /* Takes one element with this tag off rest. ret_content is what is inside,
  * ret_whole the element with its tag and length; each may be NULL. False, with

@@ -964,6 +964,34 @@ static void test_unreadable(void **state)
     assert_true(getuid() != 0 || seteuid(0) == 0);
 }
 
+/* A link counts if it belongs to root or to the owner of what it points to: certbot's, and those of a
+ * user who runs his own client; but nobody has his certificate served with the key of root. */
+static void test_links(void **state)
+{
+    (void)state;
+    static const struct example examples[] = {
+        {"of root to the files of another", {"link-root"}, .ecdsa = "link-root/chain:1 3"},
+        {"of a user to his own files", {"link-own"}, .ecdsa = "link-own/chain:1 3"},
+        {"of a user to a key of root",
+         {"link-stolen"},
+         .counts = {2},
+         .said = {"link-stolen/key: error: a link on its path belongs neither to root nor to the "
+                  "owner of what it points to\n",
+                  "link-stolen/chain:1:1: error: the certificate is left out: its private key is"}},
+        {"one that is named",
+         {"link-stolen/chain", "link-stolen/key"},
+         .ecdsa = "link-stolen/chain:1 3"},
+    };
+    if (geteuid() != 0)
+        skip();
+    pki_run("for kind in root own stolen; do mkdir link-$kind; cp a.pem link-$kind/chain; done\n"
+            "mkdir store; cp a.key store/users; chown 65534 store/users; cp a.key store/roots\n"
+            "ln -s ../store/users link-root/key; ln -s ../store/users link-own/key\n"
+            "ln -s ../store/roots link-stolen/key; chown -h 65534 link-own/key link-stolen/key\n");
+    for (size_t i = 0; i < COUNT(examples); i++)
+        check_example(&examples[i]);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -997,7 +1025,7 @@ int main(void)
         cmocka_unit_test(test_form_examples), cmocka_unit_test(test_foreign_examples),
         cmocka_unit_test(test_conversions),   cmocka_unit_test(test_keys_are_normalised),
         cmocka_unit_test(test_sharing),       cmocka_unit_test(test_odd_hosts),
-        cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_unreadable),    cmocka_unit_test(test_links),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

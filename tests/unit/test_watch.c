@@ -218,8 +218,9 @@ static void test_thousand_loads(void **state)
         least = now < least ? now : least;
         most = now > most ? now : most;
     }
-    /* The two versions differ by a few bytes; one leaked fact a load would be 200,000. */
-    assert_true(most - least < 8192);
+    /* The two versions differ by a few bytes, and what malloc keeps in stock for each size still grows
+     * by some; one leaked fact a load would be 200,000. */
+    assert_true(most - least < 32768);
     configuration_free(current);
 }
 
