@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "base/calendar.h"
-#include "base/text.h"
 #include "load/extensions.h"
 #include "site/verdict.h"
 
@@ -42,13 +41,10 @@ static void judge_names(const struct chain *chain)
         return;
     if (leaf->name_count == 0 && leaf->has_dns_names) {
         struct span written = {NULL, 0};
-        struct text shown = {0};
         (void)extensions_next_name(chain->question->chain[0], &written); /* there is one */
-        text_escape(&shown, written, 80);
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NAME,
                    "the certificate has no valid DNS name (\"%s\" is none), so it is not for %s",
-                   shown.data == NULL ? "" : shown.data, host);
-        text_free(&shown);
+                   report_show(written, 80).text, host);
         return;
     }
     if (leaf->name_count == 0) {
@@ -129,49 +125,37 @@ static void explain_distrust(const struct chain *chain)
             break;
         top = next;
     }
-    struct text shown = {0};
     certificate_issuer_text(chain->items[top], issuer);
-    text_escape(&shown, span_of(issuer), sizeof(issuer));
-    const char *name = shown.data == NULL ? "" : shown.data;
     if (top == 0 && chain->items[0]->is_self_issued)
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_SELF_SIGNED,
                    "the certificate is self-signed");
     else if (top == 0)
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_INCOMPLETE,
-                   "the chain is incomplete: the certificate of the issuer (%s) is not sent", name);
+                   "the chain is incomplete: the certificate of the issuer (%s) is not sent",
+                   report_show(span_of(issuer), sizeof(issuer)).text);
     else
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_UNKNOWN_ROOT,
-                   "the chain ends at an authority that is not trusted (%s)", name);
-    text_free(&shown);
+                   "the chain ends at an authority that is not trusted (%s)",
+                   report_show(span_of(issuer), sizeof(issuer)).text);
 }
 
 /* What stands on the way to the authority that was found. */
 static void judge_way(const struct chain *chain, const struct trust_verdict *verdict)
 {
-    struct text name = {0}, other = {0};
-    if (verdict->is_expired) {
-        text_escape(&name, span_of(verdict->expired), TRUST_NAME_SIZE);
+    if (verdict->is_expired)
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_CHAIN_EXPIRED,
                    "a certificate above that of the server has expired or is not valid yet (%s)",
-                   name.data == NULL ? "" : name.data);
-        text_free(&name);
-    }
-    if (verdict->is_constrained) {
-        text_escape(&name, span_of(verdict->constrained), TRUST_NAME_SIZE);
-        text_escape(&other, span_of(verdict->forbidden), TRUST_NAME_SIZE);
+                   report_show(span_of(verdict->expired), TRUST_NAME_SIZE).text);
+    if (verdict->is_constrained)
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_CONSTRAINED,
                    "the authority %s may not issue for %s (name constraints)",
-                   name.data == NULL ? "" : name.data, other.data == NULL ? "" : other.data);
-        text_free(&name);
-        text_free(&other);
-    }
-    if (verdict->not_judged != NULL) {
-        text_escape(&name, span_of(verdict->not_judged_of), TRUST_NAME_SIZE);
+                   report_show(span_of(verdict->constrained), TRUST_NAME_SIZE).text,
+                   report_show(span_of(verdict->forbidden), TRUST_NAME_SIZE).text);
+    if (verdict->not_judged != NULL)
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NOT_JUDGED,
                    "the authority %s has a critical extension that is not checked here (%s)",
-                   name.data == NULL ? "" : name.data, verdict->not_judged);
-        text_free(&name);
-    }
+                   report_show(span_of(verdict->not_judged_of), TRUST_NAME_SIZE).text,
+                   verdict->not_judged);
     if (verdict->is_weak && chain->items[0]->kind.accepted)
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_WEAK,
                    "a key or signature in the chain is too weak");

@@ -137,7 +137,6 @@ static void judge_failure(struct inquiry *inquiry)
 {
     const struct fetch *fetch = &inquiry->fetch;
     struct health *health = inquiry->health;
-    char time[REPORT_WORD];
     bool is_unknown = fetch->step == FETCH_HANDSHAKE && fetch->alert == ALERT_UNRECOGNIZED_NAME;
     if (is_unknown && !inquiry->strict)
         health->state = HEALTH_IDLE;
@@ -145,7 +144,7 @@ static void judge_failure(struct inquiry *inquiry)
         die(health, "there is no certificate for %s", inquiry->host);
     else if (fetch->is_late)
         die(health, "no answer within %s",
-            report_seconds((inquiry->deadline_us - inquiry->begin_us) / 1000, time));
+            report_seconds((inquiry->deadline_us - inquiry->begin_us) / 1000).text);
     else if (fetch->step == FETCH_CONNECT)
         die(health, "%s", strerror(fetch->error));
     else if (fetch->step == FETCH_HANDSHAKE)

@@ -25,14 +25,10 @@ static enum fault fault_of(enum record_form form)
 static void judge_record(struct span value, const struct policy *policy, struct report *report)
 {
     struct record record;
-    struct text shown = {0};
     record_read(value, &record);
-    text_escape(&shown, value, 100);
     if (record.form != RECORD_SOUND)
         report_add(report, NULL, fault_of(record.form), "the record _mta-sts.%s %s: \"%s\"",
-                   report->domain, record_form_text(record.form),
-                   shown.data == NULL ? "" : shown.data);
-    text_free(&shown);
+                   report->domain, record_form_text(record.form), report_show(value, 100).text);
     if (record.id.data == NULL)
         return;
     /* An id has at most LIMIT_ID letters and digits. */
@@ -66,22 +62,18 @@ static bool mentions_version(struct span value)
 static void judge_no_record(const struct dns_txt *txt, struct report *report)
 {
     for (size_t i = 0; i < txt->count; i++) {
-        struct text shown = {0};
         struct span value = {txt->values[i].data, txt->values[i].len};
         bool quoted = is_quoted(value);
         if (!quoted && !mentions_version(value))
             continue;
-        text_escape(&shown, value, 100);
-        const char *words = shown.data == NULL ? "" : shown.data;
         if (quoted)
             report_add(report, NULL, FAULT_RECORD_QUOTED,
                        "the value of the record _mta-sts.%s begins with a quotation mark: \"%s\"",
-                       report->domain, words);
+                       report->domain, report_show(value, 100).text);
         else
             report_add(report, NULL, FAULT_RECORD_FORM,
                        "the record _mta-sts.%s does not begin with v=STSv1;: \"%s\"",
-                       report->domain, words);
-        text_free(&shown);
+                       report->domain, report_show(value, 100).text);
         return;
     }
     report_add(report, NULL, FAULT_RECORD_MISSING,
@@ -131,7 +123,7 @@ static bool has_failed(const struct dns_outcome *outcome)
 static void judge_failure(const struct dns_outcome *outcome, const char *what, int64_t timeout_ms,
                           struct report *report)
 {
-    char servers[REPORT_NAME], time[REPORT_WORD];
+    char servers[REPORT_NAME];
     enum fault fault = FAULT_DNS_FAILED;
     resolve_servers_text(servers, sizeof(servers));
     if (outcome->result == DNS_SHORTAGE) {
@@ -141,7 +133,7 @@ static void judge_failure(const struct dns_outcome *outcome, const char *what, i
                    "no name server of this machine (%s) can be reached", servers);
     } else if (outcome->result == DNS_SILENT) {
         report_add(report, NULL, FAULT_DNS_SILENT, "the look-up of %s gets no answer within %s",
-                   what, report_seconds(timeout_ms, time));
+                   what, report_seconds(timeout_ms).text);
     } else {
         if (outcome->result == DNS_CUT)
             fault = FAULT_DNS_CUT;
@@ -210,7 +202,7 @@ static void judge_txt(const struct dns_txt *txt, const char *name, const struct 
 static void ask_dns(const struct probe *probe, const struct probe_domain *domain, const char *host,
                     struct report *report, struct resolve_host *ret_found)
 {
-    char name[HOST_SIZE], servers[REPORT_NAME], time[REPORT_WORD];
+    char name[HOST_SIZE], servers[REPORT_NAME];
     struct dns_txt txt;
     (void)snprintf(name, sizeof(name), "_mta-sts.%s", report->domain); /* it fits */
     const struct resolve_question question = {
@@ -227,14 +219,14 @@ static void ask_dns(const struct probe *probe, const struct probe_domain *domain
         resolve_servers_text(servers, sizeof(servers));
         report_add(report, NULL, FAULT_DNS_MUTE,
                    "no question about the domain is answered by %s within %s", servers,
-                   report_seconds(probe->timeout_ms, time));
+                   report_seconds(probe->timeout_ms).text);
     } else {
         judge_host(ret_found, host, probe->timeout_ms, report);
         judge_txt(&txt, name, domain->policy, probe->timeout_ms, report);
     }
     if (report->dns_us > LIMIT_PROBE_BUDGET_MS * 1000)
         report_add(report, NULL, FAULT_DNS_SLOW, "the look-up of the address takes %s",
-                   report_seconds(report->dns_us / 1000, time));
+                   report_seconds(report->dns_us / 1000).text);
     dns_txt_free(&txt);
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 void report_begin(struct report *report, const char *domain)
 {
     memset(report, 0, sizeof(*report));
@@ -69,14 +71,26 @@ struct report_visit *report_add_visit(struct report *report, const struct addres
     return visit;
 }
 
-const char *report_seconds(int64_t ms, char out[static REPORT_WORD])
+struct report_words report_seconds(int64_t ms)
 {
+    struct report_words words; /* two numbers fit */
     int64_t tenths = (ms + 50) / 100;
     if (tenths % 10 == 0)
-        (void)snprintf(out, REPORT_WORD, "%" PRId64 " s", tenths / 10); /* it fits */
+        (void)snprintf(words.text, sizeof(words.text), "%" PRId64 " s", tenths / 10);
     else
-        (void)snprintf(out, REPORT_WORD, "%" PRId64 ".%" PRId64 " s", tenths / 10, tenths % 10);
-    return out;
+        (void)snprintf(words.text, sizeof(words.text), "%" PRId64 ".%" PRId64 " s", tenths / 10,
+                       tenths % 10);
+    return words;
+}
+
+struct report_words report_show(struct span bytes, size_t limit)
+{
+    struct report_words words;
+    struct text shown = {0};
+    text_escape(&shown, bytes, limit);
+    (void)snprintf(words.text, sizeof(words.text), "%s", shown.data == NULL ? "" : shown.data);
+    text_free(&shown);
+    return words;
 }
 
 void report_add(struct report *report, const struct report_visit *visit, enum fault fault,

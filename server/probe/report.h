@@ -20,6 +20,11 @@
 /* Sentences about names of 253 bytes fit. */
 enum { REPORT_TEXT = 640, REPORT_NAME = 256, REPORT_WORD = 64 };
 
+/* Words for a sentence. */
+struct report_words {
+    char text[4 * REPORT_NAME + sizeof("...")];
+};
+
 struct report_finding {
     const char *code; /* static */
     enum stage stage;
@@ -78,8 +83,11 @@ void report_add(struct report *report, const struct report_visit *visit, enum fa
 void report_add_finding(struct report *report, const struct report_visit *visit,
                         const struct report_finding *finding);
 
-/* "3 s" or "2.5 s", for a sentence. Returns out. */
-const char *report_seconds(int64_t ms, char out[static REPORT_WORD]);
+/* "3 s" or "2.5 s". */
+struct report_words report_seconds(int64_t ms);
+
+/* Bytes from elsewhere, escaped; at most limit of them, which is at most REPORT_NAME. */
+struct report_words report_show(struct span bytes, size_t limit);
 
 /* The gravest of the stage (the first of these) that concerns the visit; NULL when there is none. */
 const struct report_finding *report_gravest(const struct report *report,

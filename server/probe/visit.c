@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/text.h"
 #include "policy/inspect.h"
 #include "probe/chain.h"
 #include "probe/fetch.h"
@@ -23,24 +22,14 @@ struct visit {
     struct fetch fetch;
 };
 
-/* Bytes of the server for a sentence: escaped, and cut when they are many. */
-static void show(struct span bytes, char *out, size_t size)
+/* How long was waited at most. */
+static struct report_words time_given(const struct visit *visit)
 {
-    struct text text = {0};
-    text_escape(&text, bytes, 80);
-    (void)snprintf(out, size, "%s", text.data == NULL ? "" : text.data); /* cut on purpose */
-    text_free(&text);
-}
-
-/* How long was waited at most, in milliseconds. */
-static int64_t time_given(const struct visit *visit)
-{
-    return (visit->question->deadline_us - visit->begin_us) / 1000;
+    return report_seconds((visit->question->deadline_us - visit->begin_us) / 1000);
 }
 
 static void judge_connection(struct visit *visit)
 {
-    char time[REPORT_WORD];
     struct report *report = visit->report;
     switch (visit->fetch.error) {
     case ECONNREFUSED:
@@ -48,8 +37,7 @@ static void judge_connection(struct visit *visit)
         break;
     case ETIMEDOUT:
         report_add(report, visit->result, FAULT_CONNECT_TIMEOUT,
-                   "there is no answer to the connection within %s",
-                   report_seconds(time_given(visit), time));
+                   "there is no answer to the connection within %s", time_given(visit).text);
         break;
     case ENETUNREACH:
     case EADDRNOTAVAIL:
@@ -92,63 +80,45 @@ static void judge_alert(struct visit *visit)
 /* The handshake has failed. */
 static void judge_handshake(struct visit *visit)
 {
-    char time[REPORT_WORD];
-    struct report *report = visit->report;
-    switch (visit->fetch.result) {
-    case CLIENT_LATE:
-        report_add(report, visit->result, FAULT_TLS_TIMEOUT,
-                   "the TLS handshake does not end within %s",
-                   report_seconds(time_given(visit), time));
-        break;
-    case CLIENT_ALERT:
+    static const char BROKEN[] = "the TLS handshake fails, because the server breaks the protocol";
+    static const char CLOSED[] = "the server closes the connection during the TLS handshake";
+    static const struct {
+        enum fault fault;
+        const char *message;
+    } failures[] = {
+        [CLIENT_DONE] = {FAULT_TLS_BROKEN, BROKEN},
+        [CLIENT_CLOSED] = {FAULT_TLS_CLOSED, CLOSED},
+        [CLIENT_RESET] = {FAULT_TLS_CLOSED, CLOSED},
+        [CLIENT_OLD] = {FAULT_TLS_OLD, "the server speaks neither TLS 1.2 nor 1.3"},
+        [CLIENT_HTTP] = {FAULT_PLAIN_HTTP, "the port speaks plain HTTP instead of HTTPS"},
+        [CLIENT_NOT_TLS] = {FAULT_NOT_TLS, "the port does not speak TLS"},
+        [CLIENT_CERTIFICATE] = {FAULT_CERTIFICATE_UNREADABLE, "the certificate cannot be read"},
+        [CLIENT_LARGE] = {FAULT_CERTIFICATE_LARGE,
+                          "the server sends certificates of more than 16 KB"},
+        [CLIENT_COSTLY] = {FAULT_CERTIFICATE_COSTLY,
+                           "the key of the certificate has an RSA exponent of more than 32 bits"},
+        [CLIENT_FAILED] = {FAULT_TLS_BROKEN, BROKEN},
+    };
+    enum client_result result = visit->fetch.result;
+    if (result == CLIENT_LATE)
+        report_add(visit->report, visit->result, FAULT_TLS_TIMEOUT,
+                   "the TLS handshake does not end within %s", time_given(visit).text);
+    else if (result == CLIENT_ALERT)
         judge_alert(visit);
-        break;
-    case CLIENT_OLD:
-        report_add(report, visit->result, FAULT_TLS_OLD,
-                   "the server speaks neither TLS 1.2 nor 1.3");
-        break;
-    case CLIENT_HTTP:
-        report_add(report, visit->result, FAULT_PLAIN_HTTP,
-                   "the port speaks plain HTTP instead of HTTPS");
-        break;
-    case CLIENT_NOT_TLS:
-        report_add(report, visit->result, FAULT_NOT_TLS, "the port does not speak TLS");
-        break;
-    case CLIENT_CERTIFICATE:
-        report_add(report, visit->result, FAULT_CERTIFICATE_UNREADABLE,
-                   "the certificate cannot be read");
-        break;
-    case CLIENT_LARGE:
-        report_add(report, visit->result, FAULT_CERTIFICATE_LARGE,
-                   "the server sends certificates of more than 16 KB");
-        break;
-    case CLIENT_COSTLY:
-        report_add(report, visit->result, FAULT_CERTIFICATE_COSTLY,
-                   "the key of the certificate has an RSA exponent of more than 32 bits");
-        break;
-    case CLIENT_CLOSED:
-    case CLIENT_RESET:
-        report_add(report, visit->result, FAULT_TLS_CLOSED,
-                   "the server closes the connection during the TLS handshake");
-        break;
-    case CLIENT_DONE:
-    case CLIENT_FAILED:
-        report_add(report, visit->result, FAULT_TLS_BROKEN,
-                   "the TLS handshake fails, because the server breaks the protocol");
-        break;
-    }
+    else
+        report_add(visit->report, visit->result, failures[result].fault, "%s",
+                   failures[result].message);
 }
 
 /* There is no response, or only a part of one. */
 static void judge_silence(struct visit *visit)
 {
-    char time[REPORT_WORD];
     struct report *report = visit->report;
     const struct answer *answer = visit->fetch.answer;
     const char *part = answer->head_len == 0 ? "no response" : "no whole response";
     if (visit->fetch.result == CLIENT_LATE)
         report_add(report, visit->result, FAULT_HTTP_TIMEOUT, "there is %s within %s", part,
-                   report_seconds(time_given(visit), time));
+                   time_given(visit).text);
     else
         report_add(report, visit->result, FAULT_HTTP_CLOSED,
                    "the connection breaks, and there is %s", part);
@@ -156,13 +126,12 @@ static void judge_silence(struct visit *visit)
 
 static void judge_status(struct visit *visit)
 {
-    char location[REPORT_NAME];
     const struct answer *answer = visit->fetch.answer;
     unsigned status = answer->status;
-    show(answer->location, location, sizeof(location));
     if (status >= 300 && status < 400 && answer->location.len > 0)
         report_add(visit->report, visit->result, FAULT_REDIRECT,
-                   "the response is a redirect (status %u) to \"%s\"", status, location);
+                   "the response is a redirect (status %u) to \"%s\"", status,
+                   report_show(answer->location, 80).text);
     else if (status > 200 && status < 300)
         report_add(visit->report, visit->result, FAULT_STATUS_2XX,
                    "the status is %u instead of 200", status);
@@ -184,26 +153,25 @@ static struct span media_type(struct span type)
 
 static void judge_headers(struct visit *visit)
 {
-    char shown[REPORT_NAME];
     const struct answer *answer = visit->fetch.answer;
+    const struct report_words shown = report_show(answer->content_type, 80);
     const struct span type = media_type(answer->content_type);
     const struct span wanted = span_of("text/plain");
-    show(answer->content_type, shown, sizeof(shown));
-    (void)snprintf(visit->result->content_type, sizeof(visit->result->content_type), "%s", shown);
+    (void)snprintf(visit->result->content_type, sizeof(visit->result->content_type), "%s",
+                   shown.text); /* cut on purpose */
     if (answer->content_type.len == 0)
         report_add(visit->report, visit->result, FAULT_TYPE_MISSING, "there is no Content-Type");
     else if (!span_equal_fold(type, wanted))
         report_add(visit->report, visit->result, FAULT_TYPE,
-                   "the Content-Type is \"%s\" instead of text/plain", shown);
+                   "the Content-Type is \"%s\" instead of text/plain", shown.text);
     else if (!span_equal(type, wanted))
         report_add(visit->report, visit->result, FAULT_TYPE_CASE,
-                   "the Content-Type is not in lower case: \"%s\"", shown);
+                   "the Content-Type is not in lower case: \"%s\"", shown.text);
     if (answer->content_encoding.len > 0 &&
-        !span_equal_fold(answer->content_encoding, span_of("identity"))) {
-        show(answer->content_encoding, shown, sizeof(shown));
+        !span_equal_fold(answer->content_encoding, span_of("identity")))
         report_add(visit->report, visit->result, FAULT_COMPRESSED,
-                   "the body is encoded (Content-Encoding: %s)", shown);
-    }
+                   "the body is encoded (Content-Encoding: %s)",
+                   report_show(answer->content_encoding, 80).text);
 }
 
 static void add_inspected(struct visit *visit, const struct inspect_finding *found)
@@ -228,8 +196,10 @@ static void add_inspected(struct visit *visit, const struct inspect_finding *fou
 
 static void note_policy(struct report_visit *result, const struct policy_fields *fields)
 {
-    show(fields->mode.text, result->mode, sizeof(result->mode));
-    show(fields->max_age.text, result->max_age, sizeof(result->max_age));
+    (void)snprintf(result->mode, sizeof(result->mode), "%s",
+                   report_show(fields->mode.text, 80).text); /* both are cut on purpose */
+    (void)snprintf(result->max_age, sizeof(result->max_age), "%s",
+                   report_show(fields->max_age.text, 80).text);
     result->mx_count = fields->mx_count;
 }
 
@@ -263,12 +233,11 @@ static bool compare_mx(struct visit *visit, const struct policy_fields *fields)
         return true;
     }
     for (size_t i = 0; i < fields->mx_count; i++) {
-        char shown[REPORT_NAME];
         if (has_mx(policy, fields->mx[i].text))
             continue;
-        show(fields->mx[i].text, shown, sizeof(shown));
         report_add(visit->report, visit->result, FAULT_POLICY_DIFFERS,
-                   "the policy is not the configured one: it has mx \"%s\"", shown);
+                   "the policy is not the configured one: it has mx \"%s\"",
+                   report_show(fields->mx[i].text, 80).text);
         return true;
     }
     return false;
@@ -384,7 +353,6 @@ static int64_t time_left_ms(const struct visit *visit)
  * left. */
 static bool judge_versions(struct visit *visit, const struct fetch_request *first)
 {
-    char time[REPORT_WORD];
     struct fetch_request request = *first;
     struct fetch fetch;
     request.versions = CLIENT_TLS_12_ONLY;
@@ -401,7 +369,7 @@ static bool judge_versions(struct visit *visit, const struct fetch_request *firs
              request.timeout_ms >= LIMIT_PROBE_BUDGET_MS)
         report_add(visit->report, visit->result, FAULT_TLS_12_TIMEOUT,
                    "a handshake of TLS 1.2 does not end within %s",
-                   report_seconds(request.timeout_ms, time));
+                   report_seconds(request.timeout_ms).text);
     fetch_free(&fetch);
     return good;
 }
