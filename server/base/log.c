@@ -261,14 +261,11 @@ size_t log_lines(struct span text, size_t lines_most)
     enum log_level level = LOG_LEVEL_ERROR;
     size_t count = 0;
     for (; text.len > 0; count++) {
-        const char *end = memchr(text.data, '\n', text.len);
-        size_t len = end == NULL ? text.len : (size_t)(end - text.data);
-        struct span line = {text.data, len};
+        struct span line = span_take_line(&text);
         level = level_of(line, level);
         copy_message(level, line, true);
         if (count < lines_most && (!may_speak() || !put_message(level, line, true)))
             log_lose();
-        text = span_skip(text, end == NULL ? len : len + 1);
     }
     return count;
 }

@@ -37,3 +37,29 @@ struct span span_skip(struct span span, size_t count)
     assert(count <= span.len);
     return count == 0 ? span : (struct span){span.data + count, span.len - count};
 }
+
+struct span span_trim(struct span span)
+{
+    while (span.len > 0 && (span.data[0] == ' ' || span.data[0] == '\t'))
+        span = span_skip(span, 1);
+    while (span.len > 0 && (span.data[span.len - 1] == ' ' || span.data[span.len - 1] == '\t'))
+        span.len--;
+    return span;
+}
+
+struct span span_take_line(struct span *bytes)
+{
+    const char *end = bytes->len == 0 ? NULL : memchr(bytes->data, '\n', bytes->len);
+    struct span line = {bytes->data, end == NULL ? bytes->len : (size_t)(end - bytes->data)};
+    *bytes = span_skip(*bytes, line.len + (end == NULL ? 0 : 1));
+    return line;
+}
+
+bool span_is_word(struct span span, const char *others)
+{
+    for (size_t i = 0; i < span.len; i++)
+        if (!ascii_is_alpha(span.data[i]) && !ascii_is_digit(span.data[i]) &&
+            memchr(others, span.data[i], strlen(others)) == NULL)
+            return false;
+    return span.len > 0;
+}

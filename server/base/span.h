@@ -50,6 +50,15 @@ bool span_begins_fold(struct span span, struct span prefix);
  * to find. */
 uint64_t span_hash(struct span span);
 
+/* Whether it is not empty and has only letters, digits and bytes of the others. */
+bool span_is_word(struct span span, const char *others);
+
+/* The span without spaces and tabs at its ends. */
+struct span span_trim(struct span span);
+
+/* Takes the next line, which an LF ends or the end, off the bytes; without the LF. */
+struct span span_take_line(struct span *bytes);
+
 /* The span without its first count bytes; count is at most span.len. */
 struct span span_skip(struct span span, size_t count);
 

@@ -489,15 +489,13 @@ void import_scan(struct span bytes, import_take *take, void *context)
 {
     struct scan scan = {.take = take, .context = context};
     while (bytes.len > 0) {
-        const char *end = memchr(bytes.data, '\n', bytes.len);
-        struct span line = {bytes.data, end == NULL ? bytes.len : (size_t)(end - bytes.data)};
+        struct span line = span_take_line(&bytes);
         scan.number++;
         scan.line = line;
         scan.line.len = comment_of(line);
         scan.is_about_certificates = is_about_certificates(scan.line);
         scan_line(&scan);
         take_names(&scan, line, span_skip(line, scan.line.len), IMPORT_COMMENT);
-        bytes = span_skip(bytes, line.len + (end == NULL ? 0 : 1));
     }
     end_section(&scan);
 }

@@ -67,11 +67,7 @@ static bool make_groups(struct writer *writer)
 /* A word or path. What JSON calls a text YAML calls one, too. */
 static void write_scalar(struct text *out, struct span value)
 {
-    bool plain = value.len > 0 && (ascii_is_alpha(value.data[0]) || value.data[0] == '/');
-    for (size_t i = 0; i < value.len && plain; i++)
-        plain = ascii_is_alpha(value.data[i]) || ascii_is_digit(value.data[i]) ||
-                memchr("/._-", value.data[i], 4) != NULL;
-    if (plain)
+    if (span_is_word(value, "/._-") && (ascii_is_alpha(value.data[0]) || value.data[0] == '/'))
         text_append(out, value);
     else
         text_json(out, value);
@@ -144,9 +140,7 @@ static void write_open(struct text *out, const struct import_host *host)
     text_printf(out, "  #   left out: %s\n",
                 host->problem == NULL ? "its policy was not found" : host->problem);
     for (size_t i = 0; i < 8 && rest.len > 0; i++) {
-        const char *end = memchr(rest.data, '\n', rest.len);
-        struct span line = {rest.data, end == NULL ? rest.len : (size_t)(end - rest.data)};
-        rest = span_skip(rest, line.len + (end == NULL ? 0 : 1));
+        struct span line = span_take_line(&rest);
         while (line.len > 0 && line.data[line.len - 1] == '\r')
             line.len--;
         text_append(out, span_of("  #   | "));

@@ -85,9 +85,7 @@ static int wait_for_load(const char *path, int64_t since_us, int64_t timeout_us,
 static void sort_report(const struct status_reading *reading, struct text *out, struct text *faults)
 {
     for (struct span rest = reading->report; rest.len > 0;) {
-        const char *end = memchr(rest.data, '\n', rest.len);
-        struct span line = {rest.data, end == NULL ? rest.len : (size_t)(end - rest.data)};
-        rest = span_skip(rest, end == NULL ? line.len : line.len + 1);
+        struct span line = span_take_line(&rest);
         bool is_fault = span_begins_fold(line, span_of("> "));
         struct text *to = is_fault || reading->is_refused ? faults : out;
         if (is_fault)
@@ -144,11 +142,9 @@ static int print_domain(const struct status_reading *reading, const char *operan
 static int judge_all(const struct status_reading *reading)
 {
     for (struct span rest = reading->domains; rest.len > 0;) {
-        const char *end = memchr(rest.data, '\n', rest.len);
-        size_t len = end == NULL ? rest.len : (size_t)(end - rest.data);
-        if (memmem(rest.data, len, " served ", 8) == NULL)
+        struct span line = span_take_line(&rest);
+        if (memmem(line.data, line.len, " served ", 8) == NULL)
             return STATUS_PENDING;
-        rest = span_skip(rest, end == NULL ? len : len + 1);
     }
     return STATUS_GOOD;
 }

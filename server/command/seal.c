@@ -27,16 +27,9 @@ static struct span value_of(struct span status, const char *key)
 {
     size_t key_len = strlen(key);
     while (status.len > 0) {
-        const char *end = memchr(status.data, '\n', status.len);
-        struct span line = {status.data, end == NULL ? status.len : (size_t)(end - status.data)};
-        status = span_skip(status, line.len < status.len ? line.len + 1 : line.len);
-        if (line.len <= key_len || memcmp(line.data, key, key_len) != 0 ||
-            line.data[key_len] != ':')
-            continue;
-        line = span_skip(line, key_len + 1);
-        while (line.len > 0 && (line.data[0] == '\t' || line.data[0] == ' '))
-            line = span_skip(line, 1);
-        return line;
+        struct span line = span_take_line(&status);
+        if (line.len > key_len && memcmp(line.data, key, key_len) == 0 && line.data[key_len] == ':')
+            return span_trim(span_skip(line, key_len + 1));
     }
     return (struct span){0};
 }

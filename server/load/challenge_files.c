@@ -142,16 +142,6 @@ static void match(struct reading *reading)
             }
 }
 
-/* RFC 8555 section 8.1: base64url without padding. */
-static bool is_token(struct span text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (!ascii_is_alpha(text.data[i]) && !ascii_is_digit(text.data[i]) && text.data[i] != '-' &&
-            text.data[i] != '_')
-            return false;
-    return text.len > 0;
-}
-
 /* RFC 8555 section 8.3 lets the authority ignore white space behind it; so nobody needs to see it. */
 static void take_authorization(struct reading *reading, const char *name, struct span bytes)
 {
@@ -163,7 +153,7 @@ static void take_authorization(struct reading *reading, const char *name, struct
         return; /* being written */
     if (bytes.len <= token.len || bytes.data[token.len] != '.' ||
         !span_equal((struct span){bytes.data, token.len}, token) ||
-        !is_token(span_skip(bytes, token.len + 1))) {
+        !span_is_word(span_skip(bytes, token.len + 1), "-_")) {
         leave_out(reading, name, "does not hold the key authorization of its token");
         return;
     }
@@ -216,7 +206,7 @@ static void take_file(struct reading *reading, enum challenge_kind kind, int fol
 {
     char bytes[LIMIT_CHALLENGE_FILE + 1];
     const char *why = NULL;
-    if (kind == CHALLENGE_HTTP && !is_token(span_of(name))) {
+    if (kind == CHALLENGE_HTTP && !span_is_word(span_of(name), "-_")) {
         leave_out(reading, name, "has a name that no authority asks for");
         return;
     }

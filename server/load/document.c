@@ -64,14 +64,9 @@ static bool refuse(struct builder *builder, const yaml_mark_t *mark, const char 
 static struct span line_at(const struct builder *builder, const yaml_mark_t *mark)
 {
     struct span rest = builder->bytes;
-    for (size_t line = 0; line < mark->line && rest.len > 0; line++) {
-        const char *end = memchr(rest.data, '\n', rest.len);
-        rest = span_skip(rest, end == NULL ? rest.len : (size_t)(end - rest.data) + 1);
-    }
-    const char *end = rest.len == 0 ? NULL : memchr(rest.data, '\n', rest.len);
-    if (end != NULL)
-        rest.len = (size_t)(end - rest.data);
-    return rest;
+    for (size_t line = 0; line < mark->line; line++)
+        (void)span_take_line(&rest);
+    return span_take_line(&rest);
 }
 
 /* An address such as [::]:443 begins a list in YAML unless it is quoted. */

@@ -28,10 +28,7 @@ static bool is_blank(char byte)
 /* Takes one line off the reader, without its end and the blanks before that. */
 static struct span take_line(struct pem_reader *reader)
 {
-    const char *end = memchr(reader->rest.data, '\n', reader->rest.len);
-    size_t len = end == NULL ? reader->rest.len : (size_t)(end - reader->rest.data);
-    struct span line = {reader->rest.data, len};
-    reader->rest = span_skip(reader->rest, end == NULL ? len : len + 1);
+    struct span line = span_take_line(&reader->rest);
     reader->line++;
     while (line.len > 0 && is_blank(line.data[line.len - 1]))
         line.len--;

@@ -344,25 +344,6 @@ static void read_value(struct inspection *inspection, const struct line *line, e
     }
 }
 
-static bool is_space(char byte)
-{
-    return byte == ' ' || byte == '\t';
-}
-
-static struct span trim_right(struct span text)
-{
-    while (text.len > 0 && is_space(text.data[text.len - 1]))
-        text.len--;
-    return text;
-}
-
-static struct span trim_left(struct span text)
-{
-    while (text.len > 0 && is_space(text.data[0]))
-        text = span_skip(text, 1);
-    return text;
-}
-
 /* The key that is meant, or KEYS after a finding. */
 static enum key read_key(struct inspection *inspection, struct span text, struct position at)
 {
@@ -405,7 +386,7 @@ static size_t next_key(struct span text)
 static struct span trim_part(struct span part)
 {
     for (;;) {
-        part = trim_right(part);
+        part = span_trim(part);
         if (part.len < 2 || part.data[part.len - 2] != '\\' ||
             (part.data[part.len - 1] != 'n' && part.data[part.len - 1] != 'r'))
             return part;
@@ -459,15 +440,15 @@ static void read_pair(struct inspection *inspection, const struct line *line)
     }
     struct span before = {text.data, (size_t)(colon - text.data)};
     struct span behind = span_skip(text, before.len + 1);
-    struct span value = trim_left(behind);
+    struct span value = span_trim(behind);
     size_t space = behind.len - value.len;
-    if (trim_right(before).len < before.len)
+    if (span_trim(before).len < before.len)
         (void)add(inspection, FINDING_SPACE_BEFORE_COLON, place_of(line, colon), NOTHING, NULL);
     if (space == 0)
         (void)add(inspection, FINDING_NO_SPACE, place_of(line, behind.data), NOTHING, NULL);
     else if (space > 1 || behind.data[0] != ' ')
         (void)add(inspection, FINDING_OTHER_SPACE, place_of(line, behind.data), NOTHING, NULL);
-    enum key key = read_key(inspection, trim_right(before), at);
+    enum key key = read_key(inspection, span_trim(before), at);
     if (key < KEYS)
         read_value(inspection, line, key, value);
 }
@@ -475,7 +456,7 @@ static void read_pair(struct inspection *inspection, const struct line *line)
 static void read_line(struct inspection *inspection, struct line line, bool *was_blank)
 {
     replace_blanks(inspection, &line);
-    struct span text = trim_right(trim_left(line.text));
+    struct span text = span_trim(line.text);
     bool blank = text.len == 0;
     if (blank && !*was_blank)
         (void)add(inspection, line.number == 1 ? FINDING_LEADING_BLANK_LINE : FINDING_BLANK_LINE,

@@ -7,15 +7,6 @@ static bool is_space(char byte)
     return byte == ' ' || byte == '\t';
 }
 
-static struct span trim(struct span text)
-{
-    while (text.len > 0 && is_space(text.data[0]))
-        text = span_skip(text, 1);
-    while (text.len > 0 && is_space(text.data[text.len - 1]))
-        text.len--;
-    return text;
-}
-
 /* Takes what is before the next semicolon off the rest, with the semicolon. False when there was
  * none, and the field is the rest. */
 static bool take_field(struct span *rest, struct span *ret_field)
@@ -72,21 +63,21 @@ void record_read(struct span value, struct record *ret_record)
     struct span field;
     *ret_record = (struct record){.form = RECORD_SOUND};
     bool more = take_field(&value, &field);
-    if (!span_begins_fold(trim(field), span_of("v=STS"))) {
+    if (!span_begins_fold(span_trim(field), span_of("v=STS"))) {
         ret_record->form = RECORD_OTHER;
         return;
     }
-    if (!span_equal(trim(field), span_of("v=STSv1")) || is_space(field.data[0]) || !more)
+    if (!span_equal(span_trim(field), span_of("v=STSv1")) || is_space(field.data[0]) || !more)
         note(ret_record, RECORD_VERSION);
     while (more) {
         if (field.len > 0 && is_space(field.data[field.len - 1]))
             note(ret_record, RECORD_SPACE_BEFORE);
         more = take_field(&value, &field);
-        if (more || trim(field).len > 0)
-            note(ret_record, read_field(trim(field), ret_record));
+        if (more || span_trim(field).len > 0)
+            note(ret_record, read_field(span_trim(field), ret_record));
         else if (field.len > 0)
             note(ret_record, RECORD_SPACE_BEHIND);
-        if (!more && trim(field).len > 0 && is_space(field.data[field.len - 1]))
+        if (!more && span_trim(field).len > 0 && is_space(field.data[field.len - 1]))
             note(ret_record, RECORD_SPACE_BEHIND);
     }
     if (ret_record->id.data == NULL)

@@ -21,25 +21,6 @@ static enum answer_progress finish(struct answer *answer)
     return ANSWER_WHOLE;
 }
 
-static struct span trim(struct span text)
-{
-    while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t'))
-        text = span_skip(text, 1);
-    while (text.len > 0 && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t'))
-        text.len--;
-    return text;
-}
-
-/* RFC 9110 section 5.6.2. */
-static bool is_token(struct span text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (!ascii_is_digit(text.data[i]) && !ascii_is_alpha(text.data[i]) &&
-            (text.data[i] == '\0' || strchr("!#$%&'*+-.^_`|~", text.data[i]) == NULL))
-            return false;
-    return text.len > 0;
-}
-
 /* "HTTP/1.1 200 OK"; the words behind the number may be missing. */
 static const char *read_status(struct answer *answer, struct span line)
 {
@@ -83,35 +64,16 @@ static const char *read_coding(struct answer *answer, struct span value)
     return NULL;
 }
 
-/* The first of several counts, as with most readers. */
-static const char *read_type(struct answer *answer, struct span value)
-{
-    if (answer->content_type.data == NULL)
-        answer->content_type = value;
-    return NULL;
-}
-
-static const char *read_encoding(struct answer *answer, struct span value)
-{
-    if (answer->content_encoding.data == NULL)
-        answer->content_encoding = value;
-    return NULL;
-}
-
-static const char *read_location(struct answer *answer, struct span value)
-{
-    if (answer->location.data == NULL)
-        answer->location = value;
-    return NULL;
-}
-
 static const struct {
     const char *name;
-    const char *(*read)(struct answer *answer, struct span value);
+    const char *(*read)(struct answer *answer, struct span value); /* NULL: it is kept */
+    size_t place; /* where in the answer; the first of several counts, as with most readers */
 } headers[] = {
-    {"Content-Length", read_length}, {"Transfer-Encoding", read_coding},
-    {"Content-Type", read_type},     {"Content-Encoding", read_encoding},
-    {"Location", read_location},
+    {"Content-Length", read_length, 0},
+    {"Transfer-Encoding", read_coding, 0},
+    {"Content-Type", NULL, offsetof(struct answer, content_type)},
+    {"Content-Encoding", NULL, offsetof(struct answer, content_encoding)},
+    {"Location", NULL, offsetof(struct answer, location)},
 };
 
 static const char *read_header(struct answer *answer, struct span line)
@@ -122,11 +84,18 @@ static const char *read_header(struct answer *answer, struct span line)
     if (colon == NULL)
         return "has a header line without a colon";
     struct span name = {line.data, (size_t)(colon - line.data)};
-    if (!is_token(name))
+    if (!span_is_word(name, "!#$%&'*+-.^_`|~")) /* RFC 9110 section 5.6.2 */
         return "has a header whose name is no name";
-    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
-        if (span_equal_fold(name, span_of(headers[i].name)))
-            return headers[i].read(answer, trim(span_skip(line, name.len + 1)));
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        struct span value = span_trim(span_skip(line, name.len + 1));
+        struct span *place = (struct span *)((char *)answer + headers[i].place);
+        if (!span_equal_fold(name, span_of(headers[i].name)))
+            continue;
+        if (headers[i].read != NULL)
+            return headers[i].read(answer, value);
+        if (place->data == NULL)
+            *place = value;
+    }
     return NULL;
 }
 

@@ -146,9 +146,7 @@ static struct span media_type(struct span type)
     const char *end = type.len == 0 ? NULL : memchr(type.data, ';', type.len);
     if (end != NULL)
         type.len = (size_t)(end - type.data);
-    while (type.len > 0 && (type.data[type.len - 1] == ' ' || type.data[type.len - 1] == '\t'))
-        type.len--;
-    return type;
+    return span_trim(type);
 }
 
 static void judge_headers(struct visit *visit)
@@ -157,8 +155,8 @@ static void judge_headers(struct visit *visit)
     const struct report_words shown = report_show(answer->content_type, 80);
     const struct span type = media_type(answer->content_type);
     const struct span wanted = span_of("text/plain");
-    (void)snprintf(visit->result->content_type, sizeof(visit->result->content_type), "%s",
-                   shown.text); /* cut on purpose */
+    (void)snprintf(visit->result->content_type, sizeof(visit->result->content_type), "%.*s",
+                   REPORT_NAME - 1, shown.text);
     if (answer->content_type.len == 0)
         report_add(visit->report, visit->result, FAULT_TYPE_MISSING, "there is no Content-Type");
     else if (!span_equal_fold(type, wanted))
@@ -196,9 +194,9 @@ static void add_inspected(struct visit *visit, const struct inspect_finding *fou
 
 static void note_policy(struct report_visit *result, const struct policy_fields *fields)
 {
-    (void)snprintf(result->mode, sizeof(result->mode), "%s",
-                   report_show(fields->mode.text, 80).text); /* both are cut on purpose */
-    (void)snprintf(result->max_age, sizeof(result->max_age), "%s",
+    (void)snprintf(result->mode, sizeof(result->mode), "%.*s", REPORT_WORD - 1,
+                   report_show(fields->mode.text, 80).text);
+    (void)snprintf(result->max_age, sizeof(result->max_age), "%.*s", REPORT_WORD - 1,
                    report_show(fields->max_age.text, 80).text);
     result->mx_count = fields->mx_count;
 }

@@ -19,15 +19,6 @@ struct head {
 /* RFC 9110 section 5.6.2: what a token may hold beside letters and digits. */
 static const char token_punctuation[] = "!#$%&'*+-.^_`|~";
 
-static bool is_token(struct span text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (!ascii_is_alpha(text.data[i]) && !ascii_is_digit(text.data[i]) &&
-            memchr(token_punctuation, text.data[i], sizeof(token_punctuation) - 1) == NULL)
-            return false;
-    return text.len > 0;
-}
-
 /* Cuts the text before the first separator off the rest, and drops the
  * separator. False, and nothing is changed, when there is none. */
 static bool split(struct span *rest, char separator, struct span *ret_text)
@@ -38,20 +29,6 @@ static bool split(struct span *rest, char separator, struct span *ret_text)
     *ret_text = (struct span){rest->data, (size_t)(found - rest->data)};
     *rest = span_skip(*rest, ret_text->len + 1);
     return true;
-}
-
-static bool is_blank(char byte)
-{
-    return byte == ' ' || byte == '\t';
-}
-
-static struct span trim(struct span text)
-{
-    while (text.len > 0 && is_blank(text.data[0]))
-        text = span_skip(text, 1);
-    while (text.len > 0 && is_blank(text.data[text.len - 1]))
-        text.len--;
-    return text;
 }
 
 /* Takes one line off the rest. RFC 9112 section 2.2 lets a recipient end lines
@@ -171,7 +148,8 @@ static enum http_status read_request_line(struct span line, struct head *head)
     struct span target;
     enum http_status status;
 
-    if (!split(&line, ' ', &method) || !split(&line, ' ', &target) || !is_token(method))
+    if (!split(&line, ' ', &method) || !split(&line, ' ', &target) ||
+        !span_is_word(method, token_punctuation))
         return HTTP_BAD_REQUEST;
     head->request.method = method_of(method);
     status = read_version(line, head);
@@ -230,7 +208,7 @@ static enum http_status read_connection(struct span value, struct head *head)
     while (more) {
         struct span option = value;
         more = split(&value, ',', &option);
-        option = trim(option);
+        option = span_trim(option);
         if (span_equal_fold(option, span_of("close")))
             head->close_asked = true;
         else if (span_equal_fold(option, span_of("keep-alive")))
@@ -270,11 +248,11 @@ static enum http_status read_header(struct span line, struct head *head)
 
     if (++head->header_count > LIMIT_REQUEST_HEADERS)
         return HTTP_HEADERS_TOO_LARGE;
-    if (!split(&line, ':', &name) || !is_token(name))
+    if (!split(&line, ':', &name) || !span_is_word(name, token_punctuation))
         return HTTP_BAD_REQUEST;
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
         if (span_equal_fold(name, span_of(headers[i].name)))
-            return headers[i].read(trim(line), head);
+            return headers[i].read(span_trim(line), head);
     return HTTP_NONE;
 }
 

@@ -283,10 +283,7 @@ bool status_reading_find(const struct status_reading *reading, struct span domai
                          struct span *ret_state, struct span *ret_id)
 {
     for (struct span rest = reading->domains; rest.len > 0;) {
-        const char *end = memchr(rest.data, '\n', rest.len);
-        size_t len = end == NULL ? rest.len : (size_t)(end - rest.data);
-        struct span line = {rest.data, len};
-        rest = span_skip(rest, end == NULL ? len : len + 1);
+        struct span line = span_take_line(&rest);
         const char *space = memchr(line.data, ' ', line.len);
         if (space == NULL ||
             !span_equal_fold((struct span){line.data, (size_t)(space - line.data)}, domain))
