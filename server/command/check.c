@@ -8,6 +8,7 @@
 #include "command/command.h"
 #include "command/reading.h"
 #include "site/verdict.h"
+#include "supervise/machine_check.h"
 
 struct counts {
     size_t served; /* stale ones too */
@@ -145,6 +146,8 @@ int command_check(const struct command_line *line)
     struct reading reading = reading_new(line, false, is_input(line) ? &input : NULL);
     if (reading.diag == NULL)
         goto done;
+    if (reading.configuration != NULL && line->operand_count == 0)
+        machine_check(&reading.configuration->settings, line->path, reading.diag);
     if (line->json) {
         print_json(line, &reading, &out);
     } else {

@@ -87,6 +87,16 @@ static bool find_user(const struct text *users, const char *user, struct identit
     return false;
 }
 
+bool identity_look_up(const char *user, struct identity *ret_identity)
+{
+    struct text users = {0};
+    *ret_identity = (struct identity){0};
+    bool good = read_users(&users) && (look_up(&users, user, 0, ret_identity) ||
+                                       look_up_number(&users, user, ret_identity));
+    text_free(&users);
+    return good;
+}
+
 bool identity_resolve(const char *user, struct identity *ret_identity)
 {
     struct identity identity = {.keep = geteuid() != 0, .uid = ID_NOBODY, .gid = ID_NOBODY};

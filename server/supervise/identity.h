@@ -14,6 +14,9 @@ struct identity {
     gid_t gid;
 };
 
+/* The user with this name or number. False when there is none. */
+bool identity_look_up(const char *user, struct identity *ret_identity);
+
 /* user is a name, a number, or NULL for "mta-sts" if it exists, else "nobody".
  * False when there is no such user or it is root; that was logged. */
 bool identity_resolve(const char *user, struct identity *ret_identity);

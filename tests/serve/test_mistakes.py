@@ -1,6 +1,7 @@
 """Twelve mistakes in twelve places: twelve diagnostics in one run, and the good domains are served."""
 
 import json
+import os
 import re
 import socket
 import ssl
@@ -128,3 +129,53 @@ def test_folder_that_a_service_manager_hides_is_named(setup):
     assert re.search(rb"fix: \S*/home is hidden from this service: .*ProtectHome=read-only", done.stderr)
     (setup.root / "home").chmod(0o755)
     assert b"hidden" not in run("check", "-c", setup.config).stderr
+
+
+def said_by_check(setup, **keys):
+    setup.write(["example.com"], certificates=None, **{"listen": {"address": "127.0.0.1:0", "tls": False}, **keys})
+    done = run("check", "-c", setup.config)
+    return done.returncode, done.stderr.decode()
+
+
+def test_check_knows_the_user_that_serve_needs(setup):
+    status, said = said_by_check(setup, user="nobody-has-this-name")
+    assert status == 0, "the file may be for another machine"
+    assert 'mta-sts.yaml: warning: user "nobody-has-this-name" is not in /etc/passwd' in said
+    assert 'fix: make it with "useradd --system nobody-has-this-name"' in said
+    status, said = said_by_check(setup, user="0")
+    assert (status, 'warning: user "0" is root' in said) == (0, True), said
+    for user in ("nobody", 12345):
+        assert said_by_check(setup, user=user) == (0, "")
+
+
+def test_check_looks_at_the_state_folder(setup):
+    (setup.root / "file").write_text("")
+    (setup.root / "folder").mkdir()
+    assert said_by_check(setup, state="folder") == (0, "")
+    for name, why in (("missing", "No such file or directory"), ("file", "is not a folder")):
+        status, said = said_by_check(setup, state=name)
+        assert status == 0
+        assert re.search(rf"warning: state .*{name}\W.*{why}", said), said
+
+
+def test_check_names_the_program_that_has_the_port(setup, start):
+    """This server is no reason for a warning: then every check would have one."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        for keys in ({"listen": {"address": address, "tls": False}}, {"metrics": address},
+                     {"listen": {"address": address.replace("127.0.0.1", "0.0.0.0"), "tls": False}}):
+            status, said = said_by_check(setup, **keys)
+            assert status == 0
+            assert re.search(rf"warning: (listen|metrics) \"[0-9.:]+\": \S+ \(process {os.getpid()}\) listens there",
+                             said), said
+    assert said_by_check(setup, metrics=address) == (0, "")
+    running = start(setup.config)
+    address = f"127.0.0.1:{running.port}"
+    assert said_by_check(setup, listen={"address": address, "tls": False}) == (0, "")
+
+
+def test_check_knows_the_addresses_of_this_machine(setup):
+    address = "192.0.2.77:8443"
+    status, said = said_by_check(setup, listen={"address": address, "tls": False})
+    assert (status, "no network interface has this address" in said) == (0, True), said
+    assert said_by_check(setup, listen={"address": address, "tls": False, "freebind": True}) == (0, "")
