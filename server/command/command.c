@@ -4,12 +4,14 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/calendar.h"
 #include "base/suggest.h"
 #include "base/text.h"
+#include "policy/name.h"
 
 static const char DEFAULT_PATH[] = "/etc/mta-sts/mta-sts.yaml";
 
@@ -318,11 +320,46 @@ bool command_read_server(const char *word, struct address *ret_address)
            (ret_address->any.sa_family == AF_INET || ret_address->any.sa_family == AF_INET6);
 }
 
+/* Whether the operand names a file where a domain belongs. A file may have the name of a domain, too, as
+ * in a folder of sites: it is meant if there is no configuration to find the domain in. */
+static bool is_file(const char *word, bool has_configuration)
+{
+    const struct span text = span_of(word);
+    const char *dot = strrchr(word, '.');
+    struct name name;
+    struct stat status;
+    if (strstr(word, "://") != NULL)
+        return false;
+    if (strchr(word, '/') != NULL ||
+        (dot != NULL && (strcasecmp(dot, ".yaml") == 0 || strcasecmp(dot, ".yml") == 0)))
+        return true;
+    return stat(word, &status) == 0 && S_ISREG(status.st_mode) &&
+           (!has_configuration || name_parse(text, NAME_HOST, &name) != NAME_OK);
+}
+
+/* "check FILE" is often written for "check -c FILE". STATUS_GOOD, or an exit status after saying so.
+ * import takes files, and judges its operands itself. */
+static int refuse_files(const struct command *command, const struct command_line *line)
+{
+    const bool has_configuration = !line->is_default_path || access(line->path, F_OK) == 0;
+    if ((command->options & OPTION_CONFIG) == 0)
+        return STATUS_GOOD;
+    for (size_t i = 0; i < line->operand_count; i++)
+        if (is_file(line->operands[i], has_configuration))
+            return command_misused(command->name,
+                                   line->is_default_path
+                                       ? "a configuration is named by an option: write -c"
+                                       : "one configuration is read, that behind -c, and not",
+                                   line->operands[i]);
+    return STATUS_GOOD;
+}
+
 static int run(const struct command *command, int argc, char **argv)
 {
     char letters[2 * OPTIONS + 2];
     struct option longs[OPTIONS + 1];
     struct address listen;
+    int status = STATUS_GOOD;
     struct command_line line = {.path = DEFAULT_PATH, .now = time(NULL)};
     prepare_getopt(command->options | OPTION_HELP, letters, longs);
     opterr = 0;
@@ -335,13 +372,16 @@ static int run(const struct command *command, int argc, char **argv)
             return unknown_option(command, argv[optind - 1]);
         if (options[row].bit == OPTION_HELP)
             return print_command_help(command);
-        int status = take_option(command, row, &line, &listen);
+        status = take_option(command, row, &line, &listen);
         if (status != STATUS_GOOD)
             return status;
     }
     line.is_default_path = line.path == DEFAULT_PATH;
     line.operands = argv + optind;
     line.operand_count = (size_t)(argc - optind);
+    status = refuse_files(command, &line);
+    if (status != STATUS_GOOD)
+        return status;
     if (line.operand_count < command->operands_least)
         return command_misused(command->name, "missing operand", command->operands);
     if (line.operand_count > command->operands_most)

@@ -164,3 +164,30 @@ def test_input_takes_the_place_of_a_file(setup):
 def test_input_without_a_domain(setup, text):
     _, err = check_input(setup, text, 1)
     assert "standard input names no domain" in err
+
+
+@pytest.mark.parametrize(
+    "command", ["serve", "reload", "check", "policy", "list", "hosts", "dns", "seal", "probe", "health"]
+)
+@pytest.mark.parametrize("operand", ["mta-sts.yaml", "./there", "not-there.YML", "plain"])
+def test_configuration_as_an_operand(tmp_path, command, operand):
+    """It is written without -c, and no domain looks like that."""
+    (tmp_path / "mta-sts.yaml").write_text("domains: {a.example: {}}\n")
+    (tmp_path / "plain").write_text("")
+    done = run(command, operand, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, b"")
+    wanted = f'mta-sts-httpd: a configuration is named by an option: write -c "{operand}"\n'
+    assert done.stderr.decode().startswith(wanted)
+
+
+def test_two_configurations(tmp_path):
+    (tmp_path / "a.yaml").write_text("domains: {}\n")
+    done = run("check", "-c", "a.yaml", "b.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert b'one configuration is read, that behind -c, and not "b.yaml"' in done.stderr
+
+
+def test_file_with_the_name_of_a_domain(setup, tmp_path):
+    """A folder of sites has such files; the domain is meant."""
+    (tmp_path / "good.example").write_text("")
+    ask(setup, "check", "good.example", status=0, cwd=tmp_path)
