@@ -46,7 +46,7 @@ static void sip_word(struct sip *sip, uint64_t word)
 
 /* SipHash-1-3 (Aumasson and Bernstein, 2012): whoever does not know the seed cannot choose keys that
  * collide. */
-static uint32_t keyed_hash(const uint64_t seed[2], struct span key)
+static uint64_t keyed_hash_whole(const uint64_t seed[2], struct span key)
 {
     struct sip sip = {
         {seed[0] ^ UINT64_C(0x736f6d6570736575), seed[1] ^ UINT64_C(0x646f72616e646f6d),
@@ -63,7 +63,12 @@ static uint32_t keyed_hash(const uint64_t seed[2], struct span key)
     sip_word(&sip, word ^ (uint64_t)key.len << 56);
     sip.v[2] ^= 0xff;
     sip_rounds(&sip, 3);
-    uint64_t hash = sip.v[0] ^ sip.v[1] ^ sip.v[2] ^ sip.v[3];
+    return sip.v[0] ^ sip.v[1] ^ sip.v[2] ^ sip.v[3];
+}
+
+static uint32_t keyed_hash(const uint64_t seed[2], struct span key)
+{
+    uint64_t hash = keyed_hash_whole(seed, key);
     return (uint32_t)(hash ^ hash >> 32);
 }
 
@@ -75,6 +80,13 @@ static void choose_seed(uint64_t ret_seed[2])
     memcpy(&bytes, &at, sizeof(bytes));
     if (bytes != NULL)
         memcpy(ret_seed, bytes, 2 * sizeof(*ret_seed));
+}
+
+uint64_t table_hash(struct span key)
+{
+    uint64_t seed[2] = {0};
+    choose_seed(seed);
+    return keyed_hash_whole(seed, key);
 }
 
 size_t table_find(const struct table *table, struct span key, table_key *key_of, const void *items)

@@ -2,7 +2,8 @@
  * A hash table from a key to the index of an item in an array that somebody
  * else owns. It holds no keys: whoever owns the items tells the key of an
  * index. Its hash is seeded, so that nobody can choose keys that collide. No
- * item is removed. Used by the loader, the site and the diagnostics.
+ * item is removed. Used by the loader, the site and the diagnostics;
+ * the worker uses the hash.
  */
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H
@@ -39,6 +40,10 @@ size_t table_find(const struct table *table, struct span key, table_key *key_of,
 /* Adds an index whose key is not in the table yet. False when memory is short;
  * the table is then as it was. index is below UINT32_MAX. */
 bool table_add(struct table *table, struct span key, size_t index);
+
+/* The same kind of hash for whoever has a table of another form: the same in this process and in those that
+ * are forked from it, another at the next start. */
+uint64_t table_hash(struct span key);
 
 /* The key, which is in the table with the index from, is now that of the item at the index to. */
 void table_move(struct table *table, struct span key, size_t from, size_t to);

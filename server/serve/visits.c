@@ -3,6 +3,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/table.h"
+
 static uint64_t load(const _Atomic uint64_t *word)
 {
     return atomic_load_explicit(word, memory_order_relaxed);
@@ -21,14 +23,18 @@ void visit_set(char *field, size_t size, struct span text)
     field[len] = '\0';
 }
 
-/* Never 0. Two that meet in one share an entry, which shows the later one. */
+/* Never 0. The parts come from clients, so the hash is seeded: none can meet another's on purpose. */
 static uint64_t key_of(const struct visit *visit)
 {
     const char *parts[] = {visit->domain, visit->agent, visit->network};
-    uint64_t key = 0;
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-        key = (key ^ span_hash(span_of(parts[i]))) * 0x9e3779b97f4a7c15U;
-    return key | 1;
+    char whole[sizeof(visit->domain) + sizeof(visit->agent) + sizeof(visit->network)];
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        size_t size = strlen(parts[i]) + 1; /* with the NUL, which is in no part */
+        memcpy(whole + len, parts[i], size);
+        len += size;
+    }
+    return table_hash((struct span){whole, len}) | 1;
 }
 
 /* The entry with the key, else a free one, else the oldest. */
@@ -86,7 +92,7 @@ void visits_note(struct visits *visits, const struct visit *visit)
     if (load(&visits->keys[index]) == key && read_entry(visits, index, &before))
         noted.count = before.count + 1;
     write_entry(visits, index, &noted);
-    store(&visits->domains[index], span_hash(span_of(visit->domain)));
+    store(&visits->domains[index], table_hash(span_of(visit->domain)));
     atomic_store_explicit(&visits->lasts[index], visit->last, memory_order_relaxed);
     store(&visits->keys[index], key);
 }
@@ -94,7 +100,7 @@ void visits_note(struct visits *visits, const struct visit *visit)
 bool visits_next(const struct visits *visits, struct span domain, size_t *index,
                  struct visit *ret_visit)
 {
-    uint64_t hash = span_hash(domain);
+    uint64_t hash = table_hash(domain);
     while (*index < LIMIT_VISITS) {
         size_t i = (*index)++;
         if (load(&visits->keys[i]) != 0 && load(&visits->domains[i]) == hash &&

@@ -1,0 +1,113 @@
+/* Visits: who came again is counted, the oldest makes room, and nobody can foresee where an entry is. */
+#include "serve/visits.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+static struct visit visit_of(const char *domain, const char *agent, int64_t last)
+{
+    struct visit visit = {.last = last};
+    visit_set(visit.domain, sizeof(visit.domain), span_of(domain));
+    visit_set(visit.agent, sizeof(visit.agent), span_of(agent));
+    visit_set(visit.network, sizeof(visit.network), span_of("192.0.2.0/24"));
+    return visit;
+}
+
+static struct visits *new_visits(void)
+{
+    struct visits *visits = calloc(1, sizeof(*visits));
+    assert_non_null(visits);
+    return visits;
+}
+
+static size_t count(const struct visits *visits, const char *domain, struct visit *ret_last)
+{
+    size_t found = 0;
+    for (size_t index = 0; visits_next(visits, span_of(domain), &index, ret_last);)
+        found++;
+    return found;
+}
+
+static void counts_who_comes_again(void **state)
+{
+    (void)state;
+    struct visits *visits = new_visits();
+    struct visit visit, found;
+    for (int i = 0; i < 3; i++) {
+        visit = visit_of("a.example", "one", i);
+        visits_note(visits, &visit);
+    }
+    assert_int_equal(count(visits, "a.example", &found), 1);
+    assert_int_equal(found.count, 3);
+    assert_int_equal(found.last, 2);
+    /* Where a part ends makes a difference. */
+    visit = visit_of("a.exampleo", "ne", 3);
+    visits_note(visits, &visit);
+    assert_int_equal(count(visits, "a.exampleo", &found), 1);
+    assert_int_equal(found.count, 1);
+    free(visits);
+}
+
+static void oldest_makes_room(void **state)
+{
+    (void)state;
+    struct visits *visits = new_visits();
+    struct visit visit, found;
+    char domain[32];
+    for (int i = 0; i <= LIMIT_VISITS; i++) {
+        (void)snprintf(domain, sizeof(domain), "d%d.example", i);
+        visit = visit_of(domain, "one", i + 1);
+        visits_note(visits, &visit);
+    }
+    assert_int_equal(count(visits, "d0.example", &found), 0);
+    assert_int_equal(count(visits, "d1.example", &found), 1);
+    assert_int_equal(count(visits, domain, &found), 1);
+    free(visits);
+}
+
+/* The key of the one entry, by a start of this program. */
+static unsigned long long key_of_a_start(void)
+{
+    char path[4096] = {0}, command[5000], line[64] = {0};
+    assert_true(readlink("/proc/self/exe", path, sizeof(path) - 1) > 0);
+    (void)snprintf(command, sizeof(command), "'%s' key", path);
+    FILE *output = popen(command, "r");
+    assert_non_null(output);
+    assert_non_null(fgets(line, sizeof(line), output));
+    assert_int_equal(pclose(output), 0);
+    return strtoull(line, NULL, 16);
+}
+
+static void keys_differ_between_starts(void **state)
+{
+    (void)state;
+    assert_true(key_of_a_start() != key_of_a_start());
+}
+
+static int print_key(void)
+{
+    struct visits *visits = calloc(1, sizeof(*visits));
+    if (visits == NULL)
+        return 1;
+    const struct visit visit = visit_of("a.example", "one", 1);
+    visits_note(visits, &visit);
+    (void)printf("%llx\n", (unsigned long long)(visits->keys[0] ^ visits->domains[0]));
+    free(visits);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_who_comes_again),
+        cmocka_unit_test(oldest_makes_room),
+        cmocka_unit_test(keys_differ_between_starts),
+    };
+    if (argc == 2 && strcmp(argv[1], "key") == 0)
+        return print_key();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
