@@ -2,16 +2,21 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
-void *array_room(void *items, size_t count, size_t *capacity, size_t size)
+bool array_room(void *array, size_t count, size_t *capacity, size_t size)
 {
+    void *items;
     if (count < *capacity)
-        return items;
+        return true;
     if (*capacity > SIZE_MAX / 2)
-        return NULL;
+        return false;
     size_t wanted = *capacity == 0 ? 16 : *capacity * 2;
-    void *larger = reallocarray(items, wanted, size);
-    if (larger != NULL)
-        *capacity = wanted;
-    return larger;
+    memcpy(&items, array, sizeof(void *));
+    items = reallocarray(items, wanted, size);
+    if (items == NULL)
+        return false;
+    memcpy(array, &items, sizeof(void *));
+    *capacity = wanted;
+    return true;
 }

@@ -5,11 +5,11 @@
 #ifndef BASE_ARRAY_H
 #define BASE_ARRAY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* Makes room for one item behind count items of this size. Returns the array,
- * which may have moved (the old one is then gone), or NULL, with nothing
- * changed, when memory is short. */
-void *array_room(void *items, size_t count, size_t *capacity, size_t size);
+/* Makes room for one item behind count items of this size. array points to the pointer to the first
+ * item, of any type, which may change. False, with nothing changed, when memory is short. */
+bool array_room(void *array, size_t count, size_t *capacity, size_t size);
 
 #endif

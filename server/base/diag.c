@@ -145,17 +145,11 @@ const char *diag_intern(struct diag *diag, struct span name)
     size_t known = table_find(&diag->file_table, name, file_key, diag->files);
     if (known != TABLE_NONE)
         return diag->files[known];
-    void *files =
-        array_room(diag->files, diag->file_count, &diag->file_capacity, sizeof(*diag->files));
-    if (files == NULL)
+    if (!array_room(&diag->files, diag->file_count, &diag->file_capacity, sizeof(*diag->files)))
         return lost_words(diag);
-    diag->files = files;
-    struct quota *quotas =
-        array_room(diag->quotas, diag->file_count, &diag->quota_capacity, sizeof(*diag->quotas));
-    if (quotas == NULL)
+    if (!array_room(&diag->quotas, diag->file_count, &diag->quota_capacity, sizeof(*diag->quotas)))
         return lost_words(diag);
-    diag->quotas = quotas;
-    quotas[diag->file_count] = (struct quota){0};
+    diag->quotas[diag->file_count] = (struct quota){0};
     char *copy = arena_copy(diag->arena, name);
     if (copy == NULL || !table_add(&diag->file_table, name, diag->file_count))
         return lost_words(diag);
@@ -247,15 +241,13 @@ static void keep(struct diag *diag, struct entry entry)
     if (said_already(diag, entry.key))
         return;
     diag->counts[entry.level]++;
-    struct entry *entries =
-        array_room(diag->entries, diag->count, &diag->capacity, sizeof(*diag->entries));
-    diag->entries = entries == NULL ? diag->entries : entries;
-    if (entries == NULL || !table_add(&diag->entry_table, span_of(entry.key), diag->count)) {
+    if (!array_room(&diag->entries, diag->count, &diag->capacity, sizeof(*diag->entries)) ||
+        !table_add(&diag->entry_table, span_of(entry.key), diag->count)) {
         diag_shortage(diag);
         return;
     }
-    entries[diag->count] = entry;
-    diag->last = &entries[diag->count++];
+    diag->entries[diag->count] = entry;
+    diag->last = &diag->entries[diag->count++];
 }
 
 /* Whether the file may have one more of the level. The first one beyond is replaced by words about it. */

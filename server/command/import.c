@@ -73,10 +73,8 @@ void import_add_path(struct import *import, struct import_paths *paths, const ch
     if (table_find(&paths->by_text, key, path_key, paths->items) != TABLE_NONE)
         return;
     const char *copy = arena_copy(import->arena, key);
-    void *items = array_room(paths->items, paths->count, &paths->capacity, sizeof(*paths->items));
-    if (items != NULL)
-        paths->items = items;
-    if (items == NULL || copy == NULL || !table_add(&paths->by_text, key, paths->count))
+    if (!array_room(&paths->items, paths->count, &paths->capacity, sizeof(*paths->items)) ||
+        copy == NULL || !table_add(&paths->by_text, key, paths->count))
         import->shortage = true;
     else
         paths->items[paths->count++] = copy;
@@ -130,11 +128,8 @@ struct import_host *import_add_host(struct import *import, struct span domain, s
         return host;
     }
     const char *copy = arena_copy(import->arena, key);
-    void *items =
-        array_room(import->hosts, import->count, &import->capacity, sizeof(*import->hosts));
-    if (items != NULL)
-        import->hosts = items;
-    if (items == NULL || copy == NULL || !table_add(&import->by_domain, key, import->count)) {
+    if (!array_room(&import->hosts, import->count, &import->capacity, sizeof(*import->hosts)) ||
+        copy == NULL || !table_add(&import->by_domain, key, import->count)) {
         import->shortage = true;
         return NULL;
     }

@@ -31,13 +31,10 @@ static const char *copy(struct records *records, const char *text)
 
 void records_add(struct records *records, const struct dns_record *record)
 {
-    void *items =
-        array_room(records->items, records->count, &records->capacity, sizeof(*records->items));
-    if (items == NULL) {
+    if (!array_room(&records->items, records->count, &records->capacity, sizeof(*records->items))) {
         records->shortage = true;
         return;
     }
-    records->items = items;
     /* A record without all of its words is none. */
     records->items[records->count] = (struct dns_record){
         .domain = copy(records, record->domain),

@@ -114,22 +114,19 @@ static void add_placed(struct certificates *store, uint64_t folder, uint32_t ind
     /* A chain often is in two files of a folder. */
     if (first != CERTIFICATE_NONE && store->placed[first].index == index)
         return;
-    struct placed *placed =
-        array_room(store->placed, store->placed_count, &store->placed_capacity, sizeof(*placed));
-    if (placed != NULL)
-        store->placed = placed;
-    if (placed == NULL ||
+    if (!array_room(&store->placed, store->placed_count, &store->placed_capacity,
+                    sizeof(*store->placed)) ||
         (first == CERTIFICATE_NONE && !table_add(&store->by_place, key, store->placed_count))) {
         store->shortage = true;
         return;
     }
-    placed[store->placed_count] = (struct placed){
+    store->placed[store->placed_count] = (struct placed){
         .place = place,
         .index = index,
-        .next = first == CERTIFICATE_NONE ? CERTIFICATE_NONE : placed[first].next,
+        .next = first == CERTIFICATE_NONE ? CERTIFICATE_NONE : store->placed[first].next,
     };
     if (first != CERTIFICATE_NONE)
-        placed[first].next = (uint32_t)store->placed_count;
+        store->placed[first].next = (uint32_t)store->placed_count;
     store->placed_count++;
 }
 

@@ -50,16 +50,13 @@ bool certificate_add_source(struct certificates *store, const struct tree_file *
 {
     struct span key = {(const char *)&file->signature, sizeof(file->signature)};
     bool is_known = certificate_find_source(store, file->signature) != CERTIFICATE_NONE;
-    struct source *sources =
-        array_room(store->sources, store->source_count, &store->source_capacity, sizeof(*sources));
-    if (sources != NULL)
-        store->sources = sources;
-    if (sources == NULL ||
+    if (!array_room(&store->sources, store->source_count, &store->source_capacity,
+                    sizeof(*store->sources)) ||
         (!is_known && !table_add(&store->by_signature, key, store->source_count))) {
         store->shortage = true;
         return false;
     }
-    sources[store->source_count++] = (struct source){
+    store->sources[store->source_count++] = (struct source){
         .signature = file->signature,
         .folder = hash_of_folder(file->path),
         .is_named = file->is_named,
@@ -72,14 +69,12 @@ bool certificate_add_source(struct certificates *store, const struct tree_file *
 bool certificate_add_content(struct certificates *store, struct content content)
 {
     struct source *source = &store->sources[store->source_count - 1];
-    struct content *contents = array_room(store->contents, store->content_count,
-                                          &store->content_capacity, sizeof(*contents));
-    if (contents == NULL) {
+    if (!array_room(&store->contents, store->content_count, &store->content_capacity,
+                    sizeof(*store->contents))) {
         store->shortage = true;
         return false;
     }
-    store->contents = contents;
-    contents[store->content_count++] = content;
+    store->contents[store->content_count++] = content;
     source->count++;
     source->certificate_count += content.is_key ? 0 : 1;
     return true;
@@ -87,18 +82,14 @@ bool certificate_add_content(struct certificates *store, struct content content)
 
 uint32_t certificate_add(struct certificates *store, struct certificate *facts, uint32_t before)
 {
-    struct stored_certificate *certificates =
-        array_room(store->certificates, store->certificate_count, &store->certificate_capacity,
-                   sizeof(*certificates));
-    if (certificates != NULL)
-        store->certificates = certificates;
-    if (certificates == NULL ||
+    if (!array_room(&store->certificates, store->certificate_count, &store->certificate_capacity,
+                    sizeof(*store->certificates)) ||
         !table_add(&store->by_der, certificate_der_bytes(facts->der), store->certificate_count)) {
         store->shortage = true;
         certificate_free(facts);
         return CERTIFICATE_NONE;
     }
-    certificates[store->certificate_count] = (struct stored_certificate){
+    store->certificates[store->certificate_count] = (struct stored_certificate){
         .facts = facts,
         .source = CERTIFICATE_NONE,
         .key = CERTIFICATE_NONE,
@@ -130,15 +121,12 @@ uint32_t certificate_add_key(struct certificates *store, struct private_key *key
         private_key_free(key);
         return known;
     }
-    struct stored_key *keys =
-        array_room(store->keys, store->key_count, &store->key_capacity, sizeof(*keys));
-    if (keys != NULL)
-        store->keys = keys;
-    if (keys == NULL || !table_add(&store->by_info, key->info, store->key_count)) {
+    if (!array_room(&store->keys, store->key_count, &store->key_capacity, sizeof(*store->keys)) ||
+        !table_add(&store->by_info, key->info, store->key_count)) {
         store->shortage = true;
         private_key_free(key);
         return CERTIFICATE_NONE;
     }
-    keys[store->key_count] = (struct stored_key){.key = key, .at = at};
+    store->keys[store->key_count] = (struct stored_key){.key = key, .at = at};
     return (uint32_t)store->key_count++;
 }

@@ -125,15 +125,13 @@ static uint32_t add_name(struct certificates *store, struct span name)
     uint32_t index = find_name(store, name);
     if (index != CERTIFICATE_NONE)
         return index;
-    struct stored_name *names =
-        array_room(store->names, store->name_count, &store->name_capacity, sizeof(*names));
-    if (names != NULL)
-        store->names = names;
-    if (names == NULL || !table_add(&store->by_name, name, store->name_count)) {
+    if (!array_room(&store->names, store->name_count, &store->name_capacity,
+                    sizeof(*store->names)) ||
+        !table_add(&store->by_name, name, store->name_count)) {
         store->shortage = true;
         return CERTIFICATE_NONE;
     }
-    names[store->name_count] = (struct stored_name){
+    store->names[store->name_count] = (struct stored_name){
         .text = name,
         .first = CERTIFICATE_NONE,
         .best = {CERTIFICATE_NONE, CERTIFICATE_NONE},
@@ -147,15 +145,13 @@ void certificate_add_names(struct certificates *store, uint32_t index)
     const struct certificate *facts = store->certificates[index].facts;
     for (size_t i = 0; i < facts->name_count; i++) {
         uint32_t name = add_name(store, facts->names[i]);
-        struct candidate *candidates = array_room(store->candidates, store->candidate_count,
-                                                  &store->candidate_capacity, sizeof(*candidates));
-        if (candidates != NULL)
-            store->candidates = candidates;
-        if (candidates == NULL || name == CERTIFICATE_NONE) {
+        if (!array_room(&store->candidates, store->candidate_count, &store->candidate_capacity,
+                        sizeof(*store->candidates)) ||
+            name == CERTIFICATE_NONE) {
             store->shortage = true;
             return;
         }
-        candidates[store->candidate_count] =
+        store->candidates[store->candidate_count] =
             (struct candidate){.leaf = index, .next = store->names[name].first};
         store->names[name].first = (uint32_t)store->candidate_count++;
     }
@@ -280,24 +276,21 @@ void certificate_doubt(struct certificates *store, const struct span *names, siz
     struct doubt doubt = {diag_mark(store->diag), otherwise, (uint32_t)store->doubt_name_count, 0};
     for (size_t i = 0; i < count; i++) {
         uint32_t name = add_name(store, names[i]);
-        uint32_t *numbers = array_room(store->doubt_names, store->doubt_name_count,
-                                       &store->doubt_name_capacity, sizeof(*numbers));
-        if (numbers == NULL || name == CERTIFICATE_NONE) {
+        if (!array_room(&store->doubt_names, store->doubt_name_count, &store->doubt_name_capacity,
+                        sizeof(*store->doubt_names)) ||
+            name == CERTIFICATE_NONE) {
             store->shortage = true;
             return;
         }
-        store->doubt_names = numbers;
-        numbers[store->doubt_name_count++] = name;
+        store->doubt_names[store->doubt_name_count++] = name;
         doubt.name_count++;
     }
-    struct doubt *doubts =
-        array_room(store->doubts, store->doubt_count, &store->doubt_capacity, sizeof(*doubts));
-    if (doubts == NULL) {
+    if (!array_room(&store->doubts, store->doubt_count, &store->doubt_capacity,
+                    sizeof(*store->doubts))) {
         store->shortage = true;
         return;
     }
-    store->doubts = doubts;
-    doubts[store->doubt_count++] = doubt;
+    store->doubts[store->doubt_count++] = doubt;
 }
 
 void certificate_note_without(struct certificates *store, struct span host)

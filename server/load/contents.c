@@ -56,16 +56,12 @@ static struct span path_key(const void *items, size_t index)
 bool contents_add(struct contents *contents, const char *path, struct text *bytes)
 {
     struct file file = {.path = strdup(path), .is_readable = bytes != NULL};
-    void *files =
-        array_room(contents->files, contents->count, &contents->capacity, sizeof(struct file));
     if (bytes != NULL) {
         file.bytes = *bytes;
         *bytes = (struct text){0};
     }
-    if (files != NULL)
-        contents->files = files;
-    if (files == NULL || file.path == NULL ||
-        !table_add(&contents->by_path, span_of(file.path), contents->count)) {
+    if (!array_room(&contents->files, contents->count, &contents->capacity, sizeof(struct file)) ||
+        file.path == NULL || !table_add(&contents->by_path, span_of(file.path), contents->count)) {
         free(file.path);
         text_free(&file.bytes);
         return false;

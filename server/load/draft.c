@@ -97,13 +97,11 @@ void draft_free(struct draft *draft)
 
 void draft_begin_file(struct draft *draft)
 {
-    void *items =
-        array_room(draft->scopes, draft->scope_count, &draft->scope_capacity, sizeof(struct scope));
-    if (items == NULL) {
+    if (!array_room(&draft->scopes, draft->scope_count, &draft->scope_capacity,
+                    sizeof(struct scope))) {
         diag_shortage(draft->diag);
         return;
     }
-    draft->scopes = items;
     draft->scopes[draft->scope_count++] =
         (struct scope){.policies = draft->policy_count, .domains = draft->domain_count};
     table_free(&draft->file_table);
@@ -198,10 +196,9 @@ static void add_policy(struct draft *draft, const struct node_pair *pair)
             diag_hint(draft->diag, "write mode, max_age and mx below it, indented further");
         policy.unreadable = true;
     }
-    void *items =
-        array_room(draft->policies, draft->policy_count, &draft->policy_capacity, sizeof(policy));
-    draft->policies = items == NULL ? draft->policies : items;
-    if (items == NULL || !add_name(draft, pair->key->text)) {
+    if (!array_room(&draft->policies, draft->policy_count, &draft->policy_capacity,
+                    sizeof(policy)) ||
+        !add_name(draft, pair->key->text)) {
         diag_shortage(draft->diag);
         return;
     }
@@ -360,10 +357,9 @@ static bool add_domain(struct draft *draft, const struct node_pair *pair)
                                   .name_len = name.len,
                                   .at = pair->key->at,
                                   .scope = draft->scope_count - 1};
-    void *items =
-        array_room(draft->domains, draft->domain_count, &draft->domain_capacity, sizeof(domain));
-    draft->domains = items == NULL ? draft->domains : items;
-    if (items == NULL || domain.name == NULL) {
+    if (!array_room(&draft->domains, draft->domain_count, &draft->domain_capacity,
+                    sizeof(domain)) ||
+        domain.name == NULL) {
         diag_shortage(draft->diag);
         return false;
     }
@@ -453,9 +449,8 @@ static struct policy *pool(struct draft *draft, struct policy *policy)
         policy_free(policy);
         return policy_share(same);
     }
-    void *items = array_room(draft->pool, draft->pool_count, &draft->pool_capacity, sizeof(policy));
-    draft->pool = items == NULL ? draft->pool : items;
-    if (items != NULL && table_add(&draft->pool_table, policy_body(policy), draft->pool_count))
+    if (array_room(&draft->pool, draft->pool_count, &draft->pool_capacity, sizeof(policy)) &&
+        table_add(&draft->pool_table, policy_body(policy), draft->pool_count))
         draft->pool[draft->pool_count++] = policy_share(policy);
     return policy; /* without room it is only not shared */
 }

@@ -106,11 +106,8 @@ static struct source *add_source(struct sources *sources, const char *path)
     const char *file = diag_intern(sources->diag, span_of(path));
     if (find_source(sources, file) != TABLE_NONE)
         return NULL;
-    void *items =
-        array_room(sources->items, sources->count, &sources->capacity, sizeof(struct source));
-    if (items != NULL)
-        sources->items = items;
-    if (items == NULL || !table_add(&sources->by_file, span_of(file), sources->count)) {
+    if (!array_room(&sources->items, sources->count, &sources->capacity, sizeof(struct source)) ||
+        !table_add(&sources->by_file, span_of(file), sources->count)) {
         (void)out_of_memory(sources); /* reported; NULL tells our caller */
         return NULL;
     }

@@ -74,12 +74,11 @@ static int entry_compare(const void *left, const void *right)
 
 static bool listing_add(struct listing *listing, const struct dirent *found)
 {
-    struct entry *entries =
-        array_room(listing->entries, listing->count, &listing->capacity, sizeof(*entries));
-    if (entries == NULL)
+    if (!array_room(&listing->entries, listing->count, &listing->capacity,
+                    sizeof(*listing->entries)))
         return false;
-    listing->entries = entries;
-    entries[listing->count] = (struct entry){.offset = listing->names.len, .type = found->d_type};
+    listing->entries[listing->count] =
+        (struct entry){.offset = listing->names.len, .type = found->d_type};
     text_append(&listing->names, (struct span){found->d_name, strlen(found->d_name) + 1});
     listing->count += listing->names.failed ? 0 : 1;
     return !listing->names.failed;

@@ -198,12 +198,10 @@ static struct span *names_of(struct span leaf, size_t *ret_count)
     size_t capacity = 0;
     *ret_count = 0;
     for (bool more = true; more;) {
-        struct span *grown = array_room(names, *ret_count, &capacity, sizeof(*names));
-        if (grown == NULL) {
+        if (!array_room(&names, *ret_count, &capacity, sizeof(*names))) {
             free(names);
             return NULL;
         }
-        names = grown;
         more = extensions_next_name(leaf, &name);
         if (more)
             names[(*ret_count)++] = name;

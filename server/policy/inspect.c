@@ -80,13 +80,11 @@ static struct inspect_finding *add(struct inspection *inspection, enum finding_k
         inspection->gravity = rule->gravity;
     if (inspection->count >= LIMIT_FINDINGS && !is_first_decision)
         return NULL;
-    void *items = array_room(inspection->findings, inspection->count, &inspection->capacity,
-                             sizeof(*inspection->findings));
-    if (items == NULL) {
+    if (!array_room(&inspection->findings, inspection->count, &inspection->capacity,
+                    sizeof(*inspection->findings))) {
         inspection->shortage = true;
         return NULL;
     }
-    inspection->findings = items;
     struct text message = {0};
     text_append(&message, span_of(rule->text));
     if (about.data != NULL) {
@@ -140,13 +138,10 @@ static void add_mx(struct inspection *inspection, struct span text, struct posit
         (void)add(inspection, FINDING_MX_TWICE, at, text, "is there twice");
         return;
     }
-    void *items = array_room(inspection->mx, inspection->mx_count, &inspection->mx_capacity,
-                             sizeof(*inspection->mx));
     const char *copy = arena_copy(inspection->arena, text);
-    if (items != NULL)
-        inspection->mx = items;
-    if (items == NULL || copy == NULL ||
-        !table_add(&inspection->by_name, text, inspection->mx_count)) {
+    if (!array_room(&inspection->mx, inspection->mx_count, &inspection->mx_capacity,
+                    sizeof(*inspection->mx)) ||
+        copy == NULL || !table_add(&inspection->by_name, text, inspection->mx_count)) {
         inspection->shortage = true;
         return;
     }

@@ -182,14 +182,12 @@ enum dns_result dns_read_txt(struct span message, const char *name, struct dns_t
             ret_txt->is_more = true;
             break;
         }
-        struct text *values = array_room(ret_txt->values, ret_txt->count, &ret_txt->capacity,
-                                         sizeof(*ret_txt->values));
-        if (values == NULL)
+        if (!array_room(&ret_txt->values, ret_txt->count, &ret_txt->capacity,
+                        sizeof(*ret_txt->values)))
             return DNS_SHORTAGE;
-        ret_txt->values = values;
-        values[ret_txt->count] = (struct text){0};
-        join_strings(data, &values[ret_txt->count]);
-        if (values[ret_txt->count++].failed)
+        ret_txt->values[ret_txt->count] = (struct text){0};
+        join_strings(data, &ret_txt->values[ret_txt->count]);
+        if (ret_txt->values[ret_txt->count++].failed)
             return DNS_SHORTAGE;
     }
     return result == DNS_DONE && ret_txt->count == 0 ? DNS_NONE : result;

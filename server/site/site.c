@@ -60,10 +60,8 @@ bool site_add(struct site *site, const struct site_domain *domain)
 {
     assert(!site->sealed);
     assert((domain->policy == NULL) == (domain->state == SITE_REFUSED));
-    void *domains = array_room(site->domains, site->count, &site->capacity, sizeof(*site->domains));
-    if (domains == NULL)
+    if (!array_room(&site->domains, site->count, &site->capacity, sizeof(*site->domains)))
         return false;
-    site->domains = domains;
     struct site_domain copy = *domain;
     copy.name = arena_copy(site->arena, (struct span){domain->name, domain->name_len});
     copy.file = copy_file(site, domain->file);

@@ -61,10 +61,8 @@ static bool is_known(const struct report_memory *memory, uint64_t hash)
 static void remember(struct reporter *reporter, uint64_t hash)
 {
     struct report_memory *now = &reporter->now;
-    void *hashes = array_room(now->hashes, now->count, &now->capacity, sizeof(*now->hashes));
-    if (hashes == NULL)
+    if (!array_room(&now->hashes, now->count, &now->capacity, sizeof(*now->hashes)))
         return; /* it is told once more */
-    now->hashes = hashes;
     now->hashes[now->count++] = hash;
 }
 
