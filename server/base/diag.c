@@ -482,15 +482,6 @@ void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void
     }
 }
 
-static void json_member(struct text *out, const char *key, const char *value)
-{
-    text_printf(out, ",\"%s\":", key);
-    if (value == NULL)
-        text_append(out, span_of("null"));
-    else
-        text_json(out, span_of(value));
-}
-
 static void json_place(struct text *out, struct position at)
 {
     text_append(out, span_of("\"file\":"));
@@ -512,26 +503,26 @@ void diag_print_members(const struct diag_entry *entry, struct text *out)
 {
     text_append(out, span_of(","));
     json_place(out, entry->at);
-    json_member(out, "scope", entry->level == DIAG_FATAL ? "file" : "domain");
-    json_member(out, "text", entry->message);
-    json_member(out, "reason", entry->reason);
-    json_member(out, "hint", entry->hint);
+    text_json_member(out, "scope", entry->level == DIAG_FATAL ? "file" : "domain");
+    text_json_member(out, "text", entry->message);
+    text_json_member(out, "reason", entry->reason);
+    text_json_member(out, "hint", entry->hint);
 }
 
 static void print_entry_json(struct text *out, const struct entry *entry)
 {
     text_append(out, span_of("\n{"));
     json_place(out, entry->at);
-    json_member(out, "level", level_text(entry->level));
-    json_member(out, "scope", entry->level == DIAG_FATAL ? "file" : "domain");
-    json_member(out, "message", entry->message);
-    json_member(out, "reason", entry->reason);
-    json_member(out, "hint", entry->hint);
+    text_json_member(out, "level", level_text(entry->level));
+    text_json_member(out, "scope", entry->level == DIAG_FATAL ? "file" : "domain");
+    text_json_member(out, "message", entry->message);
+    text_json_member(out, "reason", entry->reason);
+    text_json_member(out, "hint", entry->hint);
     text_append(out, span_of(",\"related\":["));
     for (const struct related *note = entry->related; note != NULL; note = note->next) {
         text_append(out, span_of(note == entry->related ? "{" : ",{"));
         json_place(out, note->at);
-        json_member(out, "message", note->message);
+        text_json_member(out, "message", note->message);
         text_append(out, span_of("}"));
     }
     text_append(out, span_of("]}"));

@@ -184,6 +184,21 @@ void text_json(struct text *text, struct span span)
     text_append(text, span_of("\""));
 }
 
+void text_json_key(struct text *text, const char *key)
+{
+    bool is_first = text->len > 0 && text->data[text->len - 1] == '{';
+    text_printf(text, "%s\"%s\":", is_first ? "" : ",", key);
+}
+
+void text_json_member(struct text *text, const char *key, const char *value)
+{
+    text_json_key(text, key);
+    if (value == NULL)
+        text_append(text, span_of("null"));
+    else
+        text_json(text, span_of(value));
+}
+
 bool text_write(const struct text *text, int fd)
 {
     if (text->failed) {

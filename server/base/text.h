@@ -44,6 +44,12 @@ size_t text_character(struct span span, bool *ret_is_shown);
  * Bytes that are not valid UTF-8 become U+FFFD; what text_character does not show is escaped. */
 void text_json(struct text *text, struct span span);
 
+/* Appends the key of a member of a JSON object, a literal, behind a comma unless it is the first. */
+void text_json_key(struct text *text, const char *key);
+
+/* The same with its value: a string, or null for NULL. */
+void text_json_member(struct text *text, const char *key, const char *value);
+
 /* Writes all of the text to the descriptor. False when that failed (errno
  * tells why) or when the text had failed (errno is ENOMEM). */
 bool text_write(const struct text *text, int fd);

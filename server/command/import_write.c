@@ -200,15 +200,6 @@ static void write_yaml(struct writer *writer, struct text *said)
     text_append(said, span_of("\n"));
 }
 
-static void json_text(struct text *out, const char *key, const char *value)
-{
-    text_printf(out, ",\"%s\":", key);
-    if (value == NULL)
-        text_append(out, span_of("null"));
-    else
-        text_json(out, span_of(value));
-}
-
 static void json_policy(struct text *out, const struct policy *policy)
 {
     if (policy == NULL) {
@@ -232,16 +223,16 @@ static void write_json(const struct import *import, struct text *out)
         const struct import_host *host = &import->hosts[i];
         if (is_nothing(host))
             continue;
-        text_append(out, span_of(count++ == 0 ? "\n{\"domain\":" : ",\n{\"domain\":"));
-        text_json(out, span_of(host->domain));
-        json_text(out, "named_in", host->at.line > 0 ? host->at.file : host->file);
+        text_append(out, span_of(count++ == 0 ? "\n{" : ",\n{"));
+        text_json_member(out, "domain", host->domain);
+        text_json_member(out, "named_in", host->at.line > 0 ? host->at.file : host->file);
         text_printf(out, host->at.line > 0 ? ",\"line\":%" PRIu32 : ",\"line\":null",
                     host->at.line);
-        json_text(out, "address", host->address);
-        json_text(out, "problem", host->policy == NULL ? host->problem : NULL);
+        text_json_member(out, "address", host->address);
+        text_json_member(out, "problem", host->policy == NULL ? host->problem : NULL);
         json_policy(out, host->policy);
-        json_text(out, "id", host->id);
-        json_text(out, "certificate", host->certificate);
+        text_json_member(out, "id", host->id);
+        text_json_member(out, "certificate", host->certificate);
         text_append(out, span_of("}"));
     }
     text_append(out, span_of("],\n\"certificates\":["));

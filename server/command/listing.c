@@ -113,16 +113,13 @@ static void print_credentials_json(const struct site_domain *domain, int64_t now
         calendar_day(credential_not_after(credential), day);
         text_printf(out,
                     "%s{\"algorithm\":\"%s\",\"expires\":\"%s\",\"days_left\":%" PRId64
-                    ",\"line\":%" PRIu32 ",\"file\":",
+                    ",\"line\":%" PRIu32,
                     separator, credential_algorithm(credential), day, days_left(credential, now),
                     credential_line(credential));
-        text_json(out, span_of(credential_file(credential)));
+        text_json_member(out, "file", credential_file(credential));
         enum credential_fault fault = credential_judge(credential, now);
-        text_append(out, span_of(",\"fault\":"));
-        if (fault == CREDENTIAL_SOUND)
-            text_append(out, span_of("null"));
-        else
-            text_json(out, span_of(credential_fault_word(fault)));
+        text_json_member(out, "fault",
+                         fault == CREDENTIAL_SOUND ? NULL : credential_fault_word(fault));
         text_append(out, span_of("}"));
         separator = ",";
     }
@@ -154,8 +151,7 @@ void listing_print_json(const struct site_domain *const *domains, size_t count, 
                     verdict_state_text(verdict_state(domain)));
         print_policy_json(domain->policy, out);
         print_credentials_json(domain, now, out);
-        text_append(out, span_of(",\"file\":"));
-        text_json(out, span_of(domain->file));
+        text_json_member(out, "file", domain->file);
         text_append(out, span_of("}"));
     }
     text_append(out, span_of("]\n"));

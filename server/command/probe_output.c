@@ -194,14 +194,10 @@ static const char *state_text(enum diag_level level)
     return level <= DIAG_ERROR ? "error" : level == DIAG_WARNING ? "warning" : "good";
 }
 
-/* A value, or null when it is empty. */
-static void print_json_text(struct text *out, const char *before, const char *value)
+/* The value is null when it is empty. */
+static void print_json_text(struct text *out, const char *key, const char *value)
 {
-    text_append(out, span_of(before));
-    if (value[0] == '\0')
-        text_append(out, span_of("null"));
-    else
-        text_json(out, span_of(value));
+    text_json_member(out, key, value[0] == '\0' ? NULL : value);
 }
 
 static void print_json_ms(struct text *out, const char *name, int64_t us)
@@ -219,8 +215,9 @@ static void print_json_certificate(const struct report_visit *visit, int64_t now
     }
     calendar_day(visit->not_before, begin);
     calendar_day(visit->not_after, end);
-    print_json_text(out, "{\"issuer\":", visit->issuer);
-    print_json_text(out, ",\"algorithm\":", visit->key);
+    text_append(out, span_of("{"));
+    print_json_text(out, "issuer", visit->issuer);
+    print_json_text(out, "algorithm", visit->key);
     text_printf(out, ",\"begins\":\"%s\",\"expires\":\"%s\",\"days_left\":%" PRId64 "}", begin, end,
                 days_left(visit, now));
 }
@@ -232,8 +229,9 @@ static void print_json_policy(const struct report_visit *visit, struct text *out
         text_append(out, span_of("null"));
         return;
     }
-    print_json_text(out, "{\"mode\":", visit->mode);
-    print_json_text(out, ",\"max_age\":", visit->max_age);
+    text_append(out, span_of("{"));
+    print_json_text(out, "mode", visit->mode);
+    print_json_text(out, "max_age", visit->max_age);
     text_printf(out, ",\"mx\":%zu,\"as_configured\":%s}", visit->mx_count,
                 !visit->is_compared    ? "null"
                 : visit->is_configured ? "true"
@@ -243,20 +241,20 @@ static void print_json_policy(const struct report_visit *visit, struct text *out
 static void print_json_visit(const struct report *report, const struct report_visit *visit,
                              int64_t now, struct text *out)
 {
-    text_append(out, span_of("{\"address\":"));
-    text_json(out, span_of(visit->address));
+    text_append(out, span_of("{"));
+    text_json_member(out, "address", visit->address);
     text_printf(out, ",\"reached\":\"%s\"", stage_text(visit->reached));
     print_json_ms(out, "connect_ms", visit->connect_us);
     print_json_ms(out, "tls_ms", visit->tls_us);
     print_json_ms(out, "http_ms", visit->http_us);
     print_json_ms(out, "total_ms", total_us(report, visit));
-    print_json_text(out, ",\"tls\":", visit->tls_version == NULL ? "" : visit->tls_version);
+    text_json_member(out, "tls", visit->tls_version);
     print_json_certificate(visit, now, out);
     if (visit->status == 0)
         text_append(out, span_of(",\"status\":null"));
     else
         text_printf(out, ",\"status\":%u", visit->status);
-    print_json_text(out, ",\"content_type\":", visit->content_type);
+    print_json_text(out, "content_type", visit->content_type);
     text_printf(out, ",\"size\":%zu", visit->size);
     print_json_policy(visit, out);
     text_append(out, span_of("}"));
@@ -280,9 +278,9 @@ static void print_json_finding(const struct report *report, const struct report_
     else
         text_printf(out, "],\"line\":%" PRIu32 ",\"column\":%" PRIu32, finding->line,
                     finding->column);
-    print_json_text(out, ",\"message\":", finding->message);
-    print_json_text(out, ",\"reason\":", finding->senders);
-    print_json_text(out, ",\"hint\":", finding->fix);
+    print_json_text(out, "message", finding->message);
+    print_json_text(out, "reason", finding->senders);
+    print_json_text(out, "hint", finding->fix);
     text_append(out, span_of("}"));
 }
 
@@ -291,7 +289,8 @@ static void print_json(const struct report *report, int64_t now, struct text *ou
     text_printf(out, "{\"domain\":\"%s\",\"state\":\"%s\",\"dns\":", report->domain,
                 state_text(report_level(report)));
     if (report->has_dns) {
-        print_json_text(out, "{\"id\":", report->id);
+        text_append(out, span_of("{"));
+        print_json_text(out, "id", report->id);
         print_json_ms(out, "ms", report->dns_us);
         text_append(out, span_of("}"));
     } else {

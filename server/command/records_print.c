@@ -140,38 +140,23 @@ void records_print_nsupdate(const struct records *records, const struct records 
     }
 }
 
-static void print_member(struct text *out, const char *key, const char *value)
-{
-    text_printf(out, "\"%s\":", key);
-    if (value == NULL)
-        text_append(out, span_of("null"));
-    else
-        text_json(out, span_of(value));
-}
-
 static void print_object(struct text *out, const struct dns_record *record, bool with_file,
                          bool *is_first)
 {
     text_append(out, span_of(*is_first ? "\n{" : ",\n{"));
     *is_first = false;
-    print_member(out, "domain", record->domain);
-    text_append(out, span_of(","));
-    print_member(out, "name", record->name);
-    text_append(out, span_of(","));
-    print_member(out, "type", record->type);
+    text_json_member(out, "domain", record->domain);
+    text_json_member(out, "name", record->name);
+    text_json_member(out, "type", record->type);
     if (record->ttl > 0)
-        text_printf(out, ",\"ttl\":%" PRIu32 ",", record->ttl);
+        text_printf(out, ",\"ttl\":%" PRIu32, record->ttl);
     else
-        text_append(out, span_of(",\"ttl\":null,"));
-    print_member(out, "value", record->value);
-    if (record->withheld != NULL) {
-        text_append(out, span_of(","));
-        print_member(out, "reason", record->withheld);
-    }
-    if (with_file) {
-        text_append(out, span_of(","));
-        print_member(out, "file", record->file);
-    }
+        text_append(out, span_of(",\"ttl\":null"));
+    text_json_member(out, "value", record->value);
+    if (record->withheld != NULL)
+        text_json_member(out, "reason", record->withheld);
+    if (with_file)
+        text_json_member(out, "file", record->file);
     text_append(out, span_of("}"));
 }
 
