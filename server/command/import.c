@@ -146,14 +146,13 @@ void import_inspect(struct import *import, struct import_host *host, const char 
         return;
     }
     inspection_report(host->inspection, true, import->diag);
-    if (inspection_needs_decision(host->inspection)) {
+    if (host->inspection->needs_decision) {
         host->problem = "what it means has to be decided";
         return;
     }
     /* The inspection has told everything, and better, for it knows the bytes. */
-    const struct policy_fields fields = inspection_fields(host->inspection);
     struct diag *told = diag_new();
-    host->policy = told == NULL ? NULL : policy_new(&fields, told);
+    host->policy = told == NULL ? NULL : policy_new(&host->inspection->fields, told);
     import->shortage = import->shortage || host->policy == NULL;
     diag_free(told);
 }

@@ -43,8 +43,7 @@ static bool is_policy(const struct visit_kept *kept)
         kept->is_whole ? inspection_new((struct span){kept->body, kept->body_len}, NULL) : NULL;
     if (inspection == NULL)
         return false;
-    const struct policy_fields fields = inspection_fields(inspection);
-    bool found = fields.mode.text.data != NULL || fields.mx_count > 0;
+    bool found = inspection->fields.mode.text.data != NULL || inspection->fields.mx_count > 0;
     inspection_free(inspection);
     return found;
 }
@@ -247,9 +246,9 @@ static void keep_id(struct import *import, struct import_host *host,
     const char *problem =
         found->id_result == ID_FORM
             ? import_format(import, "the record %s", record_form_text(found->form))
-        : found->id_result != ID_FOUND                 ? problems[found->id_result]
-        : inspection_changes_meaning(host->inspection) ? "what is mended makes it another policy"
-                                                       : NULL;
+        : found->id_result != ID_FOUND      ? problems[found->id_result]
+        : host->inspection->changes_meaning ? "what is mended makes it another policy"
+                                            : NULL;
     if (problem == NULL) {
         host->id = import_format(import, "%s", found->id);
         return;

@@ -1,6 +1,5 @@
 #include "policy/inspect.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,14 +18,11 @@ enum key { KEY_VERSION, KEY_MODE, KEY_MX, KEY_MAX_AGE, KEYS };
 
 enum line_end { END_LF, END_CRLF, END_CR, END_NONE, LINE_ENDS };
 
-struct inspection {
-    struct arena *arena;              /* owned */
-    struct position at;               /* of the whole */
-    struct inspect_finding *findings; /* owned */
-    size_t count, capacity;
-    enum finding_gravity gravity;
-    bool needs_decision;
-    bool changes_meaning;
+struct inspector {
+    struct inspection found; /* first: it is what our caller has */
+    struct arena *arena;     /* owned */
+    struct position at;      /* of the whole */
+    size_t capacity;         /* of the findings */
     bool shortage;
     bool is_one_line; /* two keys were found in one */
 
@@ -55,34 +51,35 @@ struct line {
 
 static const char *const key_texts[KEYS] = {"version", "mode", "mx", "max_age"};
 
-/* A copy of the text, which is freed; borrowed from the inspection. NULL on a shortage, which is
+/* A copy of the text, which is freed; borrowed from the inspector. NULL on a shortage, which is
  * noted. */
-static const char *keep(struct inspection *inspection, struct text *text)
+static const char *keep(struct inspector *inspector, struct text *text)
 {
     const char *copy = text->failed || text->data == NULL
                            ? NULL
-                           : arena_copy(inspection->arena, (struct span){text->data, text->len});
-    inspection->shortage = inspection->shortage || copy == NULL;
+                           : arena_copy(inspector->arena, (struct span){text->data, text->len});
+    inspector->shortage = inspector->shortage || copy == NULL;
     text_free(text);
     return copy;
 }
 
 /* Adds a finding: the rule's text, what it is about in quotes (or NOTHING), and a tail (or NULL). The
  * finding may be changed until the next one; NULL when it is not kept. */
-static struct inspect_finding *add(struct inspection *inspection, enum finding_kind kind,
+static struct inspect_finding *add(struct inspector *inspector, enum finding_kind kind,
                                    struct position at, struct span about, const char *tail)
 {
     const struct finding_rule *rule = finding_rule(kind);
-    bool is_first_decision = rule->needs_decision && !inspection->needs_decision;
-    inspection->needs_decision = inspection->needs_decision || rule->needs_decision;
-    inspection->changes_meaning = inspection->changes_meaning || finding_changes_meaning(kind);
-    if (rule->gravity > inspection->gravity)
-        inspection->gravity = rule->gravity;
-    if (inspection->count >= LIMIT_FINDINGS && !is_first_decision)
+    bool is_first_decision = rule->needs_decision && !inspector->found.needs_decision;
+    inspector->found.needs_decision = inspector->found.needs_decision || rule->needs_decision;
+    inspector->found.changes_meaning =
+        inspector->found.changes_meaning || finding_changes_meaning(kind);
+    if (rule->gravity > inspector->found.gravity)
+        inspector->found.gravity = rule->gravity;
+    if (inspector->found.count >= LIMIT_FINDINGS && !is_first_decision)
         return NULL;
-    if (!array_room(&inspection->findings, inspection->count, &inspection->capacity,
-                    sizeof(*inspection->findings))) {
-        inspection->shortage = true;
+    if (!array_room(&inspector->found.findings, inspector->found.count, &inspector->capacity,
+                    sizeof(*inspector->found.findings))) {
+        inspector->shortage = true;
         return NULL;
     }
     struct text message = {0};
@@ -94,11 +91,11 @@ static struct inspect_finding *add(struct inspection *inspection, enum finding_k
     }
     if (tail != NULL)
         text_printf(&message, " %s", tail);
-    struct inspect_finding *finding = &inspection->findings[inspection->count++];
+    struct inspect_finding *finding = &inspector->found.findings[inspector->found.count++];
     *finding = (struct inspect_finding){
         .rule = rule,
         .at = at,
-        .message = keep(inspection, &message),
+        .message = keep(inspector, &message),
         .senders = rule->senders,
         .fix = rule->fix,
     };
@@ -106,14 +103,14 @@ static struct inspect_finding *add(struct inspection *inspection, enum finding_k
 }
 
 /* What to write instead, when that depends on what stands there. finding may be NULL. */
-static void advise(struct inspection *inspection, struct inspect_finding *finding, const char *verb,
+static void advise(struct inspector *inspector, struct inspect_finding *finding, const char *verb,
                    const char *words)
 {
     struct text fix = {0};
     if (finding == NULL)
         return;
     text_printf(&fix, "%s %s", verb, words);
-    finding->fix = keep(inspection, &fix);
+    finding->fix = keep(inspector, &fix);
 }
 
 /* The place of a byte of the line, or of its end; columns are characters. */
@@ -132,40 +129,40 @@ static struct span mx_key(const void *items, size_t index)
 }
 
 /* Adds a name as it is to be written, unless it is there already. */
-static void add_mx(struct inspection *inspection, struct span text, struct position at)
+static void add_mx(struct inspector *inspector, struct span text, struct position at)
 {
-    if (table_find(&inspection->by_name, text, mx_key, inspection->mx) != TABLE_NONE) {
-        (void)add(inspection, FINDING_MX_TWICE, at, text, "is there twice");
+    if (table_find(&inspector->by_name, text, mx_key, inspector->mx) != TABLE_NONE) {
+        (void)add(inspector, FINDING_MX_TWICE, at, text, "is there twice");
         return;
     }
-    const char *copy = arena_copy(inspection->arena, text);
-    if (!array_room(&inspection->mx, inspection->mx_count, &inspection->mx_capacity,
-                    sizeof(*inspection->mx)) ||
-        copy == NULL || !table_add(&inspection->by_name, text, inspection->mx_count)) {
-        inspection->shortage = true;
+    const char *copy = arena_copy(inspector->arena, text);
+    if (!array_room(&inspector->mx, inspector->mx_count, &inspector->mx_capacity,
+                    sizeof(*inspector->mx)) ||
+        copy == NULL || !table_add(&inspector->by_name, text, inspector->mx_count)) {
+        inspector->shortage = true;
         return;
     }
-    inspection->mx[inspection->mx_count++] = (struct field){{copy, text.len}, at};
+    inspector->mx[inspector->mx_count++] = (struct field){{copy, text.len}, at};
 }
 
-static void read_name(struct inspection *inspection, struct span text, struct position at)
+static void read_name(struct inspector *inspector, struct span text, struct position at)
 {
     struct name name;
     enum name_fault fault = name_parse(text, NAME_PATTERN, &name);
     if (fault == NAME_OK) {
         if (!span_equal(text, (struct span){name.text, name.len}))
-            (void)add(inspection, FINDING_MX_CASE, at, text, "is not in lower case");
-        add_mx(inspection, (struct span){name.text, name.len}, at);
+            (void)add(inspector, FINDING_MX_CASE, at, text, "is not in lower case");
+        add_mx(inspector, (struct span){name.text, name.len}, at);
         return;
     }
     bool sure = fault != NAME_ADDRESS && name_suggest(text, NAME_PATTERN, &name);
-    struct inspect_finding *finding = add(inspection, sure ? FINDING_MX_MENDED : FINDING_MX_INVALID,
+    struct inspect_finding *finding = add(inspector, sure ? FINDING_MX_MENDED : FINDING_MX_INVALID,
                                           at, text, name_fault_text(fault));
     if (finding != NULL)
         finding->senders = name_fault_senders(fault);
     if (sure)
-        advise(inspection, finding, "write", name.text);
-    add_mx(inspection, sure ? (struct span){name.text, name.len} : text, at);
+        advise(inspector, finding, "write", name.text);
+    add_mx(inspector, sure ? (struct span){name.text, name.len} : text, at);
 }
 
 /* Takes the next name off a list with commas, semicolons or space between them. */
@@ -197,45 +194,45 @@ static bool is_list(struct span text)
     return true;
 }
 
-static void read_mx(struct inspection *inspection, const struct line *line, struct span text)
+static void read_mx(struct inspector *inspector, const struct line *line, struct span text)
 {
     struct span name, list = text;
     struct position at = place_of(line, text.data);
     if (text.len == 0) {
-        (void)add(inspection, FINDING_MX_EMPTY, at, NOTHING, NULL);
+        (void)add(inspector, FINDING_MX_EMPTY, at, NOTHING, NULL);
         return;
     }
     if (!is_list(text)) {
-        read_name(inspection, text, at);
+        read_name(inspector, text, at);
         return;
     }
-    (void)add(inspection, FINDING_MX_SEVERAL, at, text, "has a separator in it");
+    (void)add(inspector, FINDING_MX_SEVERAL, at, text, "has a separator in it");
     while (next_name(&list, &name))
-        read_name(inspection, name, place_of(line, name.data));
+        read_name(inspector, name, place_of(line, name.data));
 }
 
-static void read_version(struct inspection *inspection, struct span text, struct position at)
+static void read_version(struct inspector *inspector, struct span text, struct position at)
 {
     static const char STS[] = "STSv1";
     if (span_equal_fold(text, span_of(STS)) && !span_equal(text, span_of(STS)))
-        (void)add(inspection, FINDING_VERSION_CASE, at, text, NULL);
+        (void)add(inspector, FINDING_VERSION_CASE, at, text, NULL);
     else if (!span_equal(text, span_of(STS)))
-        (void)add(inspection, FINDING_VERSION_OTHER, at, text, NULL);
+        (void)add(inspector, FINDING_VERSION_OTHER, at, text, NULL);
 }
 
-static void read_mode(struct inspection *inspection, struct span text, struct position at)
+static void read_mode(struct inspector *inspector, struct span text, struct position at)
 {
-    inspection->mode = (struct field){text, at};
+    inspector->mode = (struct field){text, at};
     for (enum policy_mode mode = POLICY_ENFORCE; mode <= POLICY_NONE; mode++) {
         struct span exact = span_of(policy_mode_text(mode));
         if (!span_equal_fold(text, exact))
             continue;
         if (!span_equal(text, exact))
-            (void)add(inspection, FINDING_MODE_CASE, at, text, NULL);
-        inspection->mode.text = exact;
+            (void)add(inspector, FINDING_MODE_CASE, at, text, NULL);
+        inspector->mode.text = exact;
         return;
     }
-    (void)add(inspection, FINDING_MODE_UNKNOWN, at, text, NULL);
+    (void)add(inspector, FINDING_MODE_UNKNOWN, at, text, NULL);
 }
 
 /* Digits alone, of any length, as a number; what is too large becomes the largest. */
@@ -253,86 +250,86 @@ static bool read_digits(struct span text, uint32_t *ret_number)
 }
 
 /* The nearest max_age within the bounds. */
-static uint32_t bound_max_age(struct inspection *inspection, struct field max_age, uint32_t seconds)
+static uint32_t bound_max_age(struct inspector *inspector, struct field max_age, uint32_t seconds)
 {
     if (seconds > LIMIT_MAX_AGE_MOST) {
-        (void)add(inspection, FINDING_MAX_AGE_ABOVE, max_age.at, max_age.text,
+        (void)add(inspector, FINDING_MAX_AGE_ABOVE, max_age.at, max_age.text,
                   "is above 31557600 (one year)");
         return LIMIT_MAX_AGE_MOST;
     }
     if (seconds >= LIMIT_MAX_AGE_LEAST)
         return seconds;
-    (void)add(inspection, seconds == 0 ? FINDING_MAX_AGE_ZERO : FINDING_MAX_AGE_BELOW, max_age.at,
+    (void)add(inspector, seconds == 0 ? FINDING_MAX_AGE_ZERO : FINDING_MAX_AGE_BELOW, max_age.at,
               max_age.text, "is below 86400 (one day)");
     return LIMIT_MAX_AGE_LEAST;
 }
 
-static void read_max_age(struct inspection *inspection, struct span text, struct position at)
+static void read_max_age(struct inspector *inspector, struct span text, struct position at)
 {
     uint32_t seconds = 0;
     struct text written = {0};
-    inspection->max_age = (struct field){text, at};
+    inspector->max_age = (struct field){text, at};
     if (read_digits(text, &seconds)) {
         if (text.len > 1 && text.data[0] == '0')
-            (void)add(inspection, FINDING_MAX_AGE_ZEROS, at, text, "begins with a zero");
+            (void)add(inspector, FINDING_MAX_AGE_ZEROS, at, text, "begins with a zero");
     } else if (calendar_duration(text, &seconds)) {
         char number[16];
         (void)snprintf(number, sizeof(number), "%" PRIu32, seconds); /* ten digits fit */
-        advise(inspection, add(inspection, FINDING_MAX_AGE_UNIT, at, text, "has a unit"), "write",
+        advise(inspector, add(inspector, FINDING_MAX_AGE_UNIT, at, text, "has a unit"), "write",
                number);
     } else {
-        (void)add(inspection, FINDING_MAX_AGE_FORM, at, text, "is not a number of seconds");
+        (void)add(inspector, FINDING_MAX_AGE_FORM, at, text, "is not a number of seconds");
         return;
     }
-    text_printf(&written, "%" PRIu32, bound_max_age(inspection, inspection->max_age, seconds));
-    const char *copy = keep(inspection, &written);
+    text_printf(&written, "%" PRIu32, bound_max_age(inspector, inspector->max_age, seconds));
+    const char *copy = keep(inspector, &written);
     if (copy != NULL)
-        inspection->max_age.text = span_of(copy);
+        inspector->max_age.text = span_of(copy);
 }
 
 /* The same key again. Of the version nobody has two opinions. */
-static void report_twice(struct inspection *inspection, enum key key, struct span value,
+static void report_twice(struct inspector *inspector, enum key key, struct span value,
                          struct position at)
 {
-    bool same = key == KEY_VERSION || span_equal_fold(value, inspection->values[key].text);
+    bool same = key == KEY_VERSION || span_equal_fold(value, inspector->values[key].text);
     enum finding_kind kind = same ? FINDING_KEY_TWICE : FINDING_KEY_CONTRADICTION;
     if (key == KEY_MODE)
         kind = same ? FINDING_MODE_TWICE : FINDING_MODE_CONTRADICTION;
-    (void)add(inspection, kind, at, span_of(key_texts[key]), NULL);
+    (void)add(inspector, kind, at, span_of(key_texts[key]), NULL);
 }
 
 /* Reads the value of a key, which stands in the line behind its colon. */
-static void read_value(struct inspection *inspection, const struct line *line, enum key key,
+static void read_value(struct inspector *inspector, const struct line *line, enum key key,
                        struct span value)
 {
     struct position at = place_of(line, value.data);
     struct position begin = place_of(line, line->text.data);
-    bool is_first = inspection->keys[key].text.data == NULL;
+    bool is_first = inspector->keys[key].text.data == NULL;
     if (key != KEY_MX && !is_first) {
-        report_twice(inspection, key, value, begin);
+        report_twice(inspector, key, value, begin);
         return;
     }
     if (is_first) {
-        inspection->keys[key] = (struct field){span_of(key_texts[key]), begin};
-        inspection->values[key] = (struct field){value, at};
+        inspector->keys[key] = (struct field){span_of(key_texts[key]), begin};
+        inspector->values[key] = (struct field){value, at};
     }
-    if (key < inspection->last_key && inspection->is_ordered) {
-        (void)add(inspection, FINDING_ORDER, begin, span_of(key_texts[key]), NULL);
-        inspection->is_ordered = false;
+    if (key < inspector->last_key && inspector->is_ordered) {
+        (void)add(inspector, FINDING_ORDER, begin, span_of(key_texts[key]), NULL);
+        inspector->is_ordered = false;
     }
-    inspection->last_key = key;
+    inspector->last_key = key;
     switch (key) {
     case KEY_VERSION:
-        read_version(inspection, value, at);
+        read_version(inspector, value, at);
         break;
     case KEY_MODE:
-        read_mode(inspection, value, at);
+        read_mode(inspector, value, at);
         break;
     case KEY_MX:
-        read_mx(inspection, line, value);
+        read_mx(inspector, line, value);
         break;
     case KEY_MAX_AGE:
-        read_max_age(inspection, value, at);
+        read_max_age(inspector, value, at);
         break;
     case KEYS:
         break;
@@ -340,19 +337,19 @@ static void read_value(struct inspection *inspection, const struct line *line, e
 }
 
 /* The key that is meant, or KEYS after a finding. */
-static enum key read_key(struct inspection *inspection, struct span text, struct position at)
+static enum key read_key(struct inspector *inspector, struct span text, struct position at)
 {
     for (enum key key = 0; key < KEYS; key++)
         if (span_equal_fold(text, span_of(key_texts[key]))) {
             if (!span_equal(text, span_of(key_texts[key])))
-                (void)add(inspection, FINDING_KEY_CASE, at, text, NULL);
+                (void)add(inspector, FINDING_KEY_CASE, at, text, NULL);
             return key;
         }
     size_t nearest = suggest_nearest(text, key_texts, KEYS);
-    struct inspect_finding *finding = add(
-        inspection, nearest < KEYS ? FINDING_KEY_MISSPELT : FINDING_KEY_UNKNOWN, at, text, NULL);
+    struct inspect_finding *finding =
+        add(inspector, nearest < KEYS ? FINDING_KEY_MISSPELT : FINDING_KEY_UNKNOWN, at, text, NULL);
     if (nearest < KEYS)
-        advise(inspection, finding, "leave out the line, or write", key_texts[nearest]);
+        advise(inspector, finding, "leave out the line, or write", key_texts[nearest]);
     return KEYS;
 }
 
@@ -391,7 +388,7 @@ static struct span trim_part(struct span part)
 
 /* A character that looks like a space, or is not seen, becomes a space or nothing: it came from a
  * web page or a word processor. */
-static void replace_blanks(struct inspection *inspection, struct line *line)
+static void replace_blanks(struct inspector *inspector, struct line *line)
 {
     struct text clean = {0};
     char tail[64];
@@ -403,7 +400,7 @@ static void replace_blanks(struct inspection *inspection, struct line *line)
         if (len > 0 && clean.data == NULL) { /* the first of the line is told */
             (void)snprintf(tail, sizeof(tail), "U+%04" PRIX32 "%s", blank.point,
                            blank.point == 0xa0 ? ", a non-breaking space" : "");
-            (void)add(inspection, FINDING_BLANK, place_of(line, rest.data), NOTHING, tail);
+            (void)add(inspector, FINDING_BLANK, place_of(line, rest.data), NOTHING, tail);
             text_append(&clean, (struct span){line->text.data, i});
         }
         if (clean.data != NULL)
@@ -415,22 +412,22 @@ static void replace_blanks(struct inspection *inspection, struct line *line)
     if (clean.data == NULL)
         return;
     size_t count = clean.len;
-    const char *copy = keep(inspection, &clean);
+    const char *copy = keep(inspector, &clean);
     line->text = (struct span){copy == NULL ? "" : copy, copy == NULL ? 0 : count};
 }
 
 /* A line that is not blank and has nothing before or behind its text. */
-static void read_pair(struct inspection *inspection, const struct line *line)
+static void read_pair(struct inspector *inspector, const struct line *line)
 {
     struct span text = line->text;
     struct position at = place_of(line, text.data);
     const char *colon = memchr(text.data, ':', text.len);
     if (text.data[0] == '#') {
-        (void)add(inspection, FINDING_COMMENT, at, NOTHING, NULL);
+        (void)add(inspector, FINDING_COMMENT, at, NOTHING, NULL);
         return;
     }
     if (colon == NULL) {
-        (void)add(inspection, FINDING_NO_COLON, at, text, NULL);
+        (void)add(inspector, FINDING_NO_COLON, at, text, NULL);
         return;
     }
     struct span before = {text.data, (size_t)(colon - text.data)};
@@ -438,43 +435,42 @@ static void read_pair(struct inspection *inspection, const struct line *line)
     struct span value = span_trim(behind);
     size_t space = behind.len - value.len;
     if (span_trim(before).len < before.len)
-        (void)add(inspection, FINDING_SPACE_BEFORE_COLON, place_of(line, colon), NOTHING, NULL);
+        (void)add(inspector, FINDING_SPACE_BEFORE_COLON, place_of(line, colon), NOTHING, NULL);
     if (space == 0)
-        (void)add(inspection, FINDING_NO_SPACE, place_of(line, behind.data), NOTHING, NULL);
+        (void)add(inspector, FINDING_NO_SPACE, place_of(line, behind.data), NOTHING, NULL);
     else if (space > 1 || behind.data[0] != ' ')
-        (void)add(inspection, FINDING_OTHER_SPACE, place_of(line, behind.data), NOTHING, NULL);
-    enum key key = read_key(inspection, span_trim(before), at);
+        (void)add(inspector, FINDING_OTHER_SPACE, place_of(line, behind.data), NOTHING, NULL);
+    enum key key = read_key(inspector, span_trim(before), at);
     if (key < KEYS)
-        read_value(inspection, line, key, value);
+        read_value(inspector, line, key, value);
 }
 
-static void read_line(struct inspection *inspection, struct line line, bool *was_blank)
+static void read_line(struct inspector *inspector, struct line line, bool *was_blank)
 {
-    replace_blanks(inspection, &line);
+    replace_blanks(inspector, &line);
     struct span text = span_trim(line.text);
     bool blank = text.len == 0;
     if (blank && !*was_blank)
-        (void)add(inspection, line.number == 1 ? FINDING_LEADING_BLANK_LINE : FINDING_BLANK_LINE,
+        (void)add(inspector, line.number == 1 ? FINDING_LEADING_BLANK_LINE : FINDING_BLANK_LINE,
                   place_of(&line, line.text.data), NOTHING, NULL);
     *was_blank = blank;
     if (blank)
         return;
     if (text.data > line.text.data)
-        (void)add(inspection, FINDING_LEADING_SPACE, place_of(&line, line.text.data), NOTHING,
-                  NULL);
+        (void)add(inspector, FINDING_LEADING_SPACE, place_of(&line, line.text.data), NOTHING, NULL);
     const char *end = text.data + text.len;
     if (end < line.text.data + line.text.len)
-        (void)add(inspection, FINDING_TRAILING_SPACE, place_of(&line, end), NOTHING, NULL);
+        (void)add(inspector, FINDING_TRAILING_SPACE, place_of(&line, end), NOTHING, NULL);
     while (text.len > 0) {
         size_t next = next_key(text);
         line.column = place_of(&line, text.data).column;
         line.text = trim_part((struct span){text.data, next == 0 ? text.len : next});
-        if (next > 0 && !inspection->is_one_line) {
-            inspection->is_one_line = true;
-            (void)add(inspection, FINDING_LINE_END_LOST, place_of(&line, text.data + next), NOTHING,
+        if (next > 0 && !inspector->is_one_line) {
+            inspector->is_one_line = true;
+            (void)add(inspector, FINDING_LINE_END_LOST, place_of(&line, text.data + next), NOTHING,
                       NULL);
         }
-        read_pair(inspection, &line);
+        read_pair(inspector, &line);
         line.text = (struct span){line.text.data, text.len}; /* for the place of what follows */
         text = span_skip(text, next == 0 ? text.len : next);
     }
@@ -497,64 +493,64 @@ static enum line_end next_line(struct span *bytes, struct span *ret_text)
 }
 
 /* Reads the bytes line by line; column is where the first line begins. */
-static void read_lines(struct inspection *inspection, struct span bytes, uint32_t column)
+static void read_lines(struct inspector *inspector, struct span bytes, uint32_t column)
 {
     bool was_blank = false;
-    struct line line = {.column = column, .file = inspection->at.file};
+    struct line line = {.column = column, .file = inspector->at.file};
     while (bytes.len > 0) {
         line.number++;
         enum line_end end = next_line(&bytes, &line.text);
-        if (inspection->ends[end]++ == 0)
-            inspection->ends_at[end] = place_of(&line, line.text.data + line.text.len);
-        read_line(inspection, line, &was_blank);
+        if (inspector->ends[end]++ == 0)
+            inspector->ends_at[end] = place_of(&line, line.text.data + line.text.len);
+        read_line(inspector, line, &was_blank);
         line.column = 1;
     }
 }
 
-static void judge_line_ends(struct inspection *inspection)
+static void judge_line_ends(struct inspector *inspector)
 {
-    const size_t *ends = inspection->ends;
-    const struct position *at = inspection->ends_at;
+    const size_t *ends = inspector->ends;
+    const struct position *at = inspector->ends_at;
     if (ends[END_LF] > 0)
-        (void)add(inspection, ends[END_CRLF] > 0 ? FINDING_MIXED_LINE_ENDS : FINDING_LF, at[END_LF],
+        (void)add(inspector, ends[END_CRLF] > 0 ? FINDING_MIXED_LINE_ENDS : FINDING_LF, at[END_LF],
                   NOTHING, NULL);
     if (ends[END_CR] > 0)
-        (void)add(inspection, FINDING_LONE_CR, at[END_CR], NOTHING, NULL);
+        (void)add(inspector, FINDING_LONE_CR, at[END_CR], NOTHING, NULL);
     if (ends[END_NONE] > 0)
-        (void)add(inspection, FINDING_NO_LAST_LINE_END, at[END_NONE], NOTHING, NULL);
+        (void)add(inspector, FINDING_NO_LAST_LINE_END, at[END_NONE], NOTHING, NULL);
 }
 
-static void judge_missing(struct inspection *inspection)
+static void judge_missing(struct inspector *inspector)
 {
-    struct position at = inspection->at;
-    if (inspection->keys[KEY_VERSION].text.data == NULL)
-        (void)add(inspection, FINDING_VERSION_MISSING, at, NOTHING, NULL);
-    if (inspection->keys[KEY_MODE].text.data == NULL)
-        (void)add(inspection, FINDING_MODE_MISSING, at, NOTHING, NULL);
-    if (inspection->mx_count == 0)
-        (void)add(inspection, FINDING_MX_MISSING, at, NOTHING, NULL);
-    if (inspection->keys[KEY_MAX_AGE].text.data == NULL)
-        (void)add(inspection, FINDING_MAX_AGE_MISSING, at, NOTHING, NULL);
+    struct position at = inspector->at;
+    if (inspector->keys[KEY_VERSION].text.data == NULL)
+        (void)add(inspector, FINDING_VERSION_MISSING, at, NOTHING, NULL);
+    if (inspector->keys[KEY_MODE].text.data == NULL)
+        (void)add(inspector, FINDING_MODE_MISSING, at, NOTHING, NULL);
+    if (inspector->mx_count == 0)
+        (void)add(inspector, FINDING_MX_MISSING, at, NOTHING, NULL);
+    if (inspector->keys[KEY_MAX_AGE].text.data == NULL)
+        (void)add(inspector, FINDING_MAX_AGE_MISSING, at, NOTHING, NULL);
 }
 
-static void judge_short_max_age(struct inspection *inspection)
+static void judge_short_max_age(struct inspector *inspector)
 {
     uint32_t seconds = 0;
-    struct field max_age = inspection->max_age;
-    if (span_equal(inspection->mode.text, span_of(policy_mode_text(POLICY_ENFORCE))) &&
+    struct field max_age = inspector->max_age;
+    if (span_equal(inspector->mode.text, span_of(policy_mode_text(POLICY_ENFORCE))) &&
         read_digits(max_age.text, &seconds) && seconds < LIMIT_MAX_AGE_ADVISED)
-        (void)add(inspection, FINDING_MAX_AGE_SHORT, max_age.at, max_age.text,
+        (void)add(inspector, FINDING_MAX_AGE_SHORT, max_age.at, max_age.text,
                   "is short for an enforced policy");
 }
 
 /* The bytes as they are, and as policy_new will write them. */
-static void judge_size(struct inspection *inspection, size_t len)
+static void judge_size(struct inspector *inspector, size_t len)
 {
     char tail[64];
     size_t written = strlen("version: STSv1\r\nmode: \r\nmax_age: \r\n") +
-                     inspection->mode.text.len + inspection->max_age.text.len;
-    for (size_t i = 0; i < inspection->mx_count; i++)
-        written += strlen("mx: \r\n") + inspection->mx[i].text.len;
+                     inspector->mode.text.len + inspector->max_age.text.len;
+    for (size_t i = 0; i < inspector->mx_count; i++)
+        written += strlen("mx: \r\n") + inspector->mx[i].text.len;
     enum finding_kind kind = written > LIMIT_BODY    ? FINDING_LARGE_WRITTEN
                              : len > LIMIT_BODY_MOST ? FINDING_LARGE_MOST
                              : len > LIMIT_BODY      ? FINDING_LARGE
@@ -562,7 +558,7 @@ static void judge_size(struct inspection *inspection, size_t len)
     if (written <= LIMIT_BODY && len <= LIMIT_BODY_ADVISED)
         return;
     (void)snprintf(tail, sizeof(tail), "%zu bytes long", len); /* a number and two words */
-    (void)add(inspection, kind, inspection->at, NOTHING, tail);
+    (void)add(inspector, kind, inspector->at, NOTHING, tail);
 }
 
 /* What is no text of lines at all; FINDING_LF, which it cannot be, when it is one. */
@@ -579,94 +575,64 @@ static enum finding_kind recognise(struct span bytes)
     return bytes.data[0] == '<' ? FINDING_WEB_PAGE : FINDING_LF;
 }
 
-static void inspect(struct inspection *inspection, struct span bytes)
+static void inspect(struct inspector *inspector, struct span bytes)
 {
     static const char MARK[] = "\xef\xbb\xbf";
     size_t len = bytes.len;
     uint32_t column = 1;
     if (span_begins_fold(bytes, span_of(MARK))) {
-        (void)add(inspection, FINDING_BYTE_ORDER_MARK, inspection->at, NOTHING, NULL);
+        (void)add(inspector, FINDING_BYTE_ORDER_MARK, inspector->at, NOTHING, NULL);
         bytes = span_skip(bytes, strlen(MARK));
         column = 2;
     }
     enum finding_kind kind = recognise(bytes);
     if (kind != FINDING_LF) {
-        (void)add(inspection, kind, inspection->at, NOTHING, NULL);
+        (void)add(inspector, kind, inspector->at, NOTHING, NULL);
         return;
     }
-    read_lines(inspection, bytes, column);
-    judge_line_ends(inspection);
-    judge_missing(inspection);
-    judge_short_max_age(inspection);
-    judge_size(inspection, len);
+    read_lines(inspector, bytes, column);
+    judge_line_ends(inspector);
+    judge_missing(inspector);
+    judge_short_max_age(inspector);
+    judge_size(inspector, len);
 }
 
 struct inspection *inspection_new(struct span bytes, const char *file)
 {
-    struct inspection *inspection = calloc(1, sizeof(*inspection));
-    if (inspection == NULL)
+    struct inspector *inspector = calloc(1, sizeof(*inspector));
+    if (inspector == NULL)
         return NULL;
-    inspection->at = (struct position){file, 1, 1};
-    inspection->is_ordered = true;
-    inspection->arena = arena_new();
-    if (inspection->arena == NULL)
-        goto fail;
-    inspect(inspection, bytes);
-    if (!inspection->shortage)
-        return inspection;
-fail:
-    inspection_free(inspection);
-    return NULL;
+    inspector->at = (struct position){file, 1, 1};
+    inspector->is_ordered = true;
+    inspector->arena = arena_new();
+    if (inspector->arena != NULL)
+        inspect(inspector, bytes);
+    if (inspector->arena == NULL || inspector->shortage) {
+        inspection_free(&inspector->found);
+        return NULL;
+    }
+    inspector->found.fields = (struct policy_fields){
+        .at = inspector->at,
+        .mode = inspector->mode,
+        .max_age = inspector->max_age,
+        .mx = inspector->mx,
+        .mx_count = inspector->mx_count,
+        .mx_key = inspector->keys[KEY_MX],
+        .unreadable = inspector->found.needs_decision,
+    };
+    return &inspector->found;
 }
 
 void inspection_free(struct inspection *inspection)
 {
-    if (inspection == NULL)
+    struct inspector *inspector = (struct inspector *)inspection;
+    if (inspector == NULL)
         return;
-    table_free(&inspection->by_name);
-    arena_free(inspection->arena);
-    free(inspection->findings);
-    free(inspection->mx);
-    free(inspection);
-}
-
-size_t inspection_count(const struct inspection *inspection)
-{
-    return inspection->count;
-}
-
-const struct inspect_finding *inspection_at(const struct inspection *inspection, size_t index)
-{
-    assert(index < inspection->count);
-    return &inspection->findings[index];
-}
-
-enum finding_gravity inspection_gravity(const struct inspection *inspection)
-{
-    return inspection->gravity;
-}
-
-bool inspection_needs_decision(const struct inspection *inspection)
-{
-    return inspection->needs_decision;
-}
-
-struct policy_fields inspection_fields(const struct inspection *inspection)
-{
-    return (struct policy_fields){
-        .at = inspection->at,
-        .mode = inspection->mode,
-        .max_age = inspection->max_age,
-        .mx = inspection->mx,
-        .mx_count = inspection->mx_count,
-        .mx_key = inspection->keys[KEY_MX],
-        .unreadable = inspection->needs_decision,
-    };
-}
-
-bool inspection_changes_meaning(const struct inspection *inspection)
-{
-    return inspection->changes_meaning;
+    table_free(&inspector->by_name);
+    arena_free(inspector->arena);
+    free(inspector->found.findings);
+    free(inspector->mx);
+    free(inspector);
 }
 
 static enum diag_level level_of(const struct finding_rule *rule, bool mended)

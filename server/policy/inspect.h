@@ -27,7 +27,20 @@ struct inspect_finding {
     const char *fix;                 /* what to write instead; or NULL */
 };
 
-struct inspection;
+/* What was found. It is changed by nobody once it is there. */
+struct inspection {
+    struct inspect_finding *findings; /* in the order in which they were found; owned */
+    size_t count;
+    enum finding_gravity gravity; /* of the gravest; FINDING_NOTE when there is none */
+    /* One of the findings can only be mended by the operator. Exactly when none is, policy_new makes a
+     * policy of the fields. */
+    bool needs_decision;
+    /* policy_new makes a policy of the fields that means something else than the bytes did to any
+     * sender that took them: then the id has to change. */
+    bool changes_meaning;
+    /* What the bytes mean: mended where that is sure, else as it was written. Borrowed from here. */
+    struct policy_fields fields;
+};
 
 /* Inspects the bytes, of any length and content, which must live as long as the
  * inspection. file is for the positions, borrowed as long; it may be NULL.
@@ -35,25 +48,6 @@ struct inspection;
  * memory is short. */
 struct inspection *inspection_new(struct span bytes, const char *file);
 void inspection_free(struct inspection *inspection);
-
-/* The findings in the order in which they were found; borrowed. */
-size_t inspection_count(const struct inspection *inspection);
-const struct inspect_finding *inspection_at(const struct inspection *inspection, size_t index);
-
-/* The gravest finding; FINDING_NOTE when there is none. */
-enum finding_gravity inspection_gravity(const struct inspection *inspection);
-
-/* Whether one of the findings can only be mended by the operator. Exactly when
- * none is, policy_new makes a policy of the fields. */
-bool inspection_needs_decision(const struct inspection *inspection);
-
-/* Whether policy_new makes a policy of the fields that means something else than
- * the bytes did to any sender that took them: then the id has to change. */
-bool inspection_changes_meaning(const struct inspection *inspection);
-
-/* What the bytes mean: mended where that is sure, else as it was written.
- * Borrowed from the inspection. */
-struct policy_fields inspection_fields(const struct inspection *inspection);
 
 /* Adds every finding to diag, with its reason and its fix. For bytes that are
  * going to be written anew (mended) a decision is DIAG_ERROR, a REFUSAL or a

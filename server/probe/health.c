@@ -122,7 +122,7 @@ static void judge_policy(struct inquiry *inquiry)
     }
     if (health->differs) {
         struct inspection *inspection = inspection_new(body, NULL);
-        if (inspection == NULL || inspection_gravity(inspection) == FINDING_REFUSAL)
+        if (inspection == NULL || inspection->gravity == FINDING_REFUSAL)
             die(health, "what is served for %s is no valid policy", inquiry->domain->name);
         inspection_free(inspection);
     }

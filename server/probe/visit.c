@@ -278,12 +278,11 @@ static bool judge_body(struct visit *visit)
     struct inspection *inspection = inspection_new(body, NULL);
     if (inspection == NULL)
         return false;
-    const struct policy_fields fields = inspection_fields(inspection);
     visit->result->reached = STAGE_POLICY;
-    note_policy(visit->result, &fields);
-    for (size_t i = 0; i < inspection_count(inspection); i++)
-        add_inspected(visit, inspection_at(inspection, i));
-    compare(visit, &fields, body);
+    note_policy(visit->result, &inspection->fields);
+    for (size_t i = 0; i < inspection->count; i++)
+        add_inspected(visit, &inspection->findings[i]);
+    compare(visit, &inspection->fields, body);
     inspection_free(inspection);
     return true;
 }

@@ -22,9 +22,9 @@ static void check_findings(const struct inspection *inspection, struct span byte
     uint32_t lines = 1;
     for (size_t i = 0; i < bytes.len; i++)
         lines += bytes.data[i] == '\n' || bytes.data[i] == '\r' ? 1 : 0;
-    assert(inspection_count(inspection) <= LIMIT_FINDINGS + 1);
-    for (size_t i = 0; i < inspection_count(inspection); i++) {
-        const struct inspect_finding *finding = inspection_at(inspection, i);
+    assert(inspection->count <= LIMIT_FINDINGS + 1);
+    for (size_t i = 0; i < inspection->count; i++) {
+        const struct inspect_finding *finding = &inspection->findings[i];
         assert(finding->at.line >= 1 && finding->at.line <= lines);
         assert(finding->at.column >= 1 && finding->at.column <= bytes.len + 1);
         check_words(finding->message);
@@ -39,9 +39,9 @@ static void check_written(struct span body)
     struct diag *diag = diag_new();
     struct inspection *inspection = inspection_new(body, NULL);
     assert(diag != NULL && inspection != NULL);
-    for (size_t i = 0; i < inspection_count(inspection); i++)
-        assert(finding_is_advice(inspection_at(inspection, i)->rule->kind));
-    const struct policy_fields fields = inspection_fields(inspection);
+    for (size_t i = 0; i < inspection->count; i++)
+        assert(finding_is_advice(inspection->findings[i].rule->kind));
+    const struct policy_fields fields = inspection->fields;
     struct policy *policy = policy_new(&fields, diag);
     assert(policy != NULL && span_equal(policy_body(policy), body));
     policy_free(policy);
@@ -56,12 +56,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct inspection *inspection = inspection_new(bytes, "f");
     assert(diag != NULL && inspection != NULL);
     check_findings(inspection, bytes);
-    const struct policy_fields fields = inspection_fields(inspection);
+    const struct policy_fields fields = inspection->fields;
     struct policy *policy = policy_new(&fields, diag);
-    assert((policy == NULL) == inspection_needs_decision(inspection));
+    assert((policy == NULL) == inspection->needs_decision);
     if (policy != NULL) {
         check_written(policy_body(policy));
-        if (inspection_count(inspection) == 0)
+        if (inspection->count == 0)
             assert(span_equal(policy_body(policy), bytes));
     }
     policy_free(policy);

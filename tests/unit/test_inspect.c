@@ -12,8 +12,8 @@
 /* The findings as "LINE:COLUMN CODE", a decision with "!", joined by commas. */
 static void print_findings(const struct inspection *inspection, struct text *out)
 {
-    for (size_t i = 0; i < inspection_count(inspection); i++) {
-        const struct inspect_finding *finding = inspection_at(inspection, i);
+    for (size_t i = 0; i < inspection->count; i++) {
+        const struct inspect_finding *finding = &inspection->findings[i];
         text_printf(out, "%s%u:%u %s%s", i == 0 ? "" : ", ", finding->at.line, finding->at.column,
                     finding->rule->code, finding->rule->needs_decision ? "!" : "");
     }
@@ -24,9 +24,9 @@ static void print_findings(const struct inspection *inspection, struct text *out
 static void print_policy(const struct inspection *inspection, struct text *out)
 {
     struct diag *diag = diag_new();
-    const struct policy_fields fields = inspection_fields(inspection);
+    const struct policy_fields fields = inspection->fields;
     struct policy *policy = policy_new(&fields, diag);
-    assert_int_equal(policy == NULL, inspection_needs_decision(inspection));
+    assert_int_equal(policy == NULL, inspection->needs_decision);
     if (policy != NULL)
         text_append(out, policy_body(policy));
     else
@@ -238,7 +238,7 @@ static void names_senders_and_fixes(void **state)
     struct diag *diag = diag_new();
     struct text out = {0};
     struct inspection *inspection = inspection_new(span_of(bytes), diag_intern(diag, span_of("f")));
-    assert_int_equal(inspection_gravity(inspection), FINDING_REFUSAL);
+    assert_int_equal(inspection->gravity, FINDING_REFUSAL);
     inspection_report(inspection, false, diag);
     diag_print(diag, DIAG_NOTE, &out);
     assert_string_equal(out.data, told);
@@ -261,8 +261,8 @@ static void keeps_the_first_decision(void **state)
         text_append(&bytes, span_of("# comment\r\n"));
     text_append(&bytes, span_of("mode: on\r\nmode: off\r\n"));
     struct inspection *inspection = inspection_new((struct span){bytes.data, bytes.len}, NULL);
-    assert_int_equal(inspection_count(inspection), LIMIT_FINDINGS + 1);
-    const struct inspect_finding *last = inspection_at(inspection, LIMIT_FINDINGS);
+    assert_int_equal(inspection->count, LIMIT_FINDINGS + 1);
+    const struct inspect_finding *last = &inspection->findings[LIMIT_FINDINGS];
     assert_int_equal(last->rule->kind, FINDING_MODE_UNKNOWN);
     inspection_free(inspection);
     text_free(&bytes);
