@@ -4,7 +4,13 @@
 #include "probe/client.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <mbedtls/build_info.h>
 #include <mbedtls/error.h>
@@ -16,6 +22,7 @@
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 
+#include "base/clock.h"
 #include "load/extensions.h"
 
 /* What the handshake ends with when the key of the server is costly; nothing else there is it. */
@@ -81,22 +88,104 @@ static const uint16_t signatures[] = {
 
 static const char *protocols[] = {"http/1.1", NULL};
 
+/* Waits for the events. False at the deadline. */
+static bool wait_for(struct stream *stream, short events)
+{
+    for (;;) {
+        struct pollfd poll_fd = {.fd = stream->fd, .events = events};
+        int64_t left_ms = (stream->deadline_us - clock_monotonic_us() + 999) / 1000;
+        if (left_ms <= 0) {
+            stream->error = ETIMEDOUT;
+            return false;
+        }
+        int count = poll(&poll_fd, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
+        if (count > 0)
+            return true;
+        if (count < 0 && errno != EINTR) {
+            stream->error = errno;
+            return false;
+        }
+    }
+}
+
+bool stream_open(struct stream *stream, const struct sockaddr *address, socklen_t len,
+                 int64_t deadline_us)
+{
+    *stream = (struct stream){.fd = -1, .deadline_us = deadline_us};
+    stream->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (stream->fd < 0) {
+        stream->error = errno;
+        return false;
+    }
+    const int on = 1; /* else our request waits until the server has confirmed our handshake */
+    (void)setsockopt(stream->fd, IPPROTO_TCP, TCP_NODELAY, &on,
+                     sizeof(on)); /* a Unix socket has none */
+    if (connect(stream->fd, address, len) == 0)
+        return true;
+    stream->error = errno;
+    if (errno != EINPROGRESS || !wait_for(stream, POLLOUT))
+        return false;
+    socklen_t size = sizeof(stream->error);
+    if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &stream->error, &size) != 0)
+        stream->error = errno;
+    return stream->error == 0;
+}
+
+void stream_close(struct stream *stream)
+{
+    if (stream->fd >= 0)
+        (void)close(stream->fd); /* what was to be told was told by TLS */
+    stream->fd = -1;
+}
+
+static void remember(struct stream *stream, const char *data, size_t len)
+{
+    size_t room = sizeof(stream->opening) - stream->opening_len;
+    size_t kept = len < room ? len : room;
+    memcpy(stream->opening + stream->opening_len, data, kept);
+    stream->opening_len += kept;
+}
+
+ssize_t stream_write(struct stream *stream, const void *data, size_t len)
+{
+    while (wait_for(stream, POLLOUT)) {
+        ssize_t count = send(stream->fd, data, len, MSG_NOSIGNAL);
+        if (count >= 0)
+            return count;
+        stream->error = errno;
+        if (errno != EAGAIN && errno != EINTR)
+            break;
+    }
+    return -1;
+}
+
+static int failure_of(const struct stream *stream)
+{
+    return stream->error == ETIMEDOUT ? MBEDTLS_ERR_SSL_TIMEOUT : MBEDTLS_ERR_NET_CONN_RESET;
+}
+
+/* Waits for at least one byte; 0 at the end of the stream. */
 static int receive(void *opaque, unsigned char *buf, size_t size)
 {
     struct stream *stream = opaque;
-    ssize_t count = stream_read(stream, buf, size);
-    if (count >= 0)
-        return (int)count;
-    return stream->error == ETIMEDOUT ? MBEDTLS_ERR_SSL_TIMEOUT : MBEDTLS_ERR_NET_CONN_RESET;
+    while (wait_for(stream, POLLIN)) {
+        ssize_t count = recv(stream->fd, buf, size, 0);
+        if (count >= 0) {
+            remember(stream, (const char *)buf, (size_t)count);
+            return (int)count;
+        }
+        stream->error = errno;
+        if (errno != EAGAIN && errno != EINTR)
+            break;
+    }
+    return failure_of(stream);
 }
 
 static int transmit(void *opaque, const unsigned char *data, size_t len)
 {
     struct stream *stream = opaque;
     ssize_t count = stream_write(stream, data, len);
-    if (count >= 0)
-        return (int)count;
-    return stream->error == ETIMEDOUT ? MBEDTLS_ERR_SSL_TIMEOUT : MBEDTLS_ERR_NET_CONN_RESET;
+    return count < 0 ? failure_of(stream) : (int)count;
 }
 
 /* The verdict on the certificate comes later and has more to say, so any is taken here. */
@@ -154,6 +243,11 @@ void client_free(struct client *client)
 enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_HEADER = 5, SERVER_HELLO = 2 };
 enum { HELLO_VERSION = RECORD_HEADER + 4, MAJOR_TLS = 3, MINOR_TLS_12 = 3 };
 
+static struct span opening_of(const struct client *client)
+{
+    return (struct span){client->stream->opening, client->stream->opening_len};
+}
+
 static bool is_record(struct span opening)
 {
     return opening.data[0] >= 20 && opening.data[0] <= RECORD_HANDSHAKE + 1 &&
@@ -170,7 +264,7 @@ static bool is_old_hello(struct span opening)
 
 int client_alert(const struct client *client)
 {
-    struct span opening = stream_opening(client->stream);
+    struct span opening = opening_of(client);
     return opening.len > RECORD_HEADER + 1 && opening.data[0] == RECORD_ALERT
                ? (unsigned char)opening.data[RECORD_HEADER + 1]
                : -1;
@@ -187,7 +281,7 @@ static bool is_about_certificate(int code)
 /* Why the handshake ended, from the library's code and from what the server said first. */
 static enum client_result reason_of(const struct client *client, int code)
 {
-    struct span opening = stream_opening(client->stream);
+    struct span opening = opening_of(client);
     if (opening.len > 0 && span_begins_fold(opening, span_of("HTTP/")))
         return CLIENT_HTTP;
     if (opening.len > 0 && !is_record(opening))

@@ -1,5 +1,5 @@
 /*
- * The TLS client: TLS 1.2 and 1.3 with what all senders have, over a stream. It
+ * The TLS client: TLS 1.2 and 1.3 with what all senders have, over a stream with a deadline. It
  * takes any certificate, and hands it out to be judged by others (probe/chain,
  * probe/trust). Objects and codes of the TLS library do not leave it. Runs in a
  * child of the probe, and in the health check; never in a server.
@@ -9,9 +9,31 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
 
 #include "base/span.h"
-#include "probe/stream.h"
+
+/* What the server said first: enough to tell TLS from other protocols, and an alert. */
+enum { STREAM_OPENING = 64 };
+
+struct stream {
+    int fd;              /* owned; -1 when it is closed */
+    int64_t deadline_us; /* of the clock that never jumps */
+    int error;           /* errno of what failed last; ETIMEDOUT when the deadline had passed */
+    size_t opening_len;
+    char opening[STREAM_OPENING]; /* the first bytes that came */
+};
+
+/* Connects, as all waits here, until the deadline at most. False with the reason in stream->error. End
+ * with stream_close in any case. */
+bool stream_open(struct stream *stream, const struct sockaddr *address, socklen_t len,
+                 int64_t deadline_us);
+void stream_close(struct stream *stream);
+
+/* Waits for room for at least one byte. Returns how many bytes were moved, or -1 with the reason in
+ * stream->error. */
+ssize_t stream_write(struct stream *stream, const void *data, size_t len);
 
 enum client_result {
     CLIENT_DONE,
