@@ -128,9 +128,8 @@ static struct connection *loss_of(const struct pool *pool)
                                                           : least_loss_of_all(pool);
 }
 
-static bool evict(struct pool *pool)
+static bool evict(struct pool *pool, struct connection *connection)
 {
-    struct connection *connection = loss_of(pool);
     if (connection == NULL)
         return false;
     remove_connection(pool, connection);
@@ -139,7 +138,7 @@ static bool evict(struct pool *pool)
 
 bool pool_evict(struct pool *pool)
 {
-    if (!evict(pool))
+    if (!evict(pool, loss_of(pool)))
         return false;
     board_count(pool->setting.board, BOARD_EVICTED);
     return true;
@@ -147,10 +146,12 @@ bool pool_evict(struct pool *pool)
 
 /* For want of memory a connection gives way to one of the network: the least loss of the network that
  * holds most. If that is the network itself, what it holds is as good as what it begins, and false is
- * the answer. */
-static bool evict_for(struct pool *pool, const struct network *network)
+ * the answer; so it is if none is a lesser loss than the connection that goes on (NULL: a new one). */
+static bool evict_for(struct pool *pool, const struct network *network,
+                      const struct connection *connection)
 {
-    return networks_largest(pool->networks) != network && pool_evict(pool);
+    return networks_largest(pool->networks) != network && loss_of(pool) != connection &&
+           pool_evict(pool);
 }
 
 void pool_free_ended(struct pool *pool)
@@ -166,7 +167,7 @@ void pool_free(struct pool *pool)
 {
     if (pool == NULL)
         return;
-    while (pool->networks != NULL && evict(pool))
+    while (pool->networks != NULL && evict(pool, loss_of(pool)))
         ;
     assert(pool->count == 0);
     pool_free_ended(pool);
@@ -222,7 +223,7 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
     uint64_t key = network_key(client);
     make_room(pool, key);
     for (int i = 0; i < EVICTIONS_FOR_ONE && !has_memory(pool); i++)
-        if (!evict_for(pool, networks_find(pool->networks, key)))
+        if (!evict_for(pool, networks_find(pool->networks, key), NULL))
             break;
     struct connection *connection = connection_new(&pool->setting, fd, endpoint, client, now);
     if (connection == NULL) {
@@ -268,14 +269,15 @@ static void go_on(struct pool *pool, struct connection *connection, int64_t now)
     uint64_t shortages = pool->shortage.count;
     connection_advance(connection, now);
     for (int i = 0; connection_wish(connection) == CONNECTION_MEMORY; i++) {
-        if (i < EVICTIONS_FOR_ONE && evict_for(pool, connection_member(connection)->network))
+        if (i < EVICTIONS_FOR_ONE &&
+            evict_for(pool, connection_member(connection)->network, connection))
             connection_advance(connection, now);
         else
             connection_give_up(connection, now);
     }
     const struct network *network = connection_member(connection)->network;
     for (int i = 0; pool->shortage.count > shortages && i < EVICTIONS_FOR_ONE; i++)
-        if (!evict_for(pool, network))
+        if (!evict_for(pool, network, connection))
             break;
 }
 

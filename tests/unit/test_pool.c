@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../support/preload_fault.h"
 #include "base/limits.h"
 #include "clients.h"
 #include "unit.h"
@@ -171,6 +172,38 @@ static void a_reset_ends_at_once(void **state)
     assert_int_equal(pool_count(stage->pool), 1);
 }
 
+/* The one that finds no memory is the oldest of all, and others are more: it is not its own loss. */
+static void the_oldest_finds_no_memory(void **state)
+{
+    for (int64_t nth = 1;; nth++) {
+        struct stage *stage = *state;
+        struct epoll_event events[CAPACITY];
+        come(stage, &with_tls, 1, "", START);
+        come(stage, &with_tls, 2, "", START + 1);
+        come(stage, &with_tls, 2, "", START + 1);
+        clients_send(stage->clients[0], span_of("\x16\x03\x01"));
+        size_t count = batch(stage, events);
+        assert_int_equal(count, 1);
+        struct fault_page *page = fault_page();
+        page->fired = 0;
+        page->countdown = nth;
+        page->kind = FAULT_ALLOCATION;
+        page->pid = getpid();
+        pool_advance(stage->pool, events, count, START + 2);
+        page->kind = FAULT_NOTHING;
+        pool_free_ended(stage->pool);
+        bool fired = page->fired > 0;
+        assert_int_equal(pool_count(stage->pool), fired ? 2 : 3);
+        assert_int_equal(clients_ended(stage->clients[0]), fired);
+        if (!fired) {
+            assert_true(nth > 1);
+            return;
+        }
+        (void)end(state);
+        (void)begin(state);
+    }
+}
+
 #define on_stage(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -181,6 +214,7 @@ int main(void)
         on_stage(those_that_are_evicted_have_events),
         on_stage(those_that_are_drained_have_events),
         on_stage(a_reset_ends_at_once),
+        on_stage(the_oldest_finds_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
