@@ -25,44 +25,30 @@ struct head {
     _Atomic uint64_t used; /* slots that were ever taken: the first ones */
 };
 
-/* The head and the slots, each in whole pages, so that a worker can keep its own slot and give up
- * every other. */
+/* The head and each slot are memory by themselves, so that a worker can keep its own and give up every
+ * other, and that there are only as many slots as workers have needed. */
 struct board {
-    struct shared_memory memory;
-    size_t stride;     /* from a slot to the next */
+    struct shared_memory head;
+    struct shared_memory slots[SLOTS];
+    size_t count;      /* slots that are there; in a worker: those that were when it was forked */
     struct slot *own;  /* a worker's; NULL in the supervisor */
     bool taken[SLOTS]; /* the supervisor's own knowledge */
 };
 
-static size_t head_size(void)
-{
-    return shared_memory_round(sizeof(struct head));
-}
-
 static const struct head *head_of(const struct board *board)
 {
-    return board->memory.readable;
+    return board->head.readable;
 }
 
 static const struct slot *slot_of(const struct board *board, size_t slot)
 {
-    const char *begin = board->memory.readable;
-    return (const void *)(begin + head_size() + slot * board->stride);
-}
-
-static struct slot *own_slot(const struct board *board, size_t slot)
-{
-    char *begin = board->memory.writable;
-    return (void *)(begin + head_size() + slot * board->stride);
+    return board->slots[slot].readable;
 }
 
 struct board *board_new(void)
 {
     struct board *board = calloc(1, sizeof(*board));
-    if (board == NULL)
-        return NULL;
-    board->stride = shared_memory_round(sizeof(struct slot));
-    if (shared_memory_new(head_size() + SLOTS * board->stride, &board->memory))
+    if (board != NULL && shared_memory_new(sizeof(struct head), &board->head))
         return board;
     free(board);
     return NULL;
@@ -72,48 +58,65 @@ void board_free(struct board *board)
 {
     if (board == NULL)
         return;
-    shared_memory_free(&board->memory);
+    for (size_t i = 0; i < board->count; i++)
+        shared_memory_free(&board->slots[i]);
+    shared_memory_free(&board->head);
     free(board);
 }
 
-size_t board_take(struct board *board)
+bool board_take(struct board *board, size_t *ret_slot)
 {
     size_t slot = 0;
-    while (slot < SLOTS && board->taken[slot])
+    while (slot < board->count && board->taken[slot])
         slot++;
     assert(slot < SLOTS);
-    struct head *head = board->memory.writable;
+    if (slot == board->count) {
+        if (!shared_memory_new(sizeof(struct slot), &board->slots[slot]))
+            return false;
+        board->count++;
+    }
+    struct head *head = board->head.writable;
     board->taken[slot] = true;
     if (slot >= atomic_load_explicit(&head->used, memory_order_relaxed))
         atomic_store_explicit(&head->used, slot + 1, memory_order_relaxed);
-    return slot;
+    *ret_slot = slot;
+    return true;
+}
+
+void board_end_worker(struct board *board, size_t slot)
+{
+    assert(slot < board->count && board->taken[slot]);
+    struct slot *ended = board->slots[slot].writable;
+    atomic_store_explicit(&ended->connections, 0, memory_order_relaxed);
 }
 
 void board_leave(struct board *board, size_t slot)
 {
-    assert(slot < SLOTS && board->taken[slot]);
+    board_end_worker(board, slot);
     board->taken[slot] = false;
-    atomic_store_explicit(&own_slot(board, slot)->connections, 0, memory_order_relaxed);
 }
 
 void board_set(struct board *board, enum board_figure figure, int64_t value)
 {
-    struct head *head = board->memory.writable;
+    struct head *head = board->head.writable;
     atomic_store_explicit(&head->figures[figure], value, memory_order_relaxed);
 }
 
 void board_add(struct board *board, enum board_figure figure)
 {
-    struct head *head = board->memory.writable;
+    struct head *head = board->head.writable;
     (void)atomic_fetch_add_explicit(&head->figures[figure], 1, memory_order_relaxed);
 }
 
 bool board_sit(struct board *board, size_t slot)
 {
-    assert(slot < SLOTS && board->own == NULL);
-    if (!shared_memory_give_up(&board->memory, head_size() + slot * board->stride, board->stride))
+    assert(slot < board->count && board->own == NULL);
+    if (!shared_memory_give_up(&board->head, 0, 0))
         return false;
-    board->own = own_slot(board, slot);
+    for (size_t i = 0; i < board->count; i++)
+        if (i != slot && !shared_memory_give_up(&board->slots[i], 0, 0))
+            return false;
+    board->own = board->slots[slot].writable;
     return true;
 }
 
@@ -137,7 +140,8 @@ void board_hold(struct board *board, size_t connections)
 
 static size_t used_slots(const struct board *board)
 {
-    return (size_t)atomic_load_explicit(&head_of(board)->used, memory_order_relaxed);
+    uint64_t used = atomic_load_explicit(&head_of(board)->used, memory_order_relaxed);
+    return used < board->count ? (size_t)used : board->count;
 }
 
 uint64_t board_sum(const struct board *board, enum board_counter counter)

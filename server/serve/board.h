@@ -1,10 +1,10 @@
 /*
- * The board: memory that the supervisor makes once and shares with every worker
- * that it ever forks, so that what was counted survives reloads and crashes.
- * Each worker writes in a slot of its own; the supervisor writes its figures;
- * everybody may read all of it. A worker can write in no other slot, whatever it calls;
- * what one that was taken over has written in its own is for display alone. The shared part holds no pointer. Runs in the
- * supervisor and in workers.
+ * The board: memory that the supervisor shares with every worker that it forks,
+ * so that what was counted survives reloads and crashes. Each worker writes in a
+ * slot of its own; the supervisor writes its figures; everybody may read all that
+ * was there when it was forked. A worker can write in no other slot, whatever it
+ * calls; what one that was taken over has written in its own is for display alone.
+ * The shared part holds no pointer. Runs in the supervisor and in workers.
  */
 #ifndef SERVE_BOARD_H
 #define SERVE_BOARD_H
@@ -64,9 +64,13 @@ struct board;
 struct board *board_new(void);
 void board_free(struct board *board);
 
-/* Supervisor: the number of a slot that no worker has, for one that is about to be forked; then
- * that the worker is gone. What it has counted stays. There are enough for two generations. */
-size_t board_take(struct board *board);
+/* Supervisor: a slot that no other worker has, for one that will be forked; a new one when all are
+ * taken, which later workers see. False with errno. There are never more than for two generations. */
+bool board_take(struct board *board, size_t *ret_slot);
+
+/* Supervisor: the worker with that slot has ended, and the next one with it goes on; then that no
+ * worker needs the slot any more. What was counted stays. */
+void board_end_worker(struct board *board, size_t slot);
 void board_leave(struct board *board, size_t slot);
 
 /* Supervisor. */

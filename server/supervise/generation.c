@@ -25,6 +25,15 @@ static size_t count_cpus(void)
     return count < 1 ? 1 : count > LIMIT_WORKERS ? LIMIT_WORKERS : (size_t)count;
 }
 
+/* Before the first worker is forked, so that each of them sees the counters of all. */
+static bool take_slots(struct generation *generation)
+{
+    for (; generation->slots < generation->worker_count; generation->slots++)
+        if (!board_take(generation->board, &generation->workers[generation->slots].slot))
+            return false;
+    return true;
+}
+
 struct generation *generation_new(unsigned number, struct configuration *configuration,
                                   const struct identity *identity, int void_fd, struct board *board,
                                   struct challenges *challenges)
@@ -51,6 +60,10 @@ struct generation *generation_new(unsigned number, struct configuration *configu
     }
     for (size_t i = 0; i < generation->worker_count; i++)
         generation->workers[i].control = -1;
+    if (!take_slots(generation)) {
+        generation_free(generation);
+        return NULL;
+    }
     return generation;
 }
 
@@ -58,12 +71,11 @@ void generation_free(struct generation *generation)
 {
     if (generation == NULL)
         return;
-    for (size_t i = 0; i < generation->worker_count; i++) {
+    for (size_t i = 0; i < generation->worker_count; i++)
         if (generation->workers[i].control >= 0)
             (void)close(generation->workers[i].control); /* a socket pair: nothing is lost */
-        if (generation->workers[i].pid != 0)
-            board_leave(generation->board, generation->workers[i].slot);
-    }
+    for (size_t i = 0; i < generation->slots; i++)
+        board_leave(generation->board, generation->workers[i].slot);
     free(generation->workers);
     configuration_free(generation->configuration);
     free(generation);
@@ -118,14 +130,13 @@ static bool start_worker(struct generation *generation, size_t index,
         log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(errno));
         return false;
     }
-    size_t slot = board_take(generation->board);
+    size_t slot = generation->workers[index].slot;
     pid_t pid = fork();
     if (pid == 0)
         become_worker(generation, slot, listeners, pair[1], supervisor);
     int reason = errno;
     (void)close(pair[1]); /* the child's; here only a copy */
     if (pid < 0) {
-        board_leave(generation->board, slot);
         (void)close(pair[0]); /* nobody is at the other end */
         log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(reason));
         return false;
@@ -171,8 +182,9 @@ void generation_bury(struct generation *generation, size_t index)
 {
     if (generation->workers[index].control >= 0)
         (void)close(generation->workers[index].control); /* the other end is gone */
-    board_leave(generation->board, generation->workers[index].slot);
-    generation->workers[index] = (struct generation_worker){.control = -1};
+    size_t slot = generation->workers[index].slot;
+    board_end_worker(generation->board, slot);
+    generation->workers[index] = (struct generation_worker){.control = -1, .slot = slot};
 }
 
 size_t generation_running(const struct generation *generation)

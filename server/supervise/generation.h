@@ -22,7 +22,7 @@ struct generation_worker {
     int control; /* our end of the socket pair; -1 when it is not running */
     bool ready;
     int64_t ready_by; /* monotonic milliseconds; then it is killed, and this is INT64_MAX */
-    size_t slot;      /* of the board, while it runs */
+    size_t slot;      /* of the board, for this worker and those that replace it */
 };
 
 struct generation {
@@ -34,6 +34,7 @@ struct generation {
     int void_fd;                       /* borrowed; or -1 (serve/wall.h) */
     struct generation_worker *workers; /* owned */
     size_t worker_count;
+    size_t slots;     /* of the board; that so many workers, the first ones, have */
     size_t memory;    /* bytes that each worker may take; SIZE_MAX: nothing limits it */
     int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone */
 };
@@ -57,7 +58,7 @@ bool generation_hear(struct generation *generation, size_t index);
 /* The index of the worker with the pid, or worker_count. */
 size_t generation_find(const struct generation *generation, pid_t pid);
 
-/* The worker has ended: its slot is free. */
+/* The worker has ended: another one can be started in its place. */
 void generation_bury(struct generation *generation, size_t index);
 
 size_t generation_running(const struct generation *generation);

@@ -123,6 +123,20 @@ def test_control_group_with_little_memory(start, setup, authority, workers, sour
         server.stop()
 
 
+@pytest.mark.skipif(instrumented(), reason="the sanitizers take all of the address space")
+@pytest.mark.parametrize("workers, limit", [(8, 256), (2, 128)])
+def test_little_address_space(start, setup, authority, workers, limit):
+    """The limit that a shell or a service manager sets for each process, in MB: it holds during a
+    reload too."""
+    setup.certify("example.com")
+    config = setup.write(["example.com"], workers=workers)
+    prefix = ["prlimit", f"--as={limit * 1024 * 1024}"]
+    server = start(config, prefix=prefix, expect=[SHORTAGE])
+    flooded_with_handshakes(server, authority, 4)
+    server.reload()
+    flooded_with_handshakes(server, authority, 1)
+
+
 def run(task, honest, prefix=()):
     made, times = burst.beside(task, honest, prefix)
     return made, task, times

@@ -62,7 +62,7 @@ static void put_worker(struct generation *generation, size_t index, int64_t read
         .pid = pid,
         .control = -1,
         .ready_by = ready_by,
-        .slot = board_take(generation->board),
+        .slot = generation->workers[index].slot,
     };
 }
 
