@@ -25,9 +25,19 @@ struct entry {
     const char *key;   /* place and message; tells whether it was said already */
     const char *kind;  /* static */
     const char *message;
-    const char *reason; /* or NULL */
-    const char *hint;   /* or NULL */
+    const char *reason;  /* or NULL */
+    const char *hint;    /* or NULL */
+    const char *subject; /* or NULL */
+    const char
+        *folded;    /* of the first of many with one cause: the message with the others; or NULL */
+    bool is_folded; /* that message stands for it */
     struct related *related;
+};
+
+/* Those with one cause. */
+struct group {
+    size_t first; /* index */
+    size_t count;
 };
 
 /* What is kept of a file. */
@@ -55,6 +65,9 @@ struct diag {
 
 /* Of a plain word, which may be a domain name; of any other value; and of a key, in bytes. */
 enum { WORD_MOST = DIAG_WORD_SIZE - sizeof("..."), VALUE_MOST = 64, KEY_MOST = 16 };
+
+/* So many with one cause are told one by one; kinds of causes; subjects that are named. */
+enum { SINGLE_MOST = 3, GROUPS = 16, SUBJECTS = 10 };
 
 static const char SHORTAGE[] = "out of memory";
 
@@ -265,6 +278,7 @@ static bool has_room(struct diag *diag, const struct entry *entry)
         };
         struct entry rest = *entry;
         rest.at = (struct position){.file = entry->at.file};
+        rest.kind = words[entry->level];
         rest.message = words[entry->level];
         keep(diag, rest);
     }
@@ -346,6 +360,16 @@ void diag_set_level(struct diag *diag, size_t mark, enum diag_level level)
     diag->counts[level]++;
 }
 
+void diag_subject(struct diag *diag, const char *format, ...)
+{
+    if (diag->last == NULL)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    diag->last->subject = format_words(diag, format, arguments);
+    va_end(arguments);
+}
+
 size_t diag_count(const struct diag *diag, enum diag_level level)
 {
     return diag->counts[level];
@@ -402,7 +426,8 @@ static void print_line(struct text *out, struct position at, const char *level, 
 
 static void print_entry(const struct entry *entry, struct text *out)
 {
-    print_line(out, entry->at, level_text(entry->level), entry->message);
+    print_line(out, entry->at, level_text(entry->level),
+               entry->folded != NULL ? entry->folded : entry->message);
     if (entry->reason != NULL)
         text_printf(out, "    why: %s\n", entry->reason);
     if (entry->hint != NULL)
@@ -416,14 +441,85 @@ static bool is_shown(const struct entry *entry, enum diag_level least)
     return entry->level <= least && !entry->is_hidden;
 }
 
+static bool have_one_cause(const struct entry *one, const struct entry *other)
+{
+    return one->level == other->level && strcmp(one->kind, other->kind) == 0 &&
+           (one->reason == other->reason || (one->reason != NULL && other->reason != NULL &&
+                                             strcmp(one->reason, other->reason) == 0));
+}
+
+/* Names some subjects of the group: first one of every file, so that none hides the others. */
+static void name_subjects(const struct diag *diag, enum diag_level least, const struct group *group,
+                          struct text *out)
+{
+    const struct entry *first = &diag->entries[group->first];
+    size_t named = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        size_t file = first->file_order;
+        for (size_t i = group->first + 1; i < diag->count && named < SUBJECTS; i++) {
+            const struct entry *entry = &diag->entries[i];
+            if (entry->subject == NULL || !is_shown(entry, least) || !have_one_cause(first, entry))
+                continue;
+            bool is_of_new_file = entry->file_order != file;
+            file = entry->file_order;
+            if (is_of_new_file != (pass == 0))
+                continue;
+            text_printf(out, "%s%s", named++ == 0 ? "" : ", ", entry->subject);
+        }
+    }
+    size_t rest = group->count - 1 - named;
+    if (rest > 0)
+        text_printf(out, " and %zu other%s", rest, rest == 1 ? "" : "s");
+}
+
+static void fold_group(struct diag *diag, enum diag_level least, const struct group *group)
+{
+    struct entry *first = &diag->entries[group->first];
+    struct text words = {0};
+    text_printf(&words, "%s; the same holds for %zu more: ", first->message, group->count - 1);
+    name_subjects(diag, least, group, &words);
+    first->folded =
+        words.failed ? NULL : arena_copy(diag->arena, (struct span){words.data, words.len});
+    text_free(&words);
+    for (size_t i = group->first + 1; first->folded != NULL && i < diag->count; i++)
+        if (diag->entries[i].subject != NULL && have_one_cause(first, &diag->entries[i]))
+            diag->entries[i].is_folded = true;
+}
+
+/* Puts those with one cause together, if they are many. On a shortage each is told by itself. */
+static void fold(struct diag *diag, enum diag_level least)
+{
+    struct group groups[GROUPS];
+    size_t count = 0;
+    for (size_t i = 0; i < diag->count; i++) {
+        struct entry *entry = &diag->entries[i];
+        entry->folded = NULL;
+        entry->is_folded = false;
+        if (entry->subject == NULL || !is_shown(entry, least))
+            continue;
+        size_t at = 0;
+        while (at < count && !have_one_cause(&diag->entries[groups[at].first], entry))
+            at++;
+        if (at == GROUPS)
+            continue;
+        if (at == count)
+            groups[count++] = (struct group){.first = i};
+        groups[at].count++;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (groups[i].count > SINGLE_MOST)
+            fold_group(diag, least, &groups[i]);
+}
+
+static void print_each(void *context, const struct diag_entry *entry, struct span text)
+{
+    (void)entry;
+    text_append(context, text);
+}
+
 void diag_print(struct diag *diag, enum diag_level least, struct text *out)
 {
-    sort(diag);
-    for (size_t i = 0; i < diag->count; i++)
-        if (is_shown(&diag->entries[i], least))
-            print_entry(&diag->entries[i], out);
-    if (diag->shortage)
-        print_line(out, (struct position){0}, level_text(DIAG_FATAL), SHORTAGE);
+    diag_each(diag, least, print_each, out);
 }
 
 void diag_restrict(struct diag *diag, diag_concerns *concerns, void *context)
@@ -459,24 +555,46 @@ size_t diag_shown_files(const struct diag *diag, enum diag_level least)
     return count;
 }
 
+static struct diag_entry view_of(const struct diag *diag, const struct entry *entry)
+{
+    return (struct diag_entry){
+        .level = entry->level,
+        .at = entry->at,
+        .kind = entry->kind,
+        .message = entry->folded != NULL ? entry->folded : entry->message,
+        .reason = entry->reason,
+        .hint = entry->hint,
+        .is_limited =
+            entry->file_order < diag->file_count && diag->quotas[entry->file_order].most > 0,
+    };
+}
+
+void diag_choose(struct diag *diag, diag_wanted *wanted, void *context)
+{
+    for (size_t i = 0; i < diag->count; i++) {
+        const struct diag_entry view = view_of(diag, &diag->entries[i]);
+        if (!wanted(context, &view))
+            diag->entries[i].is_hidden = true;
+    }
+}
+
 void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void *context)
 {
     sort(diag);
-    for (size_t i = 0; i <= diag->count; i++) {
-        const struct entry shortage = {.level = DIAG_FATAL, .kind = SHORTAGE, .message = SHORTAGE};
-        const struct entry *entry = i < diag->count ? &diag->entries[i] : &shortage;
-        if (i < diag->count ? !is_shown(entry, least) : !diag->shortage)
+    fold(diag, least);
+    for (size_t i = 0; i < diag->count; i++) {
+        if (!is_shown(&diag->entries[i], least) || diag->entries[i].is_folded)
             continue;
         struct text text = {0};
-        print_entry(entry, &text);
-        const struct diag_entry view = {
-            .level = entry->level,
-            .at = entry->at,
-            .kind = entry->kind,
-            .message = entry->message,
-            .reason = entry->reason,
-            .hint = entry->hint,
-        };
+        const struct diag_entry view = view_of(diag, &diag->entries[i]);
+        print_entry(&diag->entries[i], &text);
+        visit(context, &view, (struct span){text.data, text.len});
+        text_free(&text);
+    }
+    if (diag->shortage) {
+        const struct diag_entry view = {.level = DIAG_FATAL, .kind = SHORTAGE, .message = SHORTAGE};
+        struct text text = {0};
+        print_line(&text, view.at, level_text(view.level), SHORTAGE);
         visit(context, &view, (struct span){text.data, text.len});
         text_free(&text);
     }

@@ -86,6 +86,10 @@ void diag_related(struct diag *diag, struct position at, const char *format, ...
 size_t diag_mark(const struct diag *diag);
 void diag_set_level(struct diag *diag, size_t mark, enum diag_level level);
 
+/* To the diagnostic that was added last: it has a cause in common with all of its kind and reason that have a
+ * subject, too, and the subject is what it is about. Printed as one if there are many. */
+void diag_subject(struct diag *diag, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* How many of this level were added. */
 size_t diag_count(const struct diag *diag, enum diag_level level);
 
@@ -105,7 +109,12 @@ struct diag_entry {
     const char *kind; /* equal for those that differ only in names and numbers */
     const char *message;
     const char *reason, *hint; /* or NULL */
+    bool is_limited;           /* its file has a limit (diag_limit) */
 };
+
+/* Hides every diagnostic that is not wanted. */
+typedef bool diag_wanted(void *context, const struct diag_entry *entry);
+void diag_choose(struct diag *diag, diag_wanted *wanted, void *context);
 
 /* Calls visit for each that diag_print would print, in the same order; text is what it prints of it. */
 typedef void diag_visit(void *context, const struct diag_entry *entry, struct span text);
@@ -120,10 +129,11 @@ void diag_print_members(const struct diag_entry *entry, struct text *out);
  *   FILE:LINE:COLUMN: error: TEXT
  *       why: TEXT
  *       fix: TEXT
- *   FILE:LINE:COLUMN: note: TEXT */
+ *   FILE:LINE:COLUMN: note: TEXT
+ * Of many that have one cause (diag_subject), the first with the number and the first few subjects. */
 void diag_print(struct diag *diag, enum diag_level least, struct text *out);
 
-/* Appends the same as a JSON array of objects with the members file, line,
+/* Appends them, each by itself, as a JSON array of objects with the members file, line,
  * column (null when there is none), level ("error", "warning", "note"), scope
  * ("file" when nothing can be served, else "domain"), message, reason, hint
  * (null when not known) and related (an array of file, line, column, message). */

@@ -177,6 +177,7 @@ static void warn_no_credential(struct loader *loader, const char *host, bool kep
     if (loader->store == NULL)
         return; /* one warning said it of all */
     diag_add(loader->diag, DIAG_WARNING, at, "no certificate with its key covers %s", host);
+    diag_subject(loader->diag, "%s", host);
     if (kept)
         diag_reason(loader->diag, "the one that was served before stays in use until a restart");
     else

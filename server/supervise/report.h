@@ -26,7 +26,8 @@ struct report_memory {
 void report_memory_free(struct report_memory *memory);
 
 /* The errors and warnings of a load, as "check" prints them, that were not there at the load before; all
- * of them if it is refused. A few of each kind, and how many more there are. */
+ * of them if it is refused. A few of each kind and of each included file, and how many more there are, so
+ * that no file hides what is said of another. */
 void report_diagnostics(struct diag *diag, bool is_refused, struct report_memory *memory);
 
 /* What the load has come to, as lines for the status. */

@@ -191,3 +191,20 @@ def test_file_with_the_name_of_a_domain(setup, tmp_path):
     """A folder of sites has such files; the domain is meant."""
     (tmp_path / "good.example").write_text("")
     ask(setup, "check", "good.example", status=0, cwd=tmp_path)
+
+
+def test_lost_key_of_many_domains(tmp_path, authority):
+    """One line for the cause, with some of the domains; as JSON all of them."""
+    setup = Setup(tmp_path, authority)
+    names = [f"d{i}.example" for i in range(25)]
+    setup.certify(*names, folder="shared")
+    for key in tmp_path.rglob("privkey*.pem"):
+        key.unlink()
+    setup.write(names)
+    done = run("check", "-c", setup.config)
+    told = [line for line in done.stderr.decode().splitlines() if "d24.example" in line or "d1.example" in line]
+    assert len(told) == 1 and "covers mta-sts.d0.example; the same holds for 24 more: mta-sts.d1.example, " in told[0]
+    assert len(done.stderr.splitlines()) < 10
+    judged = json.loads(run("check", "--json", "-c", setup.config).stdout)
+    found = [one for one in judged["diagnostics"] if "no certificate with its key covers" in one["message"]]
+    assert len(found) == judged["warnings"] == 25

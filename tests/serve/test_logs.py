@@ -385,10 +385,10 @@ def test_state_is_told_once_and_then_what_is_new(setup, start, authority):
     setup.certify("example.com")
     setup.write(["example.com", *names])
     running = start(setup.config, expect=["no certificate with its key", r"^\s+(why|fix): ", "more like this"])
-    # Of a kind there are five, and how many more.
+    # What has one cause is one.
     told = [line for line in running.lines if "warning: no certificate with its key covers" in line]
-    assert len(told) == 5
-    assert any("mta-sts-httpd: warning: 7 more like this: no certificate" in line for line in running.lines)
+    assert len(told) == 1
+    assert "mta-sts.d0.example; the same holds for 11 more: mta-sts.d1.example, " in told[0]
     since = running.mark()
     assert running.reload()
     assert [line for line in running.lines[since:] if "ready" not in line] == []
@@ -433,3 +433,37 @@ def test_time_where_nobody_else_adds_it(setup, program, tmp_path):
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
     assert all(re.match(stamp + r"(mta-sts-httpd: |\S+: warning: )", line) or line.startswith("    ") for line in lines)
     assert re.match(stamp + "mta-sts-httpd: stopped$", lines[-1])
+
+
+def test_few_of_a_kind_are_told(setup, start):
+    setup.certify("example.com", *(f"d{i}.example" for i in range(12)))
+    bad = {f"d{i}.example": {"policy": "default", "mode": f"nun{i}"} for i in range(12)}
+    running = start(setup.write({"example.com": None, **bad}), expect=["error: mode", r"^\s+(why|fix): ", "more like this"])
+    assert len([line for line in running.lines if ' error: mode "nun' in line]) == 5
+    assert any('mta-sts-httpd: warning: 7 more like this: mode "nun' in line for line in running.lines)
+
+
+def test_no_file_hides_what_is_said_of_another(setup, start):
+    """Files with thousands of errors of every kind beside one with a single error of the same kind."""
+    folder = setup.root / "d"
+    folder.mkdir()
+    setup.certify("example.com", "honest.example")
+    many = "{mode: x, max_age: y, mx: b_, id: _, tls_rpt: z, x: y}"
+    pieces = [
+        *(f"  d{number}.FILE.example: {many}" for number in range(1000)),
+        *(f"  d{number}.FILE.example: {{policy: nun{number}}}" for number in range(1000, 1040)),
+        *("  FILE_: ", "  FILE: ", "  192.0.2.1: ", "  mta-sts.FILE.example: ", "  twice.example: ") * 20,
+    ]
+    for name in ("a", "b", "y", "z"):
+        for part, begin in enumerate((0, 970, 1030)):
+            text = "domains:\n" + "\n".join(pieces[begin:]).replace("FILE", f"{name}{part}") + "\n"
+            (folder / f"{name}{part}.yaml").write_text(text)
+    (folder / "honest.yaml").write_text("domains: {honest.example: {policy: default, id: _}}\n")
+    (folder / "much.yaml").write_text("domains: {honest.example: {policy: default, tls_rpt: z}}\n")
+    said = [r" error: ", " warning: ", r"^\s+(why|fix): ", r"\d+ more ", "note: "]
+    running = start(setup.write(["example.com"], include="d/*.yaml"), expect=said)
+    lines = [line for line in running.lines if not line.startswith(" ")]
+    assert any(re.search(r"d/honest\.yaml:\S+ error: id ", line) for line in lines), lines
+    for name in ("a0", "b1", "z2"):
+        assert len([line for line in lines if f"d/{name}.yaml:" in line and "note: " not in line]) <= 11
+    assert len(lines) < 250

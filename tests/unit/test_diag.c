@@ -1,5 +1,8 @@
 /* Diagnostics: order, form, counts, and what an attacker might write into one. */
 #include "base/diag.h"
+
+#include <stdio.h>
+
 #include "unit.h"
 
 static struct position at(struct diag *diag, const char *file, uint32_t line, uint32_t column)
@@ -120,6 +123,66 @@ static void keeps_only_some_of_a_file(void **state)
     diag_free(diag);
 }
 
+static void add_lost(struct diag *diag, const char *file, uint32_t line, const char *host)
+{
+    diag_add(diag, DIAG_WARNING, at(diag, file, line, 1), "nothing covers %s", host);
+    diag_reason(diag, "why");
+    diag_subject(diag, "%s", host);
+}
+
+static void puts_one_cause_together(void **state)
+{
+    (void)state;
+    struct diag *diag = diag_new();
+    struct text text = {0};
+    char host[16];
+    for (uint32_t i = 1; i <= 3; i++) {
+        (void)snprintf(host, sizeof(host), "a%u", i);
+        add_lost(diag, "a", i, host);
+    }
+    diag_print(diag, DIAG_NOTE, &text);
+    assert_string_equal(text.data, "a:1:1: warning: nothing covers a1\n    why: why\n"
+                                   "a:2:1: warning: nothing covers a2\n    why: why\n"
+                                   "a:3:1: warning: nothing covers a3\n    why: why\n");
+    text_free(&text);
+    for (uint32_t i = 4; i <= 20; i++) {
+        (void)snprintf(host, sizeof(host), "a%u", i);
+        add_lost(diag, "a", i, host);
+    }
+    add_lost(diag, "b", 1, "b1");
+    diag_add(diag, DIAG_WARNING, at(diag, "b", 2, 1), "nothing covers %s", "c");
+    diag_print(diag, DIAG_NOTE, &text);
+    /* A file does not hide another. */
+    assert_string_equal(text.data, "a:1:1: warning: nothing covers a1; the same holds for 20 more: "
+                                   "b1, a2, a3, a4, a5, a6, a7, a8, a9, a10 and 10 others\n"
+                                   "    why: why\nb:2:1: warning: nothing covers c\n");
+    text_free(&text);
+    diag_print_json(diag, DIAG_NOTE, &text);
+    assert_non_null(strstr(text.data, "\"nothing covers a20\""));
+    text_free(&text);
+    diag_free(diag);
+}
+
+static bool is_of_line_two(void *context, const struct diag_entry *entry)
+{
+    (void)context;
+    return entry->at.line == 2;
+}
+
+static void shows_what_is_wanted(void **state)
+{
+    (void)state;
+    struct diag *diag = diag_new();
+    struct text text = {0};
+    diag_add(diag, DIAG_WARNING, at(diag, "a", 1, 1), "one");
+    diag_add(diag, DIAG_FATAL, at(diag, "a", 2, 1), "two");
+    diag_choose(diag, is_of_line_two, NULL);
+    diag_print(diag, DIAG_NOTE, &text);
+    assert_string_equal(text.data, "a:2:1: error: two\n");
+    text_free(&text);
+    diag_free(diag);
+}
+
 static void shortens_foreign_words(void **state)
 {
     (void)state;
@@ -173,6 +236,7 @@ int main(void)
         cmocka_unit_test(prints_in_order_of_places), cmocka_unit_test(says_the_same_once),
         cmocka_unit_test(no_line_can_be_forged),     cmocka_unit_test(prints_json),
         cmocka_unit_test(interns_many_names),        cmocka_unit_test(keeps_only_some_of_a_file),
+        cmocka_unit_test(puts_one_cause_together),   cmocka_unit_test(shows_what_is_wanted),
         cmocka_unit_test(shortens_foreign_words),
     };
     return cmocka_run_group_tests_name("diag", tests, NULL, NULL);
