@@ -2,6 +2,7 @@
 for ports, and for paths of certificates."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -12,41 +13,61 @@ import subprocess
 import pytest
 import yaml
 
-from support import client, server, tree
+from support import client, monitor, server, tree
+from support.acme import free_port
 from support.server import Server
-from support.setup import DEFAULT_POLICY, Setup, body_of
+from support.setup import Setup, body_of
 from support.wait import until
 
 PROXY = tree.ROOT / "config" / "proxy"
 MAILCOW = tree.ROOT / "config" / "mailcow"
 DOMAIN = "example.com"
 HOST = "mta-sts." + DOMAIN
-BODY = body_of(DEFAULT_POLICY)
 # Where the client is that the server must see through the proxy.
 CLIENT = "127.0.0.77"
 ROOT = os.geteuid() == 0
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
+RECIPE = {"mode": "testing", "max_age": "1w", "mx": ["mail.example.com"]}
+BODY = body_of(RECIPE)
+
+
+class Ours:
+    """The server behind the proxies, once for each configuration that is shipped for it."""
+
+    def __init__(self, stack, program, setup):
+        setup.certify(DOMAIN, "example.net")
+        self.leaf = setup.certs / DOMAIN
+        self.authority = setup.authority.root_file
+        self._program = program
+        self._stack = stack
+        self._setup = setup
+        text = (PROXY / "mta-sts.yaml").read_text()
+        by_sni, plain = re.findall(r"^  - (\{.*\})$", text, re.M)
+        assert "proxy_protocol" in by_sni and "tls: false" in plain, "the recipe has two listeners"
+        self.by_sni = self._start("sni", text.replace(f"  - {plain}\n", ""), ":8443")
+        self.plain = self._start("plain", text.replace(f"  - {by_sni}\n", ""), "127.0.0.1:8080")
+        self.mailcow = self._start("mailcow", (MAILCOW / "mta-sts.yaml").read_text(), "[::]:8080")
+
+    def _start(self, name, text, address):
+        """One of the listeners is kept, as the recipe says."""
+        port = free_port()
+        assert text.count(address) == 1
+        text = text.replace(address, f":{port}" if address[0] == ":" else f"127.0.0.3:{port}")
+        text = text.replace("../../certs", str(self._setup.certs))
+        config = self._setup.root / f"{name}.yaml"
+        config.write_text(f"{text}workers: 1\nlog: {{access: on}}\nmetrics: {monitor.ADDRESS}\n"
+                          + ("user: nobody\n" if ROOT else ""))
+        running = self._stack.enter_context(
+            Server.running(config, expect=[r'"GET /(\.well-known/mta-sts\.txt|index\.html)']))
+        running.config = config
+        return running
 
 
 @pytest.fixture(scope="module", name="ours")
 def fixture_ours(program, authority, tmp_path_factory):
-    """The server behind the proxies, as config/proxy/mta-sts.yaml has it."""
-    del program
-    setup = Setup(tmp_path_factory.mktemp("ours"), authority)
-    setup.certify(DOMAIN)
-    text = (PROXY / "mta-sts.yaml").read_text()
-    entries = re.findall(r"^  - (\{.*\})$", text, re.M)
-    assert len(entries) == 2, "the recipe has two listeners"
-    listen = [entry.replace(":8443", ":0").replace("127.0.0.1:8080", "127.0.0.3:0") for entry in entries]
-    setup.write([DOMAIN], listen=None, workers=1, log={"access": "on"})
-    setup.config.write_text(f"listen: [{', '.join(listen)}]\n" + setup.config.read_text())
-    with Server.running(setup.config, expect=[r'"GET /(\.well-known/mta-sts\.txt|index\.html)']) as running:
-        running.leaf = setup.certs / DOMAIN
-        yield running
+    with contextlib.ExitStack() as stack:
+        yield Ours(stack, program, Setup(tmp_path_factory.mktemp("ours"), authority))
 
 
 class Behind:
@@ -117,7 +138,7 @@ def adapted(path, **ports):
 
 
 def haproxy(folder, port, ours, behind):
-    text = adapted(PROXY / "haproxy.cfg", port443=port, port8443=ours.ports[0], port9443=behind.port)
+    text = adapted(PROXY / "haproxy.cfg", port443=port, port8443=ours.by_sni.port, port9443=behind.port)
     (folder / "haproxy.cfg").write_text(text)
     return ["haproxy", "-db", "-f", folder / "haproxy.cfg"]
 
@@ -135,7 +156,7 @@ def with_nginx_paths(folder, text, inside="http"):
 
 def nginx_stream(folder, port, ours, behind):
     recipe = PROXY / "nginx-stream.conf"
-    text = adapted(recipe, port8443=ours.ports[0], port9443=behind.port)
+    text = adapted(recipe, port8443=ours.by_sni.port, port9443=behind.port)
     return with_nginx_paths(folder, text.replace("[::]:443", f"[::]:{port}"), inside="stream")
 
 
@@ -147,7 +168,7 @@ def with_certificates(text, ours):
 
 def nginx(folder, port, ours, behind):
     del behind
-    text = adapted(PROXY / "nginx.conf", port8080=ours.ports[1])
+    text = adapted(PROXY / "nginx.conf", port8080=ours.plain.port)
     text = text.replace("127.0.0.1:", "127.0.0.3:").replace("[::]:443", f"[::]:{port}")
     return with_nginx_paths(folder, with_certificates(text, ours))
 
@@ -170,7 +191,7 @@ def mailcow(folder, port, ours, behind):
     text = (MAILCOW / "site.mta-sts.custom").read_text()
     assert "http://mta-sts-httpd:8080;" in text
     assert "proxy_pass $" in text, "a name in it is looked up when nginx starts"
-    text = text.replace("mta-sts-httpd:8080", f"127.0.0.3:{ours.ports[1]}")
+    text = text.replace("mta-sts-httpd:8080", f"127.0.0.3:{ours.mailcow.port}")
     (folder / "site.mta-sts.custom").write_text(text)
     block = MAILCOW_SERVER.format(port=port, leaf=ours.leaf, folder=folder)
     return with_nginx_paths(folder, block)
@@ -180,7 +201,7 @@ def apache(folder, port, ours, behind):
     del behind
     modules = ["mpm_event", "authz_core", "ssl", "proxy", "proxy_http"]
     load = "".join(f"LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so\n" for m in modules)
-    text = adapted(PROXY / "apache.conf", port8080=ours.ports[1]).replace("127.0.0.1:", "127.0.0.3:")
+    text = adapted(PROXY / "apache.conf", port8080=ours.plain.port).replace("127.0.0.1:", "127.0.0.3:")
     text = with_certificates(text, ours).replace("*:443", f"*:{port}")
     (folder / "apache.conf").write_text(
         f"ServerRoot {folder}\nPidFile {folder}/pid\nDefaultRuntimeDir {folder}\n"
@@ -193,7 +214,7 @@ def apache(folder, port, ours, behind):
 
 def caddy(folder, port, ours, behind):
     del behind
-    text = adapted(PROXY / "Caddyfile", port8080=ours.ports[1]).replace("127.0.0.1:", "127.0.0.3:")
+    text = adapted(PROXY / "Caddyfile", port8080=ours.plain.port).replace("127.0.0.1:", "127.0.0.3:")
     own = f"\ttls {ours.leaf}/fullchain.pem {ours.leaf}/privkey.pem\n"
     text = text.replace("{\n", "{\n" + own, 1).replace(
         "mta-sts.example.com,", f"{HOST}:{port},"
@@ -227,30 +248,61 @@ def fetch_from(source, port, context):
     return answer
 
 
+class Proxy:
+    """One that runs, and the server behind it."""
+
+    def __init__(self, name, port, server_behind):
+        self.name = name
+        self.port = port
+        self.ours = server_behind
+        self.is_by_sni = name in BY_SNI
+
+
 @pytest.fixture(params=PROXIES, name="proxy")
 def fixture_proxy(request, ours, behind, tmp_path):
     port = free_port()
     command = PROXIES[request.param](tmp_path, port, ours, behind)
     with running(command, port, tmp_path):
-        yield request.param, port
+        kept = "mailcow" if request.param == "mailcow" else "by_sni" if request.param in BY_SNI else "plain"
+        yield Proxy(request.param, port, getattr(ours, kept))
 
 
-def test_policy_comes_through(proxy, ours, behind, trusted):
-    name, port = proxy
-    since = ours.mark()
-    answer = fetch_from(CLIENT, port, trusted)
+def test_policy_comes_through(proxy, behind, trusted):
+    since = proxy.ours.mark()
+    answer = fetch_from(CLIENT, proxy.port, trusted)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 "), answer
     assert body == BODY
-    seen = ours.wait_line(r"(\S+) \S+ \S+ \[.*\"GET /\.well-known/mta-sts\.txt", since=since)
-    with client.Connection(port, HOST, trusted) as connection:
+    seen = proxy.ours.wait_line(r"(\S+) \S+ \S+ \[.*\"GET /\.well-known/mta-sts\.txt", since=since)
+    with client.Connection(proxy.port, HOST, trusted) as connection:
         other = connection.exchange(client.request(HOST, target="/index.html", close=True))
     assert other.status == 404, "no other path is served"
-    if name in BY_SNI:
+    if proxy.is_by_sni:
         assert CLIENT in seen[1], "the log has the client, not the proxy"
-        with client.dial(port) as other:
+        with client.dial(proxy.port) as other:
             other.sendall(client_hello("www.example.com"))
             assert b"www.example.com" in behind.first_bytes()
+    assert_job_is_finished(proxy, proxy.ours.config)
+
+
+def assert_job_is_finished(proxy, config):
+    """The record can be published, and nothing finds fault with the domain, whoever has its certificate."""
+
+    def said(command, *operands):
+        done = server.run(command, "-c", config, *operands)
+        assert (done.returncode, done.stderr) == (0, b""), (command, done.stdout + done.stderr)
+        return done.stdout.decode()
+
+    records = said("dns", DOMAIN)
+    assert re.search(rf'^_mta-sts\.{DOMAIN}\.\s.*\sTXT\s+"v=STSv1; id=\w+;"', records, re.M), records
+    assert "withheld" not in records
+    (row,) = json.loads(said("list", "--json", DOMAIN))
+    assert (row["state"], row["proxied"]) == ("served", not proxy.is_by_sni)
+    assert "healthy, serves the policy of" in said("health")
+    assert "healthy, serves the policy of example.com" in said("health", DOMAIN)
+    for target in ("/health", f"/health?domain={DOMAIN}"):
+        response = monitor.ask(proxy.ours, target)
+        assert (response.status, response.body) == (200, b"ok\n"), target
 
 
 def client_hello(host):
