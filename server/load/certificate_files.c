@@ -25,14 +25,8 @@ static void report(struct certificate_files *files, const char *path, bool is_na
 static void report_error(struct certificate_files *files, const char *path, bool is_named,
                          int error)
 {
-    size_t folder = 0;
     report(files, path, is_named, file_error(error));
-    if (file_is_hidden(path, &folder))
-        diag_hint(files->diag,
-                  "%.*s is hidden from this service: \"systemctl edit mta-sts-httpd\", below "
-                  "[Service] \"ProtectHome=read-only\", then restart it",
-                  (int)folder, path);
-    else if (error == EACCES)
+    if (!file_hint_hidden(path, files->diag) && error == EACCES)
         diag_hint(files->diag, "start as root (files are read before the rights are dropped), or "
                                "let the user of this process read it");
     /* What its owner has done is no matter of the machine. */

@@ -330,3 +330,15 @@ bool file_is_hidden(const char *path, size_t *ret_folder)
     }
     return false;
 }
+
+bool file_hint_hidden(const char *path, struct diag *diag)
+{
+    size_t folder = 0;
+    if (!file_is_hidden(path, &folder))
+        return false;
+    diag_hint(diag,
+              "%.*s is hidden from this service: \"systemctl edit mta-sts-httpd\", below "
+              "[Service] \"ProtectHome=read-only\", then restart it",
+              (int)folder, path);
+    return true;
+}

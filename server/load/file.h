@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
+#include "base/diag.h"
 #include "base/text.h"
 
 /* Opens the regular file for reading by the rule of links. folder is a
@@ -46,5 +47,8 @@ const char *file_error(int error);
 /* Is a folder of the path hidden from this process? A service manager puts one without any right in
  * its place (ProtectHome=yes, InaccessiblePaths=). *ret_folder is the length of that part of the path. */
 bool file_is_hidden(const char *path, size_t *ret_folder);
+
+/* If so, a hint at the last diagnostic says what to do. False otherwise. */
+bool file_hint_hidden(const char *path, struct diag *diag);
 
 #endif

@@ -161,6 +161,8 @@ static bool find_bytes(struct sources *sources, const char *file, enum diag_leve
         int reason = errno;
         diag_add(sources->diag, level, (struct position){.file = file}, "cannot be read: %s",
                  file_error(reason));
+        if (file_hint_hidden(file, sources->diag))
+            return false;
         if (reason == EFBIG && !is_main(sources, file))
             diag_hint(sources->diag, "split it: an included file has at most %d MiB",
                       LIMIT_INCLUDE_FILE / 1024 / 1024);
@@ -244,6 +246,7 @@ static void read_folder(struct sources *sources, const char *path, int error)
     sources->hiding_count++;
     diag_add(sources->diag, DIAG_ERROR, at, "cannot be searched: %s", file_error(error));
     diag_reason(sources->diag, "domains of files in it are served only as they were");
+    (void)file_hint_hidden(path, sources->diag); /* else its rights are the administrator's */
 }
 
 static void read_dropin(void *context, const char *path, int error)
@@ -312,6 +315,20 @@ static void report_none(struct sources *sources, const struct node *item, const 
     text_free(&others);
 }
 
+/* A pattern that means no file, because a folder is hidden: one that may be searched all the same is
+ * empty. False when there is none. */
+static bool read_hidden(struct sources *sources, const char *pattern)
+{
+    size_t len = 0;
+    if (!file_is_hidden(pattern, &len))
+        return false;
+    const char *folder = arena_copy(sources->arena, (struct span){pattern, len});
+    if (folder == NULL)
+        return !out_of_memory(sources);
+    read_folder(sources, folder, EACCES);
+    return true;
+}
+
 static bool read_include(void *context, const struct node *item)
 {
     struct sources *sources = context;
@@ -329,7 +346,7 @@ static bool read_include(void *context, const struct node *item)
     sources->include_is_pattern = strpbrk(pattern, "*?[{") != NULL;
     sources->found_count = 0;
     int error = include_find(pattern, read_dropin, sources, &sources->watch->read.files);
-    if (error == 0 && sources->found_count == 0)
+    if (error == 0 && sources->found_count == 0 && !read_hidden(sources, pattern))
         report_none(sources, item, pattern);
     if (error == 0)
         return true;
@@ -338,6 +355,7 @@ static bool read_include(void *context, const struct node *item)
     diag_add(sources->diag, DIAG_FATAL, item->at, "include \"%s\" cannot be searched: %s", pattern,
              strerror(error));
     diag_reason(sources->diag, "domains that are served now might be lost");
+    (void)file_hint_hidden(pattern, sources->diag); /* else it is no matter of the service */
     return false;
 }
 
