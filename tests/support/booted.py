@@ -12,10 +12,12 @@ from pathlib import Path
 
 from . import tree
 from .server import children_of
-from .wait import until
+from .wait import take_long, until
 
 # What a newcomer's machine has; libyaml is what the package depends on, for there is no network inside.
 PACKAGES = ["systemd", "dbus", "apache2", "curl", "libyaml-0-2", "init-system-helpers", "iproute2", "procps", "sudo"]
+# On a machine that builds something else meanwhile.
+ROOT_SECONDS, BOOT_SECONDS, COMMAND_SECONDS = 900, 180, 180
 ROOTS = Path(os.environ.get("BUILD", tree.ROOT / "build")) / "boot"
 
 # The copy is written in memory, beneath a mount namespace that lives as long as its holder.
@@ -84,19 +86,25 @@ def root():
     for command in ("mmdebstrap", "unshare", "nsenter", "ip"):
         if shutil.which(command) is None:
             raise NotPossible(f"{command} is not here")
+    take_long()
     folder = ROOTS / f"{_release()}-{'-'.join(PACKAGES)}"
     if folder.is_dir():
         return folder
     shutil.rmtree(ROOTS, ignore_errors=True)
     ROOTS.mkdir(parents=True)
-    done = subprocess.run(
-        ["mmdebstrap", "--variant=minbase", "--quiet", f"--include={','.join(PACKAGES)}",
-         "--dpkgopt=force-unsafe-io", '--aptopt=Acquire::Languages "none"',
-         "--dpkgopt=path-exclude=/usr/share/locale/*", _release(), f"{folder}.new", _mirror()],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False)
+    try:
+        done = subprocess.run(
+            ["timeout", str(ROOT_SECONDS), "mmdebstrap", "--variant=minbase", "--quiet",
+             f"--include={','.join(PACKAGES)}", "--dpkgopt=force-unsafe-io",
+             '--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"',
+             "--dpkgopt=path-exclude=/usr/share/locale/*", _release(), f"{folder}.new", _mirror()],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except BaseException:
+        shutil.rmtree(ROOTS, ignore_errors=True)
+        raise
     if done.returncode != 0:
         shutil.rmtree(ROOTS, ignore_errors=True)
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         raise NotPossible(f"mmdebstrap made no root: {last}")
     os.rename(f"{folder}.new", folder)
     return folder
@@ -136,13 +144,13 @@ class Machine:
                         return pid
             return None
 
-        self.pid = until(is_systemd, "systemd as process 1", 30)
+        self.pid = until(is_systemd, "systemd as process 1", BOOT_SECONDS)
         until(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"),
-              "the machine to be up", 60, every=0.2)
+              "the machine to be up", BOOT_SECONDS, every=0.2)
 
     def reboot(self):
         self.run("systemctl", "reboot")
-        self._init.wait(60)
+        self._init.wait(BOOT_SECONDS)
         self._init.stderr.close()
         self.boot()
 
@@ -150,7 +158,7 @@ class Machine:
         if self._init is not None and self._init.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, 9)
-            self._init.wait(30)
+            self._init.wait(BOOT_SECONDS)
         if self._init is not None:
             self._init.stderr.close()
         self._holder.communicate()
@@ -170,7 +178,7 @@ class Machine:
                 "--root", "--wdns=/root", "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
                 "HOME=/root", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", *map(str, words)]
 
-    def run(self, *words, seconds=60, **options):
+    def run(self, *words, seconds=COMMAND_SECONDS, **options):
         """Runs a command as root of the machine; the result has its text and its status."""
         return subprocess.run(self.command(*words), stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=seconds, check=False, **options)
