@@ -13,9 +13,15 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/log.h"
-#include "load/acme.h"
+#include "load/document.h"
 #include "load/schema.h"
 #include "site/endpoint.h"
+
+/* Where challenges for certificate authorities are found. */
+struct acme {
+    const char *alpn;    /* folder with certificates for tls-alpn-01, or NULL */
+    const char *webroot; /* folder above the files for http-01, or NULL */
+};
 
 struct settings {
     struct endpoint *listeners; /* at least one for policies */
