@@ -1,8 +1,8 @@
 /*
  * The policy hosts of an import: where each was named, what it answers, and what
  * that comes to. The command asks for names (import_search), asks the server
- * (import_ask), looks for the certificates (import_certificates) and writes
- * what was found (import_write). Runs in the command import.
+ * (import_ask), looks for the certificates and writes what was found
+ * (import_write). Runs in the command import.
  */
 #ifndef COMMAND_IMPORT_H
 #define COMMAND_IMPORT_H
@@ -92,13 +92,6 @@ void import_ask(struct import *import, const struct address *connect);
 
 /* Frees what is in it. */
 void import_free(struct import *import);
-
-/* Reads all paths of certificates, and the folders of ACME clients; adds the policy hosts that the
- * certificates name as likely ones, if so wished. */
-void import_read_certificates(struct import *import, bool adds_hosts);
-
-/* Lists where the certificates of the hosts and their keys are; reports what is not found. */
-void import_find_certificates(struct import *import);
 
 /* Appends the configuration, as YAML that "check" accepts, or with --json all that was found to
  * ret_out; diagnostics and a summary to ret_said. A shortage is noted in the texts. */

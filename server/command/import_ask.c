@@ -14,19 +14,22 @@
 
 enum { HTTPS = 443, HOST_SIZE = LIMIT_NAME + 16, POLICY = 100 };
 
+static const char NO_DNS[] = "the DNS does not answer";
+
 /* The fetch from one address. */
 struct attempt {
     struct report report;
     struct visit_kept kept;
 };
 
-/* What comes of one host: a block without pointers, for it is shared with a child. */
+/* What comes of one host: a block with pointers to constants alone, for it is
+ * shared with a child. */
 struct answer_found {
     bool is_asked; /* for its policy */
     struct attempt attempts[2];
-    unsigned best; /* of the two: the one that came farthest */
-    enum { ID_NONE, ID_FOUND, ID_SEVERAL, ID_FORM, ID_UNKNOWN } id_result;
-    enum record_form form;
+    unsigned best;          /* of the two: the one that came farthest */
+    bool is_form;           /* the problem is that of the record's form */
+    const char *id_problem; /* why there is no id to keep, static; NULL: there is one */
     char id[LIMIT_ID + 1];
 };
 
@@ -134,15 +137,18 @@ static void ask_id(const char *domain, struct answer_found *found)
         .deadline_us = clock_monotonic_us() + LIMIT_IMPORT_FETCH_MS * INT64_C(1000),
     };
     resolve_ask(&question, NULL, &txt);
-    if (txt.outcome.result != DNS_DONE && txt.outcome.result != DNS_NONE)
-        found->id_result = ID_UNKNOWN;
+    found->id_problem = txt.outcome.result == DNS_DONE || txt.outcome.result == DNS_NONE
+                            ? "none was found"
+                            : NO_DNS;
     for (size_t i = 0; i < txt.count; i++) {
         struct record record;
         record_read((struct span){txt.values[i].data, txt.values[i].len}, &record);
         if (record.form == RECORD_OTHER)
             continue;
-        found->id_result = ++records > 1 ? ID_SEVERAL : record.id.data == NULL ? ID_FORM : ID_FOUND;
-        found->form = record.form;
+        found->is_form = ++records == 1 && record.id.data == NULL;
+        found->id_problem = found->is_form ? record_form_text(record.form)
+                            : records > 1  ? "there are several"
+                                           : NULL;
         (void)snprintf(found->id, sizeof(found->id), "%.*s", (int)record.id.len,
                        record.id.data == NULL ? "" : record.id.data); /* an id fits */
     }
@@ -177,7 +183,7 @@ static void lose(const struct asking *asking, size_t index, struct answer_found 
     const struct import_host *host = &asking->import->hosts[index];
     memset(found, 0, sizeof(*found));
     found->is_asked = host->file == NULL;
-    found->id_result = ID_UNKNOWN;
+    found->id_problem = NO_DNS;
     report_begin(&found->attempts[0].report, host->domain);
     report_add(&found->attempts[0].report, NULL, FAULT_INTERNAL, "%s", why);
 }
@@ -238,23 +244,15 @@ static void report_certificate(struct import *import, const struct import_host *
 static void keep_id(struct import *import, struct import_host *host,
                     const struct answer_found *found)
 {
-    static const char *const problems[] = {
-        [ID_NONE] = "none was found",
-        [ID_SEVERAL] = "there are several",
-        [ID_UNKNOWN] = "the DNS does not answer",
-    };
-    const char *problem =
-        found->id_result == ID_FORM
-            ? import_format(import, "the record %s", record_form_text(found->form))
-        : found->id_result != ID_FOUND      ? problems[found->id_result]
-        : host->inspection->changes_meaning ? "what is mended makes it another policy"
-                                            : NULL;
+    const char *problem = found->id_problem;
+    if (problem == NULL && host->inspection->changes_meaning)
+        problem = "what is mended makes it another policy";
     if (problem == NULL) {
         host->id = import_format(import, "%s", found->id);
         return;
     }
-    diag_add(import->diag, DIAG_WARNING, host->at, "%s: its id is not kept: %s", host->domain,
-             problem);
+    diag_add(import->diag, DIAG_WARNING, host->at, "%s: its id is not kept: %s%s", host->domain,
+             found->is_form ? "the record " : "", problem);
     diag_hint(import->diag,
               "publish the new one after the change: \"mta-sts-httpd dns\" prints it");
 }
