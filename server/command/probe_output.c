@@ -28,15 +28,16 @@ static const char *colour_of(char letter)
     return "";
 }
 
-static char letter_of(enum diag_level level)
-{
-    return level <= DIAG_ERROR ? 'e' : level == DIAG_WARNING ? 'w' : 'g';
-}
-
-static const char *level_text(enum diag_level level)
-{
-    return level <= DIAG_ERROR ? "error" : level == DIAG_WARNING ? "warning" : "note";
-}
+/* What the levels are called: by a cell's letter, as a finding, and as the state of a domain. */
+static const struct {
+    char letter;
+    const char *finding, *state;
+} levels[DIAG_LEVELS] = {
+    [DIAG_FATAL] = {'e', "error", "error"},
+    [DIAG_ERROR] = {'e', "error", "error"},
+    [DIAG_WARNING] = {'w', "warning", "warning"},
+    [DIAG_NOTE] = {'g', "note", "good"},
+};
 
 bool probe_output_begin(struct probe_output *output, size_t count)
 {
@@ -118,11 +119,11 @@ static void print_cell(const struct report *report, const struct report_visit *v
     bool is_end = visit == NULL ? stage == STAGE_DNS : stage == visit->reached;
     enum stage reached = visit == NULL ? STAGE_DNS : visit->reached;
     if (finding != NULL && finding->cell != NULL && (is_grave || (is_end && stage < STAGE_POLICY)))
-        text_printf(out, "%c%s", letter_of(finding->level), finding->cell);
+        text_printf(out, "%c%s", levels[finding->level].letter, finding->cell);
     else if (stage > reached)
         text_append(out, span_of(" -"));
     else {
-        text_printf(out, "%c", letter_of(finding == NULL ? DIAG_NOTE : finding->level));
+        text_printf(out, "%c", levels[finding == NULL ? DIAG_NOTE : finding->level].letter);
         print_value(report, visit, stage, now, out);
     }
     text_append(out, span_of("\t"));
@@ -164,8 +165,8 @@ static void print_finding(const struct probe_output *output, const struct report
     text_append(out, span_of(report->domain));
     if (finding->line > 0)
         text_printf(out, ":%" PRIu32 ":%" PRIu32, finding->line, finding->column);
-    const char *colour = output->colour ? colour_of(letter_of(finding->level)) : "";
-    text_printf(out, ": %s%s%s: ", colour, level_text(finding->level),
+    const char *colour = output->colour ? colour_of(levels[finding->level].letter) : "";
+    text_printf(out, ": %s%s%s: ", colour, levels[finding->level].finding,
                 colour[0] == '\0' ? "" : "\033[0m");
     print_addresses(report, finding, out);
     text_printf(out, "%s\n", finding->message);
@@ -187,11 +188,6 @@ static void print_findings(const struct probe_output *output, const struct repor
     }
     if (report->lost > 0)
         text_printf(out, "%s: note: %zu more are not shown\n", report->domain, report->lost);
-}
-
-static const char *state_text(enum diag_level level)
-{
-    return level <= DIAG_ERROR ? "error" : level == DIAG_WARNING ? "warning" : "good";
 }
 
 /* The value is null when it is empty. */
@@ -265,7 +261,7 @@ static void print_json_finding(const struct report *report, const struct report_
 {
     const char *separator = "";
     text_printf(out, "{\"code\":\"%s\",\"stage\":\"%s\",\"level\":\"%s\",\"addresses\":[",
-                finding->code, stage_text(finding->stage), level_text(finding->level));
+                finding->code, stage_text(finding->stage), levels[finding->level].finding);
     for (size_t i = 0; i < report->visit_count; i++) {
         if ((finding->visits >> i & 1) == 0)
             continue;
@@ -287,7 +283,7 @@ static void print_json_finding(const struct report *report, const struct report_
 static void print_json(const struct report *report, int64_t now, struct text *out)
 {
     text_printf(out, "{\"domain\":\"%s\",\"state\":\"%s\",\"dns\":", report->domain,
-                state_text(report_level(report)));
+                levels[report_level(report)].state);
     if (report->has_dns) {
         text_append(out, span_of("{"));
         print_json_text(out, "id", report->id);
