@@ -269,31 +269,20 @@ enum answer_progress answer_feed(struct answer *answer, struct span bytes)
     enum answer_progress progress = ANSWER_MORE;
     while (bytes.len > 0 && progress == ANSWER_MORE) {
         size_t len = 1;
-        switch (answer->place) {
-        case ANSWER_HEAD:
-            progress = take_head(answer, bytes.data[0]);
-            break;
-        case ANSWER_COUNTED:
-        case ANSWER_UNCOUNTED:
-        case ANSWER_CHUNK_DATA:
-            len = take_body(answer, bytes);
-            if (answer->is_cut || (answer->place == ANSWER_COUNTED && answer->left == 0))
-                progress = finish(answer);
-            else if (answer->place == ANSWER_CHUNK_DATA && answer->left == 0)
-                answer->place = ANSWER_CHUNK_CR;
-            break;
-        case ANSWER_FINISHED:
+        enum answer_place place = answer->place;
+        if (place == ANSWER_FINISHED)
             return ANSWER_WHOLE;
-        case ANSWER_CHUNK_SIZE:
-        case ANSWER_CHUNK_EXTENSION:
-        case ANSWER_CHUNK_SIZE_LF:
-        case ANSWER_CHUNK_CR:
-        case ANSWER_CHUNK_LF:
-        case ANSWER_TRAILER:
-        case ANSWER_TRAILER_LINE:
-        case ANSWER_TRAILER_LF:
+        if (place == ANSWER_HEAD) {
+            progress = take_head(answer, bytes.data[0]);
+        } else if (place == ANSWER_COUNTED || place == ANSWER_UNCOUNTED ||
+                   place == ANSWER_CHUNK_DATA) {
+            len = take_body(answer, bytes);
+            if (answer->is_cut || (place == ANSWER_COUNTED && answer->left == 0))
+                progress = finish(answer);
+            else if (place == ANSWER_CHUNK_DATA && answer->left == 0)
+                answer->place = ANSWER_CHUNK_CR;
+        } else {
             progress = take_frame(answer, bytes.data[0]);
-            break;
         }
         bytes = span_skip(bytes, len);
     }
