@@ -1,11 +1,382 @@
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "base/calendar.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "command/command.h"
-#include "command/listing.h"
 #include "command/reading.h"
-#include "command/senders.h"
+#include "probe/fetch.h"
+#include "site/site.h"
 #include "site/verdict.h"
+
+enum { COLUMNS = 9, CELL_SIZE = 288 };
+
+struct row {
+    char cells[COLUMNS][CELL_SIZE];
+};
+
+static const char *const headings[COLUMNS] = {"DOMAIN", "STATE",       "MODE",    "MAX_AGE", "MX",
+                                              "ID",     "CERTIFICATE", "EXPIRES", "DAYS"};
+
+/* Whole days from now to the end; negative once it has passed. */
+static int64_t days_left(const struct credential *credential, int64_t now)
+{
+    const int64_t day = 86400;
+    int64_t left = credential_not_after(credential) - now;
+    return left >= 0 ? left / day : -((-left + day - 1) / day);
+}
+
+/* Every cell has a bound, and the longest values, a domain and an mx with its count, fit. */
+static void fill_policy(const struct policy *policy, struct row *row)
+{
+    if (policy == NULL) {
+        for (size_t i = 2; i < 6; i++)
+            (void)snprintf(row->cells[i], CELL_SIZE, "-");
+        return;
+    }
+    struct span mx = policy_mx(policy, 0);
+    size_t more = policy_mx_count(policy) - 1;
+    (void)snprintf(row->cells[2], CELL_SIZE, "%s", policy_mode_text(policy_mode(policy)));
+    (void)snprintf(row->cells[3], CELL_SIZE, "%" PRIu32, policy_max_age(policy));
+    int len = snprintf(row->cells[4], CELL_SIZE, "%.*s", (int)mx.len, mx.data);
+    if (more > 0)
+        (void)snprintf(row->cells[4] + len, CELL_SIZE - (size_t)len, " +%zu", more);
+    (void)snprintf(row->cells[5], CELL_SIZE, "%s", policy_id(policy));
+}
+
+static void fill_row(const struct site_domain *domain, int64_t now, struct row *row)
+{
+    const struct credential *credential = verdict_first_to_end(domain);
+    bool both = domain->credentials[CREDENTIAL_ECDSA] != NULL &&
+                domain->credentials[CREDENTIAL_RSA] != NULL;
+    const struct credential *bad; /* the word does not name it */
+    enum credential_fault fault;
+    char day[CALENDAR_DAY_SIZE];
+    (void)snprintf(row->cells[0], CELL_SIZE, "%s", domain->name);
+    (void)snprintf(row->cells[1], CELL_SIZE, "%s", verdict_state_text(verdict_state(domain)));
+    fill_policy(domain->policy, row);
+    if (credential == NULL) {
+        for (size_t i = 6; i < COLUMNS; i++)
+            (void)snprintf(row->cells[i], CELL_SIZE, i == 6 && domain->is_proxied ? "proxy" : "-");
+        return;
+    }
+    calendar_day(credential_not_after(credential), day);
+    fault = verdict_certificate(domain, now, &bad);
+    (void)snprintf(row->cells[6], CELL_SIZE, "%s%s%s%s", credential_algorithm(credential),
+                   both ? " +1" : "", fault == CREDENTIAL_SOUND ? "" : ", ",
+                   credential_fault_word(fault));
+    (void)snprintf(row->cells[7], CELL_SIZE, "%s", day);
+    (void)snprintf(row->cells[8], CELL_SIZE, "%" PRId64, days_left(credential, now));
+}
+
+static void widen(size_t widths[static COLUMNS], const struct row *row)
+{
+    for (size_t i = 0; i < COLUMNS; i++)
+        if (strlen(row->cells[i]) > widths[i])
+            widths[i] = strlen(row->cells[i]);
+}
+
+static void print_row(const size_t widths[static COLUMNS], const struct row *row, struct text *out)
+{
+    for (size_t i = 0; i + 1 < COLUMNS; i++)
+        text_printf(out, "%-*s  ", (int)widths[i], row->cells[i]);
+    text_printf(out, "%s\n", row->cells[COLUMNS - 1]);
+}
+
+/* Appends the domains in the order given. now is seconds since 1970 UTC. */
+static void print_domains(const struct site_domain *const *domains, size_t count, int64_t now,
+                          struct text *out)
+{
+    struct row row;
+    size_t widths[COLUMNS] = {0};
+    for (size_t i = 0; i < COLUMNS; i++)
+        (void)snprintf(row.cells[i], CELL_SIZE, "%s", headings[i]); /* headings are short */
+    widen(widths, &row);
+    for (size_t i = 0; i < count; i++) {
+        fill_row(domains[i], now, &row);
+        widen(widths, &row);
+    }
+    for (size_t i = 0; i < COLUMNS; i++)
+        (void)snprintf(row.cells[i], CELL_SIZE, "%s", headings[i]);
+    print_row(widths, &row, out);
+    for (size_t i = 0; i < count; i++) {
+        fill_row(domains[i], now, &row);
+        print_row(widths, &row, out);
+    }
+}
+
+static void print_credentials_json(const struct site_domain *domain, int64_t now, struct text *out)
+{
+    const char *separator = "";
+    text_printf(out, ",\"proxied\":%s,\"certificates\":[", domain->is_proxied ? "true" : "false");
+    for (int kind = 0; kind < CREDENTIAL_KINDS && !domain->is_proxied; kind++) {
+        const struct credential *credential = domain->credentials[kind];
+        if (credential == NULL)
+            continue;
+        char day[CALENDAR_DAY_SIZE];
+        calendar_day(credential_not_after(credential), day);
+        text_printf(out,
+                    "%s{\"algorithm\":\"%s\",\"expires\":\"%s\",\"days_left\":%" PRId64
+                    ",\"line\":%" PRIu32,
+                    separator, credential_algorithm(credential), day, days_left(credential, now),
+                    credential_line(credential));
+        text_json_member(out, "file", credential_file(credential));
+        enum credential_fault fault = credential_judge(credential, now);
+        text_json_member(out, "fault",
+                         fault == CREDENTIAL_SOUND ? NULL : credential_fault_word(fault));
+        text_append(out, span_of("}"));
+        separator = ",";
+    }
+    text_append(out, span_of("]"));
+}
+
+static void print_policy_json(const struct policy *policy, struct text *out)
+{
+    if (policy == NULL) {
+        text_append(out, span_of(",\"mode\":null,\"max_age\":null,\"id\":null,\"mx\":[]"));
+        return;
+    }
+    text_printf(out, ",\"mode\":\"%s\",\"max_age\":%" PRIu32 ",\"id\":\"%s\",\"mx\":[",
+                policy_mode_text(policy_mode(policy)), policy_max_age(policy), policy_id(policy));
+    for (size_t i = 0; i < policy_mx_count(policy); i++) {
+        text_append(out, span_of(i == 0 ? "" : ","));
+        text_json(out, policy_mx(policy, i));
+    }
+    text_append(out, span_of("]"));
+}
+
+static void print_domains_json(const struct site_domain *const *domains, size_t count, int64_t now,
+                               struct text *out)
+{
+    text_append(out, span_of("["));
+    for (size_t i = 0; i < count; i++) {
+        const struct site_domain *domain = domains[i];
+        text_printf(out, "%s\n{\"domain\":\"%s\",\"state\":\"%s\"", i == 0 ? "" : ",", domain->name,
+                    verdict_state_text(verdict_state(domain)));
+        print_policy_json(domain->policy, out);
+        print_credentials_json(domain, now, out);
+        text_json_member(out, "file", domain->file);
+        text_append(out, span_of("}"));
+    }
+    text_append(out, span_of("]\n"));
+}
+
+/* What says that it is this server that answers (serve/monitor), and the columns of an answer
+ * (serve/senders.h). */
+static const char TYPE[] = "text/tab-separated-values; header=absent";
+enum { LAST, COUNT, ID, NETWORK, AGENT, FIELDS };
+
+static bool complain_of_answer(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static bool complain_of_answer(const char *format, ...)
+{
+    char message[512];
+    struct text said = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(message, sizeof(message), format, arguments); /* what is longer is cut */
+    va_end(arguments);
+    text_printf(&said, "mta-sts-httpd: %s\n", message);
+    (void)text_write(&said, STDERR_FILENO); /* the exit status says it too */
+    text_free(&said);
+    return false;
+}
+
+static const struct endpoint *find_endpoint(const struct settings *settings)
+{
+    for (size_t i = 0; i < settings->listener_count; i++)
+        if (settings->listeners[i].service == ENDPOINT_METRICS)
+            return &settings->listeners[i];
+    return NULL;
+}
+
+static bool ask(const struct endpoint *endpoint, const char *domain, struct fetch *ret_fetch)
+{
+    char target[LIMIT_NAME + 32];
+    const char *where = endpoint->address.text;
+    (void)snprintf(target, sizeof(target), "/senders?domain=%s", domain); /* it fits */
+    int64_t deadline_us = clock_monotonic_us() + LIMIT_HEALTH_MS * INT64_C(1000);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        struct address address = fetch_address_of(&endpoint->address, attempt > 0);
+        const struct fetch_request request = {
+            .address = &address,
+            .host = "localhost",
+            .target = target,
+            .timeout_ms = (deadline_us - clock_monotonic_us()) / 1000,
+            .versions = CLIENT_PLAIN,
+        };
+        fetch_free(ret_fetch);
+        if (!fetch_run(&request, ret_fetch))
+            return complain_of_answer("out of memory");
+        if (ret_fetch->step != FETCH_CONNECT)
+            break;
+    }
+    if (ret_fetch->step == FETCH_CONNECT)
+        return complain_of_answer("nobody answers at %s: %s (is the server running?)", where,
+                                  strerror(ret_fetch->error));
+    if (ret_fetch->step != FETCH_DONE || ret_fetch->answer->fault != NULL)
+        return complain_of_answer("what answers at %s is not this server", where);
+    if (ret_fetch->answer->status == 404)
+        return complain_of_answer("the running server does not know %s yet: reload?", domain);
+    if (ret_fetch->answer->status != 200 ||
+        !span_equal(ret_fetch->answer->content_type, span_of(TYPE)))
+        return complain_of_answer("what answers at %s is not this server", where);
+    return true;
+}
+
+/* Cuts the next line of the rest into its fields. False at the end, and for what is no such line. */
+static bool take_line(struct span *rest, struct span ret_fields[static FIELDS])
+{
+    for (int i = 0; i < FIELDS; i++) {
+        const char *end =
+            rest->len == 0 ? NULL : memchr(rest->data, "\t\n"[i == AGENT], rest -> len);
+        if (end == NULL)
+            return false;
+        ret_fields[i] = (struct span){rest->data, (size_t)(end - rest->data)};
+        *rest = span_skip(*rest, ret_fields[i].len + 1);
+    }
+    return true;
+}
+
+/* What comes from the server is text from clients: nothing of it reaches a terminal as it is. */
+static void print_sender(const struct span fields[static FIELDS], bool is_current, struct text *out)
+{
+    text_escape(out, fields[LAST], 32);
+    text_append(out, span_of("  "));
+    text_append(out, span_of(is_current ? "new " : "old "));
+    text_printf(out, " %7.*s  %-18.*s  ", (int)fields[COUNT].len, fields[COUNT].data,
+                (int)fields[NETWORK].len, fields[NETWORK].data);
+    if (fields[AGENT].len == 0)
+        text_append(out, span_of("-"));
+    text_append(out, fields[AGENT]);
+    if (!is_current) {
+        text_append(out, span_of(" (still has "));
+        text_append(out, fields[ID]);
+        text_append(out, span_of(")"));
+    }
+    text_append(out, span_of("\n"));
+}
+
+static void print_sender_json(const struct span fields[static FIELDS], bool is_current,
+                              struct text *out)
+{
+    static const char *const names[FIELDS] = {"last", "fetches", "id", "network", "user_agent"};
+    for (int i = 0; i < FIELDS; i++) {
+        text_printf(out, "%s\"%s\":", i == 0 ? "{" : ",", names[i]);
+        if (i == COUNT)
+            text_append(out, fields[i]);
+        else
+            text_json(out, fields[i]);
+    }
+    text_printf(out, ",\"has_new_policy\":%s}", is_current ? "true" : "false");
+}
+
+/* A number as JSON has it (RFC 8259 section 6), which 64 bits hold. */
+static bool is_count(struct span text)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)text.data[i] - '0';
+        if (digit > 9 || __builtin_mul_overflow(count, 10U, &count) ||
+            __builtin_add_overflow(count, digit, &count))
+            return false;
+    }
+    return text.len > 0 && (text.data[0] != '0' || text.len == 1);
+}
+
+static bool is_id(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_is_digit(text.data[i]) && !ascii_is_alpha(text.data[i]))
+            return false;
+    return text.len > 0 && text.len <= LIMIT_ID;
+}
+
+/* The server has escaped everything. */
+static bool is_sound(const struct span fields[static FIELDS])
+{
+    int64_t last;
+    for (int i = 0; i < FIELDS; i++)
+        for (size_t k = 0; k < fields[i].len; k++)
+            if (fields[i].data[k] < ' ' || fields[i].data[k] > '~')
+                return false;
+    return calendar_parse(fields[LAST], &last) && is_count(fields[COUNT]) && is_id(fields[ID]) &&
+           fields[NETWORK].len > 0;
+}
+
+/* Whether every line is one of the server's: of damaged ones none is printed. */
+static bool are_sound(struct span rest)
+{
+    struct span fields[FIELDS];
+    while (rest.len > 0)
+        if (!take_line(&rest, fields) || !is_sound(fields))
+            return false;
+    return true;
+}
+
+static void print_all(const struct command_line *line, const struct site_domain *domain,
+                      struct span rest, struct text *out)
+{
+    const char *id = domain->policy == NULL ? "" : policy_id(domain->policy);
+    struct span fields[FIELDS];
+    size_t count = 0;
+    if (line->json)
+        text_printf(out, "{\"domain\":\"%s\",\"id\":\"%s\",\"senders\":[", domain->name, id);
+    while (take_line(&rest, fields)) {
+        bool is_current = span_equal(fields[ID], span_of(id));
+        if (!line->json && count == 0)
+            text_append(
+                out, span_of("LAST                  HAS   FETCHES  NETWORK             SENDER\n"));
+        if (line->json && count > 0)
+            text_append(out, span_of(","));
+        if (line->json)
+            print_sender_json(fields, is_current, out);
+        else
+            print_sender(fields, is_current, out);
+        count++;
+    }
+    if (line->json)
+        text_append(out, span_of("]}\n"));
+    else if (count == 0)
+        text_printf(out, "nobody has fetched the policy of %s since the server was started\n",
+                    domain->name);
+}
+
+/* Prints the table, or JSON. False after saying on standard error what is wrong. */
+static bool list_senders(const struct command_line *line, const struct reading *reading)
+{
+    struct fetch fetch = {0};
+    struct text out = {0};
+    const struct endpoint *endpoint = find_endpoint(&reading->configuration->settings);
+    const struct site_domain *domain = reading_find(reading, line->operands[0]);
+    bool good = domain != NULL;
+    if (good && endpoint == NULL)
+        good = complain_of_answer(
+            "the configuration has no \"metrics:\", where the running server tells it");
+    else if (good && address_is_inherited(&endpoint->address))
+        good = complain_of_answer(
+            "the address of \"metrics:\" is known to the service manager only: write it "
+            "there to use this");
+    good = good && ask(endpoint, domain->name, &fetch);
+    if (good && (fetch.answer->is_cut ||
+                 !are_sound((struct span){fetch.answer->body, fetch.answer->body_len})))
+        good = complain_of_answer("the answer of %s is damaged", endpoint->address.text);
+    if (good) {
+        print_all(line, domain, (struct span){fetch.answer->body, fetch.answer->body_len}, &out);
+        good = text_write(&out, STDOUT_FILENO) ||
+               complain_of_answer("cannot write to standard output");
+    }
+    text_free(&out);
+    fetch_free(&fetch);
+    return good;
+}
 
 typedef const struct site_domain *const *entry;
 
@@ -127,9 +498,9 @@ static void print_listed(const struct command_line *line, const struct site *sit
             domains[count++] = site_at(site, i);
     qsort(domains, count, sizeof(const struct site_domain *), order);
     if (line->json)
-        listing_print_json(domains, count, line->now, out);
+        print_domains_json(domains, count, line->now, out);
     else
-        listing_print(domains, count, line->now, out);
+        print_domains(domains, count, line->now, out);
     free(domains);
 }
 
@@ -149,7 +520,7 @@ int command_list(const struct command_line *line)
     if (reading.configuration == NULL)
         goto done;
     if (line->senders) {
-        status = senders_list(line, &reading) ? STATUS_GOOD : STATUS_WRONG;
+        status = list_senders(line, &reading) ? STATUS_GOOD : STATUS_WRONG;
         goto done;
     }
     bool good = true;

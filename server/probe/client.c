@@ -108,11 +108,10 @@ static bool wait_for(struct stream *stream, short events)
     }
 }
 
-bool stream_open(struct stream *stream, const struct sockaddr *address, socklen_t len,
-                 int64_t deadline_us)
+bool stream_open(struct stream *stream, const struct address *address, int64_t deadline_us)
 {
     *stream = (struct stream){.fd = -1, .deadline_us = deadline_us};
-    stream->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    stream->fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (stream->fd < 0) {
         stream->error = errno;
         return false;
@@ -120,7 +119,7 @@ bool stream_open(struct stream *stream, const struct sockaddr *address, socklen_
     const int on = 1; /* else our request waits until the server has confirmed our handshake */
     (void)setsockopt(stream->fd, IPPROTO_TCP, TCP_NODELAY, &on,
                      sizeof(on)); /* a Unix socket has none */
-    if (connect(stream->fd, address, len) == 0)
+    if (connect(stream->fd, &address->any, address->len) == 0)
         return true;
     stream->error = errno;
     if (errno != EINPROGRESS || !wait_for(stream, POLLOUT))

@@ -10,8 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
+#include <sys/types.h>
 
+#include "base/address.h"
 #include "base/span.h"
 
 /* What the server said first: enough to tell TLS from other protocols, and an alert. */
@@ -27,8 +28,7 @@ struct stream {
 
 /* Connects, as all waits here, until the deadline at most. False with the reason in stream->error. End
  * with stream_close in any case. */
-bool stream_open(struct stream *stream, const struct sockaddr *address, socklen_t len,
-                 int64_t deadline_us);
+bool stream_open(struct stream *stream, const struct address *address, int64_t deadline_us);
 void stream_close(struct stream *stream);
 
 /* Waits for room for at least one byte. Returns how many bytes were moved, or -1 with the reason in

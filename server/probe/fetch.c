@@ -109,8 +109,7 @@ bool fetch_run(const struct fetch_request *request, struct fetch *ret_fetch)
     struct client *client = NULL;
     int64_t begin = clock_monotonic_us();
     *ret_fetch = (struct fetch){.step = FETCH_CONNECT, .alert = -1};
-    bool open = stream_open(&stream, request->address, request->address_len,
-                            begin + request->timeout_ms * 1000) &&
+    bool open = stream_open(&stream, request->address, begin + request->timeout_ms * 1000) &&
                 send_preamble(&stream, request->preamble);
     ret_fetch->connect_us = clock_monotonic_us() - begin;
     if (open) {

@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 #include "base/address.h"
 #include "base/limits.h"
@@ -28,8 +27,7 @@ enum fetch_step {
 
 /* Everything is borrowed for the call. */
 struct fetch_request {
-    const struct sockaddr *address;
-    socklen_t address_len;
+    const struct address *address;
     const char *host;   /* for SNI and the Host header */
     const char *target; /* what to ask for; NULL: the policy */
     int64_t timeout_ms;

@@ -420,8 +420,7 @@ bool visit_run(const struct visit_question *question, struct report *report)
         .begin_us = clock_monotonic_us(),
     };
     const struct fetch_request request = {
-        .address = &question->address->any,
-        .address_len = question->address->len,
+        .address = question->address,
         .host = question->host,
         .timeout_ms = time_left_ms(&visit),
         .versions = CLIENT_TLS_ALL,
