@@ -169,7 +169,7 @@ static void print_domains_json(const struct site_domain *const *domains, size_t 
 }
 
 /* What says that it is this server that answers (serve/monitor), and the columns of an answer
- * (serve/senders.h). */
+ * (serve/monitor.c). */
 static const char TYPE[] = "text/tab-separated-values; header=absent";
 enum { LAST, COUNT, ID, NETWORK, AGENT, FIELDS };
 
