@@ -3,7 +3,7 @@
 #
 #   docker build -t mta-sts-httpd .
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -p 443:443 \
-#       -v /etc/mta-sts:/config:ro -v /etc/letsencrypt:/certs:ro mta-sts-httpd
+#       --tmpfs /run/mta-sts -v /etc/mta-sts:/config:ro -v /etc/letsencrypt:/certs:ro mta-sts-httpd
 #
 # podman lets nobody but root have port 443: --sysctl net.ipv4.ip_unprivileged_port_start=0
 # config/docker/compose.yaml is the same as a compose file. User 65532 must be able to read both mounts.

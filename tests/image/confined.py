@@ -15,20 +15,22 @@ from support.server import Server
 STATIC = Path(os.environ.get("BUILD", tree.ROOT / "build")) / "static" / "mta-sts-httpd"
 SAMPLE = tree.ROOT / "config" / "mta-sts.yaml"
 USER = 65532
+RELOAD = ("/mta-sts-httpd", "reload", "-c", "/config/mta-sts.yaml")
 HEALTH = ("/mta-sts-httpd", "health", "-c", "/config/mta-sts.yaml")
 NOTICED = r"^mta-sts-httpd: (files|certificates) have changed: loading (them )?anew$"
 
 # The process stays the same from the shell to the program. What is left in the bounding set is what
 # it takes to get there, and nothing there could use it.
 ENTER = """
-root=$1 config=$2 certs=$3 program=$4
-shift 4
+root=$1 config=$2 certs=$3 program=$4 tmpfs=$5
+shift 5
 mount -t tmpfs none "$root"
 cp "$program" "$root/mta-sts-httpd"
-mkdir "$root/config" "$root/certs" "$root/proc"
+mkdir -p "$root/config" "$root/certs" "$root/proc" "$root/run/mta-sts"
 mount -t proc none "$root/proc"
 mount --bind "$config" "$root/config"
 mount --bind "$certs" "$root/certs"
+if [ -n "$tmpfs" ]; then mount -t tmpfs -o mode=1777 none "$root$tmpfs"; fi
 for place in "$root" "$root/config" "$root/certs"; do mount -o remount,bind,ro "$place"; done
 exec setpriv --no-new-privs --inh-caps=-all \
     --bounding-set=-all,+setuid,+setgid,+sys_chroot,+dac_read_search \
@@ -103,9 +105,9 @@ class Chroot:
         self._prefix, self.mounts, self._folder = namespace.prefix, mounts, folder
         self._server = None
 
-    def start(self, arguments=ARGUMENTS):
+    def start(self, arguments=ARGUMENTS, tmpfs=""):
         command = [*self._prefix, "unshare", "--mount", "--propagation", "private", "sh", "-euc"]
-        command += [ENTER, "sh", self._folder, self.mounts.config, self.mounts.certs, STATIC]
+        command += [ENTER, "sh", self._folder, self.mounts.config, self.mounts.certs, STATIC, tmpfs]
         self._server = Server(None, command=[*command, *arguments], expect=[NOTICED])
         self._server.wait_ready(1)
         return self._server
@@ -154,8 +156,9 @@ done
         self._podman += ["--events-backend", "file"]
         self._server = None
 
-    def start(self, options=()):
+    def start(self, options=(), tmpfs=""):
         command = [*self._podman, "run", "--name", "one", *self.OPTIONS, *options]
+        command += ["--tmpfs", tmpfs] if tmpfs else []
         command += ["--volume", f"{self.mounts.config}:/config:ro"]
         command += ["--volume", f"{self.mounts.certs}:/certs:ro", self.IMAGE]
         self._server = Server(None, command=command, expect=[NOTICED])

@@ -17,7 +17,7 @@ from support.namespace import entered
 from support.server import children_of
 from support.wait import until
 
-from confined import HEALTH, STATIC, USER, Chroot, Mounts, Podman, World, run, sample
+from confined import HEALTH, RELOAD, STATIC, USER, Chroot, Mounts, Podman, World, run, sample
 
 BUILD = Path(os.environ.get("BUILD", tree.ROOT / "build"))
 DOMAINS = ("example.com", "example.net", "example.org")
@@ -116,6 +116,32 @@ def test_sample_is_served_reloaded_and_stopped(container, world):
     container.stop()
 
 
+def test_reload_tells_what_became_of_it(container, world):
+    """With the place for the status that the documents give it."""
+    container.mounts.configure(sample().replace("watch: true", "watch: false"))
+    server = container.start(tmpfs="/run/mta-sts")
+    text = sample().replace("      - mail.example.com\n", "      - new.example.com\n")
+    container.mounts.configure(text.replace("watch: true", "watch: false"))
+    done = container.execute(*RELOAD)
+    assert (done.returncode, done.stdout.splitlines()[0][:20]) == (0, "serves generation 2,"), done
+    wait_for(world, "mx: new.example.com\n", "example.com")
+    server.expect("unknown key", "reload refused", "no certificates are", r"^\s+(why|fix): ")
+    container.mounts.configure("domians: {}\n")
+    done = container.execute(*RELOAD)
+    assert done.returncode == 1 and "unknown key" in done.stdout + done.stderr, done
+    wait_for(world, "mx: new.example.com\n", "example.com")
+    container.stop()
+
+
+def test_reload_needs_a_place_for_the_status(container, world):
+    """Without one it serves, and reload says what is missing."""
+    container.start()
+    done = container.execute(*RELOAD)
+    assert done.returncode == 1 and "/run/mta-sts" in done.stderr, done
+    assert world.fetch("example.com")
+    container.stop()
+
+
 def test_it_is_unwell_when_it_does_not_answer(container):
     container.start()
     container.mounts.configure(sample().replace('# listen: "[::]:443"', 'listen: "127.0.0.1:444"'))
@@ -207,6 +233,7 @@ def test_compose_file_is_of_this_image():
     assert all(volume.endswith(":ro") for volume in service["volumes"])
     (exposed,) = re.findall(r"^EXPOSE (\d+)$", dockerfile, re.M)
     assert [port.split(":")[1] for port in service["ports"]] == [exposed]
+    assert service["tmpfs"] == ["/run/mta-sts"], "for the status, which reload reads"
     assert service["read_only"] and service["cap_drop"] == ["ALL"]
     assert "user" not in service, "the image names one"
     for word in ("ENTRYPOINT", "CMD"):
@@ -230,7 +257,7 @@ def test_kubernetes_manifest(chroot, world, authority):
     with a config map that changes."""
     found = {kind["kind"]: kind for kind in kubernetes()}
     names = {mount["mountPath"] for mount in pod_of(found["Deployment"])["volumeMounts"]}
-    assert names == {"/config", "/certs"}
+    assert names == {"/config", "/certs", "/run/mta-sts"}
     assert found["Deployment"]["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == USER
     container = pod_of(found["Deployment"])
     (port,) = [port["containerPort"] for port in container["ports"]]
