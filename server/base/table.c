@@ -124,7 +124,7 @@ static bool grow(struct table *table)
         return false;
     if (table->buckets == NULL)
         choose_seed(larger.seed);
-    for (size_t i = 0; i < table->bucket_count; i++)
+    for (size_t i = 0; table->buckets != NULL && i < table->bucket_count; i++)
         if (table->buckets[i].place != 0)
             put(&larger, table->buckets[i]);
     free(table->buckets);

@@ -140,6 +140,7 @@ static const char *kind_text(const struct node *node)
 
 static const struct schema_key *find_key(const struct schema *schema, struct span name)
 {
+    assert(schema->keys != NULL);
     for (size_t i = 0; i < schema->key_count; i++)
         if (span_equal(span_of(schema->keys[i].name), name))
             return &schema->keys[i];

@@ -59,11 +59,9 @@ static void builds_a_tree(void **state)
 static void skips_a_byte_order_mark(void **state)
 {
     (void)state;
-    static const char *const good[] = {"\xef\xbb\xbf"
-                                       "a: 1\nb: 2\n",
-                                       "\xef\xbb\xbf---\na: 1\nb: 2\n",
-                                       "\xef\xbb\xbf# text\n---\na: 1\nb: 2\n...\n",
-                                       "\xef\xbb\xbf%YAML 1.1\n---\na: 1\nb: 2\n"};
+    static const char *const good[] = {
+        "\xef\xbb\xbf\x61: 1\nb: 2\n", "\xef\xbb\xbf---\na: 1\nb: 2\n",
+        "\xef\xbb\xbf# text\n---\na: 1\nb: 2\n...\n", "\xef\xbb\xbf%YAML 1.1\n---\na: 1\nb: 2\n"};
     for (size_t i = 0; i < COUNT(good); i++) {
         struct parsed parsed = parse(span_of(good[i]));
         assert_non_null(parsed.root);

@@ -22,6 +22,7 @@ static struct span message(char *out, unsigned char type, size_t len, size_t siz
 {
     char *bytes = calloc(1, len);
     size_t out_len = 0;
+    assert_non_null(bytes);
     bytes[0] = (char)type;
     bytes[1] = (char)((len - 4) >> 16);
     bytes[2] = (char)((len - 4) >> 8);

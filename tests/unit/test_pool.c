@@ -33,6 +33,7 @@ struct stage {
 static int begin(void **state)
 {
     struct stage *stage = calloc(1, sizeof(*stage));
+    assert_non_null(stage);
     stage->site = clients_site();
     stage->tls = tls_context_new(stage->site, NULL);
     stage->epoll = epoll_create1(EPOLL_CLOEXEC);

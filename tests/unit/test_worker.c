@@ -47,6 +47,7 @@ static int begin(void **state)
 {
     struct stage *stage = calloc(1, sizeof(*stage));
     char ready;
+    assert_non_null(stage);
     stage->site = clients_site();
     stage->tls = tls_context_new(stage->site, NULL);
     assert_int_equal(prefix_parse(span_of("127.8.0.0/15"), &stage->proxies), PREFIX_OK);
