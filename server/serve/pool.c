@@ -108,14 +108,20 @@ static struct connection *least_loss_in(const struct network *network)
     return connection_deadline(busy) < connection_deadline(handshake) ? busy : handshake;
 }
 
+/* Among those that have begun something the one that began first: a newcomer behind a proxy, whose
+ * header was not read yet, would else give way to the next one. */
 static struct connection *least_loss_of_all(const struct pool *pool)
 {
-    for (enum timer_kind kind = 0; kind < TIMER_KINDS; kind++) {
-        struct timer *oldest = timers_oldest(&pool->timers, kind);
-        if (oldest != NULL)
-            return oldest->owner;
-    }
-    return NULL;
+    const struct timer *least = timers_oldest(&pool->timers, TIMER_LINGERING);
+    if (least == NULL)
+        least = timers_oldest(&pool->timers, TIMER_IDLE);
+    if (least != NULL)
+        return least->owner;
+    const struct timer *introduction = timers_oldest(&pool->timers, TIMER_INTRODUCTION);
+    least = timers_oldest(&pool->timers, TIMER_UNFINISHED);
+    if (least == NULL || (introduction != NULL && timers_begun(introduction) < timers_begun(least)))
+        least = introduction;
+    return least == NULL ? NULL : least->owner;
 }
 
 /* NULL when there is none. */

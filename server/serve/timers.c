@@ -46,6 +46,11 @@ void timers_stop(struct timers *timers, struct timer *timer)
     timer->running = false;
 }
 
+int64_t timers_begun(const struct timer *timer)
+{
+    return timer->deadline - durations[timer->kind];
+}
+
 struct timer *timers_expired(const struct timers *timers, int64_t now)
 {
     for (size_t kind = 0; kind < TIMER_KINDS; kind++) {

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Why a connection is waited for; the graver loss comes last. */
+/* Why a connection is waited for. The first two are a lesser loss than the others. */
 enum timer_kind {
     TIMER_LINGERING,    /* everything was sent; LIMIT_LINGER_MS */
     TIMER_IDLE,         /* between two requests; LIMIT_IDLE_MS */
@@ -43,6 +43,9 @@ void timers_start(struct timers *timers, struct timer *timer, enum timer_kind ki
 
 /* Stops the timer; legal when it does not run. */
 void timers_stop(struct timers *timers, struct timer *timer);
+
+/* When a timer that runs was started. Milliseconds. */
+int64_t timers_begun(const struct timer *timer);
 
 /* A timer whose deadline has come; NULL when there is none. Borrowed; it keeps
  * running until it is started anew or stopped. */

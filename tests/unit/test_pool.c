@@ -205,6 +205,23 @@ static void the_oldest_finds_no_memory(void **state)
     }
 }
 
+/* The pool is full with clients of as many networks. The next ones come from a proxy, and do not give
+ * way to each other before their headers were read. */
+static void newcomers_behind_a_proxy_are_heard(void **state)
+{
+    const struct prefix proxies = {.length = 0};
+    const struct endpoint endpoint = {.proxies = &proxies, .proxy_count = 1};
+    struct stage *stage = *state;
+    for (uint32_t i = 0; i < CAPACITY; i++)
+        come(stage, &with_tls, 10 + i, "\x16\x03", START);
+    advance_all(stage, START);
+    come(stage, &endpoint, 1, "", START + 1);
+    come(stage, &endpoint, 1, "", START + 1);
+    assert_int_equal(pool_count(stage->pool), CAPACITY);
+    for (size_t i = 0; i < stage->count; i++)
+        assert_int_equal(clients_ended(stage->clients[i]), i < 2);
+}
+
 #define on_stage(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -216,6 +233,7 @@ int main(void)
         on_stage(those_that_are_drained_have_events),
         on_stage(a_reset_ends_at_once),
         on_stage(the_oldest_finds_no_memory),
+        on_stage(newcomers_behind_a_proxy_are_heard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
