@@ -25,6 +25,8 @@ RENEWALS = [
     r"certs: No such file or directory$",
     # Half of a pair, while it is being written.
     r"(certificate|key) is left out|no key|belongs to no certificate",
+    # The client writes for more than five seconds on a busy machine.
+    r"is changed again and again: its changes are not waited for any longer$",
 ]
 
 pytestmark = pytest.mark.skipif(not shutil.which("pebble"), reason="pebble is not installed")
