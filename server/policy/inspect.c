@@ -132,7 +132,7 @@ static struct span mx_key(const void *items, size_t index)
 static void add_mx(struct inspector *inspector, struct span text, struct position at)
 {
     if (table_find(&inspector->by_name, text, mx_key, inspector->mx) != TABLE_NONE) {
-        (void)add(inspector, FINDING_MX_TWICE, at, text, "is there twice");
+        (void)add(inspector, FINDING_MX_TWICE, at, text, "is listed twice");
         return;
     }
     const char *copy = arena_copy(inspector->arena, text);

@@ -16,7 +16,7 @@ static const struct {
     {NAME_ADDRESS, "is an IP address, not a host name",
      "postfix-tlspol refuses the policy, and no certificate can match"},
     {NAME_TRAILING_DOT, "ends with a dot", "mox, danmarg, Mail::STS, aykevl and NCSC refuse it"},
-    {NAME_BLANK, "has a non-breaking space, or another character that is not seen",
+    {NAME_BLANK, "has a non-breaking space, or another invisible character",
      "3 to 6 of 14 senders refuse the policy"},
     {NAME_U_LABEL, "has letters beyond ASCII (a U-label)",
      "mox, danmarg, postfix-tlspol, Mail::STS, postfix-mta-sts-resolver and aykevl refuse it"},

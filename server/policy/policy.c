@@ -256,7 +256,7 @@ static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
         struct span key = {name.text, name.len};
         size_t first = table_find(&table, key, mx_key, policy->mx);
         if (first != TABLE_NONE) {
-            diag_add(diag, DIAG_ERROR, fields->mx[i].at, "mx \"%s\" is there twice", name.text);
+            diag_add(diag, DIAG_ERROR, fields->mx[i].at, "mx \"%s\" is listed twice", name.text);
             diag_hint(diag, "delete one of them");
             diag_related(diag, fields->mx[sources[first]].at, "the first one is here");
             good = false;
