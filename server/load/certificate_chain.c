@@ -333,7 +333,8 @@ static void warn_of_link(struct certificates *store, const struct stored_certifi
                  "an intermediate certificate of its chain has the key %s", facts->kind.text);
         diag_related(store->diag, link->at, "the intermediate is here");
         diag_reason(store->diag, "senders refuse RSA below %d bits, or will soon", LIMIT_RSA_BITS);
-        diag_hint(store->diag, "get the present chain from the authority that issued it");
+        diag_hint(store->diag,
+                  "get the current chain from the certificate authority that issued it");
     }
     if (certificate_is_valid(facts, store->now))
         return;
@@ -341,7 +342,7 @@ static void warn_of_link(struct certificates *store, const struct stored_certifi
              expired ? "has expired" : "is not valid yet");
     diag_related(store->diag, link->at, "the intermediate is here");
     diag_reason(store->diag, "senders cannot verify the chain");
-    diag_hint(store->diag, "get the present chain from the authority that issued it");
+    diag_hint(store->diag, "get the current chain from the certificate authority that issued it");
 }
 
 /* Senders who have the link's name and key as a root verify the chain, which are those of today. */
@@ -358,7 +359,7 @@ static void warn_of_cross_sign(struct certificates *store, const struct stored_c
                 "senders verify the chain by their own root %s; old senders that do not have it "
                 "cannot",
                 issuer);
-    diag_hint(store->diag, "get the present chain from the authority that issued it");
+    diag_hint(store->diag, "get the current chain from the certificate authority that issued it");
 }
 
 static void warn_of_links(struct certificates *store, const struct stored_certificate *leaf)

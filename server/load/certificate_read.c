@@ -74,7 +74,7 @@ static bool may_report(struct reading *reading, const struct pem_block *block)
         return true;
     if (reading->faults == LIMIT_CERTIFICATE_FAULTS + 1)
         diag_add(reading->store->diag, DIAG_NOTE, place(reading, block->line),
-                 "more faults of this file are not told");
+                 "more faults of this file are not reported");
     return false;
 }
 
@@ -96,7 +96,7 @@ static void report_block(struct reading *reading, const struct pem_block *block)
                  label);
         break;
     case PEM_GLUED:
-        diag_add(diag, DIAG_ERROR, at, "the line break before or behind END %.*s is missing", len,
+        diag_add(diag, DIAG_ERROR, at, "the line break before or after END %.*s is missing", len,
                  label);
         diag_reason(diag,
                     "BEGIN and END need a line of their own, which is lost when files without "
@@ -143,7 +143,7 @@ static void report_certificate(struct reading *reading, const struct pem_block *
     case CERTIFICATE_EXTENSION:
         diag_add(diag, DIAG_ERROR, at,
                  "the certificate is left out: an extension is malformed, or it is marked as "
-                 "critical and is none that senders must know");
+                 "critical and not one that senders must know");
         diag_reason(diag, "senders refuse a certificate whose critical extensions they do not know "
                           "(RFC 5280 section 4.2)");
         break;
@@ -270,7 +270,7 @@ static void report_encrypted(struct reading *reading, const struct pem_block *bl
 {
     struct diag *diag = reading->store->diag;
     diag_add(diag, DIAG_ERROR, place(reading, block->line), "the private key is encrypted");
-    diag_reason(diag, "nobody can type its passphrase when the server starts");
+    diag_reason(diag, "the server cannot ask for its passphrase");
     diag_hint(diag, "write it without one: openssl pkey -in %s -out NEW", reading->path);
 }
 
@@ -279,7 +279,7 @@ static void report_trusted(struct reading *reading, const struct pem_block *bloc
     struct diag *diag = reading->store->diag;
     diag_add(diag, DIAG_ERROR, place(reading, block->line),
              "this is OpenSSL's own form of a certificate");
-    diag_reason(diag, "it has trust settings behind the certificate, which no client reads");
+    diag_reason(diag, "it has trust settings after the certificate, which no client reads");
     diag_hint(diag, "write it as a plain one: openssl x509 -in %s -out NEW", reading->path);
 }
 

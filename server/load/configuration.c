@@ -260,7 +260,7 @@ static const char *keep_owner(struct loader *loader, struct draft_domain *domain
              before->file);
     diag_reason(loader->diag,
                 "that file has a fault, so it is not known whether it still names it");
-    diag_hint(loader->diag, "mend or remove that file first");
+    diag_hint(loader->diag, "correct or remove that file first");
     domain->refused = true;
     return before->file;
 }

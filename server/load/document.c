@@ -316,7 +316,7 @@ static bool on_alias(struct builder *builder, const yaml_event_t *event)
         return refuse(builder, mark, "an alias to an anchor that is not defined before it", NULL);
     const struct node *node = builder->anchors[index].node;
     if (is_open(builder, node))
-        return refuse(builder, mark, "an alias inside of what it stands for", NULL);
+        return refuse(builder, mark, "an alias inside the value of its own anchor", NULL);
     return weigh(builder, node->weight, mark) && place(builder, node, mark);
 }
 
@@ -381,7 +381,7 @@ static void report_problem(const struct builder *builder, const yaml_parser_t *p
     if (hint_at_line(builder, mark))
         return;
     if (no_colon)
-        diag_hint(diag, "put a colon behind the name: \"example.com:\"");
+        diag_hint(diag, "put a colon after the name: \"example.com:\"");
     else if (strstr(problem, "mapping values are not allowed") != NULL)
         diag_hint(diag,
                   "put a value that has a colon into quotes, and begin each key in a line of its "

@@ -166,9 +166,9 @@ static bool is_name_free(struct draft *draft, const struct node *key)
         diag_hint(draft->diag, "give this one another name, or delete it");
     } else {
         first->ambiguous = true;
-        diag_add(draft->diag, DIAG_ERROR, key->at, "policy \"%s\" is there twice",
+        diag_add(draft->diag, DIAG_ERROR, key->at, "policy \"%s\" is defined twice",
                  diag_word(key->text).text);
-        diag_reason(draft->diag, "nobody can tell which of them is meant, so neither is used");
+        diag_reason(draft->diag, "it is not known which of them is meant, so neither is used");
         diag_hint(draft->diag, "delete one of them");
     }
     diag_related(draft->diag, first->key->at, in_main ? "it is here" : "the first one is here");
@@ -329,9 +329,9 @@ static void report_second(struct draft *draft, struct draft_domain *first, const
         diag_related(draft->diag, first->at, "and would be here");
         return;
     }
-    diag_add(draft->diag, DIAG_ERROR, at, "domain \"%s\" is there twice", key->text.data);
+    diag_add(draft->diag, DIAG_ERROR, at, "domain \"%s\" is defined twice", key->text.data);
     if (same_file)
-        diag_reason(draft->diag, "nobody can tell which of them is meant, so neither is used");
+        diag_reason(draft->diag, "it is not known which of them is meant, so neither is used");
     else
         diag_reason(draft->diag, keeps ? "the file that has it now keeps it"
                                        : "the one in the file that was read first stays");
@@ -574,7 +574,8 @@ static void report_no_policy(struct draft *draft, const struct draft_domain *dom
     if (nearest != NULL)
         diag_hint(draft->diag, "did you mean \"%s\"?", nearest);
     else if (node == NULL)
-        diag_hint(draft->diag, "define it under \"policies:\", or name another behind the domain");
+        diag_hint(draft->diag,
+                  "define it under \"policies:\", or name another policy for the domain");
     else
         diag_hint(draft->diag, "define it under \"policies:\"");
 }

@@ -31,7 +31,7 @@ static bool add_proxy(void *context, const struct node *node)
         return true;
     case PREFIX_HOST_BITS:
         diag_add(reader->diag, DIAG_FATAL, node->at,
-                 "from \"%s\" has bits set behind the length of its range", node->text.data);
+                 "from \"%s\" has bits set after the length of its range", node->text.data);
         diag_hint(reader->diag, "write the first address of the range, or leave out the length to "
                                 "mean this address alone");
         return false;
@@ -54,7 +54,7 @@ static bool read_proxies(struct reader *reader, const struct node *node, struct 
     if (from == NULL || (from->kind == NODE_SEQUENCE && from->count == 0)) {
         if (good) {
             diag_add(reader->diag, DIAG_FATAL, node->at,
-                     "proxy_protocol does not say which proxies to believe");
+                     "proxy_protocol does not say which proxies to trust");
             diag_reason(reader->diag, "whoever else could connect would choose his own address");
             diag_hint(reader->diag, "write {from: [127.0.0.1]}");
         }
@@ -131,7 +131,7 @@ static void report_overlap(struct reader *reader, size_t one, size_t other)
                   "with its FileDescriptorName=",
                   later->service == ENDPOINT_METRICS ? "\"127.0.0.1:9810\"" : "\"[::]:80\"");
     } else if (strcmp(earlier->address.text, text) == 0 && !earlier->is_default) {
-        diag_add(diag, DIAG_FATAL, at, "%s \"%s\" is there twice", key, text);
+        diag_add(diag, DIAG_FATAL, at, "%s \"%s\" is listed twice", key, text);
         diag_hint(diag, "delete one of them");
         return;
     } else {

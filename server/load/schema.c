@@ -198,7 +198,7 @@ static void report_unknown(const struct schema *schema, const struct node_pair *
     const char *place = is_top ? meant_place(pair) : NULL;
     const struct schema_key *glued = find_key_without_space(schema, key->text);
     if (glued != NULL)
-        diag_hint(diag, "put a space behind the colon: \"%s: ...\"", glued->name);
+        diag_hint(diag, "put a space after the colon: \"%s: ...\"", glued->name);
     else if (place != NULL)
         diag_hint(diag, "indent it below %s", place);
     else if (span_equal(key->text, span_of("<<")))
@@ -221,8 +221,8 @@ static bool read_pair(const struct schema *schema, const struct node_pair *pair,
         return false;
     }
     if (pair->first != NULL) {
-        diag_add(diag, level, pair->key->at, "key \"%s\" is there twice", key->name);
-        diag_reason(diag, "nobody can tell which of them is meant");
+        diag_add(diag, level, pair->key->at, "key \"%s\" is written twice", key->name);
+        diag_reason(diag, "it is not known which of them is meant");
         diag_hint(diag, "delete one of them");
         diag_related(diag, pair->first->at, "the first one is here");
         return false;
@@ -234,7 +234,7 @@ static bool read_pair(const struct schema *schema, const struct node_pair *pair,
         if (span_equal(pair->key->text, span_of("domains")) && !value->null)
             diag_hint(diag,
                       "write each domain in a line of its own, indented, without a dash before "
-                      "it and with a colon behind it: \"example.com:\"");
+                      "it and with a colon after it: \"example.com:\"");
         return false;
     }
     memcpy((char *)nodes + key->offset, &value, sizeof(value));

@@ -307,7 +307,7 @@ static void report_none(struct sources *sources, const struct node *item, const 
     }
     bool is_slip = word.text[0] != '\0';
     diag_add(sources->diag, is_slip ? DIAG_WARNING : DIAG_NOTE, item->at,
-             "include \"%s\" means no file", item->text.data);
+             "include \"%s\" matches no file", item->text.data);
     if (is_slip)
         diag_hint(sources->diag, "correct the pattern, or the name of %s there", word.text);
     else

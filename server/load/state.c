@@ -316,8 +316,8 @@ struct site *state_read_by(state_reader *read, const char *folder, struct positi
             site_free(site);
             site = NULL;
         } else if (site == NULL) {
-            diag_add(diag, DIAG_WARNING, at, "%s/%s is torn or foreign, and ignored", folder,
-                     FILE_NAME);
+            diag_add(diag, DIAG_WARNING, at,
+                     "%s/%s is damaged or of another program, and is ignored", folder, FILE_NAME);
             diag_reason(diag, "domains that are broken now have no policy to fall back to");
         }
     }

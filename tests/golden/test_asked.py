@@ -98,7 +98,7 @@ def test_few_errors_are_told(setup, tmp_path, authority, command):
         ("other.example", ["a_b.example"]),
         ("two.example", ["max_age 1 is"]),
         ("old.example", ["the certificate has expired"]),
-        ("t.example", ['"t.example" is there twice']),
+        ("t.example", ['"t.example" is defined twice']),
         ("torn.example", ["not valid YAML", "torn.yaml mentions it"]),
     ],
 )
@@ -157,7 +157,7 @@ def test_input_takes_the_place_of_a_file(setup):
     assert 'b1.yaml:1:11: note: domain "b1.example" is in this file now' in err
     assert "nun1" not in err
     _, err = check_input(setup, "domains: {good.example: }\n", 1)
-    assert '-:1:11: error: domain "good.example" is there twice' in err
+    assert '-:1:11: error: domain "good.example" is defined twice' in err
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "domains:\n"])

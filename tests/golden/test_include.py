@@ -78,7 +78,7 @@ def test_policy_of_another_file_is_not_visible(tmp_path):
         note,
         'd/b.yaml:3:25: error: domain "two.example" uses the policy "shared", which is not defined',
         'd/b.yaml:4:3: error: domain "three.example" uses the policy "default", which is not defined',
-        '    fix: define it under "policies:", or name another behind the domain',
+        '    fix: define it under "policies:", or name another policy for the domain',
     ]
 
 
@@ -138,7 +138,7 @@ def test_folder_is_no_file(tmp_path):
 def test_pattern_without_a_file(tmp_path):
     """Nothing is there yet, or it has another name."""
     config = lay(tmp_path, "")
-    note = 'mta-sts.yaml:1:10: {}: include "d/*.yaml" means no file'
+    note = 'mta-sts.yaml:1:10: {}: include "d/*.yaml" matches no file'
     assert note.format("note") in all_said(config)
     (tmp_path / "d" / "customer.yml").write_text("")
     lines = all_said(config)

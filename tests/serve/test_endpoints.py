@@ -331,10 +331,10 @@ def test_endpoints_are_judged(setup):
     rows = {
         '{address: "127.0.0.1:0", tls: maybe}': 'tls "maybe" is neither true nor false',
         '{address: "unix:http.sock", tls: false}': "is not an address with a port",
-        '{address: "127.0.0.1:0", proxy_protocol: {}}': "does not say which proxies to believe",
+        '{address: "127.0.0.1:0", proxy_protocol: {}}': "does not say which proxies to trust",
         '{address: "127.0.0.1:0", proxy_protocol: {from: []}}': "does not say which proxies",
         '{address: "127.0.0.1:0", proxy_protocol: {from: proxy.example}}': "neither an IP address",
-        '{address: "127.0.0.1:0", proxy_protocol: {from: 10.0.0.1/8}}': "bits set behind the length",
+        '{address: "127.0.0.1:0", proxy_protocol: {from: 10.0.0.1/8}}': "bits set after the length",
         '{address: "127.0.0.1:0", proxy_protocol: {form: 10.0.0.1}}': 'did you mean "from"?',
     }
     for value, words in rows.items():

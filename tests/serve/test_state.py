@@ -112,7 +112,7 @@ def test_file_that_cannot_be_trusted_is_ignored(place, start, trusted, how):
     place.break_all()
     place.drop_in.write_text(DROP_IN)
     server = start(place.config, expect=[SAID, r"\(2 refused\)"])
-    server.wait_line(r"config.yaml:3:8: warning: .*last-valid-policies.yaml is torn or foreign")
+    server.wait_line(r"config.yaml:3:8: warning: .*last-valid-policies.yaml is damaged or of another program")
     assert list(served(server, trusted)) == ["dropped.example"]
 
 
