@@ -85,7 +85,7 @@ static const char *read_header(struct answer *answer, struct span line)
         return "has a header line without a colon";
     struct span name = {line.data, (size_t)(colon - line.data)};
     if (!span_is_word(name, "!#$%&'*+-.^_`|~")) /* RFC 9110 section 5.6.2 */
-        return "has a header whose name is no name";
+        return "has a header with an invalid name";
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
         struct span value = span_trim(span_skip(line, name.len + 1));
         struct span *place = (struct span *)((char *)answer + headers[i].place);
@@ -261,7 +261,7 @@ static enum answer_progress take_frame(struct answer *answer, char byte)
     case ANSWER_FINISHED:
         break;
     }
-    return broken(answer, "goes on behind its end");
+    return broken(answer, "continues after its end");
 }
 
 enum answer_progress answer_feed(struct answer *answer, struct span bytes)

@@ -303,8 +303,7 @@ static void died(void *context, size_t index, void *ret_result)
 {
     const struct round *round = context;
     report_begin(ret_result, round->domains[index].name);
-    report_add(ret_result, NULL, FAULT_INTERNAL,
-               "the process that probed this domain died of what it was told");
+    report_add(ret_result, NULL, FAULT_INTERNAL, "the process that probed this domain crashed");
 }
 
 static void late(void *context, size_t index, void *result)

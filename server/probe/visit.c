@@ -89,7 +89,7 @@ static void judge_handshake(struct visit *visit)
         [CLIENT_DONE] = {FAULT_TLS_BROKEN, BROKEN},
         [CLIENT_CLOSED] = {FAULT_TLS_CLOSED, CLOSED},
         [CLIENT_RESET] = {FAULT_TLS_CLOSED, CLOSED},
-        [CLIENT_OLD] = {FAULT_TLS_OLD, "the server speaks neither TLS 1.2 nor 1.3"},
+        [CLIENT_OLD] = {FAULT_TLS_OLD, "the server supports neither TLS 1.2 nor 1.3"},
         [CLIENT_HTTP] = {FAULT_PLAIN_HTTP, "the port speaks plain HTTP instead of HTTPS"},
         [CLIENT_NOT_TLS] = {FAULT_NOT_TLS, "the port does not speak TLS"},
         [CLIENT_CERTIFICATE] = {FAULT_CERTIFICATE_UNREADABLE, "the certificate cannot be read"},
@@ -361,7 +361,7 @@ static bool judge_versions(struct visit *visit, const struct fetch_request *firs
     if (good && fetch.step == FETCH_HANDSHAKE &&
         (fetch.result == CLIENT_OLD || fetch.result == CLIENT_ALERT))
         report_add(visit->report, visit->result, FAULT_TLS_13_ONLY,
-                   "the server does not speak TLS 1.2");
+                   "the server does not support TLS 1.2");
     else if (good && fetch.step == FETCH_HANDSHAKE && fetch.result == CLIENT_LATE &&
              request.timeout_ms >= LIMIT_PROBE_BUDGET_MS)
         report_add(visit->report, visit->result, FAULT_TLS_12_TIMEOUT,
@@ -428,7 +428,7 @@ bool visit_run(const struct visit_question *question, struct report *report)
     if (request.timeout_ms <= 0) {
         visit.result->reached = STAGE_CONNECT;
         report_add(report, visit.result, FAULT_NOT_ASKED,
-                   "there is no time left to ask the address");
+                   "no time is left to connect to the address");
         return true;
     }
     bool good = fetch_run(&request, &visit.fetch) && judge(&visit, &request);

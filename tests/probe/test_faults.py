@@ -386,7 +386,7 @@ CASES = {
     "non-breaking-space": (
         "good",
         response(GOOD_BODY.replace(b"mx: ", b"mx:\xc2\xa0")),
-        [("blank-character", "error", "there is a character that is not seen: U+00A0, a non-breaking space")],
+        [("blank-character", "error", "there is an invisible character: U+00A0, a non-breaking space")],
     ),
     "large": ("good", response(SEVENTY_KB), None),
     "large-chunked": ("good", chunked(SEVENTY_KB), None),
@@ -657,7 +657,7 @@ PORTS = {
     ),
     "TLS 1.1 by its hello": (
         say(hello_of_tls_1_1()),
-        ("tls-old", "the server speaks neither TLS 1.2 nor 1.3"),
+        ("tls-old", "the server supports neither TLS 1.2 nor 1.3"),
     ),
     "an alert": (
         say(record(21, b"\x02\x50")),
@@ -703,13 +703,13 @@ V = ssl.TLSVersion
         (
             (V.TLSv1, V.TLSv1_1),
             "DEFAULT@SECLEVEL=0",
-            [("tls-old", "error", "the server speaks neither TLS 1.2 nor 1.3")],
+            [("tls-old", "error", "the server supports neither TLS 1.2 nor 1.3")],
         ),
         ((V.TLSv1_2, V.TLSv1_2), "DEFAULT@SECLEVEL=0", []),
         (
             (V.TLSv1_3, V.TLSv1_3),
             "DEFAULT@SECLEVEL=0",
-            [("tls-1.3-only", "warning", "the server does not speak TLS 1.2")],
+            [("tls-1.3-only", "warning", "the server does not support TLS 1.2")],
         ),
         (
             (V.TLSv1_2, V.TLSv1_2),
@@ -788,7 +788,7 @@ def test_child_that_dies_costs_one_domain(program, faulty, trusted_file):
     late, good = json.loads(out)
     assert err == b"" and process.returncode == 1
     assert found(late) == [
-        ("internal", "error", "the process that probed this domain died of what it was told")
+        ("internal", "error", "the process that probed this domain crashed")
     ]
     assert found(good) == []
 

@@ -236,7 +236,7 @@ def test_address_that_the_configuration_does_not_know(setup, listen):
     done = server.run("health", "-c", setup.config)
     assert done.returncode == 1
     assert done.stdout.decode() == (
-        f"{listen}: unhealthy: the configuration does not tell its address or port: name them with "
+        f"{listen}: unhealthy: the configuration does not give its address or port: name them with "
         "--listen\n"
     )
 
