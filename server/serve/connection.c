@@ -259,18 +259,19 @@ static const struct failure {
     enum board_counter counter;
     const char *reason;
 } failures[] = {
-    [TLS_FAILURE_PROTOCOL] = {BOARD_HANDSHAKE_PROTOCOL, "the client does not keep to TLS"},
+    [TLS_FAILURE_PROTOCOL] = {BOARD_HANDSHAKE_PROTOCOL, "the client violates the TLS protocol"},
     [TLS_FAILURE_NO_NAME] = {BOARD_HANDSHAKE_NO_NAME, "the client named no host"},
     [TLS_FAILURE_UNKNOWN_NAME] = {BOARD_HANDSHAKE_UNKNOWN_NAME,
                                   "there is no certificate for that host"},
-    [TLS_FAILURE_VERSION] = {BOARD_HANDSHAKE_VERSION, "the client is older than TLS 1.2"},
+    [TLS_FAILURE_VERSION] = {BOARD_HANDSHAKE_VERSION,
+                             "the client supports no TLS version above 1.1"},
     [TLS_FAILURE_NOTHING_IN_COMMON] = {BOARD_HANDSHAKE_IN_COMMON,
                                        "no cipher, group, signature or protocol in common"},
     [TLS_FAILURE_REFUSED] = {BOARD_HANDSHAKE_REFUSED, "the client refused"},
     [TLS_FAILURE_CLOSED] = {BOARD_HANDSHAKE_CLOSED, "the client closed the connection"},
     [TLS_FAILURE_MEMORY] = {BOARD_HANDSHAKE_MEMORY, "out of memory"},
 };
-static const struct failure timed_out = {BOARD_HANDSHAKE_TIMEOUT, "time ran out"};
+static const struct failure timed_out = {BOARD_HANDSHAKE_TIMEOUT, "timeout"};
 
 /* Counts the failure, and logs it unless the client left without a byte, as those do that only look
  * whether the port is open. */

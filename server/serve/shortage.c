@@ -11,6 +11,6 @@ void shortage_tell(struct shortage *shortage, const char *what, int reason, int6
     if (now < shortage->quiet_until)
         return;
     shortage->quiet_until = now + LIMIT_COMPLAINT_MS;
-    log_line(LOG_LEVEL_WARNING, "cannot %s: %s; clients are turned away (told once a minute)", what,
-             strerror(reason));
+    log_line(LOG_LEVEL_WARNING, "cannot %s: %s; new clients are refused (logged once a minute)",
+             what, strerror(reason));
 }

@@ -102,9 +102,9 @@ static bool prepare(struct worker *worker)
         return false;
     }
     if (!board_sit(options->board, options->slot))
-        return fail("give up the counters of others", errno);
+        return fail("make the counters of other workers read-only", errno);
     if (options->challenges != NULL && !challenges_protect(options->challenges))
-        return fail("give up to write challenges", errno);
+        return fail("make the challenges read-only", errno);
     worker->tls = tls_context_new(options->site, options->challenges);
     if (worker->tls == NULL)
         return fail("prepare TLS", ENOMEM);
@@ -143,7 +143,7 @@ static int serve(struct worker *worker)
 
     if (!loop_open(worker->loop)) {
         /* The status says it again. */
-        (void)fail("watch the listeners and tell the supervisor", errno);
+        (void)fail("watch the listeners and notify the supervisor", errno);
         return 1;
     }
     do

@@ -113,7 +113,8 @@ bool rehearsal_run(const struct identity *identity, int void_fd, struct seal_rep
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (!told && reason == ETIMEDOUT)
-        log_line(LOG_LEVEL_ERROR, "cannot rehearse the seal: the process that tried it hangs");
+        log_line(LOG_LEVEL_ERROR,
+                 "cannot rehearse the seal: the process that tested it does not end");
     else if (!told)
         log_line(LOG_LEVEL_ERROR, "cannot rehearse the seal: the process that tried it died: %s",
                  WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it ended");

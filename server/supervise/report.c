@@ -247,7 +247,7 @@ void report_summary(const struct generation *current, const struct changes *chan
         out,
         span_of(changes_print(changes, "\n", SIZE_MAX, out) ? "\n" : "no domain has changed\n"));
     if (ret_load->errors + ret_load->warnings > 0)
-        text_printf(out, "%zu error%s, %zu warning%s: \"mta-sts-httpd check\" tells them\n",
+        text_printf(out, "%zu error%s, %zu warning%s: \"mta-sts-httpd check\" prints them\n",
                     ret_load->errors, ret_load->errors == 1 ? "" : "s", ret_load->warnings,
                     ret_load->warnings == 1 ? "" : "s");
 }
@@ -268,7 +268,8 @@ void report_ready(const struct generation *current, const struct changes *change
     listeners_print(listeners, settings->listeners, settings->listener_count, ENDPOINT_CHALLENGES,
                     "; challenges on ", &text);
     char fallback[64];
-    (void)snprintf(fallback, sizeof(fallback), "ready: generation %u (out of memory to tell more)",
+    (void)snprintf(fallback, sizeof(fallback),
+                   "ready: generation %u (out of memory for the details)",
                    current->number); /* it fits */
     const char *line = text.failed || text.data == NULL ? fallback : text.data;
     log_line(LOG_LEVEL_NOTICE, "%s", line);
@@ -280,7 +281,7 @@ void report_refusal(const struct generation *current, const struct notifier *not
                     const char *why, struct status_load *ret_load)
 {
     char line[128];
-    (void)snprintf(line, sizeof(line), "reload refused: %sgeneration %u serves on as before", why,
+    (void)snprintf(line, sizeof(line), "reload refused: %sgeneration %u is still served", why,
                    current->number);
     log_line(LOG_LEVEL_ERROR, "%s", line);
     notifier_tell(notifier, NOTIFY_READY, line);

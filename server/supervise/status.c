@@ -114,8 +114,8 @@ void status_open(char *path, bool is_chosen, struct status *ret_status)
         if (is_chosen)
             log_line(
                 LOG_LEVEL_WARNING,
-                "no status is written in %s, so that \"reload\" cannot tell what became of a load: %s",
-                path, errno == EAGAIN ? "another server does" : strerror(errno));
+                "cannot write the status file %s, so that \"reload\" cannot report the result of a load: %s",
+                path, errno == EAGAIN ? "another server has it" : strerror(errno));
         free(path);
         return;
     }

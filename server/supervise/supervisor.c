@@ -315,7 +315,7 @@ static void replace(struct supervisor *supervisor, pid_t pid, int status)
     bool others = generation_works(supervisor->current);
     int64_t pause = backoff_pause(&supervisor->backoff, others, clock_monotonic_ms());
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        log_line(LOG_LEVEL_ERROR, "worker %d ended without being told to", (int)pid);
+        log_line(LOG_LEVEL_ERROR, "worker %d ended unexpectedly", (int)pid);
     board_add(supervisor->board, BOARD_WORKERS_REPLACED);
     if (pause == 0) {
         log_line(LOG_LEVEL_NOTICE, "worker %d is replaced", (int)pid);
@@ -482,15 +482,15 @@ static void look_out(struct supervisor *supervisor)
     case LOOKOUT_NOTHING:
         return;
     case LOOKOUT_FILES:
-        log_line(LOG_LEVEL_NOTICE, "files have changed: loading anew");
+        log_line(LOG_LEVEL_NOTICE, "files have changed: loading again");
         what = RELOAD_ALL;
         break;
     case LOOKOUT_CERTIFICATES:
-        log_line(LOG_LEVEL_NOTICE, "certificates have changed: loading them anew");
+        log_line(LOG_LEVEL_NOTICE, "certificates have changed: loading them again");
         what = RELOAD_CERTIFICATES;
         break;
     case LOOKOUT_STALE:
-        log_line(LOG_LEVEL_NOTICE, "a day has gone by: judging certificates anew");
+        log_line(LOG_LEVEL_NOTICE, "daily check of the certificates");
         what = RELOAD_CERTIFICATES;
         break;
     }

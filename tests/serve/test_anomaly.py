@@ -64,7 +64,7 @@ def fetched(port, context):
 @pytest.mark.parametrize("version", client.VERSIONS)
 def test_fetch(start, config, authority, fault, version, kind):
     server = start(config, environment=fault.environment)
-    server.expect(r"clients are turned away")
+    server.expect(r"new clients are refused")
     context = client.trusting(authority.root_file, client.VERSIONS[version])
     [worker] = server.workers()
     idle = descriptors_of(worker)

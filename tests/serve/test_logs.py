@@ -118,7 +118,7 @@ def test_json_diagnostics(serving, setup):
     assert place.items() <= records[0].items()
     assert records[0]["text"] == 'unknown key "nonsense" at the top of the configuration'
     assert {"reason", "hint"} <= set(records[0])
-    assert records[-1]["message"] == "reload refused: generation 1 serves on as before"
+    assert records[-1]["message"] == "reload refused: generation 1 is still served"
 
 
 @pytest.mark.parametrize("access, statuses", [("off", []), ("errors", [404]), ("on", [200, 404])])
@@ -248,7 +248,7 @@ FAILURES = {
     "old": (
         HOST,
         {"versions": None, "legacy_version": hello.TLS11},
-        "the client is older than TLS 1.2",
+        "the client supports no TLS version above 1.1",
         "protocol_version",
     ),
     "protocol": (

@@ -64,7 +64,7 @@ def test_states_are_told(setup, start, manager):
     assert manager.next()["RELOADING"] == "1"
     refused = manager.next()
     assert refused["READY"] == "1"
-    assert refused["STATUS"] == "reload refused: generation 2 serves on as before"
+    assert refused["STATUS"] == "reload refused: generation 2 is still served"
 
     running.stop()
     assert manager.next() == {"STOPPING": "1"}

@@ -59,7 +59,7 @@ def senders(setup):
 
 
 def test_who_has_fetched(serving, setup):
-    assert listed(setup) == f"nobody has fetched the policy of {DOMAIN} since the server was started\n"
+    assert listed(setup) == f"no sender has fetched the policy of {DOMAIN} since the server was started\n"
     for address in NETWORKS:
         fetch(serving, "Google", address)
     fetch(serving, "Google", "192.0.2.1")
@@ -146,7 +146,7 @@ def test_questions_that_make_no_sense(serving, setup, start):
     for target, status in rows.items():
         assert monitor.ask(serving, target).status == status, target
     assert "not configured" in listed(setup, "example.org", status=1)
-    assert "--senders wants one domain" in listed(setup, DOMAIN, "example.net", status=2)
+    assert "--senders needs one domain" in listed(setup, DOMAIN, "example.net", status=2)
     setup.write([DOMAIN, "example.net", "example.org"], **setup.options)
     assert "does not know example.org yet: reload?" in listed(setup, "example.org", status=1)
     setup.write([DOMAIN], **(setup.options | {"metrics": None}))
@@ -154,7 +154,7 @@ def test_questions_that_make_no_sense(serving, setup, start):
     setup.write([DOMAIN], **(setup.options | {"metrics": "systemd:metrics"}))
     assert "known to the service manager only" in listed(setup, status=1)
     setup.write([DOMAIN], **(setup.options | {"metrics": "unix:/none/metrics.sock"}))
-    assert "nobody answers at unix:/none/metrics.sock: No such file" in listed(setup, status=1)
+    assert "there is no answer at unix:/none/metrics.sock: No such file" in listed(setup, status=1)
 
 
 ROW = b"2026-01-02T03:04:05Z\t7\t123\t192.0.2.0/24\tGoogle\n"

@@ -23,7 +23,7 @@ from support.wait import until
 
 HOST = "mta-sts.example.com"
 GET = client.request(HOST)
-TURNED_AWAY = r"warning: cannot [a-z A-Z]+: .*; clients are turned away \(told once a minute\)$"
+TURNED_AWAY = r"warning: cannot [a-z A-Z]+: .*; new clients are refused \(logged once a minute\)$"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do that to another process")
 
 

@@ -105,7 +105,7 @@ def test_refusal_is_told_with_its_reason(served):
     replace_file(served.config, good.replace("domains:", "domians:"))
     out, err = reload(served, status=1)
     assert out == []
-    assert "unknown key" in err[0] and err[-1] == "reload refused: generation 1 serves on as before"
+    assert "unknown key" in err[0] and err[-1] == "reload refused: generation 1 is still served"
     # What was said in the log is what is said here.
     assert [line.removeprefix("mta-sts-httpd: error: ") for line in served.server.lines[1:]] == err
     # It is refused for every domain, and says what is served of them.
@@ -176,7 +176,7 @@ def test_renewal_does_not_hide_a_refusal(served):
     replace_file(served.config, served.config.read_text().replace("domains:", "domians:"))
     served.certify("example.net", "other.example", end=300)
     _, err = reload(served, status=1)
-    assert err[-1] == "reload refused: generation 1 serves on as before"
+    assert err[-1] == "reload refused: generation 1 is still served"
     wait_generation(served.server, 2)
     text = status_file(served.server).read_text()
     assert "\nresult: refused\n" in text and "\ngeneration: 2\n" in text
@@ -257,7 +257,7 @@ def test_place_of_the_file_can_be_chosen(setup, start, tmp_path):
     reload(setup, "--status", place)
     wait_generation(server, 2)
     with Server.running(setup.config, arguments=["--status", place]) as other:
-        other.expect("no status is written in .*: another server does")
+        other.expect("cannot write the status file .*: another server has it")
         reload(setup, "--status", place)
         wait_generation(server, 3)
     folder = tmp_path / "run"
@@ -276,7 +276,7 @@ def test_place_that_is_no_file(setup, start, tmp_path, kind):
     place, target = tmp_path / "place", tmp_path / "target"
     target.write_text("as it was\n")
     {"folder": place.mkdir, "fifo": lambda: os.mkfifo(place), "link": lambda: place.symlink_to(target)}[kind]()
-    start(setup.write(["example.com"]), arguments=["--status", place], expect=["no status is written in"])
+    start(setup.write(["example.com"]), arguments=["--status", place], expect=["cannot write the status file"])
     assert target.read_text() == "as it was\n"
     _, err = reload(setup, "--status", place, "--timeout", "1s", status=1)
     assert str(place) in err[0]
