@@ -1,5 +1,6 @@
 #include "command/command.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -42,7 +43,7 @@ static const struct {
     {'l', ADDRESS, "listen", "ADDRESS", OPTION_LISTEN, VALUE(listen),
      "listen there instead of where the configuration says"},
     {'a', DATE, "at", "DATE", OPTION_AT, VALUE(now),
-     "judge certificates as of that day (2026-12-24)"},
+     "check certificates as of that day (2026-12-24)"},
     {'f', WORD, "format", "FORMAT", OPTION_FORMAT, VALUE(format),
      "zone (default), nsupdate or json"},
     {'s', WORD, "since", "FILE", OPTION_SINCE, VALUE(since),
@@ -74,7 +75,7 @@ static const struct {
     {0, WORD, "timeout", "DURATION", OPTION_TIMEOUT, VALUE(timeout),
      "give up on an address after that long (default 10s), reload on the server (60s)"},
     {0, WORD, "status", "FILE", OPTION_STATUS, VALUE(status),
-     "where the server tells what it serves (default in /run/mta-sts)"},
+     "the status file of the server (default in /run/mta-sts)"},
     {'j', FLAG, "json", NULL, OPTION_JSON, VALUE(json), "print JSON"},
     {'h', HELP, "help", NULL, OPTION_HELP, 0, "print this help"},
     {'V', HELP, "version", NULL, OPTION_VERSION, 0, "print the version"},
@@ -88,13 +89,15 @@ static const struct {
     unsigned bit;
     const char *instead;
 } former[] = {
-    {"apache", OPTION_IMPORT, "the running server is asked; write --search PATH instead of"},
-    {"nginx", OPTION_IMPORT, "the running server is asked; write --search PATH instead of"},
+    {"apache", OPTION_IMPORT,
+     "the policies are fetched from the running server; write --search PATH instead of"},
+    {"nginx", OPTION_IMPORT,
+     "the policies are fetched from the running server; write --search PATH instead of"},
     {"root", OPTION_IMPORT,
-     "the running server is asked, --connect ADDRESS; write --search PATH "
-     "instead of"},
+     "the policies are fetched from a running server, --connect ADDRESS; write "
+     "--search PATH instead of"},
     {"url", OPTION_IMPORT, "every domain is fetched; write import DOMAIN... without"},
-    {"ids", OPTION_IMPORT, "the DNS is asked for ids; write --keep-id instead of"},
+    {"ids", OPTION_IMPORT, "the ids are read from the DNS; write --keep-id instead of"},
 };
 
 static void print_options(unsigned bits, struct text *out)
@@ -144,7 +147,7 @@ static int print_help(const struct command *commands)
     for (const struct command *command = commands; command->name != NULL; command++)
         text_printf(&out, "  %-8s %-15s %s\n", command->name, command->operands, command->summary);
     print_options(~0U, &out);
-    text_append(&out, span_of("\nExit status: 0 good, 1 something is wrong with what was judged, "
+    text_append(&out, span_of("\nExit status: 0 good, 1 something is wrong with what was checked, "
                               "2 wrong usage,\n3 good, but something is withheld or not served as "
                               "configured.\n\"mta-sts-httpd COMMAND --help\" says what a command "
                               "takes; the manual is mta-sts-httpd(8).\n"));
@@ -154,8 +157,9 @@ static int print_help(const struct command *commands)
 static int print_command_help(const struct command *command)
 {
     struct text out = {0};
-    text_printf(&out, "Usage: mta-sts-httpd %s [OPTION...]%s%s\n\nIt will %s.\n", command->name,
-                command->operands[0] == '\0' ? "" : " ", command->operands, command->summary);
+    text_printf(&out, "Usage: mta-sts-httpd %s [OPTION...]%s%s\n\n%c%s.\n", command->name,
+                command->operands[0] == '\0' ? "" : " ", command->operands,
+                toupper((unsigned char)command->summary[0]), command->summary + 1);
     print_options(command->options | OPTION_HELP, &out);
     return print(&out);
 }
@@ -366,8 +370,7 @@ static int run(const struct command *command, int argc, char **argv)
     for (int found; (found = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
         size_t row = find_option(found);
         if (found == ':')
-            return command_misused(command->name, "an argument is missing behind",
-                                   argv[optind - 1]);
+            return command_misused(command->name, "an argument is missing after", argv[optind - 1]);
         if (row == OPTIONS)
             return unknown_option(command, argv[optind - 1]);
         if (options[row].bit == OPTION_HELP)

@@ -16,7 +16,7 @@
 /* Exit statuses, the same for every command. */
 enum {
     STATUS_GOOD = 0,
-    STATUS_WRONG = 1,   /* something is wrong with what was judged */
+    STATUS_WRONG = 1,   /* something is wrong with what was checked */
     STATUS_USAGE = 2,   /* the command line makes no sense */
     STATUS_PENDING = 3, /* good, but something is withheld or is not served as configured */
 };

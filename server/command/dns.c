@@ -147,7 +147,7 @@ static bool is_too_much(const struct command_line *line, const struct publicatio
         &out,
         "mta-sts-httpd: %s: %zu of its %zu domains are not configured any more: nothing is done\n"
         "    why: it may be a folder of \"include:\" that is not there\n"
-        "    fix: say --remove-many if their records are to be removed\n",
+        "    fix: use --remove-many if their records are to be removed\n",
         publication->path, counts->removed_domains, counts->domains);
     command_complain(&out);
     text_free(&out);
@@ -218,9 +218,9 @@ static int check_options(const struct command_line *line)
     if (find_format(line->format) == NULL)
         return command_misused("dns", "the format is none of zone, nsupdate, json:", line->format);
     if (line->commit_with != NULL && line->published == NULL)
-        return command_misused("dns", "--commit-with wants --published FILE as well", NULL);
+        return command_misused("dns", "--commit-with needs --published FILE", NULL);
     if (line->remove_many && line->published == NULL)
-        return command_misused("dns", "--remove-many wants --published FILE as well", NULL);
+        return command_misused("dns", "--remove-many needs --published FILE", NULL);
     if (line->since != NULL && line->published != NULL)
         return command_misused("dns", "--since and --published exclude each other", NULL);
     return STATUS_GOOD;

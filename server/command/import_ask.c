@@ -190,7 +190,7 @@ static void lose(const struct asking *asking, size_t index, struct answer_found 
 
 static void died(void *context, size_t index, void *result)
 {
-    lose(context, index, result, "the process that asked for the policy died of the answer");
+    lose(context, index, result, "the process that fetched the policy crashed");
 }
 
 static void late(void *context, size_t index, void *result)

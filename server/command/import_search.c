@@ -44,7 +44,7 @@ static void report_failure(void *context, const struct tree_failure *failure)
         return;
     const char *why = failure->trouble == TREE_UNREADABLE ? strerror(failure->error)
                       : failure->trouble == TREE_ODD      ? "it is neither a file nor a folder"
-                      : failure->trouble == TREE_DEEP     ? "it is too deep"
+                      : failure->trouble == TREE_DEEP     ? "its folders are nested too deeply"
                                                           : "there are too many files";
     diag_add(diag, DIAG_ERROR, whole(search, failure->path), "cannot be searched: %s", why);
     diag_hint(diag, "%s", NAME_THEM);
@@ -105,7 +105,7 @@ static void include(struct search *search, const struct import_word *word, struc
     else if (is_path) {
         bool is_variable = memchr(word->text.data, '$', word->text.len) != NULL;
         diag_add(diag, is_variable ? DIAG_ERROR : DIAG_WARNING, at,
-                 "what is included here is not found, and not searched: \"%s\"",
+                 "the included file is not found, and is not searched: \"%s\"",
                  import_shown(search->import, word->text));
         diag_hint(diag, "search it too, if it names hosts: --search PATH");
     }
@@ -145,7 +145,8 @@ static void take(void *context, const struct import_word *word)
         if (name_parse(word->text, NAME_HOST, &name) == NAME_OK)
             (void)import_add_host(import, word->text, at, IMPORT_NAMED);
         else
-            diag_add(import->diag, DIAG_NOTE, at, "mta-sts.%s can be no host, and is not asked",
+            diag_add(import->diag, DIAG_NOTE, at,
+                     "mta-sts.%s cannot be a host name, and is skipped",
                      import_shown(import, word->text));
         break;
     case IMPORT_HOST_NAME:

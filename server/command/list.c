@@ -514,7 +514,7 @@ int command_list(const struct command_line *line)
     if (line->state != NULL && find_state(line->state) == DOMAIN_STATES)
         return command_misused("list", "no domain is in the state", line->state);
     if (line->senders && line->operand_count != 1)
-        return command_misused("list", "--senders wants one domain", NULL);
+        return command_misused("list", "--senders needs one domain", NULL);
     struct reading reading = reading_new(line, line->senders, NULL);
     bool told = reading_tell(line, &reading);
     if (reading.configuration == NULL)

@@ -78,12 +78,12 @@ bool publication_open(const char *path, bool is_committing, struct diag *diag,
     if (is_committing && !lock(ret_publication, diag))
         goto done;
     if (!read_list(&ret_publication->before, ret_publication->path, &is_there, diag)) {
-        diag_hint(diag, "restore it; without it, all records are sent anew and none is removed");
+        diag_hint(diag, "restore it; without it, all records are sent again and none is removed");
         goto done;
     }
     ret_publication->is_new = !is_there;
     if (!read_list(&pending, pending_path, &is_there, diag)) {
-        diag_hint(diag, "remove it together with %s, and all records are sent anew", path);
+        diag_hint(diag, "remove it together with %s, and all records are sent again", path);
         goto done;
     }
     records_doubt(&ret_publication->before, &pending);

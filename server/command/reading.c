@@ -49,7 +49,7 @@ bool reading_print(const struct reading *reading, enum diag_level least)
     diag_print(reading->diag, least, &out);
     bool good = text_write(&out, STDERR_FILENO);
     if (!good)
-        (void)fprintf(stderr, "mta-sts-httpd: cannot write all that is wrong: %s\n",
+        (void)fprintf(stderr, "mta-sts-httpd: cannot write all errors: %s\n",
                       strerror(errno)); /* the last resort */
     text_free(&out);
     return good;
@@ -92,13 +92,13 @@ bool reading_tell(const struct command_line *line, const struct reading *reading
         text_printf(&out, "mta-sts-httpd: %zu file%s ha%s faults (%zu error%s): ", files,
                     files == 1 ? "" : "s", files == 1 ? "s" : "ve", count, count == 1 ? "" : "s");
         text_printf(&out,
-                    line->is_default_path ? "\"mta-sts-httpd check\" tells them\n"
-                                          : "\"mta-sts-httpd check -c %s\" tells them\n",
+                    line->is_default_path ? "\"mta-sts-httpd check\" prints them\n"
+                                          : "\"mta-sts-httpd check -c %s\" prints them\n",
                     line->path);
     }
     bool good = out.len == 0 || text_write(&out, STDERR_FILENO);
     if (!good)
-        (void)fprintf(stderr, "mta-sts-httpd: cannot write all that is wrong: %s\n",
+        (void)fprintf(stderr, "mta-sts-httpd: cannot write all errors: %s\n",
                       strerror(errno)); /* the last resort */
     text_free(&out);
     return good;

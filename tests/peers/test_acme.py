@@ -19,7 +19,7 @@ DOMAINS = ["example.com", "example.net", "example.org"]
 HOSTS = [f"mta-sts.{domain}" for domain in DOMAINS]
 # What is said as certificates come in one after the other.
 RENEWALS = [
-    r"certificates have changed: loading them anew$",
+    r"certificates have changed: loading them again$",
     r"warning: no certificate with its key covers mta-sts\.",
     r"^    (why|fix): ",
     r"certs: No such file or directory$",

@@ -215,7 +215,7 @@ def test_ids_are_kept(importing, tmp_path):
     assert found["good.example"]["id"] == "20190312010001"
     assert found["same.example"]["id"] == "20230117071500Z"
     for domain, words in (
-        ("short.example", "what is mended makes it another policy"),
+        ("short.example", "the corrections change what the policy means"),
         ("several.example", "there are several"),
         ("lf.example", "none was found"),
     ):

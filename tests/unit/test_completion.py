@@ -209,7 +209,7 @@ MISSPELT = [
     (["check", "--json=yes"], 'no value belongs to "--json=yes"'),
     (["check", "-jx"], 'unknown option "-x"'),
     (["check", "-xj"], 'unknown option "-x"'),
-    (["check", "-c"], 'an argument is missing behind "-c"'),
+    (["check", "-c"], 'an argument is missing after "-c"'),
     ([], "a command is missing"),
 ]
 

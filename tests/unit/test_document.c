@@ -238,7 +238,7 @@ static void refuses(void **state)
         const char *told;
     } rows[] = {
         {"a: *x\n", 0, "f:1:4: error: an alias to an anchor that is not defined before it\n"},
-        {"a: &x [*x]\n", 0, "f:1:8: error: an alias inside of what it stands for\n"},
+        {"a: &x [*x]\n", 0, "f:1:8: error: an alias inside the value of its own anchor\n"},
         {"a: 1\n---\nb: 2\n", 0, "f:2:1: error: a second YAML document\n"},
         {"a: \"x\\0y\"\n", 0, "f:1:4: error: a NUL byte in a value\n"},
         {"? [a]\n: b\n", 0, "f:1:3: error: a key must be plain text, not a list or a mapping\n"},
