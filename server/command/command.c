@@ -353,7 +353,7 @@ static int refuse_files(const struct command *command, const struct command_line
             return command_misused(command->name,
                                    line->is_default_path
                                        ? "a configuration is named by an option: write -c"
-                                       : "one configuration is read, that behind -c, and not",
+                                       : "one configuration is read, that of -c, and not",
                                    line->operands[i]);
     return STATUS_GOOD;
 }

@@ -184,7 +184,7 @@ def test_two_configurations(tmp_path):
     (tmp_path / "a.yaml").write_text("domains: {}\n")
     done = run("check", "-c", "a.yaml", "b.yaml", cwd=tmp_path)
     assert done.returncode == 2
-    assert b'one configuration is read, that behind -c, and not "b.yaml"' in done.stderr
+    assert b'one configuration is read, that of -c, and not "b.yaml"' in done.stderr
 
 
 def test_file_with_the_name_of_a_domain(setup, tmp_path):
