@@ -118,7 +118,7 @@ static bool judge_strictly(struct inquiry *inquiry)
     };
     bool good = report != NULL && chain_judge(&question, report, &report->visits[0]);
     if (!good)
-        die(inquiry->health, "memory is short");
+        die(inquiry->health, "out of memory");
     else if (report_level(report) <= DIAG_ERROR)
         die(inquiry->health, "%s", report->findings[0].message);
     else if (inquiry->health->differs)
@@ -225,7 +225,7 @@ static void inquire(const struct health_question *question, const struct site_do
     if (fetch(&inquiry))
         judge(&inquiry);
     else
-        die(health, "memory is short");
+        die(health, "out of memory");
     fetch_free(&inquiry.fetch);
 }
 
@@ -244,7 +244,7 @@ static bool is_known(const struct address *address)
     }
 }
 
-/* Asks one endpoint of the server that runs on this machine whether it is well, as a client would: no
+/* Asks one endpoint of the server that runs on this machine whether it is healthy, as a client would: no
  * authority is trusted and no name is resolved, so that it works where there is neither.
  * Asks for the domains of the site until one is served. With only, for that one alone and strictly:
  * its certificate is to be valid now, and the policy to be the configured one; else the state is
@@ -258,7 +258,7 @@ static void ask_health(const struct health_question *question, struct health *re
     int64_t begin_us = clock_monotonic_us();
     *ret_health = (struct health){.state = HEALTH_DEAD};
     if (!is_known(&question->endpoint->address)) {
-        die(ret_health, "the configuration does not tell its address or port: name them with "
+        die(ret_health, "the configuration does not give its address or port: name them with "
                         "--listen");
         return;
     }

@@ -246,7 +246,7 @@ static void keep_id(struct import *import, struct import_host *host,
 {
     const char *problem = found->id_problem;
     if (problem == NULL && host->inspection->changes_meaning)
-        problem = "what is mended makes it another policy";
+        problem = "the corrections change what the policy means";
     if (problem == NULL) {
         host->id = import_format(import, "%s", found->id);
         return;

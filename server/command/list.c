@@ -219,7 +219,7 @@ static bool ask(const struct endpoint *endpoint, const char *domain, struct fetc
             break;
     }
     if (ret_fetch->step == FETCH_CONNECT)
-        return complain_of_answer("nobody answers at %s: %s (is the server running?)", where,
+        return complain_of_answer("there is no answer at %s: %s (is the server running?)", where,
                                   strerror(ret_fetch->error));
     if (ret_fetch->step != FETCH_DONE || ret_fetch->answer->fault != NULL)
         return complain_of_answer("what answers at %s is not this server", where);
@@ -345,7 +345,7 @@ static void print_all(const struct command_line *line, const struct site_domain 
     if (line->json)
         text_append(out, span_of("]}\n"));
     else if (count == 0)
-        text_printf(out, "nobody has fetched the policy of %s since the server was started\n",
+        text_printf(out, "no sender has fetched the policy of %s since the server was started\n",
                     domain->name);
 }
 
@@ -358,8 +358,7 @@ static bool list_senders(const struct command_line *line, const struct reading *
     const struct site_domain *domain = reading_find(reading, line->operands[0]);
     bool good = domain != NULL;
     if (good && endpoint == NULL)
-        good = complain_of_answer(
-            "the configuration has no \"metrics:\", where the running server tells it");
+        good = complain_of_answer("the configuration has no \"metrics:\", from which this is read");
     else if (good && address_is_inherited(&endpoint->address))
         good = complain_of_answer(
             "the address of \"metrics:\" is known to the service manager only: write it "

@@ -29,7 +29,7 @@ static bool judge_acme(const struct acme_nodes *nodes, struct position at, struc
                         "add http: \"[::]:80\"; authorities ask on port 80");
     if (nodes->http == NULL && nodes->redirect != NULL)
         return complain(diag, nodes->redirect->at, "acme has redirect but no http",
-                        "delete it: without http nobody can be redirected");
+                        "delete it: without http there is no request to redirect");
     if (nodes->http == NULL && nodes->alpn == NULL)
         return complain(diag, at, "acme has neither alpn nor http",
                         "write {alpn: DIR} for tls-alpn-01, or {http: \"[::]:80\", webroot: DIR} "

@@ -245,7 +245,7 @@ static void read_folder(struct sources *sources, const char *path, int error)
     }
     sources->hiding_count++;
     diag_add(sources->diag, DIAG_ERROR, at, "cannot be searched: %s", file_error(error));
-    diag_reason(sources->diag, "domains of files in it are served only as they were");
+    diag_reason(sources->diag, "domains of files in it keep their last valid policies");
     (void)file_hint_hidden(path, sources->diag); /* else its rights are the administrator's */
 }
 
