@@ -444,7 +444,8 @@ def test_few_of_a_kind_are_told(setup, start):
 
 
 def test_no_file_hides_what_is_said_of_another(setup, start):
-    """Files with thousands of errors of every kind beside one with a single error of the same kind."""
+    """Files with thousands of errors of many kinds beside two with a single error: one of a kind that is
+    told in full, and one of a kind that many files have, which is named."""
     folder = setup.root / "d"
     folder.mkdir()
     setup.certify("example.com", "honest.example")
@@ -454,16 +455,17 @@ def test_no_file_hides_what_is_said_of_another(setup, start):
         *(f"  d{number}.FILE.example: {{policy: nun{number}}}" for number in range(1000, 1040)),
         *("  FILE_: ", "  FILE: ", "  192.0.2.1: ", "  mta-sts.FILE.example: ", "  twice.example: ") * 20,
     ]
-    for name in ("a", "b", "y", "z"):
+    for name in ("a", "b", "c", "y", "z"):
         for part, begin in enumerate((0, 970, 1030)):
             text = "domains:\n" + "\n".join(pieces[begin:]).replace("FILE", f"{name}{part}") + "\n"
             (folder / f"{name}{part}.yaml").write_text(text)
     (folder / "honest.yaml").write_text("domains: {honest.example: {policy: default, id: _}}\n")
-    (folder / "much.yaml").write_text("domains: {honest.example: {policy: default, tls_rpt: z}}\n")
+    (folder / "much.yaml").write_text("domains: {much.example: {policy: default, tls_rpt: z}}\n")
     said = [r" error: ", " warning: ", r"^\s+(why|fix): ", r"\d+ more ", "note: "]
     running = start(setup.write(["example.com"], include="d/*.yaml"), expect=said)
     lines = [line for line in running.lines if not line.startswith(" ")]
     assert any(re.search(r"d/honest\.yaml:\S+ error: id ", line) for line in lines), lines
+    assert any(re.search(r" more like this: tls_rpt .*; in .*d/much\.yaml", line) for line in lines), lines
     for name in ("a0", "b1", "z2"):
         assert len([line for line in lines if f"d/{name}.yaml:" in line and "note: " not in line]) <= 11
-    assert len(lines) < 250
+    assert len(lines) < 300
