@@ -100,9 +100,9 @@ RECORDS = {
         [("record-others", "warning", "there are other TXT records at _mta-sts.many.example")],
     ),
     "cut.example": ([f'_mta-sts.cut.example. IN TXT "{SOUND}"'], []),
-    "foreign.example": (
+    "other-owner.example": (
         [],
-        [("record-missing", "error", "there is no TXT record at _mta-sts.foreign.example")],
+        [("record-missing", "error", "there is no TXT record at _mta-sts.other-owner.example")],
     ),
     "form.example": (
         ['_mta-sts.form.example. IN TXT "v=STSv1; id=2024-01-01;"'],

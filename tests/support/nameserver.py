@@ -8,7 +8,7 @@ of the name makes it odd:
     cut-silent          the same, but over TCP it says nothing
     cut-drip            or begins a long answer and goes on byte by byte
     cut-close           or hangs up
-    foreign             TXT records of another name are in the answer as well
+    other-owner         TXT records of another name are in the answer as well
     circle              an alias of itself
 
 Run as a program with the path of the zone file; it says "ready" and ends with its standard input.
@@ -69,7 +69,7 @@ class Zone(BaseResolver):
         if "circle" in labels:
             reply.add_answer(RR(request.q.qname, QTYPE.CNAME, rdata=CNAME(request.q.qname)))
             return reply
-        if "foreign" in labels and request.q.qtype == QTYPE.TXT:
+        if "other-owner" in labels and request.q.qtype == QTYPE.TXT:
             reply.add_answer(RR("other.example", QTYPE.TXT, rdata=TXT("v=STSv1; id=9;")))
         if name not in self._records:
             reply.header.rcode = RCODE.NXDOMAIN
