@@ -48,10 +48,12 @@ static void check_output(struct import *import, bool json,
     struct text out = {0}, said = {0};
     struct diag *diag = diag_new();
     struct arena *arena = arena_new();
-    struct command_line line = *import->line;
+    const struct command_line *before = import->line;
+    struct command_line line = *before;
     line.json = json;
     import->line = &line;
     import_write(import, &out, &said);
+    import->line = before;
     assert(arena != NULL && diag != NULL && !out.failed && !said.failed);
     for (size_t i = 0; i < import->count; i++)
         domain_count += import->hosts[i].policy == NULL ? 0 : 1;
