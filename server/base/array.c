@@ -6,17 +6,17 @@
 
 bool array_room(void *array, size_t count, size_t *capacity, size_t size)
 {
-    void *items;
+    void *items, *more;
     if (count < *capacity)
         return true;
     if (*capacity > SIZE_MAX / 2)
         return false;
     size_t wanted = *capacity == 0 ? 16 : *capacity * 2;
     memcpy(&items, array, sizeof(void *));
-    items = reallocarray(items, wanted, size);
-    if (items == NULL)
+    more = reallocarray(items, wanted, size);
+    if (more == NULL)
         return false;
-    memcpy(array, &items, sizeof(void *));
+    memcpy(array, &more, sizeof(void *));
     *capacity = wanted;
     return true;
 }
