@@ -18,5 +18,6 @@ bool array_room(void *array, size_t count, size_t *capacity, size_t size)
         return false;
     memcpy(array, &more, sizeof(void *));
     *capacity = wanted;
+    /* cppcheck-suppress memleak ; the pointer of the array has it now */
     return true;
 }
