@@ -513,8 +513,11 @@ static void fold(struct diag *diag, enum diag_level least)
 
 static void print_each(void *context, const struct diag_entry *entry, struct span text)
 {
+    struct text *out = context;
     (void)entry;
-    text_append(context, text);
+    if (text.len == 0)
+        out->failed = true; /* There was no memory for it. */
+    text_append(out, text);
 }
 
 void diag_print(struct diag *diag, enum diag_level least, struct text *out)
@@ -578,6 +581,12 @@ void diag_choose(struct diag *diag, diag_wanted *wanted, void *context)
     }
 }
 
+/* All of the text, or nothing when a part of it is missing. */
+static struct span whole(const struct text *text)
+{
+    return (struct span){text->data, text->failed ? 0 : text->len};
+}
+
 void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void *context)
 {
     sort(diag);
@@ -588,14 +597,14 @@ void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void
         struct text text = {0};
         const struct diag_entry view = view_of(diag, &diag->entries[i]);
         print_entry(&diag->entries[i], &text);
-        visit(context, &view, (struct span){text.data, text.len});
+        visit(context, &view, whole(&text));
         text_free(&text);
     }
     if (diag->shortage) {
         const struct diag_entry view = {.level = DIAG_FATAL, .kind = SHORTAGE, .message = SHORTAGE};
         struct text text = {0};
         print_line(&text, view.at, level_text(view.level), SHORTAGE);
-        visit(context, &view, (struct span){text.data, text.len});
+        visit(context, &view, whole(&text));
         text_free(&text);
     }
 }

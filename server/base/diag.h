@@ -116,7 +116,8 @@ struct diag_entry {
 typedef bool diag_wanted(void *context, const struct diag_entry *entry);
 void diag_choose(struct diag *diag, diag_wanted *wanted, void *context);
 
-/* Calls visit for each that diag_print would print, in the same order; text is what it prints of it. */
+/* Calls visit for each that diag_print would print, in the same order; text is what it prints of it,
+ * empty when there was no memory for that. */
 typedef void diag_visit(void *context, const struct diag_entry *entry, struct span text);
 void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void *context);
 

@@ -71,6 +71,7 @@ static void tell(void *context, const struct diag_entry *entry, struct span text
     if (entry->level != DIAG_FATAL && telling->shown == telling->most)
         return;
     telling->shown += entry->level == DIAG_FATAL ? 0 : 1;
+    telling->out->failed = telling->out->failed || text.len == 0;
     text_append(telling->out, text);
 }
 

@@ -168,6 +168,8 @@ static void report_entry(void *context, const struct diag_entry *entry, struct s
     if (!take_room(reporter, entry))
         return;
     struct text members = {0};
+    if (text.len == 0) /* Out of memory, at least the message is logged. */
+        text = span_of(entry->message);
     diag_print_members(entry, &members);
     log_diagnostic(entry->level == DIAG_WARNING ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, text,
                    (struct span){members.data, members.len});
