@@ -10,8 +10,9 @@
 #include "serve/usage.h"
 
 enum {
-    /* What ends for one that needs memory to begin: the memory of one is enough as a rule. */
-    EVICTIONS_FOR_ONE = 4,
+    /* What ends for one that needs memory to begin. The memory of one is enough, but it lies in
+     * pieces, of which some must be neighbours. */
+    EVICTIONS_FOR_ONE = 64,
     /* More than a connection takes before it is heard. Bytes. */
     MEMORY_TO_BEGIN = 1024,
 };
