@@ -289,7 +289,7 @@ static struct parameter decode(struct span text)
         bool is_encoded = text.data[0] == '%' && high >= 0 && low >= 0;
         decoded.is_too_long = decoded.len == sizeof(decoded.bytes);
         if (!decoded.is_too_long)
-            decoded.bytes[decoded.len++] = is_encoded ? (char)(high << 4 | low) : text.data[0];
+            decoded.bytes[decoded.len++] = (char)(is_encoded ? high << 4 | low : text.data[0]);
         text = span_skip(text, is_encoded ? 3 : 1);
     }
     return decoded;
