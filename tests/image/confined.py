@@ -17,7 +17,7 @@ SAMPLE = tree.ROOT / "config" / "mta-sts.yaml"
 USER = 65532
 RELOAD = ("/mta-sts-httpd", "reload", "-c", "/config/mta-sts.yaml")
 HEALTH = ("/mta-sts-httpd", "health", "-c", "/config/mta-sts.yaml")
-NOTICED = r"^mta-sts-httpd: (files|certificates) have changed: loading (them )?anew$"
+NOTICED = r"^mta-sts-httpd: (files|certificates) have changed: loading (them )?again$"
 
 # The process stays the same from the shell to the program. What is left in the bounding set is what
 # it takes to get there, and nothing there could use it.

@@ -271,7 +271,7 @@ def test_worker_can_write_nothing_that_others_read(start, setup):
     for pid in running.workers():
         shared = [one for one in mappings_of(pid) if one["rights"][3] == "s"]
         writable = [one for one in shared if "mw" in one["VmFlags"]]
-        assert len(shared) == 3, shared  # all counters, its own, and the challenges
+        assert len(shared) >= 3, shared  # the counters of each worker, its own, and the challenges
         assert len(writable) == 1 and int(writable[0]["Size"][0]) < 1024, writable
 
 

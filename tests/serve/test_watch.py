@@ -14,7 +14,7 @@ from support.wait import until
 from test_layouts import HOST, certbot, haproxy, kubernetes, mailcow, shown
 from test_reload import Fetchers
 
-NOTICED = r"^mta-sts-httpd: (files|certificates) have changed: loading (them )?anew$"
+NOTICED = r"^mta-sts-httpd: (files|certificates) have changed: loading (them )?again$"
 SAID = r"error: |warning: |note: |^    (why|fix): "
 
 
