@@ -222,7 +222,7 @@ static const char TOGETHER[] = "; the same holds for ";
 
 static bool has_together(struct span text)
 {
-    return text.len > 0 && memmem(text.data, text.len, TOGETHER, sizeof(TOGETHER) - 1) != NULL;
+    return text.data != NULL && memmem(text.data, text.len, TOGETHER, sizeof(TOGETHER) - 1) != NULL;
 }
 
 /* On a shortage, diagnostics with one cause are printed one by one. */
