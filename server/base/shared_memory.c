@@ -4,16 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The kernel's interface; headers of older systems lack parts. */
+#include "base/memory_file.h"
+
+/* The kernel's interface; headers of older systems lack it. */
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010 /* Linux 5.1 */
-#endif
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; a machine may ask for it (vm.memfd_noexec) */
 #endif
 
 size_t shared_memory_round(size_t size)
@@ -22,23 +20,13 @@ size_t shared_memory_round(size_t size)
     return (size + page - 1) / page * page;
 }
 
-static int open_memory(void)
-{
-    int fd = memfd_create("mta-sts-httpd", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-    if (fd < 0 && errno == EINVAL)
-        fd = memfd_create("mta-sts-httpd", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    return fd;
-}
-
 /* A mapping that cannot become writable: of a file that refuses that, or, for an older kernel, of one
  * that was opened for reading. */
 static const void *map_readable(int fd, size_t size)
 {
-    char path[64];
     int reader = -1;
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE) != 0) {
-        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* a number fits */
-        fd = reader = open(path, O_RDONLY | O_CLOEXEC);
+        fd = reader = memory_file_reopen(fd);
         if (fd < 0)
             return NULL;
     }
@@ -53,7 +41,7 @@ static const void *map_readable(int fd, size_t size)
 bool shared_memory_new(size_t size, struct shared_memory *ret_memory)
 {
     struct shared_memory memory = {.size = shared_memory_round(size)};
-    int fd = open_memory();
+    int fd = memory_file_open();
     if (fd < 0)
         return false;
     if (ftruncate(fd, (off_t)memory.size) == 0) {

@@ -1,0 +1,142 @@
+#include "base/memory_file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The kernel's interface; headers of older systems lack it. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; a machine may ask for it (vm.memfd_noexec) */
+#endif
+
+/* A file that grows is made twice as large, up to this much more at a time. Bytes. */
+static const size_t STEP_MOST = 32 * 1024 * 1024;
+
+static const int SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+int memory_file_open(void)
+{
+    int fd = memfd_create("mta-sts-httpd", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL)
+        fd = memfd_create("mta-sts-httpd", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return fd;
+}
+
+int memory_file_reopen(int fd)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* a number fits */
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Whole pages, because what is behind the last one cannot be written. */
+static size_t round_up(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE); /* it cannot fail for this name */
+    return (size + page - 1) / page * page;
+}
+
+bool memory_file_new(size_t room, struct memory_file *ret_file)
+{
+    struct memory_file file = {.room = round_up(room > 0 ? room : 1), .fd = memory_file_open()};
+    if (file.fd < 0)
+        return false;
+    void *data = MAP_FAILED;
+    if (ftruncate(file.fd, (off_t)file.room) == 0)
+        data = mmap(NULL, file.room, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
+    if (data == MAP_FAILED) {
+        int reason = errno;
+        (void)close(file.fd);
+        errno = reason;
+        return false;
+    }
+    file.data = data;
+    *ret_file = file;
+    return true;
+}
+
+bool memory_file_grow(struct memory_file *file, size_t room)
+{
+    if (room <= file->room)
+        return true;
+    size_t step = file->room < STEP_MOST ? file->room : STEP_MOST;
+    size_t least = file->room + step;
+    room = round_up(room > least ? room : least);
+    if (ftruncate(file->fd, (off_t)room) != 0)
+        return false; /* a longer file than its mapping does no harm */
+    void *data = mremap(file->data, file->room, room, MREMAP_MAYMOVE);
+    if (data == MAP_FAILED)
+        return false;
+    file->data = data;
+    file->room = room;
+    return true;
+}
+
+int memory_file_finish(struct memory_file *file, size_t size)
+{
+    assert(size > 0 && size <= file->room);
+    int fd = file->fd;
+    (void)munmap(file->data, file->room); /* It cannot fail for a whole mapping. */
+    *file = (struct memory_file){0};
+    if (ftruncate(fd, (off_t)size) == 0 && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
+        return fd;
+    int reason = errno;
+    (void)close(fd);
+    errno = reason;
+    return -1;
+}
+
+void memory_file_free(struct memory_file *file)
+{
+    if (file->data == NULL)
+        return;
+    (void)munmap(file->data, file->room);
+    (void)close(file->fd);
+    *file = (struct memory_file){0};
+}
+
+/* From Linux 6.7 on a shared mapping of a sealed file is one that cannot become writable; before it
+ * only one of a descriptor for reading is allowed. A private one always is: what is written to it is
+ * seen by this process alone. */
+static const void *map(int fd, size_t size)
+{
+    const void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (data != MAP_FAILED)
+        return data;
+    int reader = memory_file_reopen(fd);
+    if (reader >= 0) {
+        data = mmap(NULL, size, PROT_READ, MAP_SHARED, reader, 0);
+        (void)close(reader); /* the mapping stays */
+    }
+    return data != MAP_FAILED ? data : mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+}
+
+bool memory_file_map(int fd, size_t most, struct memory_map *ret_map)
+{
+    struct stat status;
+    int seals = fcntl(fd, F_GET_SEALS); /* EINVAL for any other file */
+    if (seals < 0 || fstat(fd, &status) != 0)
+        return false;
+    if ((seals & SEALS) != SEALS || !S_ISREG(status.st_mode) || status.st_size <= 0 ||
+        (uintmax_t)status.st_size > most) {
+        errno = EINVAL;
+        return false;
+    }
+    const void *data = map(fd, (size_t)status.st_size);
+    if (data == MAP_FAILED)
+        return false;
+    *ret_map = (struct memory_map){data, (size_t)status.st_size};
+    return true;
+}
+
+void memory_map_free(struct memory_map *map)
+{
+    if (map->data != NULL)
+        (void)munmap((void *)(uintptr_t)map->data, map->size);
+    *map = (struct memory_map){0};
+}

@@ -1,0 +1,56 @@
+/*
+ * A block of memory in a file that has no name (memfd_create): one process writes it, seals it and
+ * hands its descriptor to others, which can map it and can be sure that nobody changes it from then on,
+ * not its bytes and not its length. The loader writes such files; the supervisor, the watcher and the
+ * workers map them.
+ */
+#ifndef BASE_MEMORY_FILE_H
+#define BASE_MEMORY_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A file that is being written. {0} is none. */
+struct memory_file {
+    char *data;  /* owned; the bytes, which are zero until they are written */
+    size_t room; /* bytes that may be written */
+    int fd;      /* owned */
+};
+
+/* A sealed file as this process sees it. {0} is none. */
+struct memory_map {
+    const char *data; /* owned; begins a page */
+    size_t size;      /* bytes of the file, at least 1; the rest of the last page is zero */
+};
+
+/* A file with room for at least so many bytes. False with errno when it cannot be had. Pages that
+ * nobody has written to cost nothing. */
+bool memory_file_new(size_t room, struct memory_file *ret_file);
+
+/* Makes room for at least so many bytes; data may move. False with errno, and nothing is changed. */
+bool memory_file_grow(struct memory_file *file, size_t room);
+
+/* Unmaps the file, cuts it to its first size bytes (1 to room) and seals it: no process can write to
+ * it, change its length or take a seal away. Returns its descriptor, which is owned and closes at
+ * exec; or -1 with errno. file is {0} afterwards in any case. */
+int memory_file_finish(struct memory_file *file, size_t size);
+
+/* Gives a file that was not finished back. {0} is legal. */
+void memory_file_free(struct memory_file *file);
+
+/* Maps a finished file of at most most bytes. The descriptor stays the caller's. The mapping cannot be
+ * made writable where the kernel can refuse it, and never in a way that changes the file. False with
+ * errno: EINVAL when it is not a finished file or has another size. */
+bool memory_file_map(int fd, size_t most, struct memory_map *ret_map);
+
+/* Unmaps it. {0} is legal; map is {0} afterwards. */
+void memory_map_free(struct memory_map *map);
+
+/* For other uses of such memory: an empty file that closes at exec, or -1 with errno. */
+int memory_file_open(void);
+
+/* Opens the file of a descriptor once more, for reading alone: what is mapped of that cannot be made
+ * writable, on any kernel. -1 with errno. */
+int memory_file_reopen(int fd);
+
+#endif
