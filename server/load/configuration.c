@@ -123,6 +123,9 @@ static void read_files(struct loader *loader)
         return;
     (void)settings_read(&nodes, loader->configuration->arena, loader->diag,
                         &loader->configuration->settings); /* counted in diag */
+    loader->configuration->watch.for_certificates =
+        loader->configuration->settings.watch_certificates;
+    loader->configuration->watch.for_files = loader->configuration->settings.watch_files;
     if (nodes.acme != NULL)
         resolve_acme(loader, nodes.acme->at);
     (void)read_certificates(loader, nodes.certificates); /* counted in diag */

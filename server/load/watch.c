@@ -1,6 +1,5 @@
 #include "load/watch.h"
 
-#include "load/configuration.h"
 #include "load/include.h"
 #include "load/signature.h"
 #include "load/tree.h"
@@ -35,12 +34,11 @@ bool watch_add_certificates(struct watch *watch, const char *path)
     return add(watch->arena, &watch->certificates, path);
 }
 
-struct watch_look watch_read(const struct configuration *configuration)
+struct watch_look watch_read(const struct watch *watch)
 {
-    const struct settings *settings = &configuration->settings;
     return (struct watch_look){
-        .certificates = settings->watch_certificates ? configuration->watch.read.certificates : 0,
-        .files = settings->watch_files ? configuration->watch.read.files : 0,
+        .certificates = watch->for_certificates ? watch->read.certificates : 0,
+        .files = watch->for_files ? watch->read.files : 0,
     };
 }
 
@@ -61,13 +59,11 @@ static uint64_t look_at_files(const struct watch *watch)
     return fingerprint;
 }
 
-struct watch_look watch_now(const struct configuration *configuration)
+struct watch_look watch_now(const struct watch *watch)
 {
-    const struct settings *settings = &configuration->settings;
-    const struct watch *watch = &configuration->watch;
     return (struct watch_look){
-        .certificates = settings->watch_certificates ? look_at_certificates(watch) : 0,
-        .files = settings->watch_files ? look_at_files(watch) : 0,
+        .certificates = watch->for_certificates ? look_at_certificates(watch) : 0,
+        .files = watch->for_files ? look_at_files(watch) : 0,
     };
 }
 
@@ -101,10 +97,8 @@ static void compare_file(void *context, const char *path, int error)
         compare(context, path, &status);
 }
 
-void watch_find_latest(const struct configuration *configuration, bool of_certificates,
-                       struct text *ret_path)
+void watch_find_latest(const struct watch *watch, bool of_certificates, struct text *ret_path)
 {
-    const struct watch *watch = &configuration->watch;
     struct latest latest = {0};
     struct tree tree = {.visit = compare_certificate, .context = &latest};
     uint64_t fingerprint = 0; /* nobody asks for it here */

@@ -14,8 +14,6 @@
 #include "base/arena.h"
 #include "base/text.h"
 
-struct configuration;
-
 /* Fingerprints. Equal ones mean that nothing has changed. What the setting "watch" leaves out is 0
  * in every look. */
 struct watch_look {
@@ -34,6 +32,8 @@ struct watch {
     const char *file;    /* the main file; borrowed from the arena */
     struct watch_path *includes;
     struct watch_path *certificates;
+    bool for_certificates; /* as the setting "watch" says */
+    bool for_files;
     struct watch_look read; /* as the files were just before they were read */
 };
 
@@ -44,17 +44,16 @@ bool watch_add_certificates(struct watch *watch, const char *path);
 
 /* The look when this configuration was read: taken of each file before it was opened, so that a
  * change while it was read is a change. */
-struct watch_look watch_read(const struct configuration *configuration);
+struct watch_look watch_read(const struct watch *watch);
 
 /* The look now, at the same paths. A refused load leaves no configuration to ask: ask the one that
  * stays in use before the load, and try again when its look differs from that one. (What only the
  * refused file names is not looked at; whoever mends it there must touch that file too.) */
-struct watch_look watch_now(const struct configuration *configuration);
+struct watch_look watch_now(const struct watch *watch);
 
 /* Appends the path of the file that was changed last: of the certificates, or of the configuration
  * files. Nothing when there is none. */
-void watch_find_latest(const struct configuration *configuration, bool of_certificates,
-                       struct text *ret_path);
+void watch_find_latest(const struct watch *watch, bool of_certificates, struct text *ret_path);
 
 static inline bool watch_look_equal(struct watch_look one, struct watch_look other)
 {

@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
-struct lookout lookout_begin(const struct configuration *configuration, int64_t now)
+struct lookout lookout_begin(const struct watch *watch, int64_t now)
 {
-    struct watch_look read = watch_read(configuration);
+    struct watch_look read = watch_read(watch);
     return (struct lookout){
         .handled = read,
         .seen = read,
@@ -17,11 +17,10 @@ struct lookout lookout_begin(const struct configuration *configuration, int64_t 
     };
 }
 
-void lookout_renew(struct lookout *lookout, const struct configuration *configuration, int64_t now,
-                   int64_t load_ms)
+void lookout_renew(struct lookout *lookout, const struct watch *watch, int64_t now, int64_t load_ms)
 {
     struct lookout before = *lookout;
-    *lookout = lookout_begin(configuration, now);
+    *lookout = lookout_begin(watch, now);
     if (lookout->handled.files == before.handled.files)
         lookout->files_since = before.files_since;
     if (lookout->handled.certificates == before.handled.certificates)
@@ -30,10 +29,10 @@ void lookout_renew(struct lookout *lookout, const struct configuration *configur
         lookout->patience = load_ms * LIMIT_WATCH_REST_SHARE;
 }
 
-void lookout_retry(struct lookout *lookout, const struct configuration *configuration, int64_t now)
+void lookout_retry(struct lookout *lookout, const struct watch *watch, int64_t now)
 {
     int64_t patience = lookout->patience;
-    *lookout = lookout_begin(configuration, now);
+    *lookout = lookout_begin(watch, now);
     lookout->patience = patience;
     lookout->next = now + patience;
 }
@@ -77,13 +76,12 @@ static enum lookout_news judge(struct lookout *lookout, struct watch_look look,
     return certificates >= AT_REST ? LOOKOUT_CERTIFICATES : LOOKOUT_NOTHING;
 }
 
-enum lookout_news lookout_look(struct lookout *lookout, const struct configuration *configuration,
-                               int64_t now)
+enum lookout_news lookout_look(struct lookout *lookout, const struct watch *watch, int64_t now)
 {
     if (now < lookout->next)
         return LOOKOUT_NOTHING;
     int64_t begin = clock_monotonic_ms();
-    struct watch_look look = watch_now(configuration);
+    struct watch_look look = watch_now(watch);
     int64_t cost = clock_monotonic_ms() - begin;
     enum progress certificates =
         follow(look.certificates, lookout->handled.certificates, lookout->seen.certificates,

@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 #include "base/text.h"
-#include "load/configuration.h"
 #include "load/watch.h"
 
 /* Times are milliseconds of the monotonic clock in every function here. */
@@ -28,18 +27,18 @@ struct lookout {
     bool is_restless; /* the last news were told though they had not come to rest */
 };
 
-/* Begins anew after the configuration was loaded. */
-struct lookout lookout_begin(const struct configuration *configuration, int64_t now);
+/* Begins anew after a load, which has filled the watch. */
+struct lookout lookout_begin(const struct watch *watch, int64_t now);
 
 /* The same in place of one that was for the configuration before: what it waits for, and what the new
- * configuration has not read, is not waited for any longer than before. A load took load_ms, which are
+ * load has not read, is not waited for any longer than before. A load took load_ms, which are
  * spent for files that do not rest at most once in a while. */
-void lookout_renew(struct lookout *lookout, const struct configuration *configuration, int64_t now,
+void lookout_renew(struct lookout *lookout, const struct watch *watch, int64_t now,
                    int64_t load_ms);
 
 /* The load came to nothing though the files were good: what they have changed is news again, after a
  * while. */
-void lookout_retry(struct lookout *lookout, const struct configuration *configuration, int64_t now);
+void lookout_retry(struct lookout *lookout, const struct watch *watch, int64_t now);
 
 enum lookout_news {
     LOOKOUT_NOTHING,
@@ -49,7 +48,6 @@ enum lookout_news {
 };
 
 /* Looks when it is time. After news the caller loads anew; it is told once. */
-enum lookout_news lookout_look(struct lookout *lookout, const struct configuration *configuration,
-                               int64_t now);
+enum lookout_news lookout_look(struct lookout *lookout, const struct watch *watch, int64_t now);
 
 #endif

@@ -291,10 +291,10 @@ void report_refusal(const struct generation *current, const struct notifier *not
     text_printf(&ret_load->summary, "%s\n", line);
 }
 
-void report_restless(const struct configuration *configuration, bool certificates)
+void report_restless(const struct watch *watch, bool certificates)
 {
     struct text path = {0}, shown = {0};
-    watch_find_latest(configuration, certificates, &path);
+    watch_find_latest(watch, certificates, &path);
     text_escape(&shown, (struct span){path.data, path.len}, LIMIT_LOG_REQUEST);
     log_line(LOG_LEVEL_WARNING,
              "%s is changed again and again: its changes are not waited for any longer",

@@ -43,7 +43,7 @@ void report_refusal(const struct generation *current, const struct notifier *not
                     const char *why, struct status_load *ret_load);
 
 /* That files were waited for in vain to come to rest, and which was changed last. */
-void report_restless(const struct configuration *configuration, bool certificates);
+void report_restless(const struct watch *watch, bool certificates);
 
 /* What the seal lacks on this machine: an error if that refuses a start, else a warning. */
 void report_missing_seal(const struct seal_report *report, bool required);

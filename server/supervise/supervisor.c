@@ -206,8 +206,8 @@ static void write_status(struct supervisor *supervisor)
 /* Somebody may leave a broken file lying about while certificates are renewed. */
 static bool have_certificates_changed(const struct supervisor *supervisor)
 {
-    const struct configuration *configuration = supervisor->current->configuration;
-    return watch_now(configuration).certificates != watch_read(configuration).certificates;
+    const struct watch *watch = &supervisor->current->configuration->watch;
+    return watch_now(watch).certificates != watch_read(watch).certificates;
 }
 
 static void refuse(struct supervisor *supervisor, const char *why)
@@ -243,7 +243,8 @@ static void abandon_next(struct supervisor *supervisor)
     retain_listeners(supervisor);
     refuse(supervisor, "its workers did not start; ");
     /* Memory may have been short, and a renewal must not be forgotten for it. */
-    lookout_retry(&supervisor->lookout, supervisor->current->configuration, clock_monotonic_ms());
+    lookout_retry(&supervisor->lookout, &supervisor->current->configuration->watch,
+                  clock_monotonic_ms());
 }
 
 static void promote_next(struct supervisor *supervisor)
@@ -261,8 +262,8 @@ static void promote_next(struct supervisor *supervisor)
     log_set_style(&supervisor->current->configuration->settings.log);
     figures_of_configuration(supervisor->board, supervisor->current->configuration, time(NULL));
     supervisor->figures_at = figures_are_wanted(supervisor->current->configuration) ? 0 : INT64_MAX;
-    lookout_renew(&supervisor->lookout, supervisor->current->configuration, clock_monotonic_ms(),
-                  supervisor->load_ms);
+    lookout_renew(&supervisor->lookout, &supervisor->current->configuration->watch,
+                  clock_monotonic_ms(), supervisor->load_ms);
     challenger_begin(&supervisor->challenger, &supervisor->current->configuration->settings.acme,
                      clock_monotonic_ms());
     changes_find(supervisor->retiring == NULL ? NULL : supervisor->retiring->configuration->site,
@@ -473,11 +474,10 @@ static size_t running(const struct supervisor *supervisor)
 static void look_out(struct supervisor *supervisor)
 {
     enum reload what = RELOAD_NOTHING;
-    const struct configuration *configuration = supervisor->current->configuration;
-    enum lookout_news news =
-        lookout_look(&supervisor->lookout, configuration, clock_monotonic_ms());
+    const struct watch *watch = &supervisor->current->configuration->watch;
+    enum lookout_news news = lookout_look(&supervisor->lookout, watch, clock_monotonic_ms());
     if (news != LOOKOUT_NOTHING && supervisor->lookout.is_restless)
-        report_restless(configuration, news == LOOKOUT_CERTIFICATES);
+        report_restless(watch, news == LOOKOUT_CERTIFICATES);
     switch (news) {
     case LOOKOUT_NOTHING:
         return;

@@ -384,9 +384,9 @@ static bool run_state(enum fault_kind kind, int64_t n, void *context)
 static bool run_watch(enum fault_kind kind, int64_t n, void *context)
 {
     const struct configuration *configuration = context;
-    struct watch_look before = watch_now(configuration);
+    struct watch_look before = watch_now(&configuration->watch);
     arm(kind, n);
-    struct watch_look look = watch_now(configuration);
+    struct watch_look look = watch_now(&configuration->watch);
     bool fired = disarm();
     assert_true(fired || watch_look_equal(look, before));
     return fired;

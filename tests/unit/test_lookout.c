@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "load/configuration.h"
 #include "unit.h"
 
 struct place {
@@ -60,24 +61,30 @@ static int tear_down(void **state)
 static void nothing_is_no_news(void **state)
 {
     const struct place *place = *state;
-    struct lookout lookout = lookout_begin(place->configuration, 0);
+    struct lookout lookout = lookout_begin(&place->configuration->watch, 0);
     for (int64_t now = 0; now < 10 * LIMIT_WATCH_MS; now += 100)
-        assert_int_equal(lookout_look(&lookout, place->configuration, now), LOOKOUT_NOTHING);
+        assert_int_equal(lookout_look(&lookout, &place->configuration->watch, now),
+                         LOOKOUT_NOTHING);
 }
 
 static void a_change_is_told_once_and_when_it_rests(void **state)
 {
     const struct place *place = *state;
-    struct lookout lookout = lookout_begin(place->configuration, 0);
+    struct lookout lookout = lookout_begin(&place->configuration->watch, 0);
     write_file(place, "watch: true # and more\n");
-    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next - 1),
+    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next - 1),
                      LOOKOUT_NOTHING);
-    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
+                     LOOKOUT_NOTHING);
     write_file(place, "watch: true # and still more\n");
-    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
-    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_FILES);
-    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
-    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
+                     LOOKOUT_NOTHING);
+    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
+                     LOOKOUT_FILES);
+    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
+                     LOOKOUT_NOTHING);
+    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
+                     LOOKOUT_NOTHING);
 }
 
 /* Changes the file before each look; returns the news that come in the end, and when. */
@@ -90,7 +97,7 @@ static enum lookout_news touch_until_news(struct lookout *lookout, const struct 
         (void)snprintf(text, sizeof(text), "watch: true # %*d\n", i % 40 + 1, i);
         write_file(place, text);
         *ret_now = lookout->next;
-        news = lookout_look(lookout, place->configuration, lookout->next);
+        news = lookout_look(lookout, &place->configuration->watch, lookout->next);
     }
     return news;
 }
@@ -98,7 +105,7 @@ static enum lookout_news touch_until_news(struct lookout *lookout, const struct 
 static void a_file_that_never_rests_is_not_waited_for_long(void **state)
 {
     const struct place *place = *state;
-    struct lookout lookout = lookout_begin(place->configuration, 0);
+    struct lookout lookout = lookout_begin(&place->configuration->watch, 0);
     int64_t now = 0;
     for (int i = 0; i < 3; i++) {
         int64_t before = now;
@@ -108,7 +115,7 @@ static void a_file_that_never_rests_is_not_waited_for_long(void **state)
                         LIMIT_WATCH_UNREST_MS + 2 * LIMIT_WATCH_MS);
     }
     struct text path = {0};
-    watch_find_latest(place->configuration, false, &path);
+    watch_find_latest(&place->configuration->watch, false, &path);
     assert_string_equal(path.data, place->path);
     text_free(&path);
 }
@@ -117,12 +124,13 @@ static void a_file_that_never_rests_is_not_waited_for_long(void **state)
 static void the_wait_goes_on_across_a_load(void **state)
 {
     const struct place *place = *state;
-    struct lookout lookout = lookout_begin(place->configuration, 0);
+    struct lookout lookout = lookout_begin(&place->configuration->watch, 0);
     int64_t now = 0;
     write_file(place, "watch: true # once\n");
-    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
+                     LOOKOUT_NOTHING);
     int64_t since = lookout.files_since;
-    lookout_renew(&lookout, place->configuration, 2 * LIMIT_WATCH_MS, 1000);
+    lookout_renew(&lookout, &place->configuration->watch, 2 * LIMIT_WATCH_MS, 1000);
     assert_int_equal(lookout.files_since, since);
     assert_int_equal(lookout.patience, 1000 * LIMIT_WATCH_REST_SHARE);
     assert_int_equal(touch_until_news(&lookout, place, &now), LOOKOUT_FILES);
@@ -132,13 +140,16 @@ static void the_wait_goes_on_across_a_load(void **state)
 static void after_a_day_it_is_time(void **state)
 {
     const struct place *place = *state;
-    struct lookout lookout = lookout_begin(place->configuration, 5);
+    struct lookout lookout = lookout_begin(&place->configuration->watch, 5);
     lookout.next = LIMIT_WATCH_DAY_MS + 4;
-    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
+                     LOOKOUT_NOTHING);
     lookout.next = LIMIT_WATCH_DAY_MS + 5;
-    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_STALE);
+    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
+                     LOOKOUT_STALE);
     lookout.next = LIMIT_WATCH_DAY_MS + 6;
-    assert_int_equal(lookout_look(&lookout, place->configuration, lookout.next), LOOKOUT_NOTHING);
+    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
+                     LOOKOUT_NOTHING);
 }
 
 int main(void)

@@ -108,10 +108,11 @@ static void test_changes(void **state)
     (void)state;
     struct configuration *configuration = load("conf/true.yaml", NULL, NULL);
     assert_non_null(configuration);
-    struct watch_look before = watch_read(configuration);
+    struct watch_look before = watch_read(&configuration->watch);
     for (size_t i = 0; i < COUNT(changes); i++) {
         pki_run(changes[i].lines);
-        struct watch_look look = watch_now(configuration), again = watch_now(configuration);
+        struct watch_look look = watch_now(&configuration->watch),
+                          again = watch_now(&configuration->watch);
         if ((look.certificates != before.certificates) != changes[i].certificates ||
             (look.files != before.files) != changes[i].files || !watch_look_equal(look, again))
             fail_msg("%s", changes[i].lines);
@@ -139,12 +140,13 @@ static void test_setting(void **state)
     for (size_t i = 0; i < COUNT(settings); i++) {
         struct configuration *configuration = load(settings[i].path, NULL, NULL);
         assert_non_null(configuration);
-        struct watch_look read = watch_read(configuration), now = watch_now(configuration);
+        struct watch_look read = watch_read(&configuration->watch),
+                          now = watch_now(&configuration->watch);
         assert_true(watch_look_equal(read, now));
         assert_true((read.certificates != 0) == settings[i].certificates);
         assert_true((read.files != 0) == settings[i].files);
         pki_run("touch live/README conf/*.yaml");
-        now = watch_now(configuration);
+        now = watch_now(&configuration->watch);
         assert_true((now.certificates != read.certificates) == settings[i].certificates);
         assert_true((now.files != read.files) == settings[i].files);
         configuration_free(configuration);
@@ -158,17 +160,17 @@ static void test_refused_load(void **state)
     struct text fresh = {0}, later = {0};
     struct configuration *first = load("conf/main.yaml", NULL, &fresh);
     assert_non_null(first);
-    struct watch_look look = watch_read(first);
+    struct watch_look look = watch_read(&first->watch);
     assert_null(load("conf/broken.yaml", first, NULL));
     assert_null(load("conf/nowhere.yaml", first, NULL));
-    assert_true(watch_look_equal(look, watch_read(first)));
-    assert_true(watch_look_equal(look, watch_now(first)));
+    assert_true(watch_look_equal(look, watch_read(&first->watch)));
+    assert_true(watch_look_equal(look, watch_now(&first->watch)));
     struct configuration *second = load("conf/main.yaml", first, &later);
     assert_non_null(second);
     assert_string_equal(fresh.data, later.data);
     assert_int_equal(site_count(first->site), site_count(second->site));
     configuration_free(first);
-    assert_true(watch_look_equal(look, watch_now(second)));
+    assert_true(watch_look_equal(look, watch_now(&second->watch)));
     const struct site_domain *domain = site_find_domain(second->site, span_of("a.example"));
     assert_non_null(domain);
     assert_non_null(domain->credentials[CREDENTIAL_ECDSA]);
@@ -209,7 +211,7 @@ static void test_thousand_loads(void **state)
         swap_link(target, "live/a/privkey.pem");
         struct configuration *next = load("conf/main.yaml", current, NULL);
         assert_non_null(next);
-        assert_false(watch_look_equal(watch_read(current), watch_read(next)));
+        assert_false(watch_look_equal(watch_read(&current->watch), watch_read(&next->watch)));
         configuration_free(current);
         current = next;
         if (i < 200)
