@@ -97,8 +97,6 @@ static void emit_check(struct program *program, const struct filter_check *check
 
 static void emit_rule(struct program *program, const struct filter_rule *rule, uint32_t verdict)
 {
-    if (rule->verdict != 0)
-        verdict = rule->verdict;
     uint8_t rest = 1; /* the verdict */
     for (size_t i = 0; i < FILTER_CHECKS; i++)
         rest = (uint8_t)(rest + check_length(&rule->checks[i]));
@@ -129,7 +127,8 @@ size_t filter_compile(const struct filter *filter,
         emit_verdict(&program, SECCOMP_RET_KILL_PROCESS);
     }
     for (size_t i = 0; i < filter->count; i++)
-        emit_rule(&program, &filter->rules[i], filter->verdict);
+        for (size_t j = 0; j < filter->tables[i].count; j++)
+            emit_rule(&program, &filter->tables[i].rules[j], filter->tables[i].verdict);
     emit_verdict(&program, filter->otherwise);
     return program.len;
 }

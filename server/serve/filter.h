@@ -2,7 +2,7 @@
  * A filter of system calls: compiles a table of rules to the program that
  * seccomp(2) takes, and hands it to the kernel. It knows the two processors
  * and no policy; what is allowed stands in the tables of those who call it
- * (serve/calls.h, supervise/confine.h). Runs in workers and in the supervisor.
+ * (serve/calls.h, supervise/confine.h, supervise/sandbox.h). Runs in every process.
  */
 #ifndef SERVE_FILTER_H
 #define SERVE_FILTER_H
@@ -36,15 +36,27 @@ enum { FILTER_CHECKS = 2 };
 struct filter_rule {
     long call; /* SYS_... */
     struct filter_check checks[FILTER_CHECKS];
-    uint16_t error;   /* not the verdict of the table, but this errno; 0: the verdict */
-    uint32_t verdict; /* this one instead of the table's; 0: that of the table */
+    uint16_t error; /* not the verdict of the table, but this errno; 0: the verdict */
 };
 
-struct filter {
+struct filter_table {
     const struct filter_rule *rules; /* borrowed */
     size_t count;
-    uint32_t verdict;   /* SECCOMP_RET_..., for a call for which a rule holds */
-    uint32_t otherwise; /* for every other */
+    uint32_t verdict; /* SECCOMP_RET_..., for a call for which a rule holds */
+};
+
+/* The initializer of a table that has these rules, an array. */
+#define FILTER_TABLE(table_rules, table_verdict)                                         \
+    {                                                                                    \
+        .rules = (table_rules), .count = sizeof(table_rules) / sizeof((table_rules)[0]), \
+        .verdict = (table_verdict)                                                       \
+    }
+
+/* The tables are searched in their order. */
+struct filter {
+    const struct filter_table *tables; /* borrowed */
+    size_t count;
+    uint32_t otherwise; /* the verdict for every call for which no rule holds */
 };
 
 /* Enough for the tables of this program; a longer one is a mistake. */

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/sanitizer.h"
+#include "serve/calls.h"
 #include "serve/filter.h"
 #include "serve/privilege.h"
 
@@ -29,6 +30,7 @@ static const unsigned needed[] = {
 /* The kernel's interface; headers of older systems lack parts. */
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule       445
 #define SYS_landlock_restrict_self  446
 #endif
 #ifndef SYS_close_range
@@ -44,7 +46,7 @@ static const uint32_t NO_FORK = CLONE_VM | CLONE_PTRACE | CLONE_PARENT | CLONE_N
  * so workers, who give up the rest (serve/calls.h), are in here too, and their calls come first: the
  * first row that fits ends the search. */
 static const struct filter_rule allowed[] = {
-    /* The event loop of workers, clocks, randomness, and memory that cannot be executed. */
+    /* The event loop of workers. */
     {.call = SYS_recvfrom},
     {.call = SYS_sendto},
 #ifdef SYS_epoll_wait
@@ -54,27 +56,9 @@ static const struct filter_rule allowed[] = {
     {.call = SYS_epoll_ctl},
     {.call = SYS_accept4},
     {.call = SYS_accept},
-    {.call = SYS_close},
     {.call = SYS_shutdown},
     {.call = SYS_setsockopt},
-    {.call = SYS_clock_gettime},
-    {.call = SYS_gettimeofday},
-#ifdef SYS_time
-    {.call = SYS_time},
-#endif
-    {.call = SYS_getrandom},
-    {.call = SYS_brk},
     {.call = SYS_mmap, .checks = {{FILTER_LACKS, 2, PROT_EXEC}}},
-    {.call = SYS_munmap},
-    {.call = SYS_mremap},
-    {.call = SYS_mprotect, .checks = {{FILTER_LACKS, 2, PROT_EXEC}}},
-    {.call = SYS_madvise},
-#ifdef SYS_poll
-    {.call = SYS_poll},
-#endif
-    {.call = SYS_ppoll},
-    {.call = SYS_write},
-    {.call = SYS_writev},
     {.call = SYS_read},
     {.call = SYS_epoll_create1},
 
@@ -147,6 +131,7 @@ static const struct filter_rule allowed[] = {
     {.call = SYS_getsockname},
     {.call = SYS_getsockopt},
     {.call = SYS_sendmsg},
+    {.call = SYS_recvmsg},
 
     /* Processes and signals. */
     {.call = SYS_clone, .checks = {{FILTER_LACKS, 0, NO_FORK}}},
@@ -162,20 +147,14 @@ static const struct filter_rule allowed[] = {
     {.call = SYS_tgkill},
     {.call = SYS_tkill},
     {.call = SYS_rt_sigaction},
-    {.call = SYS_rt_sigprocmask},
     {.call = SYS_rt_sigreturn},
     {.call = SYS_sigaltstack},
     {.call = SYS_signalfd4},
-    {.call = SYS_restart_syscall},
     {.call = SYS_nanosleep},
     {.call = SYS_clock_nanosleep},
     {.call = SYS_clock_getres},
-    {.call = SYS_exit},
-    {.call = SYS_exit_group},
 
     /* Who and where we are. */
-    {.call = SYS_getpid},
-    {.call = SYS_gettid},
     {.call = SYS_getppid},
     {.call = SYS_getuid},
     {.call = SYS_geteuid},
@@ -204,65 +183,9 @@ static const struct filter_rule allowed[] = {
     {.call = SYS_getresuid},
     {.call = SYS_chroot},
     {.call = SYS_landlock_create_ruleset},
+    {.call = SYS_landlock_add_rule},
     {.call = SYS_landlock_restrict_self},
     {.call = SYS_seccomp},
-};
-
-/* Of the rest, what only somebody else's program would call: it ends the process, which the kernel's
- * log shows. Everything that is in no list fails with ENOSYS, as on an older kernel: the C library
- * knows another way, or the program does without. */
-static const long never[] = {
-    /* Another program in place of this one. */
-    SYS_execve,
-    SYS_execveat,
-    /* Into another process. */
-    SYS_ptrace,
-    SYS_process_vm_readv,
-    SYS_process_vm_writev,
-    SYS_kcmp,
-#ifdef SYS_pidfd_getfd
-    SYS_pidfd_getfd,
-#endif
-    /* Out of the place where the machine has put it, or into another. */
-    SYS_unshare,
-    SYS_setns,
-    SYS_mount,
-    SYS_umount2,
-    SYS_pivot_root,
-    SYS_open_by_handle_at,
-#ifdef SYS_move_mount
-    SYS_move_mount,
-    SYS_open_tree,
-    SYS_fsopen,
-    SYS_fsmount,
-#endif
-    /* Into the kernel, or by its doors that have been broken most. */
-    SYS_init_module,
-    SYS_finit_module,
-    SYS_delete_module,
-    SYS_kexec_load,
-    SYS_bpf,
-    SYS_perf_event_open,
-    SYS_userfaultfd,
-#ifdef SYS_io_uring_setup
-    SYS_io_uring_setup,
-    SYS_io_uring_enter,
-    SYS_io_uring_register,
-#endif
-#ifdef SYS_iopl
-    SYS_iopl,
-    SYS_ioperm,
-#endif
-    /* The machine as a whole. */
-    SYS_reboot,
-    SYS_swapon,
-    SYS_swapoff,
-    SYS_acct,
-    SYS_sethostname,
-    SYS_setdomainname,
-    SYS_settimeofday,
-    SYS_clock_settime,
-    SYS_personality,
 };
 
 static bool retain_needed(void)
@@ -282,25 +205,21 @@ static bool forbid_tracing(void)
     return SANITIZED || privilege_forbid_tracing();
 }
 
-/* The sanitizer's runtime makes calls of its own, in threads of its own, and traces to find leaks: such a
+/* Everything that is in no table fails with ENOSYS, as on an older kernel: the C library knows another
+ * way, or the program does without. The sanitizer's runtime makes calls of its own, in threads of its own, and traces to find leaks: such a
  * build forbids nothing here. */
 static bool restrict_calls(void)
 {
-    enum {
-        ALLOWED = sizeof(allowed) / sizeof(allowed[0]),
-        NEVER = sizeof(never) / sizeof(never[0])
+    const struct filter_table tables[] = {
+        FILTER_TABLE(allowed, SECCOMP_RET_ALLOW),
+        calls_common,
+        calls_never,
     };
-    struct filter_rule rules[ALLOWED + NEVER];
     const struct filter filter = {
-        .rules = rules,
-        .count = ALLOWED + NEVER,
-        .verdict = SECCOMP_RET_ALLOW,
+        .tables = tables,
+        .count = sizeof(tables) / sizeof(tables[0]),
         .otherwise = SECCOMP_RET_ERRNO | ENOSYS,
     };
-    memcpy(rules, allowed, sizeof(allowed));
-    for (size_t i = 0; i < NEVER; i++)
-        rules[ALLOWED + i] =
-            (struct filter_rule){.call = never[i], .verdict = SECCOMP_RET_KILL_PROCESS};
     return SANITIZED || filter_install(&filter) || errno == ENOSYS || errno == EINVAL ||
            errno == EPERM;
 }

@@ -58,7 +58,7 @@ enum {
     POINTED = 44,
     OWN = 45,
     TOLD = 46,
-    SPECIAL = 47
+    TRAPPED = 47
 };
 static const uint32_t YES = SECCOMP_RET_ALLOW, NO = SECCOMP_RET_KILL_PROCESS;
 
@@ -70,10 +70,17 @@ static const struct filter_rule rules[] = {
     {.call = POINTED, .checks = {{FILTER_NULL, 4, 0}}},
     {.call = OWN, .checks = {{FILTER_SELF, 0, 0}}},
     {.call = TOLD, .error = EACCES},
-    {.call = SPECIAL, .checks = {{FILTER_IS, 0, 1}}, .verdict = SECCOMP_RET_TRAP},
+    {.call = TRAPPED, .checks = {{FILTER_IS, 0, 1}}},
 };
-static const struct filter table = {rules, COUNT(rules), SECCOMP_RET_ALLOW,
-                                    SECCOMP_RET_KILL_PROCESS};
+static const struct filter_rule traps[] = {
+    {.call = TRAPPED},
+    {.call = OPEN},
+};
+static const struct filter_table tables[] = {
+    FILTER_TABLE(rules, SECCOMP_RET_ALLOW),
+    FILTER_TABLE(traps, SECCOMP_RET_TRAP),
+};
+static const struct filter filter = {tables, COUNT(tables), SECCOMP_RET_KILL_PROCESS};
 
 #define HIGH(value) ((uint64_t)(value) << 32)
 
@@ -111,12 +118,12 @@ static void each_check_says_what_it_means(void **state)
         {"its parent", OWN, {(uint64_t)getppid()}, NO},
         {"every process", OWN, {UINT64_MAX}, NO},
         {"an error", TOLD, {0}, SECCOMP_RET_ERRNO | EACCES},
-        {"a verdict of its own", SPECIAL, {1}, SECCOMP_RET_TRAP},
-        {"a verdict of its own, where the row does not hold", SPECIAL, {2}, NO},
+        {"a row of the first of two tables", TRAPPED, {1}, YES},
+        {"a row of the second table alone", TRAPPED, {2}, SECCOMP_RET_TRAP},
         {"what a tracer swallows", -1, {0}, YES},
     };
     struct sock_filter code[FILTER_PROGRAM_MOST];
-    size_t len = filter_compile(&table, code);
+    size_t len = filter_compile(&filter, code);
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct seccomp_data data = {.nr = rows[i].call, .arch = HERE};
         memcpy(data.args, rows[i].args, sizeof(data.args));
@@ -128,7 +135,7 @@ static void each_check_says_what_it_means(void **state)
 static void other_doors_are_shut_whatever_the_table_says(void **state)
 {
     (void)state;
-    const struct filter open = {rules, 0, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_ALLOW};
+    const struct filter open = {.otherwise = SECCOMP_RET_ALLOW};
     struct sock_filter code[FILTER_PROGRAM_MOST];
     size_t len = filter_compile(&open, code);
     struct seccomp_data data = {.nr = OPEN, .arch = HERE};
@@ -145,7 +152,8 @@ static void rows_of_a_denial_kill(void **state)
 {
     (void)state;
     const struct filter_rule never[] = {{.call = CLOSED}, {.call = OPEN}};
-    const struct filter denial = {never, COUNT(never), SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_ALLOW};
+    const struct filter_table kill[] = {FILTER_TABLE(never, SECCOMP_RET_KILL_PROCESS)};
+    const struct filter denial = {kill, COUNT(kill), SECCOMP_RET_ALLOW};
     struct sock_filter code[FILTER_PROGRAM_MOST];
     size_t len = filter_compile(&denial, code);
     for (int call = CLOSED - 5; call < CLOSED + 5; call++) {
