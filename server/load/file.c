@@ -54,7 +54,7 @@ static void skip_slashes(struct walk *walk)
 
 static bool is_trusted(uid_t owner)
 {
-    return owner == 0 || owner == geteuid();
+    return owner == 0 || (owner == geteuid() && owner != FILE_NOBODY);
 }
 
 /* A hard link may have been made by whoever may write in its folder, not by the owner. */

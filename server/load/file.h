@@ -9,6 +9,9 @@
  * to. What has several names (hard links) counts if nobody but root, this
  * process's user and its owner may write in its folder, because then nobody else
  * can have made this name; and so does a file that everybody may read.
+ * The user "nobody" is never this process's user here: what the kernel shows as
+ * owned by nobody may belong to anyone, and a process that was root becomes
+ * nobody to read files (supervise/sandbox.h).
  */
 #ifndef LOAD_FILE_H
 #define LOAD_FILE_H
@@ -19,6 +22,9 @@
 
 #include "base/diag.h"
 #include "base/text.h"
+
+/* The kernel's number of nobody (/proc/sys/kernel/overflowuid). */
+enum { FILE_NOBODY = 65534 };
 
 /* Opens the regular file for reading by the rule of links. folder is a
  * descriptor, to which the path is relative, or AT_FDCWD. Owned by the caller,

@@ -11,14 +11,20 @@
 /* The kernel's interface, as of version 6 of Landlock; headers of older systems lack parts. */
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule       445
 #define SYS_landlock_restrict_self  446
 #endif
-enum { ASK_FOR_VERSION = 1U << 0 };
+enum { ASK_FOR_VERSION = 1U << 0, RULE_BENEATH = 1 };
+enum { TO_READ = 1U << 2 | 1U << 3 }; /* files, and the lists of folders */
 struct ruleset {
     uint64_t files; /* rights that only a rule could give back, and there will be none */
     uint64_t ports;
     uint64_t scopes;
 };
+struct rule {
+    uint64_t files;
+    int32_t folder;
+} __attribute__((packed));
 
 /* What each version has added. */
 static const struct {
@@ -74,18 +80,34 @@ bool wall_enter_void(int fd)
     return good;
 }
 
-/* A wall that only pretends would be worse than none. */
-static bool is_shut(void)
+/* The path is not opened, with the reason that Landlock gives or because there is none. A wall that only
+ * pretends would be worse than none. */
+static bool is_shut(const char *path, int flags)
 {
-    int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        return errno == EACCES;
-    (void)close(fd); /* only a folder, which was not read */
+        return errno == EACCES || errno == ENOENT;
+    (void)close(fd); /* nothing was read or written */
     errno = EPERM;
     return false;
 }
 
-bool wall_build_landlock(void)
+static bool allow_reading(int ruleset)
+{
+    const struct rule rule = {
+        .files = TO_READ,
+        .folder = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC),
+    };
+    if (rule.folder < 0)
+        return false;
+    bool good = syscall(SYS_landlock_add_rule, ruleset, RULE_BENEATH, &rule, 0) == 0;
+    int reason = errno;
+    (void)close(rule.folder); /* the rule keeps it */
+    errno = reason;
+    return good;
+}
+
+static bool build(bool to_read)
 {
     struct ruleset all = {0};
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, ASK_FOR_VERSION);
@@ -100,9 +122,19 @@ bool wall_build_landlock(void)
     int fd = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
     if (fd < 0)
         return false;
-    bool good = syscall(SYS_landlock_restrict_self, fd, 0) == 0;
+    bool good = (!to_read || allow_reading(fd)) && syscall(SYS_landlock_restrict_self, fd, 0) == 0;
     int reason = errno;
     (void)close(fd); /* the process keeps the rules */
     errno = reason;
-    return good && is_shut();
+    return good;
+}
+
+bool wall_build_landlock(void)
+{
+    return build(false) && is_shut("/", O_RDONLY | O_DIRECTORY);
+}
+
+bool wall_build_for_reading(void)
+{
+    return build(true) && is_shut("/dev/null", O_WRONLY);
 }

@@ -5,7 +5,8 @@
  * kernel knows it, and needs no privilege. The void is an empty folder that is
  * deleted already, so that nothing can ever be in it, and that becomes the root;
  * this needs CAP_SYS_CHROOT. Both are put up where both can be had. The
- * supervisor opens the void; workers build the walls.
+ * supervisor opens the void; workers build the walls, and the processes that only
+ * read files build the first kind (supervise/sandbox.h).
  */
 #ifndef SERVE_WALL_H
 #define SERVE_WALL_H
@@ -22,5 +23,8 @@ bool wall_enter_void(int fd);
 /* Gives up all that Landlock can take, and looks whether it is gone. New privileges must be
  * forbidden by then. False with errno: ENOSYS or EOPNOTSUPP when the kernel lacks it. */
 bool wall_build_landlock(void);
+
+/* The same, but files can still be opened for reading and folders be listed. */
+bool wall_build_for_reading(void);
 
 #endif

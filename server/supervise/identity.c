@@ -13,9 +13,6 @@
 #include "base/text.h"
 #include "load/file.h"
 
-/* The kernel's id of nobody, for systems whose user database lacks the name. */
-enum { ID_NOBODY = 65534 };
-
 static bool parse_number(const char *user, uid_t *ret_uid)
 {
     char *end = NULL;
@@ -99,7 +96,7 @@ bool identity_look_up(const char *user, struct identity *ret_identity)
 
 bool identity_resolve(const char *user, struct identity *ret_identity)
 {
-    struct identity identity = {.keep = geteuid() != 0, .uid = ID_NOBODY, .gid = ID_NOBODY};
+    struct identity identity = {.keep = geteuid() != 0, .uid = FILE_NOBODY, .gid = FILE_NOBODY};
     struct text users = {0};
     bool good = true;
     if (identity.keep) {

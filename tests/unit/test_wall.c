@@ -78,6 +78,40 @@ static void landlock_leaves_nothing(void **state)
     assert_int_equal(status_of(try_behind_landlock), 0);
 }
 
+/* The same for who may still read. */
+static int try_behind_landlock_for_reading(void)
+{
+    char program[] = "/proc/self/exe", *arguments[] = {program, NULL};
+    int memory = (int)syscall(SYS_memfd_create, "x", 0);
+    if (!privilege_forbid_new() || !wall_build_for_reading())
+        return LACKING;
+    const bool held[] = {
+        open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0,
+        open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0,
+        open("/proc/self/status", O_RDONLY | O_CLOEXEC) >= 0,
+        ftruncate(memory, 1) == 0,
+        fails_with(open("/dev/null", O_WRONLY | O_CLOEXEC), EACCES),
+        fails_with(open("/dev/null", O_RDWR | O_CLOEXEC), EACCES),
+        fails_with(open("/tmp/x", O_RDONLY | O_CREAT | O_CLOEXEC, 0600), EACCES),
+        fails_with(mkdir("/tmp/x", 0700), EACCES),
+        fails_with(unlink("/etc/passwd"), EACCES),
+        fails_with(execv(program, arguments), EACCES),
+        landlock_version() < LANDLOCK_SCOPES || fails_with(kill(getppid(), 0), EPERM),
+    };
+    for (size_t i = 0; i < COUNT(held); i++)
+        if (!held[i])
+            return (int)i + 1;
+    return 0;
+}
+
+static void landlock_for_reading_leaves_reading(void **state)
+{
+    (void)state;
+    if (landlock_version() < 1)
+        skip();
+    assert_int_equal(status_of(try_behind_landlock_for_reading), 0);
+}
+
 static int landlock_without_its_condition(void)
 {
     if (geteuid() == 0 && (!privilege_become_group(NOBODY) || !privilege_become_user(NOBODY)))
@@ -190,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(landlock_leaves_nothing),
+        cmocka_unit_test(landlock_for_reading_leaves_reading),
         cmocka_unit_test(landlock_is_not_claimed_where_it_fails),
         cmocka_unit_test(nothing_can_be_in_the_void),
         cmocka_unit_test(no_void_for_who_cannot_enter_it),
