@@ -15,6 +15,12 @@ enum {
     /* Below this an enforced policy is warned of: NCSC, aykevl and mimecast find it too short. */
     LIMIT_MAX_AGE_ADVISED = 604800,
 
+    /* What senders hold. Between the answer about the TXT record, the fetch and the sender's time stamp
+     * (RFC 8461 section 3.3 ends a fetch after 60 s); and for clocks that differ and name servers that
+     * are late with a change. Seconds. */
+    LIMIT_FETCH_TIME = 60,
+    LIMIT_PROMISE_MARGIN = 3600,
+
     /* chasquid reads no further than this; aykevl warns above the second. Bytes. */
     LIMIT_BODY = 10240,
     LIMIT_BODY_ADVISED = 4096,

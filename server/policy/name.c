@@ -326,3 +326,13 @@ bool name_suggest(struct span text, enum name_kind kind, struct name *ret_name)
     struct span candidate = {built.text, built.len};
     return name_parse(candidate, kind, ret_name) == NAME_OK;
 }
+
+bool name_matches(struct span pattern, struct span host)
+{
+    if (span_equal_fold(pattern, host))
+        return true;
+    const char *dot = host.len == 0 ? NULL : memchr(host.data, '.', host.len);
+    if (dot == NULL || dot == host.data || pattern.len < 2 || memcmp(pattern.data, "*.", 2) != 0)
+        return false;
+    return span_equal_fold(span_skip(pattern, 1), span_skip(host, (size_t)(dot - host.data)));
+}

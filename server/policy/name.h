@@ -63,4 +63,8 @@ size_t name_blank(struct span text, struct name_blank *ret_blank);
  * U-labels (RFC 3492). False when there is no sure answer. */
 bool name_suggest(struct span text, enum name_kind kind, struct name *ret_name);
 
+/* Whether the pattern, a valid one, stands for the host: "*." for exactly one label (RFC 8461 section
+ * 4.1). A pattern in place of the host matches only where every host of it does. Case is ignored. */
+bool name_matches(struct span pattern, struct span host);
+
 #endif
