@@ -1,12 +1,10 @@
 #include "load/state.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/limits.h"
@@ -14,33 +12,13 @@
 #include "base/text.h"
 #include "load/document.h"
 #include "load/draft.h"
-#include "load/file.h"
+#include "load/state_file.h"
 #include "policy/name.h"
 
 static const char FILE_NAME[] = "last-valid-policies.yaml";
-static const char NEW_NAME[] = "last-valid-policies.yaml.new";
 static const char HEADER[] =
     "# mta-sts-httpd: the last valid policy of each domain, written by the "
     "program.\n";
-static const char TRAILER[] = "# complete ";
-enum { TRAILER_LEN = sizeof(TRAILER) - 1 + 16 + 1 };
-
-/* The line that tells a whole file from a torn one. */
-static void append_trailer(struct text *text)
-{
-    uint64_t sum = span_hash((struct span){text->data, text->len});
-    text_printf(text, "%s%016" PRIx64 "\n", TRAILER, sum);
-}
-
-static bool is_whole(struct span bytes)
-{
-    char line[TRAILER_LEN + 1];
-    if (bytes.len < TRAILER_LEN || !span_begins_fold(bytes, span_of(HEADER)))
-        return false;
-    bytes.len -= TRAILER_LEN;
-    (void)snprintf(line, sizeof(line), "%s%016" PRIx64 "\n", TRAILER, span_hash(bytes));
-    return memcmp(bytes.data + bytes.len, line, TRAILER_LEN) == 0;
-}
 
 /* Numbers policies as they are first met. Equal ones are one object, so the key is its address:
  * equal bodies may have different ids. */
@@ -113,7 +91,7 @@ static bool render(const struct site *site, struct text *text)
             append_policy(text, i, numbering.policies[i]);
         text_append(text, span_of("domains:\n"));
         append_domains(text, site, &numbering);
-        append_trailer(text);
+        state_file_complete(text);
     }
     table_free(&numbering.table);
     free(numbering.policies);
@@ -121,75 +99,12 @@ static bool render(const struct site *site, struct text *text)
     return good && !text->failed;
 }
 
-/* The folder may belong to another user, who may put anything there at any time: a link, a pipe,
- * a device that hangs. So nothing is followed and nothing is waited for. */
-static bool read_in(int folder, struct text *ret_bytes)
-{
-    int fd = openat(folder, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return false;
-    bool good = file_read_open(fd, LIMIT_YAML_FILE, ret_bytes, NULL);
-    int reason = errno;
-    (void)close(fd); /* it was only read */
-    errno = reason;
-    return good;
-}
-
-static int open_folder(const char *path)
-{
-    return open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
-}
-
-static bool is_written_already(int folder, const struct text *text)
-{
-    struct text old = {0};
-    bool same = read_in(folder, &old) &&
-                span_equal((struct span){old.data, old.len}, (struct span){text->data, text->len});
-    text_free(&old);
-    return same;
-}
-
-/* Writes a file that was not there before, and makes sure that it is on the disk. */
-static bool write_new(int folder, const struct text *text)
-{
-    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
-    if (unlinkat(folder, NEW_NAME, 0) != 0 && errno != ENOENT)
-        return false;
-    int fd = openat(folder, NEW_NAME, flags, 0644);
-    if (fd < 0)
-        return false;
-    bool good = text_write(text, fd) && fsync(fd) == 0;
-    int reason = errno;
-    if (close(fd) != 0 && good) {
-        reason = errno;
-        good = false;
-    }
-    errno = reason;
-    return good;
-}
-
-/* The new name is on the disk only when the folder is. */
-static bool replace(int folder, const struct text *text)
-{
-    bool good = write_new(folder, text) && renameat(folder, NEW_NAME, folder, FILE_NAME) == 0;
-    int reason = errno;
-    if (!good)
-        (void)unlinkat(folder, NEW_NAME, 0); /* it may not be there */
-    errno = reason;
-    return good && fsync(folder) == 0;
-}
-
 bool state_write(const char *folder, const struct site *site)
 {
     struct text text = {0};
-    bool good = false;
-    int fd = open_folder(folder);
-    if (fd >= 0)
-        good = render(site, &text) && (is_written_already(fd, &text) || replace(fd, &text));
+    bool good = render(site, &text) && state_file_write(folder, FILE_NAME, &text);
     int reason = errno;
     text_free(&text);
-    if (fd >= 0)
-        (void)close(fd); /* only a folder */
     errno = reason;
     return good;
 }
@@ -276,14 +191,7 @@ done:
 
 bool state_read_file(const char *folder, struct text *ret_bytes)
 {
-    int fd = open_folder(folder);
-    if (fd < 0)
-        return false;
-    bool good = read_in(fd, ret_bytes);
-    int reason = errno;
-    (void)close(fd); /* only a folder */
-    errno = reason;
-    return good;
+    return state_file_read(folder, FILE_NAME, ret_bytes);
 }
 
 struct site *state_read(const char *folder, struct position at, struct diag *diag)
@@ -305,12 +213,10 @@ struct site *state_read_by(state_reader *read, const char *folder, struct positi
             diag_shortage(diag);
         else if (errno != ENOENT)
             diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, FILE_NAME,
-                     errno == ELOOP       ? "it is a link, which is not followed"
-                     : errno == ETIMEDOUT ? "its disk does not answer"
-                                          : strerror(errno));
+                     state_file_error(errno));
     } else {
         struct span span = {bytes.data, bytes.len};
-        site = is_whole(span) ? build(span, arena, own) : NULL;
+        site = state_file_is_whole(span, HEADER) ? build(span, arena, own) : NULL;
         if (diag_count(own, DIAG_FATAL) > 0) {
             diag_shortage(diag); /* nothing else is fatal there */
             site_free(site);
