@@ -388,7 +388,7 @@ def test_purge_leaves_nothing(serving):
 def test_readme_installs_on_a_new_machine(bare, program):
     """Its lines as they are, but for make, which runs where the compiler is, and the editor."""
     text = (tree.ROOT / "README.md").read_text()
-    text = text[text.index("## Install\n"):text.index("## Configuration\n")]
+    text = text[text.index("## Install\n"):text.index("## Configuration\n")].replace("\\\n", "")
     lines = [line.strip().split("  #")[0] for line in text.splitlines() if line.startswith("    ")]
     assert lines.pop(0).strip() == "make && sudo make install"
 
