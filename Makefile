@@ -114,7 +114,7 @@ test: STRICT := -Werror
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help run test anomaly peers image-test fuzz bench reproducible lint format install uninstall deb clean FORCE
+.PHONY: all help run check test anomaly peers image-test fuzz bench reproducible lint format install uninstall deb clean FORCE
 .PHONY: packages system-mbedtls mbedtls-objects fuzz-programs check-layout check-scripts cppcheck
 
 all: $(PROGRAM) ## build the program (the default)
@@ -123,10 +123,10 @@ help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 # The goals that need more packages than a build.
-PURPOSES := run test anomaly peers fuzz bench lint deb image-test
+PURPOSES := run check test anomaly peers fuzz bench lint deb image-test
 packages:
 	$(if $(NO_INSTALL),,@set -e; for purpose in \
-	    $(or $(patsubst peers,test,$(patsubst anomaly,test,$(filter $(PURPOSES),$(MAKECMDGOALS)))),build); \
+	    $(or $(patsubst check,test,$(patsubst peers,test,$(patsubst anomaly,test,$(filter $(PURPOSES),$(MAKECMDGOALS))))),build); \
 	    do ACCEL=$(if $(ACCEL_ON),1,0) server/dependencies.sh packages $$purpose; done)
 
 system-mbedtls: | packages
@@ -223,6 +223,9 @@ reproducible: $(MBEDTLS_READY) ## build twice in two folders and compare every b
 # A sanitizer is a library, and so is the system's mbedTLS.
 test: $(PROGRAM) $(TESTS) $(FUZZES) $(LOAD) $(if $(SAN)$(filter system,$(MBEDTLS)),,$(STATICS)) ## run every test (SAN=1 test: with the sanitizers)
 	@MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run </dev/null
+
+check: $(PROGRAM) $(TESTS) $(FUZZES) ## run the tests that take seconds: units, golden files, replays
+	@MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run --check </dev/null
 
 anomaly: $(PROGRAM) $(B)/tests/test_anomaly ## fail every single allocation and system call (make test: some)
 	@ANOMALY=all $(B)/tests/test_anomaly
