@@ -11,13 +11,13 @@ bool watch_add_file(struct watch *watch, const char *path)
 }
 
 /* At the end of the list, so that paths are looked at in the order in which they were read. */
-static bool add(struct arena *arena, struct watch_path **list, const char *path)
+static bool add(struct arena *arena, struct watch_path **list, const char *path, struct position at)
 {
     struct watch_path *entry = arena_take(arena, sizeof(*entry));
     const char *copy = arena_copy(arena, span_of(path));
     if (entry == NULL || copy == NULL)
         return false;
-    *entry = (struct watch_path){.path = copy};
+    *entry = (struct watch_path){.path = copy, .line = at.line, .column = at.column};
     while (*list != NULL)
         list = &(*list)->next;
     *list = entry;
@@ -26,12 +26,12 @@ static bool add(struct arena *arena, struct watch_path **list, const char *path)
 
 bool watch_add_include(struct watch *watch, const char *pattern)
 {
-    return add(watch->arena, &watch->includes, pattern);
+    return add(watch->arena, &watch->includes, pattern, (struct position){0});
 }
 
-bool watch_add_certificates(struct watch *watch, const char *path)
+bool watch_add_certificates(struct watch *watch, const char *path, struct position at)
 {
-    return add(watch->arena, &watch->certificates, path);
+    return add(watch->arena, &watch->certificates, path, at);
 }
 
 struct watch_look watch_read(const struct watch *watch)

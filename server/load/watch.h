@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/diag.h"
 #include "base/text.h"
 
 /* Fingerprints. Equal ones mean that nothing has changed. What the setting "watch" leaves out is 0
@@ -22,7 +23,8 @@ struct watch_look {
 };
 
 struct watch_path {
-    const char *path; /* borrowed from the arena */
+    const char *path;      /* borrowed from the arena */
+    uint32_t line, column; /* where the main file names it; of certificates alone */
     struct watch_path *next;
 };
 
@@ -40,7 +42,7 @@ struct watch {
 /* For the loader: notes a path, as the process would open it. False when memory is short. */
 bool watch_add_file(struct watch *watch, const char *path);
 bool watch_add_include(struct watch *watch, const char *pattern);
-bool watch_add_certificates(struct watch *watch, const char *path);
+bool watch_add_certificates(struct watch *watch, const char *path, struct position at);
 
 /* The look when this configuration was read: taken of each file before it was opened, so that a
  * change while it was read is a change. */

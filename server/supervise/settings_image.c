@@ -1,0 +1,288 @@
+#include "supervise/settings_image.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+
+/* Another layout has another number. */
+static const char MAGIC[] = "mta-sts-httpd settings 1\n";
+
+/* One function for each kind of value both writes and reads it, so that the two cannot differ. */
+struct codec {
+    struct text *out;    /* borrowed; NULL: it reads */
+    struct span in;      /* what is still to be read */
+    struct arena *arena; /* borrowed; for what is read */
+    bool failed;
+};
+
+static bool fail(struct codec *codec)
+{
+    codec->failed = true;
+    codec->in.len = 0;
+    return false;
+}
+
+static void exchange_bytes(struct codec *codec, void *bytes, size_t size)
+{
+    if (codec->out != NULL) {
+        text_append(codec->out, (struct span){bytes, size});
+    } else if (codec->in.len < size) {
+        memset(bytes, 0, size);
+        (void)fail(codec); /* remembered */
+    } else {
+        memcpy(bytes, codec->in.data, size);
+        codec->in = span_skip(codec->in, size);
+    }
+}
+
+/* A number from least to most; what is read and is not is the least. */
+static int64_t exchange_number(struct codec *codec, int64_t value, int64_t least, int64_t most)
+{
+    exchange_bytes(codec, &value, sizeof(value));
+    if (value >= least && value <= most)
+        return value;
+    (void)fail(codec); /* remembered */
+    return least;
+}
+
+static void exchange_flag(struct codec *codec, bool *flag)
+{
+    *flag = exchange_number(codec, *flag ? 1 : 0, 0, 1) == 1;
+}
+
+static void exchange_size(struct codec *codec, size_t *size, size_t most)
+{
+    *size = (size_t)exchange_number(codec, (int64_t)*size, 0, (int64_t)most);
+}
+
+/* How many elements follow, each of which has at least so many bytes. */
+static size_t exchange_count(struct codec *codec, size_t count, size_t least, size_t most)
+{
+    exchange_size(codec, &count, most);
+    if (codec->out == NULL && count > codec->in.len / least) {
+        (void)fail(codec); /* remembered */
+        return 0;
+    }
+    return count;
+}
+
+static void exchange_span(struct codec *codec, struct span *span)
+{
+    span->len = exchange_count(codec, span->len, 1, INT32_MAX);
+    if (codec->out != NULL) {
+        text_append(codec->out, *span);
+        return;
+    }
+    span->data = codec->in.data;
+    codec->in = span_skip(codec->in, span->len);
+}
+
+/* A C string, or NULL. */
+static void exchange_text(struct codec *codec, const char **text)
+{
+    struct span span = *text == NULL ? (struct span){0} : (struct span){*text, strlen(*text) + 1};
+    exchange_span(codec, &span);
+    if (codec->out != NULL)
+        return;
+    *text = span.len == 0 ? NULL : span.data;
+    if (span.len > 0 && memchr(span.data, '\0', span.len) != span.data + span.len - 1) {
+        *text = NULL;
+        (void)fail(codec); /* remembered */
+    }
+}
+
+/* Zeroed; NULL when there is none. */
+static void *take(struct codec *codec, size_t count, size_t size)
+{
+    void *items = count == 0 ? NULL : arena_take(codec->arena, count * size);
+    if (items == NULL && count > 0)
+        (void)fail(codec); /* remembered */
+    return items;
+}
+
+/* The text is canonical, so it makes the same address again. */
+static void exchange_address(struct codec *codec, struct address *address)
+{
+    struct span text = span_of(address->text);
+    exchange_span(codec, &text);
+    if (codec->out == NULL &&
+        (!address_parse(text, address) || !span_equal(text, span_of(address->text))))
+        (void)fail(codec); /* remembered */
+}
+
+static void exchange_proxies(struct codec *codec, struct endpoint *endpoint)
+{
+    struct prefix prefix, *prefixes = NULL;
+    size_t count = exchange_count(codec, endpoint->proxy_count, sizeof(prefix.bytes), INT32_MAX);
+    if (codec->out == NULL) {
+        prefixes = take(codec, count, sizeof(*prefixes));
+        endpoint->proxies = prefixes;
+        endpoint->proxy_count = count;
+    }
+    for (size_t i = 0; i < count && !codec->failed; i++) {
+        prefix = codec->out == NULL ? (struct prefix){{0}, 0} : endpoint->proxies[i];
+        exchange_bytes(codec, prefix.bytes, sizeof(prefix.bytes));
+        prefix.length = (unsigned)exchange_number(codec, prefix.length, 0, 128);
+        if (prefixes != NULL)
+            prefixes[i] = prefix;
+    }
+}
+
+static void exchange_endpoint(struct codec *codec, struct endpoint *endpoint)
+{
+    endpoint->service =
+        (enum endpoint_service)exchange_number(codec, endpoint->service, 0, ENDPOINT_CHALLENGES);
+    exchange_address(codec, &endpoint->address);
+    exchange_flag(codec, &endpoint->freebind);
+    exchange_flag(codec, &endpoint->v6_only);
+    exchange_flag(codec, &endpoint->is_default);
+    exchange_flag(codec, &endpoint->plain);
+    exchange_flag(codec, &endpoint->redirect);
+    exchange_proxies(codec, endpoint);
+}
+
+static void exchange_settings(struct codec *codec, struct settings *settings)
+{
+    settings->listener_count = exchange_count(codec, settings->listener_count, 8, LIMIT_LISTENERS);
+    if (codec->out == NULL)
+        settings->listeners = take(codec, settings->listener_count, sizeof(*settings->listeners));
+    for (size_t i = 0; i < settings->listener_count && !codec->failed; i++)
+        exchange_endpoint(codec, &settings->listeners[i]);
+    exchange_flag(codec, &settings->log.json);
+    exchange_flag(codec, &settings->log.anonymize);
+    settings->log.access =
+        (enum log_access)exchange_number(codec, settings->log.access, 0, LOG_ACCESS_ERRORS);
+    settings->workers = (unsigned)exchange_number(codec, settings->workers, 0, LIMIT_WORKERS);
+    exchange_text(codec, &settings->state);
+    exchange_flag(codec, &settings->state_hangs);
+    exchange_flag(codec, &settings->strict);
+    exchange_flag(codec, &settings->seal_required);
+    exchange_flag(codec, &settings->watch_certificates);
+    exchange_flag(codec, &settings->watch_files);
+    settings->certificate_warning =
+        exchange_number(codec, settings->certificate_warning, VERDICT_WARNING_DEFAULT, INT64_MAX);
+    exchange_text(codec, &settings->acme.alpn);
+    exchange_text(codec, &settings->acme.webroot);
+}
+
+static void exchange_paths(struct codec *codec, struct watch_path **list)
+{
+    size_t count = 0;
+    for (const struct watch_path *path = *list; path != NULL; path = path->next)
+        count++;
+    count = exchange_count(codec, count, 8, INT32_MAX);
+    struct watch_path *path = *list;
+    for (size_t i = 0; i < count && !codec->failed; i++) {
+        if (codec->out == NULL)
+            *list = path = take(codec, 1, sizeof(*path));
+        if (path == NULL)
+            return;
+        exchange_text(codec, &path->path);
+        path->line = (uint32_t)exchange_number(codec, path->line, 0, UINT32_MAX);
+        path->column = (uint32_t)exchange_number(codec, path->column, 0, UINT32_MAX);
+        if (path->path == NULL)
+            (void)fail(codec); /* remembered */
+        list = &path->next;
+        path = path->next;
+    }
+}
+
+static void exchange_watch(struct codec *codec, struct watch *watch)
+{
+    exchange_text(codec, &watch->file);
+    if (watch->file == NULL)
+        (void)fail(codec); /* remembered */
+    exchange_paths(codec, &watch->includes);
+    exchange_paths(codec, &watch->certificates);
+    exchange_flag(codec, &watch->for_certificates);
+    exchange_flag(codec, &watch->for_files);
+    exchange_bytes(codec, &watch->read.certificates, sizeof(watch->read.certificates));
+    exchange_bytes(codec, &watch->read.files, sizeof(watch->read.files));
+}
+
+/* Printable bytes, and the ends of lines if there may be any: they come into the log and files. */
+static void exchange_words(struct codec *codec, struct span *words, bool are_lines)
+{
+    exchange_span(codec, words);
+    for (size_t i = 0; codec->out == NULL && i < words->len; i++)
+        if ((words->data[i] < ' ' || words->data[i] > '~') &&
+            !(are_lines && words->data[i] == '\n')) {
+            *words = (struct span){0};
+            (void)fail(codec); /* remembered */
+        }
+}
+
+static void exchange(struct codec *codec, struct settings_image *image)
+{
+    char magic[sizeof(MAGIC)];
+    memcpy(magic, MAGIC, sizeof(MAGIC));
+    exchange_bytes(codec, magic, sizeof(magic));
+    if (memcmp(magic, MAGIC, sizeof(MAGIC)) != 0)
+        (void)fail(codec); /* remembered */
+    exchange_settings(codec, &image->settings);
+    exchange_watch(codec, &image->watch);
+    image->uid = (uid_t)exchange_number(codec, image->uid, 1, (int64_t)UINT32_MAX - 1);
+    image->gid = (gid_t)exchange_number(codec, image->gid, 1, (int64_t)UINT32_MAX - 1);
+    for (size_t state = 0; state < DOMAIN_STATES; state++)
+        exchange_size(codec, &image->domains[state], INT32_MAX);
+    image->not_after = exchange_number(codec, image->not_after, INT64_MIN, INT64_MAX);
+    image->warning = exchange_number(codec, image->warning, INT64_MIN, INT64_MAX);
+    exchange_words(codec, &image->domain_lines, true);
+    exchange_words(codec, &image->change_lines, true);
+    exchange_words(codec, &image->change_clause, false);
+    exchange_span(codec, &image->told);
+}
+
+void settings_image_print(const struct settings_image *image, struct text *out)
+{
+    struct codec codec = {.out = out};
+    struct settings_image copy = *image; /* whose parts are only read when they are written */
+    exchange(&codec, &copy);
+    out->failed = out->failed || codec.failed;
+}
+
+bool settings_image_parse(struct span bytes, struct arena *arena, struct settings_image *ret_image)
+{
+    struct codec codec = {.in = bytes, .arena = arena};
+    struct settings_image image = {.watch = {.arena = arena}};
+    exchange(&codec, &image);
+    if (codec.failed || codec.in.len > 0)
+        return false;
+    *ret_image = image;
+    return true;
+}
+
+struct settings_image *settings_image_open(int fd)
+{
+    struct settings_image *image = calloc(1, sizeof(*image));
+    struct arena *arena = arena_new();
+    struct memory_map map = {0};
+    if (image != NULL && arena != NULL && memory_file_map(fd, INT32_MAX, &map) &&
+        settings_image_parse((struct span){map.data, map.size}, arena, image)) {
+        image->map = map;
+        image->arena = arena;
+        return image;
+    }
+    memory_map_free(&map);
+    arena_free(arena);
+    free(image);
+    return NULL;
+}
+
+void settings_image_free(struct settings_image *image)
+{
+    if (image == NULL)
+        return;
+    memory_map_free(&image->map);
+    arena_free(image->arena);
+    free(image);
+}
+
+size_t settings_image_domains(const struct settings_image *image)
+{
+    size_t count = 0;
+    for (size_t state = 0; state < DOMAIN_STATES; state++)
+        count += image->domains[state];
+    return count;
+}

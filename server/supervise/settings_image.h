@@ -1,0 +1,51 @@
+/*
+ * The settings image: what a load has come to for the supervisor and the watcher, as one block of
+ * bytes that a loader hands over: settings, what is watched, who the workers are, and what is to be
+ * said of the domains. It has no key and no policy. Whoever opens it trusts none of its bytes. Made
+ * by the loader; opened by the supervisor.
+ */
+#ifndef SUPERVISE_SETTINGS_IMAGE_H
+#define SUPERVISE_SETTINGS_IMAGE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/memory_file.h"
+#include "load/settings.h"
+#include "load/watch.h"
+#include "site/verdict.h"
+
+struct settings_image {
+    struct settings settings; /* without user, dns_... and tls_rpt */
+    struct watch watch;
+    uid_t uid; /* of the workers, if the supervisor is root; never 0 */
+    gid_t gid;
+    size_t domains[DOMAIN_STATES]; /* how many there are in each state */
+    int64_t not_after;             /* the earliest end of a certificate in use; 0: there is none */
+    int64_t warning;               /* from when on the first of them is warned of; the same */
+    /* Lines: each domain with its state and the id of its policy, as the status file has it; and what
+     * has changed since the generation before, in lines and in one clause without a line end. */
+    struct span domain_lines, change_lines, change_clause;
+    struct span told; /* what was said of the load (supervise/report.h): its numbers */
+    /* The image keeps what the rest borrows from; only settings_image_open fills it. */
+    struct memory_map map;
+    struct arena *arena;
+};
+
+/* Appends the image; what it has no room for makes the text fail. */
+void settings_image_print(const struct settings_image *image, struct text *out);
+
+/* Reads an image; everything is borrowed from the bytes and the arena. False when it is not one, or
+ * memory is short. */
+bool settings_image_parse(struct span bytes, struct arena *arena, struct settings_image *ret_image);
+
+/* Maps and reads the image in the memory file; the descriptor stays the caller's. Owned; NULL when it is
+ * not one, or memory is short. */
+struct settings_image *settings_image_open(int fd);
+
+/* NULL is legal. */
+void settings_image_free(struct settings_image *image);
+
+size_t settings_image_domains(const struct settings_image *image); /* in all states */
+
+#endif
