@@ -358,20 +358,21 @@ static bool is_whole(const struct listeners *listeners, const struct endpoint *e
     return false;
 }
 
-/* Clients of a socket that is not served would wait until they give up. Who selects by name may leave
- * some out. */
+/* Clients of a socket that is not served would wait until they give up, also where the others are
+ * selected by name. */
 static bool is_wanted(const struct listeners *listeners, const struct endpoint *endpoints,
                       size_t count, const struct listener *listener)
 {
     struct text fault = {0}, fix = {0};
     if (listener->name == NULL || owner_of(listener, endpoints, count) != NULL)
         return true;
+    bool by_name = false;
     for (size_t i = 0; i < count; i++)
-        if (address_is_named(&endpoints[i].address))
-            return true;
-    text_printf(&fault,
-                "the service manager has passed on a socket for %s, which is not configured: ",
-                listener->bound.text);
+        by_name = by_name || address_is_named(&endpoints[i].address);
+    text_printf(&fault, "the service manager has passed on a socket for %s", listener->bound.text);
+    if (by_name)
+        text_printf(&fault, " named \"%s\"", listener->name);
+    text_append(&fault, span_of(", which is not configured: "));
     for (size_t i = 0; i < count; i++)
         text_printf(&fault, "%s%s %s", i == 0 ? "" : ", ", endpoint_key(endpoints[i].service),
                     endpoints[i].address.text);

@@ -9,7 +9,7 @@
  * address has the socket that is bound to it ("[::]" that of "0.0.0.0" too); the rest of those that
  * were passed on belongs to "systemd", or to "listen" when it is left out. An endpoint without a socket
  * opens one. A socket that was passed on and belongs to none is refused, because its clients would wait
- * for ever, unless the configuration selects by name.
+ * for ever.
  */
 #ifndef SUPERVISE_LISTENERS_H
 #define SUPERVISE_LISTENERS_H

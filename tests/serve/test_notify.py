@@ -207,12 +207,35 @@ def test_sockets_by_name_and_their_return(setup, activated, passed, trusted):
     running = activated(setup.config)
     assert client.fetch(passed.ports[0], HOST, trusted).status == 200
     assert client.fetch(passed.ports[1], HOST, None).status == 200
-    setup.write([DOMAIN], listen="systemd:https")
+    setup.write([DOMAIN], listen="systemd:https", metrics="systemd:http")
     assert running.reload()
-    assert running.ports == passed.ports[:1]
+    assert running.ports == passed.ports[:1] and running.metrics == passed.ports[1]
     setup.write([DOMAIN], listen=["systemd:https", http])
     assert running.reload()
     assert client.fetch(passed.ports[1], HOST, None).status == 200
+
+
+@pytest.mark.parametrize("metrics", [None, "systemd:monitor"], ids=["left out", "misspelt"])
+def test_socket_whose_name_is_not_selected_is_refused_with_both_named(setup, activated, passed, trusted, metrics):
+    """At the start as at a reload: its clients would wait for ever."""
+    setup.certify(DOMAIN)
+    http = {"address": "systemd:http", "tls": False}
+    setup.write([DOMAIN], listen=["systemd:https", http])
+    running = activated(setup.config)
+    setup.write([DOMAIN], listen="systemd:https", **({"metrics": metrics} if metrics else {}))
+    running.expect(
+        rf'passed on a socket for {addresses(passed)[1]} named "http", which is not configured: '
+        rf"listen systemd:https{f', metrics {metrics}' if metrics else ''}$",
+        "metrics: cannot listen on systemd:monitor: ",
+        "fix: ",
+        "reload refused",
+    )
+    assert not running.reload()
+    assert client.fetch(passed.ports[0], HOST, trusted).status == 200
+    running.stop()
+    done = subprocess.run([*passed.prefix("https:http"), tree.program(), "serve", "-c", setup.config],
+                          pass_fds=(50, 51), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and 'named "http", which is not configured' in done.stderr
 
 
 def addresses(passed):
