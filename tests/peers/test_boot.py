@@ -380,8 +380,10 @@ def test_purge_leaves_nothing(serving):
     for unit in (SERVICE, SOCKET):
         assert serving.state(unit) in ("inactive", "failed", "unknown")
     left = serving.do("find", "/", "-xdev", "(", "-name", "*mta-sts*", "-not", "-path", "/root/*", "-not", "-path",
-                     "/etc/letsencrypt/*", ")")
-    assert left == ""
+                     "/etc/letsencrypt/*", ")").splitlines()
+    drop_ins = f"/etc/systemd/system/{SOCKET}.d"
+    assert left == [drop_ins], "the operator's own"
+    assert serving.do("ls", drop_ins) == "metrics.conf\n"
     assert serving.run("curl", "https://127.0.0.1").returncode == 7
 
 
