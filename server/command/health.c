@@ -1,6 +1,4 @@
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -14,12 +12,12 @@
 #include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
-#include "load/tree.h"
 #include "policy/inspect.h"
 #include "probe/chain.h"
 #include "probe/fetch.h"
 #include "site/endpoint.h"
 #include "site/site.h"
+#include "site/verdict.h"
 
 enum health_state {
     HEALTH_SERVES, /* a policy */
@@ -363,50 +361,21 @@ static bool ask_blindly(const struct command_line *line, struct text *out)
     return ask_all(&endpoint, 1, NULL, NULL, line->now, &idle, out);
 }
 
-/* The first file or folder with certificates that this user may not read. */
-struct barrier {
-    struct text path;
-};
-
-static void note_barrier(struct barrier *barrier, const char *path)
+/* The command has the rights of the server only where both run as the same user, as in a container. */
+static bool can_read_any(const struct command_line *line, struct text *out)
 {
-    if (barrier->path.len == 0)
-        text_append(&barrier->path, span_of(path));
-}
-
-static void on_file(void *context, const struct tree_file *file)
-{
-    if (faccessat(file->folder, file->name, R_OK, AT_EACCESS) != 0 && errno == EACCES)
-        note_barrier(context, file->path);
-}
-
-static void on_failure(void *context, const struct tree_failure *failure)
-{
-    if (failure->error == EACCES)
-        note_barrier(context, failure->path);
-}
-
-/* A server without any certificate is healthy: its first one may be on the way. It is not healthy when
- * its user may not read what is there; in a container, that is the user of this command. */
-static bool can_read_all(const struct command_line *line, struct text *out)
-{
-    struct barrier barrier = {0};
-    struct tree tree = {.visit = on_file, .fail = on_failure, .context = &barrier};
     struct reading whole = reading_new(line, false, NULL);
     const struct configuration *configuration = whole.configuration;
-    const struct watch_path *path =
-        configuration == NULL ? NULL : configuration->watch.certificates;
-    for (; path != NULL; path = path->next)
-        tree_walk(&tree, path->path);
-    bool good = barrier.path.len == 0;
+    const char *first = NULL;
+    bool good =
+        configuration == NULL ||
+        !verdict_is_blocked(configuration->site, certificates_denied(configuration->store, &first));
     if (!good)
         text_printf(out,
                     "unhealthy: no certificate is served, and %s cannot be read by user %u: "
                     "Permission denied\n",
-                    barrier.path.data, (unsigned)geteuid());
-    tree_free(&tree);
+                    first, (unsigned)geteuid());
     reading_free(&whole);
-    text_free(&barrier.path);
     return good;
 }
 
@@ -435,7 +404,7 @@ int command_health(const struct command_line *line)
         good = ask_all(configuration->settings.listeners, configuration->settings.listener_count,
                        configuration->site, only, line->now, &idle, &out);
         if (good && idle && only == NULL)
-            good = can_read_all(line, &out);
+            good = can_read_any(line, &out);
     }
     if (command_write(&out) && good)
         status = STATUS_GOOD;

@@ -26,6 +26,8 @@ static void report_error(struct certificate_files *files, const char *path, bool
                          int error)
 {
     report(files, path, is_named, file_error(error));
+    if (error == EACCES && files->denied++ == 0)
+        files->first_denied = strdup(path);
     if (!file_hint_hidden(path, files->diag) && error == EACCES)
         diag_hint(files->diag, "start as root (files are read before the rights are dropped), or "
                                "let the user of this process read it");
@@ -138,5 +140,7 @@ void certificate_files_free(struct certificate_files *files)
 {
     tree_free(&files->tree);
     free(files->buffer);
+    free(files->first_denied);
     files->buffer = NULL;
+    files->first_denied = NULL;
 }

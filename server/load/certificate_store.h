@@ -116,6 +116,7 @@ struct certificates {
     uint32_t *moved;                /* owned; the numbers here of the certificates of previous */
     struct timespec begun;          /* before the first file was looked at */
     struct certificate_files files; /* owned */
+    char *first_denied;             /* owned; of files, once finished */
     int64_t now;
     bool shortage; /* of memory; told at the end of a step */
     bool is_matched;

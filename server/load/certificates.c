@@ -84,6 +84,8 @@ static void forget(struct certificates *store)
 
 void certificates_finish(struct certificates *store)
 {
+    store->first_denied = store->files.first_denied;
+    store->files.first_denied = NULL;
     forget(store);
     for (size_t i = 0; i < store->certificate_count; i++)
         store->certificates[i].at.file = NULL; /* which was borrowed from diag */
@@ -113,6 +115,7 @@ void certificates_free(struct certificates *store)
     table_free(&store->by_info);
     table_free(&store->by_der);
     table_free(&store->by_signature);
+    free(store->first_denied);
     free(store->contents);
     free(store->sources);
     free(store->keys);
@@ -280,6 +283,12 @@ void certificates_find(struct certificates *store, struct span host,
 uint64_t certificates_fingerprint(const struct certificates *store)
 {
     return store->files.tree.fingerprint;
+}
+
+size_t certificates_denied(const struct certificates *store, const char **ret_first)
+{
+    *ret_first = store == NULL || store->first_denied == NULL ? "a file" : store->first_denied;
+    return store == NULL ? 0 : store->files.denied;
 }
 
 bool certificates_locate(const struct certificates *store, struct span der,

@@ -70,6 +70,10 @@ void certificates_report_unused(struct certificates *store);
 /* The fingerprint of everything that was read (load/signature.h). */
 uint64_t certificates_fingerprint(const struct certificates *store);
 
+/* Of a finished store: how many files and folders this user may not read, and the first of them,
+ * borrowed from the store. None without a store: NULL. */
+size_t certificates_denied(const struct certificates *store, const char **ret_first);
+
 /* Ends the load: lets go of diag and of all that only the load needs. From then
  * on the store can only be the previous one of another, or be freed. */
 void certificates_finish(struct certificates *store);

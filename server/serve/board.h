@@ -51,6 +51,7 @@ enum board_figure {
     BOARD_DOMAINS_STALE,
     BOARD_DOMAINS_REFUSED,
     BOARD_DOMAINS_NO_CERTIFICATE,
+    BOARD_BLOCKED,           /* 1: no certificate is served, and some may not be read; else 0 */
     BOARD_NOT_AFTER,         /* the earliest end of a certificate in use; 0: there is none */
     BOARD_WARNING,           /* from when on the first of them is warned of; the same */
     BOARD_MEMORY_SUPERVISOR, /* resident bytes; 0: not known */

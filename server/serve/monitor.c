@@ -388,6 +388,9 @@ static enum http_status tell_health(const struct monitor *monitor, struct span q
         ailment = ailment_of(monitor, &name);
         asks = true;
     }
+    if (ailment == NULL && !asks && board_figure(monitor->board, BOARD_BLOCKED) != 0)
+        ailment = "no certificate is served, and there are files or folders with certificates that "
+                  "this user may not read: see the log";
     if (ailment == NULL && !asks && !serves) {
         text_append(body, span_of("alive, but no domain is served\n"));
         return HTTP_OK;

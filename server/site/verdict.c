@@ -59,6 +59,14 @@ enum credential_fault verdict_certificate(const struct site_domain *domain, int6
     return *ret_credential == NULL ? CREDENTIAL_MISSING : CREDENTIAL_SOUND;
 }
 
+bool verdict_is_blocked(const struct site *site, size_t denied)
+{
+    for (size_t i = 0; denied > 0 && i < site_count(site); i++)
+        if (site_at(site, i)->is_proxied || verdict_first_to_end(site_at(site, i)) != NULL)
+            return false;
+    return denied > 0 && site_count(site) > 0;
+}
+
 int64_t verdict_warning_time(int64_t not_before, int64_t not_after, int64_t setting)
 {
     int64_t lifetime = not_after > not_before ? not_after - not_before : 0;

@@ -37,6 +37,11 @@ const struct credential *verdict_first_to_end(const struct site_domain *domain);
 enum credential_fault verdict_certificate(const struct site_domain *domain, int64_t now,
                                           const struct credential **ret_credential);
 
+/* Whether no domain has a certificate because its files may not be read: denied is the number of files
+ * and folders with certificates that the server's user may not. A server without any certificate is
+ * healthy otherwise: its first one may be on the way. */
+bool verdict_is_blocked(const struct site *site, size_t denied);
+
 /* Setting for the time before its end from which on a certificate is warned of: the smaller of
  * LIMIT_CERTIFICATE_WARNING and a fifth of its lifetime. */
 #define VERDICT_WARNING_DEFAULT (-1)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from support import server, tree
+from support import monitor, server, tree
 from support.faulty import Faulty, Listener, response, server_context
 from support.setup import DEFAULT_POLICY, body_of
 from support.wait import until
@@ -61,24 +61,43 @@ def test_server_before_its_first_certificate(setup, start):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that may not read")
-def test_server_that_can_read_no_key_is_not_healthy(setup, start):
-    """As in a container whose user has no right to the mounted keys."""
+@pytest.mark.parametrize("denied", ["example.com/privkey.pem", "example.com", "."])
+def test_server_that_can_read_no_key_is_not_healthy(setup, start, denied):
+    """As in a container whose user has no right to the mounted keys, or to a folder with them. The page
+    says the same as the command, and as soon as one domain has a certificate, all is well."""
     setup.root.chmod(0o755)
     for folder in setup.root.parents:
         if folder.name.startswith("pytest-"):
             folder.chmod(0o755)
     setup.certify("example.com")
-    setup.write(["example.com"], user=None)
+    setup.certify("example.net")
+    setup.write(["example.com"], user=None, metrics=monitor.ADDRESS)
     setup.config.chmod(0o644)
-    key = setup.certs / "example.com" / "privkey.pem"
-    assert key.is_file()
+    key = setup.certs / denied
+    for path in (setup.certs, *setup.certs.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     key.chmod(0o600)
     as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    running = start(setup.config, prefix=as_nobody, expect=[*WITHOUT, "Permission denied", "left out", "fix: ", "why: "])
+    running = start(setup.config, prefix=as_nobody,
+                    expect=[*WITHOUT, "Permission denied", "left out", "fix: ", "why: ", "every user of this machine"])
     command = [*as_nobody, tree.program(), "health", "-c", setup.config, "-l", place_of(running)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert f"unhealthy: no certificate is served, and {key} cannot be read by user 65534" in done.stdout
+
+    def asked():
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        page = monitor.ask(running, "/health")
+        return done.returncode, done.stdout, page.status, page.body.decode()
+
+    status, said, code, page = asked()
+    assert (status, code) == (1, 503), (said, page)
+    assert f"unhealthy: no certificate is served, and {key.resolve()} cannot be read by user 65534" in said
+    assert page.startswith("no certificate is served, and there are files or folders")
+    if denied != ".":
+        setup.write(["example.com", "example.net"], user=None, metrics=monitor.ADDRESS)
+        setup.config.chmod(0o644)
+        assert running.reload()
+        command[-1] = place_of(running)
+        status, said, code, page = asked()
+        assert (status, code, page) == (0, 200, "ok\n"), (said, page)
 
 
 def test_nobody_is_there(setup_of_two):

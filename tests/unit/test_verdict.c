@@ -110,6 +110,33 @@ static void the_warning_follows_the_lifetime(void **state)
     }
 }
 
+static void a_server_is_blocked_when_no_certificate_can_be_read(void **state)
+{
+    (void)state;
+    for (unsigned bits = 0; bits < 16; bits++) {
+        bool has_certificate = (bits & 1) != 0, is_proxied = (bits & 2) != 0;
+        bool has_domain = (bits & 4) != 0, denied = (bits & 8) != 0;
+        struct site *site = site_new();
+        struct site_domain other = {
+            .name = "b.example", .name_len = 9, .state = SITE_REFUSED, .file = "file"};
+        struct site_domain domain = {.name = "a.example",
+                                     .name_len = 9,
+                                     .state = SITE_REFUSED,
+                                     .file = "file",
+                                     .is_proxied = is_proxied};
+        if (has_certificate)
+            domain.credentials[CREDENTIAL_RSA] = make(CREDENTIAL_RSA, -9, -1, CREDENTIAL_SOUND);
+        assert_non_null(site);
+        if (has_domain)
+            assert_true(site_add(site, &other) && site_add(site, &domain));
+        assert_true(site_seal(site));
+        assert_int_equal(verdict_is_blocked(site, denied ? 2 : 0),
+                         denied && has_domain && !has_certificate && !is_proxied);
+        credential_free(domain.credentials[CREDENTIAL_RSA]);
+        site_free(site);
+    }
+}
+
 static void every_fault_has_its_words(void **state)
 {
     (void)state;
@@ -124,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(domains_are_judged),
         cmocka_unit_test(the_warning_follows_the_lifetime),
+        cmocka_unit_test(a_server_is_blocked_when_no_certificate_can_be_read),
         cmocka_unit_test(every_fault_has_its_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
