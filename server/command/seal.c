@@ -4,10 +4,10 @@
 
 #include "command/command.h"
 #include "command/reading.h"
+#include "command/rehearsal.h"
 #include "serve/wall.h"
 #include "supervise/confine.h"
 #include "supervise/identity.h"
-#include "supervise/rehearsal.h"
 
 static const char *state_text(enum seal_state state)
 {

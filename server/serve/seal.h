@@ -2,7 +2,7 @@
  * The seal: what a worker gives up before it sees the first client, so that
  * whoever takes it over holds nothing but the connections of this moment. A
  * table of steps, each of which is in force, or is not and says why. Runs in the
- * worker, once, and cannot be undone; a rehearsal (supervise/rehearsal.h) does
+ * worker, once, and cannot be undone; the command that shows it (command/rehearsal.h) does
  * the same in a process that is thrown away.
  */
 #ifndef SERVE_SEAL_H
@@ -20,7 +20,6 @@ struct seal {
     gid_t gid;
     pid_t supervisor; /* the parent; the kernel kills us when it dies */
     int void_fd;      /* of wall_open_void, taken; or -1 */
-    bool required;    /* what the kernel or the container lacks is a failure too */
 };
 
 enum seal_state {
@@ -38,8 +37,8 @@ struct seal_report {
     } outcomes[SEAL_STEPS];
 };
 
-/* Takes every step. NULL on success, else what could not be done, as the end of the sentence
- * "cannot ..." (static, errno tells why): the process must then end. */
+/* Takes every step. NULL on success, and the report is whole, whatever is missing; else what could not
+ * be done, as the end of the sentence "cannot ..." (static, errno tells why): the process must then end. */
 const char *seal_process(const struct seal *seal, struct seal_report *ret_report);
 
 /* What a step gives up, in a few words, and the key of /proc/PID/status that shows it, or NULL. */

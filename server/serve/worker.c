@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -120,21 +121,25 @@ static bool prepare(struct worker *worker)
     return worker->loop != NULL || fail("prepare connections", errno);
 }
 
-/* No privilege is left behind this, and no client was heard before it. */
+/* No privilege is left behind this, and no client was heard before it. The supervisor says what is
+ * missing. */
 static bool seal(const struct worker *worker)
 {
+    struct worker_sealed message = {.type = WORKER_SEALED};
     const struct seal seal = {
         .keep_identity = worker->options->keep_identity,
         .uid = worker->options->uid,
         .gid = worker->options->gid,
         .supervisor = worker->options->supervisor,
         .void_fd = worker->options->void_fd,
-        .required = worker->options->seal_required,
     };
-    struct seal_report report; /* of which the supervisor knows by its rehearsal */
-    const char *failed = seal_process(&seal, &report);
+    const char *failed = seal_process(&seal, &message.report);
 
-    return failed == NULL || fail(failed, errno);
+    if (failed != NULL)
+        return fail(failed, errno);
+    if (send(worker->options->control, &message, sizeof(message), MSG_NOSIGNAL) < 0)
+        return fail("report the seal", errno);
+    return seal_is_whole(&message.report) || !worker->options->seal_required;
 }
 
 static int serve(struct worker *worker)

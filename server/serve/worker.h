@@ -13,8 +13,15 @@
 #include "base/log.h"
 #include "serve/acceptor.h"
 #include "serve/loop.h"
+#include "serve/seal.h"
 #include "site/challenges.h"
 #include "site/site.h"
+
+/* What the control socket carries first (serve/loop.h). */
+struct worker_sealed {
+    char type; /* WORKER_SEALED */
+    struct seal_report report;
+};
 
 struct worker_options {
     const struct site *site;          /* borrowed; sealed */
@@ -32,7 +39,7 @@ struct worker_options {
     uid_t uid;
     gid_t gid;
     int void_fd;        /* taken; or -1 (serve/wall.h) */
-    bool seal_required; /* end when the kernel lacks a part of the seal */
+    bool seal_required; /* end, once it was reported, when the kernel lacks a part of the seal */
 };
 
 /* Serves until told to drain. Changes the whole process: signals that a terminal

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-/* What the kernel lacks is left out, and the rehearsal of the seal tells of it; false, logged, when
+/* What the kernel lacks is left out, and the seal of the workers lacks the same, which is logged; false, logged, when
  * something failed that cannot. */
 bool confine_supervisor(void);
 

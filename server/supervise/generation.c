@@ -126,7 +126,7 @@ static bool start_worker(struct generation *generation, size_t index,
 {
     int pair[2];
     pid_t supervisor = getpid();
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
         log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(errno));
         return false;
     }
@@ -158,16 +158,17 @@ bool generation_start(struct generation *generation, const struct listeners *lis
     return good;
 }
 
-bool generation_hear(struct generation *generation, size_t index)
+bool generation_hear(struct generation *generation, size_t index, struct seal_report *ret_report)
 {
     struct generation_worker *worker = &generation->workers[index];
-    char message = 0;
-    ssize_t count = recv(worker->control, &message, 1, 0);
-    if (count == 1 && message == WORKER_READY) {
+    struct worker_sealed message;
+    ssize_t count = recv(worker->control, &message, sizeof(message), 0);
+    if (count == 1 && message.type == WORKER_READY)
         worker->ready = true;
-        return true;
-    }
-    return count < 0 && (errno == EAGAIN || errno == EINTR);
+    if (count != (ssize_t)sizeof(message) || message.type != WORKER_SEALED)
+        return false;
+    *ret_report = message.report;
+    return true;
 }
 
 size_t generation_find(const struct generation *generation, pid_t pid)

@@ -13,6 +13,7 @@
 
 #include "load/configuration.h"
 #include "serve/board.h"
+#include "serve/seal.h"
 #include "site/challenges.h"
 #include "supervise/identity.h"
 #include "supervise/listeners.h"
@@ -52,8 +53,8 @@ void generation_free(struct generation *generation);
  * when one could not be started; that was logged, and it can be tried again. */
 bool generation_start(struct generation *generation, const struct listeners *listeners);
 
-/* Reads what worker index says. False when it said something other than ready. */
-bool generation_hear(struct generation *generation, size_t index);
+/* Reads what worker index says. True when that was how its seal went, which is then in ret_report. */
+bool generation_hear(struct generation *generation, size_t index, struct seal_report *ret_report);
 
 /* The index of the worker with the pid, or worker_count. */
 size_t generation_find(const struct generation *generation, pid_t pid);

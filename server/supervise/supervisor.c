@@ -27,7 +27,6 @@
 #include "supervise/generation.h"
 #include "supervise/lookout.h"
 #include "supervise/notify.h"
-#include "supervise/rehearsal.h"
 #include "supervise/report.h"
 #include "supervise/saver.h"
 
@@ -70,6 +69,7 @@ struct supervisor {
     enum reload loading;       /* what the load is of that is under way */
     struct status_load coming; /* what is known of it */
     struct status_load last;   /* of the configuration files, and finished */
+    bool is_seal_told;         /* what this machine lacks for it */
     bool stopping;
     bool failed;
     int64_t retry_at; /* 0, or when to fork what could not be forked or was to wait */
@@ -133,20 +133,6 @@ static struct configuration *load(struct supervisor *supervisor, enum reload wha
     return configuration;
 }
 
-/* What is missing from the seal is told at the start, and later only where it matters. */
-static bool can_seal(const struct supervisor *supervisor, const struct settings *settings,
-                     const struct identity *identity)
-{
-    struct seal_report report;
-    if (supervisor->current != NULL && !settings->seal_required)
-        return true;
-    if (!rehearsal_run(identity, supervisor->void_fd, &report, NULL))
-        return false;
-    if (!seal_is_whole(&report))
-        report_missing_seal(&report, settings->seal_required);
-    return seal_is_whole(&report) || !settings->seal_required;
-}
-
 /* Makes the next generation from the files and starts its workers. */
 static bool try_prepare(struct supervisor *supervisor, enum reload what)
 {
@@ -156,7 +142,6 @@ static bool try_prepare(struct supervisor *supervisor, enum reload what)
         return false;
     const struct settings *settings = &configuration->settings;
     if (!identity_resolve(settings->user, &identity) ||
-        !can_seal(supervisor, settings, &identity) ||
         !challenger_prepare(&supervisor->challenger, &settings->acme) ||
         !listeners_open(&supervisor->listeners, settings->listeners, settings->listener_count)) {
         configuration_free(configuration);
@@ -171,7 +156,6 @@ static bool try_prepare(struct supervisor *supervisor, enum reload what)
             retain_listeners(supervisor);
         return false;
     }
-    supervisor->last_number++;
     supervisor->next->deadline = clock_monotonic_ms() + LIMIT_READY_MS;
     start_workers(supervisor, supervisor->next);
     return true;
@@ -230,7 +214,7 @@ static void reload(struct supervisor *supervisor)
 }
 
 /* The next generation will not come to life. Its processes are reaped like strangers. */
-static void abandon_next(struct supervisor *supervisor)
+static void abandon_next(struct supervisor *supervisor, const char *why)
 {
     generation_signal(supervisor->next, SIGKILL);
     generation_free(supervisor->next);
@@ -241,7 +225,7 @@ static void abandon_next(struct supervisor *supervisor)
         return;
     }
     retain_listeners(supervisor);
-    refuse(supervisor, "its workers did not start; ");
+    refuse(supervisor, why);
     /* Memory may have been short, and a renewal must not be forgotten for it. */
     lookout_retry(&supervisor->lookout, &supervisor->current->configuration->watch,
                   clock_monotonic_ms());
@@ -252,6 +236,7 @@ static void promote_next(struct supervisor *supervisor)
     assert(supervisor->retiring == NULL);
     supervisor->retiring = supervisor->current;
     supervisor->current = supervisor->next;
+    supervisor->last_number = supervisor->current->number;
     supervisor->next = NULL;
     if (supervisor->retiring != NULL) {
         generation_drain(supervisor->retiring);
@@ -355,7 +340,7 @@ static void mourn(struct supervisor *supervisor, pid_t pid, int status)
         report_death(pid, status);
         generation_bury(generation, index);
         if (generation == supervisor->next)
-            abandon_next(supervisor);
+            abandon_next(supervisor, "its workers did not start; ");
         else if (generation == supervisor->current && !supervisor->stopping)
             replace(supervisor, pid, status);
         else if (generation == supervisor->retiring && generation_running(generation) == 0)
@@ -399,7 +384,7 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
     }
     if (supervisor->next != NULL && now >= supervisor->next->deadline) {
         log_line(LOG_LEVEL_ERROR, "workers were not ready in time");
-        abandon_next(supervisor);
+        abandon_next(supervisor, "its workers did not start; ");
     }
     if (supervisor->current != NULL)
         generation_expire(supervisor->current, now);
@@ -443,6 +428,30 @@ static int time_left(const struct supervisor *supervisor)
     return left < 1 ? 1 : left > 60000 ? 60000 : (int)left;
 }
 
+/* What is missing from the seal of a worker is told once at the start, and later only where it matters. */
+static void judge_seal(struct supervisor *supervisor, const struct seal_report *report)
+{
+    const struct generation *next = supervisor->next;
+    if (next == NULL || seal_is_whole(report))
+        return;
+    bool is_required = next->configuration->settings.seal_required;
+    if (is_required || !supervisor->is_seal_told)
+        report_missing_seal(report, is_required);
+    supervisor->is_seal_told = true;
+    if (is_required)
+        abandon_next(supervisor, "");
+}
+
+/* Hears those workers of the generation that are not ready; what one says may end the next generation. */
+static void hear_workers(struct supervisor *supervisor, struct generation *const *generation)
+{
+    struct seal_report report;
+    for (size_t i = 0; *generation != NULL && i < (*generation)->worker_count; i++)
+        while (*generation != NULL && (*generation)->workers[i].pid != 0 &&
+               !(*generation)->workers[i].ready && generation_hear(*generation, i, &report))
+            judge_seal(supervisor, &report);
+}
+
 /* Waits for a signal, for a challenge, or for a starting worker to say that it is ready. */
 static void wait_for_news(struct supervisor *supervisor)
 {
@@ -458,10 +467,8 @@ static void wait_for_news(struct supervisor *supervisor)
                     (struct pollfd){.fd = starting[g]->workers[i].control, .events = POLLIN};
     if (poll(polled, count, time_left(supervisor)) < 0)
         return; /* EINTR, or short of memory: the next round asks again */
-    for (size_t g = 0; g < 2; g++)
-        for (size_t i = 0; starting[g] != NULL && i < starting[g]->worker_count; i++)
-            if (starting[g]->workers[i].pid != 0 && !starting[g]->workers[i].ready)
-                (void)generation_hear(starting[g], i); /* if it died, SIGCHLD tells */
+    hear_workers(supervisor, &supervisor->next); /* if one has died, SIGCHLD tells */
+    hear_workers(supervisor, &supervisor->current);
     on_signals(supervisor);
 }
 
@@ -575,7 +582,7 @@ int supervisor_run(const struct supervisor_options *options)
     }
     if (!confine_supervisor())
         return 1;
-    supervisor.void_fd = wall_open_void(); /* the rehearsal tells if it is missed */
+    supervisor.void_fd = wall_open_void(); /* the workers tell if it is missed */
     supervisor.board = board_new();
     if (supervisor.board == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");
@@ -586,7 +593,10 @@ int supervisor_run(const struct supervisor_options *options)
     keep_descriptors(&supervisor);
     if (prepare(&supervisor, RELOAD_ALL)) {
         supervise(&supervisor);
-        log_line(LOG_LEVEL_NOTICE, supervisor.failed ? "stopped after a failure" : "stopped");
+        if (supervisor.failed && supervisor.current == NULL)
+            log_line(LOG_LEVEL_ERROR, "not started");
+        else
+            log_line(LOG_LEVEL_NOTICE, supervisor.failed ? "stopped after a failure" : "stopped");
     } else {
         log_line(LOG_LEVEL_ERROR, "not started");
         supervisor.failed = true;

@@ -1,4 +1,4 @@
-#include "supervise/rehearsal.h"
+#include "command/rehearsal.h"
 
 #include <errno.h>
 #include <fcntl.h>

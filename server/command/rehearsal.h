@@ -1,11 +1,10 @@
 /*
  * The rehearsal of the seal: a child takes every step as a worker would, tells
- * how each of them went, and is thrown away. So the supervisor knows before it
- * forks a worker what the kernel or the container lacks, and an operator can
- * look at it. Runs in the supervisor and in commands; the child sees no client.
+ * how each of them went, and is thrown away. So an operator can look at what the
+ * kernel or the container lacks. Runs in a command; the child sees no client.
  */
-#ifndef SUPERVISE_REHEARSAL_H
-#define SUPERVISE_REHEARSAL_H
+#ifndef COMMAND_REHEARSAL_H
+#define COMMAND_REHEARSAL_H
 
 #include <stdbool.h>
 
