@@ -12,6 +12,7 @@ enum {
     RECORD_MOST = 16384,     /* RFC 8446 section 5.1 */
     NEWEST_VERSION = 0x0304, /* the library takes no newer one, and looks no closer at older ones */
     ALERT_WARNING = 1,
+    ALERT_FATAL = 2,
     ALERT_CLOSE_NOTIFY = 0,
     ALERT_NO_RENEGOTIATION = 100,
     MESSAGE_HEADER = 4,
@@ -38,15 +39,15 @@ static bool is_sound(const struct record *record, unsigned version)
            version <= NEWEST_VERSION && record->len > 0 && record->len <= RECORD_MOST;
 }
 
-/* Before the ClientHello the library ignores these. */
+/* Before the ClientHello the library ignores these whole records. */
 static bool is_ignored(const struct record *record)
 {
     if (record->type == RECORD_CHANGE_CIPHER_SPEC)
-        return record->len == 1 && (record->here == 0 || record->bytes[0] == 1);
-    return record->type == RECORD_ALERT && record->len == 2 &&
-           (record->here == 0 || record->bytes[0] == ALERT_WARNING) &&
-           (record->here < 2 ||
-            (record->bytes[1] != ALERT_CLOSE_NOTIFY && record->bytes[1] != ALERT_NO_RENEGOTIATION));
+        return record->len == 1 && record->bytes[0] == 1;
+    if (record->type != RECORD_ALERT || record->len != 2 || record->bytes[0] == ALERT_FATAL)
+        return false;
+    return record->bytes[0] != ALERT_WARNING ||
+           (record->bytes[1] != ALERT_CLOSE_NOTIFY && record->bytes[1] != ALERT_NO_RENEGOTIATION);
 }
 
 static void add(struct message *message, const unsigned char *bytes, size_t len)
@@ -90,8 +91,9 @@ enum hello_progress hello_look(struct span input, size_t *ret_len)
             enum hello_progress progress = look_at_message(&message, &record, ret_len);
             if (progress != HELLO_PARTIAL)
                 return progress;
-        } else if (message.len > 0 || !is_ignored(&record))
+        } else if (record.here == record.len && (message.len > 0 || !is_ignored(&record))) {
             return HELLO_OTHER;
+        }
         bytes += RECORD_HEADER + record.here;
         left -= RECORD_HEADER + record.here;
     }

@@ -100,15 +100,20 @@ static void is_something_else(void **state)
         {"\x16\x03\x01\x00\x05\x01\x00\x3f\xfc", 9, HELLO_PARTIAL},
         /* Longer than a record: until there are too many bytes. */
         {"\x16\x03\x01\x00\x05\x01\x00\x3f\xfd", 9, HELLO_PARTIAL},
-        {"\x16\x03\x01\x00\x01\x01\x16\x03\x01\x00\x01\x01\x15\x03\x01\x00\x02", 17, HELLO_OTHER},
+        /* Another record between the parts, which the library judges when it is whole. */
+        {"\x16\x03\x01\x00\x01\x01\x15\x03\x01\x00\x02\x01", 12, HELLO_PARTIAL},
+        {"\x16\x03\x01\x00\x01\x01\x15\x03\x01\x00\x02\x01\x5a", 13, HELLO_OTHER},
         /* What the library ignores. */
         {"\x15\x03\x01\x00\x02\x01\x5a", 7, HELLO_PARTIAL},
+        {"\x15\x03\x01\x00\x02\x00\x01", 7, HELLO_PARTIAL}, /* of no level that there is */
         {"\x15\x03\x01\x00\x02\x01\x00", 7, HELLO_OTHER},
         {"\x15\x03\x01\x00\x02\x01\x64", 7, HELLO_OTHER},
-        {"\x15\x03\x01\x00\x02\x02", 6, HELLO_OTHER},
+        {"\x15\x03\x01\x00\x02\x02", 6, HELLO_PARTIAL},
+        {"\x15\x03\x01\x00\x02\x02\x01", 7, HELLO_OTHER},
         {"\x14\x03\x01\x00\x01\x01", 6, HELLO_PARTIAL},
         {"\x14\x03\x01\x00\x01\x02", 6, HELLO_OTHER},
-        {"\x14\x03\x01\x00\x02", 5, HELLO_OTHER},
+        {"\x14\x03\x01\x00\x02\x01", 6, HELLO_PARTIAL},
+        {"\x14\x03\x01\x00\x02\x01\x01", 7, HELLO_OTHER},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct span input = guard_copy((struct span){rows[i].bytes, rows[i].len});
