@@ -20,6 +20,9 @@ enum {
      * are late with a change. Seconds. */
     LIMIT_FETCH_TIME = 60,
     LIMIT_PROMISE_MARGIN = 3600,
+    /* What was served is remembered so long after the last day of its max_age: a clock that is a year
+     * ahead forgets nothing, and there is a month for a record that was changed late. Seconds. */
+    LIMIT_PROMISE_KEPT = 400 * 86400,
 
     /* chasquid reads no further than this; aykevl warns above the second. Bytes. */
     LIMIT_BODY = 10240,

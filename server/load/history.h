@@ -1,0 +1,73 @@
+/*
+ * What senders may hold, as it was recorded: the policies that were served, each from when until when,
+ * and the ids that looks at the DNS have found. Two files of the state folder, line by line, with a
+ * reader of their own. Several folders, of replicas that share nothing, make one history. A file that is
+ * torn or foreign is ignored with a warning. Runs in the loader and in commands.
+ */
+#ifndef LOAD_HISTORY_H
+#define LOAD_HISTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "base/text.h"
+#include "policy/promise.h"
+#include "site/site.h"
+
+struct history;
+
+/* A domain of which something is known. Everything is borrowed until the history changes. */
+struct history_domain {
+    const char *name;
+    size_t first, count;                   /* of its promises */
+    size_t first_sighting, sighting_count; /* the same */
+};
+
+/* Nothing; owned. NULL when memory is short. */
+struct history *history_new(void);
+void history_free(struct history *history);
+
+/* Adds what the files of the folder say. A file that is not there adds nothing. One that cannot be read or
+ * trusted is reported as DIAG_WARNING. False when it was, or when memory is short, which is reported too. */
+bool history_read(struct history *history, const char *folder, struct position at,
+                  struct diag *diag);
+
+/* Adds what the bytes of a file say, as history_read does; they are taken. False, with nothing added, when
+ * they are not whole or do not make sense. */
+bool history_read_promises(struct history *history, struct text *bytes);
+bool history_read_sightings(struct history *history, struct text *bytes);
+
+/* Adds every policy of the site as served from the instant on, until now: for who has no state. */
+bool history_assume(struct history *history, const struct site *site, int64_t from);
+
+/* To be called after reading and before asking: unites equal promises, and brings the instants in line with
+ * the clock. Where the clock is more than an hour behind what was recorded, that is the time instead; the
+ * answer is the time to count with. False when memory is short. */
+bool history_settle(struct history *history, int64_t clock, int64_t *ret_now);
+
+/* Records that the sites are served from now on and nothing else; what is not served any more was so until
+ * now. What can no longer be held is dropped. Settled before and after. False when memory is short. */
+bool history_serve(struct history *history, const struct site *const *sites, size_t count,
+                   int64_t now);
+
+/* Records a look at the DNS, which has found the id (empty: no valid record). Settle it afterwards. */
+bool history_see(struct history *history, const char *domain, struct span id, uint32_t ttl,
+                 int64_t now);
+
+/* Before this instant nothing is known; INT64_MAX: nothing was ever recorded. */
+int64_t history_since(const struct history *history);
+
+/* The domains in the order of their names; and what is known of one, whose ttl is not set. */
+size_t history_count(const struct history *history);
+const struct history_domain *history_at(const struct history *history, size_t index);
+const struct history_domain *history_find(const struct history *history, struct span domain);
+struct promise_facts history_facts(const struct history *history,
+                                   const struct history_domain *domain, int64_t now);
+
+/* The whole bytes of the files, and their names. */
+bool history_print_promises(const struct history *history, struct text *out);
+bool history_print_sightings(const struct history *history, struct text *out);
+extern const char HISTORY_PROMISES[], HISTORY_SIGHTINGS[];
+
+#endif
