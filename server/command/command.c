@@ -21,7 +21,7 @@ enum { OPTION_HELP = 1U << 29, OPTION_VERSION = 1U << 30, COMMANDS_MOST = 32 };
 enum option_kind {
     FLAG,    /* a bool */
     WORD,    /* a const char * */
-    LIST,    /* words, in line->search */
+    LIST,    /* a struct command_words */
     ADDRESS, /* a struct address, which the line points to */
     DATE,    /* an int64_t */
     HELP,
@@ -43,7 +43,7 @@ static const struct {
     {'l', ADDRESS, "listen", "ADDRESS", OPTION_LISTEN, VALUE(listen),
      "listen there instead of where the configuration says"},
     {'a', DATE, "at", "DATE", OPTION_AT, VALUE(now),
-     "check certificates as of that day (2026-12-24)"},
+     "check certificates, or what senders hold, as of that day (2026-12-24)"},
     {'f', WORD, "format", "FORMAT", OPTION_FORMAT, VALUE(format),
      "zone (default), nsupdate or json"},
     {'s', WORD, "since", "FILE", OPTION_SINCE, VALUE(since),
@@ -55,9 +55,11 @@ static const struct {
     {0, FLAG, "remove-many", NULL, OPTION_PUBLISH, VALUE(remove_many),
      "also if more than a quarter of the domains in FILE are removed"},
     {0, WORD, "sort", "COLUMN", OPTION_SORT, VALUE(sort),
-     "domain (default), state, mode, max_age, id or expires"},
-    {0, WORD, "state", "STATE", OPTION_STATE, VALUE(state),
-     "only these: served, stale, refused or no-certificate"},
+     "with --held also until; by: domain (default), state, mode, max_age, id or expires"},
+    {0, LIST, "state", "STATE", OPTION_STATE, VALUE(state),
+     "with --held a folder to read; else only these: served, stale, refused or no-certificate"},
+    {0, FLAG, "held", NULL, OPTION_STATE, VALUE(held),
+     "the policies that senders may still hold, and until when"},
     {0, FLAG, "senders", NULL, OPTION_STATE, VALUE(senders),
      "ask the running server who has fetched DOMAIN's policy"},
     {0, WORD, "group", "N", OPTION_HOSTS, VALUE(group),
@@ -278,6 +280,7 @@ static int take_option(const struct command *command, size_t row, struct command
                        struct address *ret_listen)
 {
     void *value = (char *)line + options[row].offset;
+    struct command_words *words;
     const bool yes = true;
     switch (options[row].kind) {
     case FLAG:
@@ -287,10 +290,11 @@ static int take_option(const struct command *command, size_t row, struct command
         memcpy(value, &(const char *){optarg}, sizeof(const char *));
         break;
     case LIST:
-        if (line->search_count == COMMAND_WORDS)
+        words = value;
+        if (words->count == COMMAND_WORDS)
             return command_misused(command->name, "there are too many of the option before",
                                    optarg);
-        line->search[line->search_count++] = optarg;
+        words->items[words->count++] = optarg;
         break;
     case ADDRESS:
         if (!address_parse(span_of(optarg), ret_listen))

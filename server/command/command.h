@@ -33,7 +33,7 @@ enum {
     OPTION_FORMAT = 1U << 4,
     OPTION_SINCE = 1U << 5,
     OPTION_SORT = 1U << 6,
-    OPTION_STATE = 1U << 7,  /* and --senders */
+    OPTION_STATE = 1U << 7,  /* and --senders, --held */
     OPTION_PROBE = 1U << 8,  /* --ca */
     OPTION_IMPORT = 1U << 9, /* all that only import takes */
     OPTION_HOSTS = 1U << 10, /* --group, --missing */
@@ -43,23 +43,29 @@ enum {
     OPTION_PUBLISH = 1U << 14, /* --published, --commit-with, --remove-many */
 };
 
+/* What an option was given that may be repeated. */
+struct command_words {
+    const char *items[COMMAND_WORDS];
+    size_t count;
+};
+
 /* A command line that was understood. */
 struct command_line {
     const char *path;             /* of the configuration */
     bool is_default_path;         /* nobody has named it */
     const struct address *listen; /* or NULL */
     bool json;
-    bool keep_id;                      /* of what is published */
-    const char *search[COMMAND_WORDS]; /* files and folders to search */
-    size_t search_count;
-    const char *format;  /* zone, nsupdate or json; NULL: not given */
-    const char *since;   /* a file to compare with, or NULL */
-    const char *sort;    /* what to sort by; NULL: not given */
-    bool senders;        /* who has fetched the policy */
-    const char *group;   /* how many hosts a line, or NULL */
-    bool missing;        /* only those that need a certificate now */
-    const char *state;   /* the only state to list, or NULL */
-    const char *connect; /* as it was written; these three may be NULL */
+    bool keep_id;                /* of what is published */
+    struct command_words search; /* files and folders to search */
+    const char *format;          /* zone, nsupdate or json; NULL: not given */
+    const char *since;           /* a file to compare with, or NULL */
+    const char *sort;            /* what to sort by; NULL: not given */
+    bool senders;                /* who has fetched the policy */
+    const char *group;           /* how many hosts a line, or NULL */
+    bool missing;                /* only those that need a certificate now */
+    bool held;                   /* what senders may still hold */
+    struct command_words state;  /* the only state to list, or the folders of what is held */
+    const char *connect;         /* as it was written; these three may be NULL */
     const char *ca;
     const char *timeout;
     const char *published, *commit_with; /* the file of what was published and a command, or NULL */

@@ -213,8 +213,8 @@ static int gather(struct import *import)
     const struct command_line *line = import->line;
     struct import_paths paths = {0};
     int status = STATUS_GOOD;
-    for (size_t i = 0; i < line->search_count; i++)
-        import_add_path(import, &paths, line->search[i]);
+    for (size_t i = 0; i < line->search.count; i++)
+        import_add_path(import, &paths, line->search.items[i]);
     for (size_t i = 0; i < line->operand_count && status == STATUS_GOOD; i++)
         status = take_operand(import, line->operands[i], &paths);
     if (status == STATUS_GOOD && line->operand_count == 0 && paths.count == 0)
@@ -335,7 +335,7 @@ static int import_all(struct import *import, const struct address *connect)
     int status = gather(import);
     if (status != STATUS_GOOD)
         return status;
-    read_certificates(import, import->line->search_count > 0 || import->line->operand_count == 0);
+    read_certificates(import, import->line->search.count > 0 || import->line->operand_count == 0);
     for (size_t i = 0; i < import->count; i++)
         if (import->hosts[i].file != NULL)
             read_file(import, &import->hosts[i]);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "command/command.h"
+#include "command/held.h"
 #include "command/reading.h"
 #include "probe/fetch.h"
 #include "site/site.h"
@@ -478,9 +479,10 @@ static unsigned find_state(const char *name)
 
 static bool is_listed(const struct command_line *line, const struct site_domain *domain)
 {
-    if (line->state != NULL && (unsigned)verdict_state(domain) != find_state(line->state))
-        return false;
-    return reading_is_asked(line, domain);
+    bool is_state = line->state.count == 0;
+    for (size_t i = 0; i < line->state.count; i++)
+        is_state = is_state || (unsigned)verdict_state(domain) == find_state(line->state.items[i]);
+    return is_state && reading_is_asked(line, domain);
 }
 
 static void print_listed(const struct command_line *line, const struct site *site, compare *order,
@@ -507,11 +509,14 @@ int command_list(const struct command_line *line)
 {
     struct text out = {0};
     int status = STATUS_WRONG;
+    if (line->held)
+        return held_list(line);
     compare *order = find_order(line->sort);
     if (order == NULL)
         return command_misused("list", "no list is sorted by", line->sort);
-    if (line->state != NULL && find_state(line->state) == DOMAIN_STATES)
-        return command_misused("list", "no domain is in the state", line->state);
+    for (size_t i = 0; i < line->state.count; i++)
+        if (find_state(line->state.items[i]) == DOMAIN_STATES)
+            return command_misused("list", "no domain is in the state", line->state.items[i]);
     if (line->senders && line->operand_count != 1)
         return command_misused("list", "--senders needs one domain", NULL);
     struct reading reading = reading_new(line, line->senders, NULL);

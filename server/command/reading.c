@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/calendar.h"
 #include "base/suggest.h"
 #include "base/text.h"
 
@@ -165,4 +166,48 @@ bool reading_check(const struct reading *reading, const char *operand)
     command_complain(&said);
     text_free(&said);
     return false;
+}
+
+static void report_clock(struct diag *diag, struct position at, int64_t clock, int64_t now)
+{
+    char text[2][CALENDAR_ISO_SIZE];
+    if (now <= clock)
+        return;
+    calendar_iso_time(clock, text[0]);
+    calendar_iso_time(now, text[1]);
+    diag_add(diag, DIAG_WARNING, at, "it is %s by the clock, and %s was recorded before", text[0],
+             text[1]);
+    diag_reason(diag,
+                "until then the later time is taken for now, so that no date comes too early");
+    diag_hint(diag, "set the clock, if it is wrong");
+}
+
+struct history *reading_history(const struct command_line *line, const struct reading *reading,
+                                int64_t *ret_now)
+{
+    const struct settings *settings = &reading->configuration->settings;
+    struct diag *diag = diag_new();
+    struct history *history = history_new();
+    struct position at = {.file = line->path};
+    struct text out = {0};
+    bool good = diag != NULL && history != NULL;
+    const char *own[] = {settings->state};
+    const char *const *folders = line->state.count > 0 ? line->state.items : own;
+    size_t count = line->state.count > 0 ? line->state.count : settings->state != NULL ? 1 : 0;
+    for (size_t i = 0; i < count && good; i++)
+        (void)history_read(history, folders[i], at, diag); /* what is wrong is told below */
+    good = good && history_settle(history, line->now, ret_now);
+    if (!good) {
+        text_append(&out, span_of("mta-sts-httpd: out of memory\n"));
+        history_free(history);
+        history = NULL;
+    } else {
+        report_clock(diag, at, line->now, *ret_now);
+        diag_print(diag, DIAG_WARNING, &out);
+    }
+    if (out.len > 0)
+        command_complain(&out);
+    text_free(&out);
+    diag_free(diag);
+    return history;
 }

@@ -8,6 +8,7 @@
 #include "base/diag.h"
 #include "command/command.h"
 #include "load/configuration.h"
+#include "load/history.h"
 
 struct reading {
     struct diag *diag;                   /* owned; NULL when memory is short */
@@ -31,6 +32,12 @@ bool reading_tell(const struct command_line *line, const struct reading *reading
 
 /* How many errors there are that concern whoever asks. */
 size_t reading_errors(const struct reading *reading);
+
+/* What the folders of the command line, or else the state folder of the configuration, say of what was
+ * served and seen; owned. ret_now is the time to count with. NULL after saying on standard error why there
+ * is none. Where the clock is behind, a warning says so. */
+struct history *reading_history(const struct command_line *line, const struct reading *reading,
+                                int64_t *ret_now);
 
 /* The domain, or NULL after saying on standard error that it is not configured. */
 const struct site_domain *reading_find(const struct reading *reading, const char *name);

@@ -68,7 +68,7 @@ static void check_output(struct import *import, bool json,
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *const path = "/f/site.conf";
-    const struct command_line line = {.search = {path}, .search_count = 1};
+    const struct command_line line = {.search = {{path}, 1}};
     struct import import = {.line = &line, .diag = diag_new(), .arena = arena_new()};
     assert(import.diag != NULL && import.arena != NULL);
     files_begin();

@@ -1,0 +1,461 @@
+#include "command/held.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/calendar.h"
+#include "base/text.h"
+#include "command/reading.h"
+#include "policy/promise.h"
+
+/* A domain of the list. */
+struct row {
+    const char *name;
+    struct promise_facts facts;
+    const struct policy *policy; /* as configured; or NULL */
+    struct promise_end free;     /* from when on no enforced policy is held */
+    size_t held;
+};
+
+struct held {
+    const struct command_line *line;
+    const struct reading *reading;
+    const struct history *history;
+    int64_t now;
+    struct row *rows; /* owned */
+    size_t count, capacity;
+};
+
+static bool is_held(const struct promise *promise, const struct promise_facts *facts,
+                    struct promise_end *ret_end)
+{
+    *ret_end = promise_end(promise, facts);
+    return ret_end->kind != PROMISE_DATED || ret_end->at > facts->now;
+}
+
+static bool add_row(struct held *held, const char *name, const struct history_domain *known,
+                    const struct site_domain *domain)
+{
+    const struct site_domain named = {.name = name, .name_len = strlen(name), .file = ""};
+    struct promise_end end;
+    struct row row = {
+        .name = name,
+        .facts = history_facts(held->history, known, held->now),
+        .policy = domain == NULL ? NULL : domain->policy,
+    };
+    if (!reading_is_asked(held->line, &named))
+        return true;
+    row.facts.ttl = held->reading->configuration->settings.dns_ttl;
+    for (size_t i = 0; i < row.facts.count; i++)
+        row.held += is_held(&row.facts.promises[i], &row.facts, &end);
+    row.free = promise_free(&row.facts, (struct span){0});
+    if (!array_room(&held->rows, held->count, &held->capacity, sizeof(row)))
+        return false;
+    held->rows[held->count++] = row;
+    return true;
+}
+
+/* The domains that are configured and those that are not any more, both in the order of their names. */
+static bool add_rows(struct held *held)
+{
+    const struct site *site = held->reading->configuration->site;
+    bool good = true;
+    for (size_t i = 0, k = 0; good && (i < site_count(site) || k < history_count(held->history));) {
+        const struct site_domain *domain = i < site_count(site) ? site_at(site, i) : NULL;
+        const struct history_domain *known =
+            k < history_count(held->history) ? history_at(held->history, k) : NULL;
+        if (domain != NULL && known != NULL && strcmp(domain->name, known->name) != 0) {
+            bool is_first = strcmp(domain->name, known->name) < 0;
+            domain = is_first ? domain : NULL;
+            known = is_first ? NULL : known;
+        }
+        i += domain != NULL ? 1 : 0;
+        k += known != NULL ? 1 : 0;
+        const char *name = domain != NULL ? domain->name : known != NULL ? known->name : "";
+        good = add_row(held, name, known, domain);
+    }
+    return good;
+}
+
+/* Those that are free last come last; what has no end is behind every date. */
+static int by_until(const void *left, const void *right)
+{
+    const struct row *one = left, *other = right;
+    if (one->free.kind != other->free.kind)
+        return one->free.kind < other->free.kind ? -1 : 1;
+    if (one->free.at != other->free.at)
+        return one->free.at < other->free.at ? -1 : 1;
+    return strcmp(one->name, other->name);
+}
+
+/* When the end comes. */
+static void print_end(const struct promise_end *end, struct text *out)
+{
+    char at[CALENDAR_ISO_SIZE];
+    calendar_iso_time(end->at, at);
+    switch (end->kind) {
+    case PROMISE_NONE:
+        text_append(out, span_of("now"));
+        return;
+    case PROMISE_DATED:
+        text_append(out, span_of(at));
+        return;
+    case PROMISE_UNKNOWN:
+        text_printf(out, "unknown, not before %s", at);
+        return;
+    case PROMISE_SERVED:
+        text_printf(out, "served (%s if replaced now)", at);
+        return;
+    case PROMISE_RENEWED:
+        text_printf(out, "renewed while id %.*s is in the DNS", (int)end->id.len, end->id.data);
+        return;
+    }
+}
+
+/* Takes the next cell, which a tab or the end of the line ends. */
+static struct span take_cell(struct span *line)
+{
+    const char *tab = line->len == 0 ? NULL : memchr(line->data, '\t', line->len);
+    struct span cell = {line->data, tab == NULL ? line->len : (size_t)(tab - line->data)};
+    *line = span_skip(*line, cell.len + (tab == NULL ? 0 : 1));
+    return cell;
+}
+
+/* Lines with tabs between their cells as columns. */
+static void print_aligned(struct span lines, struct text *out)
+{
+    enum { COLUMNS = 8 };
+    size_t widths[COLUMNS] = {0};
+    for (struct span rest = lines; rest.len > 0;) {
+        struct span line = span_take_line(&rest);
+        for (size_t i = 0; line.len > 0 && i < COLUMNS; i++) {
+            struct span cell = take_cell(&line);
+            widths[i] = cell.len > widths[i] ? cell.len : widths[i];
+        }
+    }
+    while (lines.len > 0) {
+        struct span line = span_take_line(&lines);
+        for (size_t i = 0; line.len > 0 && i < COLUMNS; i++) {
+            struct span cell = take_cell(&line);
+            text_append(out, cell);
+            if (line.len > 0)
+                text_printf(out, "%*s", (int)(widths[i] - cell.len + 2), "");
+        }
+        text_append(out, span_of("\n"));
+    }
+}
+
+/* The first pattern, and how many more. */
+static void print_mx(struct span patterns, struct text *out)
+{
+    struct span mx;
+    size_t more = 0;
+    (void)promise_take_mx(&patterns, &mx); /* a policy has one */
+    text_append(out, mx);
+    while (promise_take_mx(&patterns, &mx))
+        more++;
+    if (more > 0)
+        text_printf(out, " +%zu", more);
+}
+
+static void print_promise(const struct row *row, const struct promise *promise,
+                          const struct promise_end *end, struct text *out)
+{
+    char from[CALENDAR_ISO_SIZE], until[CALENDAR_ISO_SIZE] = "still";
+    calendar_iso_time(promise->from, from);
+    if (promise->until != PROMISE_OPEN)
+        calendar_iso_time(promise->until, until);
+    text_printf(out, "%s\t%s\t%" PRIu32 "\t%.*s\t%s\t%s\t", row->name,
+                policy_mode_text(promise->mode), promise->max_age, (int)promise->id.len,
+                promise->id.data, from, until);
+    print_mx(promise->mx, out);
+    text_append(out, span_of("\t"));
+    print_end(end, out);
+    text_append(out, span_of("\n"));
+}
+
+/* Each host that the configured policy or a held one names, once. */
+struct hosts {
+    struct span *items; /* owned; borrowed texts */
+    size_t count, capacity;
+    bool failed;
+};
+
+static void add_host(struct hosts *hosts, struct span host)
+{
+    for (size_t i = 0; i < hosts->count; i++)
+        if (span_equal(hosts->items[i], host))
+            return;
+    if (array_room(&hosts->items, hosts->count, &hosts->capacity, sizeof(*hosts->items)))
+        hosts->items[hosts->count++] = host;
+    else
+        hosts->failed = true;
+}
+
+static struct hosts list_hosts(const struct row *row)
+{
+    struct hosts hosts = {0};
+    struct promise_end end;
+    struct span mx;
+    for (size_t i = 0; row->policy != NULL && i < policy_mx_count(row->policy); i++)
+        add_host(&hosts, policy_mx(row->policy, i));
+    for (size_t i = 0; i < row->facts.count; i++)
+        if (is_held(&row->facts.promises[i], &row->facts, &end))
+            for (struct span rest = row->facts.promises[i].mx; promise_take_mx(&rest, &mx);)
+                add_host(&hosts, mx);
+    return hosts;
+}
+
+/* From when on it is so, behind "X may be the only MX" or the like. */
+static void print_from(const struct promise_end *end, struct text *out)
+{
+    char at[CALENDAR_ISO_SIZE];
+    calendar_iso_time(end->at, at);
+    switch (end->kind) {
+    case PROMISE_NONE:
+        text_append(out, span_of(" now\n"));
+        return;
+    case PROMISE_DATED:
+        text_printf(out, " from %s on\n", at);
+        return;
+    case PROMISE_UNKNOWN:
+        text_printf(out, " from %s on at the earliest; it is not known when the id left the DNS\n",
+                    at);
+        return;
+    case PROMISE_SERVED:
+        text_printf(out, " from %s on if the served policy were replaced now\n", at);
+        return;
+    case PROMISE_RENEWED:
+        text_printf(out, " from %s on if the TXT record, still with id %.*s, were changed now\n",
+                    at, (int)end->id.len, end->id.data);
+        return;
+    }
+}
+
+/* What follows from the promises of the domain. */
+static void print_conclusions(const struct row *row, struct text *out)
+{
+    struct hosts hosts = list_hosts(row);
+    for (size_t i = 0; i < hosts.count; i++) {
+        struct promise_end free = promise_free(&row->facts, hosts.items[i]);
+        text_printf(out, "%s: %.*s may be the only MX", row->name, (int)hosts.items[i].len,
+                    hosts.items[i].data);
+        print_from(&free, out);
+    }
+    text_printf(out, "%s: no enforced policy is held", row->name);
+    print_from(&row->free, out);
+    out->failed = out->failed || hosts.failed;
+    free(hosts.items);
+}
+
+/* Of domains that are named: each policy, and what follows. */
+static void print_domains(const struct held *held, struct text *out)
+{
+    struct text lines = {0};
+    struct promise_end end;
+    text_append(&lines, span_of("DOMAIN\tMODE\tMAX_AGE\tID\tSERVED FROM\tUNTIL\tMX\tHELD UNTIL\n"));
+    for (size_t i = 0; i < held->count; i++)
+        for (size_t k = 0; k < held->rows[i].facts.count; k++)
+            if (is_held(&held->rows[i].facts.promises[k], &held->rows[i].facts, &end))
+                print_promise(&held->rows[i], &held->rows[i].facts.promises[k], &end, &lines);
+    print_aligned((struct span){lines.data, lines.len}, out);
+    for (size_t i = 0; i < held->count; i++)
+        print_conclusions(&held->rows[i], out);
+    out->failed = out->failed || lines.failed;
+    text_free(&lines);
+}
+
+/* Of all domains: how many policies are held, and until when. */
+static void print_overview(const struct held *held, struct text *out)
+{
+    struct text lines = {0};
+    text_append(&lines, span_of("DOMAIN\tPOLICIES\tFREE FROM\n"));
+    for (size_t i = 0; i < held->count; i++) {
+        const struct row *row = &held->rows[i];
+        text_printf(&lines, "%s\t%zu\t", row->name, row->held);
+        print_end(&row->free, &lines);
+        text_append(&lines, span_of("\n"));
+    }
+    print_aligned((struct span){lines.data, lines.len}, out);
+    out->failed = out->failed || lines.failed;
+    text_free(&lines);
+}
+
+static void print_end_json(const char *key, const struct promise_end *end, struct text *out)
+{
+    static const char *const kinds[] = {
+        [PROMISE_NONE] = "free",     [PROMISE_DATED] = "date",      [PROMISE_UNKNOWN] = "unknown",
+        [PROMISE_SERVED] = "served", [PROMISE_RENEWED] = "renewed",
+    };
+    char at[CALENDAR_ISO_SIZE];
+    calendar_iso_time(end->at, at);
+    text_json_key(out, key);
+    text_printf(out, "{\"kind\":\"%s\"", kinds[end->kind]);
+    /* not_before holds whatever the kind: the instant, or the earliest that is possible. */
+    text_json_member(out, "until", end->kind == PROMISE_DATED ? at : NULL);
+    text_json_member(out, "not_before", end->kind == PROMISE_NONE ? NULL : at);
+    if (end->kind == PROMISE_RENEWED)
+        text_printf(out, ",\"id\":\"%.*s\"", (int)end->id.len, end->id.data);
+    text_append(out, span_of("}"));
+}
+
+static void print_promise_json(const struct promise *promise, const struct promise_end *end,
+                               struct text *out)
+{
+    char from[CALENDAR_ISO_SIZE], until[CALENDAR_ISO_SIZE];
+    struct span rest = promise->mx, mx;
+    bool is_open = promise->until == PROMISE_OPEN, is_first = true;
+    calendar_iso_time(promise->from, from);
+    calendar_iso_time(is_open ? 0 : promise->until, until);
+    text_printf(out, "{\"mode\":\"%s\",\"max_age\":%" PRIu32 ",\"id\":\"%.*s\",\"mx\":[",
+                policy_mode_text(promise->mode), promise->max_age, (int)promise->id.len,
+                promise->id.data);
+    for (; promise_take_mx(&rest, &mx); is_first = false) {
+        text_append(out, span_of(is_first ? "" : ","));
+        text_json(out, mx);
+    }
+    text_append(out, span_of("]"));
+    text_json_member(out, "served_from", from);
+    text_json_member(out, "served_until", is_open ? NULL : until);
+    print_end_json("held", end, out);
+    text_append(out, span_of("}"));
+}
+
+static void print_row_json(const struct row *row, struct text *out)
+{
+    struct hosts hosts = list_hosts(row);
+    struct promise_end end;
+    bool is_first = true;
+    text_printf(out, "{\"domain\":\"%s\",\"configured\":%s,\"policies\":[", row->name,
+                row->policy != NULL ? "true" : "false");
+    for (size_t i = 0; i < row->facts.count; i++) {
+        if (!is_held(&row->facts.promises[i], &row->facts, &end))
+            continue;
+        text_append(out, span_of(is_first ? "" : ","));
+        print_promise_json(&row->facts.promises[i], &end, out);
+        is_first = false;
+    }
+    text_append(out, span_of("],\"mx\":["));
+    for (size_t i = 0; i < hosts.count; i++) {
+        struct promise_end free = promise_free(&row->facts, hosts.items[i]);
+        text_append(out, span_of(i == 0 ? "{\"host\":" : ",{\"host\":"));
+        text_json(out, hosts.items[i]);
+        print_end_json("alone", &free, out);
+        text_append(out, span_of("}"));
+    }
+    text_append(out, span_of("]"));
+    print_end_json("free", &row->free, out);
+    text_append(out, span_of("}"));
+    out->failed = out->failed || hosts.failed;
+    free(hosts.items);
+}
+
+static void print_json(const struct held *held, struct text *out)
+{
+    char text[CALENDAR_ISO_SIZE];
+    int64_t since = history_since(held->history);
+    calendar_iso_time(held->now, text);
+    text_printf(out, "{\"now\":\"%s\"", text);
+    calendar_iso_time(since == INT64_MAX ? 0 : since, text);
+    text_json_member(out, "since", since == INT64_MAX ? NULL : text);
+    text_append(out, span_of(",\"domains\":["));
+    for (size_t i = 0; i < held->count; i++) {
+        text_append(out, span_of(i == 0 ? "\n" : ",\n"));
+        print_row_json(&held->rows[i], out);
+    }
+    text_append(out, span_of("]}\n"));
+}
+
+/* What the answer does not know, as a line behind it. */
+static void print_since(const struct held *held, struct text *out)
+{
+    char text[CALENDAR_ISO_SIZE];
+    int64_t since = history_since(held->history);
+    if (since + LIMIT_MAX_AGE_MOST < held->now)
+        return;
+    calendar_iso_time(since, text);
+    text_printf(out,
+                "What was served before %s is unknown; senders hold a policy for a year at most.\n",
+                text);
+}
+
+static int print_held(struct held *held)
+{
+    struct text out = {0};
+    bool is_known = history_since(held->history) != INT64_MAX;
+    int status = is_known ? STATUS_GOOD : STATUS_PENDING;
+    if (held->line->sort != NULL && strcmp(held->line->sort, "until") == 0 && held->count > 0)
+        qsort(held->rows, held->count, sizeof(*held->rows), by_until);
+    if (held->line->json)
+        print_json(held, &out);
+    else if (!is_known)
+        text_append(&out,
+                    span_of("Nothing is known: no server has recorded yet what it served.\n"));
+    else if (held->line->operand_count > 0)
+        print_domains(held, &out);
+    else
+        print_overview(held, &out);
+    if (!held->line->json && is_known)
+        print_since(held, &out);
+    if (!command_write(&out))
+        status = STATUS_WRONG;
+    text_free(&out);
+    return status;
+}
+
+/* Whether each operand means a domain that is listed; if not, after saying so. */
+static bool has_all(const struct held *held)
+{
+    bool good = true;
+    for (size_t i = 0; i < held->line->operand_count; i++) {
+        bool is_there = false;
+        for (size_t k = 0; k < held->count && !is_there; k++) {
+            const char *name = held->rows[k].name;
+            const struct site_domain named = {.name = name, .name_len = strlen(name), .file = ""};
+            is_there = concern_matches(held->line->operands[i], &named);
+        }
+        good = (is_there || reading_check(held->reading, held->line->operands[i])) && good;
+    }
+    return good;
+}
+
+int held_list(const struct command_line *line)
+{
+    struct held held = {.line = line};
+    struct history *history = NULL;
+    int status = STATUS_WRONG;
+    if (line->sort != NULL && strcmp(line->sort, "until") != 0 && strcmp(line->sort, "domain") != 0)
+        return command_misused("list", "with --held the list is sorted by domain or until, not by",
+                               line->sort);
+    if (line->senders)
+        return command_misused("list", "--held and --senders exclude each other", NULL);
+    struct reading reading = reading_new(line, true, NULL);
+    bool told = reading_tell(line, &reading);
+    if (reading.configuration == NULL)
+        goto done;
+    if (line->state.count == 0 && reading.configuration->settings.state == NULL) {
+        (void)fputs("mta-sts-httpd: the configuration has no \"state:\", so nothing is recorded\n"
+                    "    fix: write \"state: /var/lib/mta-sts\", or name a folder: --state DIR\n",
+                    stderr); /* the exit status says it too */
+        goto done;
+    }
+    held.reading = &reading;
+    held.history = history = reading_history(line, &reading, &held.now);
+    if (history == NULL || !add_rows(&held)) {
+        if (history != NULL)
+            (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
+        goto done;
+    }
+    bool good = has_all(&held);
+    status = print_held(&held);
+    if (!good || !told)
+        status = STATUS_WRONG;
+done:
+    free(held.rows);
+    history_free(history);
+    reading_free(&reading);
+    return status;
+}
