@@ -94,6 +94,10 @@ enum {
     LIMIT_CERTIFICATE_FILES = 400000,
     /* A combined PEM file is 10 KB; a file above this is not one. Bytes. */
     LIMIT_CERTIFICATE_FILE = 1024 * 1024,
+    /* A site in memory (site/image.h): 100,000 domains and certificates are about 130 MB. Distances in
+     * it have four bytes with a sign. */
+    LIMIT_IMAGE = 0x7fffffff,
+
     /* Deepest known layout: Caddy's storage with four folders. */
     LIMIT_CERTIFICATE_DEPTH = 8,
     /* Leaf and intermediates; public authorities need at most four. */

@@ -29,7 +29,8 @@ static bool is_input(const struct command_line *line)
 /* Whether the domain is to be judged: one of those that are named, or of standard input. */
 static bool is_judged(const struct command_line *line, const struct site_domain *domain)
 {
-    return is_input(line) ? strcmp(domain->file, "-") == 0 : reading_is_asked(line, domain);
+    return is_input(line) ? strcmp(site_file(domain), "-") == 0
+                          : reading_is_asked(line, site_name(domain));
 }
 
 static struct counts count(const struct command_line *line, const struct reading *reading)

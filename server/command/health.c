@@ -127,11 +127,9 @@ static bool judge_strictly(struct inquiry *inquiry)
 
 static bool leaf_covers(const struct inquiry *inquiry)
 {
-    struct certificate_der *der = certificate_der_new(inquiry->fetch.chain[0]);
-    struct certificate *leaf = der == NULL ? NULL : certificate_new(der);
+    struct certificate *leaf = certificate_new(inquiry->fetch.chain[0]);
     bool covers = leaf != NULL && chain_covers(leaf, span_of(inquiry->host));
     certificate_free(leaf);
-    certificate_der_free(der);
     return covers;
 }
 
@@ -142,8 +140,8 @@ static void judge_policy(struct inquiry *inquiry)
     const struct answer *answer = inquiry->fetch.answer;
     const struct span body = {answer->body, answer->body_len};
     health->state = HEALTH_SERVES;
-    health->domain = inquiry->domain->name;
-    health->differs = !span_equal(body, policy_body(inquiry->domain->policy));
+    health->domain = site_name(inquiry->domain);
+    health->differs = !span_equal(body, policy_body(site_policy(inquiry->domain)));
     if (inquiry->fetch.chain_len > 0 && !leaf_covers(inquiry)) {
         die(health, "the certificate is not for %s", inquiry->host);
         return;
@@ -151,16 +149,16 @@ static void judge_policy(struct inquiry *inquiry)
     if (health->differs) {
         struct inspection *inspection = inspection_new(body, NULL);
         if (inspection == NULL || inspection->gravity == FINDING_REFUSAL)
-            die(health, "what is served for %s is no valid policy", inquiry->domain->name);
+            die(health, "what is served for %s is no valid policy", site_name(inquiry->domain));
         inspection_free(inspection);
     }
     if (inquiry->question->only != NULL && health->state == HEALTH_SERVES &&
         inquiry->fetch.chain_len > 0)
         (void)judge_strictly(inquiry); /* a shortage is told in the state */
     if (inquiry->question->only != NULL && health->state == HEALTH_SERVES &&
-        inquiry->domain->state == SITE_STALE)
+        site_state(inquiry->domain) == SITE_STALE)
         die(health, "the policy of %s is the last valid one, not the configured one",
-            inquiry->domain->name);
+            site_name(inquiry->domain));
 }
 
 static void judge_failure(struct inquiry *inquiry)
@@ -219,7 +217,7 @@ static void inquire(const struct health_question *question, const struct site_do
     *health = (struct health){.state = HEALTH_DEAD};
     /* It fits; nobody has the second name (RFC 6761 section 6.4). */
     (void)snprintf(inquiry.host, sizeof(inquiry.host), "mta-sts.%s",
-                   domain == NULL ? "health.invalid" : domain->name);
+                   domain == NULL ? "health.invalid" : site_name(domain));
     if (fetch(&inquiry))
         judge(&inquiry);
     else
@@ -266,7 +264,7 @@ static void ask_health(const struct health_question *question, struct health *re
     }
     for (size_t i = 0; i < tries; i++) {
         const struct site_domain *domain = site_at(site, i * count / tries);
-        if (domain->policy == NULL || (domain->is_proxied && !question->endpoint->plain))
+        if (site_policy(domain) == NULL || (site_is_proxied(domain) && !question->endpoint->plain))
             continue;
         inquire(question, domain, begin_us, ret_health);
         asked++;
@@ -300,7 +298,7 @@ static void print_health(const struct endpoint *endpoint, const struct health *h
 static bool is_asked(const struct endpoint *endpoint, const struct site_domain *only)
 {
     return endpoint->service == ENDPOINT_POLICIES &&
-           (only == NULL || !only->is_proxied || endpoint->plain);
+           (only == NULL || !site_is_proxied(only) || endpoint->plain);
 }
 
 static size_t count_listeners(const struct endpoint *endpoints, size_t count,
@@ -396,7 +394,7 @@ int command_health(const struct command_line *line)
         const struct configuration *configuration = reading.configuration;
         if (line->operand_count > 0) {
             only = reading_find(&reading, line->operands[0]);
-            if (only == NULL || only->policy == NULL) {
+            if (only == NULL || site_policy(only) == NULL) {
                 reading_tell(line, &reading);
                 goto done;
             }

@@ -39,14 +39,13 @@ static bool is_held(const struct promise *promise, const struct promise_facts *f
 static bool add_row(struct held *held, const char *name, const struct history_domain *known,
                     const struct site_domain *domain)
 {
-    const struct site_domain named = {.name = name, .name_len = strlen(name), .file = ""};
     struct promise_end end;
     struct row row = {
         .name = name,
         .facts = history_facts(held->history, known, held->now),
-        .policy = domain == NULL ? NULL : domain->policy,
+        .policy = domain == NULL ? NULL : site_policy(domain),
     };
-    if (!reading_is_asked(held->line, &named))
+    if (!reading_is_asked(held->line, name))
         return true;
     row.facts.ttl = held->reading->configuration->settings.dns_ttl;
     for (size_t i = 0; i < row.facts.count; i++)
@@ -67,14 +66,14 @@ static bool add_rows(struct held *held)
         const struct site_domain *domain = i < site_count(site) ? site_at(site, i) : NULL;
         const struct history_domain *known =
             k < history_count(held->history) ? history_at(held->history, k) : NULL;
-        if (domain != NULL && known != NULL && strcmp(domain->name, known->name) != 0) {
-            bool is_first = strcmp(domain->name, known->name) < 0;
+        if (domain != NULL && known != NULL && strcmp(site_name(domain), known->name) != 0) {
+            bool is_first = strcmp(site_name(domain), known->name) < 0;
             domain = is_first ? domain : NULL;
             known = is_first ? NULL : known;
         }
         i += domain != NULL ? 1 : 0;
         k += known != NULL ? 1 : 0;
-        const char *name = domain != NULL ? domain->name : known != NULL ? known->name : "";
+        const char *name = domain != NULL ? site_name(domain) : known != NULL ? known->name : "";
         good = add_row(held, name, known, domain);
     }
     return good;
@@ -412,11 +411,8 @@ static bool has_all(const struct held *held)
     bool good = true;
     for (size_t i = 0; i < held->line->operand_count; i++) {
         bool is_there = false;
-        for (size_t k = 0; k < held->count && !is_there; k++) {
-            const char *name = held->rows[k].name;
-            const struct site_domain named = {.name = name, .name_len = strlen(name), .file = ""};
-            is_there = concern_matches(held->line->operands[i], &named);
-        }
+        for (size_t k = 0; k < held->count && !is_there; k++)
+            is_there = concern_matches(held->line->operands[i], held->rows[k].name);
         good = (is_there || reading_check(held->reading, held->line->operands[i])) && good;
     }
     return good;

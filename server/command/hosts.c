@@ -37,10 +37,10 @@ static bool is_good(const struct credential *credential, int64_t now, int64_t wa
 
 static bool is_missing(const struct site_domain *domain, int64_t now, int64_t warning)
 {
-    for (size_t kind = 0; kind < CREDENTIAL_KINDS && !domain->is_proxied; kind++)
-        if (is_good(domain->credentials[kind], now, warning))
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS && !site_is_proxied(domain); kind++)
+        if (is_good(site_credential(domain, kind), now, warning))
             return false;
-    return !domain->is_proxied;
+    return !site_is_proxied(domain);
 }
 
 static void print_hosts(const struct command_line *line, const struct configuration *configuration,
@@ -51,11 +51,11 @@ static void print_hosts(const struct command_line *line, const struct configurat
     size_t count = 0;
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
-        if (!reading_is_asked(line, domain) ||
+        if (!reading_is_asked(line, site_name(domain)) ||
             (line->missing && !is_missing(domain, line->now, warning)))
             continue;
         const char *between = count == 0 ? "" : count % group == 0 ? "\n" : " ";
-        text_printf(out, "%smta-sts.%s", between, domain->name);
+        text_printf(out, "%smta-sts.%s", between, site_name(domain));
         count++;
     }
     if (count > 0)

@@ -55,17 +55,18 @@ static void fill_policy(const struct policy *policy, struct row *row)
 static void fill_row(const struct site_domain *domain, int64_t now, struct row *row)
 {
     const struct credential *credential = verdict_first_to_end(domain);
-    bool both = domain->credentials[CREDENTIAL_ECDSA] != NULL &&
-                domain->credentials[CREDENTIAL_RSA] != NULL;
+    bool both = site_credential(domain, CREDENTIAL_ECDSA) != NULL &&
+                site_credential(domain, CREDENTIAL_RSA) != NULL;
     const struct credential *bad; /* the word does not name it */
     enum credential_fault fault;
     char day[CALENDAR_DAY_SIZE];
-    (void)snprintf(row->cells[0], CELL_SIZE, "%s", domain->name);
+    (void)snprintf(row->cells[0], CELL_SIZE, "%s", site_name(domain));
     (void)snprintf(row->cells[1], CELL_SIZE, "%s", verdict_state_text(verdict_state(domain)));
-    fill_policy(domain->policy, row);
+    fill_policy(site_policy(domain), row);
     if (credential == NULL) {
         for (size_t i = 6; i < COLUMNS; i++)
-            (void)snprintf(row->cells[i], CELL_SIZE, i == 6 && domain->is_proxied ? "proxy" : "-");
+            (void)snprintf(row->cells[i], CELL_SIZE,
+                           i == 6 && site_is_proxied(domain) ? "proxy" : "-");
         return;
     }
     calendar_day(credential_not_after(credential), day);
@@ -116,9 +117,10 @@ static void print_domains(const struct site_domain *const *domains, size_t count
 static void print_credentials_json(const struct site_domain *domain, int64_t now, struct text *out)
 {
     const char *separator = "";
-    text_printf(out, ",\"proxied\":%s,\"certificates\":[", domain->is_proxied ? "true" : "false");
-    for (int kind = 0; kind < CREDENTIAL_KINDS && !domain->is_proxied; kind++) {
-        const struct credential *credential = domain->credentials[kind];
+    text_printf(out, ",\"proxied\":%s,\"certificates\":[",
+                site_is_proxied(domain) ? "true" : "false");
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS && !site_is_proxied(domain); kind++) {
+        const struct credential *credential = site_credential(domain, kind);
         if (credential == NULL)
             continue;
         char day[CALENDAR_DAY_SIZE];
@@ -159,11 +161,11 @@ static void print_domains_json(const struct site_domain *const *domains, size_t 
     text_append(out, span_of("["));
     for (size_t i = 0; i < count; i++) {
         const struct site_domain *domain = domains[i];
-        text_printf(out, "%s\n{\"domain\":\"%s\",\"state\":\"%s\"", i == 0 ? "" : ",", domain->name,
-                    verdict_state_text(verdict_state(domain)));
-        print_policy_json(domain->policy, out);
+        text_printf(out, "%s\n{\"domain\":\"%s\",\"state\":\"%s\"", i == 0 ? "" : ",",
+                    site_name(domain), verdict_state_text(verdict_state(domain)));
+        print_policy_json(site_policy(domain), out);
         print_credentials_json(domain, now, out);
-        text_json_member(out, "file", domain->file);
+        text_json_member(out, "file", site_file(domain));
         text_append(out, span_of("}"));
     }
     text_append(out, span_of("]\n"));
@@ -325,11 +327,11 @@ static bool are_sound(struct span rest)
 static void print_all(const struct command_line *line, const struct site_domain *domain,
                       struct span rest, struct text *out)
 {
-    const char *id = domain->policy == NULL ? "" : policy_id(domain->policy);
+    const char *id = site_policy(domain) == NULL ? "" : policy_id(site_policy(domain));
     struct span fields[FIELDS];
     size_t count = 0;
     if (line->json)
-        text_printf(out, "{\"domain\":\"%s\",\"id\":\"%s\",\"senders\":[", domain->name, id);
+        text_printf(out, "{\"domain\":\"%s\",\"id\":\"%s\",\"senders\":[", site_name(domain), id);
     while (take_line(&rest, fields)) {
         bool is_current = span_equal(fields[ID], span_of(id));
         if (!line->json && count == 0)
@@ -347,7 +349,7 @@ static void print_all(const struct command_line *line, const struct site_domain 
         text_append(out, span_of("]}\n"));
     else if (count == 0)
         text_printf(out, "no sender has fetched the policy of %s since the server was started\n",
-                    domain->name);
+                    site_name(domain));
 }
 
 /* Prints the table, or JSON. False after saying on standard error what is wrong. */
@@ -364,7 +366,7 @@ static bool list_senders(const struct command_line *line, const struct reading *
         good = complain_of_answer(
             "the address of \"metrics:\" is known to the service manager only: write it "
             "there to use this");
-    good = good && ask(endpoint, domain->name, &fetch);
+    good = good && ask(endpoint, site_name(domain), &fetch);
     if (good && (fetch.answer->is_cut ||
                  !are_sound((struct span){fetch.answer->body, fetch.answer->body_len})))
         good = complain_of_answer("the answer of %s is damaged", endpoint->address.text);
@@ -387,7 +389,7 @@ static int compare_numbers(int64_t one, int64_t other)
 
 static int by_domain(const void *left, const void *right)
 {
-    return strcmp((*(entry)left)->name, (*(entry)right)->name);
+    return strcmp(site_name(*(entry)left), site_name(*(entry)right));
 }
 
 /* Equal ones are in the order of their names. */
@@ -405,7 +407,7 @@ static int by_state(const void *left, const void *right)
 /* Domains without a policy come first: they need a look. */
 static int64_t mode_of(const void *one)
 {
-    const struct policy *policy = (*(entry)one)->policy;
+    const struct policy *policy = site_policy(*(entry)one);
     return policy == NULL ? -1 : (int64_t)policy_mode(policy);
 }
 
@@ -416,7 +418,7 @@ static int by_mode(const void *left, const void *right)
 
 static int64_t max_age_of(const void *one)
 {
-    const struct policy *policy = (*(entry)one)->policy;
+    const struct policy *policy = site_policy(*(entry)one);
     return policy == NULL ? -1 : (int64_t)policy_max_age(policy);
 }
 
@@ -427,7 +429,7 @@ static int by_max_age(const void *left, const void *right)
 
 static const char *id_of(const void *one)
 {
-    const struct policy *policy = (*(entry)one)->policy;
+    const struct policy *policy = site_policy(*(entry)one);
     return policy == NULL ? "" : policy_id(policy);
 }
 
@@ -482,7 +484,7 @@ static bool is_listed(const struct command_line *line, const struct site_domain 
     bool is_state = line->state.count == 0;
     for (size_t i = 0; i < line->state.count; i++)
         is_state = is_state || (unsigned)verdict_state(domain) == find_state(line->state.items[i]);
-    return is_state && reading_is_asked(line, domain);
+    return is_state && reading_is_asked(line, site_name(domain));
 }
 
 static void print_listed(const struct command_line *line, const struct site *site, compare *order,

@@ -10,9 +10,9 @@ int command_policy(const struct command_line *line)
     struct reading reading = reading_new(line, true, NULL);
     const struct site_domain *domain =
         reading.configuration == NULL ? NULL : reading_find(&reading, line->operands[0]);
-    if (domain != NULL && domain->policy != NULL) {
+    if (domain != NULL && site_policy(domain) != NULL) {
         struct text out = {0};
-        text_append(&out, policy_body(domain->policy));
+        text_append(&out, policy_body(site_policy(domain)));
         if (command_write(&out))
             status = STATUS_GOOD;
         text_free(&out);

@@ -117,8 +117,8 @@ static bool list_domains(struct run *run)
             : site == NULL ? NULL
                            : site_find_domain(site, span_of(run->names[i].text));
         run->domains[i] = (struct probe_domain){
-            .name = by_name ? run->names[i].text : domain->name,
-            .policy = domain == NULL ? NULL : domain->policy,
+            .name = by_name ? run->names[i].text : site_name(domain),
+            .policy = domain == NULL ? NULL : site_policy(domain),
         };
     }
     return true;

@@ -113,7 +113,7 @@ static const char *nearest_domain(const struct site *site, const char *name)
     if (names == NULL)
         return NULL;
     for (size_t i = 0; i < site_count(site); i++)
-        names[i] = site_at(site, i)->name;
+        names[i] = site_name(site_at(site, i));
     size_t index = suggest_nearest(span_of(name), names, site_count(site));
     if (index < site_count(site))
         nearest = names[index];
@@ -143,10 +143,10 @@ const struct site_domain *reading_find(const struct reading *reading, const char
     return NULL;
 }
 
-bool reading_is_asked(const struct command_line *line, const struct site_domain *domain)
+bool reading_is_asked(const struct command_line *line, const char *name)
 {
     for (size_t i = 0; i < line->operand_count; i++)
-        if (concern_matches(line->operands[i], domain))
+        if (concern_matches(line->operands[i], name))
             return true;
     return line->operand_count == 0;
 }
@@ -157,7 +157,7 @@ bool reading_check(const struct reading *reading, const char *operand)
     if (!concern_is_pattern(operand))
         return reading_find(reading, operand) != NULL;
     for (size_t i = 0; i < site_count(site); i++)
-        if (concern_matches(operand, site_at(site, i)))
+        if (concern_matches(operand, site_name(site_at(site, i))))
             return true;
     struct text said = {0};
     text_append(&said, span_of("mta-sts-httpd: no configured domain matches \""));

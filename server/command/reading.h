@@ -43,7 +43,7 @@ struct history *reading_history(const struct command_line *line, const struct re
 const struct site_domain *reading_find(const struct reading *reading, const char *name);
 
 /* Whether the domain is one of the operands, or there are none. */
-bool reading_is_asked(const struct command_line *line, const struct site_domain *domain);
+bool reading_is_asked(const struct command_line *line, const char *name);
 
 /* Whether the operand, a name or a pattern, means any domain; if not, after saying so. */
 bool reading_check(const struct reading *reading, const char *operand);

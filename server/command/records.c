@@ -107,11 +107,11 @@ static void add_alias(struct records *records, const struct settings *settings,
                       const struct site_domain *domain)
 {
     char target[LIMIT_NAME + 2], host[LIMIT_NAME + 2];
-    (void)snprintf(target, sizeof(target), "%s.", settings->dns_target); /* was judged */
-    (void)snprintf(host, sizeof(host), "mta-sts.%s.", domain->name);     /* so was this */
+    (void)snprintf(target, sizeof(target), "%s.", settings->dns_target);  /* was judged */
+    (void)snprintf(host, sizeof(host), "mta-sts.%s.", site_name(domain)); /* so was this */
     struct dns_record record = {
-        .domain = domain->name,
-        .file = domain->file,
+        .domain = site_name(domain),
+        .file = site_file(domain),
         .type = "CNAME",
         .value = target,
         .ttl = settings->dns_ttl,
@@ -126,7 +126,7 @@ static void add_addresses(struct records *records, const struct settings *settin
                           const struct site_domain *domain)
 {
     struct dns_record record = {
-        .domain = domain->name, .file = domain->file, .ttl = settings->dns_ttl};
+        .domain = site_name(domain), .file = site_file(domain), .ttl = settings->dns_ttl};
     for (int family = 0; family < 2; family++)
         for (size_t i = 0; i < settings->dns_address_count; i++) {
             record.type = family == 0 ? "A" : "AAAA";
@@ -150,9 +150,11 @@ void records_add_domain(struct records *records, const struct settings *settings
 {
     char reason[REASON_SIZE];
     struct text value = {0};
-    struct dns_record record = {
-        .domain = domain->name, .file = domain->file, .type = "TXT", .ttl = settings->dns_ttl};
-    if (domain->policy == NULL) {
+    struct dns_record record = {.domain = site_name(domain),
+                                .file = site_file(domain),
+                                .type = "TXT",
+                                .ttl = settings->dns_ttl};
+    if (site_policy(domain) == NULL) {
         record.withheld = "it is refused, and \"mta-sts-httpd check\" says why";
         add_below(records, "_mta-sts", record);
         return;
@@ -161,10 +163,10 @@ void records_add_domain(struct records *records, const struct settings *settings
         add_alias(records, settings, domain);
     add_addresses(records, settings, domain);
     /* The bytes that senders agree on: one space behind each semicolon but the last. */
-    text_printf(&value, "v=STSv1; id=%s;", policy_id(domain->policy));
+    text_printf(&value, "v=STSv1; id=%s;", policy_id(site_policy(domain)));
     record.withheld = judge_certificates(domain, now, reason);
     add_text(records, "_mta-sts", record, &value);
-    const char *rua = domain->tls_rpt != NULL ? domain->tls_rpt : settings->tls_rpt;
+    const char *rua = site_tls_rpt(domain) != NULL ? site_tls_rpt(domain) : settings->tls_rpt;
     if (rua != NULL) {
         value.len = 0;
         text_printf(&value, "v=TLSRPTv1; rua=%s", rua);

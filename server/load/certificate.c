@@ -47,7 +47,6 @@ void certificate_free(struct certificate *certificate)
     assert(certificate->owners > 0);
     if (--certificate->owners > 0)
         return;
-    certificate_der_free(certificate->der);
     free(certificate);
 }
 
@@ -204,8 +203,17 @@ static struct certificate *make_refused(struct span der, int code)
     return certificate;
 }
 
-/* The structure, its names and what else is not in the DER, in one piece of memory. */
-static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct certificate_der *der)
+/* A part of some bytes as a part of their copy. */
+static struct span move(struct span part, struct span from, const char *to)
+{
+    if (part.data == NULL)
+        return part;
+    assert(part.data >= from.data && part.data + part.len <= from.data + from.len);
+    return (struct span){to + (part.data - from.data), part.len};
+}
+
+/* The structure, its names, what else is not in the DER and a copy of that, in one piece of memory. */
+static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct span der)
 {
     unsigned char buffer[INFO_MOST];
     size_t count = 0, texts = 0;
@@ -222,19 +230,25 @@ static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct certif
         info.len = 0;
 
     struct certificate *found =
-        calloc(1, sizeof(*found) + count * sizeof(found->names[0]) + texts + info.len);
+        calloc(1, sizeof(*found) + count * sizeof(found->names[0]) + texts + info.len + der.len);
     if (found == NULL)
         return NULL;
     found->owners = 1;
     found->fault = CERTIFICATE_SOUND;
-    found->der = certificate_der_share(der);
     found->has_dns_names = count > 0;
     char *place = read_names(crt, (char *)&found->names[count], found);
     if (info.len > 0)
         memcpy(place, info.data, info.len);
-    found->info = info.len > 0 ? (struct span){place, info.len} : raw;
+    char *copy = place + info.len;
+    memcpy(copy, der.data, der.len);
+    found->der = (struct span){copy, der.len};
+    found->info = info.len > 0 ? (struct span){place, info.len} : move(raw, der, copy);
     public_key_judge(found->info, &found->kind);
     read_facts(crt, found);
+    struct span *const parts[] = {&found->subject, &found->issuer, &found->key_id,
+                                  &found->issuer_key_id};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        *parts[i] = move(*parts[i], der, copy);
     return found;
 }
 
@@ -246,18 +260,17 @@ static int parse(struct span bytes, mbedtls_x509_crt *crt, struct extensions *re
                                                   0, note_extension, ret_extensions);
 }
 
-struct certificate *certificate_new(struct certificate_der *der)
+struct certificate *certificate_new(struct span der)
 {
-    struct span bytes = certificate_der_bytes(der);
     struct extensions extensions;
     mbedtls_x509_crt crt;
     mbedtls_x509_crt_init(&crt);
-    int code = parse(bytes, &crt, &extensions);
+    int code = parse(der, &crt, &extensions);
     if (code != 0)
-        code = memory_is_there() ? parse(bytes, &crt, &extensions) : MBEDTLS_ERR_X509_ALLOC_FAILED;
+        code = memory_is_there() ? parse(der, &crt, &extensions) : MBEDTLS_ERR_X509_ALLOC_FAILED;
     bool is_odd = code == 0 && extensions.is_critical && mbedtls_x509_crt_get_ca_istrue(&crt) != 1;
     struct certificate *certificate =
-        code == 0 && !is_odd ? make_sound(&crt, der) : make_refused(bytes, code);
+        code == 0 && !is_odd ? make_sound(&crt, der) : make_refused(der, code);
     if (certificate != NULL)
         certificate->must_staple = extensions.must_staple;
     mbedtls_x509_crt_free(&crt);
@@ -267,11 +280,10 @@ struct certificate *certificate_new(struct certificate_der *der)
 /* It was parsed before, so only a shortage can make it fail, which may be over the next moment. */
 static bool parse_again(const struct certificate *certificate, mbedtls_x509_crt *crt)
 {
-    struct span bytes = certificate_der_bytes(certificate->der);
     struct extensions extensions; /* judged before */
-    int code = parse(bytes, crt, &extensions);
+    int code = parse(certificate->der, crt, &extensions);
     if (code != 0)
-        code = parse(bytes, crt, &extensions);
+        code = parse(certificate->der, crt, &extensions);
     return code == 0;
 }
 

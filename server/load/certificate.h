@@ -24,11 +24,11 @@ enum certificate_fault {
     CERTIFICATE_EXTENSION, /* an extension is malformed, or that of a leaf is critical and unknown */
 };
 
-/* Every span points into the DER or behind the structure. */
+/* Every span points behind the structure, where a copy of the DER is too. */
 struct certificate {
     size_t owners;
     enum certificate_fault fault; /* unless sound, only kind and weak_signature are told */
-    struct certificate_der *der;  /* owned; NULL unless sound */
+    struct span der;              /* empty unless sound */
     struct span info;             /* SubjectPublicKeyInfo, normalised */
     struct span subject, issuer;  /* DER of the names */
     struct span key_id;           /* subject key identifier; data NULL when there is none */
@@ -47,11 +47,10 @@ struct certificate {
     struct span names[]; /* the valid ones, lower case */
 };
 
-/* Reads the certificate. Owned; NULL when memory is short. A sound one shares
- * der. An authority may have any critical extension: who verifies a chain judges
+/* Reads the certificate. Owned; NULL when memory is short. An authority may have any critical extension: who verifies a chain judges
  * them, who sends it does not (RFC 5280 section 4.2). kind is told for CERTIFICATE_KEY too, and weak_signature for
  * CERTIFICATE_SIGNATURE. */
-struct certificate *certificate_new(struct certificate_der *der);
+struct certificate *certificate_new(struct span der);
 struct certificate *certificate_share(struct certificate *certificate);
 void certificate_free(struct certificate *certificate);
 

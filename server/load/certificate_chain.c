@@ -252,7 +252,7 @@ static bool check_size(struct certificates *store, const struct stored_certifica
 {
     size_t bytes = 0;
     for (size_t i = 0; i < leaf->chain_len; i++)
-        bytes += certificate_der_bytes(store->certificates[leaf->chain[i]].facts->der).len;
+        bytes += store->certificates[leaf->chain[i]].facts->der.len;
     if (bytes <= LIMIT_CHAIN_BYTES)
         return true;
     diag_add(store->diag, DIAG_ERROR, leaf->at,

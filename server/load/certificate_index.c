@@ -17,7 +17,7 @@ uint32_t certificate_find_source(const struct certificates *store, uint64_t sign
 static struct span der_of(const void *items, size_t index)
 {
     const struct stored_certificate *certificates = items;
-    return certificate_der_bytes(certificates[index].facts->der);
+    return certificates[index].facts->der;
 }
 
 uint32_t certificate_find_der(const struct certificates *store, struct span der)
@@ -84,7 +84,7 @@ uint32_t certificate_add(struct certificates *store, struct certificate *facts, 
 {
     if (!array_room(&store->certificates, store->certificate_count, &store->certificate_capacity,
                     sizeof(*store->certificates)) ||
-        !table_add(&store->by_der, certificate_der_bytes(facts->der), store->certificate_count)) {
+        !table_add(&store->by_der, facts->der, store->certificate_count)) {
         store->shortage = true;
         certificate_free(facts);
         return CERTIFICATE_NONE;

@@ -89,7 +89,7 @@ static bool is_trusted(struct certificates *store, uint32_t index)
             return false;
         store->trust_checks++;
         for (size_t i = 0; i < leaf->chain_len; i++)
-            chain[i] = certificate_der_bytes(store->certificates[leaf->chain[i]].facts->der);
+            chain[i] = store->certificates[leaf->chain[i]].facts->der;
         leaf->is_trusted =
             trust_judge(store->trust, chain, leaf->chain_len, store->now, &verdict) &&
             verdict.is_trusted && !verdict.is_expired;

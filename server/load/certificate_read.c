@@ -178,9 +178,7 @@ static uint32_t read_certificate(struct reading *reading, const struct pem_block
     uint32_t before = previous == NULL ? CERTIFICATE_NONE : certificate_find_der(previous, der);
     if (before != CERTIFICATE_NONE)
         return certificate_take_over(store, before);
-    struct certificate_der *copy = certificate_der_new(der);
-    struct certificate *facts = copy == NULL ? NULL : certificate_new(copy);
-    certificate_der_free(copy);
+    struct certificate *facts = certificate_new(der);
     if (facts == NULL) {
         store->shortage = true;
         return CERTIFICATE_NONE;

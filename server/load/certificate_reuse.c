@@ -58,24 +58,3 @@ bool certificate_reuse_file(void *context, const struct tree_file *file)
     store->sources[store->source_count - 1].is_reusable = !store->shortage;
     return true;
 }
-
-struct credential *certificate_reuse_credential(const struct certificates *store,
-                                                const struct stored_certificate *leaf)
-{
-    const struct certificates *previous = store->previous;
-    if (previous == NULL || leaf->before == CERTIFICATE_NONE)
-        return NULL;
-    const struct stored_certificate *before = &previous->certificates[leaf->before];
-    struct credential *credential = before->credential;
-    if (credential == NULL || leaf->chain_len != before->chain_len ||
-        store->keys[leaf->key].key != previous->keys[before->key].key ||
-        leaf->at.line != credential_line(credential) ||
-        leaf->fault != credential_fault(credential) ||
-        strcmp(leaf->at.file, credential_file(credential)) != 0)
-        return NULL;
-    for (size_t i = 0; i < leaf->chain_len; i++)
-        if (store->certificates[leaf->chain[i]].facts !=
-            previous->certificates[before->chain[i]].facts)
-            return NULL;
-    return credential_share(credential);
-}

@@ -41,10 +41,10 @@ struct stored_certificate {
     enum credential_fault fault; /* of leaves, by chain and content */
     uint32_t chain[LIMIT_CHAIN]; /* of leaves: itself first */
     size_t chain_len;
-    uint32_t expired_link;         /* of leaves: the chain ends before it; or CERTIFICATE_NONE */
-    bool is_judged;                /* of leaves: by the system's authorities */
-    bool is_trusted;               /* they verify it */
-    struct credential *credential; /* owned; made when it is first asked for */
+    uint32_t expired_link; /* of leaves: the chain ends before it; or CERTIFICATE_NONE */
+    bool is_judged;        /* of leaves: by the system's authorities */
+    bool is_trusted;       /* they verify it */
+    struct credential_fields *credential; /* owned; made when it is first asked for */
 };
 
 struct stored_key {
@@ -186,10 +186,6 @@ uint32_t certificate_add_key(struct certificates *store, struct private_key *key
 /* The number here of a certificate of the previous store, be it new here or not; CERTIFICATE_NONE
  * on a shortage, which is noted. */
 uint32_t certificate_take_over(struct certificates *store, uint32_t before);
-
-/* The credential that the previous store made of the same parts, shared; or NULL. */
-struct credential *certificate_reuse_credential(const struct certificates *store,
-                                                const struct stored_certificate *leaf);
 
 /* The number of the first source with this signature, of the certificate with this DER, of the key
  * with this public key, of the first authority with this subject; CERTIFICATE_NONE when there is

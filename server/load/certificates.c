@@ -107,7 +107,7 @@ void certificates_free(struct certificates *store)
     certificate_crypto_end(store);
     forget(store);
     for (size_t i = 0; i < store->certificate_count; i++) {
-        credential_free(store->certificates[i].credential);
+        free(store->certificates[i].credential);
         certificate_free(store->certificates[i].facts);
     }
     for (size_t i = 0; i < store->key_count; i++)
@@ -230,15 +230,14 @@ void certificates_match(struct certificates *store, int64_t now)
     tell_shortage(store);
 }
 
-static struct credential *make_credential(const struct certificates *store,
-                                          const struct stored_certificate *leaf)
+static struct credential_fields *make_credential(const struct certificates *store,
+                                                 const struct stored_certificate *leaf)
 {
-    struct certificate_der *chain[LIMIT_CHAIN];
-    for (size_t i = 0; i < leaf->chain_len; i++)
-        chain[i] = store->certificates[leaf->chain[i]].facts->der;
-    return credential_new(&(struct credential_fields){
+    struct credential_fields *credential = malloc(sizeof(*credential));
+    if (credential == NULL)
+        return NULL;
+    *credential = (struct credential_fields){
         .kind = leaf->facts->kind.kind,
-        .chain = chain,
         .chain_len = leaf->chain_len,
         .key = store->keys[leaf->key].key->der,
         .not_before = leaf->facts->not_before,
@@ -247,11 +246,14 @@ static struct credential *make_credential(const struct certificates *store,
         .algorithm = leaf->facts->kind.text,
         .file = leaf->at.file,
         .line = leaf->at.line,
-    });
+    };
+    for (size_t i = 0; i < leaf->chain_len; i++)
+        credential->chain[i] = store->certificates[leaf->chain[i]].facts->der;
+    return credential;
 }
 
 void certificates_find(struct certificates *store, struct span host,
-                       struct credential *ret_credentials[static CREDENTIAL_KINDS])
+                       const struct credential_fields *ret_credentials[static CREDENTIAL_KINDS])
 {
     bool is_without = true;
     for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
@@ -260,8 +262,6 @@ void certificates_find(struct certificates *store, struct span host,
         if (index == CERTIFICATE_NONE)
             continue;
         struct stored_certificate *leaf = &store->certificates[index];
-        if (leaf->credential == NULL)
-            leaf->credential = certificate_reuse_credential(store, leaf);
         if (leaf->credential == NULL)
             leaf->credential = make_credential(store, leaf);
         if (leaf->credential == NULL) {
@@ -272,7 +272,7 @@ void certificates_find(struct certificates *store, struct span host,
             certificate_warn_of_chain(store, leaf);
         leaf->is_used = true;
         store->keys[leaf->key].is_used = true;
-        ret_credentials[kind] = credential_share(leaf->credential);
+        ret_credentials[kind] = leaf->credential;
         is_without = false;
     }
     if (is_without)

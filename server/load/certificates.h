@@ -41,11 +41,11 @@ void certificates_match(struct certificates *store, int64_t now);
  * alternative name only: of those valid now the one whose chain senders accept
  * (not self-signed, nothing missing or expired in it), of these the one that
  * expires last; if none is valid, the same among the others. NULL where there
- * is none. Owned: the caller drops each with credential_free. What it returns
- * for the first time is marked as used and, if senders will dislike its chain,
- * warned of; expiry is left to the caller. Credentials outlive the store. */
+ * is none. Borrowed from the store. What it returns for the first time is marked as
+ * used and, if senders will dislike its chain, warned of; expiry is left to the
+ * caller. */
 void certificates_find(struct certificates *store, struct span host,
-                       struct credential *ret_credentials[static CREDENTIAL_KINDS]);
+                       const struct credential_fields *ret_credentials[static CREDENTIAL_KINDS]);
 
 /* Where a certificate is: its own file first, then those of its key and of the rest of its chain. */
 struct certificates_place {

@@ -24,7 +24,7 @@ bool concern_is_pattern(const char *operand)
     return strpbrk(operand, "*?[\\") != NULL;
 }
 
-static bool matches(const char *operand, const char *name)
+bool concern_matches(const char *operand, const char *name)
 {
     struct span meant = span_of(operand);
     if (concern_is_pattern(operand))
@@ -34,17 +34,12 @@ static bool matches(const char *operand, const char *name)
     return span_equal_fold(meant, span_of(name));
 }
 
-bool concern_matches(const char *operand, const struct site_domain *domain)
-{
-    return matches(operand, domain->name);
-}
-
 static bool is_wanted(const struct concern *concern, const char *name, const char *file)
 {
     if (concern->file != NULL && strcmp(concern->file, file) == 0)
         return true;
     for (size_t i = 0; i < concern->count; i++)
-        if (matches(concern->names[i], name))
+        if (concern_matches(concern->names[i], name))
             return true;
     return false;
 }
@@ -178,12 +173,12 @@ static void add_site(struct search *search, const struct site *site, const struc
 {
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
-        if (!is_wanted(concern, domain->name, domain->file))
+        if (!is_wanted(concern, site_name(domain), site_file(domain)))
             continue;
-        add_file(search, domain->file);
-        for (int kind = 0; kind < CREDENTIAL_KINDS; kind++)
-            if (domain->credentials[kind] != NULL)
-                add_file(search, credential_file(domain->credentials[kind]));
+        add_file(search, site_file(domain));
+        for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
+            if (site_credential(domain, kind) != NULL)
+                add_file(search, credential_file(site_credential(domain, kind)));
     }
 }
 

@@ -24,7 +24,7 @@ struct concern {
 
 /* Whether the operand means the domain: case is ignored, and one trailing dot of a name. */
 bool concern_is_pattern(const char *operand);
-bool concern_matches(const char *operand, const struct site_domain *domain);
+bool concern_matches(const char *operand, const char *name);
 
 /* The file that names the domain as far as can be seen, though it could not be read as a whole; NULL when
  * there is none. Borrowed from contents. */

@@ -11,6 +11,7 @@
 #include "load/draft.h"
 #include "load/sources.h"
 #include "load/state.h"
+#include "site/site_builder.h"
 #include "site/verdict.h"
 
 struct loader {
@@ -20,6 +21,7 @@ struct loader {
     struct draft *draft;                 /* owned */
     struct sources *sources;             /* owned */
     struct certificates *store;          /* owned; NULL without certificates */
+    struct site_builder *builder;        /* owned; NULL once the site is built */
     struct site *remembered;             /* owned; read from the state folder, or NULL */
     const struct site *previous;         /* what to fall back to, or NULL */
     struct configuration *configuration; /* owned until it is returned */
@@ -142,19 +144,18 @@ static void read_files(struct loader *loader)
     }
 }
 
-static void warn_expiry(struct loader *loader, const struct credential *credential)
+static void warn_expiry(struct loader *loader, const struct credential_fields *credential)
 {
     const int64_t day = 86400;
-    int64_t left = credential_not_after(credential) - loader->request->now;
+    int64_t left = credential->not_after - loader->request->now;
     if (left > 0 && loader->request->now <=
-                        verdict_warning_time(credential_not_before(credential),
-                                             credential_not_after(credential),
+                        verdict_warning_time(credential->not_before, credential->not_after,
                                              loader->configuration->settings.certificate_warning))
         return;
     char date[CALENDAR_DAY_SIZE];
-    calendar_day(credential_not_after(credential), date);
-    struct position at = {diag_intern(loader->diag, span_of(credential_file(credential))),
-                          credential_line(credential), 1};
+    calendar_day(credential->not_after, date);
+    struct position at = {diag_intern(loader->diag, span_of(credential->file)), credential->line,
+                          1};
     if (left <= 0) {
         diag_add(loader->diag, DIAG_ERROR, at, "the certificate has expired on %s", date);
         diag_reason(loader->diag, "every sender refuses it; those that hold an enforced policy go "
@@ -164,14 +165,6 @@ static void warn_expiry(struct loader *loader, const struct credential *credenti
                  "the certificate expires on %s, in %" PRId64 " days", date, left / day);
     }
     diag_hint(loader->diag, "renew it, and see why it was not renewed before");
-}
-
-static bool has_credential(const struct site_domain *domain)
-{
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        if (domain->credentials[kind] != NULL)
-            return true;
-    return false;
 }
 
 static void warn_no_credential(struct loader *loader, const char *host, bool kept,
@@ -189,48 +182,54 @@ static void warn_no_credential(struct loader *loader, const char *host, bool kep
               host);
 }
 
-/* Fills in the credentials, which the caller then owns one share of each. */
+/* Fills in the credentials. Those of the domain as it was are described in kept. */
 static void find_credentials(struct loader *loader, const struct site_domain *before,
-                             struct position at, struct site_domain *domain)
+                             struct site_fields *domain,
+                             struct credential_fields kept[static CREDENTIAL_KINDS])
 {
     char host[LIMIT_NAME + 1];
-    int len = snprintf(host, sizeof(host), "mta-sts.%s", domain->name);
+    bool any = false, keep = before != NULL && site_has_credential(before);
+    int len =
+        snprintf(host, sizeof(host), "mta-sts.%.*s", (int)domain->name.len, domain->name.data);
     if (loader->request->without_certificates || domain->is_proxied)
         return;
     if (loader->store != NULL)
         certificates_find(loader->store, (struct span){host, (size_t)len}, domain->credentials);
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        if (domain->credentials[kind] != NULL)
-            warn_expiry(loader, domain->credentials[kind]);
-    if (has_credential(domain))
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        if (domain->credentials[kind] == NULL)
+            continue;
+        any = true;
+        warn_expiry(loader, domain->credentials[kind]);
+    }
+    if (any)
         return;
-    bool keep = before != NULL && has_credential(before);
-    for (int kind = 0; keep && kind < CREDENTIAL_KINDS; kind++)
-        if (before->credentials[kind] != NULL)
-            domain->credentials[kind] = credential_share(before->credentials[kind]);
-    warn_no_credential(loader, host, keep, at);
+    for (size_t kind = 0; keep && kind < CREDENTIAL_KINDS; kind++) {
+        if (site_credential(before, kind) == NULL)
+            continue;
+        credential_fields(site_credential(before, kind), &kept[kind]);
+        domain->credentials[kind] = &kept[kind];
+    }
+    warn_no_credential(loader, host, keep, domain->at);
 }
 
-/* Adds the domain to the site with whatever is to be served for it. Takes the policy. */
-static bool add_domain(struct loader *loader, struct site_domain *domain, struct position at)
+static const struct site_domain *find_previous(const struct loader *loader, struct span name)
 {
-    const struct site *previous = loader->previous;
-    const struct site_domain *before =
-        previous == NULL
-            ? NULL
-            : site_find_domain(previous, (struct span){domain->name, domain->name_len});
-    if (domain->policy == NULL && before != NULL && before->policy != NULL) {
-        domain->policy = policy_share(before->policy);
+    return loader->previous == NULL ? NULL : site_find_domain(loader->previous, name);
+}
+
+/* Adds the domain to the site with whatever is to be served for it. */
+static void add_domain(struct loader *loader, struct site_fields *domain)
+{
+    struct credential_fields kept[CREDENTIAL_KINDS];
+    const struct site_domain *before = find_previous(loader, domain->name);
+    if (domain->policy == NULL && before != NULL && site_policy(before) != NULL) {
+        domain->policy = site_policy(before);
         domain->state = SITE_STALE;
         if (domain->tls_rpt == NULL)
-            domain->tls_rpt = before->tls_rpt;
+            domain->tls_rpt = site_tls_rpt(before);
     }
-    find_credentials(loader, before, at, domain);
-    bool good = site_add(loader->configuration->site, domain) || out_of_memory(loader);
-    policy_free(domain->policy);
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        credential_free(domain->credentials[kind]);
-    return good;
+    find_credentials(loader, before, domain, kept);
+    site_builder_add(loader->builder, domain);
 }
 
 /* Whether a domain that the file named may be missing though nobody has removed it. */
@@ -253,19 +252,17 @@ static bool may_have_lost(const struct loader *loader, const char *file)
 static const char *keep_owner(struct loader *loader, struct draft_domain *domain)
 {
     const struct site_domain *before =
-        loader->previous == NULL
-            ? NULL
-            : site_find_domain(loader->previous, (struct span){domain->name, domain->name_len});
-    if (before == NULL || domain->scope == 0 || strcmp(before->file, domain->at.file) == 0 ||
-        !may_have_lost(loader, before->file))
+        find_previous(loader, (struct span){domain->name, domain->name_len});
+    if (before == NULL || domain->scope == 0 || strcmp(site_file(before), domain->at.file) == 0 ||
+        !may_have_lost(loader, site_file(before)))
         return domain->at.file;
     diag_add(loader->diag, DIAG_ERROR, domain->at, "domain \"%s\" belongs to %s", domain->name,
-             before->file);
+             site_file(before));
     diag_reason(loader->diag,
                 "that file has a fault, so it is not known whether it still names it");
     diag_hint(loader->diag, "correct or remove that file first");
     domain->refused = true;
-    return before->file;
+    return site_file(before);
 }
 
 /* Domains between two words about progress: some milliseconds. */
@@ -291,7 +288,7 @@ static void warn_no_proxy(struct loader *loader, struct position at)
               "delete \"certificate: proxy\"");
 }
 
-static bool add_drafted(struct loader *loader)
+static void add_drafted(struct loader *loader)
 {
     for (size_t i = 0; i < draft_count(loader->draft); i++) {
         struct draft_domain *draft = draft_at(loader->draft, i);
@@ -300,52 +297,47 @@ static bool add_drafted(struct loader *loader)
         if (i % PROGRESS_DOMAINS == 0)
             progress_make(&loader->request->progress);
         const char *file = keep_owner(loader, draft);
-        struct policy *policy = draft_policy(loader->draft, draft);
-        struct site_domain domain = {
-            .name = draft->name,
-            .name_len = draft->name_len,
+        const struct policy *policy = draft_policy(loader->draft, draft);
+        struct site_fields domain = {
+            .name = {draft->name, draft->name_len},
             .state = policy == NULL ? SITE_REFUSED : SITE_SERVED,
             .policy = policy,
-            .file = file,
+            .at = draft->at,
             .tls_rpt = draft->tls_rpt,
             .is_proxied = draft->is_proxied || !needs_certificates(loader),
         };
         if (draft->is_proxied && !has_plain_listener(loader))
             warn_no_proxy(loader, draft->at);
-        if (!add_domain(loader, &domain, draft->at))
-            return false;
+        if (file != draft->at.file)
+            domain.at = (struct position){.file = file};
+        add_domain(loader, &domain);
     }
     draft_judge_unused(loader->draft);
-    return true;
 }
 
 /* Domains that are served now and are missing only because their file is broken, or empty: a domain
  * is removed with its file, or from among others. */
-static bool keep_lost(struct loader *loader)
+static void keep_lost(struct loader *loader)
 {
     const struct site *previous = loader->previous;
     for (size_t i = 0; previous != NULL && i < site_count(previous); i++) {
         const struct site_domain *before = site_at(previous, i);
-        struct span name = {before->name, before->name_len};
-        if (draft_has(loader->draft, name) || !may_have_lost(loader, before->file))
+        const char *file = site_file(before);
+        if (draft_has(loader->draft, site_name_span(before)) || !may_have_lost(loader, file))
             continue;
-        struct site_domain domain = {
-            .name = before->name,
-            .name_len = before->name_len,
+        struct site_fields domain = {
+            .name = site_name_span(before),
             .state = SITE_REFUSED,
-            .file = before->file,
-            .is_proxied = before->is_proxied || !needs_certificates(loader),
+            .at = {.file = diag_intern(loader->diag, span_of(file))},
+            .is_proxied = site_is_proxied(before) || !needs_certificates(loader),
         };
-        struct position at = {.file = diag_intern(loader->diag, span_of(before->file))};
-        if (sources_kind(loader->sources, before->file) == SOURCE_BARE) {
-            diag_add(loader->diag, DIAG_ERROR, at, "the file does not name %s any more",
-                     before->name);
+        if (sources_kind(loader->sources, file) == SOURCE_BARE) {
+            diag_add(loader->diag, DIAG_ERROR, domain.at, "the file does not name %s any more",
+                     site_name(before));
             diag_hint(loader->diag, "name it again, or remove the file to remove its domains");
         }
-        if (!add_domain(loader, &domain, at))
-            return false;
+        add_domain(loader, &domain);
     }
-    return true;
 }
 
 /* From disk, or as they were when they were read last. False when memory is short. */
@@ -395,18 +387,20 @@ static bool build(struct loader *loader)
     loader->scratch = arena_new();
     loader->draft = loader->scratch == NULL ? NULL : draft_new(loader->scratch, diag);
     configuration->arena = configuration->watch.arena = arena_new();
-    configuration->site = site_new();
-    if (loader->draft == NULL || configuration->arena == NULL || configuration->site == NULL ||
+    loader->builder = site_builder_new();
+    if (loader->draft == NULL || configuration->arena == NULL || loader->builder == NULL ||
         !choose_sources(loader))
         return out_of_memory(loader);
     read_files(loader);
-    if (!add_drafted(loader) || !keep_lost(loader))
-        return false;
+    add_drafted(loader);
+    keep_lost(loader);
     if (!list_bare(loader))
         return out_of_memory(loader);
     if (loader->store != NULL)
         certificates_report_unused(loader->store);
-    if (!site_seal(configuration->site))
+    configuration->site = site_builder_finish(loader->builder);
+    loader->builder = NULL;
+    if (configuration->site == NULL)
         return out_of_memory(loader);
     if (request->listen != NULL) {
         configuration->settings.listeners =
@@ -445,6 +439,7 @@ struct configuration *configuration_load(const struct load_request *request, str
         configuration_free(loader.configuration);
         loader.configuration = NULL;
     }
+    site_builder_free(loader.builder);
     site_free(loader.remembered);
     sources_free(loader.sources);
     draft_free(loader.draft);

@@ -40,7 +40,7 @@ struct load_request {
 
 struct configuration {
     struct settings settings;
-    struct site *site;   /* owned; sealed */
+    struct site *site;   /* owned */
     struct arena *arena; /* owned; what settings and watch borrow from */
     struct watch watch;
     const char **bare_files; /* included ones that name no domain; borrowed from the arena */

@@ -52,10 +52,7 @@ struct draft {
     size_t domain_count;
     size_t domain_capacity;
     struct table domain_table;
-    struct policy **pool; /* owned, and so is each: policies by body */
-    size_t pool_count;
-    size_t pool_capacity;
-    struct table pool_table;
+    struct policy *last; /* owned; the policy of one domain alone, which was asked for last */
     const struct site *previous; /* borrowed; or NULL */
     size_t suggestions;          /* made so far, in all files */
     struct missing missing;
@@ -81,17 +78,14 @@ void draft_free(struct draft *draft)
         return;
     for (size_t i = 0; i < draft->policy_count; i++)
         policy_free(draft->policies[i].policy);
-    for (size_t i = 0; i < draft->pool_count; i++)
-        policy_free(draft->pool[i]);
+    policy_free(draft->last);
     table_free(&draft->main_table);
     table_free(&draft->file_table);
     table_free(&draft->included_table);
     table_free(&draft->domain_table);
-    table_free(&draft->pool_table);
     free(draft->policies);
     free(draft->domains);
     free(draft->scopes);
-    free(draft->pool);
     free(draft);
 }
 
@@ -122,12 +116,6 @@ static struct span domain_key(const void *items, size_t index)
 {
     const struct draft_domain *domains = items;
     return (struct span){domains[index].name, domains[index].name_len};
-}
-
-static struct span pool_key(const void *items, size_t index)
-{
-    struct policy *const *pool = items;
-    return policy_body(pool[index]);
 }
 
 /* The number of the policy that the file which is being added means, or TABLE_NONE. */
@@ -315,7 +303,7 @@ static bool yields(const struct draft *draft, const struct draft_domain *first, 
     const struct site_domain *before =
         draft->previous == NULL ? NULL : site_find_domain(draft->previous, name);
     return before != NULL && first->scope > 0 && first->at.file != second &&
-           strcmp(before->file, first->at.file) != 0 && strcmp(before->file, second) == 0;
+           strcmp(site_file(before), first->at.file) != 0 && strcmp(site_file(before), second) == 0;
 }
 
 static void report_second(struct draft *draft, struct draft_domain *first, const struct node *key)
@@ -438,23 +426,6 @@ static bool add_mx(void *context, const struct node *item)
     return true;
 }
 
-/* Gives the policy to everyone who has the same body and id. */
-static struct policy *pool(struct draft *draft, struct policy *policy)
-{
-    size_t known = table_find(&draft->pool_table, policy_body(policy), pool_key, draft->pool);
-    if (known != TABLE_NONE) {
-        struct policy *same = draft->pool[known];
-        if (strcmp(policy_id(same), policy_id(policy)) != 0)
-            return policy;
-        policy_free(policy);
-        return policy_share(same);
-    }
-    if (array_room(&draft->pool, draft->pool_count, &draft->pool_capacity, sizeof(policy)) &&
-        table_add(&draft->pool_table, policy_body(policy), draft->pool_count))
-        draft->pool[draft->pool_count++] = policy_share(policy);
-    return policy; /* without room it is only not shared */
-}
-
 /* About the bytes of the mx lines, without a look at each item of a list that fits no body. */
 static size_t mx_size(const struct node *mx)
 {
@@ -494,7 +465,7 @@ static struct policy *judge(struct draft *draft, const struct policy_nodes *node
     fields.mx_count = list.count;
     policy = policy_new(&fields, draft->diag);
     free(list.fields);
-    return policy == NULL ? NULL : pool(draft, policy);
+    return policy;
 }
 
 static void judge_named(struct draft *draft, struct named_policy *named)
@@ -506,16 +477,13 @@ static void judge_named(struct draft *draft, struct named_policy *named)
         judge(draft, &named->nodes, named->at, named->scope, named->unreadable || named->ambiguous);
 }
 
-static struct policy *share_named(struct draft *draft, struct named_policy *named)
-{
-    judge_named(draft, named);
-    return named->policy == NULL ? NULL : policy_share(named->policy);
-}
-
-struct policy *draft_named_policy(struct draft *draft, struct span name)
+const struct policy *draft_named_policy(struct draft *draft, struct span name)
 {
     size_t index = table_find(&draft->main_table, name, named_policy_key, draft->policies);
-    return index == TABLE_NONE ? NULL : share_named(draft, &draft->policies[index]);
+    if (index == TABLE_NONE)
+        return NULL;
+    judge_named(draft, &draft->policies[index]);
+    return draft->policies[index].policy;
 }
 
 /* Whether a suggestion is to be made: once for each name, and only some, because each costs a look
@@ -611,13 +579,21 @@ static bool is_whole(struct draft *draft, const struct draft_domain *domain)
     return false;
 }
 
-struct policy *draft_policy(struct draft *draft, struct draft_domain *domain)
+/* A policy that this domain alone has, in place of the one that was asked for before. */
+static const struct policy *judge_own(struct draft *draft, const struct policy_nodes *nodes,
+                                      const struct draft_domain *domain, bool unreadable)
 {
-    struct policy *policy = NULL;
+    policy_free(draft->last);
+    draft->last = judge(draft, nodes, domain->at, domain->scope, unreadable || domain->refused);
+    return draft->last;
+}
+
+const struct policy *draft_policy(struct draft *draft, struct draft_domain *domain)
+{
+    const struct policy *policy = NULL;
     if (domain->changed && domain->policy_name == NULL) {
         bool whole = is_whole(draft, domain);
-        policy =
-            judge(draft, &domain->changes, domain->at, domain->scope, domain->refused || !whole);
+        policy = judge_own(draft, &domain->changes, domain, !whole);
         goto done;
     }
     if (domain->policy == TABLE_NONE) {
@@ -629,16 +605,14 @@ struct policy *draft_policy(struct draft *draft, struct draft_domain *domain)
     named->used = true;
     if (domain->changed) {
         struct policy_nodes merged = merge(&named->nodes, &domain->changes);
-        policy = judge(draft, &merged, domain->at, domain->scope,
-                       named->unreadable || named->ambiguous || domain->refused);
+        policy = judge_own(draft, &merged, domain, named->unreadable || named->ambiguous);
     } else {
-        policy = share_named(draft, named);
+        judge_named(draft, named);
+        policy = named->policy;
     }
 done:
-    if (domain->refused) {
-        policy_free(policy);
+    if (domain->refused)
         policy = NULL;
-    }
     domain->refused = policy == NULL;
     return policy;
 }

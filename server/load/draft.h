@@ -70,13 +70,13 @@ struct position draft_policy_at(const struct draft *draft, size_t index);
 /* Whether the domain is in the draft, refused or not. */
 bool draft_has(const struct draft *draft, struct span name);
 
-/* After the last file: the policy of the domain, judged; equal ones are the
- * same object. Owned: the caller drops it with policy_free. NULL when refused. */
-struct policy *draft_policy(struct draft *draft, struct draft_domain *domain);
+/* After the last file: the policy of the domain, judged. Borrowed until the next call. NULL when
+ * refused. */
+const struct policy *draft_policy(struct draft *draft, struct draft_domain *domain);
 
-/* The policy of that name in the main file, judged. Owned: the caller drops
- * it with policy_free. NULL when there is none or it is refused. */
-struct policy *draft_named_policy(struct draft *draft, struct span name);
+/* The policy of that name in the main file, judged. Borrowed until draft_free. NULL when there is
+ * none or it is refused. */
+const struct policy *draft_named_policy(struct draft *draft, struct span name);
 
 /* After the last draft_policy: judges the named policies that no domain uses. */
 void draft_judge_unused(struct draft *draft);

@@ -580,9 +580,8 @@ static bool copy_policy(struct history *history, const struct policy *policy, st
 static bool add_served(struct history *history, const struct site_domain *domain, int64_t from,
                        struct copied *copied)
 {
-    struct item item = {
-        .domain = arena_copy(history->arena, (struct span){domain->name, domain->name_len})};
-    if (item.domain == NULL || !copy_policy(history, domain->policy, copied))
+    struct item item = {.domain = arena_copy(history->arena, site_name_span(domain))};
+    if (item.domain == NULL || !copy_policy(history, site_policy(domain), copied))
         return false;
     item.promise = copied->promise;
     item.promise.from = from;
@@ -595,7 +594,7 @@ bool history_assume(struct history *history, const struct site *site, int64_t fr
     struct copied copied = {0};
     bool good = true;
     for (size_t i = 0; i < site_count(site) && good; i++)
-        good = site_at(site, i)->policy == NULL ||
+        good = site_policy(site_at(site, i)) == NULL ||
                add_served(history, site_at(site, i), from, &copied);
     history->since = history->since == INT64_MAX ? from : history->since;
     return good;
@@ -604,11 +603,10 @@ bool history_assume(struct history *history, const struct site *site, int64_t fr
 /* Of the promises of the domain, which is settled, the one of the policy; or NULL. */
 static struct item *find_promise(struct history *history, const struct site_domain *domain)
 {
-    const struct history_domain *known =
-        history_find(history, (struct span){domain->name, domain->name_len});
+    const struct history_domain *known = history_find(history, site_name_span(domain));
     for (size_t i = 0; known != NULL && i < known->count; i++) {
         struct item *item = &history->promises.items[known->first + i];
-        if (is_of(&item->promise, domain->policy))
+        if (is_of(&item->promise, site_policy(domain)))
             return item;
     }
     return NULL;
@@ -645,10 +643,10 @@ bool history_serve(struct history *history, const struct site *const *sites, siz
     for (size_t s = 0; s < count && good; s++)
         for (size_t i = 0; i < site_count(sites[s]) && good; i++) {
             const struct site_domain *domain = site_at(sites[s], i);
-            struct item *item = domain->policy == NULL ? NULL : find_promise(history, domain);
+            struct item *item = site_policy(domain) == NULL ? NULL : find_promise(history, domain);
             if (item != NULL)
                 is_served[item - history->promises.items] = true;
-            else if (domain->policy != NULL)
+            else if (site_policy(domain) != NULL)
                 good = add_served(history, domain, now, &copied);
         }
     for (size_t i = 0; i < known && good; i++) {

@@ -14,6 +14,7 @@
 #include "load/draft.h"
 #include "load/state_file.h"
 #include "policy/name.h"
+#include "site/site_builder.h"
 
 static const char FILE_NAME[] = "last-valid-policies.yaml";
 static const char HEADER[] =
@@ -40,7 +41,7 @@ static bool number_policies(const struct site *site, struct numbering *numbering
     if (numbering->policies == NULL)
         return false;
     for (size_t i = 0; i < site_count(site); i++) {
-        const struct policy *policy = site_at(site, i)->policy;
+        const struct policy *policy = site_policy(site_at(site, i));
         struct span key = {(const char *)&policy, sizeof(policy)};
         if (policy == NULL ||
             table_find(&numbering->table, key, policy_key, numbering->policies) != TABLE_NONE)
@@ -69,13 +70,13 @@ static void append_domains(struct text *text, const struct site *site,
 {
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
-        const struct policy *policy = domain->policy;
+        const struct policy *policy = site_policy(domain);
         struct span key = {(const char *)&policy, sizeof(policy)};
         if (policy == NULL)
             continue;
         size_t number = table_find(&numbering->table, key, policy_key, numbering->policies);
-        text_printf(text, "  - [%s, \"%zu\", ", domain->name, number);
-        text_json(text, span_of(domain->file));
+        text_printf(text, "  - [%s, \"%zu\", ", site_name(domain), number);
+        text_json(text, span_of(site_file(domain)));
         text_append(text, span_of("]\n"));
     }
 }
@@ -110,20 +111,19 @@ bool state_write(const char *folder, const struct site *site)
 }
 
 /* As it was written: a domain name, and in its place, so that none is there twice. */
-static bool is_next_name(const struct site *site, struct span text)
+static bool is_next_name(struct span last, struct span text)
 {
     struct name name;
-    size_t count = site_count(site);
     if (name_parse(text, NAME_HOST, &name) != NAME_OK ||
         !span_equal(text, (struct span){name.text, name.len}) ||
         name.len + strlen("mta-sts.") > LIMIT_NAME)
         return false;
-    return count == 0 || strcmp(site_at(site, count - 1)->name, name.text) < 0;
+    return last.len == 0 || strcmp(last.data, name.text) < 0;
 }
 
 /* One domain of the list; what does not fit is a fault of the file. */
-static bool add_domain(struct site *site, struct draft *draft, const struct node *entry,
-                       struct diag *diag)
+static bool add_domain(struct site_builder *site, struct draft *draft, const struct node *entry,
+                       struct span *last)
 {
     if (entry->kind != NODE_SEQUENCE || entry->count != 3)
         return false;
@@ -131,21 +131,19 @@ static bool add_domain(struct site *site, struct draft *draft, const struct node
         if (entry->items[i]->kind != NODE_SCALAR)
             return false;
     struct span name = entry->items[0]->text;
-    if (!is_next_name(site, name))
+    if (!is_next_name(*last, name))
         return false;
-    struct policy *policy = draft_named_policy(draft, entry->items[1]->text);
-    struct site_domain domain = {
-        .name = name.data,
-        .name_len = name.len,
+    const struct site_fields domain = {
+        .name = name,
         .state = SITE_SERVED,
-        .policy = policy,
-        .file = entry->items[2]->text.data,
+        .policy = draft_named_policy(draft, entry->items[1]->text),
+        .at = {.file = entry->items[2]->text.data},
     };
-    bool added = policy != NULL && site_add(site, &domain);
-    if (policy != NULL && !added)
-        diag_shortage(diag);
-    policy_free(policy);
-    return added;
+    if (domain.policy == NULL)
+        return false;
+    site_builder_add(site, &domain);
+    *last = name;
+    return true;
 }
 
 static const struct node *member(const struct node *root, const char *key)
@@ -159,10 +157,12 @@ static const struct node *member(const struct node *root, const char *key)
 /* The site of a whole file; NULL when it does not make sense after all, or on a shortage. */
 static struct site *build(struct span bytes, struct arena *arena, struct diag *diag)
 {
-    struct site *site = site_new();
+    struct site_builder *builder = site_builder_new();
     struct draft *draft = draft_new(arena, diag);
+    struct site *site = NULL;
+    struct span last = {0};
     bool good = false;
-    if (site == NULL || draft == NULL) {
+    if (builder == NULL || draft == NULL) {
         diag_shortage(diag);
         goto done;
     }
@@ -175,17 +175,16 @@ static struct site *build(struct span bytes, struct arena *arena, struct diag *d
     if (policies->kind == NODE_MAPPING)
         draft_add_policies(draft, policies);
     for (size_t i = 0; good && i < domains->count; i++)
-        good = add_domain(site, draft, domains->items[i], diag);
-    if (good && !site_seal(site)) {
-        diag_shortage(diag);
-        good = false;
+        good = add_domain(builder, draft, domains->items[i], &last);
+    if (good) {
+        site = site_builder_finish(builder);
+        builder = NULL;
+        if (site == NULL)
+            diag_shortage(diag);
     }
 done:
     draft_free(draft);
-    if (!good) {
-        site_free(site);
-        site = NULL;
-    }
+    site_builder_free(builder);
     return site;
 }
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,15 +12,19 @@
 #include "base/text.h"
 #include "policy/name.h"
 
+/* One block without pointers: whoever copies its bytes has the policy. */
 struct policy {
-    size_t owners;
-    enum policy_mode mode;
     uint32_t max_age; /* seconds */
+    uint16_t body_len;
+    uint16_t mx_count;
+    uint8_t mode;
     char id[LIMIT_ID + 1];
-    struct text body;
-    struct span *mx; /* owned; each borrowed from body */
-    size_t mx_count;
+    uint16_t mx[]; /* where in the body each name begins; the body follows */
 };
+
+/* "mx: x.y" is the shortest line, without which a policy has 20 bytes at least. */
+enum { MX_MOST = LIMIT_BODY / (sizeof("mx: x.y\r\n") - 1) };
+static_assert(LIMIT_BODY <= UINT16_MAX, "a body has its length in two bytes");
 
 static const char *const mode_texts[] = {
     [POLICY_ENFORCE] = "enforce",
@@ -109,13 +114,13 @@ static bool judge_max_age(const struct policy_fields *fields, struct diag *diag,
     return true;
 }
 
-static void warn_short_max_age(const struct policy_fields *fields, const struct policy *policy,
-                               struct diag *diag)
+static void warn_short_max_age(const struct policy_fields *fields, enum policy_mode mode,
+                               uint32_t max_age, struct diag *diag)
 {
-    if (policy->mode != POLICY_ENFORCE || policy->max_age >= LIMIT_MAX_AGE_ADVISED)
+    if (mode != POLICY_ENFORCE || max_age >= LIMIT_MAX_AGE_ADVISED)
         return;
     diag_add(diag, DIAG_WARNING, fields->max_age.at,
-             "max_age %" PRIu32 " is short for an enforced policy", policy->max_age);
+             "max_age %" PRIu32 " is short for an enforced policy", max_age);
     diag_reason(diag, "an attacker has to block a sender only that long; mimecast raises it to a "
                       "week, NCSC and aykevl warn");
     diag_hint(diag, "write 2w or more once the policy has proven itself");
@@ -213,10 +218,33 @@ static bool judge_mx(const struct field *mx, struct diag *diag, struct name *ret
     return false;
 }
 
+/* A body while it is written. */
+struct rendering {
+    size_t len;                /* of the body, also of what has no room in it */
+    size_t mx_count;           /* names that are wholly in the body */
+    uint16_t mx[MX_MOST];      /* where each begins */
+    uint32_t sources[MX_MOST]; /* the number of each among the fields */
+    char body[LIMIT_BODY];
+};
+
+static void append(struct rendering *rendering, struct span bytes)
+{
+    if (rendering->len <= LIMIT_BODY && bytes.len <= LIMIT_BODY - rendering->len)
+        memcpy(rendering->body + rendering->len, bytes.data, bytes.len);
+    rendering->len += bytes.len;
+}
+
+/* A line of the body, without its end. */
+static struct span line_at(const char *body, size_t body_len, size_t at)
+{
+    const char *end = memchr(body + at, '\r', body_len - at);
+    return (struct span){body + at, end == NULL ? body_len - at : (size_t)(end - (body + at))};
+}
+
 static struct span mx_key(const void *items, size_t index)
 {
-    const struct span *mx = items;
-    return mx[index];
+    const struct rendering *rendering = items;
+    return line_at(rendering->body, LIMIT_BODY, rendering->mx[index]);
 }
 
 /* The bytes of an mx line. */
@@ -225,24 +253,47 @@ static size_t line_size(struct span name)
     return strlen("mx: ") + name.len + strlen("\r\n");
 }
 
+/* The number of the same name, or TABLE_NONE. Most policies have a few, for which no table is made. */
+static size_t find_same(const struct rendering *rendering, const struct table *table,
+                        struct span name)
+{
+    if (table->count > 0)
+        return table_find(table, name, mx_key, rendering);
+    for (size_t i = 0; i < rendering->mx_count; i++)
+        if (span_equal(mx_key(rendering, i), name))
+            return i;
+    return TABLE_NONE;
+}
+
+/* Appends the line. False when memory is short. */
+static bool add_mx(struct rendering *rendering, struct table *table, struct span name,
+                   size_t source)
+{
+    enum { FEW = 8 };
+    size_t at = rendering->len + strlen("mx: ");
+    append(rendering, span_of("mx: "));
+    append(rendering, name);
+    append(rendering, span_of("\r\n"));
+    if (rendering->len > LIMIT_BODY)
+        return true; /* the body is too long, which its own check tells */
+    size_t first = rendering->mx_count == FEW ? 0 : rendering->mx_count;
+    rendering->mx[rendering->mx_count] = (uint16_t)at;
+    rendering->sources[rendering->mx_count++] = (uint32_t)source;
+    for (size_t i = first; rendering->mx_count > FEW && i < rendering->mx_count; i++)
+        if (!table_add(table, mx_key(rendering, i), i))
+            return false;
+    return true;
+}
+
 /* Appends the mx lines to the body, and stops where a body ends: a list may be of any length, and
- * many policies may use it. The bytes of the lines that are left are in ret_rest. While the body may
- * still move, mx[i].data is not yet set; it is found by the offsets that render() keeps. */
+ * many policies may use it. The bytes of the lines that are left are in ret_rest. */
 static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
-                         struct policy *policy, size_t *ret_rest)
+                         struct rendering *rendering, size_t *ret_rest)
 {
     bool good = true;
     struct name name;
-    struct table table = {0}; /* of policy->mx */
-    size_t *sources = calloc(fields->mx_count, sizeof(*sources));
-    char *names = malloc(LIMIT_BODY + sizeof(name.text));
-    policy->mx = calloc(fields->mx_count, sizeof(*policy->mx));
-    if (sources == NULL || names == NULL || policy->mx == NULL) {
-        diag_shortage(diag);
-        good = false;
-        goto done;
-    }
-    size_t used = 0, seen = 0;
+    struct table table = {0}; /* of the names, when they are many */
+    size_t seen = 0;
     for (size_t i = 0; i < fields->mx_count; i++) {
         if (seen > LIMIT_BODY) {
             *ret_rest += line_size(fields->mx[i].text);
@@ -253,43 +304,20 @@ static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
             good = false;
             continue;
         }
-        struct span key = {name.text, name.len};
-        size_t first = table_find(&table, key, mx_key, policy->mx);
+        size_t first = find_same(rendering, &table, (struct span){name.text, name.len});
         if (first != TABLE_NONE) {
             diag_add(diag, DIAG_ERROR, fields->mx[i].at, "mx \"%s\" is listed twice", name.text);
             diag_hint(diag, "delete one of them");
-            diag_related(diag, fields->mx[sources[first]].at, "the first one is here");
+            diag_related(diag, fields->mx[rendering->sources[first]].at, "the first one is here");
             good = false;
-            continue;
-        }
-        text_printf(&policy->body, "mx: %s\r\n", name.text);
-        if (used + name.len > LIMIT_BODY)
-            continue; /* the body is too long already, which its own check tells */
-        memcpy(names + used, name.text, name.len);
-        if (!table_add(&table, key, policy->mx_count)) {
+        } else if (!add_mx(rendering, &table, (struct span){name.text, name.len}, i)) {
             diag_shortage(diag);
             good = false;
             break;
         }
-        sources[policy->mx_count] = i;
-        policy->mx[policy->mx_count++] = (struct span){names + used, name.len};
-        used += name.len;
     }
-done:
     table_free(&table);
-    free(sources);
-    free(names);
     return good;
-}
-
-/* The spans of mx pointed into scratch memory; now the body is whole and stays. */
-static void point_mx_into_body(struct policy *policy, size_t first)
-{
-    const char *line = policy->body.data + first;
-    for (size_t i = 0; i < policy->mx_count; i++) {
-        policy->mx[i].data = line + strlen("mx: ");
-        line = policy->mx[i].data + policy->mx[i].len + strlen("\r\n");
-    }
 }
 
 static bool judge_size(const struct policy_fields *fields, size_t len, struct diag *diag)
@@ -311,80 +339,108 @@ static bool judge_size(const struct policy_fields *fields, size_t len, struct di
 }
 
 /* 18 digits without a leading zero: 10^17 to 10^18 - 1. */
-static void derive_id(struct policy *policy)
+static void derive_id(struct span body, char ret_id[static LIMIT_ID + 1])
 {
     const uint64_t least = UINT64_C(100000000000000000);
-    uint64_t hash = span_hash((struct span){policy->body.data, policy->body.len});
-    (void)snprintf(policy->id, sizeof(policy->id), "%" PRIu64, least + hash % (9 * least));
+    (void)snprintf(ret_id, LIMIT_ID + 1, "%" PRIu64, least + span_hash(body) % (9 * least));
 }
 
-static bool judge(const struct policy_fields *fields, struct diag *diag, struct policy *policy)
+static struct policy *make(const struct rendering *rendering, struct span id, enum policy_mode mode,
+                           uint32_t max_age, struct diag *diag)
 {
-    bool good = judge_mode(fields, diag, &policy->mode);
-    good = judge_max_age(fields, diag, &policy->max_age) && good;
-    if (good)
-        warn_short_max_age(fields, policy, diag);
-    if (fields->id.text.data != NULL)
-        good = judge_id(fields, diag) && good;
-    text_printf(&policy->body, "version: STSv1\r\nmode: %s\r\n", policy_mode_text(policy->mode));
-    size_t first_mx = policy->body.len;
-    if (fields->mx_count == 0) {
-        report_missing(fields, diag, "mx",
-                       "chasquid, aykevl, Stalwart and NCSC refuse it, in every mode",
-                       "write \"mx: [mail.example.com]\" with the hosts of the MX records");
-        return false;
-    }
-    size_t rest = 0;
-    good = judge_all_mx(fields, diag, policy, &rest) && good;
-    text_printf(&policy->body, "max_age: %" PRIu32 "\r\n", policy->max_age);
-    if (policy->body.failed) {
-        diag_shortage(diag);
-        return false;
-    }
-    if (!judge_size(fields, policy->body.len + rest, diag) || !good || fields->unreadable)
-        return false;
-    text_trim(&policy->body);
-    point_mx_into_body(policy, first_mx);
-    return true;
-}
-
-struct policy *policy_new(const struct policy_fields *fields, struct diag *diag)
-{
-    struct policy *policy = calloc(1, sizeof(*policy));
+    size_t mx_size = rendering->mx_count * sizeof(uint16_t);
+    struct policy *policy = malloc(sizeof(*policy) + mx_size + rendering->len);
     if (policy == NULL) {
         diag_shortage(diag);
         return NULL;
     }
-    policy->owners = 1;
-    if (!judge(fields, diag, policy)) {
-        policy_free(policy);
-        return NULL;
-    }
-    if (fields->id.text.data != NULL)
-        memcpy(policy->id, fields->id.text.data, fields->id.text.len);
+    *policy = (struct policy){
+        .max_age = max_age,
+        .body_len = (uint16_t)rendering->len,
+        .mx_count = (uint16_t)rendering->mx_count,
+        .mode = (uint8_t)mode,
+    };
+    memcpy(policy->mx, rendering->mx, mx_size);
+    memcpy(policy->mx + policy->mx_count, rendering->body, rendering->len);
+    if (id.data != NULL)
+        memcpy(policy->id, id.data, id.len);
     else
-        derive_id(policy);
+        derive_id(policy_body(policy), policy->id);
     return policy;
 }
 
-struct policy *policy_share(struct policy *policy)
+static struct policy *judge(const struct policy_fields *fields, struct diag *diag,
+                            struct rendering *rendering)
 {
-    policy->owners++;
+    char line[64]; /* the longest is that of mode */
+    enum policy_mode mode = POLICY_ENFORCE;
+    uint32_t max_age = 0;
+    bool good = judge_mode(fields, diag, &mode);
+    good = judge_max_age(fields, diag, &max_age) && good;
+    if (good)
+        warn_short_max_age(fields, mode, max_age, diag);
+    if (fields->id.text.data != NULL)
+        good = judge_id(fields, diag) && good;
+    append(rendering, span_of("version: STSv1\r\nmode: "));
+    append(rendering, span_of(policy_mode_text(mode)));
+    append(rendering, span_of("\r\n"));
+    if (fields->mx_count == 0) {
+        report_missing(fields, diag, "mx",
+                       "chasquid, aykevl, Stalwart and NCSC refuse it, in every mode",
+                       "write \"mx: [mail.example.com]\" with the hosts of the MX records");
+        return NULL;
+    }
+    size_t rest = 0;
+    good = judge_all_mx(fields, diag, rendering, &rest) && good;
+    (void)snprintf(line, sizeof(line), "max_age: %" PRIu32 "\r\n", max_age); /* it fits */
+    append(rendering, span_of(line));
+    if (!judge_size(fields, rendering->len + rest, diag) || !good || fields->unreadable)
+        return NULL;
+    return make(rendering, fields->id.text, mode, max_age, diag);
+}
+
+struct policy *policy_new(const struct policy_fields *fields, struct diag *diag)
+{
+    struct rendering *rendering = malloc(sizeof(*rendering));
+    if (rendering == NULL) {
+        diag_shortage(diag);
+        return NULL;
+    }
+    rendering->len = rendering->mx_count = 0;
+    struct policy *policy = judge(fields, diag, rendering);
+    free(rendering);
     return policy;
 }
 
 void policy_free(struct policy *policy)
 {
-    if (policy == NULL || --policy->owners > 0)
-        return;
-    text_free(&policy->body);
-    free(policy->mx);
     free(policy);
+}
+
+struct span policy_bytes(const struct policy *policy)
+{
+    size_t len =
+        offsetof(struct policy, mx) + policy->mx_count * sizeof(policy->mx[0]) + policy->body_len;
+    return (struct span){(const char *)policy, len};
+}
+
+/* The header is read before its fields are known to be sound, which needs no more than its bytes. */
+const struct policy *policy_open(struct span bytes)
+{
+    const struct policy *policy = (const void *)bytes.data;
+    if ((uintptr_t)bytes.data % alignof(struct policy) != 0 || bytes.len < sizeof(*policy) ||
+        policy_bytes(policy).len > bytes.len || policy->mode >= MODES ||
+        policy->body_len > LIMIT_BODY || memchr(policy->id, '\0', sizeof(policy->id)) == NULL)
+        return NULL;
+    for (size_t i = 0; i < policy->mx_count; i++)
+        if (policy->mx[i] >= policy->body_len)
+            return NULL;
+    return policy;
 }
 
 struct span policy_body(const struct policy *policy)
 {
-    return (struct span){policy->body.data, policy->body.len};
+    return (struct span){(const char *)(policy->mx + policy->mx_count), policy->body_len};
 }
 
 const char *policy_id(const struct policy *policy)
@@ -394,7 +450,7 @@ const char *policy_id(const struct policy *policy)
 
 enum policy_mode policy_mode(const struct policy *policy)
 {
-    return policy->mode;
+    return (enum policy_mode)policy->mode;
 }
 
 uint32_t policy_max_age(const struct policy *policy)
@@ -410,5 +466,5 @@ size_t policy_mx_count(const struct policy *policy)
 struct span policy_mx(const struct policy *policy, size_t index)
 {
     assert(index < policy->mx_count);
-    return policy->mx[index];
+    return line_at(policy_body(policy).data, policy->body_len, policy->mx[index]);
 }

@@ -1,8 +1,9 @@
 /*
  * A policy (RFC 8461 section 3.2). It can only be made by the constructor
  * below, which judges every field, and only a policy has a body: an invalid
- * policy cannot be served because it cannot exist. Immutable and counted by
- * reference within one process. Pure: no file, socket or clock.
+ * policy cannot be served because it cannot exist. Immutable, and one block of
+ * memory without pointers, so that a copy of its bytes is the policy as well.
+ * Pure: no file, socket or clock.
  */
 #ifndef POLICY_POLICY_H
 #define POLICY_POLICY_H
@@ -45,11 +46,15 @@ struct policy;
  * fields are unreadable, or when memory is short (which is reported too). */
 struct policy *policy_new(const struct policy_fields *fields, struct diag *diag);
 
-/* One more owner of the same policy; returns it. */
-struct policy *policy_share(struct policy *policy);
+void policy_free(struct policy *policy); /* NULL is legal */
 
-/* One owner less; the last one frees it. NULL is legal. */
-void policy_free(struct policy *policy);
+/* All bytes of the policy; borrowed. Equal policies have equal bytes. A copy begins at an address that
+ * four divides. */
+struct span policy_bytes(const struct policy *policy);
+
+/* The policy that such bytes begin with, as somebody handed them over: borrowed from them. NULL when one
+ * of the functions below could read beyond them. */
+const struct policy *policy_open(struct span bytes);
 
 /* The exact bytes to serve, at most LIMIT_BODY; borrowed from the policy. */
 struct span policy_body(const struct policy *policy);

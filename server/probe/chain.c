@@ -203,9 +203,7 @@ static void judge_trust(const struct chain *chain)
 static bool take_apart(struct chain *chain)
 {
     for (; chain->count < chain->question->count; chain->count++) {
-        struct certificate_der *der = certificate_der_new(chain->question->chain[chain->count]);
-        struct certificate *item = der == NULL ? NULL : certificate_new(der);
-        certificate_der_free(der);
+        struct certificate *item = certificate_new(chain->question->chain[chain->count]);
         if (item == NULL)
             return false;
         chain->items[chain->count] = item;

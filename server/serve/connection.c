@@ -408,7 +408,7 @@ static void note_answer(struct connection *connection, struct span sent,
         access.agent = request->agent;
     }
     if (!connection->endpoint->plain) {
-        access.domain = tls_session_domain(session)->name;
+        access.domain = site_name(tls_session_domain(session));
         access.version = tls_session_is_13(session) ? "TLSv1.3" : "TLSv1.2";
         access.cipher = tls_session_cipher(session);
     }
@@ -455,9 +455,9 @@ static void note_visit(const struct connection *connection, const struct http_re
     if (connection->response.status != HTTP_OK || request->method != HTTP_GET ||
         !connection->setting->notes_visits)
         return;
-    visit_set(visit.domain, sizeof(visit.domain), (struct span){domain->name, domain->name_len});
+    visit_set(visit.domain, sizeof(visit.domain), site_name_span(domain));
     visit_set(visit.agent, sizeof(visit.agent), request->agent);
-    visit_set(visit.id, sizeof(visit.id), span_of(policy_id(domain->policy)));
+    visit_set(visit.id, sizeof(visit.id), span_of(policy_id(site_policy(domain))));
     origin_print_network(connection_client(connection), visit.network);
     board_note(connection->setting->board, &visit);
 }
@@ -491,12 +491,12 @@ static bool answer_authority(struct connection *connection, const struct http_re
 static void answer_sender(struct connection *connection, const struct http_request *request)
 {
     const struct site_domain *domain = domain_of(connection, request);
-    bool has_policy = domain != NULL && domain->policy != NULL;
+    bool has_policy = domain != NULL && site_policy(domain) != NULL;
     struct response *response = &connection->response;
 
     conclude(connection, http_judge(request, domain != NULL, has_policy), request->method);
     if (has_policy)
-        response->policy = policy_body(domain->policy);
+        response->policy = policy_body(site_policy(domain));
     response->persistence = persistence_of(connection, request);
     if (has_policy)
         note_visit(connection, request, domain);

@@ -334,7 +334,7 @@ static enum http_status tell_metrics(const struct monitor *monitor, struct span 
         const struct credential *credential = domain == NULL ? NULL : verdict_first_to_end(domain);
         if (credential == NULL)
             continue;
-        exposition_domain(domain->name, credential_not_after(credential), !begun, body);
+        exposition_domain(site_name(domain), credential_not_after(credential), !begun, body);
         begun = true;
     }
     exposition_end(body);
@@ -348,7 +348,7 @@ static const char *ailment_of(const struct monitor *monitor, const struct parame
     const struct site_domain *domain = find(monitor, name);
     if (domain == NULL)
         return "the domain is not configured";
-    switch (domain->state) {
+    switch (site_state(domain)) {
     case SITE_REFUSED:
         return "the policy is refused";
     case SITE_STALE:
@@ -406,7 +406,7 @@ static enum http_status tell_senders(const struct monitor *monitor, struct span 
     const struct site_domain *domain = next_domain(&query, &name) ? find(monitor, &name) : NULL;
     if (domain == NULL)
         return HTTP_NOT_FOUND;
-    senders_print(monitor->board, (struct span){domain->name, domain->name_len}, body);
+    senders_print(monitor->board, site_name_span(domain), body);
     return HTTP_OK;
 }
 

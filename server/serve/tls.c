@@ -233,7 +233,7 @@ static bool present(struct tls_session *session)
     bool any = false;
 
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        const struct credential *credential = session->domain->credentials[kind];
+        const struct credential *credential = site_credential(session->domain, kind);
         if (credential == NULL)
             continue;
         if (session->certificates[kind] == NULL)
@@ -245,14 +245,6 @@ static bool present(struct tls_session *session)
         any = true;
     }
     return any;
-}
-
-static bool has_credential(const struct site_domain *domain)
-{
-    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        if (domain->credentials[kind] != NULL)
-            return true;
-    return false;
 }
 
 static struct certificate *challenge_certificate_new(const struct challenge_answer *answer)
@@ -351,7 +343,7 @@ static int choose_certificate(mbedtls_ssl_context *ssl)
     description = MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME;
     domain = site_find_host(session->site, name);
     session->failure = TLS_FAILURE_UNKNOWN_NAME;
-    if (domain == NULL || !has_credential(domain))
+    if (domain == NULL || !site_has_credential(domain))
         goto refuse;
     session->failure = TLS_FAILURE_PROTOCOL;
     description = MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER;

@@ -24,7 +24,7 @@ static enum http_status lead(const struct validation *validation,
 
     if (domain == NULL || is_policy_path(path) || path.len > LIMIT_REDIRECT_PATH)
         return HTTP_NOT_FOUND;
-    text_printf(ret_location, "https://mta-sts.%s", domain->name);
+    text_printf(ret_location, "https://mta-sts.%s", site_name(domain));
     text_append(ret_location, path.len == 0 || path.data[0] != '/' ? span_of("/") : span_of(""));
     text_append(ret_location, path);
     return HTTP_PERMANENT_REDIRECT;

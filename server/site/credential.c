@@ -1,31 +1,8 @@
 #include "site/credential.h"
 
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
 
-struct certificate_der {
-    size_t owners;
-    size_t len;
-    unsigned char bytes[];
-};
-
-/* The key and the two texts follow the structure in the same piece of memory, so that a hundred
- * thousand credentials are a hundred thousand allocations and not more. */
-struct credential {
-    size_t owners;
-    enum credential_kind kind;
-    uint32_t line;
-    int64_t not_before;
-    int64_t not_after;
-    size_t chain_len;
-    struct certificate_der *chain[LIMIT_CHAIN]; /* shared; leaf first */
-    size_t key_len;
-    enum credential_fault fault;
-    const char *algorithm; /* in bytes */
-    const char *file;      /* in bytes */
-    char bytes[];          /* the key, then the texts with their NULs */
-};
+#include "site/image.h"
 
 static const struct {
     const char *text;
@@ -53,96 +30,28 @@ const char *credential_fault_word(enum credential_fault fault)
     return faults[fault].word;
 }
 
-struct certificate_der *certificate_der_new(struct span der)
-{
-    struct certificate_der *certificate = malloc(sizeof(*certificate) + der.len);
-    if (certificate == NULL)
-        return NULL;
-    certificate->owners = 1;
-    certificate->len = der.len;
-    if (der.len > 0)
-        memcpy(certificate->bytes, der.data, der.len);
-    return certificate;
-}
+static_assert(sizeof(faults) / sizeof(faults[0]) == CREDENTIAL_FAULTS, "each has its texts");
 
-struct certificate_der *certificate_der_share(struct certificate_der *certificate)
+void credential_fields(const struct credential *credential, struct credential_fields *ret_fields)
 {
-    certificate->owners++;
-    return certificate;
-}
-
-void certificate_der_free(struct certificate_der *certificate)
-{
-    if (certificate == NULL)
-        return;
-    assert(certificate->owners > 0);
-    if (--certificate->owners == 0)
-        free(certificate);
-}
-
-struct span certificate_der_bytes(const struct certificate_der *certificate)
-{
-    return (struct span){(const char *)certificate->bytes, certificate->len};
-}
-
-/* Copies the text with its NUL to a place and tells where the next one goes. */
-static char *place_text(char *place, const char *text, const char **ret_text)
-{
-    size_t size = strlen(text) + 1;
-    memcpy(place, text, size);
-    *ret_text = place;
-    return place + size;
-}
-
-struct credential *credential_new(const struct credential_fields *fields)
-{
-    assert(fields->chain_len >= 1 && fields->chain_len <= LIMIT_CHAIN);
-    size_t texts = strlen(fields->algorithm) + 1 + strlen(fields->file) + 1;
-    struct credential *credential = malloc(sizeof(*credential) + fields->key.len + texts);
-    if (credential == NULL)
-        return NULL;
-    *credential = (struct credential){
-        .owners = 1,
-        .kind = fields->kind,
-        .line = fields->line,
-        .not_before = fields->not_before,
-        .not_after = fields->not_after,
-        .fault = fields->fault,
-        .chain_len = fields->chain_len,
-        .key_len = fields->key.len,
+    *ret_fields = (struct credential_fields){
+        .kind = credential_kind(credential),
+        .chain_len = credential->chain_len,
+        .key = credential_key(credential),
+        .not_before = credential->not_before,
+        .not_after = credential->not_after,
+        .fault = credential_fault(credential),
+        .algorithm = credential_algorithm(credential),
+        .file = credential_file(credential),
+        .line = credential->line,
     };
-    for (size_t i = 0; i < fields->chain_len; i++)
-        credential->chain[i] = certificate_der_share(fields->chain[i]);
-    if (fields->key.len > 0)
-        memcpy(credential->bytes, fields->key.data, fields->key.len);
-    char *place = credential->bytes + fields->key.len;
-    place = place_text(place, fields->algorithm, &credential->algorithm);
-    (void)place_text(place, fields->file, &credential->file); /* nothing follows */
-    return credential;
-}
-
-struct credential *credential_share(struct credential *credential)
-{
-    credential->owners++;
-    return credential;
-}
-
-void credential_free(struct credential *credential)
-{
-    if (credential == NULL)
-        return;
-    assert(credential->owners > 0);
-    if (--credential->owners > 0)
-        return;
     for (size_t i = 0; i < credential->chain_len; i++)
-        certificate_der_free(credential->chain[i]);
-    explicit_bzero(credential->bytes, credential->key_len);
-    free(credential);
+        ret_fields->chain[i] = image_span(&credential->chain[i]);
 }
 
 enum credential_kind credential_kind(const struct credential *credential)
 {
-    return credential->kind;
+    return (enum credential_kind)credential->kind;
 }
 
 size_t credential_chain_len(const struct credential *credential)
@@ -153,12 +62,12 @@ size_t credential_chain_len(const struct credential *credential)
 struct span credential_chain(const struct credential *credential, size_t index)
 {
     assert(index < credential->chain_len);
-    return certificate_der_bytes(credential->chain[index]);
+    return image_span(&credential->chain[index]);
 }
 
 struct span credential_key(const struct credential *credential)
 {
-    return (struct span){credential->bytes, credential->key_len};
+    return image_span(&credential->key);
 }
 
 int64_t credential_not_before(const struct credential *credential)
@@ -173,24 +82,24 @@ int64_t credential_not_after(const struct credential *credential)
 
 enum credential_fault credential_fault(const struct credential *credential)
 {
-    return credential->fault;
+    return (enum credential_fault)credential->fault;
 }
 
 enum credential_fault credential_judge(const struct credential *credential, int64_t now)
 {
     if (credential->not_after < now)
         return CREDENTIAL_EXPIRED;
-    return credential->not_before > now ? CREDENTIAL_NOT_YET : credential->fault;
+    return credential->not_before > now ? CREDENTIAL_NOT_YET : credential_fault(credential);
 }
 
 const char *credential_algorithm(const struct credential *credential)
 {
-    return credential->algorithm;
+    return image_follow(&credential->algorithm);
 }
 
 const char *credential_file(const struct credential *credential)
 {
-    return credential->file;
+    return image_follow(&credential->file);
 }
 
 uint32_t credential_line(const struct credential *credential)

@@ -1,9 +1,8 @@
 /*
  * A credential is a certificate chain and its private key as DER, ready to be
  * parsed for one handshake: no object of the TLS library, so that a hundred
- * thousand of them are small and every worker shares the pages of all. The
- * supervisor's loader makes them, workers only read. Immutable and counted by
- * reference within one process; the key is wiped when the last owner drops it.
+ * thousand of them are small and every worker shares the pages of all. It is a
+ * part of a site (site/site.h). The loader says what is in it, workers only read.
  */
 #ifndef SITE_CREDENTIAL_H
 #define SITE_CREDENTIAL_H
@@ -33,40 +32,31 @@ enum credential_fault {
     CREDENTIAL_CHAIN_EXPIRED,
     CREDENTIAL_MUST_STAPLE,
 };
+#define CREDENTIAL_FAULTS 8
 
 /* A clause with "it" for the certificate, and a word or two for a cell of a table; static. The word
  * is "" when it is sound. */
 const char *credential_fault_text(enum credential_fault fault);
 const char *credential_fault_word(enum credential_fault fault);
 
-/* Certificates in DER that several chains share (intermediates); counted by reference. */
-struct certificate_der;
-
-struct certificate_der *certificate_der_new(struct span der); /* owned; NULL on shortage */
-struct certificate_der *certificate_der_share(struct certificate_der *certificate);
-void certificate_der_free(struct certificate_der *certificate);
-struct span certificate_der_bytes(const struct certificate_der *certificate); /* borrowed */
-
-/* What a credential is made of; everything is borrowed for the call. */
+/* What a credential is made of; everything is borrowed. */
 struct credential_fields {
     enum credential_kind kind;
-    struct certificate_der *const *chain; /* leaf first; shared by the credential */
-    size_t chain_len;                     /* 1 to LIMIT_CHAIN */
-    struct span key;                      /* DER: SEC 1 or PKCS#1, unencrypted; copied */
-    int64_t not_before;                   /* seconds since 1970 UTC */
+    struct span chain[LIMIT_CHAIN]; /* DER; leaf first */
+    size_t chain_len;               /* 1 to LIMIT_CHAIN */
+    struct span key;                /* DER: SEC 1 or PKCS#1, unencrypted */
+    int64_t not_before;             /* seconds since 1970 UTC */
     int64_t not_after;
     enum credential_fault fault; /* by its chain and content */
-    const char *algorithm;       /* for people: "ECDSA P-256", "RSA 2048"; copied */
-    const char *file;            /* where the leaf was read; copied */
+    const char *algorithm;       /* for people: "ECDSA P-256", "RSA 2048" */
+    const char *file;            /* where the leaf was read */
     uint32_t line;
 };
 
 struct credential;
 
-struct credential *credential_new(
-    const struct credential_fields *fields); /* owned; NULL on shortage */
-struct credential *credential_share(struct credential *credential);
-void credential_free(struct credential *credential);
+/* What it was made of; borrowed from it. */
+void credential_fields(const struct credential *credential, struct credential_fields *ret_fields);
 
 enum credential_kind credential_kind(const struct credential *credential);
 size_t credential_chain_len(const struct credential *credential);

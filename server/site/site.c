@@ -1,124 +1,189 @@
 #include "site/site.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdalign.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-#include "base/arena.h"
-#include "base/array.h"
-#include "base/limits.h"
-#include "base/table.h"
+#include "site/image.h"
 
-struct site {
-    struct arena *arena;         /* owned; every name in it */
-    struct site_domain *domains; /* owned; sorted by name once sealed */
-    size_t count;
-    size_t capacity;
-    struct table by_name; /* filled when sealed */
-    bool sealed;
-};
+static_assert(LIMIT_IMAGE <= INT32_MAX, "a distance has four bytes");
 
 static const char HOST_PREFIX[] = "mta-sts.";
 
-struct site *site_new(void)
+/* The image while it is checked. */
+struct image {
+    const char *data;
+    size_t size;
+};
+
+/* Whether so many bytes are at the place; what lies there begins at a multiple of align. */
+static bool has(const struct image *image, size_t at, size_t len, size_t align)
+{
+    return at <= image->size && len <= image->size - at && at % align == 0;
+}
+
+/* Where the reference leads to. SIZE_MAX: out of the image. */
+static size_t place_of(const struct image *image, const void *reference, int32_t distance)
+{
+    int64_t at = (int64_t)((const char *)reference - image->data) + distance;
+    return at < 0 || at >= (int64_t)image->size ? SIZE_MAX : (size_t)at;
+}
+
+static bool is_bytes(const struct image *image, const struct image_bytes *bytes)
+{
+    return has(image, place_of(image, bytes, bytes->distance), bytes->len, 1);
+}
+
+static bool is_text(const struct image *image, const struct image_reference *reference)
+{
+    size_t at = place_of(image, reference, reference->distance);
+    return reference->distance != 0 && at != SIZE_MAX &&
+           memchr(image->data + at, '\0', image->size - at) != NULL;
+}
+
+static bool is_credential(const struct image *image, const struct image_reference *reference,
+                          size_t kind)
+{
+    size_t at = place_of(image, reference, reference->distance);
+    if (!has(image, at, sizeof(struct credential), alignof(struct credential)))
+        return false;
+    const struct credential *credential = (const void *)(image->data + at);
+    if (credential->kind != kind || credential->fault >= CREDENTIAL_FAULTS ||
+        credential->chain_len < 1 || credential->chain_len > LIMIT_CHAIN ||
+        !is_bytes(image, &credential->key) || !is_text(image, &credential->algorithm) ||
+        !is_text(image, &credential->file))
+        return false;
+    for (size_t i = 0; i < credential->chain_len; i++)
+        if (!is_bytes(image, &credential->chain[i]))
+            return false;
+    return true;
+}
+
+static bool is_policy(const struct image *image, const struct image_reference *reference)
+{
+    size_t at = place_of(image, reference, reference->distance);
+    return at != SIZE_MAX && policy_open((struct span){image->data + at, image->size - at}) != NULL;
+}
+
+static bool is_name(const struct image *image, const struct site_domain *domain)
+{
+    size_t at = place_of(image, &domain->name, domain->name.distance);
+    return domain->name_len > 0 && domain->name_len <= LIMIT_NAME &&
+           has(image, at, domain->name_len + 1U, 1) &&
+           memchr(image->data + at, '\0', domain->name_len + 1U) ==
+               image->data + at + domain->name_len;
+}
+
+static bool is_domain(const struct image *image, const struct site_domain *domain)
+{
+    if (!is_name(image, domain) || domain->state >= SITE_STATES ||
+        (domain->policy.distance == 0) != (domain->state == SITE_REFUSED) ||
+        (domain->policy.distance != 0 && !is_policy(image, &domain->policy)) ||
+        !is_text(image, &domain->file) ||
+        (domain->tls_rpt.distance != 0 && !is_text(image, &domain->tls_rpt)))
+        return false;
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
+        if (domain->credentials[kind].distance != 0 &&
+            !is_credential(image, &domain->credentials[kind], kind))
+            return false;
+    return true;
+}
+
+static bool is_site(const struct image *image)
+{
+    const struct site_image *header = (const void *)image->data;
+    if (image->size < sizeof(*header) ||
+        header->domain_count > image->size / sizeof(struct site_domain) ||
+        memcmp(header->magic, SITE_IMAGE_MAGIC, sizeof(header->magic)) != 0 ||
+        header->version != SITE_IMAGE_VERSION || header->size != image->size ||
+        !has(image, header->archive, header->archive_len, alignof(int64_t)) ||
+        !has(image, header->domains, header->domain_count * sizeof(struct site_domain),
+             alignof(struct site_domain)))
+        return false;
+    const struct site_domain *domains = (const void *)(image->data + header->domains);
+    for (size_t i = 0; i < header->domain_count; i++)
+        if (!is_domain(image, &domains[i]) ||
+            (i > 0 && strcmp(site_name(&domains[i - 1]), site_name(&domains[i])) >= 0))
+            return false;
+    return true;
+}
+
+struct site *site_map(int fd)
 {
     struct site *site = calloc(1, sizeof(*site));
     if (site == NULL)
         return NULL;
-    site->arena = arena_new();
-    if (site->arena == NULL) {
-        free(site);
-        return NULL;
-    }
-    return site;
+    site->fd = -1;
+    if (memory_file_map(fd, LIMIT_IMAGE, &site->map))
+        return site;
+    free(site);
+    return NULL;
+}
+
+struct site *site_open(int fd)
+{
+    struct site *site = site_map(fd);
+    if (site == NULL || is_site(&(struct image){site->map.data, site->map.size}))
+        return site;
+    site_free(site);
+    errno = EINVAL;
+    return NULL;
+}
+
+int site_release(struct site *site)
+{
+    int fd = site->fd;
+    memory_map_free(&site->map);
+    free(site);
+    return fd;
 }
 
 void site_free(struct site *site)
 {
-    if (site == NULL)
-        return;
-    for (size_t i = 0; i < site->count; i++) {
-        policy_free(site->domains[i].policy);
-        for (int kind = 0; kind < CREDENTIAL_KINDS; kind++)
-            credential_free(site->domains[i].credentials[kind]);
-    }
-    free(site->domains);
-    table_free(&site->by_name);
-    arena_free(site->arena);
-    free(site);
+    int fd = site == NULL ? -1 : site_release(site);
+    if (fd >= 0)
+        (void)close(fd); /* it is only memory */
 }
 
-/* Domains come file by file, so the last one's file name is likely the same. */
-static const char *copy_file(struct site *site, const char *file)
+static const struct site_image *image_of(const struct site *site)
 {
-    const char *last = site->count == 0 ? NULL : site->domains[site->count - 1].file;
-    if (last != NULL && strcmp(last, file) == 0)
-        return last;
-    return arena_copy(site->arena, span_of(file));
+    return (const void *)site->map.data;
 }
 
-bool site_add(struct site *site, const struct site_domain *domain)
+struct span site_bytes(const struct site *site)
 {
-    assert(!site->sealed);
-    assert((domain->policy == NULL) == (domain->state == SITE_REFUSED));
-    if (!array_room(&site->domains, site->count, &site->capacity, sizeof(*site->domains)))
-        return false;
-    struct site_domain copy = *domain;
-    copy.name = arena_copy(site->arena, (struct span){domain->name, domain->name_len});
-    copy.file = copy_file(site, domain->file);
-    if (domain->tls_rpt != NULL)
-        copy.tls_rpt = arena_copy(site->arena, span_of(domain->tls_rpt));
-    if (copy.name == NULL || copy.file == NULL || (copy.tls_rpt == NULL && domain->tls_rpt != NULL))
-        return false;
-    if (copy.policy != NULL)
-        policy_share(copy.policy);
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        if (copy.credentials[kind] != NULL)
-            credential_share(copy.credentials[kind]);
-    site->domains[site->count++] = copy;
-    return true;
+    return (struct span){site->map.data, site->map.size};
 }
 
-static int domain_compare(const void *left, const void *right)
+struct span site_archive(const struct site *site)
 {
-    const struct site_domain *a = left, *b = right;
-    return strcmp(a->name, b->name);
-}
-
-static struct span domain_key(const void *items, size_t index)
-{
-    const struct site_domain *domains = items;
-    return (struct span){domains[index].name, domains[index].name_len};
-}
-
-bool site_seal(struct site *site)
-{
-    assert(!site->sealed);
-    if (site->count > 0)
-        qsort(site->domains, site->count, sizeof(*site->domains), domain_compare);
-    for (size_t i = 0; i < site->count; i++) {
-        struct span name = domain_key(site->domains, i);
-        assert(table_find(&site->by_name, name, domain_key, site->domains) == TABLE_NONE);
-        if (!table_add(&site->by_name, name, i))
-            return false;
-    }
-    site->sealed = true;
-    return true;
+    return (struct span){site->map.data + image_of(site)->archive, image_of(site)->archive_len};
 }
 
 size_t site_count(const struct site *site)
 {
-    return site->count;
+    return image_of(site)->domain_count;
 }
 
 const struct site_domain *site_at(const struct site *site, size_t index)
 {
-    assert(index < site->count);
-    return &site->domains[index];
+    assert(index < site_count(site));
+    const struct site_domain *domains = (const void *)(site->map.data + image_of(site)->domains);
+    return &domains[index];
+}
+
+static int compare_name(struct span name, const struct site_domain *domain)
+{
+    size_t len = name.len < domain->name_len ? name.len : domain->name_len;
+    int order = memcmp(name.data, site_name(domain), len);
+    return order != 0 ? order : (int)name.len - (int)domain->name_len;
 }
 
 const struct site_domain *site_find_domain(const struct site *site, struct span name)
 {
-    assert(site->sealed);
     char folded[LIMIT_NAME];
     if (name.len > 0 && name.data[name.len - 1] == '.')
         name.len--;
@@ -126,9 +191,19 @@ const struct site_domain *site_find_domain(const struct site *site, struct span 
         return NULL;
     for (size_t i = 0; i < name.len; i++)
         folded[i] = ascii_lower(name.data[i]);
-    size_t index =
-        table_find(&site->by_name, (struct span){folded, name.len}, domain_key, site->domains);
-    return index == TABLE_NONE ? NULL : &site->domains[index];
+    size_t low = 0, high = site_count(site);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct site_domain *domain = site_at(site, middle);
+        int order = compare_name((struct span){folded, name.len}, domain);
+        if (order == 0)
+            return domain;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
 }
 
 const struct site_domain *site_find_host(const struct site *site, struct span host)
@@ -136,4 +211,63 @@ const struct site_domain *site_find_host(const struct site *site, struct span ho
     struct span prefix = span_of(HOST_PREFIX);
     return span_begins_fold(host, prefix) ? site_find_domain(site, span_skip(host, prefix.len))
                                           : NULL;
+}
+
+const char *site_name(const struct site_domain *domain)
+{
+    return image_follow(&domain->name);
+}
+
+struct span site_name_span(const struct site_domain *domain)
+{
+    return (struct span){site_name(domain), domain->name_len};
+}
+
+enum site_state site_state(const struct site_domain *domain)
+{
+    return (enum site_state)domain->state;
+}
+
+const struct policy *site_policy(const struct site_domain *domain)
+{
+    return image_follow(&domain->policy);
+}
+
+const struct credential *site_credential(const struct site_domain *domain, size_t kind)
+{
+    assert(kind < CREDENTIAL_KINDS);
+    return image_follow(&domain->credentials[kind]);
+}
+
+bool site_has_credential(const struct site_domain *domain)
+{
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
+        if (domain->credentials[kind].distance != 0)
+            return true;
+    return false;
+}
+
+bool site_is_proxied(const struct site_domain *domain)
+{
+    return domain->is_proxied != 0;
+}
+
+const char *site_file(const struct site_domain *domain)
+{
+    return image_follow(&domain->file);
+}
+
+uint32_t site_line(const struct site_domain *domain)
+{
+    return domain->line;
+}
+
+uint32_t site_column(const struct site_domain *domain)
+{
+    return domain->column;
+}
+
+const char *site_tls_rpt(const struct site_domain *domain)
+{
+    return image_follow(&domain->tls_rpt);
 }

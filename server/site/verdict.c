@@ -3,8 +3,8 @@
 const struct credential *verdict_first_to_end(const struct site_domain *domain)
 {
     const struct credential *first = NULL;
-    for (size_t kind = 0; kind < CREDENTIAL_KINDS && !domain->is_proxied; kind++) {
-        const struct credential *credential = domain->credentials[kind];
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS && !site_is_proxied(domain); kind++) {
+        const struct credential *credential = site_credential(domain, kind);
         if (credential != NULL &&
             (first == NULL || credential_not_after(credential) < credential_not_after(first)))
             first = credential;
@@ -14,7 +14,7 @@ const struct credential *verdict_first_to_end(const struct site_domain *domain)
 
 enum domain_state verdict_state(const struct site_domain *domain)
 {
-    switch (domain->state) {
+    switch (site_state(domain)) {
     case SITE_REFUSED:
         return DOMAIN_REFUSED;
     case SITE_STALE:
@@ -22,8 +22,8 @@ enum domain_state verdict_state(const struct site_domain *domain)
     case SITE_SERVED:
         break;
     }
-    return domain->is_proxied || verdict_first_to_end(domain) != NULL ? DOMAIN_SERVED
-                                                                      : DOMAIN_NO_CERTIFICATE;
+    return site_is_proxied(domain) || verdict_first_to_end(domain) != NULL ? DOMAIN_SERVED
+                                                                           : DOMAIN_NO_CERTIFICATE;
 }
 
 const char *verdict_state_text(enum domain_state state)
@@ -45,10 +45,10 @@ enum credential_fault verdict_certificate(const struct site_domain *domain, int6
                                           const struct credential **ret_credential)
 {
     *ret_credential = NULL;
-    if (domain->is_proxied)
+    if (site_is_proxied(domain))
         return CREDENTIAL_SOUND;
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        const struct credential *credential = domain->credentials[kind];
+        const struct credential *credential = site_credential(domain, kind);
         if (credential == NULL)
             continue;
         *ret_credential = credential;
@@ -62,7 +62,7 @@ enum credential_fault verdict_certificate(const struct site_domain *domain, int6
 bool verdict_is_blocked(const struct site *site, size_t denied)
 {
     for (size_t i = 0; denied > 0 && i < site_count(site); i++)
-        if (site_at(site, i)->is_proxied || verdict_first_to_end(site_at(site, i)) != NULL)
+        if (site_is_proxied(site_at(site, i)) || verdict_first_to_end(site_at(site, i)) != NULL)
             return false;
     return denied > 0 && site_count(site) > 0;
 }

@@ -7,14 +7,15 @@ static void note(struct changes *changes, enum change change, const struct site_
 {
     size_t index = changes->counts[change]++;
     if (index < CHANGES_NAMED)
-        memcpy(changes->names[change][index], domain->name, domain->name_len + 1);
+        memcpy(changes->names[change][index], site_name(domain), site_name_span(domain).len + 1);
 }
 
 /* A certificate is renewed with other dates. */
 static bool has_new_credential(const struct site_domain *before, const struct site_domain *now)
 {
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        const struct credential *one = before->credentials[kind], *other = now->credentials[kind];
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        const struct credential *one = site_credential(before, kind),
+                                *other = site_credential(now, kind);
         if (other == NULL || one == other)
             continue;
         if (one == NULL || credential_not_before(one) != credential_not_before(other) ||
@@ -26,21 +27,21 @@ static bool has_new_credential(const struct site_domain *before, const struct si
 
 static bool has_new_policy(const struct site_domain *before, const struct site_domain *now)
 {
-    return before->policy != now->policy &&
-           (strcmp(policy_id(before->policy), policy_id(now->policy)) != 0 ||
-            !span_equal(policy_body(before->policy), policy_body(now->policy)));
+    return site_policy(before) != site_policy(now) &&
+           (strcmp(policy_id(site_policy(before)), policy_id(site_policy(now))) != 0 ||
+            !span_equal(policy_body(site_policy(before)), policy_body(site_policy(now))));
 }
 
 static void compare(struct changes *changes, const struct site_domain *before,
                     const struct site_domain *now)
 {
-    if (now->state == SITE_STALE && before->state != SITE_STALE)
+    if (site_state(now) == SITE_STALE && site_state(before) != SITE_STALE)
         note(changes, CHANGE_STALE, now);
-    else if (now->state == SITE_REFUSED && before->state != SITE_REFUSED)
+    else if (site_state(now) == SITE_REFUSED && site_state(before) != SITE_REFUSED)
         note(changes, CHANGE_REFUSED, now);
-    else if (now->state == SITE_SERVED && before->state != SITE_SERVED)
+    else if (site_state(now) == SITE_SERVED && site_state(before) != SITE_SERVED)
         note(changes, CHANGE_MENDED, now);
-    else if (now->state == SITE_SERVED && has_new_policy(before, now))
+    else if (site_state(now) == SITE_SERVED && has_new_policy(before, now))
         note(changes, CHANGE_POLICY, now);
     if (has_new_credential(before, now))
         note(changes, CHANGE_CERTIFICATE, now);
@@ -56,12 +57,14 @@ void changes_find(const struct site *before, const struct site *now, struct chan
         const struct site_domain *left = i < site_count(before) ? site_at(before, i) : NULL;
         const struct site_domain *right = j < site_count(now) ? site_at(now, j) : NULL;
         assert(left != NULL || right != NULL);
-        int order = left == NULL ? 1 : right == NULL ? -1 : strcmp(left->name, right->name);
+        int order = left == NULL    ? 1
+                    : right == NULL ? -1
+                                    : strcmp(site_name(left), site_name(right));
         if (right == NULL || order < 0) {
             note(ret_changes, CHANGE_REMOVED, left);
         } else if (left == NULL || order > 0) {
             note(ret_changes, CHANGE_ADDED, right);
-            if (right->state == SITE_REFUSED)
+            if (site_state(right) == SITE_REFUSED)
                 note(ret_changes, CHANGE_REFUSED, right);
         } else {
             compare(ret_changes, left, right);

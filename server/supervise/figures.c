@@ -31,8 +31,8 @@ void figures_of_configuration(struct board *board, const struct configuration *c
         const struct site_domain *domain = site_at(site, i);
         counts[verdict_state(domain)]++;
         for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-            const struct credential *credential = domain->credentials[kind];
-            if (credential == NULL || domain->is_proxied)
+            const struct credential *credential = site_credential(domain, kind);
+            if (credential == NULL || site_is_proxied(domain))
                 continue;
             int64_t not_after = credential_not_after(credential);
             int64_t from = verdict_warning_time(credential_not_before(credential), not_after,

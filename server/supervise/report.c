@@ -226,8 +226,8 @@ static void print_generation(const struct generation *generation, struct text *o
     const struct site *site = generation->configuration->site;
     size_t stale = 0, refused = 0;
     for (size_t i = 0; i < site_count(site); i++) {
-        stale += site_at(site, i)->state == SITE_STALE ? 1 : 0;
-        refused += site_at(site, i)->state == SITE_REFUSED ? 1 : 0;
+        stale += site_state(site_at(site, i)) == SITE_STALE ? 1 : 0;
+        refused += site_state(site_at(site, i)) == SITE_REFUSED ? 1 : 0;
     }
     text_printf(out, "generation %u, %zu worker%s, %zu domain%s", generation->number,
                 generation->worker_count, generation->worker_count == 1 ? "" : "s",

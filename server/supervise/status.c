@@ -158,8 +158,8 @@ static void print(const struct status_load *load, const char *configuration, uns
     text_append(out, span_of("\n"));
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
-        text_printf(out, "%s %s %s\n", domain->name, verdict_state_text(verdict_state(domain)),
-                    domain->policy == NULL ? "-" : policy_id(domain->policy));
+        text_printf(out, "%s %s %s\n", site_name(domain), verdict_state_text(verdict_state(domain)),
+                    site_policy(domain) == NULL ? "-" : policy_id(site_policy(domain)));
     }
 }
 

@@ -50,7 +50,7 @@ static void check_kind(const struct public_key *kind)
 static void check_sound(const struct certificate *certificate)
 {
     char issuer[CERTIFICATE_NAME_SIZE];
-    struct span der = certificate_der_bytes(certificate->der);
+    struct span der = certificate->der;
     const struct span parts[] = {certificate->subject, certificate->issuer, certificate->key_id,
                                  certificate->issuer_key_id};
     mbedtls_x509_crt crt;
@@ -87,18 +87,15 @@ static void check_extensions(struct span bytes)
 
 static void check_certificate(struct span bytes)
 {
-    struct certificate_der *der = certificate_der_new(bytes);
-    assert(der != NULL);
-    struct certificate *certificate = certificate_new(der);
+    struct certificate *certificate = certificate_new(bytes);
     assert(certificate != NULL);
     if (certificate->fault == CERTIFICATE_SOUND)
         check_sound(certificate);
     else
-        assert(certificate->der == NULL);
+        assert(certificate->der.len == 0);
     if (certificate->fault == CERTIFICATE_SOUND || certificate->fault == CERTIFICATE_KEY)
         check_kind(&certificate->kind);
     certificate_free(certificate);
-    certificate_der_free(der);
 }
 
 /* The key that the loader keeps makes the same public key again. */

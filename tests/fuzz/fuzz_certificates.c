@@ -31,7 +31,7 @@ enum { HOSTS = sizeof(hosts) / sizeof(hosts[0]) };
 struct load {
     struct diag *diag;
     struct certificates *store;
-    struct credential *found[HOSTS][CREDENTIAL_KINDS];
+    const struct credential_fields *found[HOSTS][CREDENTIAL_KINDS];
     struct text words;
 };
 
@@ -88,25 +88,22 @@ static void run(struct load *load, const struct certificates *previous)
 
 static void end(struct load *load)
 {
-    for (size_t i = 0; i < HOSTS; i++)
-        for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
-            credential_free(load->found[i][kind]);
     certificates_free(load->store);
     text_free(&load->words);
     diag_free(load->diag);
 }
 
 /* As a client would look at it, but for the dates and the root. */
-static void check_chain(const struct credential *credential, const char *host)
+static void check_chain(const struct credential_fields *credential, const char *host)
 {
     uint32_t flags = 0;
     mbedtls_x509_crt chain;
     mbedtls_pk_context key;
-    struct span der = credential_key(credential);
+    struct span der = credential->key;
     mbedtls_x509_crt_init(&chain);
     mbedtls_pk_init(&key);
-    for (size_t i = 0; i < credential_chain_len(credential); i++) {
-        struct span part = credential_chain(credential, i);
+    for (size_t i = 0; i < credential->chain_len; i++) {
+        struct span part = credential->chain[i];
         assert(mbedtls_x509_crt_parse_der_nocopy(&chain, (const unsigned char *)part.data,
                                                  part.len) == 0);
     }
@@ -123,17 +120,17 @@ static void check_chain(const struct credential *credential, const char *host)
     mbedtls_x509_crt_free(&chain);
 }
 
-static void check_same(const struct credential *one, const struct credential *other)
+static void check_same(const struct credential_fields *one, const struct credential_fields *other)
 {
     assert((one == NULL) == (other == NULL));
     if (one == NULL)
         return;
-    assert(credential_chain_len(one) == credential_chain_len(other));
-    for (size_t i = 0; i < credential_chain_len(one); i++)
-        assert(span_equal(credential_chain(one, i), credential_chain(other, i)));
-    assert(span_equal(credential_key(one), credential_key(other)));
-    assert(strcmp(credential_file(one), credential_file(other)) == 0);
-    assert(credential_line(one) == credential_line(other));
+    assert(one->chain_len == other->chain_len);
+    for (size_t i = 0; i < one->chain_len; i++)
+        assert(span_equal(one->chain[i], other->chain[i]));
+    assert(span_equal(one->key, other->key));
+    assert(strcmp(one->file, other->file) == 0);
+    assert(one->line == other->line);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

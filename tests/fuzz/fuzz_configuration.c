@@ -58,7 +58,7 @@ static void check_diagnostics(struct diag *diag)
 static void check_host(const struct site *site, const struct site_domain *domain)
 {
     char host[LIMIT_NAME + 2];
-    int len = snprintf(host, sizeof(host), "MTA-sts.%s.", domain->name);
+    int len = snprintf(host, sizeof(host), "MTA-sts.%s.", site_name(domain));
     assert(len > 0 && (size_t)len < sizeof(host));
     for (int i = 0; i < len; i += 3)
         host[i] = (char)(host[i] >= 'a' && host[i] <= 'z' ? host[i] - 'a' + 'A' : host[i]);
@@ -78,15 +78,15 @@ static void check_site(const struct configuration *configuration, const struct d
     bool refused = false;
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
-        assert(strlen(domain->name) == domain->name_len);
-        assert(body_is_name((struct span){domain->name, domain->name_len}, false));
-        assert(i == 0 || strcmp(site_at(site, i - 1)->name, domain->name) < 0);
-        assert((domain->policy == NULL) == (domain->state == SITE_REFUSED));
+        assert(strlen(site_name(domain)) == site_name_span(domain).len);
+        assert(body_is_name(site_name_span(domain), false));
+        assert(i == 0 || strcmp(site_name(site_at(site, i - 1)), site_name(domain)) < 0);
+        assert((site_policy(domain) == NULL) == (site_state(domain) == SITE_REFUSED));
         check_host(site, domain);
-        check_tls_rpt(domain->tls_rpt);
-        if (domain->policy != NULL)
-            body_check_policy(domain->policy);
-        refused = refused || domain->policy == NULL;
+        check_tls_rpt(site_tls_rpt(domain));
+        if (site_policy(domain) != NULL)
+            body_check_policy(site_policy(domain));
+        refused = refused || site_policy(domain) == NULL;
     }
     assert(!refused || errors(diag) > 0);
     assert(diag_count(diag, DIAG_FATAL) == 0);
@@ -102,12 +102,12 @@ static void check_same(const struct site *one, const struct site *other)
     assert(site_count(one) == site_count(other));
     for (size_t i = 0; i < site_count(one); i++) {
         const struct site_domain *a = site_at(one, i), *b = site_at(other, i);
-        assert(strcmp(a->name, b->name) == 0);
-        assert((a->policy == NULL) == (b->policy == NULL));
-        if (a->policy == NULL)
+        assert(strcmp(site_name(a), site_name(b)) == 0);
+        assert((site_policy(a) == NULL) == (site_policy(b) == NULL));
+        if (site_policy(a) == NULL)
             continue;
-        assert(span_equal(policy_body(a->policy), policy_body(b->policy)));
-        assert(strcmp(policy_id(a->policy), policy_id(b->policy)) == 0);
+        assert(span_equal(policy_body(site_policy(a)), policy_body(site_policy(b))));
+        assert(strcmp(policy_id(site_policy(a)), policy_id(site_policy(b))) == 0);
     }
 }
 

@@ -18,6 +18,7 @@
 #include "serve/connection.h"
 #include "serve/http.h"
 #include "serve/response.h"
+#include "site/site_builder.h"
 
 /* What the replaced TLS does next is in so many bytes, over and over. */
 enum { SCHEDULE = 8 };
@@ -178,8 +179,8 @@ static void answer_all(const struct site *site, const struct site_domain *domain
         if (progress == HTTP_COMPLETE) {
             bool matches = !request.plain_scheme &&
                            (!request.has_host || site_find_host(site, request.host) == domain);
-            response.status = http_judge(&request, matches, domain->policy != NULL);
-            response.policy = policy_body(domain->policy);
+            response.status = http_judge(&request, matches, site_policy(domain) != NULL);
+            response.policy = policy_body(site_policy(domain));
             if (count < LIMIT_REQUESTS_A_CONNECTION)
                 response.persistence = request.persistence;
         }
@@ -253,19 +254,19 @@ static struct policy *make_policy(void)
 static struct site *make_site(void)
 {
     struct policy *policy = make_policy();
-    struct site *site = site_new();
-    assert(site != NULL && policy != NULL);
+    struct site_builder *builder = site_builder_new();
+    assert(builder != NULL && policy != NULL);
     for (int i = 0; i < 2; i++) {
-        const struct site_domain domain = {
-            .name = i == 0 ? "example.com" : "example.net",
-            .name_len = 11,
+        const struct site_fields domain = {
+            .name = span_of(i == 0 ? "example.com" : "example.net"),
             .state = SITE_SERVED,
             .policy = policy,
-            .file = "any",
+            .at = {.file = "any"},
         };
-        assert(site_add(site, &domain));
+        site_builder_add(builder, &domain);
     }
-    assert(site_seal(site));
+    struct site *site = site_builder_finish(builder);
+    assert(site != NULL);
     policy_free(policy);
     return site;
 }

@@ -19,7 +19,7 @@
 #include "fuzz.h"
 #include "policy/name.h"
 #include "serve/authority.h"
-#include "site/site.h"
+#include "site/site_builder.h"
 
 static const char *const domains[] = {"example.com", "a.example", "xn--bcher-kva.example"};
 enum { DOMAINS = sizeof(domains) / sizeof(domains[0]) };
@@ -44,14 +44,14 @@ static void check_name(struct span input, enum name_kind kind)
 
 static struct site *make_site(void)
 {
-    struct site *site = site_new();
-    assert(site != NULL);
+    struct site_builder *builder = site_builder_new();
+    assert(builder != NULL);
     for (size_t i = 0; i < DOMAINS; i++)
-        assert(site_add(site, &(struct site_domain){.name = domains[i],
-                                                    .name_len = strlen(domains[i]),
-                                                    .state = SITE_REFUSED,
-                                                    .file = "input"}));
-    assert(site_seal(site));
+        site_builder_add(builder, &(struct site_fields){.name = span_of(domains[i]),
+                                                        .state = SITE_REFUSED,
+                                                        .at = {.file = "input"}});
+    struct site *site = site_builder_finish(builder);
+    assert(site != NULL);
     return site;
 }
 
@@ -74,7 +74,7 @@ static void check_host(const struct site *site, struct span host)
     for (size_t i = 0; i < DOMAINS; i++) {
         if (!is_host_of(host, domains[i]))
             continue;
-        assert(found != NULL && strcmp(found->name, domains[i]) == 0);
+        assert(found != NULL && strcmp(site_name(found), domains[i]) == 0);
         matches++;
     }
     assert(matches == (found == NULL ? 0 : 1));

@@ -39,10 +39,10 @@ static void check_site(const struct site *site)
 {
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
-        assert(domain->state == SITE_SERVED && domain->policy != NULL);
-        assert(body_is_name((struct span){domain->name, domain->name_len}, false));
-        assert(site_find_domain(site, (struct span){domain->name, domain->name_len}) == domain);
-        body_check_policy(domain->policy);
+        assert(site_state(domain) == SITE_SERVED && site_policy(domain) != NULL);
+        assert(body_is_name(site_name_span(domain), false));
+        assert(site_find_domain(site, site_name_span(domain)) == domain);
+        body_check_policy(site_policy(domain));
     }
 }
 
@@ -51,9 +51,9 @@ static void check_same(const struct site *one, const struct site *other)
     assert(site_count(one) == site_count(other));
     for (size_t i = 0; i < site_count(one); i++) {
         const struct site_domain *a = site_at(one, i), *b = site_at(other, i);
-        assert(strcmp(a->name, b->name) == 0 && strcmp(a->file, b->file) == 0);
-        assert(span_equal(policy_body(a->policy), policy_body(b->policy)));
-        assert(strcmp(policy_id(a->policy), policy_id(b->policy)) == 0);
+        assert(strcmp(site_name(a), site_name(b)) == 0 && strcmp(site_file(a), site_file(b)) == 0);
+        assert(span_equal(policy_body(site_policy(a)), policy_body(site_policy(b))));
+        assert(strcmp(policy_id(site_policy(a)), policy_id(site_policy(b))) == 0);
     }
 }
 

@@ -13,6 +13,7 @@
 #include "material.h"
 #include "serve/hello.h"
 #include "serve/tls.h"
+#include "site/site_builder.h"
 
 enum { ANSWER_MOST = 64 * 1024, INPUT_MOST = 64 * 1024 };
 
@@ -23,45 +24,37 @@ struct answer {
     char bytes[ANSWER_MOST];
 };
 
-static struct credential *make_credential(enum credential_kind kind, enum material leaf,
-                                          enum material key)
+static struct credential_fields make_credential(enum credential_kind kind, enum material leaf,
+                                                enum material key)
 {
-    struct certificate_der *chain[] = {
-        certificate_der_new(material_get(leaf)),
-        certificate_der_new(material_get(MATERIAL_INTERMEDIATE)),
-    };
-    assert(chain[0] != NULL && chain[1] != NULL);
-    struct credential *credential = credential_new(&(struct credential_fields){
+    return (struct credential_fields){
         .kind = kind,
-        .chain = chain,
+        .chain = {material_get(leaf), material_get(MATERIAL_INTERMEDIATE)},
         .chain_len = 2,
         .key = material_get(key),
         .algorithm = "any",
         .file = "material",
-    });
-    assert(credential != NULL);
-    certificate_der_free(chain[0]);
-    certificate_der_free(chain[1]);
-    return credential;
+    };
 }
 
 static struct site *make_site(void)
 {
-    struct site_domain domain = {
-        .name = "example.com", .name_len = 11, .state = SITE_REFUSED, .file = "material"};
-    struct site *site = site_new();
-    assert(site != NULL);
-    domain.credentials[CREDENTIAL_ECDSA] =
+    const struct credential_fields ecdsa =
         make_credential(CREDENTIAL_ECDSA, MATERIAL_LEAF, MATERIAL_EC_KEY);
-    domain.credentials[CREDENTIAL_RSA] =
+    const struct credential_fields rsa =
         make_credential(CREDENTIAL_RSA, MATERIAL_RSA_LEAF, MATERIAL_RSA_KEY);
-    assert(site_add(site, &domain));
-    credential_free(domain.credentials[CREDENTIAL_ECDSA]);
-    credential_free(domain.credentials[CREDENTIAL_RSA]);
-    domain = (struct site_domain){
-        .name = "example.net", .name_len = 11, .state = SITE_REFUSED, .file = "material"};
-    assert(site_add(site, &domain)); /* has no certificate */
-    assert(site_seal(site));
+    struct site_fields domain = {.name = span_of("example.com"),
+                                 .state = SITE_REFUSED,
+                                 .credentials = {&ecdsa, &rsa},
+                                 .at = {.file = "material"}};
+    struct site_builder *builder = site_builder_new();
+    assert(builder != NULL);
+    site_builder_add(builder, &domain);
+    domain = (struct site_fields){
+        .name = span_of("example.net"), .state = SITE_REFUSED, .at = {.file = "material"}};
+    site_builder_add(builder, &domain); /* has no certificate */
+    struct site *site = site_builder_finish(builder);
+    assert(site != NULL);
     return site;
 }
 

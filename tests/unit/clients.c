@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "policy/policy.h"
+#include "site/site_builder.h"
 #include "unit.h"
 
 struct site *clients_site(void)
@@ -22,14 +23,16 @@ struct site *clients_site(void)
         .mx_key = {.text = span_of("mx")},
     };
     struct policy *policy = policy_new(&fields, diag);
-    struct site *site = site_new();
+    struct site_builder *builder = site_builder_new();
     assert_non_null(policy);
-    const struct site_domain domain = {.name = "example.com",
-                                       .name_len = strlen("example.com"),
+    assert_non_null(builder);
+    const struct site_fields domain = {.name = span_of("example.com"),
                                        .state = SITE_SERVED,
                                        .policy = policy,
-                                       .file = "f"};
-    assert_true(site_add(site, &domain) && site_seal(site));
+                                       .at = {.file = "f"}};
+    site_builder_add(builder, &domain);
+    struct site *site = site_builder_finish(builder);
+    assert_non_null(site);
     policy_free(policy);
     diag_free(diag);
     return site;

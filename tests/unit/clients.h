@@ -12,7 +12,7 @@
 #include "base/span.h"
 #include "site/site.h"
 
-/* A sealed site with one domain that has a policy, example.com, and no certificate; owned. */
+/* A site with one domain that has a policy, example.com, and no certificate; owned. */
 struct site *clients_site(void);
 
 /* A listening, non-blocking socket at 127.0.0.1, and its port. */

@@ -155,14 +155,14 @@ static int tell(void **state)
 
 static void print_domain(struct text *out, const struct site_domain *domain)
 {
-    text_printf(out, "%s %d %s %s\n", domain->name, (int)domain->state, domain->file,
-                domain->tls_rpt == NULL ? "-" : domain->tls_rpt);
-    if (domain->policy != NULL) {
-        text_printf(out, "%s ", policy_id(domain->policy));
-        text_append(out, policy_body(domain->policy));
+    text_printf(out, "%s %d %s %s\n", site_name(domain), (int)site_state(domain), site_file(domain),
+                site_tls_rpt(domain) == NULL ? "-" : site_tls_rpt(domain));
+    if (site_policy(domain) != NULL) {
+        text_printf(out, "%s ", policy_id(site_policy(domain)));
+        text_append(out, policy_body(site_policy(domain)));
     }
-    for (int kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        const struct credential *credential = domain->credentials[kind];
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        const struct credential *credential = site_credential(domain, kind);
         if (credential == NULL)
             continue;
         text_printf(out, "%s %u %016lx", credential_file(credential), credential_line(credential),
@@ -208,13 +208,12 @@ static void assert_nothing_lost(const struct site *before, const struct site *af
 {
     for (size_t i = 0; i < site_count(before); i++) {
         const struct site_domain *was = site_at(before, i);
-        const struct site_domain *is =
-            site_find_domain(after, (struct span){was->name, was->name_len});
+        const struct site_domain *is = site_find_domain(after, site_name_span(was));
         assert_non_null(is);
-        assert_true(was->policy == NULL || is->policy != NULL);
-        for (int kind = 0; kind < CREDENTIAL_KINDS; kind++)
-            assert_true(was->credentials[kind] == NULL || is->credentials[kind] != NULL ||
-                        is->credentials[1 - kind] != NULL);
+        assert_true(site_policy(was) == NULL || site_policy(is) != NULL);
+        for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
+            assert_true(site_credential(was, kind) == NULL || site_credential(is, kind) != NULL ||
+                        site_credential(is, 1 - kind) != NULL);
     }
 }
 

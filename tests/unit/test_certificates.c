@@ -683,18 +683,17 @@ static struct certificates *load(struct diag *diag, const char *const paths[4], 
     return store;
 }
 
-static void describe(const struct credential *credential, struct text *out)
+static void describe(const struct credential_fields *credential, struct text *out)
 {
     if (credential == NULL)
         text_append(out, span_of("none"));
     else
-        text_printf(out, "%s:%u %zu", credential_file(credential), credential_line(credential),
-                    credential_chain_len(credential));
+        text_printf(out, "%s:%u %zu", credential->file, credential->line, credential->chain_len);
 }
 
 static void check_example(const struct example *example)
 {
-    struct credential *found[CREDENTIAL_KINDS];
+    const struct credential_fields *found[CREDENTIAL_KINDS];
     struct diag *diag = diag_new();
     struct certificates *store = load(diag, example->paths, example->day);
     struct span host = guard_copy(span_of(example->host == NULL ? HOST : example->host));
@@ -710,7 +709,7 @@ static void check_example(const struct example *example)
         describe(found[kind], &got[kind]);
         good =
             good && begins_like(got[kind].data, expected[kind] == NULL ? "none" : expected[kind]);
-        assert_true(found[kind] == NULL || credential_kind(found[kind]) == kind);
+        assert_true(found[kind] == NULL || found[kind]->kind == kind);
     }
     for (unsigned level = DIAG_ERROR; level <= DIAG_NOTE; level++)
         good = good && diag_count(diag, level) == example->counts[level - DIAG_ERROR];
@@ -721,10 +720,8 @@ static void check_example(const struct example *example)
                  example->name, got[0].data, got[1].data, diag_count(diag, DIAG_ERROR),
                  diag_count(diag, DIAG_WARNING), diag_count(diag, DIAG_NOTE), said.data);
 
-    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        credential_free(found[kind]);
+    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++)
         text_free(&got[kind]);
-    }
     text_free(&said);
     guard_free(host);
     certificates_free(store);
@@ -787,17 +784,14 @@ static void check_key(const char *const paths[4], unsigned kind, const char *alg
     assert_int_equal(fclose(file), 0);
     struct diag *diag = diag_new();
     struct certificates *store = load(diag, paths, 0);
-    struct credential *found[CREDENTIAL_KINDS];
+    const struct credential_fields *found[CREDENTIAL_KINDS];
     certificates_find(store, span_of(HOST), found);
     assert_non_null(found[kind]);
+    if (!span_equal(found[kind]->key, (struct span){der, len}))
+        fail_msg("%s: the key is not the same as in %s", paths[0], der_file);
+    assert_string_equal(found[kind]->algorithm, algorithm);
     certificates_free(store);
     diag_free(diag);
-    /* The credential lives without the store. */
-    if (!span_equal(credential_key(found[kind]), (struct span){der, len}))
-        fail_msg("%s: the key is not the same as in %s", paths[0], der_file);
-    assert_string_equal(credential_algorithm(found[kind]), algorithm);
-    for (unsigned i = 0; i < CREDENTIAL_KINDS; i++)
-        credential_free(found[i]);
 }
 
 /* The system's authorities are those of SSL_CERT_FILE, so that root is one of them. */
@@ -837,7 +831,7 @@ static void test_conversions(void **state)
         char path[64], command[512];
         (void)snprintf(path, sizeof(path), "forms-%s", forms[i].name);
         struct certificates *store = load(diag, (const char *const[4]){path}, 0);
-        struct credential *found[CREDENTIAL_KINDS];
+        const struct credential_fields *found[CREDENTIAL_KINDS];
         certificates_find(store, span_of(HOST), found);
         certificates_report_unused(store);
         diag_print(diag, DIAG_WARNING, &said);
@@ -877,25 +871,24 @@ static void test_keys_are_normalised(void **state)
         check_key((const char *const[4]){rsa[i], "r2.pem"}, CREDENTIAL_RSA, "RSA 2048", "r2.der");
 }
 
-/* Two leaves of one authority have one intermediate in memory, and one leaf is one credential. */
+/* One leaf is one credential. */
 static void test_sharing(void **state)
 {
     (void)state;
     static const char *const paths[4] = {"a.pem", "a.key", "wild.crt", "wild.key"};
     struct diag *diag = diag_new();
     struct certificates *store = load(diag, paths, 0);
-    struct credential *one[CREDENTIAL_KINDS], *two[CREDENTIAL_KINDS], *other[CREDENTIAL_KINDS];
+    const struct credential_fields *one[CREDENTIAL_KINDS], *two[CREDENTIAL_KINDS],
+        *other[CREDENTIAL_KINDS];
     certificates_find(store, span_of("x.example.com"), one);
     certificates_find(store, span_of("y.example.com"), two);
     certificates_find(store, span_of("mta-sts.a.example.com"), other);
     assert_non_null(one[CREDENTIAL_ECDSA]);
     assert_ptr_equal(one[CREDENTIAL_ECDSA], two[CREDENTIAL_ECDSA]);
     assert_null(other[CREDENTIAL_ECDSA]);
-    credential_free(two[CREDENTIAL_ECDSA]);
+    assert_int_equal(one[CREDENTIAL_ECDSA]->chain_len, 3);
     certificates_free(store);
     diag_free(diag);
-    assert_int_equal(credential_chain_len(one[CREDENTIAL_ECDSA]), 3);
-    credential_free(one[CREDENTIAL_ECDSA]);
 }
 
 /* Hosts that no certificate can name, and an empty store. */
@@ -916,7 +909,7 @@ static void test_odd_hosts(void **state)
         struct diag *diag = diag_new();
         struct certificates *store = load(diag, paths[i], 0);
         for (size_t k = 0; k < COUNT(hosts); k++) {
-            struct credential *found[CREDENTIAL_KINDS];
+            const struct credential_fields *found[CREDENTIAL_KINDS];
             struct span host = guard_copy((struct span){hosts[k].data, hosts[k].len});
             certificates_find(store, host, found);
             assert_null(found[CREDENTIAL_ECDSA]);
@@ -924,7 +917,7 @@ static void test_odd_hosts(void **state)
             guard_free(host);
         }
         char longest[300];
-        struct credential *found[CREDENTIAL_KINDS];
+        const struct credential_fields *found[CREDENTIAL_KINDS];
         memset(longest, 'a', sizeof(longest));
         memcpy(longest + 280, ".example.com", 12);
         certificates_find(store, (struct span){longest, 292}, found);

@@ -1,5 +1,6 @@
 /* The record of what was served and seen: what it says is what was recorded, in every order. */
 #include "load/history.h"
+#include "site/site_builder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +34,8 @@ static struct site *site_of(const char *letters)
 {
     static const char *const names[] = {"a.example", "b.example"};
     struct diag *diag = diag_new();
-    struct site *site = site_new();
-    assert_non_null(site);
+    struct site_builder *builder = site_builder_new();
+    assert_non_null(builder);
     for (size_t i = 0; letters[i] != '\0'; i++) {
         if (letters[i] == '-')
             continue;
@@ -42,12 +43,13 @@ static struct site *site_of(const char *letters)
         char mx[] = "mx0.example";
         mx[2] = letters[i];
         struct policy *policy = policy_of("enforce", id, mx, diag);
-        const struct site_domain domain = {
-            .name = names[i], .name_len = strlen(names[i]), .policy = policy, .file = "f"};
-        assert_true(site_add(site, &domain));
+        site_builder_add(builder, &(struct site_fields){.name = span_of(names[i]),
+                                                        .policy = policy,
+                                                        .at = {.file = "f"}});
         policy_free(policy);
     }
-    assert_true(site_seal(site));
+    struct site *site = site_builder_finish(builder);
+    assert_non_null(site);
     diag_free(diag);
     return site;
 }

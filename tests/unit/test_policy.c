@@ -157,14 +157,45 @@ static void body_limit(void **state)
     }
 }
 
-static void shares(void **state)
+/* Touches every byte that the functions tell of. */
+static unsigned use(const struct policy *policy)
+{
+    unsigned sum = (unsigned)strlen(policy_id(policy)) + policy_max_age(policy) +
+                   (unsigned)strlen(policy_mode_text(policy_mode(policy)));
+    struct span body = policy_body(policy);
+    for (size_t i = 0; i < body.len; i++)
+        sum += (unsigned char)body.data[i];
+    for (size_t i = 0; i < policy_mx_count(policy); i++) {
+        struct span mx = policy_mx(policy, i);
+        for (size_t k = 0; k < mx.len; k++)
+            sum += (unsigned char)mx.data[k];
+    }
+    return sum;
+}
+
+/* A copy that ends at a page which cannot be read; any of its bytes is changed. */
+static void a_copy_is_read_within_its_bytes(void **state)
 {
     (void)state;
+    static const unsigned char changes[] = {0x01, 0x80, 0xff, 0x7f};
     struct diag *diag = diag_new();
-    struct policy *policy = make(diag, "none", "1d", "a.example", "7");
-    assert_ptr_equal(policy_share(policy), policy);
-    policy_free(policy);
-    assert_string_equal(policy_id(policy), "7");
+    struct policy *policy = make(diag, "none", "1d", "aa.example *.b.example c.example", "7");
+    size_t len = policy_bytes(policy).len;
+    assert_int_equal(len % 4, 0); /* so that it begins where it may */
+    struct span copy = guard_copy(policy_bytes(policy));
+    unsigned char *bytes = (unsigned char *)(uintptr_t)copy.data;
+    assert_int_equal(use(policy_open(copy)), use(policy));
+    for (size_t i = 0; i < len * COUNT(changes); i++) {
+        bytes[i / COUNT(changes)] ^= changes[i % COUNT(changes)];
+        const struct policy *opened = policy_open(copy);
+        if (opened != NULL)
+            (void)use(opened);
+        bytes[i / COUNT(changes)] ^= changes[i % COUNT(changes)];
+    }
+    for (size_t shorter = 0; shorter < len; shorter++)
+        assert_null(policy_open((struct span){copy.data, shorter}));
+    assert_null(policy_open((struct span){copy.data + 1, len - 1}));
+    guard_free(copy);
     policy_free(policy);
     policy_free(NULL);
     diag_free(diag);
@@ -178,7 +209,7 @@ int main(void)
         cmocka_unit_test(derived_ids_have_18_digits),
         cmocka_unit_test(refuses),
         cmocka_unit_test(body_limit),
-        cmocka_unit_test(shares),
+        cmocka_unit_test(a_copy_is_read_within_its_bytes),
     };
     return cmocka_run_group_tests_name("policy", tests, NULL, NULL);
 }

@@ -94,7 +94,7 @@ static void change(uint64_t *seed)
 struct outcome {
     struct diag *diag;
     struct certificates *store;
-    struct credential *found[COUNT(hosts)][CREDENTIAL_KINDS];
+    const struct credential_fields *found[COUNT(hosts)][CREDENTIAL_KINDS];
     struct text said;
 };
 
@@ -122,25 +122,19 @@ static void outcome_free(struct outcome *outcome)
     certificates_free(outcome->store);
     diag_free(outcome->diag);
     text_free(&outcome->said);
-    for (size_t i = 0; i < COUNT(hosts); i++)
-        for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++)
-            credential_free(outcome->found[i][kind]);
 }
 
-static bool is_same(const struct credential *one, const struct credential *other)
+static bool is_same(const struct credential_fields *one, const struct credential_fields *other)
 {
     if (one == NULL || other == NULL)
         return one == other;
-    bool same = credential_chain_len(one) == credential_chain_len(other);
-    for (size_t i = 0; same && i < credential_chain_len(one); i++)
-        same = span_equal(credential_chain(one, i), credential_chain(other, i));
-    return same && span_equal(credential_key(one), credential_key(other)) &&
-           credential_kind(one) == credential_kind(other) &&
-           credential_not_before(one) == credential_not_before(other) &&
-           credential_not_after(one) == credential_not_after(other) &&
-           strcmp(credential_algorithm(one), credential_algorithm(other)) == 0 &&
-           strcmp(credential_file(one), credential_file(other)) == 0 &&
-           credential_line(one) == credential_line(other);
+    bool same = one->chain_len == other->chain_len;
+    for (size_t i = 0; same && i < one->chain_len; i++)
+        same = span_equal(one->chain[i], other->chain[i]);
+    return same && span_equal(one->key, other->key) && one->kind == other->kind &&
+           one->not_before == other->not_before && one->not_after == other->not_after &&
+           strcmp(one->algorithm, other->algorithm) == 0 && strcmp(one->file, other->file) == 0 &&
+           one->line == other->line;
 }
 
 static void compare(const struct outcome *fresh, const struct outcome *cached)
@@ -267,34 +261,6 @@ static void test_only_what_changed_is_opened(void **state)
     assert_int_equal(close(watch), 0);
 }
 
-/* What has not changed is the same object, whoever goes first. */
-static void test_credentials_are_shared(void **state)
-{
-    (void)state;
-    static const char *const some[] = {"some"};
-    pki_run("mkdir some; for name in a b c; do cp good/$name.chain good/$name.key some; done\n");
-    wait_settled();
-    struct outcome one = load(NULL, some, 1, (int64_t)time(NULL));
-    pki_run("cp good/e.chain some/a.chain; cp good/e.key some/a.key; touch some/c.key\n");
-    struct outcome two = load(one.store, some, 1, (int64_t)time(NULL));
-    assert_ptr_equal(one.found[1][CREDENTIAL_ECDSA], two.found[1][CREDENTIAL_ECDSA]);
-    assert_ptr_equal(one.found[2][CREDENTIAL_ECDSA], two.found[2][CREDENTIAL_ECDSA]);
-    assert_non_null(one.found[2][CREDENTIAL_ECDSA]);
-    assert_false(is_same(one.found[0][CREDENTIAL_ECDSA], two.found[0][CREDENTIAL_ECDSA]));
-    /* Another chain for the same leaf is another credential. */
-    pki_run("cp good/mid-old.crt some/mid\n"
-            "cp b.crt some/b.chain; cp good/e.crt some/a.chain; rm some/c.chain\n");
-    struct outcome three = load(two.store, some, 1, (int64_t)time(NULL));
-    assert_non_null(three.found[1][CREDENTIAL_ECDSA]);
-    assert_ptr_not_equal(three.found[1][CREDENTIAL_ECDSA], two.found[1][CREDENTIAL_ECDSA]);
-    struct outcome fresh = load(NULL, some, 1, (int64_t)time(NULL));
-    compare(&fresh, &three);
-    outcome_free(&fresh);
-    outcome_free(&one);
-    outcome_free(&three);
-    outcome_free(&two);
-}
-
 static int set_up(void **state)
 {
     (void)state;
@@ -315,7 +281,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_changes),
         cmocka_unit_test(test_only_what_changed_is_opened),
-        cmocka_unit_test(test_credentials_are_shared),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -18,14 +18,11 @@ static bool verifies(const struct pem_block *block)
     unsigned char *bytes = malloc(block->der_len);
     assert_non_null(bytes);
     pem_decode(block, bytes);
-    struct certificate_der *der =
-        certificate_der_new((struct span){(const char *)bytes, block->der_len});
-    struct certificate *root = certificate_new(der);
+    struct certificate *root = certificate_new((struct span){(const char *)bytes, block->der_len});
     bool is_known;
     bool good = root != NULL && root->fault == CERTIFICATE_SOUND &&
                 certificate_is_signed_by(root, root, &is_known);
     certificate_free(root);
-    certificate_der_free(der);
     free(bytes);
     return good;
 }

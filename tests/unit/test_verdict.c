@@ -1,17 +1,17 @@
 /* What is said of a domain: its state, its certificates and when they are warned of. */
 #include "unit.h"
 
+#include "site/site_builder.h"
 #include "site/verdict.h"
 
 static const int64_t NOW = 1700000000, DAY = 86400;
 
-static struct credential *make(enum credential_kind kind, int64_t begin, int64_t end,
-                               enum credential_fault fault)
+static struct credential_fields make(enum credential_kind kind, int64_t begin, int64_t end,
+                                     enum credential_fault fault)
 {
-    struct certificate_der *der = certificate_der_new(span_of("leaf"));
-    struct credential *credential = credential_new(&(struct credential_fields){
+    return (struct credential_fields){
         .kind = kind,
-        .chain = &der,
+        .chain = {span_of("leaf")},
         .chain_len = 1,
         .key = span_of("key"),
         .not_before = NOW + begin * DAY,
@@ -19,10 +19,7 @@ static struct credential *make(enum credential_kind kind, int64_t begin, int64_t
         .fault = fault,
         .algorithm = "any",
         .file = "file",
-    });
-    certificate_der_free(der);
-    assert_non_null(credential);
-    return credential;
+    };
 }
 
 /* Days from now; without an end there is no such certificate. */
@@ -69,30 +66,63 @@ static const struct row rows[] = {
      -1},
 };
 
+static struct policy *make_policy(void)
+{
+    struct diag *diag = diag_new();
+    const struct field mx = {.text = span_of("mail.example.com")};
+    const struct policy_fields fields = {.mode = {.text = span_of("enforce")},
+                                         .max_age = {.text = span_of("2w")},
+                                         .mx = &mx,
+                                         .mx_count = 1};
+    struct policy *policy = policy_new(&fields, diag);
+    assert_non_null(policy);
+    diag_free(diag);
+    return policy;
+}
+
+/* A site with the domain that the row is about. */
+static struct site *make_site(const struct row *row, const struct policy *policy)
+{
+    const struct credential_fields ecdsa =
+        make(CREDENTIAL_ECDSA, row->ecdsa.begin, row->ecdsa.end, row->ecdsa.fault);
+    const struct credential_fields rsa =
+        make(CREDENTIAL_RSA, row->rsa.begin, row->rsa.end, row->rsa.fault);
+    struct site_builder *builder = site_builder_new();
+    assert_non_null(builder);
+    site_builder_add(builder, &(struct site_fields){
+                                  .name = span_of("example.com"),
+                                  .state = row->site,
+                                  .policy = row->site == SITE_REFUSED ? NULL : policy,
+                                  .credentials = {row->ecdsa.end == 0 ? NULL : &ecdsa,
+                                                  row->rsa.end == 0 ? NULL : &rsa},
+                                  .is_proxied = row->is_proxied,
+                                  .at = {.file = "file"},
+                              });
+    struct site *site = site_builder_finish(builder);
+    assert_non_null(site);
+    return site;
+}
+
 static void domains_are_judged(void **state)
 {
     (void)state;
+    struct policy *policy = make_policy();
     for (size_t i = 0; i < COUNT(rows); i++) {
         const struct row *row = &rows[i];
         const struct credential *meant;
-        struct site_domain domain = {.state = row->site, .is_proxied = row->is_proxied};
-        if (row->ecdsa.end != 0)
-            domain.credentials[CREDENTIAL_ECDSA] =
-                make(CREDENTIAL_ECDSA, row->ecdsa.begin, row->ecdsa.end, row->ecdsa.fault);
-        if (row->rsa.end != 0)
-            domain.credentials[CREDENTIAL_RSA] =
-                make(CREDENTIAL_RSA, row->rsa.begin, row->rsa.end, row->rsa.fault);
-        const struct credential *first = verdict_first_to_end(&domain);
-        enum credential_fault fault = verdict_certificate(&domain, NOW, &meant);
-        if (verdict_state(&domain) != row->state || fault != row->fault ||
+        struct site *site = make_site(row, policy);
+        const struct site_domain *domain = site_at(site, 0);
+        const struct credential *first = verdict_first_to_end(domain);
+        enum credential_fault fault = verdict_certificate(domain, NOW, &meant);
+        if (verdict_state(domain) != row->state || fault != row->fault ||
             (first == NULL) != (row->first_end == 0) ||
             (first != NULL && credential_not_after(first) != NOW + row->first_end * DAY) ||
             (meant == NULL) != (first == NULL))
-            fail_msg("row %zu: %s, %s", i, verdict_state_text(verdict_state(&domain)),
+            fail_msg("row %zu: %s, %s", i, verdict_state_text(verdict_state(domain)),
                      credential_fault_text(fault));
-        for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
-            credential_free(domain.credentials[kind]);
+        site_free(site);
     }
+    policy_free(policy);
 }
 
 static void the_warning_follows_the_lifetime(void **state)
@@ -116,23 +146,24 @@ static void a_server_is_blocked_when_no_certificate_can_be_read(void **state)
     for (unsigned bits = 0; bits < 16; bits++) {
         bool has_certificate = (bits & 1) != 0, is_proxied = (bits & 2) != 0;
         bool has_domain = (bits & 4) != 0, denied = (bits & 8) != 0;
-        struct site *site = site_new();
-        struct site_domain other = {
-            .name = "b.example", .name_len = 9, .state = SITE_REFUSED, .file = "file"};
-        struct site_domain domain = {.name = "a.example",
-                                     .name_len = 9,
-                                     .state = SITE_REFUSED,
-                                     .file = "file",
-                                     .is_proxied = is_proxied};
-        if (has_certificate)
-            domain.credentials[CREDENTIAL_RSA] = make(CREDENTIAL_RSA, -9, -1, CREDENTIAL_SOUND);
+        const struct credential_fields rsa = make(CREDENTIAL_RSA, -9, -1, CREDENTIAL_SOUND);
+        const struct site_fields other = {
+            .name = span_of("b.example"), .state = SITE_REFUSED, .at = {.file = "file"}};
+        const struct site_fields domain = {.name = span_of("a.example"),
+                                           .state = SITE_REFUSED,
+                                           .credentials = {NULL, has_certificate ? &rsa : NULL},
+                                           .at = {.file = "file"},
+                                           .is_proxied = is_proxied};
+        struct site_builder *builder = site_builder_new();
+        assert_non_null(builder);
+        if (has_domain) {
+            site_builder_add(builder, &other);
+            site_builder_add(builder, &domain);
+        }
+        struct site *site = site_builder_finish(builder);
         assert_non_null(site);
-        if (has_domain)
-            assert_true(site_add(site, &other) && site_add(site, &domain));
-        assert_true(site_seal(site));
         assert_int_equal(verdict_is_blocked(site, denied ? 2 : 0),
                          denied && has_domain && !has_certificate && !is_proxied);
-        credential_free(domain.credentials[CREDENTIAL_RSA]);
         site_free(site);
     }
 }

@@ -173,8 +173,8 @@ static void test_refused_load(void **state)
     assert_true(watch_look_equal(look, watch_now(&second->watch)));
     const struct site_domain *domain = site_find_domain(second->site, span_of("a.example"));
     assert_non_null(domain);
-    assert_non_null(domain->credentials[CREDENTIAL_ECDSA]);
-    assert_true(credential_key(domain->credentials[CREDENTIAL_ECDSA]).len > 100);
+    assert_non_null(site_credential(domain, CREDENTIAL_ECDSA));
+    assert_true(credential_key(site_credential(domain, CREDENTIAL_ECDSA)).len > 100);
     configuration_free(second);
     text_free(&fresh);
     text_free(&later);

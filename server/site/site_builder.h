@@ -1,0 +1,45 @@
+/*
+ * Builds a site: takes what is to be served domain by domain, writes it into a memory file, equal parts
+ * once, and seals that. The loader and the commands use it. A shortage is remembered and makes every
+ * later call do nothing, so that a caller asks once, at the end.
+ */
+#ifndef SITE_SITE_BUILDER_H
+#define SITE_SITE_BUILDER_H
+
+#include "base/diag.h"
+#include "site/site.h"
+
+/* A domain; everything is borrowed for the call. */
+struct site_fields {
+    struct span name; /* example.com, without "mta-sts."; lower case, at most LIMIT_NAME */
+    enum site_state state;
+    const struct policy *policy;                                   /* NULL exactly when refused */
+    const struct credential_fields *credentials[CREDENTIAL_KINDS]; /* by kind; or NULL */
+    bool is_proxied;
+    struct position at;  /* in the configuration file that names the domain */
+    const char *tls_rpt; /* or NULL */
+};
+
+struct site_builder;
+
+/* Without domains; owned. NULL with errno. */
+struct site_builder *site_builder_new(void);
+void site_builder_free(struct site_builder *builder); /* NULL is legal */
+
+/* Adds a domain, whose name must not be there yet: site_builder_finish asserts it. All is copied, but
+ * the bytes of certificates and keys must stay where they are until the end, because the place of each
+ * is remembered. */
+void site_builder_add(struct site_builder *builder, const struct site_fields *domain);
+
+/* Where these bytes are in the image, in bytes from its begin: copied to it, unless they were before.
+ * They must stay where they are until the end. 0 after a shortage. */
+uint32_t site_builder_place(struct site_builder *builder, struct span bytes);
+
+/* What only the next load needs (site_archive); borrowed until the end. */
+void site_builder_set_archive(struct site_builder *builder, struct span archive);
+
+/* Seals what was built and frees the builder. Owned; NULL with errno on a shortage, EFBIG when it would
+ * be above LIMIT_IMAGE. */
+struct site *site_builder_finish(struct site_builder *builder);
+
+#endif
