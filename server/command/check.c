@@ -44,7 +44,7 @@ static struct counts count(const struct command_line *line, const struct reading
         if (!is_judged(line, site_at(configuration->site, i)))
             continue;
         enum domain_state state = verdict_state(site_at(configuration->site, i));
-        if (state == DOMAIN_NO_CERTIFICATE && configuration->store == NULL)
+        if (state == DOMAIN_NO_CERTIFICATE && !configuration->has_certificates)
             state = DOMAIN_SERVED;
         counts.served += state == DOMAIN_SERVED || state == DOMAIN_STALE;
         counts.stale += state == DOMAIN_STALE;

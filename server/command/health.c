@@ -364,15 +364,13 @@ static bool can_read_any(const struct command_line *line, struct text *out)
 {
     struct reading whole = reading_new(line, false, NULL);
     const struct configuration *configuration = whole.configuration;
-    const char *first = NULL;
     bool good =
-        configuration == NULL ||
-        !verdict_is_blocked(configuration->site, certificates_denied(configuration->store, &first));
+        configuration == NULL || !verdict_is_blocked(configuration->site, configuration->denied);
     if (!good)
         text_printf(out,
                     "unhealthy: no certificate is served, and %s cannot be read by user %u: "
                     "Permission denied\n",
-                    first, (unsigned)geteuid());
+                    configuration->first_denied, (unsigned)geteuid());
     reading_free(&whole);
     return good;
 }

@@ -34,19 +34,8 @@ static const struct {
     {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x02"), "MD2"},
 };
 
-struct certificate *certificate_share(struct certificate *certificate)
-{
-    certificate->owners++;
-    return certificate;
-}
-
 void certificate_free(struct certificate *certificate)
 {
-    if (certificate == NULL)
-        return;
-    assert(certificate->owners > 0);
-    if (--certificate->owners > 0)
-        return;
     free(certificate);
 }
 
@@ -198,7 +187,6 @@ static struct certificate *make_refused(struct span der, int code)
     struct certificate *certificate = is_shortage(code) ? NULL : calloc(1, sizeof(*certificate));
     if (certificate == NULL)
         return NULL;
-    certificate->owners = 1;
     certificate->fault = code == 0 ? CERTIFICATE_EXTENSION : judge_unparsed(der, code, certificate);
     return certificate;
 }
@@ -233,7 +221,6 @@ static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct span d
         calloc(1, sizeof(*found) + count * sizeof(found->names[0]) + texts + info.len + der.len);
     if (found == NULL)
         return NULL;
-    found->owners = 1;
     found->fault = CERTIFICATE_SOUND;
     found->has_dns_names = count > 0;
     char *place = read_names(crt, (char *)&found->names[count], found);

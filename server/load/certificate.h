@@ -1,8 +1,7 @@
 /*
  * What the store needs to know of one certificate: read once from its DER by
- * the TLS library, whose objects are freed at once. Immutable, counted by
- * reference and dependent on nothing but the DER, so that one store after the
- * other can use it. Supervisor and commands only; nothing of the TLS library is
+ * the TLS library, whose objects are freed at once. Immutable and dependent on
+ * nothing but the DER, so that one load after the other can use it. Supervisor and commands only; nothing of the TLS library is
  * in this interface.
  */
 #ifndef LOAD_CERTIFICATE_H
@@ -24,9 +23,9 @@ enum certificate_fault {
     CERTIFICATE_EXTENSION, /* an extension is malformed, or that of a leaf is critical and unknown */
 };
 
-/* Every span points behind the structure, where a copy of the DER is too. */
+/* Every span points behind the structure, where a copy of the DER is too, or into the site that the
+ * facts were taken from (certificate_archive_take). */
 struct certificate {
-    size_t owners;
     enum certificate_fault fault; /* unless sound, only kind and weak_signature are told */
     struct span der;              /* empty unless sound */
     struct span info;             /* SubjectPublicKeyInfo, normalised */
@@ -51,7 +50,6 @@ struct certificate {
  * them, who sends it does not (RFC 5280 section 4.2). kind is told for CERTIFICATE_KEY too, and weak_signature for
  * CERTIFICATE_SIGNATURE. */
 struct certificate *certificate_new(struct span der);
-struct certificate *certificate_share(struct certificate *certificate);
 void certificate_free(struct certificate *certificate);
 
 /* True when the parent's key made the child's signature. Costs a millisecond, and two when it did

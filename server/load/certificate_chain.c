@@ -80,15 +80,6 @@ static bool is_doubtful(const struct certificates *store, const struct certifica
     return false;
 }
 
-static bool is_signed_by(struct certificates *store, const struct certificate *child,
-                         const struct certificate *parent)
-{
-    bool is_known = false;
-    bool is_signed = certificate_is_signed_by(child, parent, &is_known);
-    store->shortage = store->shortage || !is_known;
-    return is_signed;
-}
-
 static struct span place_of(const void *items, size_t index)
 {
     const struct placed *placed = items;
@@ -148,6 +139,7 @@ static void place_authorities(struct certificates *store)
 struct search {
     struct certificates *store;
     const struct certificate *child;
+    uint32_t child_index;
     uint32_t source; /* the file of the leaf */
     bool is_doubtful;
     unsigned checks; /* signatures that were verified, among those that are equally near */
@@ -178,7 +170,7 @@ static void consider(struct search *search, uint32_t index, bool is_near)
             return;
         search->checks++;
         store->chain_checks++;
-        if (!is_signed_by(store, search->child, parent))
+        if (!certificate_prove(store, search->child_index, index))
             return;
     }
     search->best = index;
@@ -211,12 +203,13 @@ static void search_near(struct search *search)
 }
 
 /* The authority that issued the child, or CERTIFICATE_NONE. */
-static uint32_t find_issuer(struct certificates *store, const struct certificate *child,
-                            uint32_t source)
+static uint32_t find_issuer(struct certificates *store, uint32_t child_index, uint32_t source)
 {
+    const struct certificate *child = store->certificates[child_index].facts;
     struct search search = {
         .store = store,
         .child = child,
+        .child_index = child_index,
         .source = source,
         .is_doubtful = is_doubtful(store, child),
         .best = CERTIFICATE_NONE,
@@ -266,10 +259,9 @@ static bool check_size(struct certificates *store, const struct stored_certifica
 /* Whether an authority that has expired is the last link of the chain that the file has of a
  * root: an old root has signed a newer one, and senders who have the newer one need no link. Then
  * nothing valid is above it. An intermediate that has expired is below a valid authority. */
-static bool is_old_cross_sign(struct certificates *store, const struct stored_certificate *link,
-                              uint32_t source)
+static bool is_old_cross_sign(struct certificates *store, uint32_t link, uint32_t source)
 {
-    uint32_t above = find_issuer(store, link->facts, source);
+    uint32_t above = find_issuer(store, link, source);
     return above == CERTIFICATE_NONE ||
            !certificate_is_valid(store->certificates[above].facts, store->now);
 }
@@ -281,7 +273,7 @@ static bool add_link(struct certificates *store, struct stored_certificate *leaf
     if (link->facts->not_after < store->now && leaf->chain_len > 1) {
         /* Senders go on from the one before it, or not at all. */
         leaf->expired_link = index;
-        if (!is_old_cross_sign(store, link, leaf->source))
+        if (!is_old_cross_sign(store, index, leaf->source))
             leaf->fault = CREDENTIAL_CHAIN_EXPIRED;
         return false;
     }
@@ -303,8 +295,7 @@ bool certificate_build_chain(struct certificates *store, struct stored_certifica
         return check_size(store, leaf);
     }
     for (;;) {
-        const struct certificate *last = store->certificates[index].facts;
-        index = find_issuer(store, last, leaf->source);
+        index = find_issuer(store, index, leaf->source);
         if (index == CERTIFICATE_NONE && leaf->chain_len == 1)
             leaf->fault = CREDENTIAL_INCOMPLETE;
         /* Clients have the root; sending it would only cost them time. */

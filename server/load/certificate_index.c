@@ -25,13 +25,10 @@ uint32_t certificate_find_der(const struct certificates *store, struct span der)
     return (uint32_t)table_find(&store->by_der, der, der_of, store->certificates);
 }
 
-/* A finished store has given some keys up. */
 static struct span info_of(const void *items, size_t index)
 {
     const struct stored_key *keys = items;
-    const struct private_key *key = keys[index].key;
-    const struct span none = {0};
-    return key == NULL ? none : key->info;
+    return keys[index].info;
 }
 
 uint32_t certificate_find_key(const struct certificates *store, struct span info)
@@ -80,7 +77,7 @@ bool certificate_add_content(struct certificates *store, struct content content)
     return true;
 }
 
-uint32_t certificate_add(struct certificates *store, struct certificate *facts, uint32_t before)
+uint32_t certificate_add(struct certificates *store, struct certificate *facts)
 {
     if (!array_room(&store->certificates, store->certificate_count, &store->certificate_capacity,
                     sizeof(*store->certificates)) ||
@@ -93,7 +90,6 @@ uint32_t certificate_add(struct certificates *store, struct certificate *facts, 
         .facts = facts,
         .source = CERTIFICATE_NONE,
         .key = CERTIFICATE_NONE,
-        .before = before,
         .next_subject = CERTIFICATE_NONE,
         .proven = CERTIFICATE_NONE,
     };
@@ -113,20 +109,19 @@ void certificate_settle(struct certificates *store, uint32_t index, struct posit
     }
 }
 
-uint32_t certificate_add_key(struct certificates *store, struct private_key *key,
-                             struct position at)
+uint32_t certificate_add_key(struct certificates *store, struct stored_key key)
 {
-    uint32_t known = certificate_find_key(store, key->info);
+    uint32_t known = certificate_find_key(store, key.info);
     if (known != CERTIFICATE_NONE) {
-        private_key_free(key);
+        private_key_free(key.key);
         return known;
     }
     if (!array_room(&store->keys, store->key_count, &store->key_capacity, sizeof(*store->keys)) ||
-        !table_add(&store->by_info, key->info, store->key_count)) {
+        !table_add(&store->by_info, key.info, store->key_count)) {
         store->shortage = true;
-        private_key_free(key);
+        private_key_free(key.key);
         return CERTIFICATE_NONE;
     }
-    store->keys[store->key_count] = (struct stored_key){.key = key, .at = at};
+    store->keys[store->key_count] = key;
     return (uint32_t)store->key_count++;
 }

@@ -174,17 +174,13 @@ static uint32_t read_certificate(struct reading *reading, const struct pem_block
                                  struct span der)
 {
     struct certificates *store = reading->store;
-    const struct certificates *previous = store->previous;
-    uint32_t before = previous == NULL ? CERTIFICATE_NONE : certificate_find_der(previous, der);
-    if (before != CERTIFICATE_NONE)
-        return certificate_take_over(store, before);
     struct certificate *facts = certificate_new(der);
     if (facts == NULL) {
         store->shortage = true;
         return CERTIFICATE_NONE;
     }
     if (facts->fault == CERTIFICATE_SOUND)
-        return certificate_add(store, facts, CERTIFICATE_NONE);
+        return certificate_add(store, facts);
     if (may_report(reading, block)) {
         report_certificate(reading, block, facts);
         doubt_certificate(reading, der);
@@ -223,18 +219,6 @@ static void report_key(struct reading *reading, const struct pem_block *block,
     }
 }
 
-/* The key of the previous store if it is the same, so that credentials made with it are, too. */
-static struct private_key *prefer_known(const struct certificates *previous,
-                                        struct private_key *key)
-{
-    uint32_t before =
-        previous == NULL ? CERTIFICATE_NONE : certificate_find_key(previous, key->info);
-    if (before == CERTIFICATE_NONE || !span_equal(previous->keys[before].key->der, key->der))
-        return key;
-    private_key_free(key);
-    return private_key_share(previous->keys[before].key);
-}
-
 static void take_key(struct reading *reading, const struct pem_block *block, struct span der)
 {
     struct certificates *store = reading->store;
@@ -251,17 +235,16 @@ static void take_key(struct reading *reading, const struct pem_block *block, str
         private_key_free(key);
         return;
     }
-    key = prefer_known(store->previous, key);
-    uint32_t index =
-        certificate_add_key(store, private_key_share(key), place(reading, block->line));
-    if (index != CERTIFICATE_NONE) {
-        /* Only a damaged one differs from an equal one; it must stay out of sight then as now. */
-        reading->is_spotless =
-            reading->is_spotless && span_equal(store->keys[index].key->der, key->der);
+    uint32_t index = certificate_find_key(store, key->info);
+    /* Only a damaged one differs from an equal one; it must stay out of sight then as now. */
+    if (index != CERTIFICATE_NONE && !span_equal(store->keys[index].der, key->der))
+        reading->is_spotless = false;
+    struct stored_key stored = {
+        .key = key, .der = key->der, .info = key->info, .at = place(reading, block->line)};
+    index = certificate_add_key(store, stored);
+    if (index != CERTIFICATE_NONE)
         (void)certificate_add_content(store,
                                       (struct content){index, block->line, true}); /* noted */
-    }
-    private_key_free(key);
 }
 
 static void report_encrypted(struct reading *reading, const struct pem_block *block)

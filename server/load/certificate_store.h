@@ -1,7 +1,7 @@
 /*
  * The inside of the certificate store: the data that its modules share, which
  * are the arrays and their tables (certificate_index), reading
- * (certificate_read), taking what the previous store has read
+ * (certificate_read), taking what the load before has read
  * (certificate_reuse), chains (certificate_chain), names (certificate_names) and
  * judging with the public face (certificates). Nobody else includes
  * this. All numbers are indices into the arrays of the store, so that the
@@ -19,6 +19,7 @@
 #include "base/limits.h"
 #include "base/table.h"
 #include "load/certificate.h"
+#include "load/certificate_archive.h"
 #include "load/certificate_files.h"
 #include "load/certificate_form.h"
 #include "load/private_key.h"
@@ -32,7 +33,6 @@ struct stored_certificate {
     struct position at;
     uint32_t source;       /* the file that is its home; CERTIFICATE_NONE before it has one */
     uint32_t key;          /* CERTIFICATE_NONE: there is none */
-    uint32_t before;       /* its number in the previous store, or CERTIFICATE_NONE */
     uint32_t next_subject; /* the next authority with the same subject, or CERTIFICATE_NONE */
     uint32_t
         proven;   /* of the first authority of a subject: the last one that has signed something */
@@ -48,7 +48,8 @@ struct stored_certificate {
 };
 
 struct stored_key {
-    struct private_key *key; /* owned; once finished, NULL unless a credential has it */
+    struct private_key *key; /* owned; NULL when it is that of the previous site */
+    struct span der, info;   /* borrowed from either */
     struct position at;
     bool has_certificate;
     bool is_used;
@@ -110,13 +111,19 @@ struct stored_name {
     bool is_without;                 /* and no leaf was found for it */
 };
 
+/* Whether the second certificate has signed the first, which is known. */
+struct proof {
+    uint32_t child;
+    uint32_t parent;
+    bool is_signed;
+};
+
 struct certificates {
-    struct diag *diag;                   /* borrowed; NULL once finished, and so is previous */
-    const struct certificates *previous; /* borrowed, or NULL */
+    struct diag *diag;                   /* borrowed */
+    struct certificate_archive previous; /* of the site before this load */
     uint32_t *moved;                /* owned; the numbers here of the certificates of previous */
     struct timespec begun;          /* before the first file was looked at */
     struct certificate_files files; /* owned */
-    char *first_denied;             /* owned; of files, once finished */
     int64_t now;
     bool shortage; /* of memory; told at the end of a step */
     bool is_matched;
@@ -153,14 +160,19 @@ struct certificates {
     struct table by_info;      /* public key to key */
     struct table by_subject;   /* subject to the first authority of its list */
     struct table by_name;      /* subject alternative name to name */
-    struct table by_place;     /* folder and subject to the first authority of its list */
+    struct proof *proofs;      /* owned */
+    size_t proof_count, proof_capacity;
+    struct table by_proof;         /* child and parent to proof */
+    struct archive_draft archived; /* owned; for the next load */
+
+    struct table by_place; /* folder and subject to the first authority of its list */
 };
 
 /* Takes the certificates and keys out of one file. context is the store. */
 void certificate_read_file(void *context, const struct tree_file *file, struct span bytes);
 
-/* The same from the previous store, without opening the file. False when it has changed, or must be
- * read for another reason. */
+/* The same from the archive of the site before, without opening the file. False when it has changed, or
+ * must be read for another reason. */
 bool certificate_reuse_file(void *context, const struct tree_file *file);
 
 /* A source without contents yet; false on a shortage, which is noted. */
@@ -171,21 +183,25 @@ bool certificate_add_content(struct certificates *store, struct content content)
 
 /* The number of the new certificate, whose facts are taken; CERTIFICATE_NONE on a shortage, which
  * is noted. */
-uint32_t certificate_add(struct certificates *store, struct certificate *facts, uint32_t before);
+uint32_t certificate_add(struct certificates *store, struct certificate *facts);
 
 /* The last source has the certificate at this line. Its home is the file that has most of the
  * chain; beside_count is how many certificates are in this one, sound or not. */
 void certificate_settle(struct certificates *store, uint32_t index, struct position at,
                         uint32_t beside_count);
 
-/* The number of the key, which is taken: a new one, or that of an equal one.
+/* The number of the key: a new one, or that of an equal one. If it has an object, that is taken.
  * CERTIFICATE_NONE on a shortage, which is noted. */
-uint32_t certificate_add_key(struct certificates *store, struct private_key *key,
-                             struct position at);
+uint32_t certificate_add_key(struct certificates *store, struct stored_key key);
 
-/* The number here of a certificate of the previous store, be it new here or not; CERTIFICATE_NONE
- * on a shortage, which is noted. */
-uint32_t certificate_take_over(struct certificates *store, uint32_t before);
+/* Leaves to the next load what it need not do again. */
+void certificate_write_archive(struct certificates *store, struct site_builder *builder);
+
+/* After the matching of keys: brings what is known of signatures from the load before. */
+void certificate_reuse_proofs(struct certificates *store);
+
+/* Whether the parent has signed the child: as it is known, or else verified, which is then known. */
+bool certificate_prove(struct certificates *store, uint32_t child, uint32_t parent);
 
 /* The number of the first source with this signature, of the certificate with this DER, of the key
  * with this public key, of the first authority with this subject; CERTIFICATE_NONE when there is

@@ -11,7 +11,7 @@ static void doubt_file(void *context, enum diag_level otherwise)
     certificate_doubt(context, NULL, 0, otherwise);
 }
 
-struct certificates *certificates_new(struct diag *diag, const struct certificates *previous)
+struct certificates *certificates_new(struct diag *diag, const struct site *previous)
 {
     struct certificates *store = calloc(1, sizeof(*store));
     if (store == NULL)
@@ -25,16 +25,13 @@ struct certificates *certificates_new(struct diag *diag, const struct certificat
         .context = store,
     };
     (void)clock_gettime(CLOCK_REALTIME, &store->begun); /* it cannot fail */
-    if (previous == NULL)
-        return store;
-    assert(previous->diag == NULL);
-    store->previous = previous;
-    store->moved = malloc((previous->certificate_count + 1) * sizeof(*store->moved));
+    if (certificate_archive_open(previous, &store->previous))
+        store->moved = malloc((store->previous.certificate_count + 1) * sizeof(*store->moved));
     if (store->moved == NULL) {
-        free(store);
+        certificates_free(store);
         return NULL;
     }
-    for (size_t i = 0; i < previous->certificate_count; i++)
+    for (size_t i = 0; i < store->previous.certificate_count; i++)
         store->moved[i] = CERTIFICATE_NONE;
     return store;
 }
@@ -54,72 +51,32 @@ void certificate_crypto_end(struct certificates *store)
     store->is_crypto_begun = false;
 }
 
-/* Gives up what only the load needs. */
-static void forget(struct certificates *store)
-{
-    table_free(&store->by_name);
-    table_free(&store->by_subject);
-    table_free(&store->by_place);
-    free(store->names);
-    free(store->placed);
-    free(store->candidates);
-    trust_free(store->trust);
-    free(store->moved);
-    certificate_files_free(&store->files);
-    store->names = NULL;
-    store->name_count = store->name_capacity = 0;
-    store->placed = NULL;
-    store->candidates = NULL;
-    free(store->doubts);
-    free(store->doubt_names);
-    store->doubts = NULL;
-    store->doubt_names = NULL;
-    store->trust = NULL;
-    store->candidate_count = store->candidate_capacity = 0;
-    store->placed_count = store->placed_capacity = 0;
-    store->moved = NULL;
-    store->previous = NULL;
-    store->diag = NULL;
-}
-
-void certificates_finish(struct certificates *store)
-{
-    store->first_denied = store->files.first_denied;
-    store->files.first_denied = NULL;
-    forget(store);
-    for (size_t i = 0; i < store->certificate_count; i++)
-        store->certificates[i].at.file = NULL; /* which was borrowed from diag */
-    /* Workers inherit this memory, and shall know no key that they do not need. */
-    for (size_t i = 0; i < store->key_count; i++) {
-        struct stored_key *stored = &store->keys[i];
-        stored->at.file = NULL;
-        if (stored->is_used)
-            continue;
-        private_key_free(stored->key);
-        stored->key = NULL;
-    }
-}
-
 void certificates_free(struct certificates *store)
 {
     if (store == NULL)
         return;
     certificate_crypto_end(store);
-    forget(store);
     for (size_t i = 0; i < store->certificate_count; i++) {
         free(store->certificates[i].credential);
         certificate_free(store->certificates[i].facts);
     }
     for (size_t i = 0; i < store->key_count; i++)
         private_key_free(store->keys[i].key);
-    table_free(&store->by_info);
-    table_free(&store->by_der);
-    table_free(&store->by_signature);
-    free(store->first_denied);
-    free(store->contents);
-    free(store->sources);
-    free(store->keys);
-    free(store->certificates);
+    struct table *const tables[] = {&store->by_name, &store->by_subject, &store->by_place,
+                                    &store->by_info, &store->by_der,     &store->by_signature,
+                                    &store->by_proof};
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+        table_free(tables[i]);
+    void *const arrays[] = {store->certificates, store->keys,        store->sources,
+                            store->contents,     store->names,       store->candidates,
+                            store->doubts,       store->doubt_names, store->placed,
+                            store->proofs,       store->moved};
+    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
+        free(arrays[i]);
+    trust_free(store->trust);
+    certificate_files_free(&store->files);
+    certificate_archive_close(&store->previous);
+    certificate_archive_free(&store->archived);
     free(store);
 }
 
@@ -214,6 +171,7 @@ void certificates_match(struct certificates *store, int64_t now)
     /* After a shortage a certificate may be there without its file, and the whole is refused anyway. */
     if (!store->shortage && certificate_crypto_begin(store)) {
         match_keys(store);
+        certificate_reuse_proofs(store);
         for (size_t i = 0; i < store->certificate_count; i++) {
             struct stored_certificate *stored = &store->certificates[i];
             if (is_authority(stored->facts) || !judge_leaf(store, stored))
@@ -239,7 +197,7 @@ static struct credential_fields *make_credential(const struct certificates *stor
     *credential = (struct credential_fields){
         .kind = leaf->facts->kind.kind,
         .chain_len = leaf->chain_len,
-        .key = store->keys[leaf->key].key->der,
+        .key = store->keys[leaf->key].der,
         .not_before = leaf->facts->not_before,
         .not_after = leaf->facts->not_after,
         .fault = leaf->fault,
@@ -285,10 +243,16 @@ uint64_t certificates_fingerprint(const struct certificates *store)
     return store->files.tree.fingerprint;
 }
 
+void certificates_archive(struct certificates *store, struct site_builder *builder)
+{
+    certificate_write_archive(store, builder);
+    tell_shortage(store);
+}
+
 size_t certificates_denied(const struct certificates *store, const char **ret_first)
 {
-    *ret_first = store == NULL || store->first_denied == NULL ? "a file" : store->first_denied;
-    return store == NULL ? 0 : store->files.denied;
+    *ret_first = store->files.first_denied == NULL ? "a file" : store->files.first_denied;
+    return store->files.denied;
 }
 
 bool certificates_locate(const struct certificates *store, struct span der,

@@ -15,15 +15,14 @@
 #include "base/diag.h"
 #include "base/limits.h"
 #include "base/span.h"
-#include "site/credential.h"
+#include "site/site_builder.h"
 
 struct certificates;
 
 /* An empty store; owned. NULL when memory is short. What has not changed since
- * the previous store read it is taken from there and not read again; previous
- * may be NULL, must be finished, and may be freed before or after the new one.
- * diag must live until certificates_finish. */
-struct certificates *certificates_new(struct diag *diag, const struct certificates *previous);
+ * the previous site was built is taken from there and not read again; previous
+ * may be NULL. Both are borrowed until certificates_free. */
+struct certificates *certificates_new(struct diag *diag, const struct site *previous);
 void certificates_free(struct certificates *store);
 
 /* Reads a file, or a folder with everything below it (LIMIT_CERTIFICATE_DEPTH).
@@ -70,12 +69,11 @@ void certificates_report_unused(struct certificates *store);
 /* The fingerprint of everything that was read (load/signature.h). */
 uint64_t certificates_fingerprint(const struct certificates *store);
 
-/* Of a finished store: how many files and folders this user may not read, and the first of them,
- * borrowed from the store. None without a store: NULL. */
+/* How many files and folders this user may not read, and the first of them, borrowed from the store. */
 size_t certificates_denied(const struct certificates *store, const char **ret_first);
 
-/* Ends the load: lets go of diag and of all that only the load needs. From then
- * on the store can only be the previous one of another, or be freed. */
-void certificates_finish(struct certificates *store);
+/* After certificates_report_unused and the last site_builder_add: leaves to the next load, in the site,
+ * what it need not do again. The builder borrows from the store until its end. */
+void certificates_archive(struct certificates *store, struct site_builder *builder);
 
 #endif

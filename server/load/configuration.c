@@ -8,6 +8,7 @@
 #include "base/calendar.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "load/certificates.h"
 #include "load/draft.h"
 #include "load/sources.h"
 #include "load/state.h"
@@ -65,7 +66,7 @@ static bool read_certificates(struct loader *loader, const struct node *node)
         return true;
     }
     const struct configuration *previous = loader->request->previous;
-    loader->store = certificates_new(loader->diag, previous == NULL ? NULL : previous->store);
+    loader->store = certificates_new(loader->diag, previous == NULL ? NULL : previous->site);
     if (loader->store == NULL)
         return out_of_memory(loader);
     bool good = schema_each_scalar(node, "certificates", DIAG_FATAL, loader->diag,
@@ -378,6 +379,19 @@ static bool list_bare(struct loader *loader)
     return configuration->bare_files != NULL;
 }
 
+/* All hosts have theirs. False when memory is short. */
+static bool finish_certificates(struct loader *loader)
+{
+    struct configuration *configuration = loader->configuration;
+    const char *first = NULL;
+    certificates_report_unused(loader->store);
+    certificates_archive(loader->store, loader->builder);
+    configuration->has_certificates = true;
+    configuration->denied = certificates_denied(loader->store, &first);
+    configuration->first_denied = arena_copy(configuration->arena, span_of(first));
+    return configuration->first_denied != NULL;
+}
+
 static bool build(struct loader *loader)
 {
     const struct load_request *request = loader->request;
@@ -396,8 +410,8 @@ static bool build(struct loader *loader)
     keep_lost(loader);
     if (!list_bare(loader))
         return out_of_memory(loader);
-    if (loader->store != NULL)
-        certificates_report_unused(loader->store);
+    if (loader->store != NULL && !finish_certificates(loader))
+        return out_of_memory(loader);
     configuration->site = site_builder_finish(loader->builder);
     loader->builder = NULL;
     if (configuration->site == NULL)
@@ -432,9 +446,7 @@ struct configuration *configuration_load(const struct load_request *request, str
         return NULL;
     }
     bool good = build(&loader);
-    loader.configuration->store = loader.store;
-    if (loader.store != NULL)
-        certificates_finish(loader.store);
+    certificates_free(loader.store);
     if (!good) {
         configuration_free(loader.configuration);
         loader.configuration = NULL;
@@ -451,7 +463,6 @@ void configuration_free(struct configuration *configuration)
 {
     if (configuration == NULL)
         return;
-    certificates_free(configuration->store);
     site_free(configuration->site);
     contents_free(configuration->contents);
     arena_free(configuration->arena);

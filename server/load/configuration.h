@@ -15,7 +15,6 @@
 
 #include "base/diag.h"
 #include "base/progress.h"
-#include "load/certificates.h"
 #include "load/concern.h"
 #include "load/contents.h"
 #include "load/settings.h"
@@ -45,8 +44,10 @@ struct configuration {
     struct watch watch;
     const char **bare_files; /* included ones that name no domain; borrowed from the arena */
     size_t bare_count;
-    struct contents *contents;  /* owned; of the configuration files */
-    struct certificates *store; /* owned; finished, for the next load; or NULL */
+    struct contents *contents; /* owned; of the configuration files */
+    bool has_certificates;     /* they were read: there are some that are ours to judge */
+    size_t denied;             /* files and folders of certificates that this user may not read */
+    const char *first_denied;  /* one of them; borrowed from the arena */
 };
 
 /* Reads and judges everything and reports every problem in diag. Owned. NULL

@@ -1,6 +1,5 @@
 #include "load/private_key.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/platform_util.h>
@@ -20,18 +19,9 @@ void private_key_wipe(void *bytes, size_t len)
         mbedtls_platform_zeroize(bytes, len);
 }
 
-struct private_key *private_key_share(struct private_key *key)
-{
-    key->owners++;
-    return key;
-}
-
 void private_key_free(struct private_key *key)
 {
     if (key == NULL)
-        return;
-    assert(key->owners > 0);
-    if (--key->owners > 0)
         return;
     private_key_wipe(key->bytes, key->der.len);
     free(key);
@@ -61,7 +51,7 @@ static struct private_key *make_key(enum private_key_fault fault, const struct p
     struct private_key *key = malloc(sizeof(*key) + der.len + info.len);
     if (key == NULL)
         return NULL;
-    *key = (struct private_key){.owners = 1, .fault = fault, .kind = *kind};
+    *key = (struct private_key){.fault = fault, .kind = *kind};
     if (der.len > 0)
         memcpy(key->bytes, der.data, der.len);
     if (info.len > 0)

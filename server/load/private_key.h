@@ -1,8 +1,7 @@
 /*
  * A private key: reads the DER of PKCS#8, PKCS#1 or SEC 1, judges it and keeps
- * it in the one form that is cheap to parse for a handshake. Immutable and
- * counted by reference. Whatever held key bytes is wiped before it is given
- * back. Supervisor and commands only; nothing of the TLS library is in this
+ * it in the one form that is cheap to parse for a handshake. Immutable.
+ * Whatever held key bytes is wiped before it is given back. Loader and commands only; nothing of the TLS library is in this
  * interface.
  */
 #ifndef LOAD_PRIVATE_KEY_H
@@ -22,7 +21,6 @@ enum private_key_fault {
 
 /* The spans point behind the structure. */
 struct private_key {
-    size_t owners;
     enum private_key_fault fault;
     struct public_key kind; /* told when the key is sound or refused */
     struct span der;        /* of a sound one: SEC 1 with its public part, or PKCS#1 */
@@ -32,8 +30,7 @@ struct private_key {
 
 /* Reads the key. Owned; NULL when memory is short. */
 struct private_key *private_key_new(struct span der);
-struct private_key *private_key_share(struct private_key *key);
-/* The last owner wipes it. */
+/* Wipes it. */
 void private_key_free(struct private_key *key);
 
 /* Overwrites bytes that held a key, in a way that no compiler leaves out. */

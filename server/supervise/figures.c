@@ -25,8 +25,6 @@ void figures_of_configuration(struct board *board, const struct configuration *c
     int64_t counts[DOMAIN_STATES] = {0};
     const struct site *site = configuration->site;
     int64_t end = 0, warning = 0;
-    const char *first; /* it is in the log */
-    size_t denied = certificates_denied(configuration->store, &first);
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
         counts[verdict_state(domain)]++;
@@ -43,7 +41,7 @@ void figures_of_configuration(struct board *board, const struct configuration *c
     }
     for (size_t state = 0; state < DOMAIN_STATES; state++)
         board_set(board, figure_of[state], counts[state]);
-    board_set(board, BOARD_BLOCKED, verdict_is_blocked(site, denied) ? 1 : 0);
+    board_set(board, BOARD_BLOCKED, verdict_is_blocked(site, configuration->denied) ? 1 : 0);
     board_set(board, BOARD_NOT_AFTER, end);
     board_set(board, BOARD_WARNING, warning);
     board_set(board, BOARD_LAST_RELOAD, now);

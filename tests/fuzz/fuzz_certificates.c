@@ -30,8 +30,9 @@ enum { HOSTS = sizeof(hosts) / sizeof(hosts[0]) };
 /* One load and what came of it. */
 struct load {
     struct diag *diag;
-    struct certificates *store;
-    const struct credential_fields *found[HOSTS][CREDENTIAL_KINDS];
+    struct site *site;
+    uint64_t fingerprint;
+    const struct credential *found[HOSTS][CREDENTIAL_KINDS];
     struct text words;
 };
 
@@ -66,20 +67,33 @@ static void expand(struct span input, struct text *ret_files)
     assert(!ret_files->failed);
 }
 
-static void run(struct load *load, const struct certificates *previous)
+static void run(struct load *load, const struct site *previous)
 {
     const struct position at = {"input", 1, 1};
+    struct site_builder *builder = site_builder_new();
     load->diag = diag_new();
-    assert(load->diag != NULL);
-    load->store = certificates_new(load->diag, previous);
-    assert(load->store != NULL);
+    assert(load->diag != NULL && builder != NULL);
+    struct certificates *store = certificates_new(load->diag, previous);
+    assert(store != NULL);
     for (size_t i = 0; i < FILES_MOST && files_path(i) != NULL; i++)
-        certificates_read(load->store, files_path(i), at);
-    certificates_match(load->store, NOW);
+        certificates_read(store, files_path(i), at);
+    certificates_match(store, NOW);
+    for (size_t i = 0; i < HOSTS; i++) {
+        struct site_fields domain = {
+            .name = span_of(hosts[i]), .state = SITE_REFUSED, .at = {.file = "input"}};
+        certificates_find(store, domain.name, domain.credentials);
+        site_builder_add(builder, &domain);
+    }
+    certificates_report_unused(store);
+    certificates_archive(store, builder);
+    load->site = site_builder_finish(builder);
+    assert(load->site != NULL);
+    load->fingerprint = certificates_fingerprint(store);
+    certificates_free(store);
     for (size_t i = 0; i < HOSTS; i++)
-        certificates_find(load->store, span_of(hosts[i]), load->found[i]);
-    certificates_report_unused(load->store);
-    certificates_finish(load->store);
+        for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
+            load->found[i][kind] =
+                site_credential(site_find_domain(load->site, span_of(hosts[i])), kind);
     assert(diag_count(load->diag, DIAG_FATAL) == 0);
     diag_print(load->diag, DIAG_NOTE, &load->words);
     assert(!load->words.failed);
@@ -88,22 +102,22 @@ static void run(struct load *load, const struct certificates *previous)
 
 static void end(struct load *load)
 {
-    certificates_free(load->store);
+    site_free(load->site);
     text_free(&load->words);
     diag_free(load->diag);
 }
 
 /* As a client would look at it, but for the dates and the root. */
-static void check_chain(const struct credential_fields *credential, const char *host)
+static void check_chain(const struct credential *credential, const char *host)
 {
     uint32_t flags = 0;
     mbedtls_x509_crt chain;
     mbedtls_pk_context key;
-    struct span der = credential->key;
+    struct span der = credential_key(credential);
     mbedtls_x509_crt_init(&chain);
     mbedtls_pk_init(&key);
-    for (size_t i = 0; i < credential->chain_len; i++) {
-        struct span part = credential->chain[i];
+    for (size_t i = 0; i < credential_chain_len(credential); i++) {
+        struct span part = credential_chain(credential, i);
         assert(mbedtls_x509_crt_parse_der_nocopy(&chain, (const unsigned char *)part.data,
                                                  part.len) == 0);
     }
@@ -120,17 +134,17 @@ static void check_chain(const struct credential_fields *credential, const char *
     mbedtls_x509_crt_free(&chain);
 }
 
-static void check_same(const struct credential_fields *one, const struct credential_fields *other)
+static void check_same(const struct credential *one, const struct credential *other)
 {
     assert((one == NULL) == (other == NULL));
     if (one == NULL)
         return;
-    assert(one->chain_len == other->chain_len);
-    for (size_t i = 0; i < one->chain_len; i++)
-        assert(span_equal(one->chain[i], other->chain[i]));
-    assert(span_equal(one->key, other->key));
-    assert(strcmp(one->file, other->file) == 0);
-    assert(one->line == other->line);
+    assert(credential_chain_len(one) == credential_chain_len(other));
+    for (size_t i = 0; i < credential_chain_len(one); i++)
+        assert(span_equal(credential_chain(one, i), credential_chain(other, i)));
+    assert(span_equal(credential_key(one), credential_key(other)));
+    assert(strcmp(credential_file(one), credential_file(other)) == 0);
+    assert(credential_line(one) == credential_line(other));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -142,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     files_begin();
     files_add_all("/certs/a", "/certs", (struct span){text.data, text.len});
     run(&first, NULL);
-    run(&second, first.store);
+    run(&second, first.site);
     for (size_t i = 0; i < HOSTS; i++)
         for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
             check_same(first.found[i][kind], second.found[i][kind]);
@@ -151,6 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     assert(span_equal((struct span){first.words.data, first.words.len},
                       (struct span){second.words.data, second.words.len}));
+    assert(first.fingerprint == second.fingerprint);
     files_end();
     end(&first);
     end(&second);

@@ -93,25 +93,35 @@ static void change(uint64_t *seed)
 /* What a load came to. */
 struct outcome {
     struct diag *diag;
-    struct certificates *store;
-    const struct credential_fields *found[COUNT(hosts)][CREDENTIAL_KINDS];
+    struct site *site; /* each host is a domain */
+    uint64_t fingerprint;
     struct text said;
 };
 
-static struct outcome load(const struct certificates *previous, const char *const *named,
-                           size_t count, int64_t now)
+static struct outcome load(const struct site *previous, const char *const *named, size_t count,
+                           int64_t now)
 {
     struct outcome outcome = {.diag = diag_new()};
-    outcome.store = certificates_new(outcome.diag, previous);
-    assert_non_null(outcome.store);
+    struct certificates *store = certificates_new(outcome.diag, previous);
+    struct site_builder *builder = site_builder_new();
+    assert_non_null(store);
+    assert_non_null(builder);
     for (size_t i = 0; i < count; i++)
-        certificates_read(outcome.store, named[i],
+        certificates_read(store, named[i],
                           (struct position){diag_intern(outcome.diag, span_of("config")), 7, 9});
-    certificates_match(outcome.store, now);
-    for (size_t i = 0; i < COUNT(hosts); i++)
-        certificates_find(outcome.store, span_of(hosts[i]), outcome.found[i]);
-    certificates_report_unused(outcome.store);
-    certificates_finish(outcome.store);
+    certificates_match(store, now);
+    for (size_t i = 0; i < COUNT(hosts); i++) {
+        struct site_fields domain = {
+            .name = span_of(hosts[i]), .state = SITE_REFUSED, .at = {.file = "config"}};
+        certificates_find(store, domain.name, domain.credentials);
+        site_builder_add(builder, &domain);
+    }
+    certificates_report_unused(store);
+    certificates_archive(store, builder);
+    outcome.site = site_builder_finish(builder);
+    assert_non_null(outcome.site);
+    outcome.fingerprint = certificates_fingerprint(store);
+    certificates_free(store);
     text_append(&outcome.said, span_of(""));
     diag_print(outcome.diag, DIAG_NOTE, &outcome.said);
     return outcome;
@@ -119,33 +129,43 @@ static struct outcome load(const struct certificates *previous, const char *cons
 
 static void outcome_free(struct outcome *outcome)
 {
-    certificates_free(outcome->store);
+    site_free(outcome->site);
     diag_free(outcome->diag);
     text_free(&outcome->said);
 }
 
-static bool is_same(const struct credential_fields *one, const struct credential_fields *other)
+static const struct credential *found(const struct outcome *outcome, const char *host, size_t kind)
+{
+    const struct site_domain *domain = site_find_domain(outcome->site, span_of(host));
+    assert_non_null(domain);
+    return site_credential(domain, kind);
+}
+
+static bool is_same(const struct credential *one, const struct credential *other)
 {
     if (one == NULL || other == NULL)
         return one == other;
-    bool same = one->chain_len == other->chain_len;
-    for (size_t i = 0; same && i < one->chain_len; i++)
-        same = span_equal(one->chain[i], other->chain[i]);
-    return same && span_equal(one->key, other->key) && one->kind == other->kind &&
-           one->not_before == other->not_before && one->not_after == other->not_after &&
-           strcmp(one->algorithm, other->algorithm) == 0 && strcmp(one->file, other->file) == 0 &&
-           one->line == other->line;
+    bool same = credential_chain_len(one) == credential_chain_len(other);
+    for (size_t i = 0; same && i < credential_chain_len(one); i++)
+        same = span_equal(credential_chain(one, i), credential_chain(other, i));
+    return same && span_equal(credential_key(one), credential_key(other)) &&
+           credential_kind(one) == credential_kind(other) &&
+           credential_not_before(one) == credential_not_before(other) &&
+           credential_not_after(one) == credential_not_after(other) &&
+           strcmp(credential_algorithm(one), credential_algorithm(other)) == 0 &&
+           strcmp(credential_file(one), credential_file(other)) == 0 &&
+           credential_line(one) == credential_line(other);
 }
 
 static void compare(const struct outcome *fresh, const struct outcome *cached)
 {
     assert_string_equal(cached->said.data, fresh->said.data);
-    assert_true(certificates_fingerprint(fresh->store) == certificates_fingerprint(cached->store));
+    assert_true(fresh->fingerprint == cached->fingerprint);
     for (unsigned level = 0; level < DIAG_LEVELS; level++)
         assert_int_equal(diag_count(fresh->diag, level), diag_count(cached->diag, level));
     for (size_t i = 0; i < COUNT(hosts); i++)
-        for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++)
-            assert_true(is_same(fresh->found[i][kind], cached->found[i][kind]));
+        for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
+            assert_true(is_same(found(fresh, hosts[i], kind), found(cached, hosts[i], kind)));
 }
 
 /* Waits until nothing that was written before can be written again unseen. */
@@ -181,7 +201,7 @@ static void test_random_changes(void **state)
         /* What is named changes too, as it does when the configuration is edited. */
         size_t count = COUNT(paths) - roll(&seed, 3), first = roll(&seed, 2);
         struct outcome fresh = load(NULL, paths + first, count - first, now);
-        struct outcome cached = load(previous.store, paths + first, count - first, now);
+        struct outcome cached = load(previous.site, paths + first, count - first, now);
         compare(&fresh, &cached);
         outcome_free(&fresh);
         outcome_free(&previous);
@@ -245,7 +265,7 @@ static void test_only_what_changed_is_opened(void **state)
         wait_settled();
         int number = inotify_add_watch(watch, "few", IN_OPEN);
         assert_true(number >= 0);
-        struct outcome next = load(previous.store, few, 1, (int64_t)time(NULL));
+        struct outcome next = load(previous.site, few, 1, (int64_t)time(NULL));
         size_t opened = count_opened(watch);
         if (opened != openings[i].opened)
             fail_msg("%zu, %s: %zu opened", i, openings[i].lines, opened);
@@ -253,6 +273,8 @@ static void test_only_what_changed_is_opened(void **state)
         (void)count_opened(watch); /* the event that the watch is gone */
         struct outcome fresh = load(NULL, few, 1, (int64_t)time(NULL));
         compare(&fresh, &next);
+        /* The same is left to the next load. */
+        assert_int_equal(site_archive(fresh.site).len, site_archive(next.site).len);
         outcome_free(&fresh);
         outcome_free(&previous);
         previous = next;
