@@ -173,7 +173,7 @@ def test_start(config, trusted, fault, kind):
                   "the server to start or to end", 30)
             fired = fault.disarm()
             if server.process.poll() is None:
-                if not re.search(r"out of memory to tell more", server.log()):
+                if not re.search(r"out of memory for the details", server.log()):
                     server.wait_ready(1)
                     # A certificate that could not be read is no reason not to serve the others.
                     assert fetched(server.port, trusted) or re.search(r"\berror: ", server.log())
