@@ -374,6 +374,99 @@ def test_reload_refuses_what_a_restart_would(serving):
     assert fetch(serving, HOST)[0] == 200
 
 
+ACME = (tree.ROOT / "config" / "acme" / "README.md").read_text()
+DIRECTORY = "https://localhost:14000/dir"
+
+PEBBLE = """
+mkdir -p /root/pebble && cd /root/pebble
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -days 9 -subj /CN=CA
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out csr.pem -subj /CN=localhost
+echo subjectAltName=DNS:localhost >extensions
+openssl x509 -req -in csr.pem -CA ca.crt -CAkey ca.key -CAcreateserial -days 9 -extfile extensions -out cert.pem
+cp ca.crt /usr/local/share/ca-certificates/pebble.crt && update-ca-certificates
+echo 127.0.0.1 localhost >/etc/hosts
+systemd-run --unit=names pebble-challtestsrv -defaultIPv6 '' -defaultIPv4 127.0.0.1 -dns01 127.0.0.1:8053 \\
+    -http01 '' -https01 '' -tlsalpn01 '' -management 127.0.0.1:8055
+systemd-run --unit=pebble -E PEBBLE_VA_NOSLEEP=1 -E PEBBLE_WFE_NONCEREJECT=0 -E PEBBLE_AUTHZREUSE=0 \\
+    pebble -config /root/pebble/pebble.json -dnsserver 127.0.0.1:8053 -strict
+"""
+
+
+@pytest.fixture(scope="module", name="pebble")
+def fixture_pebble(debian):
+    """An authority in the machine, which every client trusts, and to which every name is the machine."""
+    debian.write("/root/pebble/pebble.json", json.dumps({"pebble": {
+        "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
+        "certificate": "/root/pebble/cert.pem", "privateKey": "/root/pebble/key.pem", "httpPort": 80, "tlsPort": 443,
+        "ocspResponderURL": "", "externalAccountBindingRequired": False}}))
+    debian.shell(PEBBLE)
+    until(lambda: debian.run("curl", "--fail", "--output", "/root/pebble/root.pem",
+                             "https://localhost:15000/roots/0").returncode == 0, "pebble")
+    debian.write("/etc/letsencrypt/cli.ini", f"server = {DIRECTORY}\n")
+    return debian
+
+
+def acme_lines(client):
+    """What config/acme/README.md has for the client, with pebble as the authority."""
+    lines = [line.strip() for line in ACME.splitlines() if line.startswith(f"    {client} ")]
+    assert lines
+    option = {"uacme": f"uacme -a {DIRECTORY} ", "lego": f"lego --server {DIRECTORY} "}.get(client, f"{client} ")
+    return [line.replace(f"{client} ", option, 1) for line in lines]
+
+
+def assert_certified(made, host=HOST):
+    got = ["curl", "--silent", "--cacert", "/root/pebble/root.pem", "--connect-to", "::127.0.0.1:", "--fail"]
+    until(lambda: made.run(*got, f"https://{host}{PATH}").returncode == 0, f"a certificate of pebble for {host}")
+
+
+def prepare_acme(made):
+    """The first block of the README, and nothing else."""
+    block = re.search(r"as root.*?\n\n((?:    .*\n)+)", ACME)[1]
+    made.shell("rm -rf /etc/mta-sts/acme /var/lib/dehydrated /var/lib/uacme /var/lib/lego")
+    made.shell(block)
+    settings = made.path("/etc/mta-sts/acme/dehydrated.conf")
+    settings.write_text(settings.read_text() + f"CA={DIRECTORY}\n")
+
+
+@pytest.mark.parametrize("client, folder", [
+    ("uacme", "/var/lib/uacme"), ("lego", "/var/lib/lego/certificates"), ("certbot", "/etc/letsencrypt/live")])
+def test_acme_clients_by_http_01(installed, pebble, client, folder):
+    """Debian's, with the lines as they are written, on port 80 of the drop-in."""
+    made = pebble
+    prepare_acme(made)
+    made.shell("rm -rf /etc/letsencrypt/live")
+    text = CONFIGURATION.replace("/etc/letsencrypt/live", folder)
+    assert 'acme: {http: "[::]:80", webroot: /var/lib/mta-sts/webroot}' in ACME
+    text += 'acme: {http: "[::]:80", webroot: /var/lib/mta-sts/webroot}\nlisten: "[::]:443"\n'
+    configure(made, text, http=[])
+    restart(installed, "http")
+    for line in acme_lines(client):
+        made.shell(line)
+    assert_certified(made)
+
+
+def test_timer_renews_with_dehydrated(installed, pebble):
+    """TLS-ALPN-01: the lines of one host, and then the service of the timer for another."""
+    made = pebble
+    prepare_acme(made)
+    text = CONFIGURATION.replace("/etc/letsencrypt/live", "/var/lib/dehydrated/certs")
+    assert "`acme: {alpn: /var/lib/dehydrated/alpn-certs}`" in ACME
+    text += "acme: {alpn: /var/lib/dehydrated/alpn-certs}\n"
+    configure(installed, text)
+    made.shell(f"systemctl restart {SERVICE}")
+    for line in acme_lines("dehydrated"):
+        made.shell(line)
+    assert_certified(made)
+    made.write("/etc/mta-sts/mta-sts.yaml", text.replace("domains:\n", "domains:\n  example.net:\n"))
+    made.shell("mta-sts-httpd reload")
+    block = re.search(r"After the lines above:\n\n((?:    .*\n)+)", ACME)[1]
+    made.shell("cd /usr/share/doc/mta-sts-httpd/examples/acme\n" + block)
+    assert "mta-sts-renew.timer" in made.do("systemctl", "list-timers", "--no-pager")
+    made.shell("systemctl start mta-sts-renew.service")
+    assert_certified(made, "mta-sts.example.net")
+    made.shell("systemctl disable --now mta-sts-renew.timer; rm /etc/systemd/system/mta-sts-renew.*")
+
+
 def test_purge_leaves_nothing(serving):
     configure(serving, CONFIGURATION, metrics=[])
     serving.do("dpkg", "--purge", "mta-sts-httpd")
@@ -388,7 +481,7 @@ def test_purge_leaves_nothing(serving):
 
 
 def test_readme_installs_on_a_new_machine(bare, program):
-    """Its lines as they are, but for make, which runs where the compiler is, and the editor."""
+    """Its lines as they are, but for make, which runs where the compiler is; the editor is cp."""
     text = (tree.ROOT / "README.md").read_text()
     text = text[text.index("## Install\n"):text.index("## Configuration\n")].replace("\\\n", "")
     lines = [line.strip().split("  #")[0] for line in text.splitlines() if line.startswith("    ")]
@@ -407,7 +500,9 @@ def test_readme_installs_on_a_new_machine(bare, program):
     for line in lines:
         if "sudoedit" in line:
             assert bare.path("/etc/mta-sts/mta-sts.yaml").is_file()
-            bare.write("/etc/mta-sts/mta-sts.yaml", CONFIGURATION)
+            bare.write("/root/edited.yaml", CONFIGURATION)
+            bare.shell(f"EDITOR='cp /root/edited.yaml' {line}")
+            assert bare.path("/etc/mta-sts/mta-sts.yaml").read_text() == CONFIGURATION
         elif line in foreground:
             serving = subprocess.Popen(bare.command("timeout", "--signal=INT", "300", "sh", "-euc", "exec " + line),
                                        stderr=subprocess.PIPE)
