@@ -6,11 +6,16 @@
 #   MBEDTLS_SRC=DIR    the bundled build, from a source release of mbedTLS 3.6 that you bring
 #   ACCEL=0            the bundled build without libsodium, nettle and GMP (see serve/accelerate.h)
 #   STATIC=1           the program as one file that needs no library, under build/static
+#   CROSS=PREFIX       with the compiler and the tools of this prefix: aarch64-linux-gnu-
 #   CC CFLAGS LDFLAGS prefix DESTDIR V=1
 VERSION := 0.1.0
 MBEDTLS ?= bundled
 ACCEL   ?= 1
 CFLAGS  ?= -O2 -g
+ifdef CROSS
+CC      := $(CROSS)gcc
+AR      := $(CROSS)ar
+endif
 prefix  ?= /usr/local
 B       := build$(if $(FUZZER),/fuzz,$(if $(SAN),/san))
 # For a second make, unless the first was already told how many jobs to run.
@@ -114,7 +119,7 @@ test: STRICT := -Werror
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help run check test anomaly peers image-test fuzz bench reproducible lint format install uninstall deb clean FORCE
+.PHONY: all help arm64 run check test anomaly peers image-test fuzz bench reproducible lint format install uninstall deb clean FORCE
 .PHONY: packages system-mbedtls mbedtls-objects fuzz-programs check-layout check-scripts cppcheck
 
 all: $(PROGRAM) ## build the program (the default)
@@ -123,7 +128,7 @@ help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 # The goals that need more packages than a build.
-PURPOSES := run check test anomaly peers fuzz bench lint deb image-test
+PURPOSES := run check test anomaly peers fuzz bench lint deb image-test arm64
 packages:
 	$(if $(NO_INSTALL),,@set -e; for purpose in \
 	    $(or $(patsubst check,test,$(patsubst peers,test,$(patsubst anomaly,test,$(filter $(PURPOSES),$(MAKECMDGOALS))))),build); \
@@ -155,7 +160,7 @@ $(B)/mbedtls/client/%.o: $(MBEDTLS_TREE)/library/%.c $(B)/mbedtls.flags server/m
 	$(Q)$(CC) $(MBEDTLS_BUILD) -DMTA_STS_HTTPD_TLS_CLIENT -fvisibility=hidden -c -o $@ $<
 
 $(CLIENT): $(B)/obj/server/probe/client.o $(CLIENT_TLS)
-	$(Q)$(CC) -r -nostdlib -o $@ $^ && objcopy --localize-hidden $@
+	$(Q)$(CC) -r -nostdlib -o $@ $^ && $(CROSS)objcopy --localize-hidden $@
 
 $(B)/mbedtls/obj/%.o: $(MBEDTLS_TREE)/%.c $(B)/mbedtls.flags server/mbedtls_config.h
 	@mkdir -p $(@D)
@@ -202,6 +207,17 @@ $(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(ARCHIVE) $(MBEDTLS_LIB) \
     $(filter-out $(B)/obj/tests/fuzz/fuzz_% $(if $(FUZZER),%/replay.o),$(FUZZ_OBJ))
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(LIBRARIES)
+
+# For another processor, from this one: the compiler is Debian's, and the libraries are those of its
+# packages, which are unpacked below build/ and not installed.
+ARM64      := build/arm64
+ARM64_ROOT := $(ARM64)/root
+arm64: | packages $(MBEDTLS_READY) $(ARM64_ROOT) ## cross-compile the static program, build/arm64/static
+	+@$(MAKE) --no-print-directory $(PARALLEL) NO_INSTALL=1 B=$(ARM64) CROSS=aarch64-linux-gnu- STATIC=1 \
+	    CFLAGS='$(CFLAGS) $(addprefix -isystem $(ARM64_ROOT)/usr/include,/ /aarch64-linux-gnu)' \
+	    LDFLAGS='$(LDFLAGS) -L$(ARM64_ROOT)/usr/lib/aarch64-linux-gnu' all
+$(ARM64_ROOT): | packages
+	@server/dependencies.sh arm64 $@
 
 # On a terminal Ctrl-C goes to the foreground's process group, and make, if it were in it, could only
 # fail: so a shell with job control puts the server in a group of its own. A second shell in that

@@ -3,7 +3,8 @@
 # mbedTLS. Every sub-command may be repeated; when nothing is missing it says and changes nothing.
 #
 #   dependencies.sh packages PURPOSE   installs the Debian packages that are missing to build, run,
-#                                      test, fuzz, bench, lint, deb or image-test
+#                                      test, fuzz, bench, lint, deb, image-test or arm64
+#   dependencies.sh arm64 DIR          unpacks Debian's libraries for arm64 into DIR
 #   dependencies.sh mbedtls DIR        unpacks Debian's mbedTLS 3.6 into DIR/source
 #   dependencies.sh mirrors            prints the mirrors of Debian that it would come from
 #
@@ -18,6 +19,8 @@ build='gcc=cmd:cc libc6-dev=file:/usr/include/stdio.h make=cmd:make pkg-config=c
     libyaml-dev=pc:yaml-0.1'
 [ "${ACCEL:-1}" = 0 ] ||
     build="$build libsodium-dev=pc:libsodium nettle-dev=pc:hogweed libgmp-dev=pc:gmp"
+# The libraries among them, for another processor.
+libraries=$(printf '%s\n' $build | sed -n 's/=pc:.*//p' | paste -s -d ,)
 source='debian-archive-keyring dpkg-dev=cmd:dpkg-source xz-utils=cmd:xz patch=cmd:patch ca-certificates'
 run="$build openssl=cmd:openssl curl=cmd:curl"
 deb="$build build-essential dpkg-dev=cmd:dpkg-buildpackage debhelper=cmd:dh fakeroot lintian=cmd:lintian"
@@ -39,12 +42,16 @@ test="$run
     bind9=file:/usr/sbin/named bind9-utils=cmd:named-checkzone bind9-dnsutils=cmd:nsupdate
     libssl-dev=pc:libssl
     mmdebstrap=cmd:mmdebstrap debian-archive-keyring
+    gcc-aarch64-linux-gnu=cmd:aarch64-linux-gnu-gcc libc6-dev-arm64-cross=file:/usr/aarch64-linux-gnu/lib/libc.a
+    qemu-user=cmd:qemu-aarch64
     pebble=cmd:pebble dehydrated=cmd:dehydrated uacme=cmd:uacme
     haproxy=file:/usr/sbin/haproxy nginx=file:/usr/sbin/nginx libnginx-mod-stream
     apache2-bin=file:/usr/sbin/apache2 caddy=file:/usr/bin/caddy
     lighttpd=file:/usr/sbin/lighttpd lighttpd-mod-openssl"
 lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy
     cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka libssl-dev=pc:libssl"
+arm64="$build gcc-aarch64-linux-gnu=cmd:aarch64-linux-gnu-gcc
+    libc6-dev-arm64-cross=file:/usr/aarch64-linux-gnu/lib/libc.a mmdebstrap=cmd:mmdebstrap debian-archive-keyring"
 fuzz="$build clang=cmd:clang libclang-rt-dev python3=cmd:/usr/bin/python3"
 image="$test
     buildah=cmd:buildah podman=cmd:podman runc=cmd:runc"
@@ -287,6 +294,20 @@ DEBIAN_MIRROR=URL, bring your own source with MBEDTLS_SRC=DIR, or use MBEDTLS=sy
     say "mbedTLS $(tree_version "$dir/source") is in $dir/source."
 }
 
+# What the cross compiler links with. The release is this machine's, whose C library it brings.
+fetch_arm64() {
+    [ ! -e "$1" ] || return 0
+    release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    mirrors=${DEBIAN_MIRROR:-$(machine_mirrors)}
+    say "Unpacking Debian's libraries for arm64."
+    mkdir -p "$(dirname "$1")"
+    rm -rf "$1.new"
+    mmdebstrap --quiet --variant=extract --architectures=arm64 --include="$libraries" \
+        "${release:-bookworm}" "$1.new" "${mirrors%%
+*}" >&2 || fail "the libraries for arm64 could not be fetched"
+    mv -T "$1.new" "$1"
+}
+
 # shellcheck disable=SC2086 # lists of entries, to be split
 case "${1:-} ${2:-}" in
 'packages build') install_packages 'to build' $build ;;
@@ -296,8 +317,10 @@ case "${1:-} ${2:-}" in
 'packages fuzz') install_packages 'to fuzz' $fuzz ;;
 'packages deb') install_packages 'to package' $deb ;;
 'packages bench') install_packages 'to measure' $bench ;;
+'packages arm64') install_packages 'to build for arm64' $arm64 ;;
 'packages image-test') install_packages 'to test the image' $image ;;
 'mbedtls '?*) fetch_mbedtls "$2" ;;
+'arm64 '?*) fetch_arm64 "$2" ;;
 'mirrors ') printf '%s\n' "${DEBIAN_MIRROR:-$(machine_mirrors)}" ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
