@@ -19,8 +19,6 @@ build='gcc=cmd:cc libc6-dev=file:/usr/include/stdio.h make=cmd:make pkg-config=c
     libyaml-dev=pc:yaml-0.1'
 [ "${ACCEL:-1}" = 0 ] ||
     build="$build libsodium-dev=pc:libsodium nettle-dev=pc:hogweed libgmp-dev=pc:gmp"
-# The libraries among them, for another processor.
-libraries=$(printf '%s\n' $build | sed -n 's/=pc:.*//p' | paste -s -d ,)
 source='debian-archive-keyring dpkg-dev=cmd:dpkg-source xz-utils=cmd:xz patch=cmd:patch ca-certificates'
 run="$build openssl=cmd:openssl curl=cmd:curl"
 deb="$build build-essential dpkg-dev=cmd:dpkg-buildpackage debhelper=cmd:dh fakeroot lintian=cmd:lintian"
@@ -302,6 +300,8 @@ fetch_arm64() {
     say "Unpacking Debian's libraries for arm64."
     mkdir -p "$(dirname "$1")"
     rm -rf "$1.new"
+    # shellcheck disable=SC2086 # a list of entries, to be split
+    libraries=$(printf '%s\n' $build | sed -n 's/=pc:.*//p' | paste -s -d ,)
     mmdebstrap --quiet --variant=extract --architectures=arm64 --include="$libraries" \
         "${release:-bookworm}" "$1.new" "${mirrors%%
 *}" >&2 || fail "the libraries for arm64 could not be fetched"

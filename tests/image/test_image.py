@@ -148,6 +148,21 @@ def test_it_is_unwell_when_it_does_not_answer(container):
     assert container.execute(*HEALTH).returncode == 1
 
 
+def test_it_is_unwell_when_it_may_read_no_key(container, world):
+    """The mounted keys belong to root, as those of certbot do: it runs, and the engine sees that it serves
+    nothing."""
+    for path in (container.mounts.certs, *container.mounts.certs.rglob("*")):
+        os.chown(path, 0, 0)
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    server = container.start()
+    server.expect("Permission denied", "no certificate with its key", "left out", r"^\s+(why|fix): ")
+    done = container.healthy()
+    assert done.returncode == 1, done.stdout + done.stderr
+    done = container.execute(*HEALTH)
+    assert "no certificate is served, and /config/../certs cannot be read by user 65532" in done.stdout, done
+    container.stop()
+
+
 def test_it_has_no_rights(container):
     container.start()
     supervisor = container.supervisor()
@@ -183,6 +198,27 @@ def test_image_is_small_and_says_what_it_is(podman):
     assert image["Healthcheck"]["Test"] == ["CMD", *HEALTH]
     version = run(STATIC, "--version").stdout.split()[1]
     assert config["Labels"]["org.opencontainers.image.version"] == version
+
+
+def test_probe_in_the_image_knows_the_authorities(podman, world, authority):
+    """It has Debian's list, by which a server with a certificate of our own is found out; and with
+    another list in its place it is good."""
+    podman.mounts.certify(authority, *(f"mta-sts.{domain}" for domain in DOMAINS))
+    podman.mounts.configure(sample())
+    probe = ["/mta-sts-httpd", "probe", "-c", "/config/mta-sts.yaml", "--timeout", "1s", "--connect", "127.0.0.1:443",
+             "example.com"]
+    podman.start()
+    bundle = Path(f"/proc/{podman.supervisor()}/root/etc/ssl/certs/ca-certificates.crt").read_text()
+    assert bundle.count("BEGIN CERTIFICATE") > 100
+    said = podman.execute(*probe)
+    assert "an authority that is not trusted" in said.stdout + said.stderr, said
+    podman.stop()
+    podman.remove()
+    shutil.copy(authority.root_file, podman.mounts.config / "root.pem")
+    podman.start(options=[f"--volume={podman.mounts.config}/root.pem:/etc/ssl/certs/ca-certificates.crt:ro"])
+    said = podman.execute(*probe)
+    assert "not trusted" not in said.stdout + said.stderr and " enforce " in said.stdout, said
+    podman.stop()
 
 
 def test_image_is_reproducible(podman):
