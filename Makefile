@@ -119,7 +119,7 @@ test: STRICT := -Werror
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help arm64 run check test anomaly peers image-test fuzz bench reproducible lint format install uninstall deb clean FORCE
+.PHONY: all help arm64 run check test anomaly peers image-test fuzz bench reproducible lint format install uninstall deb release clean FORCE
 .PHONY: packages system-mbedtls mbedtls-objects fuzz-programs check-layout check-scripts cppcheck
 
 all: $(PROGRAM) ## build the program (the default)
@@ -128,7 +128,7 @@ help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 # The goals that need more packages than a build.
-PURPOSES := run check test anomaly peers fuzz bench lint deb image-test arm64
+PURPOSES := run check test anomaly peers fuzz bench lint deb image-test arm64 release
 packages:
 	$(if $(NO_INSTALL),,@set -e; for purpose in \
 	    $(or $(patsubst check,test,$(patsubst peers,test,$(patsubst anomaly,test,$(filter $(PURPOSES),$(MAKECMDGOALS))))),build); \
@@ -190,7 +190,7 @@ $(B)/mta-sts-httpd $(STATICS): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB)
 	@mkdir -p $(@D)
 	@echo "  link $@"
 	$(Q)$(CC) $(if $(filter $(STATICS),$@),$(LINK:-pie=-static-pie),$(LINK)) -o $@ \
-	    $(B)/obj/server/main.o $(LIBRARIES)
+	    $(B)/obj/server/main.o $(LIBRARIES) -Wl,--dependency-file=$@.parts
 
 $(B)/tests/%: $(B)/obj/tests/unit/%.o $(filter-out $(B)/obj/tests/unit/test_%,$(UNIT_OBJ)) \
     $(ARCHIVE) $(MBEDTLS_LIB)
@@ -346,7 +346,27 @@ deb: | packages $(MBEDTLS_READY) ## make a Debian package, build/deb/*.deb
 	    stat -c %Y CHANGELOG.md)))/' $(DEB)/source/debian/changelog
 	@cd $(DEB)/source && MBEDTLS_SRC=$(abspath $(MBEDTLS_TREE)) dpkg-buildpackage -b -us -uc >../log 2>&1 || \
 	    { tail -n 40 ../log >&2; exit 1; }
-	@rm -rf $(DEB)/source && ls $(DEB)/*.deb
+	@$(if $(KEEP),,rm -rf $(DEB)/source) && ls $(DEB)/*.deb
+
+# Everything is built from what is committed, so that the same commit gives the same bytes.
+RELEASE  := $(CURDIR)/build/release
+RELEASED := $(RELEASE)/mta-sts-httpd-$(VERSION)-linux-
+BILL      = MBEDTLS_TREE=$(abspath $(MBEDTLS_TREE)) AWSLC_TREE=$(abspath $(AWSLC_TREE)) $(CURDIR)/server/release.sh bill
+release: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+release: | packages $(MBEDTLS_READY) ## put a release together in build/release (SIGN_KEY=FILE: signed)
+	@server/release.sh prepare $(RELEASE) $(VERSION)
+	+@$(MAKE) --no-print-directory $(PARALLEL) NO_INSTALL=1 STATIC=1 all
+	+@$(MAKE) --no-print-directory NO_INSTALL=1 arm64
+	+@$(MAKE) --no-print-directory NO_INSTALL=1 KEEP=1 deb
+	@strip -o $(RELEASED)amd64 build/static/mta-sts-httpd
+	@aarch64-linux-gnu-strip -o $(RELEASED)arm64 $(ARM64)/static/mta-sts-httpd
+	@cp $(DEB)/mta-sts-httpd_$(VERSION)_*.deb $(RELEASE)
+	@$(BILL) $(RELEASED)amd64 build/static/mta-sts-httpd.parts $(RELEASED)amd64.spdx.json $(VERSION)
+	@$(BILL) $(RELEASED)arm64 $(ARM64)/static/mta-sts-httpd.parts $(RELEASED)arm64.spdx.json $(VERSION)
+	@cd $(DEB)/source && $(BILL) debian/mta-sts-httpd/usr/sbin/mta-sts-httpd build/mta-sts-httpd.parts \
+	    $(RELEASE)/mta-sts-httpd_$(VERSION)_amd64.deb.spdx.json $(VERSION)
+	@rm -rf $(DEB)/source
+	@server/release.sh finish $(RELEASE)
 
 clean: ## remove everything that was built or fetched
 	rm -rf build

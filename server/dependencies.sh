@@ -3,7 +3,7 @@
 # mbedTLS. Every sub-command may be repeated; when nothing is missing it says and changes nothing.
 #
 #   dependencies.sh packages PURPOSE   installs the Debian packages that are missing to build, run,
-#                                      test, fuzz, bench, lint, deb, image-test or arm64
+#                                      test, fuzz, bench, lint, deb, image-test, arm64 or release
 #   dependencies.sh arm64 DIR          unpacks Debian's libraries for arm64 into DIR
 #   dependencies.sh mbedtls DIR        unpacks Debian's mbedTLS 3.6 into DIR/source
 #   dependencies.sh mirrors            prints the mirrors of Debian that it would come from
@@ -50,6 +50,7 @@ lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tid
     cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka libssl-dev=pc:libssl"
 arm64="$build gcc-aarch64-linux-gnu=cmd:aarch64-linux-gnu-gcc
     libc6-dev-arm64-cross=file:/usr/aarch64-linux-gnu/lib/libc.a mmdebstrap=cmd:mmdebstrap debian-archive-keyring"
+release="$deb $arm64"
 fuzz="$build clang=cmd:clang libclang-rt-dev python3=cmd:/usr/bin/python3"
 image="$test
     buildah=cmd:buildah podman=cmd:podman runc=cmd:runc"
@@ -318,6 +319,7 @@ case "${1:-} ${2:-}" in
 'packages deb') install_packages 'to package' $deb ;;
 'packages bench') install_packages 'to measure' $bench ;;
 'packages arm64') install_packages 'to build for arm64' $arm64 ;;
+'packages release') install_packages 'to make a release' $release ;;
 'packages image-test') install_packages 'to test the image' $image ;;
 'mbedtls '?*) fetch_mbedtls "$2" ;;
 'arm64 '?*) fetch_arm64 "$2" ;;
