@@ -346,7 +346,7 @@ deb: | packages $(MBEDTLS_READY) ## make a Debian package, build/deb/*.deb
 	    stat -c %Y CHANGELOG.md)))/' $(DEB)/source/debian/changelog
 	@cd $(DEB)/source && MBEDTLS_SRC=$(abspath $(MBEDTLS_TREE)) dpkg-buildpackage -b -us -uc >../log 2>&1 || \
 	    { tail -n 40 ../log >&2; exit 1; }
-	@$(if $(KEEP),,rm -rf $(DEB)/source) && ls $(DEB)/*.deb
+	@$(if $(KEEP),,rm -rf $(DEB)/source &&) ls $(DEB)/*.deb
 
 # Everything is built from what is committed, so that the same commit gives the same bytes.
 RELEASE  := $(CURDIR)/build/release
