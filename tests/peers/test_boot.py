@@ -417,7 +417,8 @@ def fixture_pebble(serving, authority_of_debian):
     settings.write_text(settings.read_text() + f"CA={DIRECTORY}\n")
     assert authority_of_debian is serving
     yield serving
-    serving.shell("rm -rf /etc/letsencrypt; mv /root/kept /etc/letsencrypt")
+    serving.shell("rm -rf /etc/letsencrypt /var/lib/lego /var/lib/uacme /var/lib/dehydrated"
+                  " /var/lib/systemd/timers/stamp-mta-sts-*; mv /root/kept /etc/letsencrypt")
 
 
 def acme_lines(client):
