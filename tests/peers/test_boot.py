@@ -410,12 +410,14 @@ def fixture_authority_of_debian(debian):
 def fixture_pebble(serving, authority_of_debian):
     """The machine with the service, the authority and the first block of config/acme; no certificate is there."""
     block = re.search(r"as root.*?\n\n((?:    .*\n)+)", ACME)[1]
-    serving.shell("mv /etc/letsencrypt /root/kept; rm -rf /etc/mta-sts/acme /var/lib/dehydrated /var/lib/uacme /var/lib/lego")
+    serving.shell(f"systemctl stop {SOCKET} {SERVICE}; mv /etc/letsencrypt /root/kept; rm -rf /etc/mta-sts/acme"
+                  " /var/lib/dehydrated /var/lib/uacme /var/lib/lego /var/lib/mta-sts /var/lib/private/mta-sts")
     serving.write("/etc/letsencrypt/cli.ini", f"server = {DIRECTORY}\n")
     serving.shell(block)
     settings = serving.path("/etc/mta-sts/acme/dehydrated.conf")
     settings.write_text(settings.read_text() + f"CA={DIRECTORY}\n")
     assert authority_of_debian is serving
+    serving.shell(f"systemctl start {SERVICE}")
     yield serving
     serving.shell("rm -rf /etc/letsencrypt /var/lib/lego /var/lib/uacme /var/lib/dehydrated"
                   " /var/lib/systemd/timers/stamp-mta-sts-*; mv /root/kept /etc/letsencrypt")
