@@ -8,7 +8,7 @@ static const struct command commands[] = {
     {"reload", "[DOMAIN...]", 0, SIZE_MAX, OPTION_CONFIG | OPTION_STATUS | OPTION_TIMEOUT,
      "reload the configuration of the running server; print what changed or why it was refused",
      command_reload},
-    {"check", "[DOMAIN...]", 0, SIZE_MAX, OPTION_CONFIG | OPTION_JSON | OPTION_AT,
+    {"check", "[DOMAIN...]", 0, SIZE_MAX, OPTION_CONFIG | OPTION_JSON | OPTION_AT | OPTION_SINCE,
      "check the configuration, these domains, or - for standard input; serve nothing",
      command_check},
     {"policy", "DOMAIN", 1, 1, OPTION_CONFIG, "print the exact bytes of a domain's policy",

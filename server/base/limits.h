@@ -23,6 +23,12 @@ enum {
     /* What was served is remembered so long after the last day of its max_age: a clock that is a year
      * ahead forgets nothing, and there is a month for a record that was changed late. Seconds. */
     LIMIT_PROMISE_KEPT = 400 * 86400,
+    /* A policy proves itself in a month: until then its mistakes should not be held for longer than four
+     * weeks, and after it nothing is left to test. Seconds. */
+    LIMIT_TRIAL = 30 * 86400,
+    LIMIT_MAX_AGE_TRIAL = 28 * 86400,
+    /* Senders see an id that long after it was changed, and renew what they hold under it. Seconds. */
+    LIMIT_TTL_ADVISED = 86400,
 
     /* chasquid reads no further than this; aykevl warns above the second. Bytes. */
     LIMIT_BODY = 10240,

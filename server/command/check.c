@@ -63,8 +63,11 @@ static void print_summary(const struct command_line *line, const struct reading 
                           struct text *out)
 {
     struct counts counts = count(line, reading);
-    text_printf(out, "%s: ", is_input(line) ? "-" : line->path);
-    if (reading->configuration == NULL)
+    const char *path = is_input(line) ? "-" : line->path;
+    text_printf(out, "%s: ", reading->is_earlier_refused ? line->since : path);
+    if (reading->is_earlier_refused)
+        text_append(out, span_of("refused, so nothing was compared with it; "));
+    else if (reading->configuration == NULL)
         text_append(out, span_of("refused, nothing would be served; "));
     else
         text_printf(out, "%zu domain%s served, ", counts.served, plural(counts.served));
@@ -144,7 +147,7 @@ int command_check(const struct command_line *line)
         text_free(&input);
         return status;
     }
-    struct reading reading = reading_new(line, false, is_input(line) ? &input : NULL);
+    struct reading reading = reading_new_by_life(line, is_input(line) ? &input : NULL);
     if (reading.diag == NULL)
         goto done;
     if (reading.configuration != NULL && line->operand_count == 0)

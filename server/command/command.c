@@ -47,7 +47,7 @@ static const struct {
     {'f', WORD, "format", "FORMAT", OPTION_FORMAT, VALUE(format),
      "zone (default), nsupdate or json"},
     {'s', WORD, "since", "FILE", OPTION_SINCE, VALUE(since),
-     "only what has changed since that output of --format json"},
+     "dns: only what has changed since that output of --format json; check: FILE was served until now"},
     {0, WORD, "published", "FILE", OPTION_PUBLISH, VALUE(published),
      "only the difference to FILE, which says what is published"},
     {0, WORD, "commit-with", "CMD", OPTION_PUBLISH, VALUE(commit_with),

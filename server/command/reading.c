@@ -11,10 +11,17 @@
 #include "base/suggest.h"
 #include "base/text.h"
 
-struct reading reading_new(const struct command_line *line, bool without_certificates,
-                           const struct text *extra)
+static void begin(struct reading *reading)
 {
-    struct reading reading = {.diag = diag_new()};
+    *reading = (struct reading){.diag = diag_new()};
+    if (reading->diag == NULL)
+        (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
+}
+
+static struct reading read_all(const struct command_line *line, bool without_certificates,
+                               const struct text *extra, bool by_life, const struct site *earlier)
+{
+    struct reading reading;
     const struct concern concern = {
         .names = line->operands,
         .count = extra == NULL ? line->operand_count : 0,
@@ -25,13 +32,39 @@ struct reading reading_new(const struct command_line *line, bool without_certifi
         .listen = line->listen,
         .now = line->now,
         .without_certificates = without_certificates,
+        .judge_life = by_life,
+        .earlier = earlier,
         .extra = extra,
         .concern = line->operand_count == 0 ? NULL : &concern,
     };
-    if (reading.diag == NULL)
-        (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
-    else
+    begin(&reading);
+    if (reading.diag != NULL)
         reading.configuration = configuration_load(&request, reading.diag);
+    return reading;
+}
+
+struct reading reading_new(const struct command_line *line, bool without_certificates,
+                           const struct text *extra)
+{
+    return read_all(line, without_certificates, extra, false, NULL);
+}
+
+struct reading reading_new_by_life(const struct command_line *line, const struct text *extra)
+{
+    struct reading earlier = {0};
+    if (line->since == NULL)
+        return read_all(line, false, extra, true, NULL);
+    const struct load_request request = {
+        .path = line->since, .now = line->now, .without_certificates = true};
+    begin(&earlier);
+    if (earlier.diag != NULL)
+        earlier.configuration = configuration_load(&request, earlier.diag);
+    /* What is wrong with it is of interest only when nothing is left of it. */
+    earlier.is_earlier_refused = earlier.configuration == NULL;
+    if (earlier.is_earlier_refused)
+        return earlier;
+    struct reading reading = read_all(line, false, extra, true, earlier.configuration->site);
+    reading_free(&earlier);
     return reading;
 }
 

@@ -13,6 +13,7 @@
 struct reading {
     struct diag *diag;                   /* owned; NULL when memory is short */
     struct configuration *configuration; /* owned; NULL after a fault of the file */
+    bool is_earlier_refused; /* the fault is in the file of --since; no other was read */
 };
 
 /* Reads the configuration of the command line. Where domains are its operands, what does not concern
@@ -21,6 +22,10 @@ struct reading {
 struct reading reading_new(const struct command_line *line, bool without_certificates,
                            const struct text *extra);
 void reading_free(struct reading *reading);
+
+/* The same, judged also by what senders hold of what was served before: by the state folder, or where the
+ * command line names an earlier configuration, as if that were served until now. */
+struct reading reading_new_by_life(const struct command_line *line, const struct text *extra);
 
 /* Prints the diagnostics of the level and graver on standard error. False when
  * some are not there. */

@@ -10,6 +10,8 @@
 #include "base/limits.h"
 #include "load/certificates.h"
 #include "load/draft.h"
+#include "load/history.h"
+#include "load/life.h"
 #include "load/sources.h"
 #include "load/state.h"
 #include "site/site_builder.h"
@@ -24,6 +26,8 @@ struct loader {
     struct certificates *store;          /* owned; NULL without certificates */
     struct site_builder *builder;        /* owned; NULL once the site is built */
     struct site *remembered;             /* owned; read from the state folder, or NULL */
+    struct history *history;             /* owned; what was served, or NULL */
+    struct life life;                    /* with the history */
     const struct site *previous;         /* what to fall back to, or NULL */
     struct configuration *configuration; /* owned until it is returned */
 };
@@ -100,6 +104,27 @@ static void remember(struct loader *loader, const struct node *node)
         read_state(loader, node->at);
 }
 
+/* What was served before, from the state folder or as the request says. */
+static bool read_history(struct loader *loader, const struct node *state)
+{
+    const struct load_request *request = loader->request;
+    const struct settings *settings = &loader->configuration->settings;
+    bool has_state = request->judge_life && state != NULL && settings->state != NULL;
+    if (!has_state && request->earlier == NULL)
+        return true;
+    loader->history = history_new();
+    if (loader->history == NULL)
+        return out_of_memory(loader);
+    if (has_state)
+        (void)history_read(loader->history, settings->state, state->at,
+                           loader->diag); /* what cannot be read is told */
+    loader->life = (struct life){.history = loader->history, .ttl = settings->dns_ttl};
+    return ((request->earlier == NULL ||
+             history_assume(loader->history, request->earlier, request->now)) &&
+            history_settle(loader->history, request->now, &loader->life.now)) ||
+           out_of_memory(loader);
+}
+
 /* The folders of challenges as this process opens them. */
 static void resolve_acme(struct loader *loader, struct position at)
 {
@@ -134,6 +159,7 @@ static void read_files(struct loader *loader)
     (void)read_certificates(loader, nodes.certificates); /* counted in diag */
     if (nodes.state != NULL)
         remember(loader, nodes.state);
+    (void)read_history(loader, nodes.state); /* counted in diag */
     draft_set_previous(loader->draft, loader->previous);
     if (loader->request->extra != NULL)
         sources_read_extra(loader->sources, loader->request->extra);
@@ -299,6 +325,10 @@ static void add_drafted(struct loader *loader)
             progress_make(&loader->request->progress);
         const char *file = keep_owner(loader, draft);
         const struct policy *policy = draft_policy(loader->draft, draft);
+        if (policy != NULL && loader->history != NULL &&
+            !life_judge(&loader->life, (struct span){draft->name, draft->name_len}, policy,
+                        draft->at, loader->diag))
+            policy = NULL;
         struct site_fields domain = {
             .name = {draft->name, draft->name_len},
             .state = policy == NULL ? SITE_REFUSED : SITE_SERVED,
@@ -424,6 +454,8 @@ static bool build(struct loader *loader)
         configuration->settings.listeners[0] = (struct endpoint){.address = *request->listen};
         configuration->settings.listener_count = 1;
     }
+    if (loader->history != NULL)
+        life_judge_gone(&loader->life, configuration->site, sources_begin(loader->sources), diag);
     bool good = diag_count(diag, DIAG_FATAL) == 0 &&
                 !(configuration->settings.strict && diag_count(diag, DIAG_ERROR) > 0);
     /* What refuses the whole is told to everybody. */
@@ -453,6 +485,7 @@ struct configuration *configuration_load(const struct load_request *request, str
     }
     site_builder_free(loader.builder);
     site_free(loader.remembered);
+    history_free(loader.history);
     sources_free(loader.sources);
     draft_free(loader.draft);
     arena_free(loader.scratch);

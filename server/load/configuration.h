@@ -31,6 +31,8 @@ struct load_request {
     struct progress_callback progress; /* told while the load goes on */
     bool without_certificates;         /* a command needs only the policies */
     state_reader *read_state;          /* NULL: state_read_file */
+    bool judge_life; /* with the state folder: what senders hold of what was served before */
+    const struct site *earlier; /* what was served until now, where there is no state; or NULL */
     const struct text
         *extra; /* one more included file, named "-", read before the others; or NULL */
     const struct concern

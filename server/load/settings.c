@@ -190,8 +190,18 @@ static bool read_target(struct reader *reader, const struct node *node)
 static bool read_ttl(struct reader *reader, const struct node *node)
 {
     uint32_t *ttl = &reader->settings->dns_ttl;
-    if (node == NULL || (calendar_duration(node->text, ttl) && *ttl >= 1 && *ttl <= INT32_MAX))
+    if (node == NULL)
         return true;
+    if (calendar_duration(node->text, ttl) && *ttl >= 1 && *ttl <= INT32_MAX) {
+        if (*ttl <= LIMIT_TTL_ADVISED)
+            return true;
+        diag_add(reader->diag, DIAG_WARNING, node->at, "ttl \"%s\" is above one day",
+                 diag_word(node->text).text);
+        diag_reason(reader->diag, "after a change senders see the former id that long, and go on "
+                                  "with the former policy");
+        diag_hint(reader->diag, "write 1h");
+        return true;
+    }
     diag_add(reader->diag, DIAG_FATAL, node->at,
              "ttl \"%s\" is not a time from 1 second to 68 years (RFC 2181 section 8)",
              node->text.data);

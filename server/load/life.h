@@ -1,0 +1,33 @@
+/*
+ * What a change of the configuration means to senders that hold what was served
+ * before (policy/promise.h): findings with their reason and what to do. It reads
+ * no file; the history comes from load/history.h. Runs in the loader and in
+ * commands.
+ */
+#ifndef LOAD_LIFE_H
+#define LOAD_LIFE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+#include "load/history.h"
+#include "policy/policy.h"
+#include "site/site.h"
+
+struct life {
+    const struct history *history; /* settled; borrowed */
+    int64_t now;                   /* as the history was settled */
+    uint32_t ttl;                  /* of the TXT records as configured; 0: not known */
+};
+
+/* Judges the policy that is configured for the domain. False when it must not be served: its id has named
+ * other bytes before, which is reported as DIAG_ERROR; the rest is advice. */
+bool life_judge(const struct life *life, struct span domain, const struct policy *policy,
+                struct position at, struct diag *diag);
+
+/* Reports the domains that are not configured any more while senders hold an enforced policy of them. */
+void life_judge_gone(const struct life *life, const struct site *site, struct position at,
+                     struct diag *diag);
+
+#endif
