@@ -54,6 +54,8 @@ static const struct {
      "give the difference to the shell command CMD and, if it succeeds, bring FILE up to date"},
     {0, FLAG, "remove-many", NULL, OPTION_PUBLISH, VALUE(remove_many),
      "also if more than a quarter of the domains in FILE are removed"},
+    {0, FLAG, "served", NULL, OPTION_PUBLISH, VALUE(served),
+     "withhold the record of a policy that not every address of its host serves yet"},
     {0, WORD, "sort", "COLUMN", OPTION_SORT, VALUE(sort),
      "with --held also until; by: domain (default), state, mode, max_age, id or expires"},
     {0, LIST, "state", "STATE", OPTION_STATE, VALUE(state),

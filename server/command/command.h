@@ -40,7 +40,7 @@ enum {
     OPTION_TIMEOUT = 1U << 11,
     OPTION_STATUS = 1U << 12,
     OPTION_CONNECT = 1U << 13,
-    OPTION_PUBLISH = 1U << 14, /* --published, --commit-with, --remove-many */
+    OPTION_PUBLISH = 1U << 14, /* --published, --commit-with, --remove-many, --served */
 };
 
 /* What an option was given that may be repeated. */
@@ -70,6 +70,7 @@ struct command_line {
     const char *timeout;
     const char *published, *commit_with; /* the file of what was published and a command, or NULL */
     bool remove_many;                    /* of what was published */
+    bool served;                         /* print only records of policies that are served */
     const char *status;                  /* the status file of the server, or NULL */
     int64_t now;           /* seconds since 1970 UTC: the clock's, or the day to judge as of */
     char *const *operands; /* borrowed from argv */

@@ -6,6 +6,7 @@
 #include "command/reading.h"
 #include "command/records_before.h"
 #include "command/records_print.h"
+#include "command/served.h"
 
 static const struct {
     const char *name;
@@ -192,6 +193,14 @@ static int print_records(const struct command_line *line, const struct reading *
     bool good = gather(line, reading, &records);
     if (before != NULL)
         records_compare(before, &records, may_miss_domains(line, reading));
+    if (line->served) {
+        status = served_withhold(line, reading->configuration->site, &records, before != NULL);
+        if (status != STATUS_GOOD)
+            goto done;
+        if (before != NULL) /* what is withheld now stays as it was published */
+            records_compare(before, &records, may_miss_domains(line, reading));
+        status = STATUS_WRONG;
+    }
     if (before != NULL)
         good = keep_emptied(reading->configuration, before) && good;
     out.failed = records.shortage || (before != NULL && before->shortage);
@@ -223,6 +232,8 @@ static int check_options(const struct command_line *line)
         return command_misused("dns", "--remove-many needs --published FILE", NULL);
     if (line->since != NULL && line->published != NULL)
         return command_misused("dns", "--since and --published exclude each other", NULL);
+    if (!line->served && (line->connect != NULL || line->ca != NULL || line->timeout != NULL))
+        return command_misused("dns", "--connect, --ca and --timeout need --served", NULL);
     return STATUS_GOOD;
 }
 

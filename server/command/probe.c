@@ -5,23 +5,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/calendar.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "command/command.h"
+#include "command/probe_options.h"
 #include "command/probe_output.h"
 #include "command/reading.h"
 #include "policy/name.h"
-#include "site/verdict.h"
 
 /* Everything that a run needs. */
 struct run {
     const struct command_line *line;
     struct reading reading; /* without a configuration when there is none to compare with */
-    struct diag *diag;      /* owned; about the authorities */
-    struct trust *trust;    /* owned */
-    struct address connect;
-    struct probe probe;
+    struct probe_options options;
     struct probe_domain *domains; /* owned */
     struct name *names;           /* owned; of the operands */
     size_t count, done;
@@ -29,26 +25,6 @@ struct run {
     bool is_written; /* so far */
     struct probe_output output;
 };
-
-/* The options; STATUS_GOOD or an exit status after saying what is wrong. */
-static int read_options(struct run *run)
-{
-    uint32_t seconds = LIMIT_PROBE_TIMEOUT;
-    const struct command_line *line = run->line;
-    if (line->connect != NULL) {
-        if (!command_read_server(line->connect, &run->connect))
-            return command_misused(
-                "probe", "not an address such as 192.0.2.1 or [2001:db8::1]:443:", line->connect);
-        run->probe.connect = &run->connect;
-    }
-    if (line->timeout != NULL && (!calendar_duration(span_of(line->timeout), &seconds) ||
-                                  seconds == 0 || seconds > LIMIT_PROBE_TIMEOUT_MOST))
-        return command_misused("probe", "not a duration such as 5s:", line->timeout);
-    run->probe.timeout_ms = (int64_t)seconds * 1000;
-    run->probe.now = line->now;
-    run->probe.warning = VERDICT_WARNING_DEFAULT;
-    return STATUS_GOOD;
-}
 
 /* The operand as a domain; what people write instead is answered with what they meant. */
 static int read_operand(const char *word, struct name *ret_name)
@@ -88,7 +64,7 @@ static int read_configuration(struct run *run)
         return STATUS_GOOD;
     run->reading = reading_new(line, true, NULL);
     if (run->reading.configuration != NULL) {
-        run->probe.warning = run->reading.configuration->settings.certificate_warning;
+        run->options.probe.warning = run->reading.configuration->settings.certificate_warning;
         reading_tell(line, &run->reading);
         return STATUS_GOOD;
     }
@@ -122,20 +98,6 @@ static bool list_domains(struct run *run)
         };
     }
     return true;
-}
-
-static bool read_trust(struct run *run)
-{
-    struct text out = {0};
-    run->diag = diag_new();
-    if (run->diag == NULL)
-        return false;
-    run->trust = trust_new(run->line->ca, run->diag);
-    run->probe.trust = run->trust;
-    diag_print(run->diag, DIAG_ERROR, &out);
-    command_complain(&out);
-    text_free(&out);
-    return run->trust != NULL;
 }
 
 /* Writes what is there to standard output. */
@@ -191,7 +153,7 @@ static int probe_all(struct run *run)
         (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
         return STATUS_WRONG;
     }
-    if (!probe_domains(&run->probe, run->domains, run->count, take, tick, run)) {
+    if (!probe_domains(&run->options.probe, run->domains, run->count, take, tick, run)) {
         (void)fprintf(stderr, "mta-sts-httpd: cannot start processes to probe: %s\n",
                       strerror(errno)); /* nowhere is left to say it */
         return STATUS_WRONG;
@@ -203,16 +165,15 @@ static int probe_all(struct run *run)
 int command_probe(const struct command_line *line)
 {
     struct run run = {.line = line};
-    int status = read_options(&run);
+    int status = read_operands(&run);
     if (status == STATUS_GOOD)
-        status = read_operands(&run);
+        status = probe_options_read("probe", line, &run.options);
     if (status == STATUS_GOOD)
         status = read_configuration(&run);
     if (status == STATUS_GOOD)
-        status = read_trust(&run) ? probe_all(&run) : STATUS_WRONG;
+        status = probe_all(&run);
     probe_output_free(&run.output);
-    trust_free(run.trust);
-    diag_free(run.diag);
+    probe_options_free(&run.options);
     free(run.domains);
     free(run.names);
     reading_free(&run.reading);

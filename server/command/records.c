@@ -49,6 +49,11 @@ void records_add(struct records *records, const struct dns_record *record)
     records->count += records->shortage ? 0 : 1;
 }
 
+void records_withhold(struct records *records, size_t index, const char *reason)
+{
+    records->items[index].withheld = copy(records, reason);
+}
+
 size_t records_set_end(const struct records *records, size_t begin)
 {
     const struct dns_record *first = &records->items[begin];

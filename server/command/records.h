@@ -52,6 +52,9 @@ void records_free(struct records *records);
 /* Appends a record, whose texts are copied. */
 void records_add(struct records *records, const struct dns_record *record);
 
+/* Withholds the record with the index for the reason, which is copied. */
+void records_withhold(struct records *records, size_t index, const char *reason);
+
 /* Appends what the domain needs. now is seconds since 1970 UTC, for the dates of certificates. */
 void records_add_domain(struct records *records, const struct settings *settings,
                         const struct site_domain *domain, int64_t now);

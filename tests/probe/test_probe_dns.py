@@ -308,6 +308,25 @@ def test_id_is_compared_with_the_configured_one(world):
     assert finding["message"].startswith("the id of the record is 1, that of the configured policy ")
 
 
+def test_record_waits_until_every_address_serves_the_policy(world):
+    """For `dns --served` it is no matter what the record says today, or whether it is there at all."""
+    domains = ["example.com", "missing.example", "other.example", DUAL, "failed.servfail.example"]
+    done = subprocess.run(
+        [*world.prefix, tree.program(), "dns", "--served", "-f", "json", "-c", world.config, *domains],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env=world.environment,
+    )
+    printed = json.loads(done.stdout)
+    published = [record["domain"] for record in printed["records"] if record["name"].startswith("_mta-sts.")]
+    withheld = {record["domain"]: record["reason"] for record in printed["withheld"]}
+    assert done.returncode == 3 and published == ["example.com", "missing.example", "other.example"]
+    assert withheld[DUAL] == "its policy is not served yet: 127.0.0.2:443: the connection is refused"
+    assert "fails with SERVFAIL" in withheld["failed.servfail.example"]
+    assert withheld.keys() == {DUAL, "failed.servfail.example"}
+
+
 def test_all_of_the_configuration_is_asked_by_default(world):
     reports = world.json("-c", world.config, "--timeout", "1s", status=1)
     assert set(reports) == {*CONFIGURED, DUAL, *RECORDS, *(f"x.{label}" for label in SILENT)}
