@@ -26,7 +26,8 @@ static const struct command commands[] = {
     {"seal", "", 0, 0, OPTION_CONFIG | OPTION_JSON,
      "show which rights workers give up on this machine", command_seal},
     {"probe", "[DOMAIN...]", 0, SIZE_MAX,
-     OPTION_CONFIG | OPTION_CONNECT | OPTION_PROBE | OPTION_TIMEOUT | OPTION_JSON | OPTION_AT,
+     OPTION_CONFIG | OPTION_CONNECT | OPTION_PROBE | OPTION_TIMEOUT | OPTION_JSON | OPTION_AT |
+         OPTION_RECORD,
      "fetch the policies as the strictest sender would, and say who would refuse what",
      command_probe},
     {"health", "[DOMAIN]", 0, 1, OPTION_CONFIG | OPTION_LISTEN,

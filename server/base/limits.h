@@ -271,6 +271,8 @@ enum {
     LIMIT_PROBE_SHOW_MS = 5000,
     /* Nobody gives a small host more; each is asked in turn. */
     LIMIT_PROBE_ADDRESSES = 8,
+    /* Hosts that take the mail of a domain; the largest hosters name a dozen. */
+    LIMIT_PROBE_MX = 32,
     /* TXT records that are read of a name; more than one is a fault already. Aliases on the way to
      * it: unbound follows eleven. Between two name servers, a third of the time at most. */
     LIMIT_DNS_RECORDS = 1000,

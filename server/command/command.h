@@ -40,6 +40,7 @@ enum {
     OPTION_TIMEOUT = 1U << 11,
     OPTION_STATUS = 1U << 12,
     OPTION_CONNECT = 1U << 13,
+    OPTION_RECORD = 1U << 15,
     OPTION_PUBLISH = 1U << 14, /* --published, --commit-with, --remove-many, --served */
 };
 
@@ -56,6 +57,7 @@ struct command_line {
     const struct address *listen; /* or NULL */
     bool json;
     bool keep_id;                /* of what is published */
+    bool record;                 /* what the DNS says */
     struct command_words search; /* files and folders to search */
     const char *format;          /* zone, nsupdate or json; NULL: not given */
     const char *since;           /* a file to compare with, or NULL */

@@ -121,7 +121,7 @@ static void ask_policy(const struct asking *asking, const char *domain, struct a
         .deadline_us = clock_monotonic_us() + LIMIT_IMPORT_FETCH_MS * INT64_C(1000),
     };
     if (rank(&found->attempts[found->best]) < POLICY)
-        resolve_ask(&question, &addresses, NULL);
+        resolve_ask(&question, &addresses, NULL, NULL);
     for (size_t i = 0; i < addresses.count; i++) /* else what this machine answers is told */
         visit(asking, host, &addresses.addresses[i], end_us, found);
 }
@@ -136,7 +136,7 @@ static void ask_id(const char *domain, struct answer_found *found)
         .txt = name,
         .deadline_us = clock_monotonic_us() + LIMIT_IMPORT_FETCH_MS * INT64_C(1000),
     };
-    resolve_ask(&question, NULL, &txt);
+    resolve_ask(&question, NULL, &txt, NULL);
     found->id_problem = txt.outcome.result == DNS_DONE || txt.outcome.result == DNS_NONE
                             ? "none was found"
                             : NO_DNS;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,12 +12,16 @@
 #include "command/probe_options.h"
 #include "command/probe_output.h"
 #include "command/reading.h"
+#include "load/state_file.h"
 #include "policy/name.h"
 
 /* Everything that a run needs. */
 struct run {
     const struct command_line *line;
-    struct reading reading; /* without a configuration when there is none to compare with */
+    struct reading reading;  /* without a configuration when there is none to compare with */
+    struct history *history; /* owned; of the state folder; NULL without a configuration */
+    int64_t now;             /* to count with in the history */
+    bool is_recorded;        /* what the DNS said is in the history, so far */
     struct probe_options options;
     struct probe_domain *domains; /* owned */
     struct name *names;           /* owned; of the operands */
@@ -66,7 +71,8 @@ static int read_configuration(struct run *run)
     if (run->reading.configuration != NULL) {
         run->options.probe.warning = run->reading.configuration->settings.certificate_warning;
         reading_tell(line, &run->reading);
-        return STATUS_GOOD;
+        run->history = reading_history(line, &run->reading, &run->now);
+        return run->history != NULL ? STATUS_GOOD : STATUS_WRONG;
     }
     if (is_needed) {
         reading_tell(line, &run->reading);
@@ -96,6 +102,11 @@ static bool list_domains(struct run *run)
             .name = by_name ? run->names[i].text : site_name(domain),
             .policy = domain == NULL ? NULL : site_policy(domain),
         };
+        if (run->history == NULL)
+            continue;
+        run->domains[i].facts = history_facts(
+            run->history, history_find(run->history, span_of(run->domains[i].name)), run->now);
+        run->domains[i].facts.ttl = configuration->settings.dns_ttl;
     }
     return true;
 }
@@ -126,6 +137,10 @@ static void take(void *context, size_t index, const struct report *report)
 {
     struct run *run = context;
     probe_output_take(&run->output, index, report);
+    if (run->line->record && report->is_record_known)
+        run->is_recorded =
+            history_see(run->history, report->domain, span_of(report->id), report->ttl, run->now) &&
+            run->is_recorded;
     run->done++;
     if (run->count > 1 && isatty(STDERR_FILENO)) /* progress is a courtesy: it may fail */
         (void)fprintf(stderr, "\r%zu of %zu\033[K%s", run->done, run->count,
@@ -139,9 +154,41 @@ static bool wants_colour(void)
            terminal != NULL && strcmp(terminal, "dumb") != 0;
 }
 
+/* Whether what the DNS says can be written down; if not, after saying why. */
+static bool can_record(const struct run *run)
+{
+    if (!run->line->record)
+        return true;
+    if (run->reading.configuration != NULL && run->reading.configuration->settings.state != NULL)
+        return true;
+    (void)fputs(
+        "mta-sts-httpd: --record writes into the folder of \"state:\", and no configuration "
+        "with one was read\n",
+        stderr); /* the exit status says it too */
+    return false;
+}
+
+static bool write_record(struct run *run)
+{
+    struct text bytes = {0};
+    int64_t now;
+    if (!run->line->record)
+        return true;
+    const char *folder = run->reading.configuration->settings.state;
+    errno = ENOMEM;
+    bool good = run->is_recorded && history_settle(run->history, run->now, &now) &&
+                history_print_sightings(run->history, &bytes) &&
+                state_file_write(folder, HISTORY_SIGHTINGS, &bytes);
+    if (!good)
+        (void)fprintf(stderr, "mta-sts-httpd: %s/%s cannot be written: %s\n", folder,
+                      HISTORY_SIGHTINGS, strerror(errno)); /* the exit status says it too */
+    text_free(&bytes);
+    return good;
+}
+
 static int probe_all(struct run *run)
 {
-    run->is_written = true;
+    run->is_written = run->is_recorded = true;
     run->show_us = clock_monotonic_us() + LIMIT_PROBE_SHOW_MS * INT64_C(1000);
     run->output = (struct probe_output){
         .json = run->line->json,
@@ -159,23 +206,28 @@ static int probe_all(struct run *run)
         return STATUS_WRONG;
     }
     write_results(run, true);
-    return run->is_written && probe_output_is_good(&run->output) ? STATUS_GOOD : STATUS_WRONG;
+    bool is_good = write_record(run) && run->is_written && probe_output_is_good(&run->output);
+    return is_good ? STATUS_GOOD : STATUS_WRONG;
 }
 
 int command_probe(const struct command_line *line)
 {
     struct run run = {.line = line};
+    if (line->record && line->connect != NULL)
+        return command_misused(
+            "probe", "with --connect the DNS is not asked, so there is nothing to --record", NULL);
     int status = read_operands(&run);
     if (status == STATUS_GOOD)
         status = probe_options_read("probe", line, &run.options);
     if (status == STATUS_GOOD)
         status = read_configuration(&run);
     if (status == STATUS_GOOD)
-        status = probe_all(&run);
+        status = can_record(&run) ? probe_all(&run) : STATUS_WRONG;
     probe_output_free(&run.output);
     probe_options_free(&run.options);
     free(run.domains);
     free(run.names);
+    history_free(run.history);
     reading_free(&run.reading);
     return status;
 }

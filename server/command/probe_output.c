@@ -288,6 +288,12 @@ static void print_json(const struct report *report, int64_t now, struct text *ou
         text_append(out, span_of("{"));
         print_json_text(out, "id", report->id);
         print_json_ms(out, "ms", report->dns_us);
+        text_append(out, span_of(",\"mx\":["));
+        for (size_t i = 0; i < report->mx_count; i++) {
+            text_append(out, span_of(i == 0 ? "" : ","));
+            text_json(out, span_of(report->mx[i]));
+        }
+        text_append(out, span_of("]"));
         text_append(out, span_of("}"));
     } else {
         text_append(out, span_of("null"));

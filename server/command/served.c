@@ -27,10 +27,12 @@ static bool is_asked(const struct dns_record *record, bool is_news)
            (!is_news || record->news != DNS_SAME);
 }
 
-/* What the record is about is not published yet, so what the DNS says of it is no reason. */
+/* What the record is about is not published yet, so what the DNS says of it is no reason; nor is an MX
+ * that the policy lacks. */
 static bool is_about_record(const struct report_finding *finding)
 {
-    return strncmp(finding->code, "record-", strlen("record-")) == 0;
+    return strncmp(finding->code, "record-", strlen("record-")) == 0 ||
+           strncmp(finding->code, "mx-", strlen("mx-")) == 0;
 }
 
 /* A look-up that failed for one family leaves addresses unknown. */

@@ -94,15 +94,18 @@ bool dns_read_question(struct span message, struct dns_message *ret_message)
 struct record {
     char owner[DNS_NAME_SIZE];
     unsigned type, class;
+    uint32_t ttl;
     struct span data;
 };
 
 static bool take_record(struct span message, struct span *rest, struct record *ret_record)
 {
-    unsigned len;
+    unsigned len, high, low;
     if (!take_name(message, rest, ret_record->owner) || !take_number(rest, &ret_record->type) ||
-        !take_number(rest, &ret_record->class) || !skip(rest, 4) || !take_number(rest, &len))
+        !take_number(rest, &ret_record->class) || !take_number(rest, &high) ||
+        !take_number(rest, &low) || !take_number(rest, &len))
         return false;
+    ret_record->ttl = high < 1U << 15 ? high << 16 | low : 0; /* RFC 2181 section 8 */
     ret_record->data = (struct span){rest->data, len};
     return skip(rest, len);
 }
@@ -113,6 +116,7 @@ struct reader {
     char owner[DNS_NAME_SIZE]; /* the name itself, or the one that it is an alias of */
     struct span rest;
     unsigned left;
+    uint32_t ttl; /* of the record that was read last */
 };
 
 static void rewind_reader(struct reader *reader)
@@ -128,6 +132,7 @@ static bool next_record(struct reader *reader, unsigned type, struct span *ret_d
     while (reader->left > 0 && take_record(reader->message.bytes, &reader->rest, &record)) {
         reader->left--;
         *ret_data = record.data;
+        reader->ttl = record.ttl;
         if (record.type == type && record.class == ns_c_in &&
             strcasecmp(record.owner, reader->owner) == 0)
             return true;
@@ -185,12 +190,32 @@ enum dns_result dns_read_txt(struct span message, const char *name, struct dns_t
         if (!array_room(&ret_txt->values, ret_txt->count, &ret_txt->capacity,
                         sizeof(*ret_txt->values)))
             return DNS_SHORTAGE;
+        ret_txt->ttl = reader.ttl > ret_txt->ttl ? reader.ttl : ret_txt->ttl;
         ret_txt->values[ret_txt->count] = (struct text){0};
         join_strings(data, &ret_txt->values[ret_txt->count]);
         if (ret_txt->values[ret_txt->count++].failed)
             return DNS_SHORTAGE;
     }
     return result == DNS_DONE && ret_txt->count == 0 ? DNS_NONE : result;
+}
+
+enum dns_result dns_read_mx(struct span message, const char *name, struct dns_mx *ret_mx)
+{
+    struct reader reader;
+    struct span data;
+    char host[DNS_NAME_SIZE];
+    unsigned preference;
+    enum dns_result result = begin_reading(&reader, message, name);
+    size_t records = 0;
+    while (result == DNS_DONE && next_record(&reader, ns_t_mx, &data)) {
+        if (!take_number(&data, &preference) || !take_name(message, &data, host))
+            return DNS_MALFORMED;
+        records++;
+        ret_mx->is_null = records == 1 && host[0] == '\0';
+        if (host[0] != '\0' && strlen(host) <= LIMIT_NAME && ret_mx->count < LIMIT_PROBE_MX)
+            memcpy(ret_mx->hosts[ret_mx->count++], host, strlen(host) + 1);
+    }
+    return result == DNS_DONE && records == 0 ? DNS_NONE : result;
 }
 
 enum dns_result dns_read_addresses(struct span message, const char *name, int type, uint16_t port,

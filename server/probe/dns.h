@@ -50,6 +50,15 @@ struct dns_txt {
     struct text *values; /* owned */
     size_t count, capacity;
     bool is_more; /* there are more than LIMIT_DNS_RECORDS */
+    uint32_t ttl; /* the longest; seconds */
+    struct dns_outcome outcome;
+};
+
+/* The hosts of MX records, in the order of the answer. DNS_NONE: there is no such record. */
+struct dns_mx {
+    char hosts[LIMIT_PROBE_MX][LIMIT_NAME + 1];
+    size_t count;
+    bool is_null; /* the domain takes no mail (RFC 7505) */
     struct dns_outcome outcome;
 };
 
@@ -63,6 +72,9 @@ bool dns_read_question(struct span message, struct dns_message *ret_message);
 
 /* Adds the values of the TXT records of the name. */
 enum dns_result dns_read_txt(struct span message, const char *name, struct dns_txt *ret_txt);
+
+/* The same for the MX records; what is no name of a host is left out. */
+enum dns_result dns_read_mx(struct span message, const char *name, struct dns_mx *ret_mx);
 
 /* The same for the addresses of the type (ns_t_a, ns_t_aaaa), with the port. Writes at most most. */
 enum dns_result dns_read_addresses(struct span message, const char *name, int type, uint16_t port,

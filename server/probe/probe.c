@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/calendar.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "policy/record.h"
@@ -22,8 +23,26 @@ static enum fault fault_of(enum record_form form)
                                          : FAULT_RECORD_FORM;
 }
 
-static void judge_record(struct span value, const struct policy *policy, struct report *report)
+/* Since when the looks at the DNS that were recorded have found the id; "" when they have not. */
+static struct report_words since_text(const struct promise_facts *facts, struct span id)
 {
+    struct report_words words = {""};
+    int64_t since = INT64_MAX;
+    char day[CALENDAR_ISO_SIZE];
+    for (size_t i = 0; i < facts->sighting_count; i++)
+        if (span_equal(facts->sightings[i].id, id) && facts->sightings[i].first < since)
+            since = facts->sightings[i].first;
+    if (since == INT64_MAX)
+        return words;
+    calendar_iso_time(since, day);
+    (void)snprintf(words.text, sizeof(words.text), "; it was seen first at %s", day);
+    return words;
+}
+
+static void judge_record(struct span value, const struct probe_domain *domain,
+                         struct report *report)
+{
+    const struct policy *policy = domain->policy;
     struct record record;
     record_read(value, &record);
     if (record.form != RECORD_SOUND)
@@ -35,8 +54,8 @@ static void judge_record(struct span value, const struct policy *policy, struct 
     (void)snprintf(report->id, sizeof(report->id), "%.*s", (int)record.id.len, record.id.data);
     if (policy != NULL && !span_equal(record.id, span_of(policy_id(policy))))
         report_add(report, NULL, FAULT_RECORD_DIFFERS,
-                   "the id of the record is %s, that of the configured policy %s", report->id,
-                   policy_id(policy));
+                   "the id of the record is %s, that of the configured policy %s%s", report->id,
+                   policy_id(policy), since_text(&domain->facts, record.id).text);
     else if (!record.is_number)
         report_add(report, NULL, FAULT_RECORD_ID,
                    "the id of the record is not a number of at most %d digits: %s", LIMIT_ID_DIGITS,
@@ -82,7 +101,7 @@ static void judge_no_record(const struct dns_txt *txt, struct report *report)
 
 /* RFC 8461 section 3.1: what does not begin with "v=STSv1;" is discarded, and one must be left. When
  * none is, the first that was meant as one tells why. */
-static void judge_records(const struct dns_txt *txt, const struct policy *policy,
+static void judge_records(const struct dns_txt *txt, const struct probe_domain *domain,
                           struct report *report)
 {
     size_t sound = 0, meant = 0;
@@ -104,7 +123,7 @@ static void judge_records(const struct dns_txt *txt, const struct policy *policy
         report_add(report, NULL, FAULT_RECORD_SEVERAL,
                    "there are %zu MTA-STS records at _mta-sts.%s", sound, report->domain);
     else
-        judge_record(which, policy, report);
+        judge_record(which, domain, report);
     if (sound + meant > 0 && txt->count > (sound > 1 ? sound : 1))
         report_add(report, NULL, FAULT_RECORD_OTHERS, "there are other TXT records at _mta-sts.%s",
                    report->domain);
@@ -185,33 +204,79 @@ static int64_t time_of(const struct resolve_host *found)
     return most;
 }
 
-static void judge_txt(const struct dns_txt *txt, const char *name, const struct policy *policy,
-                      int64_t timeout_ms, struct report *report)
+static void judge_txt(const struct dns_txt *txt, const char *name,
+                      const struct probe_domain *domain, int64_t timeout_ms, struct report *report)
 {
     char what[REPORT_TEXT];
     (void)snprintf(what, sizeof(what), "the TXT record at %s", name); /* it fits */
     if (txt->outcome.result == DNS_DONE)
-        judge_records(txt, policy, report);
+        judge_records(txt, domain, report);
     else if (txt->outcome.result == DNS_NONE)
         report_add(report, NULL, FAULT_RECORD_MISSING, "there is no TXT record at %s", name);
     else
         judge_failure(&txt->outcome, what, timeout_ms, report);
 }
 
-/* Asks for the addresses and the record at the same time. */
+/* The MX hosts that a policy which senders hold does not name. Of one that is served the fetch tells. */
+static void judge_held(const struct promise *promise, const struct promise_facts *facts,
+                       struct report *report)
+{
+    char at[CALENDAR_ISO_SIZE];
+    const char *refused = NULL;
+    size_t count = 0;
+    struct promise_end end = promise_end(promise, facts);
+    if (promise->mode != POLICY_ENFORCE || promise->until == PROMISE_OPEN ||
+        (end.kind == PROMISE_DATED && end.at <= facts->now))
+        return;
+    for (size_t i = 0; i < report->mx_count; i++)
+        if (!promise_covers(promise, span_of(report->mx[i]))) {
+            refused = refused == NULL ? report->mx[i] : refused;
+            count++;
+        }
+    if (count == 0)
+        return;
+    calendar_iso_time(end.at, at);
+    report_add(report, NULL, count == report->mx_count ? FAULT_MX_HELD_ALL : FAULT_MX_HELD,
+               "senders may hold the enforced policy with id %.*s until %s%s, and it does not name "
+               "the MX %s",
+               (int)promise->id.len, promise->id.data, at,
+               end.kind == PROMISE_DATED ? "" : " at the earliest", refused);
+}
+
+/* Without an MX record mail goes to the domain itself (RFC 5321 section 5.1). */
+static void judge_mx(const struct dns_mx *mx, const struct probe_domain *domain,
+                     struct report *report)
+{
+    if (mx->is_null)
+        report_add(report, NULL, FAULT_MX_NULL, "%s has a null MX record", report->domain);
+    report->is_mx_known = !mx->is_null && (mx->outcome.result == DNS_NONE ||
+                                           (mx->outcome.result == DNS_DONE && mx->count > 0));
+    if (!report->is_mx_known)
+        return;
+    for (size_t i = 0; i < mx->count; i++) /* each is a name that fits */
+        (void)snprintf(report->mx[report->mx_count++], REPORT_NAME, "%s", mx->hosts[i]);
+    if (mx->count == 0)
+        (void)snprintf(report->mx[report->mx_count++], REPORT_NAME, "%s", domain->name);
+    for (size_t i = 0; i < domain->facts.count; i++)
+        judge_held(&domain->facts.promises[i], &domain->facts, report);
+}
+
+/* Asks for the addresses and the records at the same time. */
 static void ask_dns(const struct probe *probe, const struct probe_domain *domain, const char *host,
                     struct report *report, struct resolve_host *ret_found)
 {
     char name[HOST_SIZE], servers[REPORT_NAME];
     struct dns_txt txt;
+    struct dns_mx mx;
     (void)snprintf(name, sizeof(name), "_mta-sts.%s", report->domain); /* it fits */
     const struct resolve_question question = {
         .host = host,
         .port = HTTPS,
         .txt = name,
+        .mx = report->domain,
         .deadline_us = clock_monotonic_us() + probe->timeout_ms * 1000,
     };
-    resolve_ask(&question, ret_found, &txt);
+    resolve_ask(&question, ret_found, &txt, &mx);
     report->has_dns = true;
     report->dns_us = time_of(ret_found);
     if (txt.outcome.result == DNS_SILENT && ret_found->ipv4.result == DNS_SILENT &&
@@ -222,11 +287,14 @@ static void ask_dns(const struct probe *probe, const struct probe_domain *domain
                    report_seconds(probe->timeout_ms).text);
     } else {
         judge_host(ret_found, host, probe->timeout_ms, report);
-        judge_txt(&txt, name, domain->policy, probe->timeout_ms, report);
+        judge_txt(&txt, name, domain, probe->timeout_ms, report);
+        judge_mx(&mx, domain, report);
     }
     if (report->dns_us > LIMIT_PROBE_BUDGET_MS * 1000)
         report_add(report, NULL, FAULT_DNS_SLOW, "the look-up of the address takes %s",
                    report_seconds(report->dns_us / 1000).text);
+    report->ttl = txt.ttl;
+    report->is_record_known = txt.outcome.result == DNS_DONE || txt.outcome.result == DNS_NONE;
     dns_txt_free(&txt);
 }
 

@@ -10,6 +10,7 @@
 #include "base/address.h"
 #include "load/trust.h"
 #include "policy/policy.h"
+#include "policy/promise.h"
 #include "probe/report.h"
 
 /* The same for all domains of a run; everything is borrowed. */
@@ -24,6 +25,7 @@ struct probe {
 struct probe_domain {
     const char *name;            /* example.com; a valid name */
     const struct policy *policy; /* what the configuration says; or NULL */
+    struct promise_facts facts;  /* what senders may hold; without promises where it is not known */
 };
 
 /* The report of the domain with the index; borrowed for the call. They come as they are done. */

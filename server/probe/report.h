@@ -61,6 +61,11 @@ struct report {
     bool has_dns;          /* the DNS was asked */
     int64_t dns_us;        /* for the addresses, which a sender waits for */
     char id[LIMIT_ID + 1]; /* of the record; "" when there is none */
+    bool is_record_known;  /* the answer says which record there is, or that there is none */
+    uint32_t ttl;          /* of the record; seconds */
+    bool is_mx_known; /* the answer says which hosts take the mail; without any it is the domain */
+    char mx[LIMIT_PROBE_MX][REPORT_NAME];
+    size_t mx_count;
     struct report_visit visits[LIMIT_PROBE_ADDRESSES];
     size_t visit_count;
     struct report_finding findings[LIMIT_PROBE_FINDINGS];

@@ -19,7 +19,7 @@
  * answer over TCP at most 65535 (section 4.2.2). */
 enum { SERVERS = 3, WIRE_NAME = 255, ANSWER_MOST = 65535, PORT = 53 };
 enum { MESSAGE_HEADER = 12, QUERY_MOST = MESSAGE_HEADER + WIRE_NAME + 4, TCP_PREFIX = 2 };
-enum { FLAG_RESPONSE = 0x80, FLAG_CUT = 0x02, LOOKUPS = 3 };
+enum { FLAG_RESPONSE = 0x80, FLAG_CUT = 0x02, LOOKUPS = 4 };
 
 struct servers {
     struct address items[SERVERS];
@@ -422,12 +422,12 @@ static void take_addresses(const struct resolve_question *question, struct looku
 }
 
 void resolve_ask(const struct resolve_question *question, struct resolve_host *ret_host,
-                 struct dns_txt *ret_txt)
+                 struct dns_txt *ret_txt, struct dns_mx *ret_mx)
 {
     struct resolve_host none;
     struct resolve_host *host = ret_host == NULL ? &none : ret_host;
     struct run run = {.servers = read_servers(), .begin_us = clock_monotonic_us()};
-    struct lookup *pair[2] = {NULL}, *txt = NULL;
+    struct lookup *pair[2] = {NULL}, *txt = NULL, *mx = NULL;
     run.deadline_us = question->deadline_us;
     run.retry_us = (question->deadline_us - run.begin_us) / 3;
     if (run.retry_us > LIMIT_DNS_RETRY_MS * 1000)
@@ -443,6 +443,8 @@ void resolve_ask(const struct resolve_question *question, struct resolve_host *r
     }
     if (question->txt != NULL)
         txt = add_lookup(&run, question->txt, ns_t_txt);
+    if (question->mx != NULL)
+        mx = add_lookup(&run, question->mx, ns_t_mx);
     run_all(&run);
     if (pair[0] != NULL)
         take_addresses(question, pair, host);
@@ -452,6 +454,13 @@ void resolve_ask(const struct resolve_question *question, struct resolve_host *r
         ret_txt->outcome = txt->outcome;
         if (txt->outcome.result == DNS_DONE)
             ret_txt->outcome.result = dns_read_txt(message_of(txt), txt->name, ret_txt);
+    }
+    if (ret_mx != NULL)
+        *ret_mx = (struct dns_mx){.outcome.result = DNS_NONE};
+    if (mx != NULL && ret_mx != NULL) {
+        ret_mx->outcome = mx->outcome;
+        if (mx->outcome.result == DNS_DONE)
+            ret_mx->outcome.result = dns_read_mx(message_of(mx), mx->name, ret_mx);
     }
     for (size_t i = 0; i < run.count; i++)
         text_free(&run.lookups[i].message);

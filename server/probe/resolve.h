@@ -26,13 +26,14 @@ struct resolve_question {
     const char *host; /* whose addresses; or NULL */
     uint16_t port;    /* of the addresses */
     const char *txt;  /* whose TXT records; or NULL */
+    const char *mx;   /* whose MX records; or NULL */
     int64_t deadline_us;
 };
 
 /* Asks everything at the same time. What was not asked for is DNS_NONE; its place may be NULL.
  * End ret_txt with dns_txt_free. */
 void resolve_ask(const struct resolve_question *question, struct resolve_host *ret_host,
-                 struct dns_txt *ret_txt);
+                 struct dns_txt *ret_txt, struct dns_mx *ret_mx);
 
 /* The name servers of this machine for a sentence: "127.0.0.53, 192.0.2.1". */
 void resolve_servers_text(char *out, size_t size);

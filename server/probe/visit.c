@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "policy/inspect.h"
+#include "policy/name.h"
 #include "probe/chain.h"
 #include "probe/fetch.h"
 
@@ -270,6 +271,32 @@ static void compare(struct visit *visit, const struct policy_fields *fields, str
                    "the policy is not the configured one, byte for byte");
 }
 
+/* The hosts that take the mail against the policy, as senders compare them. */
+static void judge_mx(struct visit *visit, const struct policy_fields *fields)
+{
+    struct report *report = visit->report;
+    bool is_enforced = span_equal(fields->mode.text, span_of("enforce"));
+    if (!report->is_mx_known ||
+        (!is_enforced && !span_equal(fields->mode.text, span_of("testing"))))
+        return;
+    for (size_t i = 0; i < report->mx_count; i++) {
+        bool is_named = false;
+        for (size_t k = 0; k < fields->mx_count && !is_named; k++)
+            is_named = name_matches(fields->mx[k].text, span_of(report->mx[i]));
+        if (!is_named)
+            report_add(report, visit->result, is_enforced ? FAULT_MX_REFUSED : FAULT_MX_UNCOVERED,
+                       "the policy does not name %s, an MX of the domain", report->mx[i]);
+    }
+    for (size_t k = 0; k < fields->mx_count; k++) {
+        bool is_used = false;
+        for (size_t i = 0; i < report->mx_count && !is_used; i++)
+            is_used = name_matches(fields->mx[k].text, span_of(report->mx[i]));
+        if (!is_used)
+            report_add(report, visit->result, FAULT_MX_UNUSED, "no MX of the domain is \"%s\"",
+                       report_show(fields->mx[k].text, 80).text);
+    }
+}
+
 /* False when memory is short. */
 static bool judge_body(struct visit *visit)
 {
@@ -283,6 +310,7 @@ static bool judge_body(struct visit *visit)
     for (size_t i = 0; i < inspection->count; i++)
         add_inspected(visit, &inspection->findings[i]);
     compare(visit, &inspection->fields, body);
+    judge_mx(visit, &inspection->fields);
     inspection_free(inspection);
     return true;
 }

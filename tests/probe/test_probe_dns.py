@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support import nameserver, server, tree
+from support import history, nameserver, server, tree
 from support.namespace import entered
 from support.server import Server
 from support.setup import DEFAULT_POLICY, Setup
@@ -173,6 +173,32 @@ RECORDS = {
 }
 NOT_REACHED = ("nowhere.example", "failed.servfail.example", "failed.refused.example")
 CONFIGURED = ("example.com", "old.example")
+# domain: the hosts of its MX records, and what is found of them. The policy names mail.example.com and
+# *.mx.example.com.
+MX = {
+    "mx-good.example": (["Mail.Example.com.", "b.mx.example.com."], []),
+    "mx-some.example": (
+        ["mail.example.com.", "other.example.", "a.b.mx.example.com."],
+        [
+            ("mx-refused", "error", "the policy does not name other.example, an MX of the domain"),
+            ("mx-refused", "error", "the policy does not name a.b.mx.example.com, an MX of the domain"),
+            ("mx-unused", "note", 'no MX of the domain is "*.mx.example.com"'),
+        ],
+    ),
+    "mx-none.example": (
+        [],
+        [
+            ("mx-refused", "error", "the policy does not name mx-none.example, an MX of the domain"),
+            ("mx-unused", "note", 'no MX of the domain is "mail.example.com"'),
+            ("mx-unused", "note", 'no MX of the domain is "*.mx.example.com"'),
+        ],
+    ),
+    "mx-null.example": (["."], [("mx-null", "note", "mx-null.example has a null MX record")]),
+    "mx-testing.example": (
+        ["mail.example.com.", "a.mx.example.com.", "other.example."],
+        [("mx-uncovered", "warning", "the policy does not name other.example, an MX of the domain")],
+    ),
+}
 DUAL = "dual.example"
 # Domains whose name servers are silent in one way or another; each is served all the same.
 SILENT = {
@@ -202,6 +228,11 @@ def zone_of(printed):
     for address in nameserver.SILENT_ADDRESSES:
         lines.append(f"mta-sts.slow.example. IN A {address}")
     lines += ['_mta-sts.old.example. IN TXT "v=STSv1; id=1;"', "mta-sts.old.example. IN A 127.0.0.1"]
+    for domain in ("example.com", DUAL, "old.example", "slow.example", *RECORDS, *(f"x.{label}" for label in SILENT)):
+        lines += [f"{domain}. IN MX {number} {host}." for number, host in enumerate(("mail.example.com", "a.mx.example.com"))]
+    for domain, (hosts, _) in MX.items():
+        lines += [f"mta-sts.{domain}. IN A 127.0.0.1", f'_mta-sts.{domain}. IN TXT "{SOUND}"']
+        lines += [f"{domain}. IN MX 10 {host}" for host in hosts]
     for domain, (records, _) in RECORDS.items():
         lines += records
         if domain not in NOT_REACHED:
@@ -250,10 +281,11 @@ def world(program, authority, tmp_path_factory):
     del program
     folder = tmp_path_factory.mktemp("world")
     setup = Setup(folder, authority)
-    names = [*CONFIGURED, DUAL, *RECORDS, *(f"x.{label}" for label in SILENT)]
+    names = [*CONFIGURED, DUAL, *RECORDS, *MX, *(f"x.{label}" for label in SILENT)]
     setup.certify(*names)
+    domains = {**dict.fromkeys(names), "mx-testing.example": {"policy": "default", "mode": "testing"}}
     config = setup.write(
-        names, listen="127.0.0.1:443", dns={"addresses": ["127.0.0.1"]}, policies={"default": DEFAULT_POLICY}
+        domains, listen="127.0.0.1:443", dns={"addresses": ["127.0.0.1"]}, policies={"default": DEFAULT_POLICY}
     )
     printed = server.run("dns", "-c", config, "example.com").stdout.decode()
     zone = folder / "zone"
@@ -281,6 +313,82 @@ def test_record_is_judged(reports, domain):
     reached = [visit["reached"] for visit in report["servers"]]
     assert reached == ([] if domain in NOT_REACHED else ["policy"])
     assert report["dns"]["ms"] >= 0
+
+
+def test_hosts_of_mail_are_compared_with_the_policy(world):
+    reports = world.json(*MX, status=1)
+    for domain, (hosts, wanted) in MX.items():
+        assert found(reports[domain]) == wanted, domain
+        if domain not in ("mx-none.example", "mx-null.example"):
+            assert reports[domain]["dns"]["mx"] == [host[:-1] for host in hosts]
+    assert reports["mx-none.example"]["dns"]["mx"] == ["mx-none.example"]
+
+
+@pytest.fixture
+def remembering(world, tmp_path):
+    """The configuration with a state folder, in which a.mx.example.com was served alone before."""
+    config = world.config.with_name("remembering.yaml")
+    config.write_text(world.config.read_text() + f"state: {tmp_path}\n")
+    return config, tmp_path
+
+
+def test_what_the_dns_says_is_recorded(world, remembering):
+    config, folder = remembering
+    file = folder / "seen-records.txt"
+    domains = ["example.com", "missing.example", "several.example", "x.mute", "mx-good.example"]
+    world.json("-c", config, "--timeout", "1s", "--record", *domains)
+    first = {line.split()[1]: line.split()[2:] for line in file.read_text().splitlines() if line.startswith("seen")}
+    printed = server.run("dns", "-c", world.config, "example.com").stdout.decode()
+    assert first.keys() == {"example.com", "missing.example", "several.example", "mx-good.example"}
+    assert f"id={first['example.com'][0]};" in printed
+    assert first["missing.example"][0] == first["several.example"][0] == "-"
+    assert first["mx-good.example"][0] == "123"
+    world.json("-c", config, "--record", "--at", "2126-01-01", "example.com")
+    lines = [line.split() for line in file.read_text().splitlines() if line.startswith("seen")]
+    assert [line[1:3] for line in lines] == [[domain, first[domain][0]] for domain in sorted(first)]
+    (example,) = [line for line in lines if line[1] == "example.com"]
+    assert example[3] == first["example.com"][1] and example[4] == "2126-01-01T00:00:00Z"
+
+
+def test_policy_that_senders_hold_is_compared_with_the_hosts_of_mail(world, remembering):
+    config, folder = remembering
+    rows = [
+        ("mx-good.example", "enforce 31536000 9 other.example.com", "2126-01-01", "2126-01-02"),
+        ("mx-some.example", "enforce 31536000 9 other.example", "2126-01-01", "2126-01-02"),
+        ("mx-testing.example", "testing 31536000 9 nothing.example", "2126-01-01", "2126-01-02"),
+        ("mx-null.example", "enforce 31536000 9 nothing.example", "2126-01-01", "2126-01-02"),
+        ("example.com", "enforce 86400 9 nothing.example", "2125-01-01", "2125-01-02"),
+    ]
+    history.write_served(folder, "2125-01-01", *rows)
+    history.write_seen(folder, ("example.com", "9", "2125-01-01", "2125-01-02", 60), ("example.com", "123", "2125-01-03", "2126-01-02", 60))
+    reports = world.json("-c", config, "--at", "2126-01-03", *(row[0] for row in rows), status=1)
+    held = {
+        domain: [one for one in found(report) if one[0].startswith("mx-held")] for domain, report in reports.items()
+    }
+    until = "until 2127-01-02T01:01:00Z at the earliest, and it does not name the MX"
+    assert held["mx-good.example"] == [
+        ("mx-held-all", "error", f"senders may hold the enforced policy with id 9 {until} Mail.Example.com")
+    ]
+    assert held["mx-some.example"] == [
+        ("mx-held", "warning", f"senders may hold the enforced policy with id 9 {until} mail.example.com")
+    ]
+    assert held["mx-testing.example"] == held["mx-null.example"] == held["example.com"] == []
+
+
+def test_since_when_the_record_has_its_id_is_told(world, remembering):
+    config, folder = remembering
+    history.write_seen(folder, ("old.example", "1", "2026-01-01", "2026-01-02", 60))
+    (report,) = world.json("-c", config, "old.example", status=1).values()
+    assert report["findings"][0]["message"].endswith("; it was seen first at 2026-01-01T00:00:00Z")
+
+
+def test_record_needs_a_folder_and_the_dns(world, remembering):
+    config, folder = remembering
+    assert b"--record writes into the folder" in world.probe("-c", world.config, "--record", status=1).stderr
+    assert world.probe("-c", config, "--record", "--connect", "127.0.0.1", status=2).stdout == b""
+    folder.rmdir()
+    done = world.probe("-c", config, "--record", "example.com", status=1)
+    assert b"seen-records.txt cannot be written: No such file" in done.stderr
 
 
 def test_id_is_told(reports):
@@ -329,7 +437,7 @@ def test_record_waits_until_every_address_serves_the_policy(world):
 
 def test_all_of_the_configuration_is_asked_by_default(world):
     reports = world.json("-c", world.config, "--timeout", "1s", status=1)
-    assert set(reports) == {*CONFIGURED, DUAL, *RECORDS, *(f"x.{label}" for label in SILENT)}
+    assert set(reports) == {*CONFIGURED, DUAL, *RECORDS, *MX, *(f"x.{label}" for label in SILENT)}
 
 
 def test_every_address_is_asked(world):
