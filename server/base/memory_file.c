@@ -55,6 +55,8 @@ bool memory_file_new(size_t room, struct memory_file *ret_file)
         errno = reason;
         return false;
     }
+    /* A child that had it could still write, so that the file could not be sealed while it lives. */
+    (void)madvise(data, file.room, MADV_DONTFORK);
     file.data = data;
     *ret_file = file;
     return true;

@@ -24,7 +24,7 @@ struct memory_map {
 };
 
 /* A file with room for at least so many bytes. False with errno when it cannot be had. Pages that
- * nobody has written to cost nothing. */
+ * nobody has written to cost nothing. Processes that are forked do not have the memory. */
 bool memory_file_new(size_t room, struct memory_file *ret_file);
 
 /* Makes room for at least so many bytes; data may move. False with errno, and nothing is changed. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -83,6 +84,30 @@ static void too_much_room_is_refused(void **state)
     assert_int_equal(file.room, room);
     assert_int_equal(file.data[0], 'x');
     memory_file_free(&file);
+}
+
+/* Also when it became larger meanwhile. */
+static void a_child_does_not_keep_a_file_from_being_finished(void **state)
+{
+    (void)state;
+    struct memory_file file;
+    int ends[2];
+    char byte = 0;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_true(memory_file_new(1, &file));
+    assert_true(memory_file_grow(&file, 8 * page()));
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)close(ends[1]);
+        _exit(read(ends[0], &byte, 1) == 0 ? 0 : 1); /* until the parent closes its end */
+    }
+    int fd = memory_file_finish(&file, 1);
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd) + close(ends[1]) + close(ends[0]), 0);
+    int status = 1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
 }
 
 static void nobody_can_change_a_finished_file(void **state)
@@ -194,6 +219,7 @@ int main(void)
         cmocka_unit_test(what_was_written_is_read),
         cmocka_unit_test(a_file_can_be_given_back),
         cmocka_unit_test(too_much_room_is_refused),
+        cmocka_unit_test(a_child_does_not_keep_a_file_from_being_finished),
         cmocka_unit_test(nobody_can_change_a_finished_file),
         cmocka_unit_test(a_mapping_stays_read_only),
         cmocka_unit_test(what_is_not_sealed_is_not_mapped),
