@@ -15,16 +15,16 @@ WORKDIR /source
 
 # Apart from the rest, so that a change of the source fetches nothing anew.
 COPY server/dependencies.sh server/
-RUN server/dependencies.sh packages build && server/dependencies.sh mbedtls build/mbedtls
+RUN server/dependencies.sh packages build && server/dependencies.sh mbedtls build/mbedtls \
+    && { server/dependencies.sh awslc build/awslc || true; }
 
 COPY . .
 RUN make -j"$(nproc)" NO_INSTALL=1 STATIC=1 install DESTDIR=/installed prefix=/usr
 ARG SOURCE_DATE_EPOCH=0
 RUN mkdir /image && mv /installed/usr/sbin/mta-sts-httpd /image/ \
-    && for part in LICENSE build/mbedtls/source/LICENSE /usr/share/doc/libyaml-dev/copyright \
-        /usr/share/doc/libsodium-dev/copyright /usr/share/doc/nettle-dev/copyright \
-        /usr/share/doc/libgmp-dev/copyright /usr/share/doc/libc6-dev/copyright \
-        /usr/share/doc/ca-certificates/copyright; \
+    && for part in LICENSE build/mbedtls/source/LICENSE \
+        $(ls build/awslc/source/LICENSE 2>/dev/null) /usr/share/doc/libyaml-dev/copyright \
+        /usr/share/doc/libc6-dev/copyright /usr/share/doc/ca-certificates/copyright; \
     do printf '==== %s\n\n' "$part" && cat "$part" || exit 1; done >/image/LICENSES \
     && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
     && find /image -mindepth 1 -exec touch -d "@$SOURCE_DATE_EPOCH" {} +

@@ -4,7 +4,8 @@
 #   NO_INSTALL=1       never installs a missing package
 #   MBEDTLS=system     the system's mbedTLS (pkg-config) instead of the bundled one
 #   MBEDTLS_SRC=DIR    the bundled build, from a source release of mbedTLS 3.6 that you bring
-#   ACCEL=0            the bundled build without libsodium, nettle and GMP (see serve/accelerate.h)
+#   ACCEL=0            the bundled build without AWS-LC (see server/crypto/accelerate.h)
+#   AWSLC_SRC=DIR      AWS-LC from a source release, from 5.1 on, that you bring
 #   STATIC=1           the program as one file that needs no library, under build/static
 #   CROSS=PREFIX       with the compiler and the tools of this prefix: aarch64-linux-gnu-
 #   CC CFLAGS LDFLAGS prefix DESTDIR V=1
@@ -35,6 +36,8 @@ try      = $(shell $(CC) -Werror $(1) -S -o /dev/null -x c /dev/null 2>/dev/null
 KNOWN    = $(eval KNOWN := $(foreach flag,-fstack-clash-protection -fcf-protection \
     -mbranch-protection=standard -ftrivial-auto-var-init=$(if $(FUZZER)$(SAN),pattern,zero), \
     $(call try,$(flag))))$(KNOWN)
+# The libraries are in C: nothing unwinds them at run time, and a debugger has tables of its own.
+UNWOUND := -fno-asynchronous-unwind-tables -fno-unwind-tables
 HARDEN   = -fPIE -fstack-protector-strong $(KNOWN)
 ifdef FUZZER
 HARDEN  += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -45,9 +48,10 @@ HARDEN  += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
 LINK     = $(HARDEN) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--build-id=sha1 \
     $(CFLAGS) $(LDFLAGS)
-# The same source gives the same bytes wherever it and that of mbedTLS are.
+# The same source gives the same bytes wherever it and those of the libraries are.
 MAPPED   = -ffile-prefix-map=$(CURDIR)=. \
-    $(if $(MBEDTLS_TREE),-ffile-prefix-map=$(MBEDTLS_TREE)=mbedtls)
+    $(if $(MBEDTLS_TREE),-ffile-prefix-map=$(MBEDTLS_TREE)=mbedtls) \
+    $(if $(AWSLC_TREE),-ffile-prefix-map=$(AWSLC_TREE)=awslc)
 
 ifeq ($(MBEDTLS),system)
 MBEDTLS_PC    := mbedtls mbedx509 mbedcrypto
@@ -56,12 +60,10 @@ MBEDTLS_FLAGS  = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(MBEDTLS
 MBEDTLS_LINK   = $(shell pkg-config --libs $(MBEDTLS_PC) 2>/dev/null)
 else
 MBEDTLS_TREE  := $(or $(MBEDTLS_SRC),build/mbedtls/source)
-EVEREST       := $(MBEDTLS_TREE)/3rdparty/everest
 MBEDTLS_READY := $(MBEDTLS_TREE)/include/mbedtls/build_info.h
-MBEDTLS_FLAGS := '-DMBEDTLS_USER_CONFIG_FILE=<mbedtls_config.h>' -isystem $(MBEDTLS_TREE)/include \
-    -isystem $(EVEREST)/include
-MBEDTLS_FILES := $(wildcard $(MBEDTLS_TREE)/library/*.c) \
-    $(addprefix $(EVEREST)/library/,everest.c x25519.c Hacl_Curve25519_joined.c)
+MBEDTLS_FLAGS  = '-DMBEDTLS_USER_CONFIG_FILE=<mbedtls_config.h>' -isystem $(MBEDTLS_TREE)/include \
+    $(if $(ACCEL_ON),-DACCELERATE)
+MBEDTLS_FILES := $(wildcard $(MBEDTLS_TREE)/library/*.c)
 MBEDTLS_LIB   := $(B)/mbedtls/libmbedtls.a
 MBEDTLS_OBJ   := $(MBEDTLS_FILES:$(MBEDTLS_TREE)/%.c=$(B)/mbedtls/obj/%.o)
 # The TLS layer once more, for the client, in one object whose symbols nobody else sees.
@@ -72,30 +74,16 @@ MBEDTLS_LINK  := $(MBEDTLS_LIB)
 # Unaligned access is left out as in Debian: some releases of gcc miscompile it.
 MBEDTLS_BUILD  = $(HARDEN) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAGS) -O2 -w \
     -Iserver $(MBEDTLS_FLAGS) \
-    -DMBEDTLS_ALIGNMENT_DISABLE_EFFICENT_UNALIGNED_ACCESS -I$(MBEDTLS_TREE)/library \
-    $(addprefix -I$(EVEREST)/include/everest,/ /kremlib)
+    $(UNWOUND) -DMBEDTLS_ALIGNMENT_DISABLE_EFFICENT_UNALIGNED_ACCESS -I$(MBEDTLS_TREE)/library
 endif
 
-# What is faster than mbedTLS at three primitives, and how it takes their place: see
-# server/serve/accelerate.h. It needs mbedTLS' objects apart from each other, so the bundled build.
-ACCEL_ON    := $(if $(filter bundled-1,$(MBEDTLS)-$(ACCEL)),yes)
-ACCEL_FILES := $(addprefix server/serve/,accelerate.c gmp_memory.c p256.c rsa.c x25519.c)
-ifdef ACCEL_ON
-ACCEL_FLAGS := -DACCELERATE -isystem $(MBEDTLS_TREE)/library -isystem $(EVEREST)/include/everest
-ACCEL_WRAPS := mbedtls_psa_ecp_export_public_key mbedtls_psa_key_agreement_ecdh \
-    Hacl_Curve25519_crypto_scalarmult mbedtls_pk_sign mbedtls_pk_sign_ext
-# Nothing that is linked calls these two, and they would bring the rest of libsodium with them.
-ACCEL_UNUSED := randombytes_buf sodium_misuse
-# The archives, so that nothing more is needed where the program runs.
-ACCEL_LINK  := $(patsubst %,-l:lib%.a,sodium hogweed nettle gmp)
-# The module is missed only behind mbedTLS, and stands before it; so it is asked for by name.
-ACCEL_SEAM  := $(ACCEL_WRAPS:%=-Wl,--wrap=%) -Wl,-u,accelerate_unused \
-    $(ACCEL_UNUSED:%=-Wl,--defsym=%=accelerate_unused)
-endif
+# What a build does not need, which must not fetch a source to do nothing with it.
+IDLE     := help clean format uninstall check-layout check-scripts cppcheck packages system-mbedtls
+include server/crypto/awslc.mk
 
-LIBRARIES = $(ACCEL_SEAM) $(ARCHIVE) $(MBEDTLS_LINK) $(ACCEL_LINK) -lyaml
+LIBRARIES = $(ACCEL_SEAM) $(ARCHIVE) $(MBEDTLS_LINK) $(AWSLC_LIB) -lyaml
 
-SOURCES  := $(filter-out $(if $(ACCEL_ON),,$(ACCEL_FILES)),server/main.c \
+SOURCES  := $(filter-out $(if $(ACCEL_ON),,server/crypto/%),server/main.c \
     $(sort $(wildcard server/*/*.c)))
 OBJECTS  := $(SOURCES:%.c=$(B)/obj/%.o)
 ARCHIVE  := $(B)/libmta-sts-httpd.a
@@ -132,7 +120,7 @@ PURPOSES := run check test anomaly peers fuzz bench lint deb image-test arm64 re
 packages:
 	$(if $(NO_INSTALL),,@set -e; for purpose in \
 	    $(or $(patsubst check,test,$(patsubst peers,test,$(patsubst anomaly,test,$(filter $(PURPOSES),$(MAKECMDGOALS))))),build); \
-	    do ACCEL=$(if $(ACCEL_ON),1,0) server/dependencies.sh packages $$purpose; done)
+	    do server/dependencies.sh packages $$purpose; done)
 
 system-mbedtls: | packages
 	@pkg-config --exists $(foreach name,$(MBEDTLS_PC),'$(name) >= 3.6.6' '$(name) < 4') || { \
@@ -164,13 +152,15 @@ $(CLIENT): $(B)/obj/server/probe/client.o $(CLIENT_TLS)
 
 $(B)/mbedtls/obj/%.o: $(MBEDTLS_TREE)/%.c $(B)/mbedtls.flags server/mbedtls_config.h
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(MBEDTLS_BUILD) $(if $(findstring Hacl,$<),-O3) -c -o $@ $<
+	$(Q)$(CC) $(MBEDTLS_BUILD) -c -o $@ $<
 
 # What was compiled with other flags is compiled again.
-$(B)/own.flags $(B)/mbedtls.flags: $(B)/%.flags: FORCE | packages
+FLAGS_own     = $(COMPILE)
+FLAGS_mbedtls = $(MBEDTLS_BUILD)
+FLAGS_awslc   = $(AWSLC_BUILD) $(AWSLC_MODULE) $(AWSLC_FILES)
+$(B)/own.flags $(B)/mbedtls.flags $(B)/awslc.flags: $(B)/%.flags: FORCE | packages
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst $(CURDIR),.,$(subst ','\'',$(CC) \
-	    $(if $(filter mbedtls,$*),$(MBEDTLS_BUILD),$(COMPILE))))' >$@.new
+	@printf '%s\n' '$(subst $(CURDIR),.,$(subst ','\'',$(CC) $(FLAGS_$*)))' >$@.new
 	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
 
 $(B)/obj/%.o: %.c $(B)/own.flags server/mbedtls_config.h | packages $(MBEDTLS_READY)
@@ -186,14 +176,14 @@ $(ARCHIVE): $(ARCHIVED)
 
 # The linker warns of getaddrinfo: a static program asks the hosts file and the DNS, and nothing else
 # that nsswitch.conf may name. Only the probe looks up names.
-$(B)/mta-sts-httpd $(STATICS): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB)
+$(B)/mta-sts-httpd $(STATICS): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB) $(AWSLC_LIB)
 	@mkdir -p $(@D)
 	@echo "  link $@"
 	$(Q)$(CC) $(if $(filter $(STATICS),$@),$(LINK:-pie=-static-pie),$(LINK)) -o $@ \
 	    $(B)/obj/server/main.o $(LIBRARIES) -Wl,--dependency-file=$@.parts
 
 $(B)/tests/%: $(B)/obj/tests/unit/%.o $(filter-out $(B)/obj/tests/unit/test_%,$(UNIT_OBJ)) \
-    $(ARCHIVE) $(MBEDTLS_LIB)
+    $(ARCHIVE) $(MBEDTLS_LIB) $(AWSLC_LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(LIBRARIES) -lcmocka
 
@@ -203,7 +193,7 @@ $(B)/tests/test_anomaly $(B)/tests/test_pool $(B)/tests/test_worker: $(B)/obj/te
 $(B)/obj/tests/support/preload_fault.o: HARDEN = -fPIE -fno-omit-frame-pointer
 
 # A fuzz target is driven by libFuzzer, or it replays files: tests/fuzz/replay.c has the main then.
-$(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(ARCHIVE) $(MBEDTLS_LIB) \
+$(B)/tests/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(ARCHIVE) $(MBEDTLS_LIB) $(AWSLC_LIB) \
     $(filter-out $(B)/obj/tests/fuzz/fuzz_% $(if $(FUZZER),%/replay.o),$(FUZZ_OBJ))
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(LIBRARIES)
@@ -234,7 +224,7 @@ run: $(PROGRAM) ## serve the sample configuration on 127.0.0.1:8443 until Ctrl-C
 
 # Two copies of the source, in two folders, are built from scratch; dearer than the test of it.
 reproducible: $(MBEDTLS_READY) ## build twice in two folders and compare every byte
-	@tests/reproducible $(abspath $(MBEDTLS_TREE))
+	@tests/reproducible $(abspath $(MBEDTLS_TREE)) $(abspath $(AWSLC_TREE))
 
 # A sanitizer is a library, and so is the system's mbedTLS.
 test: $(PROGRAM) $(TESTS) $(FUZZES) $(LOAD) $(if $(SAN)$(filter system,$(MBEDTLS)),,$(STATICS)) ## run every test (SAN=1 test: with the sanitizers)
@@ -344,7 +334,8 @@ deb: | packages $(MBEDTLS_READY) ## make a Debian package, build/deb/*.deb
 	@mv $(DEB)/source/config/debian $(DEB)/source/debian
 	@sed -i 's/@VERSION@/$(VERSION)/; s/@DATE@/$(shell date -Rud @$(or $(SOURCE_DATE_EPOCH),$(shell \
 	    stat -c %Y CHANGELOG.md)))/' $(DEB)/source/debian/changelog
-	@cd $(DEB)/source && MBEDTLS_SRC=$(abspath $(MBEDTLS_TREE)) dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+	@cd $(DEB)/source && MBEDTLS_SRC=$(abspath $(MBEDTLS_TREE)) \
+	    $(if $(AWSLC_TREE),AWSLC_SRC=$(abspath $(AWSLC_TREE)),ACCEL=0) dpkg-buildpackage -b -us -uc >../log 2>&1 || \
 	    { tail -n 40 ../log >&2; exit 1; }
 	@$(if $(KEEP),,rm -rf $(DEB)/source &&) ls $(DEB)/*.deb
 

@@ -1,24 +1,24 @@
 #!/bin/sh
-# Brings what the build, a run, the tests and the linters need: Debian packages, and the source of
-# mbedTLS. Every sub-command may be repeated; when nothing is missing it says and changes nothing.
+# Brings what the build, a run, the tests and the linters need: Debian packages, and the sources of
+# mbedTLS and AWS-LC. Every sub-command may be repeated; when nothing is missing it says and changes
+# nothing.
 #
 #   dependencies.sh packages PURPOSE   installs the Debian packages that are missing to build, run,
 #                                      test, fuzz, bench, lint, deb, image-test, arm64 or release
 #   dependencies.sh arm64 DIR          unpacks Debian's libraries for arm64 into DIR
 #   dependencies.sh mbedtls DIR        unpacks Debian's mbedTLS 3.6 into DIR/source
-#   dependencies.sh mirrors            prints the mirrors of Debian that it would come from
+#   dependencies.sh awslc DIR          unpacks AWS-LC from Debian's rust-aws-lc-sys into DIR/source
+#   dependencies.sh awslc-check DIR    fails unless DIR is the source of an AWS-LC that is known to build
+#   dependencies.sh mirrors            prints the mirrors of Debian that they would come from
 #
-# ACCEL=0        without the libraries that the bundled mbedTLS is accelerated with
 # NO_INSTALL=1   never installs: names what is missing and fails
-# DEBIAN_MIRROR  where mbedTLS comes from; default: the mirror that this machine's apt already uses
+# DEBIAN_MIRROR  where they come from; default: the mirror that this machine's apt already uses
 set -eu
 
 # The package lists. NAME alone is looked up in dpkg's database; NAME=cmd:COMMAND and NAME=pc:MODULE
 # are content with a command or a pkg-config module from anywhere, so that other systems can pass.
 build='gcc=cmd:cc libc6-dev=file:/usr/include/stdio.h make=cmd:make pkg-config=cmd:pkg-config
     libyaml-dev=pc:yaml-0.1'
-[ "${ACCEL:-1}" = 0 ] ||
-    build="$build libsodium-dev=pc:libsodium nettle-dev=pc:hogweed libgmp-dev=pc:gmp"
 source='debian-archive-keyring dpkg-dev=cmd:dpkg-source xz-utils=cmd:xz patch=cmd:patch ca-certificates'
 run="$build openssl=cmd:openssl curl=cmd:curl"
 deb="$build build-essential dpkg-dev=cmd:dpkg-buildpackage debhelper=cmd:dh fakeroot lintian=cmd:lintian"
@@ -71,6 +71,9 @@ daemons='postfix-mta-sts-resolver.service postfix.service postfix-resolvconf.pat
 
 mbedtls_series=3.6
 mbedtls_oldest=3.6.7
+# The list of files in server/crypto/awslc.mk builds with these; known answers try the result.
+awslc_oldest=5.1
+awslc_too_new=7
 
 say() {
     printf '%s\n' "$*"
@@ -188,7 +191,7 @@ debian_keyring() {
 # machine is changed, its other sources are not asked, and what it hooks to an update is not run. The
 # signature is checked, always, and against Debian's keys alone.
 configure_apt() {
-    printf 'deb-src [signed-by=%s] %s forky main\n' "$2" "$1" >"$apt/sources.list"
+    printf 'deb-src [signed-by=%s] %s %s main\n' "$2" "$1" "$4" >"$apt/sources.list"
     cat >"$apt/apt.conf" <<CONFIG
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -213,43 +216,57 @@ private_apt() {
 }
 
 # The version of a mbedTLS source tree, or nothing.
-tree_version() {
+mbedtls_version() {
     sed -n 's/^#define MBEDTLS_VERSION_STRING  *"\(.*\)"$/\1/p' \
         "$1/include/mbedtls/build_info.h" 2>/dev/null || true
 }
 
-require_version() {
+# The same of AWS-LC.
+awslc_version() {
+    sed -n 's/^#define AWSLC_VERSION_NUMBER_STRING  *"\(.*\)"$/\1/p' \
+        "$1/include/openssl/base.h" 2>/dev/null || true
+}
+
+is_not_older() {
+    [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
+}
+
+require_mbedtls() {
     case $1 in
     "$mbedtls_series".*) ;;
     *) fail "$2 is mbedTLS ${1:-of no known version}; this program needs $mbedtls_series, from $mbedtls_oldest on.
 Bring your own with MBEDTLS_SRC=DIR, or use the system's with MBEDTLS=system." ;;
     esac
-    older=$(printf '%s\n%s\n' "$1" "$mbedtls_oldest" | sort -V | head -n 1)
-    [ "$older" = "$mbedtls_oldest" ] ||
+    is_not_older "$1" "$mbedtls_oldest" ||
         fail "$2 is mbedTLS $1; older than $mbedtls_oldest, it has faults that are mended there"
 }
 
-# Downloads the source package with apt, which has checked it when this returns 0.
-download_mbedtls() {
-    private_apt update >"$apt/log" 2>&1 || return 1
-    version=$(private_apt --print-uris --download-only source mbedtls 2>>"$apt/log" |
-        sed -n "s/^'[^']*' mbedtls_\([0-9][0-9.]*\)[^ ]*\.dsc .*/\1/p" | head -n 1)
-    [ -n "$version" ] || return 1
-    require_version "$version" "Debian's source package in forky"
-    (cd "$apt/download" && private_apt --download-only source mbedtls) >>"$apt/log" 2>&1
+require_awslc() {
+    case $1 in
+    [0-9]*.[0-9]*) ;;
+    *) fail "$2 is no source of AWS-LC" ;;
+    esac
+    if ! is_not_older "$1" "$awslc_oldest" || is_not_older "$1" "$awslc_too_new"; then
+        fail "$2 is AWS-LC $1; this program builds it from $awslc_oldest on, below $awslc_too_new"
+    fi
 }
 
-fetch_mbedtls() {
-    dir=$1
-    if [ -e "$dir/source" ]; then
-        require_version "$(tree_version "$dir/source")" "$dir/source"
-        return 0
-    fi
+# Downloads the newest source package of the suite with apt, which has checked it when this returns 0.
+download() {
+    private_apt update >"$apt/log" 2>&1 || return 1
+    (cd "$apt/download" && private_apt --download-only source "$1") >>"$apt/log" 2>&1
+}
+
+# Unpacks a source package of Debian, from the first suite that has it, into $apt/unpacked.
+#   fetch DIR PACKAGE NAME HINT SUITE...
+fetch() {
+    dir=$1 package=$2 name=$3 hint=$4
+    shift 4
     command -v apt-get >/dev/null 2>&1 ||
-        fail 'the source of mbedTLS comes from Debian by apt-get, which is not here.
-Bring your own with MBEDTLS_SRC=DIR, or use the system'\''s with MBEDTLS=system.'
+        fail "the source of $name comes from Debian by apt-get, which is not here.
+$hint"
     # shellcheck disable=SC2086 # a list of entries, to be split
-    install_packages 'to fetch mbedTLS' $source
+    install_packages "to fetch $name" $source
 
     mkdir -p "$dir"
     apt=$(mktemp -d "$(cd "$dir" && pwd)/apt.XXXXXX")
@@ -269,28 +286,51 @@ Bring your own with MBEDTLS_SRC=DIR, or use the system'\''s with MBEDTLS=system.
     keyring=$(debian_keyring)
     mirrors=${DEBIAN_MIRROR:-$(machine_mirrors)}
     [ -n "$mirrors" ] || fail "apt's configuration names no mirror of Debian. Name one with
-DEBIAN_MIRROR=URL, bring your own source with MBEDTLS_SRC=DIR, or use MBEDTLS=system."
-    say "Fetching the source of mbedTLS $mbedtls_series from Debian forky."
+DEBIAN_MIRROR=URL. $hint"
     got=
-    for mirror in $mirrors; do
-        configure_apt "$mirror" "$keyring" "$sandbox"
-        if download_mbedtls; then
-            got=yes
-            break
-        fi
-        cat "$apt/log" >&2
+    for suite in "$@"; do
+        for mirror in $mirrors; do
+            configure_apt "$mirror" "$keyring" "$sandbox" "$suite"
+            if download "$package"; then
+                got=yes
+                break 2
+            fi
+            cat "$apt/log" >>"$apt/failures"
+        done
     done
-    [ -n "$got" ] || fail 'the source of mbedTLS could not be fetched and verified (see above)'
+    if [ -z "$got" ]; then
+        cat "$apt/failures" >&2
+        fail "the source of $name could not be fetched and verified (see above).
+$hint"
+    fi
+    say "Fetched the source of $name from Debian $suite."
 
     # apt has checked the signature of the list and the sums of these files, with Debian's keys.
-    # Renaming comes last: a source folder is either whole or not there.
-    dpkg-source --no-check -x "$apt/download"/mbedtls_*.dsc "$apt/unpacked" >"$apt/log" 2>&1 || {
+    dpkg-source --no-check -x "$apt/download/$package"_*.dsc "$apt/unpacked" >"$apt/log" 2>&1 || {
         cat "$apt/log" >&2
-        fail 'the source of mbedTLS could not be unpacked'
+        fail "the source of $name could not be unpacked"
     }
-    require_version "$(tree_version "$apt/unpacked")" "Debian's source package in forky"
-    mv -T "$apt/unpacked" "$dir/source" || [ -e "$dir/source" ]
-    say "mbedTLS $(tree_version "$dir/source") is in $dir/source."
+}
+
+# Renaming comes last: a source folder is either whole or not there.
+fetch_mbedtls() {
+    if [ ! -e "$1/source" ]; then
+        fetch "$1" mbedtls "mbedTLS $mbedtls_series" \
+            "Bring your own with MBEDTLS_SRC=DIR, or use the system's with MBEDTLS=system." forky
+        require_mbedtls "$(mbedtls_version "$apt/unpacked")" "Debian's source package in $suite"
+        mv -T "$apt/unpacked" "$1/source" || [ -e "$1/source" ]
+    fi
+    require_mbedtls "$(mbedtls_version "$1/source")" "$1/source"
+}
+
+# The package is a crate of Rust, which has AWS-LC in a folder.
+fetch_awslc() {
+    if [ ! -e "$1/source" ]; then
+        fetch "$1" rust-aws-lc-sys AWS-LC "Bring your own with AWSLC_SRC=DIR." forky sid
+        require_awslc "$(awslc_version "$apt/unpacked/aws-lc")" "Debian's source package in $suite"
+        mv -T "$apt/unpacked/aws-lc" "$1/source" || [ -e "$1/source" ]
+    fi
+    require_awslc "$(awslc_version "$1/source")" "$1/source"
 }
 
 # What the cross compiler links with. The release is this machine's, whose C library it brings.
@@ -323,6 +363,8 @@ case "${1:-} ${2:-}" in
 'packages image-test') install_packages 'to test the image' $image ;;
 'mbedtls '?*) fetch_mbedtls "$2" ;;
 'arm64 '?*) fetch_arm64 "$2" ;;
+'awslc '?*) fetch_awslc "$2" ;;
+'awslc-check '?*) require_awslc "$(awslc_version "$2")" "$2" ;;
 'mirrors ') printf '%s\n' "${DEBIAN_MIRROR:-$(machine_mirrors)}" ;;
 *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2

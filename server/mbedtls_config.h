@@ -12,13 +12,15 @@
 #error "mta-sts-httpd needs mbedTLS 3.6, from 3.6.6 on"
 #endif
 
-/* X25519 from Project Everest is verified code and many times faster than the generic one. */
-#define MBEDTLS_ECDH_VARIANT_EVEREST_ENABLED
+#if defined(ACCELERATE)
+/* A block of a hash is AWS-LC's (crypto/accelerate.h). */
+#define MBEDTLS_SHA256_PROCESS_ALT
+#define MBEDTLS_SHA512_PROCESS_ALT
+#endif
 
 /* serve/tls.c may rest on what is in this source and in no public header. */
 #define MTA_STS_HTTPD_BUNDLED_MBEDTLS
 
-/*
 /*
  * A ClientHello may fill the longest record; serve/tls.c cuts the buffer down to what a session needs,
  * which is 4 KB for most. The full 16 KB of output carry a long certificate chain in one record that

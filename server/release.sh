@@ -38,8 +38,6 @@ licence_of() {
     mbedtls) echo 'Apache-2.0 OR GPL-2.0-or-later' ;;
     aws-lc) echo 'Apache-2.0 AND ISC AND BSD-3-Clause AND MIT' ;;
     libyaml) echo MIT ;;
-    libsodium) echo ISC ;;
-    nettle | gmp) echo 'LGPL-3.0-or-later OR GPL-2.0-or-later' ;;
     glibc | cross-toolchain-base*) echo LGPL-2.1-or-later ;;
     gcc-*) echo 'GPL-3.0-or-later WITH GCC-exception-3.1' ;;
     *) fail "server/release.sh knows no licence of $1, which is linked" ;;
@@ -64,7 +62,6 @@ origin_of() {
         ;;
     build/arm64/root/*)
         package=$(basename "$1" .a)-dev
-        [ -d "build/arm64/root/usr/share/doc/$package" ] || package=$(case $1 in *hogweed*) echo nettle-dev ;; *) echo "$package" ;; esac)
         set -- "$(zcat "build/arm64/root/usr/share/doc/$package"/changelog.Debian*.gz | head -n 1)" "$package"
         version=$(printf '%s' "$1" | sed 's/^[^(]*(\([^)]*\)).*/\1/')
         echo "${1%% *}|$2|$version|pkg:deb/debian/$2@$version?arch=arm64"

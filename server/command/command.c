@@ -12,6 +12,7 @@
 #include "base/calendar.h"
 #include "base/suggest.h"
 #include "base/text.h"
+#include "crypto/accelerate.h"
 #include "policy/name.h"
 
 static const char DEFAULT_PATH[] = "/etc/mta-sts/mta-sts.yaml";
@@ -173,7 +174,8 @@ static int print_command_help(const struct command *command)
 static int print_version(void)
 {
     struct text out = {0};
-    text_append(&out, span_of("mta-sts-httpd " MTA_STS_HTTPD_VERSION "\n"));
+    text_printf(&out, "mta-sts-httpd " MTA_STS_HTTPD_VERSION "\ncryptography: %s\n",
+                accelerate_name());
     return print(&out);
 }
 

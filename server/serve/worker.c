@@ -8,7 +8,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "serve/accelerate.h"
+#include "crypto/accelerate.h"
 #include "serve/loop.h"
 #include "serve/seal.h"
 #include "serve/tls.h"
@@ -170,5 +170,6 @@ int worker_run(const struct worker_options *options)
         status = serve(&worker);
     loop_free(worker.loop);
     tls_context_free(worker.tls);
+    accelerate_end();
     return status;
 }

@@ -94,29 +94,43 @@ def compiler_knows(flag):
     ids=["x86-64", "arm64"],
 )
 def test_jumps_are_guarded(flag, words):
-    """In every object that we compile; whether the program is marked is up to the C library."""
-    archive = BUILD / "libmta-sts-httpd.a"
-    if not archive.exists() or not compiler_knows(flag):
+    """In every object that we compile, AWS-LC's assembly too; whether the program is marked is up to
+    the C library."""
+    archives = [BUILD / "libmta-sts-httpd.a", BUILD / "mbedtls/libmbedtls.a", BUILD / "awslc/libawslc.a"]
+    archives = [archive for archive in archives if archive.exists()]
+    if not archives or not compiler_knows(flag):
         pytest.skip("no objects here, or this compiler cannot do it for this processor")
-    objects = re.split(r"^File: ", readelf("--notes", path=archive), flags=re.M)[1:]
-    assert len(objects) > 50
+    objects = []
+    for archive in archives:
+        objects += re.split(r"^File: ", readelf("--notes", path=archive), flags=re.M)[1:]
+    assert len(objects) > 50 * len(archives) - 25
     for text in objects:
         assert all(word in text for word in words), text.splitlines()[0]
 
 
+def test_the_environment_does_not_choose_the_processor():
+    """AWS-LC would let a variable switch off what the processor can, and be slower or fail."""
+    for name in (b"OPENSSL_ia32cap\0", b"OPENSSL_armcap\0"):
+        assert name not in tree.program().read_bytes()
+
+
 def copy_source(folder):
-    """The source and the finished mbedTLS, which takes too long to be built again."""
+    """The source and the finished libraries, which take too long to be built again."""
     below = BUILD.relative_to(tree.ROOT)
     shutil.copytree(tree.ROOT / "server", folder / "server")
     shutil.copy2(tree.ROOT / "Makefile", folder)
-    for path in (below / "mbedtls.flags", below / "mbedtls" / "libmbedtls.a"):
-        if (tree.ROOT / path).exists():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(tree.ROOT / path, folder / path)
-    source = tree.ROOT / "build" / "mbedtls" / "source"
-    if source.exists():
-        (folder / "build" / "mbedtls").mkdir(parents=True, exist_ok=True)
-        (folder / "build" / "mbedtls" / "source").symlink_to(source)
+    for library in ("mbedtls", "awslc"):
+        flags, made = below / f"{library}.flags", below / library
+        if (tree.ROOT / flags).exists():
+            (folder / below).mkdir(parents=True, exist_ok=True)
+            shutil.copy2(tree.ROOT / flags, folder / flags)
+            shutil.copytree(
+                tree.ROOT / made, folder / made, ignore=shutil.ignore_patterns("source", "apt.*")
+            )
+        source = tree.ROOT / "build" / library / "source"
+        if source.exists():
+            (folder / "build" / library).mkdir(parents=True, exist_ok=True)
+            (folder / "build" / library / "source").symlink_to(source)
     return below / "mta-sts-httpd"
 
 
@@ -125,7 +139,7 @@ def copy_source(folder):
     reason="nobody installs what is built for the sanitizers; or it was not built here",
 )
 def test_two_builds_are_the_same(tmp_path):
-    """In two folders with names of different lengths. `make reproducible` builds mbedTLS twice too."""
+    """In two folders with names of different lengths. `make reproducible` builds the libraries twice too."""
     environment = {**os.environ, "NO_INSTALL": "1", "SOURCE_DATE_EPOCH": "1700000000"}
     for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
         environment.pop(name, None)

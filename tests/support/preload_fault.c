@@ -33,9 +33,6 @@ static struct {
     struct fault_page *page; /* NULL before the first call */
     int64_t pid;
     int64_t live;
-    void *probe; /* what was allocated last, if it was much */
-    size_t probe_size;
-    size_t promised;    /* so much was there a moment ago, so that it is there */
     bool is_looking_up; /* a function of the next library, which may allocate */
     char early[4096];   /* for that; never freed */
     size_t early_used;
@@ -98,18 +95,11 @@ static bool fails(enum fault_kind kind)
 
 static bool call_fails(void)
 {
-    fault.promised = 0;
     return fails(FAULT_CALL);
 }
 
-static bool allocation_fails(size_t size)
+static bool allocation_fails(void)
 {
-    fault.probe = NULL;
-    if (size <= fault.promised) {
-        fault.promised -= size;
-        return false;
-    }
-    fault.promised = 0;
     return fails(FAULT_ALLOCATION);
 }
 
@@ -178,21 +168,12 @@ static const struct allocator *allocator(void)
     return &fault.allocator;
 }
 
-/* GMP ends the process when memory is short. So whoever uses it asks before for as much as it may
- * need, gives that back, and has it promised: here until it is used up, or the kernel is called. */
-enum { PROBE_LEAST = 16384 };
-
 void *fault_malloc(size_t size)
 {
     if (fault.is_looking_up)
         return take_early(size);
     const struct allocator *next = allocator();
-    void *memory = allocation_fails(size) ? refused() : counted(next->malloc(size));
-    if (fault.page != NULL && size >= PROBE_LEAST) {
-        fault.probe = memory;
-        fault.probe_size = size;
-    }
-    return memory;
+    return allocation_fails() ? refused() : counted(next->malloc(size));
 }
 
 void *fault_calloc(size_t number, size_t size)
@@ -200,7 +181,7 @@ void *fault_calloc(size_t number, size_t size)
     if (fault.is_looking_up)
         return take_early(number * size); /* small, and zero */
     const struct allocator *next = allocator();
-    return allocation_fails(number * size) ? refused() : counted(next->calloc(number, size));
+    return allocation_fails() ? refused() : counted(next->calloc(number, size));
 }
 
 void *fault_realloc(void *memory, size_t size)
@@ -208,7 +189,7 @@ void *fault_realloc(void *memory, size_t size)
     if (fault.is_looking_up)
         abort();
     const struct allocator *next = allocator();
-    if (allocation_fails(size))
+    if (allocation_fails())
         return refused();
     void *moved = next->realloc(memory, size);
     if (memory == NULL && moved != NULL)
@@ -229,7 +210,7 @@ void *fault_reallocarray(void *memory, size_t number, size_t size)
 int fault_posix_memalign(void **ret, size_t align, size_t size)
 {
     NEXT(int (*)(void **, size_t, size_t), "posix_memalign");
-    int status = allocation_fails(size) ? ENOMEM : next(ret, align, size);
+    int status = allocation_fails() ? ENOMEM : next(ret, align, size);
     if (status == 0)
         count(1);
     return status;
@@ -238,7 +219,7 @@ int fault_posix_memalign(void **ret, size_t align, size_t size)
 void *fault_aligned_alloc(size_t align, size_t size)
 {
     NEXT(void *(*)(size_t, size_t), "aligned_alloc");
-    return allocation_fails(size) ? refused() : counted(next(align, size));
+    return allocation_fails() ? refused() : counted(next(align, size));
 }
 
 void fault_free(void *memory)
@@ -247,9 +228,6 @@ void fault_free(void *memory)
     if (memory == NULL || is_early(memory) || fault.is_looking_up)
         return;
     const struct allocator *next = allocator();
-    if (memory == fault.probe)
-        fault.promised = fault.probe_size;
-    fault.probe = NULL;
     count(-1);
     next->free(memory);
 }

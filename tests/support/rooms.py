@@ -8,13 +8,14 @@ import re
 # A room may include from itself and from these.
 BELOW = {
     "base": (),
+    "crypto": ("base",),
     "policy": ("base",),
     "site": ("base", "policy"),
     "load": ("base", "policy", "site"),
-    "serve": ("base", "policy", "site"),
+    "serve": ("base", "crypto", "policy", "site"),
     "supervise": ("base", "policy", "site", "load", "serve"),
     "probe": ("base", "policy", "site", "load"),
-    "command": ("base", "policy", "site", "load", "serve", "supervise", "probe"),
+    "command": ("base", "crypto", "policy", "site", "load", "serve", "supervise", "probe"),
     "": ("base", "command"),
 }
 
@@ -23,15 +24,13 @@ OUTSIDE = (
     (
         re.compile(r"mbedtls/|psa/"),
         re.compile(
-            r"(serve/(tls|accelerate)|probe/client)\.c"
+            r"(serve/tls|crypto/accelerate|probe/client)\.c"
             r"|load/(certificate|private_key|public_key|pem|der|trust)\w*\.[ch]"
         ),
         "mbedTLS",
     ),
     (re.compile(r"yaml\.h"), re.compile(r"load/\w+\.[ch]"), "libyaml"),
-    (re.compile(r"sodium"), re.compile(r"serve/x25519\.c"), "libsodium"),
-    (re.compile(r"nettle/"), re.compile(r"serve/(p256|rsa)\.c"), "nettle"),
-    (re.compile(r"gmp\.h"), re.compile(r"serve/gmp_memory\.c"), "GMP"),
+    (re.compile(r"openssl/"), re.compile(r"crypto/(curve|needs|rsa|sha)\.c"), "AWS-LC"),
 )
 
 # A room that is pure has no file, no socket, no process and no clock.

@@ -7,9 +7,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#ifdef ACCELERATE
-#include <gmp.h>
-#endif
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +19,10 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "command/command.h"
+#include "crypto/accelerate.h"
 #include "load/configuration.h"
 #include "load/state.h"
 #include "pki.h"
-#include "serve/accelerate.h"
 #include "serve/connection.h"
 
 /* From 2026 on the certificates are valid. */
@@ -520,45 +517,6 @@ static void runs_commands(void **state)
     }
 }
 
-#ifdef ACCELERATE
-/* GMP cannot fail: whoever uses it asks for the memory beforehand, which may fail, and then has it. */
-static void *take_promised(size_t size)
-{
-    struct fault_page page = *fault_page();
-    fault_page()->pid = 0;
-    void *memory = malloc(size);
-    *fault_page() = page;
-    assert_non_null(memory);
-    return memory;
-}
-
-static void *take_more_promised(void *memory, size_t size, size_t wanted)
-{
-    struct fault_page page = *fault_page();
-    (void)size;
-    fault_page()->pid = 0;
-    void *moved = realloc(memory, wanted);
-    *fault_page() = page;
-    assert_non_null(moved);
-    return moved;
-}
-
-static void give_back(void *memory, size_t size)
-{
-    (void)size;
-    free(memory);
-}
-
-static void keep_promises(void)
-{
-    mp_set_memory_functions(take_promised, take_more_promised, give_back);
-}
-#else
-static void keep_promises(void)
-{
-}
-#endif
-
 /* A ClientHello, as the fuzz target of TLS has it. */
 static struct span read_hello(const char *path, char *buffer, size_t size)
 {
@@ -628,7 +586,6 @@ static void greets_clients(void **state)
     char buffer[4096], path[512];
     struct configuration *configuration = load_well("main.yaml");
     assert_true(accelerate_begin()); /* as a worker does */
-    keep_promises();
     for (size_t i = 0; i < COUNT(hellos); i++) {
         (void)snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/tls/%s", (const char *)*state,
                        hellos[i]);

@@ -1,0 +1,353 @@
+#include "crypto/accelerate.h"
+
+#include <mbedtls/ecp.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/psa_util.h>
+#include <mbedtls/sha256.h>
+#include <mbedtls/sha512.h>
+#include <psa/crypto.h>
+#include <psa_crypto_ecp.h>
+#include <string.h>
+
+#include "crypto/curve.h"
+#include "crypto/rsa.h"
+#include "crypto/sha.h"
+
+/* An RSA key in DER: of 8192 bits it is 4,700 bytes. */
+enum { KEY_DER_MOST = 5120 };
+
+/* The linker's names, with mbedTLS' own types. */
+#define SEAM(function)                             \
+    extern __typeof__(function) __real_##function; \
+    extern __typeof__(function) __wrap_##function
+SEAM(mbedtls_psa_ecp_export_public_key);
+SEAM(mbedtls_psa_key_agreement_ecdh);
+SEAM(mbedtls_ecp_mul_restartable);
+SEAM(mbedtls_pk_sign);
+SEAM(mbedtls_pk_sign_ext);
+
+/* As mbedTLS calls it: "abc", twice the message that FIPS 180-4 was published with. */
+static bool hashes(void)
+{
+    static const uint8_t answer_256[32] = {
+        0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40,
+        0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17,
+        0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad,
+    };
+    static const uint8_t answer_512[64] = {
+        0xdd, 0xaf, 0x35, 0xa1, 0x93, 0x61, 0x7a, 0xba, 0xcc, 0x41, 0x73, 0x49, 0xae,
+        0x20, 0x41, 0x31, 0x12, 0xe6, 0xfa, 0x4e, 0x89, 0xa9, 0x7e, 0xa2, 0x0a, 0x9e,
+        0xee, 0xe6, 0x4b, 0x55, 0xd3, 0x9a, 0x21, 0x92, 0x99, 0x2a, 0x27, 0x4f, 0xc1,
+        0xa8, 0x36, 0xba, 0x3c, 0x23, 0xa3, 0xfe, 0xeb, 0xbd, 0x45, 0x4d, 0x44, 0x23,
+        0x64, 0x3c, 0xe8, 0x0e, 0x2a, 0x9a, 0xc9, 0x4f, 0xa5, 0x4c, 0xa4, 0x9f,
+    };
+    static const unsigned char message[] = {'a', 'b', 'c'};
+    uint8_t digest[64];
+
+    return mbedtls_sha256(message, sizeof(message), digest, 0) == 0 &&
+           memcmp(digest, answer_256, sizeof(answer_256)) == 0 &&
+           mbedtls_sha512(message, sizeof(message), digest, 0) == 0 &&
+           memcmp(digest, answer_512, sizeof(answer_512)) == 0;
+}
+
+bool accelerate_begin(void)
+{
+    return hashes() && curve_self_test() && rsa_self_test();
+}
+
+void accelerate_end(void)
+{
+    rsa_forget();
+}
+
+const char *accelerate_name(void)
+{
+    return needs_library();
+}
+
+int mbedtls_internal_sha256_process(mbedtls_sha256_context *ctx, const unsigned char data[64])
+{
+    sha256_block(ctx->MBEDTLS_PRIVATE(state), data);
+    return 0;
+}
+
+int mbedtls_internal_sha512_process(mbedtls_sha512_context *ctx, const unsigned char data[128])
+{
+    sha512_block(ctx->MBEDTLS_PRIVATE(state), data);
+    return 0;
+}
+
+/* CURVE_COUNT for what is mbedTLS' own. */
+static enum curve curve_of_pair(const psa_key_attributes_t *attributes, size_t key_len)
+{
+    psa_key_type_t type = psa_get_key_type(attributes);
+    size_t bits = psa_get_key_bits(attributes);
+    enum curve curve = CURVE_COUNT;
+
+    if (type == PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_MONTGOMERY) && bits == 255)
+        curve = CURVE_X25519;
+    if (type == PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_SECP_R1) && bits == 256)
+        curve = CURVE_P256;
+    if (type == PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_SECP_R1) && bits == 384)
+        curve = CURVE_P384;
+    return curve != CURVE_COUNT && key_len == curve_secret_len(curve) ? curve : CURVE_COUNT;
+}
+
+static enum curve curve_of_group(mbedtls_ecp_group_id id)
+{
+    static const mbedtls_ecp_group_id ids[CURVE_COUNT] = {
+        [CURVE_X25519] = MBEDTLS_ECP_DP_CURVE25519,
+        [CURVE_P256] = MBEDTLS_ECP_DP_SECP256R1,
+        [CURVE_P384] = MBEDTLS_ECP_DP_SECP384R1,
+    };
+    enum curve curve = 0;
+
+    while (curve < CURVE_COUNT && ids[curve] != id)
+        curve++;
+    return curve;
+}
+
+/* NOLINTBEGIN(readability-function-size): how many arguments there are is mbedTLS' choice. */
+psa_status_t __wrap_mbedtls_psa_ecp_export_public_key(const psa_key_attributes_t *attributes,
+                                                      const uint8_t *key, size_t key_len,
+                                                      uint8_t *ret_public, size_t size,
+                                                      size_t *ret_len)
+{
+    enum curve curve = curve_of_pair(attributes, key_len);
+
+    if (curve == CURVE_COUNT)
+        return __real_mbedtls_psa_ecp_export_public_key(attributes, key, key_len, ret_public, size,
+                                                        ret_len);
+    if (size < curve_point_len(curve))
+        return PSA_ERROR_BUFFER_TOO_SMALL;
+    if (!curve_public(curve, key, ret_public))
+        return PSA_ERROR_CORRUPTION_DETECTED;
+    *ret_len = curve_point_len(curve);
+    return PSA_SUCCESS;
+}
+
+psa_status_t __wrap_mbedtls_psa_key_agreement_ecdh(const psa_key_attributes_t *attributes,
+                                                   const uint8_t *key, size_t key_len,
+                                                   psa_algorithm_t algorithm, const uint8_t *peer,
+                                                   size_t peer_len, uint8_t *ret_secret,
+                                                   size_t size, size_t *ret_len)
+{
+    enum curve curve = curve_of_pair(attributes, key_len);
+    uint8_t product[CURVE_POINT_MOST];
+
+    if (curve == CURVE_COUNT || !PSA_ALG_IS_ECDH(algorithm) || peer_len != curve_point_len(curve))
+        return __real_mbedtls_psa_key_agreement_ecdh(attributes, key, key_len, algorithm, peer,
+                                                     peer_len, ret_secret, size, ret_len);
+    size_t len = curve_secret_len(curve);
+    if (size < len)
+        return PSA_ERROR_BUFFER_TOO_SMALL;
+    bool done = curve_multiply(curve, key, peer, product);
+    if (done)
+        memcpy(ret_secret, product + curve_x_offset(curve), len);
+    mbedtls_platform_zeroize(product, sizeof(product));
+    if (!done)
+        return PSA_ERROR_INVALID_ARGUMENT;
+    *ret_len = len;
+    return PSA_SUCCESS;
+}
+
+/* The library keeps numbers of X25519 with the last byte first. */
+static int write_secret(enum curve curve, const mbedtls_mpi *number, uint8_t *ret_secret)
+{
+    size_t len = curve_secret_len(curve);
+    return curve == CURVE_X25519 ? mbedtls_mpi_write_binary_le(number, ret_secret, len)
+                                 : mbedtls_mpi_write_binary(number, ret_secret, len);
+}
+
+static bool is_generator(const mbedtls_ecp_group *group, const mbedtls_ecp_point *point)
+{
+    return mbedtls_ecp_point_cmp(&group->G, point) == 0;
+}
+
+/* What it says of a wrong secret or point is one code, where mbedTLS has more. */
+int __wrap_mbedtls_ecp_mul_restartable(mbedtls_ecp_group *group, mbedtls_ecp_point *ret_point,
+                                       const mbedtls_mpi *secret, const mbedtls_ecp_point *point,
+                                       int (*fill)(void *, unsigned char *, size_t), void *context,
+                                       mbedtls_ecp_restart_ctx *restart)
+{
+    enum curve curve = curve_of_group(group->id);
+    uint8_t number[CURVE_SECRET_MOST], factor[CURVE_POINT_MOST], product[CURVE_POINT_MOST];
+    size_t len = 0;
+    int code = MBEDTLS_ERR_ECP_INVALID_KEY;
+
+    if (curve == CURVE_COUNT || restart != NULL)
+        return __real_mbedtls_ecp_mul_restartable(group, ret_point, secret, point, fill, context,
+                                                  restart);
+    if (write_secret(curve, secret, number) == 0 && mbedtls_ecp_check_privkey(group, secret) == 0 &&
+        mbedtls_ecp_point_write_binary(group, point, MBEDTLS_ECP_PF_UNCOMPRESSED, &len, factor,
+                                       sizeof(factor)) == 0 &&
+        len == curve_point_len(curve) &&
+        (is_generator(group, point) ? curve_public(curve, number, product)
+                                    : curve_multiply(curve, number, factor, product)))
+        code = mbedtls_ecp_point_read_binary(group, ret_point, product, len);
+    mbedtls_platform_zeroize(number, sizeof(number));
+    mbedtls_platform_zeroize(product, sizeof(product));
+    return code;
+}
+
+/* mbedTLS' generator, in the form that it is passed around in. */
+struct generator {
+    int (*fill)(void *context, unsigned char *bytes, size_t len);
+    void *context;
+};
+
+static bool fill_random(void *context, uint8_t *bytes, size_t len)
+{
+    const struct generator *generator = context;
+
+    return generator->fill != NULL && generator->fill(generator->context, bytes, len) == 0;
+}
+
+/* CURVE_COUNT for a key whose signatures are mbedTLS' own. */
+static enum curve curve_of_key(const mbedtls_pk_context *pk)
+{
+    mbedtls_pk_type_t type = mbedtls_pk_get_type(pk);
+
+    if (type != MBEDTLS_PK_ECKEY && type != MBEDTLS_PK_ECDSA)
+        return CURVE_COUNT;
+    enum curve curve = curve_of_group(mbedtls_ecp_keypair_get_group_id(mbedtls_pk_ec(*pk)));
+    return curve == CURVE_X25519 ? CURVE_COUNT : curve;
+}
+
+/* Where a signature goes. */
+struct target {
+    unsigned char *bytes;
+    size_t size;
+    size_t *ret_len;
+};
+
+static int sign_curve(enum curve curve, const mbedtls_pk_context *pk, struct span hash,
+                      const struct target *target, struct generator *generator)
+{
+    const struct random random = {.fill = fill_random, .context = generator};
+    uint8_t key[CURVE_SECRET_MOST];
+    uint8_t signature[CURVE_SIGNATURE_MOST];
+    size_t key_len, len = curve_secret_len(curve);
+    int code = MBEDTLS_ERR_ECP_RANDOM_FAILED;
+
+    if (mbedtls_ecp_write_key_ext(mbedtls_pk_ec(*pk), &key_len, key, sizeof(key)) == 0 &&
+        key_len == len &&
+        curve_sign(curve, key, (const uint8_t *)hash.data, hash.len, &random, signature))
+        code = mbedtls_ecdsa_raw_to_der(len * 8, signature, 2 * len, target->bytes, target->size,
+                                        target->ret_len);
+    mbedtls_platform_zeroize(key, sizeof(key));
+    return code;
+}
+
+/* False for a hash that only mbedTLS knows. */
+static bool rsa_hash_of(mbedtls_md_type_t type, size_t hash_len, enum rsa_hash *ret_hash)
+{
+    static const struct {
+        mbedtls_md_type_t type;
+        size_t len;
+    } known[] = {
+        [RSA_SHA256] = {MBEDTLS_MD_SHA256, 32},
+        [RSA_SHA384] = {MBEDTLS_MD_SHA384, 48},
+        [RSA_SHA512] = {MBEDTLS_MD_SHA512, 64},
+    };
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        /* The length may be left out. */
+        if (type != known[i].type || (hash_len != known[i].len && hash_len != 0))
+            continue;
+        *ret_hash = (enum rsa_hash)i;
+        return true;
+    }
+    return false;
+}
+
+/* AWS-LC takes no key with a longer public exponent; nobody has one. */
+static bool is_usual_rsa(const mbedtls_pk_context *pk)
+{
+    mbedtls_mpi exponent;
+
+    if (mbedtls_pk_get_type(pk) != MBEDTLS_PK_RSA)
+        return false;
+    mbedtls_mpi_init(&exponent);
+    bool usual = mbedtls_rsa_export(mbedtls_pk_rsa(*pk), NULL, NULL, NULL, NULL, &exponent) == 0 &&
+                 mbedtls_mpi_bitlen(&exponent) <= RSA_EXPONENT_BITS_MOST;
+    mbedtls_mpi_free(&exponent);
+    return usual;
+}
+
+/* The key's context, read from the key when it is not kept. */
+static struct rsa_context *context_of(const mbedtls_pk_context *pk)
+{
+    unsigned char der[KEY_DER_MOST];
+    size_t len = mbedtls_pk_get_len(pk);
+
+    if (len > sizeof(der) || mbedtls_rsa_export_raw(mbedtls_pk_rsa(*pk), der, len, NULL, 0, NULL, 0,
+                                                    NULL, 0, NULL, 0) != 0)
+        return NULL;
+    struct rsa_context *context = rsa_find((struct span){(const char *)der, len});
+    if (context != NULL)
+        return context;
+    int der_len = mbedtls_pk_write_key_der(pk, der, sizeof(der));
+    if (der_len > 0) /* It is written at the end of the buffer. */
+        context =
+            rsa_keep((struct span){(const char *)der + sizeof(der) - der_len, (size_t)der_len});
+    mbedtls_platform_zeroize(der, sizeof(der));
+    return context;
+}
+
+static int sign_rsa(const mbedtls_pk_context *pk, enum rsa_scheme scheme, enum rsa_hash hash,
+                    const unsigned char *digest, const struct target *target,
+                    struct generator *generator)
+{
+    const struct random random = {.fill = fill_random, .context = generator};
+    struct rsa_context *context = context_of(pk);
+
+    if (context == NULL)
+        return MBEDTLS_ERR_RSA_PRIVATE_FAILED;
+    size_t len = rsa_sign(context, scheme, hash, digest, &random, target->bytes, target->size);
+    if (len == 0)
+        return MBEDTLS_ERR_RSA_PRIVATE_FAILED;
+    *target->ret_len = len;
+    return 0;
+}
+
+int __wrap_mbedtls_pk_sign(mbedtls_pk_context *pk, mbedtls_md_type_t type,
+                           const unsigned char *hash, size_t hash_len, unsigned char *ret_signature,
+                           size_t size, size_t *ret_len,
+                           int (*fill)(void *, unsigned char *, size_t), void *context)
+{
+    const struct target target = {ret_signature, size, ret_len};
+    struct generator generator = {fill, context};
+    enum curve curve = curve_of_key(pk);
+    enum rsa_hash rsa_hash;
+
+    if (curve != CURVE_COUNT && hash_len > 0)
+        return sign_curve(curve, pk, (struct span){(const char *)hash, hash_len}, &target,
+                          &generator);
+    if (is_usual_rsa(pk) && rsa_hash_of(type, hash_len, &rsa_hash) &&
+        mbedtls_rsa_get_padding_mode(mbedtls_pk_rsa(*pk)) == MBEDTLS_RSA_PKCS_V15)
+        return sign_rsa(pk, RSA_PKCS1, rsa_hash, hash, &target, &generator);
+    return __real_mbedtls_pk_sign(pk, type, hash, hash_len, ret_signature, size, ret_len, fill,
+                                  context);
+}
+
+int __wrap_mbedtls_pk_sign_ext(mbedtls_pk_type_t scheme, mbedtls_pk_context *pk,
+                               mbedtls_md_type_t type, const unsigned char *hash, size_t hash_len,
+                               unsigned char *ret_signature, size_t size, size_t *ret_len,
+                               int (*fill)(void *, unsigned char *, size_t), void *context)
+{
+    const struct target target = {ret_signature, size, ret_len};
+    struct generator generator = {fill, context};
+    enum rsa_hash rsa_hash;
+
+    if (scheme != MBEDTLS_PK_RSASSA_PSS && mbedtls_pk_can_do(pk, scheme))
+        return __wrap_mbedtls_pk_sign(pk, type, hash, hash_len, ret_signature, size, ret_len, fill,
+                                      context);
+    if (scheme == MBEDTLS_PK_RSASSA_PSS && is_usual_rsa(pk) &&
+        rsa_hash_of(type, hash_len, &rsa_hash))
+        return sign_rsa(pk, RSA_PSS, rsa_hash, hash, &target, &generator);
+    return __real_mbedtls_pk_sign_ext(scheme, pk, type, hash, hash_len, ret_signature, size,
+                                      ret_len, fill, context);
+}
+/* NOLINTEND(readability-function-size) */

@@ -1,0 +1,303 @@
+#include "crypto/curve.h"
+
+#include <openssl/bn.h>
+#include <openssl/crypto.h>
+#include <openssl/curve25519.h>
+#include <openssl/ec.h>
+#include <openssl/ec_key.h>
+#include <openssl/ecdsa.h>
+#include <string.h>
+
+enum { HASH_LEAST = 20, HASH_MOST = 64, UNCOMPRESSED = 4 };
+
+static const size_t secret_lens[CURVE_COUNT] = {
+    [CURVE_X25519] = 32, [CURVE_P256] = 32, [CURVE_P384] = 48};
+
+size_t curve_secret_len(enum curve curve)
+{
+    return secret_lens[curve];
+}
+
+size_t curve_x_offset(enum curve curve)
+{
+    return curve == CURVE_X25519 ? 0 : 1;
+}
+
+size_t curve_point_len(enum curve curve)
+{
+    return curve == CURVE_X25519 ? 32 : 1 + 2 * secret_lens[curve];
+}
+
+static const EC_GROUP *group_of(enum curve curve)
+{
+    CRYPTO_library_init();
+    return curve == CURVE_P256 ? EC_group_p256() : EC_group_p384();
+}
+
+/* NULL for a number that is no secret of the curve. */
+static BIGNUM *read_secret(enum curve curve, const uint8_t *secret)
+{
+    const BIGNUM *order = EC_GROUP_get0_order(group_of(curve));
+    BIGNUM *number = BN_bin2bn(secret, secret_lens[curve], NULL);
+
+    if (number != NULL && !BN_is_zero(number) && BN_cmp(number, order) < 0)
+        return number;
+    BN_clear_free(number);
+    return NULL;
+}
+
+static bool multiply_weierstrass(enum curve curve, const uint8_t *secret, const uint8_t *point,
+                                 uint8_t *ret_point)
+{
+    const EC_GROUP *group = group_of(curve);
+    size_t len = curve_point_len(curve);
+    EC_POINT *product = EC_POINT_new(group);
+    BIGNUM *number = read_secret(curve, secret);
+    bool done = product != NULL && number != NULL;
+
+    if (done && point == NULL)
+        done = EC_POINT_mul(group, product, number, NULL, NULL, NULL) == 1;
+    else if (done)
+        done = point[0] == UNCOMPRESSED &&
+               EC_POINT_oct2point(group, product, point, len, NULL) == 1 &&
+               EC_POINT_mul(group, product, NULL, product, number, NULL) == 1;
+    done = done && EC_POINT_point2oct(group, product, POINT_CONVERSION_UNCOMPRESSED, ret_point, len,
+                                      NULL) == len;
+    BN_clear_free(number);
+    EC_POINT_free(product);
+    return done;
+}
+
+bool curve_public(enum curve curve, const uint8_t *secret, uint8_t *ret_point)
+{
+    bool done = true;
+
+    CRYPTO_library_init();
+    if (curve == CURVE_X25519)
+        X25519_public_from_private(ret_point, secret);
+    else
+        done = multiply_weierstrass(curve, secret, NULL, ret_point);
+    if (!done)
+        memset(ret_point, 0, curve_point_len(curve));
+    return done;
+}
+
+bool curve_multiply(enum curve curve, const uint8_t *secret, const uint8_t *point,
+                    uint8_t *ret_point)
+{
+    CRYPTO_library_init();
+    bool done = curve == CURVE_X25519 ? X25519(ret_point, secret, point) == 1
+                                      : multiply_weierstrass(curve, secret, point, ret_point);
+    if (!done)
+        memset(ret_point, 0, curve_point_len(curve));
+    return done;
+}
+
+static EC_KEY *read_key(enum curve curve, const uint8_t *secret)
+{
+    EC_KEY *key = EC_KEY_new();
+    BIGNUM *number = read_secret(curve, secret);
+    bool done = key != NULL && number != NULL && EC_KEY_set_group(key, group_of(curve)) == 1 &&
+                EC_KEY_set_private_key(key, number) == 1;
+
+    BN_clear_free(number);
+    if (done)
+        return key;
+    EC_KEY_free(key);
+    return NULL;
+}
+
+static bool write_signature(enum curve curve, const ECDSA_SIG *signature, uint8_t *ret_signature)
+{
+    size_t len = secret_lens[curve];
+
+    return signature != NULL &&
+           BN_bn2bin_padded(ret_signature, len, ECDSA_SIG_get0_r(signature)) == 1 &&
+           BN_bn2bin_padded(ret_signature + len, len, ECDSA_SIG_get0_s(signature)) == 1;
+}
+
+static bool can_sign(enum curve curve, size_t hash_len, uint8_t *ret_signature)
+{
+    memset(ret_signature, 0, 2 * secret_lens[curve]);
+    return curve != CURVE_X25519 && hash_len >= HASH_LEAST && hash_len <= HASH_MOST;
+}
+
+bool curve_sign(enum curve curve, const uint8_t *secret, const uint8_t *hash, size_t hash_len,
+                const struct random *random, uint8_t *ret_signature)
+{
+    if (!can_sign(curve, hash_len, ret_signature))
+        return false;
+    EC_KEY *key = read_key(curve, secret);
+    needs_begin(random);
+    ECDSA_SIG *signature = key == NULL ? NULL : ECDSA_do_sign(hash, hash_len, key);
+    bool done = needs_end() && write_signature(curve, signature, ret_signature);
+    if (!done)
+        memset(ret_signature, 0, 2 * secret_lens[curve]);
+    ECDSA_SIG_free(signature);
+    EC_KEY_free(key);
+    return done;
+}
+
+bool curve_sign_known(enum curve curve, const uint8_t *secret, const uint8_t *hash, size_t hash_len,
+                      const uint8_t *nonce, uint8_t *ret_signature)
+{
+    if (!can_sign(curve, hash_len, ret_signature))
+        return false;
+    EC_KEY *key = read_key(curve, secret);
+    ECDSA_SIG *signature = key == NULL ? NULL
+                                       : ECDSA_sign_with_nonce_and_leak_private_key_for_testing(
+                                             hash, hash_len, key, nonce, secret_lens[curve]);
+    bool done = write_signature(curve, signature, ret_signature);
+    ECDSA_SIG_free(signature);
+    EC_KEY_free(key);
+    return done;
+}
+
+/* For each curve: a secret and its point; then the peer's point and the product (X25519), or the nonce
+ * for SHA-256 of "sample" and the signature. */
+static const uint8_t sample[] = {
+    0xaf, 0x2b, 0xdb, 0xe1, 0xaa, 0x9b, 0x6e, 0xc1, 0xe2, 0xad, 0xe1, 0xd6, 0x94, 0xf4, 0x1f, 0xc7,
+    0x1a, 0x83, 0x1d, 0x02, 0x68, 0xe9, 0x89, 0x15, 0x62, 0x11, 0x3d, 0x8a, 0x62, 0xad, 0xd1, 0xbf,
+};
+static const struct answer {
+    uint8_t secret[CURVE_SECRET_MOST];
+    uint8_t point[CURVE_POINT_MOST];
+    uint8_t given[CURVE_SECRET_MOST];
+    uint8_t result[CURVE_SIGNATURE_MOST];
+} answers[CURVE_COUNT] = {
+    [CURVE_X25519] =
+        {
+            .secret =
+                {
+                    0x77, 0x07, 0x6d, 0x0a, 0x73, 0x18, 0xa5, 0x7d, 0x3c, 0x16, 0xc1,
+                    0x72, 0x51, 0xb2, 0x66, 0x45, 0xdf, 0x4c, 0x2f, 0x87, 0xeb, 0xc0,
+                    0x99, 0x2a, 0xb1, 0x77, 0xfb, 0xa5, 0x1d, 0xb9, 0x2c, 0x2a,
+                },
+            .point =
+                {
+                    0x85, 0x20, 0xf0, 0x09, 0x89, 0x30, 0xa7, 0x54, 0x74, 0x8b, 0x7d,
+                    0xdc, 0xb4, 0x3e, 0xf7, 0x5a, 0x0d, 0xbf, 0x3a, 0x0d, 0x26, 0x38,
+                    0x1a, 0xf4, 0xeb, 0xa4, 0xa9, 0x8e, 0xaa, 0x9b, 0x4e, 0x6a,
+                },
+            .given =
+                {
+                    0xde, 0x9e, 0xdb, 0x7d, 0x7b, 0x7d, 0xc1, 0xb4, 0xd3, 0x5b, 0x61,
+                    0xc2, 0xec, 0xe4, 0x35, 0x37, 0x3f, 0x83, 0x43, 0xc8, 0x5b, 0x78,
+                    0x67, 0x4d, 0xad, 0xfc, 0x7e, 0x14, 0x6f, 0x88, 0x2b, 0x4f,
+                },
+            .result =
+                {
+                    0x4a, 0x5d, 0x9d, 0x5b, 0xa4, 0xce, 0x2d, 0xe1, 0x72, 0x8e, 0x3b,
+                    0xf4, 0x80, 0x35, 0x0f, 0x25, 0xe0, 0x7e, 0x21, 0xc9, 0x47, 0xd1,
+                    0x9e, 0x33, 0x76, 0xf0, 0x9b, 0x3c, 0x1e, 0x16, 0x17, 0x42,
+                },
+        },
+    [CURVE_P256] =
+        {
+            .secret =
+                {
+                    0xc9, 0xaf, 0xa9, 0xd8, 0x45, 0xba, 0x75, 0x16, 0x6b, 0x5c, 0x21,
+                    0x57, 0x67, 0xb1, 0xd6, 0x93, 0x4e, 0x50, 0xc3, 0xdb, 0x36, 0xe8,
+                    0x9b, 0x12, 0x7b, 0x8a, 0x62, 0x2b, 0x12, 0x0f, 0x67, 0x21,
+                },
+            .point =
+                {
+                    0x04, 0x60, 0xfe, 0xd4, 0xba, 0x25, 0x5a, 0x9d, 0x31, 0xc9, 0x61, 0xeb, 0x74,
+                    0xc6, 0x35, 0x6d, 0x68, 0xc0, 0x49, 0xb8, 0x92, 0x3b, 0x61, 0xfa, 0x6c, 0xe6,
+                    0x69, 0x62, 0x2e, 0x60, 0xf2, 0x9f, 0xb6, 0x79, 0x03, 0xfe, 0x10, 0x08, 0xb8,
+                    0xbc, 0x99, 0xa4, 0x1a, 0xe9, 0xe9, 0x56, 0x28, 0xbc, 0x64, 0xf2, 0xf1, 0xb2,
+                    0x0c, 0x2d, 0x7e, 0x9f, 0x51, 0x77, 0xa3, 0xc2, 0x94, 0xd4, 0x46, 0x22, 0x99,
+                },
+            .given =
+                {
+                    0xa6, 0xe3, 0xc5, 0x7d, 0xd0, 0x1a, 0xbe, 0x90, 0x08, 0x65, 0x38,
+                    0x39, 0x83, 0x55, 0xdd, 0x4c, 0x3b, 0x17, 0xaa, 0x87, 0x33, 0x82,
+                    0xb0, 0xf2, 0x4d, 0x61, 0x29, 0x49, 0x3d, 0x8a, 0xad, 0x60,
+                },
+            .result =
+                {
+                    0xef, 0xd4, 0x8b, 0x2a, 0xac, 0xb6, 0xa8, 0xfd, 0x11, 0x40, 0xdd, 0x9c, 0xd4,
+                    0x5e, 0x81, 0xd6, 0x9d, 0x2c, 0x87, 0x7b, 0x56, 0xaa, 0xf9, 0x91, 0xc3, 0x4d,
+                    0x0e, 0xa8, 0x4e, 0xaf, 0x37, 0x16, 0xf7, 0xcb, 0x1c, 0x94, 0x2d, 0x65, 0x7c,
+                    0x41, 0xd4, 0x36, 0xc7, 0xa1, 0xb6, 0xe2, 0x9f, 0x65, 0xf3, 0xe9, 0x00, 0xdb,
+                    0xb9, 0xaf, 0xf4, 0x06, 0x4d, 0xc4, 0xab, 0x2f, 0x84, 0x3a, 0xcd, 0xa8,
+                },
+        },
+    [CURVE_P384] =
+        {
+            .secret =
+                {
+                    0x6b, 0x9d, 0x3d, 0xad, 0x2e, 0x1b, 0x8c, 0x1c, 0x05, 0xb1, 0x98, 0x75,
+                    0xb6, 0x65, 0x9f, 0x4d, 0xe2, 0x3c, 0x3b, 0x66, 0x7b, 0xf2, 0x97, 0xba,
+                    0x9a, 0xa4, 0x77, 0x40, 0x78, 0x71, 0x37, 0xd8, 0x96, 0xd5, 0x72, 0x4e,
+                    0x4c, 0x70, 0xa8, 0x25, 0xf8, 0x72, 0xc9, 0xea, 0x60, 0xd2, 0xed, 0xf5,
+                },
+            .point =
+                {
+                    0x04, 0xec, 0x3a, 0x4e, 0x41, 0x5b, 0x4e, 0x19, 0xa4, 0x56, 0x86, 0x18, 0x02,
+                    0x9f, 0x42, 0x7f, 0xa5, 0xda, 0x9a, 0x8b, 0xc4, 0xae, 0x92, 0xe0, 0x2e, 0x06,
+                    0xaa, 0xe5, 0x28, 0x6b, 0x30, 0x0c, 0x64, 0xde, 0xf8, 0xf0, 0xea, 0x90, 0x55,
+                    0x86, 0x60, 0x64, 0xa2, 0x54, 0x51, 0x54, 0x80, 0xbc, 0x13, 0x80, 0x15, 0xd9,
+                    0xb7, 0x2d, 0x7d, 0x57, 0x24, 0x4e, 0xa8, 0xef, 0x9a, 0xc0, 0xc6, 0x21, 0x89,
+                    0x67, 0x08, 0xa5, 0x93, 0x67, 0xf9, 0xdf, 0xb9, 0xf5, 0x4c, 0xa8, 0x4b, 0x3f,
+                    0x1c, 0x9d, 0xb1, 0x28, 0x8b, 0x23, 0x1c, 0x3a, 0xe0, 0xd4, 0xfe, 0x73, 0x44,
+                    0xfd, 0x25, 0x33, 0x26, 0x47, 0x20,
+                },
+            .given =
+                {
+                    0x18, 0x0a, 0xe9, 0xf9, 0xae, 0xc5, 0x43, 0x8a, 0x44, 0xbc, 0x15, 0x9a,
+                    0x1f, 0xcb, 0x27, 0x7c, 0x7b, 0xe5, 0x4f, 0xa2, 0x0e, 0x7c, 0xf4, 0x04,
+                    0xb4, 0x90, 0x65, 0x0a, 0x8a, 0xcc, 0x41, 0x4e, 0x37, 0x55, 0x72, 0x34,
+                    0x28, 0x63, 0xc8, 0x99, 0xf9, 0xf2, 0xed, 0xf9, 0x74, 0x7a, 0x9b, 0x60,
+                },
+            .result =
+                {
+                    0x21, 0xb1, 0x3d, 0x1e, 0x01, 0x3c, 0x7f, 0xa1, 0x39, 0x2d, 0x03, 0xc5,
+                    0xf9, 0x9a, 0xf8, 0xb3, 0x0c, 0x57, 0x0c, 0x6f, 0x98, 0xd4, 0xea, 0x8e,
+                    0x35, 0x4b, 0x63, 0xa2, 0x1d, 0x3d, 0xaa, 0x33, 0xbd, 0xe1, 0xe8, 0x88,
+                    0xe6, 0x33, 0x55, 0xd9, 0x2f, 0xa2, 0xb3, 0xc3, 0x6d, 0x8f, 0xb2, 0xcd,
+                    0xf3, 0xaa, 0x44, 0x3f, 0xb1, 0x07, 0x74, 0x5b, 0xf4, 0xbd, 0x77, 0xcb,
+                    0x38, 0x91, 0x67, 0x46, 0x32, 0x06, 0x8a, 0x10, 0xca, 0x67, 0xe3, 0xd4,
+                    0x5d, 0xb2, 0x26, 0x6f, 0xa7, 0xd1, 0xfe, 0xeb, 0xef, 0xdc, 0x63, 0xec,
+                    0xcd, 0x1a, 0xc4, 0x2e, 0xc0, 0xcb, 0x86, 0x68, 0xa4, 0xfa, 0x0a, 0xb0,
+                },
+        },
+};
+
+/* A product gives the same as the other side's: that of the point and 1, where there is no vector. */
+static bool multiplies(enum curve curve, const struct answer *answer)
+{
+    uint8_t generator[CURVE_POINT_MOST], product[CURVE_POINT_MOST], one[CURVE_SECRET_MOST] = {0};
+    size_t len = curve_point_len(curve);
+
+    if (curve == CURVE_X25519)
+        return curve_multiply(curve, answer->secret, answer->given, product) &&
+               memcmp(product, answer->result, len) == 0;
+    one[curve_secret_len(curve) - 1] = 1;
+    return curve_public(curve, one, generator) &&
+           curve_multiply(curve, answer->secret, generator, product) &&
+           memcmp(product, answer->point, len) == 0;
+}
+
+static bool signs(enum curve curve, const struct answer *answer)
+{
+    uint8_t signature[CURVE_SIGNATURE_MOST];
+
+    return curve_sign_known(curve, answer->secret, sample, sizeof(sample), answer->given,
+                            signature) &&
+           memcmp(signature, answer->result, 2 * curve_secret_len(curve)) == 0;
+}
+
+bool curve_self_test(void)
+{
+    uint8_t point[CURVE_POINT_MOST];
+
+    for (enum curve curve = 0; curve < CURVE_COUNT; curve++) {
+        const struct answer *answer = &answers[curve];
+        if (!curve_public(curve, answer->secret, point) ||
+            memcmp(point, answer->point, curve_point_len(curve)) != 0 ||
+            !multiplies(curve, answer) || (curve != CURVE_X25519 && !signs(curve, answer)))
+            return false;
+    }
+    return true;
+}
