@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/array.h"
+#include "base/json.h"
 #include "base/table.h"
 
 struct related {
@@ -609,68 +610,58 @@ void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void
     }
 }
 
-static void json_place(struct text *out, struct position at)
+static void print_place(struct text *out, struct position at)
 {
-    text_append(out, span_of("\"file\":"));
-    if (at.file == NULL)
-        text_append(out, span_of("null"));
-    else
-        text_json(out, span_of(at.file));
-    if (at.line > 0)
-        text_printf(out, ",\"line\":%u", (unsigned)at.line);
-    else
-        text_append(out, span_of(",\"line\":null"));
-    if (at.line > 0 && at.column > 0)
-        text_printf(out, ",\"column\":%u", (unsigned)at.column);
-    else
-        text_append(out, span_of(",\"column\":null"));
+    json_text(out, "file", at.file);
+    json_ordinal(out, "line", at.line);
+    json_ordinal(out, "column", at.line > 0 ? at.column : 0);
+}
+
+static void print_words(struct text *out, const struct diag_entry *entry, const char *message_key)
+{
+    json_text(out, "scope", entry->level == DIAG_FATAL ? "file" : "domain");
+    json_text(out, message_key, entry->message);
+    json_text(out, "reason", entry->reason);
+    json_text(out, "hint", entry->hint);
 }
 
 void diag_print_members(const struct diag_entry *entry, struct text *out)
 {
-    text_append(out, span_of(","));
-    json_place(out, entry->at);
-    text_json_member(out, "scope", entry->level == DIAG_FATAL ? "file" : "domain");
-    text_json_member(out, "text", entry->message);
-    text_json_member(out, "reason", entry->reason);
-    text_json_member(out, "hint", entry->hint);
+    print_place(out, entry->at);
+    print_words(out, entry, "text");
 }
 
-static void print_entry_json(struct text *out, const struct entry *entry)
+static void print_entry_json(struct text *out, const struct diag_entry *view,
+                             const struct related *related)
 {
-    text_append(out, span_of("\n{"));
-    json_place(out, entry->at);
-    text_json_member(out, "level", level_text(entry->level));
-    text_json_member(out, "scope", entry->level == DIAG_FATAL ? "file" : "domain");
-    text_json_member(out, "message", entry->message);
-    text_json_member(out, "reason", entry->reason);
-    text_json_member(out, "hint", entry->hint);
-    text_append(out, span_of(",\"related\":["));
-    for (const struct related *note = entry->related; note != NULL; note = note->next) {
-        text_append(out, span_of(note == entry->related ? "{" : ",{"));
-        json_place(out, note->at);
-        text_json_member(out, "message", note->message);
-        text_append(out, span_of("}"));
+    json_new_line(out);
+    json_open(out, NULL, '{');
+    print_place(out, view->at);
+    json_text(out, "level", level_text(view->level));
+    print_words(out, view, "message");
+    json_open(out, "related", '[');
+    for (const struct related *note = related; note != NULL; note = note->next) {
+        json_open(out, NULL, '{');
+        print_place(out, note->at);
+        json_text(out, "message", note->message);
+        json_close(out, '}');
     }
-    text_append(out, span_of("]}"));
+    json_close(out, ']');
+    json_close(out, '}');
 }
 
-void diag_print_json(struct diag *diag, enum diag_level least, struct text *out)
+void diag_print_json(struct diag *diag, const char *key, enum diag_level least, struct text *out)
 {
-    const struct entry shortage = {.level = DIAG_FATAL, .message = SHORTAGE};
+    const struct diag_entry shortage = {.level = DIAG_FATAL, .message = SHORTAGE};
     sort(diag);
-    const char *separator = "";
-    text_append(out, span_of("["));
+    json_open(out, key, '[');
     for (size_t i = 0; i < diag->count; i++) {
-        if (!is_shown(&diag->entries[i], least))
-            continue;
-        text_append(out, span_of(separator));
-        print_entry_json(out, &diag->entries[i]);
-        separator = ",";
+        struct diag_entry view = view_of(diag, &diag->entries[i]);
+        view.message = diag->entries[i].message; /* each by itself */
+        if (is_shown(&diag->entries[i], least))
+            print_entry_json(out, &view, diag->entries[i].related);
     }
-    if (diag->shortage) {
-        text_append(out, span_of(separator));
-        print_entry_json(out, &shortage);
-    }
-    text_append(out, span_of("]"));
+    if (diag->shortage)
+        print_entry_json(out, &shortage, NULL);
+    json_close(out, ']');
 }

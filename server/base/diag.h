@@ -121,7 +121,7 @@ void diag_choose(struct diag *diag, diag_wanted *wanted, void *context);
 typedef void diag_visit(void *context, const struct diag_entry *entry, struct span text);
 void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void *context);
 
-/* Appends members of a JSON object, each behind a comma: file, line, column, scope, reason and hint as in
+/* Appends members of a JSON object: file, line, column, scope, reason and hint as in
  * diag_print_json, and the message as text. */
 void diag_print_members(const struct diag_entry *entry, struct text *out);
 
@@ -134,10 +134,10 @@ void diag_print_members(const struct diag_entry *entry, struct text *out);
  * Of many that have one cause (diag_subject), the first with the number and the first few subjects. */
 void diag_print(struct diag *diag, enum diag_level least, struct text *out);
 
-/* Appends them, each by itself, as a JSON array of objects with the members file, line,
+/* Appends them under the key, each by itself, as a JSON array of objects with the members file, line,
  * column (null when there is none), level ("error", "warning", "note"), scope
  * ("file" when nothing can be served, else "domain"), message, reason, hint
  * (null when not known) and related (an array of file, line, column, message). */
-void diag_print_json(struct diag *diag, enum diag_level least, struct text *out);
+void diag_print_json(struct diag *diag, const char *key, enum diag_level least, struct text *out);
 
 #endif

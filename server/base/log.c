@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "base/calendar.h"
+#include "base/json.h"
 #include "base/limits.h"
-#include "base/text.h"
 
 /* A message of which every byte is escaped in JSON still fits a line. */
 enum { JSON_MESSAGE = 600 };
@@ -117,10 +117,13 @@ static size_t print_json(enum log_level level, struct span message, struct span 
     char now[CALENDAR_ISO_SIZE];
     size_t len = 0;
     calendar_iso_time(time(NULL), now);
-    text_printf(&text, "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", now, levels[level].word);
-    text_json(&text, message);
-    text_append(&text, members);
-    text_append(&text, span_of("}"));
+    json_open(&text, NULL, '{');
+    json_text(&text, "time", now);
+    json_text(&text, "level", levels[level].word);
+    json_span(&text, "message", message);
+    if (members.len > 0)
+        json_printf(&text, NULL, "%.*s", (int)members.len, members.data);
+    json_close(&text, '}');
     if (!text.failed && text.len <= size) {
         len = text.len;
         memcpy(line, text.data, len);

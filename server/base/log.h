@@ -51,7 +51,7 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 size_t log_lines(struct span text, size_t lines_most);
 
 /* Writes a diagnostic: as the lines of text, or in JSON as one record with the first line of it as the
- * message, and with the members, each of which is behind a comma. */
+ * message, and with the members (base/json.h). */
 void log_diagnostic(enum log_level level, struct span text, struct span members);
 
 /* Writes a line in the style, which has no line end yet, as it is. One that is longer than

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -58,11 +57,17 @@ void text_append(struct text *text, struct span span)
 
 void text_printf(struct text *text, const char *format, ...)
 {
-    va_list measure, print;
-    va_start(measure, format);
-    va_copy(print, measure);
-    int len = vsnprintf(NULL, 0, format, measure);
-    va_end(measure);
+    va_list arguments;
+    va_start(arguments, format);
+    text_vprintf(text, format, arguments);
+    va_end(arguments);
+}
+
+void text_vprintf(struct text *text, const char *format, va_list arguments)
+{
+    va_list print;
+    va_copy(print, arguments);
+    int len = vsnprintf(NULL, 0, format, arguments);
     if (len < 0)
         text->failed = true;
     else if (reserve(text, (size_t)len)) {
@@ -182,21 +187,6 @@ void text_json(struct text *text, struct span span)
         span = span_skip(span, len);
     }
     text_append(text, span_of("\""));
-}
-
-void text_json_key(struct text *text, const char *key)
-{
-    bool is_first = text->len > 0 && text->data[text->len - 1] == '{';
-    text_printf(text, "%s\"%s\":", is_first ? "" : ",", key);
-}
-
-void text_json_member(struct text *text, const char *key, const char *value)
-{
-    text_json_key(text, key);
-    if (value == NULL)
-        text_append(text, span_of("null"));
-    else
-        text_json(text, span_of(value));
 }
 
 bool text_write(const struct text *text, int fd)

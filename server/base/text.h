@@ -6,6 +6,7 @@
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -27,6 +28,8 @@ void text_trim(struct text *text);
 void text_append(struct text *text, struct span span);
 
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_vprintf(struct text *text, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
 
 /* Appends bytes of unknown origin so that they cannot end a line, forge one or
  * move a terminal's cursor: printable ASCII as it is except for the backslash
@@ -43,12 +46,6 @@ size_t text_character(struct span span, bool *ret_is_shown);
 /* Appends the span as a JSON string with its quotes (RFC 8259 section 7).
  * Bytes that are not valid UTF-8 become U+FFFD; what text_character does not show is escaped. */
 void text_json(struct text *text, struct span span);
-
-/* Appends the key of a member of a JSON object, a literal, behind a comma unless it is the first. */
-void text_json_key(struct text *text, const char *key);
-
-/* The same with its value: a string, or null for NULL. */
-void text_json_member(struct text *text, const char *key, const char *value);
 
 /* Writes all of the text to the descriptor. False when that failed (errno
  * tells why) or when the text had failed (errno is ENOMEM). */

@@ -3,8 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/limits.h"
-#include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
 #include "site/verdict.h"
@@ -85,15 +85,16 @@ static void print_json(const struct command_line *line, const struct reading *re
                        struct text *out)
 {
     struct counts counts = count(line, reading);
-    text_append(out, span_of("{\"file\":"));
-    text_json(out, span_of(is_input(line) ? "-" : line->path));
-    text_printf(
-        out,
-        ",\"usable\":%s,\"served\":%zu,\"stale\":%zu,\"no_certificate\":%zu,\"refused\":%zu,\"errors\":%zu,\"warnings\":%zu,"
-        "\"diagnostics\":",
-        reading->configuration == NULL ? "false" : "true", counts.served, counts.stale,
-        counts.no_certificate, counts.refused, counts.errors, counts.warnings);
-    diag_print_json(reading->diag, DIAG_NOTE, out);
+    json_open(out, NULL, '{');
+    json_text(out, "file", is_input(line) ? "-" : line->path);
+    json_flag(out, "usable", reading->configuration != NULL);
+    json_number(out, "served", (int64_t)counts.served);
+    json_number(out, "stale", (int64_t)counts.stale);
+    json_number(out, "no_certificate", (int64_t)counts.no_certificate);
+    json_number(out, "refused", (int64_t)counts.refused);
+    json_number(out, "errors", (int64_t)counts.errors);
+    json_number(out, "warnings", (int64_t)counts.warnings);
+    diag_print_json(reading->diag, "diagnostics", DIAG_NOTE, out);
     text_append(out, span_of("}\n"));
 }
 

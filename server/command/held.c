@@ -7,7 +7,7 @@
 
 #include "base/array.h"
 #include "base/calendar.h"
-#include "base/text.h"
+#include "base/json.h"
 #include "command/reading.h"
 #include "policy/promise.h"
 
@@ -291,63 +291,62 @@ static void print_end_json(const char *key, const struct promise_end *end, struc
     };
     char at[CALENDAR_ISO_SIZE];
     calendar_iso_time(end->at, at);
-    text_json_key(out, key);
-    text_printf(out, "{\"kind\":\"%s\"", kinds[end->kind]);
+    json_open(out, key, '{');
+    json_text(out, "kind", kinds[end->kind]);
     /* not_before holds whatever the kind: the instant, or the earliest that is possible. */
-    text_json_member(out, "until", end->kind == PROMISE_DATED ? at : NULL);
-    text_json_member(out, "not_before", end->kind == PROMISE_NONE ? NULL : at);
+    json_text(out, "until", end->kind == PROMISE_DATED ? at : NULL);
+    json_text(out, "not_before", end->kind == PROMISE_NONE ? NULL : at);
     if (end->kind == PROMISE_RENEWED)
-        text_printf(out, ",\"id\":\"%.*s\"", (int)end->id.len, end->id.data);
-    text_append(out, span_of("}"));
+        json_span(out, "id", end->id);
+    json_close(out, '}');
 }
 
 static void print_promise_json(const struct promise *promise, const struct promise_end *end,
                                struct text *out)
 {
     char from[CALENDAR_ISO_SIZE], until[CALENDAR_ISO_SIZE];
-    struct span rest = promise->mx, mx;
-    bool is_open = promise->until == PROMISE_OPEN, is_first = true;
+    struct span mx;
+    bool is_open = promise->until == PROMISE_OPEN;
     calendar_iso_time(promise->from, from);
     calendar_iso_time(is_open ? 0 : promise->until, until);
-    text_printf(out, "{\"mode\":\"%s\",\"max_age\":%" PRIu32 ",\"id\":\"%.*s\",\"mx\":[",
-                policy_mode_text(promise->mode), promise->max_age, (int)promise->id.len,
-                promise->id.data);
-    for (; promise_take_mx(&rest, &mx); is_first = false) {
-        text_append(out, span_of(is_first ? "" : ","));
-        text_json(out, mx);
-    }
-    text_append(out, span_of("]"));
-    text_json_member(out, "served_from", from);
-    text_json_member(out, "served_until", is_open ? NULL : until);
+    json_open(out, NULL, '{');
+    json_text(out, "mode", policy_mode_text(promise->mode));
+    json_number(out, "max_age", promise->max_age);
+    json_span(out, "id", promise->id);
+    json_open(out, "mx", '[');
+    for (struct span rest = promise->mx; promise_take_mx(&rest, &mx);)
+        json_span(out, NULL, mx);
+    json_close(out, ']');
+    json_text(out, "served_from", from);
+    json_text(out, "served_until", is_open ? NULL : until);
     print_end_json("held", end, out);
-    text_append(out, span_of("}"));
+    json_close(out, '}');
 }
 
 static void print_row_json(const struct row *row, struct text *out)
 {
     struct hosts hosts = list_hosts(row);
     struct promise_end end;
-    bool is_first = true;
-    text_printf(out, "{\"domain\":\"%s\",\"configured\":%s,\"policies\":[", row->name,
-                row->policy != NULL ? "true" : "false");
-    for (size_t i = 0; i < row->facts.count; i++) {
-        if (!is_held(&row->facts.promises[i], &row->facts, &end))
-            continue;
-        text_append(out, span_of(is_first ? "" : ","));
-        print_promise_json(&row->facts.promises[i], &end, out);
-        is_first = false;
-    }
-    text_append(out, span_of("],\"mx\":["));
+    json_new_line(out);
+    json_open(out, NULL, '{');
+    json_text(out, "domain", row->name);
+    json_flag(out, "configured", row->policy != NULL);
+    json_open(out, "policies", '[');
+    for (size_t i = 0; i < row->facts.count; i++)
+        if (is_held(&row->facts.promises[i], &row->facts, &end))
+            print_promise_json(&row->facts.promises[i], &end, out);
+    json_close(out, ']');
+    json_open(out, "mx", '[');
     for (size_t i = 0; i < hosts.count; i++) {
         struct promise_end free = promise_free(&row->facts, hosts.items[i]);
-        text_append(out, span_of(i == 0 ? "{\"host\":" : ",{\"host\":"));
-        text_json(out, hosts.items[i]);
+        json_open(out, NULL, '{');
+        json_span(out, "host", hosts.items[i]);
         print_end_json("alone", &free, out);
-        text_append(out, span_of("}"));
+        json_close(out, '}');
     }
-    text_append(out, span_of("]"));
+    json_close(out, ']');
     print_end_json("free", &row->free, out);
-    text_append(out, span_of("}"));
+    json_close(out, '}');
     out->failed = out->failed || hosts.failed;
     free(hosts.items);
 }
@@ -357,14 +356,13 @@ static void print_json(const struct held *held, struct text *out)
     char text[CALENDAR_ISO_SIZE];
     int64_t since = history_since(held->history);
     calendar_iso_time(held->now, text);
-    text_printf(out, "{\"now\":\"%s\"", text);
+    json_open(out, NULL, '{');
+    json_text(out, "now", text);
     calendar_iso_time(since == INT64_MAX ? 0 : since, text);
-    text_json_member(out, "since", since == INT64_MAX ? NULL : text);
-    text_append(out, span_of(",\"domains\":["));
-    for (size_t i = 0; i < held->count; i++) {
-        text_append(out, span_of(i == 0 ? "\n" : ",\n"));
+    json_text(out, "since", since == INT64_MAX ? NULL : text);
+    json_open(out, "domains", '[');
+    for (size_t i = 0; i < held->count; i++)
         print_row_json(&held->rows[i], out);
-    }
     text_append(out, span_of("]}\n"));
 }
 

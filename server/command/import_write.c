@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "policy/policy.h"
 
 /* A policy and who has it. */
@@ -200,48 +201,48 @@ static void write_yaml(struct writer *writer, struct text *said)
     text_append(said, span_of("\n"));
 }
 
-static void json_policy(struct text *out, const struct policy *policy)
+static void write_json_host(const struct import_host *host, struct text *out)
 {
+    const struct policy *policy = host->policy;
+    json_new_line(out);
+    json_open(out, NULL, '{');
+    json_text(out, "domain", host->domain);
+    json_text(out, "named_in", host->at.line > 0 ? host->at.file : host->file);
+    json_ordinal(out, "line", host->at.line);
+    json_text(out, "address", host->address);
+    json_text(out, "problem", policy == NULL ? host->problem : NULL);
     if (policy == NULL) {
-        text_append(out, span_of(",\"mode\":null,\"max_age\":null,\"mx\":null"));
-        return;
+        json_null(out, "mode");
+        json_null(out, "max_age");
+        json_null(out, "mx");
+    } else {
+        json_text(out, "mode", policy_mode_text(policy_mode(policy)));
+        json_number(out, "max_age", policy_max_age(policy));
+        json_open(out, "mx", '[');
+        for (size_t i = 0; i < policy_mx_count(policy); i++)
+            json_span(out, NULL, policy_mx(policy, i));
+        json_close(out, ']');
     }
-    text_printf(out, ",\"mode\":\"%s\",\"max_age\":%" PRIu32 ",\"mx\":[",
-                policy_mode_text(policy_mode(policy)), policy_max_age(policy));
-    for (size_t i = 0; i < policy_mx_count(policy); i++) {
-        text_append(out, span_of(i == 0 ? "" : ","));
-        text_json(out, policy_mx(policy, i));
-    }
-    text_append(out, span_of("]"));
+    json_text(out, "id", host->id);
+    json_text(out, "certificate", host->certificate);
+    json_close(out, '}');
 }
 
 static void write_json(const struct import *import, struct text *out)
 {
-    size_t count = 0;
-    text_append(out, span_of("{\"domains\":["));
-    for (size_t i = 0; i < import->count; i++) {
-        const struct import_host *host = &import->hosts[i];
-        if (is_nothing(host))
-            continue;
-        text_append(out, span_of(count++ == 0 ? "\n{" : ",\n{"));
-        text_json_member(out, "domain", host->domain);
-        text_json_member(out, "named_in", host->at.line > 0 ? host->at.file : host->file);
-        text_printf(out, host->at.line > 0 ? ",\"line\":%" PRIu32 : ",\"line\":null",
-                    host->at.line);
-        text_json_member(out, "address", host->address);
-        text_json_member(out, "problem", host->policy == NULL ? host->problem : NULL);
-        json_policy(out, host->policy);
-        text_json_member(out, "id", host->id);
-        text_json_member(out, "certificate", host->certificate);
-        text_append(out, span_of("}"));
-    }
-    text_append(out, span_of("],\n\"certificates\":["));
-    for (size_t i = 0; i < import->certificates.count; i++) {
-        text_append(out, span_of(i == 0 ? "" : ","));
-        text_json(out, span_of(import->certificates.items[i]));
-    }
-    text_append(out, span_of("],\n\"diagnostics\":"));
-    diag_print_json(import->diag, DIAG_NOTE, out);
+    json_open(out, NULL, '{');
+    json_open(out, "domains", '[');
+    for (size_t i = 0; i < import->count; i++)
+        if (!is_nothing(&import->hosts[i]))
+            write_json_host(&import->hosts[i], out);
+    json_close(out, ']');
+    json_new_line(out);
+    json_open(out, "certificates", '[');
+    for (size_t i = 0; i < import->certificates.count; i++)
+        json_text(out, NULL, import->certificates.items[i]);
+    json_close(out, ']');
+    json_new_line(out);
+    diag_print_json(import->diag, "diagnostics", DIAG_NOTE, out);
     text_append(out, span_of("}\n"));
 }
 

@@ -9,7 +9,7 @@
 
 #include "base/calendar.h"
 #include "base/clock.h"
-#include "base/text.h"
+#include "base/json.h"
 #include "command/command.h"
 #include "command/held.h"
 #include "command/reading.h"
@@ -116,59 +116,60 @@ static void print_domains(const struct site_domain *const *domains, size_t count
 
 static void print_credentials_json(const struct site_domain *domain, int64_t now, struct text *out)
 {
-    const char *separator = "";
-    text_printf(out, ",\"proxied\":%s,\"certificates\":[",
-                site_is_proxied(domain) ? "true" : "false");
+    json_flag(out, "proxied", site_is_proxied(domain));
+    json_open(out, "certificates", '[');
     for (size_t kind = 0; kind < CREDENTIAL_KINDS && !site_is_proxied(domain); kind++) {
         const struct credential *credential = site_credential(domain, kind);
         if (credential == NULL)
             continue;
         char day[CALENDAR_DAY_SIZE];
         calendar_day(credential_not_after(credential), day);
-        text_printf(out,
-                    "%s{\"algorithm\":\"%s\",\"expires\":\"%s\",\"days_left\":%" PRId64
-                    ",\"line\":%" PRIu32,
-                    separator, credential_algorithm(credential), day, days_left(credential, now),
-                    credential_line(credential));
-        text_json_member(out, "file", credential_file(credential));
         enum credential_fault fault = credential_judge(credential, now);
-        text_json_member(out, "fault",
-                         fault == CREDENTIAL_SOUND ? NULL : credential_fault_word(fault));
-        text_append(out, span_of("}"));
-        separator = ",";
+        json_open(out, NULL, '{');
+        json_text(out, "algorithm", credential_algorithm(credential));
+        json_text(out, "expires", day);
+        json_number(out, "days_left", days_left(credential, now));
+        json_number(out, "line", credential_line(credential));
+        json_text(out, "file", credential_file(credential));
+        json_text(out, "fault", fault == CREDENTIAL_SOUND ? NULL : credential_fault_word(fault));
+        json_close(out, '}');
     }
-    text_append(out, span_of("]"));
+    json_close(out, ']');
 }
 
 static void print_policy_json(const struct policy *policy, struct text *out)
 {
     if (policy == NULL) {
-        text_append(out, span_of(",\"mode\":null,\"max_age\":null,\"id\":null,\"mx\":[]"));
-        return;
+        json_null(out, "mode");
+        json_null(out, "max_age");
+        json_null(out, "id");
+    } else {
+        json_text(out, "mode", policy_mode_text(policy_mode(policy)));
+        json_number(out, "max_age", policy_max_age(policy));
+        json_text(out, "id", policy_id(policy));
     }
-    text_printf(out, ",\"mode\":\"%s\",\"max_age\":%" PRIu32 ",\"id\":\"%s\",\"mx\":[",
-                policy_mode_text(policy_mode(policy)), policy_max_age(policy), policy_id(policy));
-    for (size_t i = 0; i < policy_mx_count(policy); i++) {
-        text_append(out, span_of(i == 0 ? "" : ","));
-        text_json(out, policy_mx(policy, i));
-    }
-    text_append(out, span_of("]"));
+    json_open(out, "mx", '[');
+    for (size_t i = 0; policy != NULL && i < policy_mx_count(policy); i++)
+        json_span(out, NULL, policy_mx(policy, i));
+    json_close(out, ']');
 }
 
 static void print_domains_json(const struct site_domain *const *domains, size_t count, int64_t now,
                                struct text *out)
 {
-    text_append(out, span_of("["));
+    json_open(out, NULL, '[');
     for (size_t i = 0; i < count; i++) {
-        const struct site_domain *domain = domains[i];
-        text_printf(out, "%s\n{\"domain\":\"%s\",\"state\":\"%s\"", i == 0 ? "" : ",",
-                    site_name(domain), verdict_state_text(verdict_state(domain)));
-        print_policy_json(site_policy(domain), out);
-        print_credentials_json(domain, now, out);
-        text_json_member(out, "file", site_file(domain));
-        text_append(out, span_of("}"));
+        json_new_line(out);
+        json_open(out, NULL, '{');
+        json_text(out, "domain", site_name(domains[i]));
+        json_text(out, "state", verdict_state_text(verdict_state(domains[i])));
+        print_policy_json(site_policy(domains[i]), out);
+        print_credentials_json(domains[i], now, out);
+        json_text(out, "file", site_file(domains[i]));
+        json_close(out, '}');
     }
-    text_append(out, span_of("]\n"));
+    json_close(out, ']');
+    text_append(out, span_of("\n"));
 }
 
 /* What says that it is this server that answers (serve/monitor), and the columns of an answer
@@ -270,15 +271,14 @@ static void print_sender(const struct span fields[static FIELDS], bool is_curren
 static void print_sender_json(const struct span fields[static FIELDS], bool is_current,
                               struct text *out)
 {
-    static const char *const names[FIELDS] = {"last", "fetches", "id", "network", "user_agent"};
-    for (int i = 0; i < FIELDS; i++) {
-        text_printf(out, "%s\"%s\":", i == 0 ? "{" : ",", names[i]);
-        if (i == COUNT)
-            text_append(out, fields[i]);
-        else
-            text_json(out, fields[i]);
-    }
-    text_printf(out, ",\"has_new_policy\":%s}", is_current ? "true" : "false");
+    json_open(out, NULL, '{');
+    json_span(out, "last", fields[LAST]);
+    json_printf(out, "fetches", "%.*s", (int)fields[COUNT].len, fields[COUNT].data);
+    json_span(out, "id", fields[ID]);
+    json_span(out, "network", fields[NETWORK]);
+    json_span(out, "user_agent", fields[AGENT]);
+    json_flag(out, "has_new_policy", is_current);
+    json_close(out, '}');
 }
 
 /* A number as JSON has it (RFC 8259 section 6), which 64 bits hold. */
@@ -330,20 +330,22 @@ static void print_all(const struct command_line *line, const struct site_domain 
     const char *id = site_policy(domain) == NULL ? "" : policy_id(site_policy(domain));
     struct span fields[FIELDS];
     size_t count = 0;
-    if (line->json)
-        text_printf(out, "{\"domain\":\"%s\",\"id\":\"%s\",\"senders\":[", site_name(domain), id);
-    while (take_line(&rest, fields)) {
+    if (line->json) {
+        json_open(out, NULL, '{');
+        json_text(out, "domain", site_name(domain));
+        json_span(out, "id", span_of(id));
+        json_open(out, "senders", '[');
+    }
+    for (; take_line(&rest, fields); count++) {
         bool is_current = span_equal(fields[ID], span_of(id));
-        if (!line->json && count == 0)
+        if (line->json) {
+            print_sender_json(fields, is_current, out);
+            continue;
+        }
+        if (count == 0)
             text_append(
                 out, span_of("LAST                  HAS   FETCHES  NETWORK             SENDER\n"));
-        if (line->json && count > 0)
-            text_append(out, span_of(","));
-        if (line->json)
-            print_sender_json(fields, is_current, out);
-        else
-            print_sender(fields, is_current, out);
-        count++;
+        print_sender(fields, is_current, out);
     }
     if (line->json)
         text_append(out, span_of("]}\n"));

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/calendar.h"
+#include "base/json.h"
 #include "command/command.h"
 
 enum { DAY = 86400 };
@@ -190,125 +191,111 @@ static void print_findings(const struct probe_output *output, const struct repor
         text_printf(out, "%s: note: %zu more are not shown\n", report->domain, report->lost);
 }
 
-/* The value is null when it is empty. */
-static void print_json_text(struct text *out, const char *key, const char *value)
-{
-    text_json_member(out, key, value[0] == '\0' ? NULL : value);
-}
-
 static void print_json_ms(struct text *out, const char *name, int64_t us)
 {
-    text_printf(out, ",\"%s\":%" PRId64 ".%03" PRId64, name, us / 1000, us % 1000);
+    json_printf(out, name, "%" PRId64 ".%03" PRId64, us / 1000, us % 1000);
 }
 
 static void print_json_certificate(const struct report_visit *visit, int64_t now, struct text *out)
 {
     char begin[CALENDAR_DAY_SIZE], end[CALENDAR_DAY_SIZE];
-    text_append(out, span_of(",\"certificate\":"));
     if (!visit->has_certificate) {
-        text_append(out, span_of("null"));
+        json_null(out, "certificate");
         return;
     }
     calendar_day(visit->not_before, begin);
     calendar_day(visit->not_after, end);
-    text_append(out, span_of("{"));
-    print_json_text(out, "issuer", visit->issuer);
-    print_json_text(out, "algorithm", visit->key);
-    text_printf(out, ",\"begins\":\"%s\",\"expires\":\"%s\",\"days_left\":%" PRId64 "}", begin, end,
-                days_left(visit, now));
+    json_open(out, "certificate", '{');
+    json_text(out, "issuer", visit->issuer);
+    json_text(out, "algorithm", visit->key);
+    json_text(out, "begins", begin);
+    json_text(out, "expires", end);
+    json_number(out, "days_left", days_left(visit, now));
+    json_close(out, '}');
 }
 
 static void print_json_policy(const struct report_visit *visit, struct text *out)
 {
-    text_append(out, span_of(",\"policy\":"));
     if (visit->reached < STAGE_POLICY) {
-        text_append(out, span_of("null"));
+        json_null(out, "policy");
         return;
     }
-    text_append(out, span_of("{"));
-    print_json_text(out, "mode", visit->mode);
-    print_json_text(out, "max_age", visit->max_age);
-    text_printf(out, ",\"mx\":%zu,\"as_configured\":%s}", visit->mx_count,
-                !visit->is_compared    ? "null"
-                : visit->is_configured ? "true"
-                                       : "false");
+    json_open(out, "policy", '{');
+    json_text(out, "mode", visit->mode);
+    json_text(out, "max_age", visit->max_age);
+    json_number(out, "mx", (int64_t)visit->mx_count);
+    if (visit->is_compared)
+        json_flag(out, "as_configured", visit->is_configured);
+    else
+        json_null(out, "as_configured");
+    json_close(out, '}');
 }
 
 static void print_json_visit(const struct report *report, const struct report_visit *visit,
                              int64_t now, struct text *out)
 {
-    text_append(out, span_of("{"));
-    text_json_member(out, "address", visit->address);
-    text_printf(out, ",\"reached\":\"%s\"", stage_text(visit->reached));
+    json_open(out, NULL, '{');
+    json_text(out, "address", visit->address);
+    json_text(out, "reached", stage_text(visit->reached));
     print_json_ms(out, "connect_ms", visit->connect_us);
     print_json_ms(out, "tls_ms", visit->tls_us);
     print_json_ms(out, "http_ms", visit->http_us);
     print_json_ms(out, "total_ms", total_us(report, visit));
-    text_json_member(out, "tls", visit->tls_version);
+    json_text(out, "tls", visit->tls_version);
     print_json_certificate(visit, now, out);
-    if (visit->status == 0)
-        text_append(out, span_of(",\"status\":null"));
-    else
-        text_printf(out, ",\"status\":%u", visit->status);
-    print_json_text(out, "content_type", visit->content_type);
-    text_printf(out, ",\"size\":%zu", visit->size);
+    json_ordinal(out, "status", visit->status);
+    json_text(out, "content_type", visit->content_type);
+    json_number(out, "size", (int64_t)visit->size);
     print_json_policy(visit, out);
-    text_append(out, span_of("}"));
+    json_close(out, '}');
 }
 
 static void print_json_finding(const struct report *report, const struct report_finding *finding,
                                struct text *out)
 {
-    const char *separator = "";
-    text_printf(out, "{\"code\":\"%s\",\"stage\":\"%s\",\"level\":\"%s\",\"addresses\":[",
-                finding->code, stage_text(finding->stage), levels[finding->level].finding);
-    for (size_t i = 0; i < report->visit_count; i++) {
-        if ((finding->visits >> i & 1) == 0)
-            continue;
-        text_append(out, span_of(separator));
-        text_json(out, span_of(report->visits[i].address));
-        separator = ",";
-    }
-    if (finding->line == 0)
-        text_append(out, span_of("],\"line\":null,\"column\":null"));
-    else
-        text_printf(out, "],\"line\":%" PRIu32 ",\"column\":%" PRIu32, finding->line,
-                    finding->column);
-    print_json_text(out, "message", finding->message);
-    print_json_text(out, "reason", finding->senders);
-    print_json_text(out, "hint", finding->fix);
-    text_append(out, span_of("}"));
+    json_open(out, NULL, '{');
+    json_text(out, "code", finding->code);
+    json_text(out, "stage", stage_text(finding->stage));
+    json_text(out, "level", levels[finding->level].finding);
+    json_open(out, "addresses", '[');
+    for (size_t i = 0; i < report->visit_count; i++)
+        if ((finding->visits >> i & 1) != 0)
+            json_text(out, NULL, report->visits[i].address);
+    json_close(out, ']');
+    json_ordinal(out, "line", finding->line);
+    json_ordinal(out, "column", finding->column);
+    json_text(out, "message", finding->message);
+    json_text(out, "reason", finding->senders);
+    json_text(out, "hint", finding->fix);
+    json_close(out, '}');
 }
 
 static void print_json(const struct report *report, int64_t now, struct text *out)
 {
-    text_printf(out, "{\"domain\":\"%s\",\"state\":\"%s\",\"dns\":", report->domain,
-                levels[report_level(report)].state);
+    json_open(out, NULL, '{');
+    json_text(out, "domain", report->domain);
+    json_text(out, "state", levels[report_level(report)].state);
     if (report->has_dns) {
-        text_append(out, span_of("{"));
-        print_json_text(out, "id", report->id);
+        json_open(out, "dns", '{');
+        json_text(out, "id", report->id);
         print_json_ms(out, "ms", report->dns_us);
-        text_append(out, span_of(",\"mx\":["));
-        for (size_t i = 0; i < report->mx_count; i++) {
-            text_append(out, span_of(i == 0 ? "" : ","));
-            text_json(out, span_of(report->mx[i]));
-        }
-        text_append(out, span_of("]"));
-        text_append(out, span_of("}"));
+        json_open(out, "mx", '[');
+        for (size_t i = 0; i < report->mx_count; i++)
+            json_text(out, NULL, report->mx[i]);
+        json_close(out, ']');
+        json_close(out, '}');
     } else {
-        text_append(out, span_of("null"));
+        json_null(out, "dns");
     }
-    text_append(out, span_of(",\"servers\":["));
-    for (size_t i = 0; i < report->visit_count; i++) {
-        text_append(out, span_of(i == 0 ? "" : ","));
+    json_open(out, "servers", '[');
+    for (size_t i = 0; i < report->visit_count; i++)
         print_json_visit(report, &report->visits[i], now, out);
-    }
-    text_append(out, span_of("],\"findings\":["));
-    for (size_t i = 0; i < report->finding_count; i++) {
-        text_append(out, span_of(i == 0 ? "" : ","));
+    json_close(out, ']');
+    json_open(out, "findings", '[');
+    for (size_t i = 0; i < report->finding_count; i++)
         print_json_finding(report, &report->findings[i], out);
-    }
-    text_append(out, span_of("]}"));
+    json_close(out, ']');
+    json_close(out, '}');
 }
 
 void probe_output_take(struct probe_output *output, size_t index, const struct report *report)
@@ -379,12 +366,12 @@ static void print_summary(const struct probe_output *output, struct text *out)
 
 static void print_all_json(const struct probe_output *output, struct text *out)
 {
-    text_append(out, span_of("["));
+    json_open(out, NULL, '[');
     for (size_t i = 0; i < output->count; i++) {
-        const struct text *rows = &output->outcomes[i].rows;
-        text_append(out, span_of(i == 0 ? "\n" : ",\n"));
-        text_append(out, (struct span){rows->data, rows->len});
-        out->failed = out->failed || rows->failed;
+        const struct text *object = &output->outcomes[i].rows;
+        json_new_line(out);
+        text_append(out, (struct span){object->data, object->len});
+        out->failed = out->failed || object->failed;
     }
     text_append(out, span_of("\n]\n"));
 }

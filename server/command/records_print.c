@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#include "base/json.h"
+
 /* RFC 1035 section 3.3: a character string holds at most this many bytes. */
 enum { CHARACTER_STRING = 255 };
 
@@ -140,56 +142,47 @@ void records_print_nsupdate(const struct records *records, const struct records 
     }
 }
 
-static void print_object(struct text *out, const struct dns_record *record, bool with_file,
-                         bool *is_first)
-{
-    text_append(out, span_of(*is_first ? "\n{" : ",\n{"));
-    *is_first = false;
-    text_json_member(out, "domain", record->domain);
-    text_json_member(out, "name", record->name);
-    text_json_member(out, "type", record->type);
-    if (record->ttl > 0)
-        text_printf(out, ",\"ttl\":%" PRIu32, record->ttl);
-    else
-        text_append(out, span_of(",\"ttl\":null"));
-    text_json_member(out, "value", record->value);
-    if (record->withheld != NULL)
-        text_json_member(out, "reason", record->withheld);
-    if (with_file)
-        text_json_member(out, "file", record->file);
-    text_append(out, span_of("}"));
-}
-
 /* The records of a list that are withheld, or those that are not and have the news. */
 static void print_list(struct text *out, const char *key, const struct records *records,
                        bool withheld, const enum dns_news *news)
 {
-    bool is_first = true;
-    text_printf(out, "\"%s\":[", key);
+    json_open(out, key, '[');
     for (size_t i = 0; i < records->count; i++) {
         const struct dns_record *record = &records->items[i];
-        if ((record->withheld != NULL) == withheld && (news == NULL || record->news == *news))
-            print_object(out, record, records->with_files, &is_first);
+        if ((record->withheld != NULL) != withheld || (news != NULL && record->news != *news))
+            continue;
+        json_new_line(out);
+        json_open(out, NULL, '{');
+        json_text(out, "domain", record->domain);
+        json_text(out, "name", record->name);
+        json_text(out, "type", record->type);
+        json_ordinal(out, "ttl", record->ttl);
+        json_text(out, "value", record->value);
+        if (record->withheld != NULL)
+            json_text(out, "reason", record->withheld);
+        if (records->with_files)
+            json_text(out, "file", record->file);
+        json_close(out, '}');
     }
-    text_append(out, span_of("]"));
+    json_close(out, ']');
 }
 
 void records_print_json(const struct records *records, const struct records *before,
                         struct text *out)
 {
-    text_append(out, span_of("{"));
+    json_open(out, NULL, '{');
     if (before == NULL) {
         print_list(out, "records", records, false, NULL);
     } else {
         print_list(out, "added", records, false, &(enum dns_news){DNS_NEW});
-        text_append(out, span_of(",\n"));
+        json_new_line(out);
         print_list(out, "changed", records, false, &(enum dns_news){DNS_CHANGED});
-        text_append(out, span_of(",\n"));
+        json_new_line(out);
         print_list(out, "was", before, false, &(enum dns_news){DNS_CHANGED});
-        text_append(out, span_of(",\n"));
+        json_new_line(out);
         print_list(out, "removed", before, false, &(enum dns_news){DNS_GONE});
     }
-    text_append(out, span_of(",\n"));
+    json_new_line(out);
     print_list(out, "withheld", records, true, NULL);
     text_append(out, span_of("}\n"));
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json.h"
 #include "command/command.h"
 #include "command/reading.h"
 #include "command/rehearsal.h"
@@ -63,10 +64,12 @@ static void print_step(const struct seal_report *report, size_t step, struct spa
         text_append(out, span_of("\n"));
         return;
     }
-    text_printf(out, "%s\n{\"step\":\"%s\",\"state\":\"%s\",\"kernel\":", step == 0 ? "" : ",",
-                seal_step_name(step), state);
-    text_json(out, kernel);
-    text_append(out, span_of("}"));
+    json_new_line(out);
+    json_open(out, NULL, '{');
+    json_text(out, "step", seal_step_name(step));
+    json_text(out, "state", state);
+    json_span(out, "kernel", kernel);
+    json_close(out, '}');
 }
 
 static void print(const struct seal_report *report, const struct text *status, bool json,

@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 #include "base/calendar.h"
+#include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "serve/origin.h"
 
 bool access_is_logged(unsigned status)
@@ -72,7 +72,7 @@ static void print_text(const struct access *access, const char *client, struct t
 static void append_member(struct text *line, const char *name, struct span bytes, size_t limit)
 {
     size_t shown = bytes.len < limit ? bytes.len : limit;
-    text_printf(line, ",\"%s\":\"", name);
+    json_printf(line, name, "\"");
     for (size_t i = 0; i < shown; i++) {
         unsigned char byte = (unsigned char)bytes.data[i];
         if (byte >= 0x20 && byte < 0x7f && byte != '\\' && byte != '"')
@@ -83,22 +83,39 @@ static void append_member(struct text *line, const char *name, struct span bytes
     text_append(line, span_of(shown < bytes.len ? "...\"" : "\""));
 }
 
-static void print_json(const struct access *access, const char *client, struct text *line)
+static void open_json(struct text *line, int64_t now, const char *message, const char *client)
 {
     char time[CALENDAR_ISO_SIZE];
-    calendar_iso_time(access->now, time);
-    text_printf(line, "{\"time\":\"%s\",\"level\":\"info\",\"client\":\"%s\"", time, client);
+    calendar_iso_time(now, time);
+    json_open(line, NULL, '{');
+    json_text(line, "time", time);
+    json_text(line, "level", "info");
+    if (message != NULL)
+        json_text(line, "message", message);
+    json_text(line, "client", client);
+}
+
+static void close_json(struct text *line, int64_t took_us)
+{
+    json_printf(line, "seconds", "%" PRId64 ".%06" PRId64, took_us / 1000000, took_us % 1000000);
+    json_close(line, '}');
+}
+
+static void print_json(const struct access *access, const char *client, struct text *line)
+{
+    open_json(line, access->now, NULL, client);
     append_member(line, "request", first_line(access->request), LIMIT_LOG_REQUEST);
-    text_printf(line, ",\"status\":%u,\"bytes\":%zu", access->status, access->body_len);
+    json_number(line, "status", access->status);
+    json_number(line, "bytes", (int64_t)access->body_len);
     append_member(line, "referer", access->referer, LIMIT_LOG_REFERER);
     append_member(line, "user_agent", access->agent, LIMIT_LOG_AGENT);
     if (access->domain != NULL)
-        text_printf(line, ",\"sni\":\"mta-sts.%s\"", access->domain);
-    if (access->version != NULL)
-        text_printf(line, ",\"tls_version\":\"%s\",\"tls_cipher\":\"%s\"", access->version,
-                    access->cipher);
-    text_printf(line, ",\"seconds\":%" PRId64 ".%06" PRId64 "}", access->took_us / 1000000,
-                access->took_us % 1000000);
+        json_printf(line, "sni", "\"mta-sts.%s\"", access->domain);
+    if (access->version != NULL) {
+        json_text(line, "tls_version", access->version);
+        json_text(line, "tls_cipher", access->cipher);
+    }
+    close_json(line, access->took_us);
 }
 
 static void write_line(struct text *line)
@@ -161,28 +178,30 @@ static const struct {
     {120, "no_application_protocol"},
 };
 
-static void append_alert(struct text *line, const char *before, int number, const char *behind)
+enum { ALERT_SIZE = 12 };
+
+/* Its number when it has no name. */
+static const char *alert_text(int number, char buffer[static ALERT_SIZE])
 {
-    if (number < 0)
-        return;
-    text_append(line, span_of(before));
     for (size_t i = 0; i < sizeof(alerts) / sizeof(alerts[0]); i++)
-        if (alerts[i].number == number) {
-            text_printf(line, "%s%s", alerts[i].name, behind);
-            return;
-        }
-    text_printf(line, "%d%s", number, behind);
+        if (alerts[i].number == number)
+            return alerts[i].name;
+    (void)snprintf(buffer, ALERT_SIZE, "%d", number); /* it fits */
+    return buffer;
 }
 
 static void print_failure_text(const struct access_failure *failure, const char *client,
                                struct text *line)
 {
+    char alert[ALERT_SIZE];
     text_printf(line, "%s [", client);
     append_clf_time(line, failure->now);
     text_printf(line, "] handshake failed: %s; SNI", failure->reason);
     append_quoted(line, failure->name, LIMIT_NAME + 1);
-    append_alert(line, "; alert sent ", failure->alert_sent, "");
-    append_alert(line, "; alert received ", failure->alert_received, "");
+    if (failure->alert_sent >= 0)
+        text_printf(line, "; alert sent %s", alert_text(failure->alert_sent, alert));
+    if (failure->alert_received >= 0)
+        text_printf(line, "; alert received %s", alert_text(failure->alert_received, alert));
     text_printf(line, "; %" PRId64 ".%06" PRId64, failure->took_us / 1000000,
                 failure->took_us % 1000000);
 }
@@ -190,19 +209,16 @@ static void print_failure_text(const struct access_failure *failure, const char 
 static void print_failure_json(const struct access_failure *failure, const char *client,
                                struct text *line)
 {
-    char time[CALENDAR_ISO_SIZE];
-    calendar_iso_time(failure->now, time);
-    text_printf(
-        line,
-        "{\"time\":\"%s\",\"level\":\"info\",\"message\":\"handshake failed\",\"client\":\"%s\","
-        "\"reason\":\"%s\"",
-        time, client, failure->reason);
+    char alert[ALERT_SIZE];
+    open_json(line, failure->now, "handshake failed", client);
+    json_text(line, "reason", failure->reason);
     if (failure->name.len > 0)
         append_member(line, "sni", failure->name, LIMIT_NAME + 1);
-    append_alert(line, ",\"alert_sent\":\"", failure->alert_sent, "\"");
-    append_alert(line, ",\"alert_received\":\"", failure->alert_received, "\"");
-    text_printf(line, ",\"seconds\":%" PRId64 ".%06" PRId64 "}", failure->took_us / 1000000,
-                failure->took_us % 1000000);
+    if (failure->alert_sent >= 0)
+        json_text(line, "alert_sent", alert_text(failure->alert_sent, alert));
+    if (failure->alert_received >= 0)
+        json_text(line, "alert_received", alert_text(failure->alert_received, alert));
+    close_json(line, failure->took_us);
 }
 
 void access_tell_left_out(struct access_rate *rate, int64_t now)

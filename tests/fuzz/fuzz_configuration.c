@@ -44,7 +44,7 @@ static void check_diagnostics(struct diag *diag)
 {
     struct text words = {0}, json = {0};
     diag_print(diag, DIAG_NOTE, &words);
-    diag_print_json(diag, DIAG_NOTE, &json);
+    diag_print_json(diag, NULL, DIAG_NOTE, &json);
     assert(!words.failed && !json.failed);
     assert((words.len == 0) ==
            (errors(diag) + diag_count(diag, DIAG_WARNING) + diag_count(diag, DIAG_NOTE) == 0));

@@ -290,7 +290,7 @@ static bool run_load(enum fault_kind kind, int64_t n, void *context)
     if (diag != NULL) {
         configuration = configuration_load(&load->request, diag);
         diag_print(diag, DIAG_NOTE, &words);
-        diag_print_json(diag, DIAG_NOTE, &json);
+        diag_print_json(diag, NULL, DIAG_NOTE, &json);
     }
     bool fired = disarm();
     bool first = load->site.data == NULL;

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/calendar.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/suggest.h"
 #include "base/table.h"
@@ -80,6 +81,38 @@ static void text_writes_json(void **state)
         text_free(&text);
         guard_free(input);
     }
+}
+
+static void json_separates_values(void **state)
+{
+    (void)state;
+    struct text text = {0};
+    json_open(&text, NULL, '{');
+    json_open(&text, "rows", '[');
+    json_new_line(&text);
+    json_open(&text, NULL, '{');
+    json_text(&text, "a", "[{,");
+    json_text(&text, "b", NULL);
+    json_text(&text, "c", "");
+    json_span(&text, "d", span_of(""));
+    json_close(&text, '}');
+    json_new_line(&text);
+    json_open(&text, NULL, '[');
+    json_close(&text, ']');
+    json_number(&text, NULL, INT64_MIN);
+    json_close(&text, ']');
+    json_open(&text, "none", '{');
+    json_close(&text, '}');
+    json_flag(&text, "yes", true);
+    json_ordinal(&text, "line", 0);
+    json_ordinal(&text, "column", 7);
+    json_printf(&text, "seconds", "%d.%d", 1, 5);
+    json_close(&text, '}');
+    assert_string_equal(text.data,
+                        "{\"rows\":[\n{\"a\":\"[{,\",\"b\":null,\"c\":null,\"d\":\"\"},\n[],"
+                        "-9223372036854775808],\"none\":{},\"yes\":true,\"line\":null,\"column\":7,"
+                        "\"seconds\":1.5}");
+    text_free(&text);
 }
 
 static void text_grows(void **state)
@@ -347,6 +380,7 @@ int main(void)
         cmocka_unit_test(span_compares),
         cmocka_unit_test(text_escapes_everything_unsafe),
         cmocka_unit_test(text_writes_json),
+        cmocka_unit_test(json_separates_values),
         cmocka_unit_test(text_grows),
         cmocka_unit_test(text_write_tells_failure),
         cmocka_unit_test(table_finds_what_was_added),

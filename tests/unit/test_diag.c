@@ -84,7 +84,7 @@ static void prints_json(void **state)
     diag_hint(diag, "write it");
     diag_related(diag, at(diag, "a", 1, 2), "first");
     diag_add(diag, DIAG_FATAL, (struct position){0}, "out of memory");
-    diag_print_json(diag, DIAG_NOTE, &text);
+    diag_print_json(diag, NULL, DIAG_NOTE, &text);
     assert_string_equal(
         text.data,
         "[\n{\"file\":\"a\",\"line\":3,\"column\":4,\"level\":\"error\",\"scope\":\"domain\","
@@ -157,7 +157,7 @@ static void puts_one_cause_together(void **state)
                                    "b1, a2, a3, a4, a5, a6, a7, a8, a9, a10 and 10 others\n"
                                    "    why: why\nb:2:1: warning: nothing covers c\n");
     text_free(&text);
-    diag_print_json(diag, DIAG_NOTE, &text);
+    diag_print_json(diag, NULL, DIAG_NOTE, &text);
     assert_non_null(strstr(text.data, "\"nothing covers a20\""));
     text_free(&text);
     diag_free(diag);
