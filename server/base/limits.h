@@ -251,6 +251,9 @@ enum {
     LIMIT_LOG_NAMES = 1500,
     /* Between two looks at the memory of the processes: as often as monitors ask. Milliseconds. */
     LIMIT_FIGURES_MS = 10000,
+    /* A loader that has said nothing for so long is ended: a disk that hangs, or a mistake of ours. The
+     * slowest single step, a chain that is verified, takes milliseconds. Milliseconds. */
+    LIMIT_LOAD_SILENCE_MS = 30000,
     /* For the last valid policies to be read from the disk, and to be on it, before "ready" is said without
      * them: a disk that sleeps needs a second or two to turn, and a service manager waits longer. Milliseconds. */
     LIMIT_SAVE_MS = 2000,

@@ -1,0 +1,254 @@
+#include "supervise/loader.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/descriptors.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+enum { DESCRIPTORS = 3 };
+
+/* What the last message begins with; the faults follow. */
+struct head {
+    char outcome;                             /* of loader_outcome; no loader_word is so small */
+    unsigned char has_descriptors, has_state; /* 0 or 1; but from a loader that may be anything */
+    uint64_t errors, warnings;
+};
+
+struct message {
+    struct head head;
+    char faults[LIMIT_STATUS_FAULTS];
+};
+
+void loader_result_free(struct loader_result *result)
+{
+    text_free(&result->faults);
+    settings_image_free(result->image);
+    if (result->site_fd >= 0)
+        (void)close(result->site_fd); /* it is only read */
+    if (result->state_fd >= 0)
+        (void)close(result->state_fd);
+    *result = LOADER_RESULT_NONE;
+}
+
+bool loader_begin(struct loader *loader, loader_job *job, void *context, int kept, int64_t now)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        log_line(LOG_LEVEL_ERROR, "cannot start the loader: %s", strerror(errno));
+        return false;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        const int own[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, pair[1], kept};
+        descriptors_keep_only(own, sizeof(own) / sizeof(own[0]));
+        log_begin();
+        job(context, pair[1]);
+        _exit(1);
+    }
+    int reason = errno;
+    (void)close(pair[1]); /* the child's; here only a copy */
+    if (pid < 0) {
+        (void)close(pair[0]); /* nobody is at the other end */
+        log_line(LOG_LEVEL_ERROR, "cannot start the loader: %s", strerror(reason));
+        return false;
+    }
+    *loader =
+        (struct loader){.pid = pid, .socket = pair[0], .deadline = now + LIMIT_LOAD_SILENCE_MS};
+    return true;
+}
+
+/* The process is reaped like any other child; a disk that hangs may keep it. */
+void loader_stop(struct loader *loader)
+{
+    if (loader->pid == 0)
+        return;
+    (void)kill(loader->pid, SIGKILL); /* not yet reaped, so it exists */
+    (void)close(loader->socket);      /* it is only read */
+    *loader = LOADER_NONE;
+}
+
+static enum loader_outcome die(struct loader *loader, const char *why, struct loader_result *result)
+{
+    loader_stop(loader);
+    *result = LOADER_RESULT_NONE;
+    result->outcome = LOADER_DIED;
+    (void)snprintf(result->why, sizeof(result->why), "%s", why); /* the end is of no weight */
+    return LOADER_DIED;
+}
+
+static size_t take_descriptors(struct msghdr *header, int ret_fds[static DESCRIPTORS])
+{
+    size_t count = 0;
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part != NULL;
+         part = CMSG_NXTHDR(header, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t here = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < here; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
+            if (count < DESCRIPTORS)
+                ret_fds[count++] = fd;
+            else
+                (void)close(fd); /* there is no room for so many in the header */
+        }
+    }
+    return count;
+}
+
+/* The result that the message tells, whose descriptors are the settings, the site and the state. */
+static enum loader_outcome take_result(struct loader *loader, const struct message *message,
+                                       size_t len, const int *fds, size_t count,
+                                       struct loader_result *ret_result)
+{
+    struct loader_result result = LOADER_RESULT_NONE;
+    const struct head *head = &message->head;
+    size_t expected = (head->has_descriptors != 0 ? 2u : 0u) + (head->has_state != 0 ? 1u : 0u);
+    bool is_done = head->outcome == LOADER_DONE;
+    result.outcome = (enum loader_outcome)head->outcome;
+    result.errors = head->errors;
+    result.warnings = head->warnings;
+    bool good = len >= sizeof(*head) && count == expected &&
+                is_done == (head->has_descriptors != 0) && (is_done || head->has_state == 0) &&
+                (is_done || head->outcome == LOADER_REFUSED || head->outcome == LOADER_UNCHANGED);
+    if (good && is_done) {
+        result.image = settings_image_open(fds[0]);
+        good = result.image != NULL;
+    }
+    if (count > 0)
+        (void)close(fds[0]); /* the mapping stays */
+    if (!good) {
+        for (size_t i = 1; i < count; i++)
+            (void)close(fds[i]); /* it was not read */
+        return die(loader, "the loader handed over something that is no result", ret_result);
+    }
+    if (is_done) {
+        result.site_fd = fds[1];
+        result.state_fd = count > 2 ? fds[2] : -1;
+    }
+    text_append(&result.faults, (struct span){message->faults, len - sizeof(*head)});
+    loader_stop(loader); /* it has nothing left to do */
+    *ret_result = result;
+    return result.outcome;
+}
+
+static void take_word(struct loader *loader, char word, int64_t now)
+{
+    if (word == LOADER_READS_STATE)
+        loader->reads_state = true;
+    else if (word == LOADER_HAS_STATE)
+        loader->reads_state = false;
+    loader->deadline = now + (loader->reads_state ? LIMIT_SAVE_MS : LIMIT_LOAD_SILENCE_MS);
+}
+
+enum loader_outcome loader_hear(struct loader *loader, int64_t now,
+                                struct loader_result *ret_result)
+{
+    union {
+        char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
+        struct cmsghdr first;
+    } rights;
+    struct message message;
+    while (loader->pid != 0) {
+        struct iovec part = {&message, sizeof(message)};
+        struct msghdr header = {.msg_iov = &part,
+                                .msg_iovlen = 1,
+                                .msg_control = rights.bytes,
+                                .msg_controllen = sizeof(rights.bytes)};
+        int fds[DESCRIPTORS];
+        message.head = (struct head){0};
+        ssize_t len = recvmsg(loader->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (len <= 0)
+            return LOADER_RUNS; /* if it has ended, SIGCHLD tells */
+        size_t count = take_descriptors(&header, fds);
+        if (len > 1 || count > 0)
+            return take_result(loader, &message, (size_t)len, fds, count, ret_result);
+        take_word(loader, message.head.outcome, now);
+    }
+    return LOADER_RUNS;
+}
+
+enum loader_outcome loader_expire(struct loader *loader, int64_t now,
+                                  struct loader_result *ret_result)
+{
+    char why[64];
+    if (loader->pid == 0 || now < loader->deadline)
+        return LOADER_RUNS;
+    if (loader->reads_state) {
+        loader_stop(loader);
+        return LOADER_STATE_HANGS;
+    }
+    (void)snprintf(why, sizeof(why), "the loader made no progress for %d s",
+                   LIMIT_LOAD_SILENCE_MS / 1000); /* it fits */
+    return die(loader, why, ret_result);
+}
+
+enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int64_t now,
+                               struct loader_result *ret_result)
+{
+    char why[sizeof(ret_result->why)];
+    if (loader->pid != pid || pid == 0)
+        return LOADER_RUNS;
+    /* What it has said before. */
+    enum loader_outcome outcome = loader_hear(loader, now, ret_result);
+    if (outcome != LOADER_RUNS)
+        return outcome;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        (void)snprintf(why, sizeof(why), "the loader died: it made a system call that none needs");
+    else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        (void)snprintf(why, sizeof(why), "the loader was killed, likely because memory is short");
+    else if (WIFSIGNALED(status))
+        (void)snprintf(why, sizeof(why), "the loader died: %s", strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) == LOADER_OUT_OF_MEMORY)
+        (void)snprintf(why, sizeof(why), "the loader ran out of memory");
+    else
+        (void)snprintf(why, sizeof(why), "the loader ended with status %d", WEXITSTATUS(status));
+    (void)close(loader->socket); /* it is only read */
+    *loader = LOADER_NONE;
+    return die(loader, why, ret_result);
+}
+
+void loader_say(int socket, enum loader_word word)
+{
+    const char byte = (char)word;
+    /* The others are more important than progress, for which there may be no room. */
+    (void)send(socket, &byte, 1,
+               word == LOADER_PROGRESS ? MSG_DONTWAIT | MSG_NOSIGNAL : MSG_NOSIGNAL);
+}
+
+bool loader_tell(int socket, const struct loader_result *result, int settings_fd)
+{
+    union {
+        char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
+        struct cmsghdr first;
+    } rights = {{0}};
+    const int fds[DESCRIPTORS] = {settings_fd, result->site_fd, result->state_fd};
+    size_t count = settings_fd < 0 ? 0 : result->state_fd < 0 ? 2 : 3;
+    struct head head = {
+        .outcome = (char)result->outcome,
+        .has_descriptors = count > 0 ? 1 : 0,
+        .has_state = count > 2 ? 1 : 0,
+        .errors = result->errors,
+        .warnings = result->warnings,
+    };
+    size_t len =
+        result->faults.len < LIMIT_STATUS_FAULTS ? result->faults.len : LIMIT_STATUS_FAULTS;
+    struct iovec parts[] = {{&head, sizeof(head)}, {result->faults.data, len}};
+    struct msghdr header = {.msg_iov = parts, .msg_iovlen = 2};
+    if (count > 0) {
+        header.msg_control = rights.bytes;
+        header.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        rights.first.cmsg_level = SOL_SOCKET;
+        rights.first.cmsg_type = SCM_RIGHTS;
+        rights.first.cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(&rights.first), fds, count * sizeof(int));
+    }
+    return sendmsg(socket, &header, MSG_NOSIGNAL) >= 0;
+}

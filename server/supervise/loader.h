@@ -1,0 +1,91 @@
+/*
+ * The loader as the supervisor sees it: a short-lived child that makes one load (supervise/load.h) and
+ * hands over what it has come to, or why it was refused, in one message. The supervisor waits for it
+ * beside everything else. A loader that crashes, makes no progress, or runs out of memory is a refused
+ * load, and nothing else. Runs in the supervisor, but for the child.
+ */
+#ifndef SUPERVISE_LOADER_H
+#define SUPERVISE_LOADER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/span.h"
+#include "base/text.h"
+#include "supervise/settings_image.h"
+
+/* Begin with LOADER_NONE. Times are milliseconds of the monotonic clock. */
+struct loader {
+    pid_t pid;        /* 0: none runs */
+    int socket;       /* owned; our end; -1: none runs */
+    int64_t deadline; /* by then it has said something; INT64_MAX: none runs */
+    bool reads_state; /* it waits for the disk of the state folder */
+};
+
+#define LOADER_NONE ((struct loader){.socket = -1, .deadline = INT64_MAX})
+
+enum loader_outcome {
+    LOADER_RUNS,      /* none of those below */
+    LOADER_DONE,      /* the next generation can begin */
+    LOADER_REFUSED,   /* the files have a fault, which is logged */
+    LOADER_UNCHANGED, /* there was nothing to load */
+    LOADER_DIED,      /* it came to nothing, whatever the files are; why tells the reason */
+    LOADER_STATE_HANGS /* the disk of the state folder does not answer; the same load without it may go */
+};
+
+/* What a load has come to. End with loader_result_free. */
+struct loader_result {
+    enum loader_outcome outcome;
+    size_t errors, warnings;
+    struct text faults;           /* owned; what was logged of them */
+    struct settings_image *image; /* owned; NULL unless it is done, like the next two */
+    int site_fd;                  /* owned; or -1 */
+    int state_fd; /* owned; what is to be saved in the state folder; or -1: nothing */
+    char why[96]; /* a clause, when it has died */
+};
+
+#define LOADER_RESULT_NONE ((struct loader_result){.site_fd = -1, .state_fd = -1})
+
+void loader_result_free(struct loader_result *result);
+
+/* The child: it has nothing open but the standard descriptors, the socket, and kept. */
+typedef void loader_job(void *context, int socket);
+
+/* Forks it. False, logged, when there is no process to be had. kept may be -1. */
+bool loader_begin(struct loader *loader, loader_job *job, void *context, int kept, int64_t now);
+
+/* Reads what it says: progress, or how it ended. */
+enum loader_outcome loader_hear(struct loader *loader, int64_t now,
+                                struct loader_result *ret_result);
+
+/* Kills one that is silent for too long. */
+enum loader_outcome loader_expire(struct loader *loader, int64_t now,
+                                  struct loader_result *ret_result);
+
+/* A child of the process has ended, with the status of waitpid(2): tells what this loader has come to,
+ * if it was that. */
+enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int64_t now,
+                               struct loader_result *ret_result);
+
+/* Ends it without a result, if one runs. */
+void loader_stop(struct loader *loader);
+
+/* For the child: that it goes on, that it begins to wait for the disk of the state folder, and that it
+ * does not wait any more. */
+enum loader_word {
+    LOADER_PROGRESS = 'p',
+    LOADER_READS_STATE = 's',
+    LOADER_HAS_STATE = 'h',
+};
+void loader_say(int socket, enum loader_word word);
+
+/* For the child, once and last: the result, but for its image, which is a descriptor here. False with
+ * errno. */
+bool loader_tell(int socket, const struct loader_result *result, int settings_fd);
+
+/* With this status it says that memory is short. */
+enum { LOADER_OUT_OF_MEMORY = 9 };
+
+#endif

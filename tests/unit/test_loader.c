@@ -1,0 +1,300 @@
+/*
+ * The loader as the supervisor sees it: what it hands over, and that nothing it does instead, to crash,
+ * to hang, to eat memory, to talk nonsense, is more than a load that was refused.
+ */
+#include "supervise/loader.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/sanitizer.h"
+#include "unit.h"
+
+static int hold(struct span bytes)
+{
+    struct memory_file file;
+    assert_true(memory_file_new(bytes.len, &file));
+    memcpy(file.data, bytes.data, bytes.len);
+    return memory_file_finish(&file, bytes.len);
+}
+
+static int small_image(void)
+{
+    struct text bytes = {0};
+    struct settings_image image = {
+        .watch = {.file = "/etc/mta-sts.yaml"}, .uid = 1, .gid = 2, .not_after = 77};
+    settings_image_print(&image, &bytes);
+    int fd = hold((struct span){bytes.data, bytes.len});
+    text_free(&bytes);
+    return fd;
+}
+
+static void succeed(void *context, int socket)
+{
+    struct loader_result result = LOADER_RESULT_NONE;
+    (void)context;
+    loader_say(socket, LOADER_PROGRESS);
+    result.outcome = LOADER_DONE;
+    result.errors = 1;
+    result.warnings = 2;
+    result.site_fd = hold(span_of("the site"));
+    result.state_fd = hold(span_of("the state"));
+    text_append(&result.faults, span_of("one line\n"));
+    _exit(loader_tell(socket, &result, small_image()) ? 0 : 1);
+}
+
+static void refuse(void *context, int socket)
+{
+    struct loader_result result = LOADER_RESULT_NONE;
+    (void)context;
+    result.outcome = LOADER_REFUSED;
+    result.errors = 3;
+    for (int i = 0; i < 2 * LIMIT_STATUS_FAULTS / 8; i++)
+        text_append(&result.faults, span_of("a fault\n"));
+    _exit(loader_tell(socket, &result, -1) ? 0 : 1);
+}
+
+static void loop(void *context, int socket)
+{
+    (void)context;
+    loader_say(socket, LOADER_PROGRESS);
+    for (;;)
+        (void)poll(NULL, 0, 1000); /* until it is killed */
+}
+
+static void read_state(void *context, int socket)
+{
+    (void)context;
+    loader_say(socket, LOADER_READS_STATE);
+    for (;;)
+        (void)poll(NULL, 0, 1000); /* until it is killed */
+}
+
+static void raise_signal(void *context, int socket)
+{
+    const struct rlimit none = {0, 0};
+    (void)socket;
+    assert_int_equal(setrlimit(RLIMIT_CORE, &none), 0);
+    (void)signal(*(int *)context, SIG_DFL);
+    (void)raise(*(int *)context);
+}
+
+static void end_with(void *context, int socket)
+{
+    (void)socket;
+    _exit(*(int *)context);
+}
+
+/* Waits for the end of a load as the supervisor does. */
+static enum loader_outcome wait_for(struct loader *loader, struct loader_result *ret_result)
+{
+    for (int i = 0; i < 30000; i++) {
+        pid_t pid = loader->pid;
+        int status = 0;
+        (void)poll(NULL, 0, 1); /* a pause that is too short is no harm */
+        enum loader_outcome outcome = loader_hear(loader, 0, ret_result);
+        if (outcome == LOADER_RUNS && waitpid(pid, &status, WNOHANG) == pid)
+            outcome = loader_end(loader, pid, status, 0, ret_result);
+        if (outcome != LOADER_RUNS)
+            return outcome;
+    }
+    fail();
+    return LOADER_RUNS;
+}
+
+static enum loader_outcome run(loader_job *job, void *context, struct loader_result *ret_result)
+{
+    struct loader loader = LOADER_NONE;
+    *ret_result = LOADER_RESULT_NONE;
+    assert_true(loader_begin(&loader, job, context, -1, 0));
+    assert_int_equal(loader.deadline, LIMIT_LOAD_SILENCE_MS);
+    enum loader_outcome outcome = wait_for(&loader, ret_result);
+    assert_int_equal(loader.pid, 0);
+    assert_int_equal(loader.socket, -1);
+    assert_true(loader.deadline == INT64_MAX);
+    while (waitpid(-1, NULL, 0) > 0) /* it was killed, or has ended by itself */
+        ;
+    return outcome;
+}
+
+static size_t descriptors(void)
+{
+    size_t count = 0;
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
+    return count;
+}
+
+static void result_is_handed_over(void **state)
+{
+    struct loader_result result;
+    char bytes[16] = "";
+    size_t before = descriptors();
+    (void)state;
+    assert_int_equal(run(succeed, NULL, &result), LOADER_DONE);
+    assert_int_equal(result.errors, 1);
+    assert_int_equal(result.warnings, 2);
+    assert_string_equal(result.faults.data, "one line\n");
+    assert_int_equal(result.image->not_after, 77);
+    assert_int_equal(pread(result.site_fd, bytes, sizeof(bytes), 0), 8);
+    assert_string_equal(bytes, "the site");
+    assert_int_equal(pread(result.state_fd, bytes, sizeof(bytes), 0), 9);
+    assert_true((fcntl(result.site_fd, F_GETFD) & FD_CLOEXEC) != 0);
+    loader_result_free(&result);
+    assert_int_equal(descriptors(), before);
+}
+
+static void refusal_has_its_faults(void **state)
+{
+    struct loader_result result;
+    (void)state;
+    assert_int_equal(run(refuse, NULL, &result), LOADER_REFUSED);
+    assert_int_equal(result.errors, 3);
+    assert_int_equal(result.faults.len, LIMIT_STATUS_FAULTS);
+    assert_null(result.image);
+    loader_result_free(&result);
+}
+
+static void one_that_is_silent_is_killed(void **state)
+{
+    struct loader loader = LOADER_NONE;
+    struct loader_result result = LOADER_RESULT_NONE;
+    int status = 0;
+    (void)state;
+    assert_true(loader_begin(&loader, loop, NULL, -1, 0));
+    pid_t pid = loader.pid;
+    struct pollfd polled = {.fd = loader.socket, .events = POLLIN};
+    assert_int_equal(poll(&polled, 1, 10000), 1);
+    assert_int_equal(loader_hear(&loader, 1000, &result), LOADER_RUNS);
+    assert_int_equal(loader.deadline, 1000 + LIMIT_LOAD_SILENCE_MS);
+    assert_int_equal(loader_expire(&loader, loader.deadline - 1, &result), LOADER_RUNS);
+    assert_int_equal(loader_expire(&loader, loader.deadline, &result), LOADER_DIED);
+    assert_string_equal(result.why, "the loader made no progress for 30 s");
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(loader_end(&loader, pid, status, 0, &result), LOADER_RUNS);
+    assert_int_equal(loader_expire(&loader, INT64_MAX - 1, &result), LOADER_RUNS);
+    loader_result_free(&result);
+}
+
+static void disk_of_the_state_is_waited_for_less(void **state)
+{
+    struct loader loader = LOADER_NONE;
+    struct loader_result result = LOADER_RESULT_NONE;
+    (void)state;
+    assert_true(loader_begin(&loader, read_state, NULL, -1, 0));
+    struct pollfd polled = {.fd = loader.socket, .events = POLLIN};
+    assert_int_equal(poll(&polled, 1, 10000), 1);
+    assert_int_equal(loader_hear(&loader, 500, &result), LOADER_RUNS);
+    assert_int_equal(loader.deadline, 500 + LIMIT_SAVE_MS);
+    pid_t pid = loader.pid;
+    assert_int_equal(loader_expire(&loader, 500 + LIMIT_SAVE_MS, &result), LOADER_STATE_HANGS);
+    assert_int_equal(loader.pid, 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void reason_of_its_death_is_told(void **state)
+{
+    static const struct {
+        loader_job *job;
+        int number;
+        const char *why;
+    } deaths[] = {
+        {raise_signal, SIGILL, "the loader died: Illegal instruction"},
+        {raise_signal, SIGABRT, "the loader died: Aborted"},
+        {raise_signal, SIGSYS, "the loader died: it made a system call that none needs"},
+        {raise_signal, SIGKILL, "the loader was killed, likely because memory is short"},
+        {end_with, LOADER_OUT_OF_MEMORY, "the loader ran out of memory"},
+        {end_with, 0, "the loader ended with status 0"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(deaths); i++) {
+        struct loader_result result;
+        int number = deaths[i].number;
+        assert_int_equal(run(deaths[i].job, &number, &result), LOADER_DIED);
+        assert_string_equal(result.why, deaths[i].why);
+        loader_result_free(&result);
+    }
+}
+
+/* What a loader that was taken over may say. */
+struct nonsense {
+    char bytes[64];
+    size_t len;
+    int fds[3];
+    size_t count;
+};
+
+static void talk(void *context, int socket)
+{
+    const struct nonsense *nonsense = context;
+    union {
+        char bytes[CMSG_SPACE(sizeof(nonsense->fds))];
+        struct cmsghdr first;
+    } rights = {{0}};
+    struct iovec part = {(void *)(uintptr_t)nonsense->bytes, nonsense->len};
+    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+    if (nonsense->count > 0) {
+        header.msg_control = rights.bytes;
+        header.msg_controllen = CMSG_SPACE(nonsense->count * sizeof(int));
+        rights.first.cmsg_level = SOL_SOCKET;
+        rights.first.cmsg_type = SCM_RIGHTS;
+        rights.first.cmsg_len = CMSG_LEN(nonsense->count * sizeof(int));
+        int fds[3];
+        for (size_t i = 0; i < nonsense->count; i++)
+            fds[i] = nonsense->fds[i] == 0 ? small_image() : nonsense->fds[i];
+        memcpy(CMSG_DATA(&rights.first), fds, nonsense->count * sizeof(int));
+    }
+    _exit(sendmsg(socket, &header, 0) < 0 ? 1 : 0);
+}
+
+static void nonsense_is_no_result(void **state)
+{
+    struct nonsense cases[] = {
+        {.bytes = {LOADER_DONE}, .len = 40},
+        {.bytes = {LOADER_DONE, 1}, .len = 40},
+        {.bytes = {LOADER_DONE, 1}, .len = 40, .count = 1},
+        {.bytes = {LOADER_DONE, 1, 1}, .len = 40, .count = 2},
+        {.bytes = {LOADER_DONE, 1}, .len = 40, .fds = {2, 2}, .count = 2},
+        {.bytes = {LOADER_DONE, 0}, .len = 40, .count = 2},
+        {.bytes = {LOADER_REFUSED, 1}, .len = 40, .count = 2},
+        {.bytes = {LOADER_REFUSED, 0, 1}, .len = 40, .count = 1},
+        {.bytes = {LOADER_REFUSED}, .len = 3},
+        {.bytes = {LOADER_RUNS}, .len = 40},
+        {.bytes = {LOADER_DIED}, .len = 40},
+        {.bytes = {LOADER_STATE_HANGS}, .len = 40},
+        {.bytes = {'p'}, .len = 1, .count = 3},
+        {.bytes = {100}, .len = 40},
+    };
+    size_t before = descriptors();
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct loader_result result;
+        assert_int_equal(run(talk, &cases[i], &result), LOADER_DIED);
+        assert_string_equal(result.why, "the loader handed over something that is no result");
+        loader_result_free(&result);
+        assert_int_equal(descriptors(), before);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(result_is_handed_over),
+        cmocka_unit_test(refusal_has_its_faults),
+        cmocka_unit_test(one_that_is_silent_is_killed),
+        cmocka_unit_test(disk_of_the_state_is_waited_for_less),
+        cmocka_unit_test(reason_of_its_death_is_told),
+        cmocka_unit_test(nonsense_is_no_result),
+    };
+    return cmocka_run_group_tests_name("loader", tests, NULL, NULL);
+}
