@@ -20,6 +20,7 @@ struct related {
 struct entry {
     enum diag_level level;
     bool is_hidden;
+    enum diag_part part;
     struct position at;
     size_t file_order; /* of at.file: files sort as they were first named */
     size_t order;      /* of the entry itself, so that sorting is stable */
@@ -61,6 +62,7 @@ struct diag {
     struct table entry_table; /* what was said already, at which place */
     struct entry *last;       /* what reason, hint and related belong to; NULL after a shortage */
     bool shortage;            /* of memory; counted in counts */
+    enum diag_part part;      /* of what is added now */
     size_t counts[DIAG_LEVELS];
 };
 
@@ -139,6 +141,16 @@ void diag_shortage(struct diag *diag)
 {
     diag->counts[DIAG_FATAL] += diag->shortage ? 0 : 1;
     diag->shortage = true;
+}
+
+bool diag_is_short(const struct diag *diag)
+{
+    return diag->shortage;
+}
+
+void diag_set_part(struct diag *diag, enum diag_part part)
+{
+    diag->part = part;
 }
 
 /* Stands for words that have no room. */
@@ -292,6 +304,7 @@ void diag_add(struct diag *diag, enum diag_level level, struct position at, cons
 {
     struct entry entry = {
         .level = level,
+        .part = diag->part,
         .at = at,
         .file_order = file_order(diag, at.file),
         .order = diag->count,
@@ -570,6 +583,7 @@ static struct diag_entry view_of(const struct diag *diag, const struct entry *en
         .hint = entry->hint,
         .is_limited =
             entry->file_order < diag->file_count && diag->quotas[entry->file_order].most > 0,
+        .part = entry->part,
     };
 }
 

@@ -22,6 +22,12 @@ enum diag_level {
 };
 #define DIAG_LEVELS 4
 
+/* What of a load a diagnostic is about. */
+enum diag_part {
+    DIAG_FILES,        /* the configuration files */
+    DIAG_CERTIFICATES, /* the certificates and keys, which may be loaded without the rest */
+};
+
 /* A place in a file. line and column count from 1, the column in characters; 0
  * means that the problem has no such place. */
 struct position {
@@ -59,6 +65,9 @@ const char *diag_intern(struct diag *diag, struct span name);
  * more. most is at least 1. */
 void diag_limit(struct diag *diag, const char *file, size_t most);
 
+/* What is added from now on is about that part; at first about DIAG_FILES. */
+void diag_set_part(struct diag *diag, enum diag_part part);
+
 /* Whether the diagnostic that was added last was kept, so that a hint to it is worth its search. */
 bool diag_is_kept(const struct diag *diag);
 
@@ -66,6 +75,7 @@ bool diag_is_kept(const struct diag *diag);
  * told once, behind everything else. It cannot fail, and the functions here call
  * it when they cannot do what they should. */
 void diag_shortage(struct diag *diag);
+bool diag_is_short(const struct diag *diag); /* whether it was called */
 
 /* Adds a diagnostic: one sentence without a full stop. The same words for the
  * same place are taken once. */
@@ -110,6 +120,7 @@ struct diag_entry {
     const char *message;
     const char *reason, *hint; /* or NULL */
     bool is_limited;           /* its file has a limit (diag_limit) */
+    enum diag_part part;
 };
 
 /* Hides every diagnostic that is not wanted. */

@@ -254,6 +254,10 @@ enum {
     /* A loader that has said nothing for so long is ended: a disk that hangs, or a mistake of ours. The
      * slowest single step, a chain that is verified, takes milliseconds. Milliseconds. */
     LIMIT_LOAD_SILENCE_MS = 30000,
+    /* So often it says that it goes on. Milliseconds. */
+    LIMIT_LOAD_PROGRESS_MS = 100,
+    /* Of the memory that is left, one part in so many is for others: clients come meanwhile. */
+    LIMIT_LOAD_MARGIN = 8,
     /* For the last valid policies to be read from the disk, and to be on it, before "ready" is said without
      * them: a disk that sleeps needs a second or two to turn, and a service manager waits longer. Milliseconds. */
     LIMIT_SAVE_MS = 2000,

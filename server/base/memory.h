@@ -23,4 +23,8 @@ void memory_give_back(void);
  * nothing limits it. Reads files below /proc and /sys; what cannot be read does not limit. */
 size_t memory_left(size_t sharers);
 
+/* Bounds the address space of this process (RLIMIT_AS) to what its control group, or the machine, has
+ * left for it, less a margin: then it is told when memory is short, before the kernel ends a process. */
+void memory_bound(void);
+
 #endif

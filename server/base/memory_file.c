@@ -19,11 +19,11 @@ static const size_t STEP_MOST = 32 * 1024 * 1024;
 
 static const int SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
-int memory_file_open(void)
+int memory_file_open(const char *name)
 {
-    int fd = memfd_create("mta-sts-httpd", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL)
-        fd = memfd_create("mta-sts-httpd", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     return fd;
 }
 
@@ -43,7 +43,8 @@ static size_t round_up(size_t size)
 
 bool memory_file_new(size_t room, struct memory_file *ret_file)
 {
-    struct memory_file file = {.room = round_up(room > 0 ? room : 1), .fd = memory_file_open()};
+    struct memory_file file = {.room = round_up(room > 0 ? room : 1),
+                               .fd = memory_file_open("mta-sts-image")};
     if (file.fd < 0)
         return false;
     void *data = MAP_FAILED;

@@ -46,8 +46,9 @@ bool memory_file_map(int fd, size_t most, struct memory_map *ret_map);
 /* Unmaps it. {0} is legal; map is {0} afterwards. */
 void memory_map_free(struct memory_map *map);
 
-/* For other uses of such memory: an empty file that closes at exec, or -1 with errno. */
-int memory_file_open(void);
+/* For other uses of such memory: an empty file that closes at exec, or -1 with errno. The name is shown in
+ * /proc/PID/maps. */
+int memory_file_open(const char *name);
 
 /* Opens the file of a descriptor once more, for reading alone: what is mapped of that cannot be made
  * writable, on any kernel. -1 with errno. */

@@ -41,7 +41,7 @@ static const void *map_readable(int fd, size_t size)
 bool shared_memory_new(size_t size, struct shared_memory *ret_memory)
 {
     struct shared_memory memory = {.size = shared_memory_round(size)};
-    int fd = memory_file_open();
+    int fd = memory_file_open("mta-sts-shared");
     if (fd < 0)
         return false;
     if (ftruncate(fd, (off_t)memory.size) == 0) {

@@ -80,8 +80,9 @@ static const char *last_part(const char *path)
 /* Whether the file that named the domain is there and names none any more. */
 static bool is_bare(const struct configuration *configuration, const char *file)
 {
-    for (size_t i = 0; file != NULL && i < configuration->bare_count; i++)
-        if (strcmp(last_part(configuration->bare_files[i]), last_part(file)) == 0)
+    for (size_t i = 0; file != NULL && i < configuration->file_count; i++)
+        if (configuration->files[i].is_bare &&
+            strcmp(last_part(configuration->files[i].path), last_part(file)) == 0)
             return true;
     return false;
 }

@@ -164,7 +164,8 @@ const struct site_domain *reading_find(const struct reading *reading, const char
     text_append(&out, span_of("mta-sts-httpd: domain \""));
     text_escape(&out, span_of(name), 256);
     text_append(&out, span_of("\" is not configured"));
-    const char *mention = concern_find_mention(reading->configuration->contents, span_of(name));
+    const char *mention = concern_find_mention(reading->configuration->files,
+                                               reading->configuration->file_count, span_of(name));
     const char *nearest = mention != NULL ? NULL : nearest_domain(site, name);
     if (mention != NULL)
         text_printf(&out, " as far as can be read: %s mentions it", mention);

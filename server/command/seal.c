@@ -1,6 +1,7 @@
 #include "serve/seal.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "command/command.h"
@@ -97,7 +98,7 @@ int command_seal(const struct command_line *line)
     (void)reading_print(&reading, DIAG_FATAL);
     /* The same steps in the same order as the supervisor's. */
     if (reading.configuration == NULL || !confine_supervisor() ||
-        !identity_resolve(reading.configuration->settings.user, &identity) ||
+        !identity_resolve(reading.configuration->settings.user, geteuid() == 0, &identity) ||
         !rehearsal_run(&identity, wall_open_void(), &report, &status))
         goto done;
     print(&report, &status, line->json, &out);

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
+#include "load/file.h"
+
 /* Where a domain or policy begins; what follows is about it until the next one does. */
 struct anchor {
     struct position at;
@@ -66,14 +69,18 @@ static bool has_word(struct span text, struct span name)
     return false;
 }
 
-const char *concern_find_mention(const struct contents *contents, struct span name)
+const char *concern_find_mention(const struct source_file *files, size_t count, struct span name)
 {
-    struct span bytes;
     if (name.len > 0 && name.data[name.len - 1] == '.')
         name.len--;
-    for (size_t i = 1; name.len > 0 && i < contents_count(contents); i++)
-        if (contents_find(contents, contents_path(contents, i), &bytes) && has_word(bytes, name))
-            return contents_path(contents, i);
+    for (size_t i = 1; name.len > 0 && i < count; i++) {
+        struct text bytes = {0};
+        bool found = file_read(files[i].path, LIMIT_INCLUDE_FILE, &bytes, NULL) &&
+                     has_word((struct span){bytes.data, bytes.len}, name);
+        text_free(&bytes);
+        if (found)
+            return files[i].path;
+    }
     return NULL;
 }
 
@@ -183,10 +190,9 @@ static void add_site(struct search *search, const struct site *site, const struc
 }
 
 void concern_restrict(const struct concern *concern, struct draft *draft, const struct site *site,
-                      const struct contents *contents, struct diag *diag)
+                      const struct source_file *files, size_t file_count, struct diag *diag)
 {
-    struct search search = {.main_file =
-                                contents_count(contents) > 0 ? contents_path(contents, 0) : ""};
+    struct search search = {.main_file = file_count > 0 ? files[0].path : ""};
     search.own_file = concern->file;
     if (begin(&search, draft, site, concern)) {
         add_draft(&search, draft, concern);
@@ -195,7 +201,7 @@ void concern_restrict(const struct concern *concern, struct draft *draft, const 
             struct span name = span_of(concern->names[i]);
             const char *file = concern_is_pattern(name.data) || site_find_domain(site, name) != NULL
                                    ? NULL
-                                   : concern_find_mention(contents, name);
+                                   : concern_find_mention(files, file_count, name);
             if (file != NULL)
                 add_file(&search, file);
         }

@@ -11,8 +11,8 @@
 #include <stddef.h>
 
 #include "base/diag.h"
-#include "load/contents.h"
 #include "load/draft.h"
+#include "load/sources.h"
 #include "site/site.h"
 
 /* Domains by name, or by pattern (fnmatch(3)), or those of a file. */
@@ -27,11 +27,11 @@ bool concern_is_pattern(const char *operand);
 bool concern_matches(const char *operand, const char *name);
 
 /* The file that names the domain as far as can be seen, though it could not be read as a whole; NULL when
- * there is none. Borrowed from contents. */
-const char *concern_find_mention(const struct contents *contents, struct span name);
+ * there is none. Borrowed from files; the first one, the main file, is not searched. */
+const char *concern_find_mention(const struct source_file *files, size_t count, struct span name);
 
 /* Hides in diag what does not concern the domains. */
 void concern_restrict(const struct concern *concern, struct draft *draft, const struct site *site,
-                      const struct contents *contents, struct diag *diag);
+                      const struct source_file *files, size_t file_count, struct diag *diag);
 
 #endif

@@ -1,12 +1,12 @@
 #include "load/configuration.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/calendar.h"
-#include "base/clock.h"
 #include "base/limits.h"
 #include "load/certificates.h"
 #include "load/draft.h"
@@ -58,6 +58,20 @@ static bool needs_certificates(const struct loader *loader)
            !endpoint_all_plain(settings->listeners, settings->listener_count);
 }
 
+static bool begin_certificates(struct loader *loader)
+{
+    loader->store = certificates_new(loader->diag, loader->request->previous);
+    diag_set_part(loader->diag, DIAG_CERTIFICATES);
+    return loader->store != NULL || out_of_memory(loader);
+}
+
+static void match_certificates(struct loader *loader)
+{
+    certificates_match(loader->store, loader->request->now);
+    loader->configuration->watch.read.certificates = certificates_fingerprint(loader->store);
+    diag_set_part(loader->diag, DIAG_FILES);
+}
+
 static bool read_certificates(struct loader *loader, const struct node *node)
 {
     if (loader->request->without_certificates || (node == NULL && !needs_certificates(loader)))
@@ -69,26 +83,42 @@ static bool read_certificates(struct loader *loader, const struct node *node)
         diag_hint(loader->diag, "write \"certificates: /etc/letsencrypt/live\", or where they are");
         return true;
     }
-    const struct configuration *previous = loader->request->previous;
-    loader->store = certificates_new(loader->diag, previous == NULL ? NULL : previous->site);
-    if (loader->store == NULL)
-        return out_of_memory(loader);
+    if (!begin_certificates(loader))
+        return false;
     bool good = schema_each_scalar(node, "certificates", DIAG_FATAL, loader->diag,
                                    read_certificate_path, loader);
-    certificates_match(loader->store, loader->request->now);
-    loader->configuration->watch.read.certificates = certificates_fingerprint(loader->store);
+    match_certificates(loader);
     return good;
+}
+
+/* From the paths that the load before has found in the configuration. */
+static bool read_certificates_again(struct loader *loader)
+{
+    const struct watch *watch = &loader->configuration->watch;
+    if (watch->certificates == NULL || loader->request->without_certificates)
+        return true;
+    if (!begin_certificates(loader))
+        return false;
+    const char *file = diag_intern(loader->diag, span_of(watch->file));
+    for (const struct watch_path *path = watch->certificates; path != NULL; path = path->next)
+        certificates_read(loader->store, path->path,
+                          (struct position){file, path->line, path->column});
+    match_certificates(loader);
+    return true;
 }
 
 static void read_state(struct loader *loader, struct position at)
 {
-    struct settings *settings = &loader->configuration->settings;
-    state_reader *read = loader->request->read_state;
-    int64_t begin = clock_monotonic_ms();
-    loader->remembered =
-        state_read_by(read == NULL ? state_read_file : read, settings->state, at, loader->diag);
+    const struct settings *settings = &loader->configuration->settings;
+    const struct load_request *request = loader->request;
+    if (request->state_hangs) {
+        state_warn_unread(settings->state, ETIMEDOUT, at, loader->diag);
+        return;
+    }
+    progress_make(&request->waits_for_state);
+    loader->remembered = state_read(settings->state, at, loader->diag);
+    progress_make(&request->has_state);
     loader->previous = loader->remembered;
-    settings->state_hangs = clock_monotonic_ms() - begin >= LIMIT_SAVE_MS;
 }
 
 /* Where there is no running site to fall back to, the state folder may have one. */
@@ -98,6 +128,7 @@ static void remember(struct loader *loader, const struct node *node)
     const char *folder = sources_resolve(loader->sources, node->at.file, node->text.data);
     if (folder != NULL)
         configuration->settings.state = arena_copy(configuration->arena, span_of(folder));
+    configuration->settings.state_hangs = loader->request->state_hangs;
     if (configuration->settings.state == NULL)
         (void)out_of_memory(loader); /* counted in diag */
     else if (loader->previous == NULL)
@@ -109,15 +140,19 @@ static bool read_history(struct loader *loader, const struct node *state)
 {
     const struct load_request *request = loader->request;
     const struct settings *settings = &loader->configuration->settings;
-    bool has_state = request->judge_life && state != NULL && settings->state != NULL;
+    bool has_state =
+        request->judge_life && state != NULL && settings->state != NULL && !request->state_hangs;
     if (!has_state && request->earlier == NULL)
         return true;
     loader->history = history_new();
     if (loader->history == NULL)
         return out_of_memory(loader);
-    if (has_state)
+    if (has_state) {
+        progress_make(&request->waits_for_state);
         (void)history_read(loader->history, settings->state, state->at,
                            loader->diag); /* what cannot be read is told */
+        progress_make(&request->has_state);
+    }
     loader->life = (struct life){.history = loader->history, .ttl = settings->dns_ttl};
     return ((request->earlier == NULL ||
              history_assume(loader->history, request->earlier, request->now)) &&
@@ -220,6 +255,7 @@ static void find_credentials(struct loader *loader, const struct site_domain *be
         snprintf(host, sizeof(host), "mta-sts.%.*s", (int)domain->name.len, domain->name.data);
     if (loader->request->without_certificates || domain->is_proxied)
         return;
+    diag_set_part(loader->diag, DIAG_CERTIFICATES);
     if (loader->store != NULL)
         certificates_find(loader->store, (struct span){host, (size_t)len}, domain->credentials);
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
@@ -228,15 +264,15 @@ static void find_credentials(struct loader *loader, const struct site_domain *be
         any = true;
         warn_expiry(loader, domain->credentials[kind]);
     }
-    if (any)
-        return;
-    for (size_t kind = 0; keep && kind < CREDENTIAL_KINDS; kind++) {
+    for (size_t kind = 0; !any && keep && kind < CREDENTIAL_KINDS; kind++) {
         if (site_credential(before, kind) == NULL)
             continue;
         credential_fields(site_credential(before, kind), &kept[kind]);
         domain->credentials[kind] = &kept[kind];
     }
-    warn_no_credential(loader, host, keep, domain->at);
+    if (!any)
+        warn_no_credential(loader, host, keep, domain->at);
+    diag_set_part(loader->diag, DIAG_FILES);
 }
 
 static const struct site_domain *find_previous(const struct loader *loader, struct span name)
@@ -371,42 +407,66 @@ static void keep_lost(struct loader *loader)
     }
 }
 
-/* From disk, or as they were when they were read last. False when memory is short. */
-static bool choose_sources(struct loader *loader)
+/* The domains as they are, with the certificates that there are now. */
+static void keep_domains(struct loader *loader)
 {
-    struct configuration *configuration = loader->configuration;
-    const struct configuration *previous = loader->request->previous;
-    bool keep = loader->request->keep_files && previous != NULL;
-    if (keep)
-        configuration->watch.read.files = previous->watch.read.files;
-    configuration->contents = keep ? contents_share(previous->contents) : contents_new();
-    if (configuration->contents == NULL)
-        return false;
-    loader->sources =
-        sources_new(loader->scratch, loader->draft, loader->diag, &configuration->watch,
-                    keep ? NULL : configuration->contents, keep ? configuration->contents : NULL,
-                    &loader->request->progress);
-    return loader->sources != NULL;
+    const struct site *previous = loader->previous;
+    for (size_t i = 0; i < site_count(previous); i++) {
+        const struct site_domain *before = site_at(previous, i);
+        struct site_fields domain = {
+            .name = site_name_span(before),
+            .state = site_state(before),
+            .policy = site_policy(before),
+            .at = {diag_intern(loader->diag, span_of(site_file(before))), site_line(before),
+                   site_column(before)},
+            .tls_rpt = site_tls_rpt(before),
+            .is_proxied = site_is_proxied(before),
+        };
+        if (i % PROGRESS_DOMAINS == 0)
+            progress_make(&loader->request->progress);
+        add_domain(loader, &domain);
+    }
 }
 
-/* Whoever removes what is not there any more has to know of them. */
-static bool list_bare(struct loader *loader)
+static bool read_everything(struct loader *loader)
 {
     struct configuration *configuration = loader->configuration;
-    size_t count = 0, index = 0;
-    while (sources_next_bare(loader->sources, &index) != NULL)
-        count++;
-    configuration->bare_files =
-        arena_take(configuration->arena, (count + 1) * sizeof(*configuration->bare_files));
-    index = 0;
-    for (const char *file; configuration->bare_files != NULL &&
-                           (file = sources_next_bare(loader->sources, &index)) != NULL;) {
-        const char *copy = arena_copy(configuration->arena, span_of(file));
-        if (copy == NULL)
-            return false;
-        configuration->bare_files[configuration->bare_count++] = copy;
-    }
-    return configuration->bare_files != NULL;
+    loader->scratch = arena_new();
+    loader->draft = loader->scratch == NULL ? NULL : draft_new(loader->scratch, loader->diag);
+    if (loader->draft == NULL)
+        return out_of_memory(loader);
+    loader->sources = sources_new(loader->scratch, loader->draft, loader->diag,
+                                  &configuration->watch, &loader->request->progress);
+    if (loader->sources == NULL)
+        return out_of_memory(loader);
+    read_files(loader);
+    add_drafted(loader);
+    keep_lost(loader);
+    configuration->files =
+        sources_list(loader->sources, configuration->arena, &configuration->file_count);
+    return configuration->files != NULL || out_of_memory(loader);
+}
+
+static bool read_again(struct loader *loader)
+{
+    loader->configuration->settings = *loader->request->kept_settings;
+    loader->configuration->watch = *loader->request->kept_watch;
+    if (!read_certificates_again(loader))
+        return false;
+    keep_domains(loader);
+    return true;
+}
+
+static bool replace_listeners(struct loader *loader)
+{
+    struct configuration *configuration = loader->configuration;
+    struct endpoint *listener = arena_take(configuration->arena, sizeof(*listener));
+    if (listener == NULL)
+        return out_of_memory(loader);
+    *listener = (struct endpoint){.address = *loader->request->listen};
+    configuration->settings.listeners = listener;
+    configuration->settings.listener_count = 1;
+    return true;
 }
 
 /* All hosts have theirs. False when memory is short. */
@@ -414,7 +474,9 @@ static bool finish_certificates(struct loader *loader)
 {
     struct configuration *configuration = loader->configuration;
     const char *first = NULL;
+    diag_set_part(loader->diag, DIAG_CERTIFICATES);
     certificates_report_unused(loader->store);
+    diag_set_part(loader->diag, DIAG_FILES);
     certificates_archive(loader->store, loader->builder);
     configuration->has_certificates = true;
     configuration->denied = certificates_denied(loader->store, &first);
@@ -428,40 +490,28 @@ static bool build(struct loader *loader)
     struct configuration *configuration = loader->configuration;
     struct diag *diag = loader->diag;
 
-    loader->scratch = arena_new();
-    loader->draft = loader->scratch == NULL ? NULL : draft_new(loader->scratch, diag);
     configuration->arena = configuration->watch.arena = arena_new();
     loader->builder = site_builder_new();
-    if (loader->draft == NULL || configuration->arena == NULL || loader->builder == NULL ||
-        !choose_sources(loader))
+    if (configuration->arena == NULL || loader->builder == NULL)
         return out_of_memory(loader);
-    read_files(loader);
-    add_drafted(loader);
-    keep_lost(loader);
-    if (!list_bare(loader))
-        return out_of_memory(loader);
+    if (!(request->kept_settings == NULL ? read_everything(loader) : read_again(loader)))
+        return false;
     if (loader->store != NULL && !finish_certificates(loader))
         return out_of_memory(loader);
     configuration->site = site_builder_finish(loader->builder);
     loader->builder = NULL;
     if (configuration->site == NULL)
         return out_of_memory(loader);
-    if (request->listen != NULL) {
-        configuration->settings.listeners =
-            arena_take(configuration->arena, sizeof(*configuration->settings.listeners));
-        if (configuration->settings.listeners == NULL)
-            return out_of_memory(loader);
-        configuration->settings.listeners[0] = (struct endpoint){.address = *request->listen};
-        configuration->settings.listener_count = 1;
-    }
+    if (request->listen != NULL && !replace_listeners(loader))
+        return false;
     if (loader->history != NULL)
         life_judge_gone(&loader->life, configuration->site, sources_begin(loader->sources), diag);
     bool good = diag_count(diag, DIAG_FATAL) == 0 &&
                 !(configuration->settings.strict && diag_count(diag, DIAG_ERROR) > 0);
     /* What refuses the whole is told to everybody. */
     if (good && request->concern != NULL)
-        concern_restrict(request->concern, loader->draft, configuration->site,
-                         configuration->contents, diag);
+        concern_restrict(request->concern, loader->draft, configuration->site, configuration->files,
+                         configuration->file_count, diag);
     return good;
 }
 
@@ -470,7 +520,7 @@ struct configuration *configuration_load(const struct load_request *request, str
     struct loader loader = {
         .request = request,
         .diag = diag,
-        .previous = request->previous == NULL ? NULL : request->previous->site,
+        .previous = request->previous,
     };
     loader.configuration = calloc(1, sizeof(*loader.configuration));
     if (loader.configuration == NULL) {
@@ -478,11 +528,11 @@ struct configuration *configuration_load(const struct load_request *request, str
         return NULL;
     }
     bool good = build(&loader);
-    certificates_free(loader.store);
     if (!good) {
         configuration_free(loader.configuration);
         loader.configuration = NULL;
     }
+    certificates_free(loader.store);
     site_builder_free(loader.builder);
     site_free(loader.remembered);
     history_free(loader.history);
@@ -497,7 +547,6 @@ void configuration_free(struct configuration *configuration)
     if (configuration == NULL)
         return;
     site_free(configuration->site);
-    contents_free(configuration->contents);
     arena_free(configuration->arena);
     free(configuration);
 }

@@ -16,9 +16,8 @@
 #include "base/diag.h"
 #include "base/progress.h"
 #include "load/concern.h"
-#include "load/contents.h"
 #include "load/settings.h"
-#include "load/state.h"
+#include "load/sources.h"
 #include "load/watch.h"
 #include "site/site.h"
 
@@ -26,11 +25,15 @@ struct load_request {
     const char *path;             /* of the main file; borrowed */
     const struct address *listen; /* replaces the listeners of the file; or NULL */
     int64_t now;                  /* seconds since 1970 UTC; for the dates of certificates */
-    const struct configuration *previous; /* what is in use now; borrowed for the call, or NULL */
-    bool keep_files; /* the configuration files are those of previous, whatever is on disk now */
-    struct progress_callback progress; /* told while the load goes on */
-    bool without_certificates;         /* a command needs only the policies */
-    state_reader *read_state;          /* NULL: state_read_file */
+    const struct site *previous;  /* what is served now; borrowed for the call, or NULL */
+    /* Not NULL: settings and policies stay as they are in previous, whatever is on disk now, and only
+     * certificates are read. Borrowed as long as the configuration lives. */
+    const struct settings *kept_settings;
+    const struct watch *kept_watch;
+    struct progress_callback progress;                   /* told while the load goes on */
+    struct progress_callback waits_for_state, has_state; /* told around reading the state folder */
+    bool state_hangs;          /* its disk does not answer: the folder is not read */
+    bool without_certificates; /* a command needs only the policies */
     bool judge_life; /* with the state folder: what senders hold of what was served before */
     const struct site *earlier; /* what was served until now, where there is no state; or NULL */
     const struct text
@@ -44,17 +47,16 @@ struct configuration {
     struct site *site;   /* owned */
     struct arena *arena; /* owned; what settings and watch borrow from */
     struct watch watch;
-    const char **bare_files; /* included ones that name no domain; borrowed from the arena */
-    size_t bare_count;
-    struct contents *contents; /* owned; of the configuration files */
-    bool has_certificates;     /* they were read: there are some that are ours to judge */
-    size_t denied;             /* files and folders of certificates that this user may not read */
-    const char *first_denied;  /* one of them; borrowed from the arena */
+    const struct source_file
+        *files; /* that were read; borrowed from the arena; the main one first */
+    size_t file_count;
+    bool has_certificates;    /* they were read: there are some that are ours to judge */
+    size_t denied;            /* files and folders of certificates that this user may not read */
+    const char *first_denied; /* one of them; borrowed from the arena */
 };
 
 /* Reads and judges everything and reports every problem in diag. Owned. NULL
- * after a fault of the file, or with "strict: true" after any error. It does
- * not need the previous one after the call: what they share is counted. */
+ * after a fault of the file, or with "strict: true" after any error. */
 struct configuration *configuration_load(const struct load_request *request, struct diag *diag);
 
 void configuration_free(struct configuration *configuration);

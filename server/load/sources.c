@@ -22,14 +22,13 @@ struct source {
 };
 
 struct sources {
-    struct arena *arena;         /* borrowed */
-    struct draft *draft;         /* borrowed */
-    struct diag *diag;           /* borrowed */
-    struct watch *watch;         /* borrowed */
-    struct contents *contents;   /* borrowed; filled, or NULL */
-    const struct contents *kept; /* borrowed; or NULL: the files are read from disk */
-    struct source *items;        /* owned; the first one is the main file */
-    const struct node *include;  /* whose files are read now; and what is known of it: */
+    struct arena *arena;        /* borrowed */
+    struct draft *draft;        /* borrowed */
+    struct diag *diag;          /* borrowed */
+    struct watch *watch;        /* borrowed */
+    const struct text *extra;   /* borrowed; the bytes of the file "-"; or NULL */
+    struct source *items;       /* owned; the first one is the main file */
+    const struct node *include; /* whose files are read now; and what is known of it: */
     bool include_is_pattern;
     size_t found_count;
     size_t hiding_count; /* of the items, how many are folders that hide files */
@@ -41,8 +40,7 @@ struct sources {
 };
 
 struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
-                            struct watch *watch, struct contents *contents,
-                            const struct contents *kept, const struct progress_callback *progress)
+                            struct watch *watch, const struct progress_callback *progress)
 {
     struct sources *sources = calloc(1, sizeof(*sources));
     if (sources != NULL)
@@ -51,8 +49,6 @@ struct sources *sources_new(struct arena *arena, struct draft *draft, struct dia
             .draft = draft,
             .diag = diag,
             .watch = watch,
-            .contents = contents,
-            .kept = kept,
             .progress = progress,
         };
     return sources;
@@ -120,20 +116,17 @@ static bool is_main(const struct sources *sources, const char *file)
     return sources->items[0].file == file;
 }
 
-/* Reads the file from disk into the contents. False with the reason in errno. */
-static bool read_from_disk(struct sources *sources, const char *file)
+/* Reads the file. False with the reason in errno. */
+static bool read_file(struct sources *sources, const char *file, struct text *ret_bytes)
 {
-    struct text bytes = {0};
+    if (sources->extra != NULL) {
+        text_append(ret_bytes, (struct span){sources->extra->data, sources->extra->len});
+        errno = ENOMEM;
+        return !ret_bytes->failed && !sources->extra->failed;
+    }
     /* The path of the main file is the operator's own word. */
-    bool good = is_main(sources, file) ? file_read_named(file, LIMIT_YAML_FILE, &bytes, NULL)
-                                       : file_read(file, LIMIT_INCLUDE_FILE, &bytes, NULL);
-    int reason = errno;
-    text_trim(&bytes);
-    if (!contents_add(sources->contents, file, good ? &bytes : NULL) || (!good && reason == ENOMEM))
-        (void)out_of_memory(sources); /* counted in diag */
-    text_free(&bytes);
-    errno = reason;
-    return good;
+    return is_main(sources, file) ? file_read_named(file, LIMIT_YAML_FILE, ret_bytes, NULL)
+                                  : file_read(file, LIMIT_INCLUDE_FILE, ret_bytes, NULL);
 }
 
 /* What to do about a file that is not there: a link to nowhere is named with its target. */
@@ -152,29 +145,24 @@ static void explain_absence(struct sources *sources, const char *file)
     }
 }
 
-/* What the file holds, or held when it was read last. False after a fault, which was reported. */
-static bool find_bytes(struct sources *sources, const char *file, enum diag_level level,
-                       struct span *ret_bytes)
+/* What the file holds. False after a fault, which was reported. */
+static bool read_bytes(struct sources *sources, const char *file, enum diag_level level,
+                       struct text *ret_bytes)
 {
-    if (sources->kept == NULL && !contents_find(sources->contents, file, ret_bytes) &&
-        !read_from_disk(sources, file)) {
-        int reason = errno;
-        diag_add(sources->diag, level, (struct position){.file = file}, "cannot be read: %s",
-                 file_error(reason));
-        if (file_hint_hidden(file, sources->diag))
-            return false;
-        if (reason == EFBIG && !is_main(sources, file))
-            diag_hint(sources->diag, "split it: an included file has at most %d MiB",
-                      LIMIT_INCLUDE_FILE / 1024 / 1024);
-        if (reason == ENOENT)
-            explain_absence(sources, file);
-        return false;
-    }
-    const struct contents *from = sources->kept != NULL ? sources->kept : sources->contents;
-    if (contents_find(from, file, ret_bytes))
+    if (read_file(sources, file, ret_bytes))
         return true;
-    diag_add(sources->diag, level, (struct position){.file = file},
-             "could not be read when the configuration was loaded last");
+    int reason = errno;
+    if (reason == ENOMEM)
+        return out_of_memory(sources);
+    diag_add(sources->diag, level, (struct position){.file = file}, "cannot be read: %s",
+             file_error(reason));
+    if (file_hint_hidden(file, sources->diag))
+        return false;
+    if (reason == EFBIG && !is_main(sources, file))
+        diag_hint(sources->diag, "split it: an included file has at most %d MiB",
+                  LIMIT_INCLUDE_FILE / 1024 / 1024);
+    if (reason == ENOENT)
+        explain_absence(sources, file);
     return false;
 }
 
@@ -192,12 +180,13 @@ static bool is_served_policy(const struct node *root)
 static const struct node *read_mapping(struct sources *sources, const char *file,
                                        enum diag_level level)
 {
-    struct span bytes = {0};
-    if (!find_bytes(sources, file, level, &bytes))
-        return NULL;
-    const struct node *root = document_parse_within(
-        sources->arena, bytes, file, level, sources->diag,
-        is_main(sources, file) ? NULL : &document_included, sources->progress);
+    struct text bytes = {0};
+    const struct node *root = NULL;
+    if (read_bytes(sources, file, level, &bytes))
+        root = document_parse_within(
+            sources->arena, (struct span){bytes.data, bytes.len}, file, level, sources->diag,
+            is_main(sources, file) ? NULL : &document_included, sources->progress);
+    text_free(&bytes);
     if (root != NULL && is_served_policy(root)) {
         diag_add(sources->diag, level, root->at,
                  "this is a policy as it is served (mta-sts.txt), not a configuration");
@@ -229,10 +218,6 @@ static void read_folder(struct sources *sources, const char *path, int error)
         return;
     struct position at = {.file = source->file};
     source->kind = error == EISDIR ? SOURCE_BARE : SOURCE_HIDING;
-    /* When the files are kept, a folder in the place of a file is an empty one. */
-    struct text nothing = {0};
-    if (!contents_add(sources->contents, source->file, error == EISDIR ? &nothing : NULL))
-        (void)out_of_memory(sources); /* counted in diag */
     if (error == EISDIR && sources->include_is_pattern) {
         diag_add(sources->diag, DIAG_NOTE, at, "is a folder, which is not read");
         return;
@@ -337,11 +322,6 @@ static bool read_include(void *context, const struct node *item)
         return false;
     if (!watch_add_include(sources->watch, pattern))
         return out_of_memory(sources);
-    if (sources->kept != NULL) {
-        for (size_t i = 1; i < contents_count(sources->kept); i++)
-            read_dropin(sources, contents_path(sources->kept, i), 0);
-        return true;
-    }
     sources->include = item;
     sources->include_is_pattern = strpbrk(pattern, "*?[{") != NULL;
     sources->found_count = 0;
@@ -366,8 +346,7 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
         return false;
     if (!watch_add_file(sources->watch, path))
         return out_of_memory(sources);
-    if (sources->kept == NULL)
-        sources->watch->read.files += signature_of_path(path);
+    sources->watch->read.files += signature_of_path(path);
     const struct node *root = read_mapping(sources, source->file, DIAG_FATAL);
     if (root == NULL)
         return false;
@@ -388,14 +367,9 @@ void sources_read_included(struct sources *sources, const struct node *include)
 
 void sources_read_extra(struct sources *sources, const struct text *bytes)
 {
-    struct text copy = {0};
-    text_append(&copy, (struct span){bytes->data, bytes->len});
-    copy.failed = copy.failed || bytes->failed;
-    if (copy.failed || !contents_add(sources->contents, "-", &copy))
-        (void)out_of_memory(sources); /* counted in diag */
-    else
-        read_dropin(sources, "-", 0);
-    text_free(&copy);
+    sources->extra = bytes;
+    read_dropin(sources, "-", 0);
+    sources->extra = NULL;
 }
 
 struct position sources_begin(const struct sources *sources)
@@ -403,12 +377,18 @@ struct position sources_begin(const struct sources *sources)
     return sources->begin;
 }
 
-const char *sources_next_bare(const struct sources *sources, size_t *index)
+const struct source_file *sources_list(const struct sources *sources, struct arena *arena,
+                                       size_t *ret_count)
 {
-    while (*index < sources->count)
-        if (sources->items[(*index)++].kind == SOURCE_BARE)
-            return sources->items[*index - 1].file;
-    return NULL;
+    struct source_file *files = arena_take(arena, (sources->count + 1) * sizeof(*files));
+    for (size_t i = 0; files != NULL && i < sources->count; i++) {
+        files[i].path = arena_copy(arena, span_of(sources->items[i].file));
+        files[i].is_bare = sources->items[i].kind == SOURCE_BARE;
+        if (files[i].path == NULL)
+            return NULL;
+    }
+    *ret_count = sources->count;
+    return files;
 }
 
 enum source_kind sources_kind(const struct sources *sources, const char *file)
@@ -418,8 +398,7 @@ enum source_kind sources_kind(const struct sources *sources, const char *file)
         return sources->items[index].kind;
     struct text folder = {0};
     enum source_kind kind = SOURCE_GONE;
-    bool may_hide = sources->hiding_count > 0 || sources->kept != NULL;
-    text_append(&folder, span_of(may_hide ? file : ""));
+    text_append(&folder, span_of(sources->hiding_count > 0 ? file : ""));
     while (kind == SOURCE_GONE && !folder.failed) {
         const char *slash = strrchr(folder.data, '/');
         if (slash == NULL || slash == folder.data)

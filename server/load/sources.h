@@ -12,19 +12,15 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/progress.h"
-#include "load/contents.h"
 #include "load/draft.h"
 #include "load/schema.h"
 #include "load/watch.h"
 
 struct sources;
 
-/* Owned; everything is borrowed until sources_free. Files are read from disk and
- * their contents added; when kept is not NULL they are those of kept instead,
- * and contents is NULL. progress may be NULL. NULL when memory is short. */
+/* Owned; everything is borrowed until sources_free. progress may be NULL. NULL when memory is short. */
 struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
-                            struct watch *watch, struct contents *contents,
-                            const struct contents *kept, const struct progress_callback *progress);
+                            struct watch *watch, const struct progress_callback *progress);
 void sources_free(struct sources *sources);
 
 /* Reads the main file; policies and domains go into the draft, the other keys
@@ -51,10 +47,17 @@ enum source_kind {
     SOURCE_HIDING, /* because it is a folder, or below one, that cannot be searched; also reported */
     SOURCE_BARE,   /* because it is empty, a folder, or names no domain */
 };
-/* The included files that are SOURCE_BARE: the next one from *index on, which moves behind it; NULL
- * at the end. */
-const char *sources_next_bare(const struct sources *sources, size_t *index);
 enum source_kind sources_kind(const struct sources *sources, const char *file);
+
+/* A file that was read, or should have been. */
+struct source_file {
+    const char *path; /* borrowed */
+    bool is_bare;     /* it names no domain */
+};
+
+/* All of them, the main one first; borrowed from the arena. NULL when memory is short. */
+const struct source_file *sources_list(const struct sources *sources, struct arena *arena,
+                                       size_t *ret_count);
 
 /* The path as the file that names it means it; borrowed from the arena. NULL
  * when memory is short, which was reported. */

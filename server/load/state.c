@@ -81,33 +81,27 @@ static void append_domains(struct text *text, const struct site *site,
     }
 }
 
-static bool render(const struct site *site, struct text *text)
+void state_print(const struct site *site, struct text *out)
 {
     struct numbering numbering = {0};
-    bool good = number_policies(site, &numbering);
-    if (good) {
-        text_append(text, span_of(HEADER));
-        text_append(text, span_of("policies:\n"));
+    if (number_policies(site, &numbering)) {
+        text_append(out, span_of(HEADER));
+        text_append(out, span_of("policies:\n"));
         for (size_t i = 0; i < numbering.count; i++)
-            append_policy(text, i, numbering.policies[i]);
-        text_append(text, span_of("domains:\n"));
-        append_domains(text, site, &numbering);
-        state_file_complete(text);
+            append_policy(out, i, numbering.policies[i]);
+        text_append(out, span_of("domains:\n"));
+        append_domains(out, site, &numbering);
+        state_file_complete(out);
+    } else {
+        out->failed = true;
     }
     table_free(&numbering.table);
     free(numbering.policies);
-    errno = ENOMEM;
-    return good && !text->failed;
 }
 
-bool state_write(const char *folder, const struct site *site)
+bool state_save(const char *folder, const struct text *bytes)
 {
-    struct text text = {0};
-    bool good = render(site, &text) && state_file_write(folder, FILE_NAME, &text);
-    int reason = errno;
-    text_free(&text);
-    errno = reason;
-    return good;
+    return state_file_write(folder, FILE_NAME, bytes);
 }
 
 /* As it was written: a domain name, and in its place, so that none is there twice. */
@@ -188,18 +182,13 @@ done:
     return site;
 }
 
-bool state_read_file(const char *folder, struct text *ret_bytes)
+void state_warn_unread(const char *folder, int error, struct position at, struct diag *diag)
 {
-    return state_file_read(folder, FILE_NAME, ret_bytes);
+    diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, FILE_NAME,
+             state_file_error(error));
 }
 
 struct site *state_read(const char *folder, struct position at, struct diag *diag)
-{
-    return state_read_by(state_read_file, folder, at, diag);
-}
-
-struct site *state_read_by(state_reader *read, const char *folder, struct position at,
-                           struct diag *diag)
 {
     struct text bytes = {0};
     struct site *site = NULL;
@@ -207,12 +196,11 @@ struct site *state_read_by(state_reader *read, const char *folder, struct positi
     struct arena *arena = arena_new();
     if (own == NULL || arena == NULL) {
         diag_shortage(diag);
-    } else if (!read(folder, &bytes)) {
+    } else if (!state_file_read(folder, FILE_NAME, &bytes)) {
         if (errno == ENOMEM)
             diag_shortage(diag);
         else if (errno != ENOENT)
-            diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, FILE_NAME,
-                     state_file_error(errno));
+            state_warn_unread(folder, errno, at, diag);
     } else {
         struct span span = {bytes.data, bytes.len};
         site = state_file_is_whole(span, HEADER) ? build(span, arena, own) : NULL;

@@ -4,7 +4,7 @@
  * written whole beside the old one and then renamed over it; a torn or foreign
  * one is ignored with a warning. The folder may belong to another user: nothing in
  * it is followed, and nothing in it can make the reader or the writer wait. A disk can, so
- * the supervisor has it written by a child (supervise/saver.h); commands only read.
+ * the loader reads it, and a child of the supervisor writes it (supervise/saver.h); commands only read.
  */
 #ifndef LOAD_STATE_H
 #define LOAD_STATE_H
@@ -20,18 +20,14 @@
  * the place where the configuration names the folder; or on a shortage. */
 struct site *state_read(const char *folder, struct position at, struct diag *diag);
 
-/* How the bytes of the file come here: appends them, or is false with the reason in errno. */
-typedef bool state_reader(const char *folder, struct text *ret_bytes);
+/* What state_read reports of a file that cannot be read for that reason, an errno: ETIMEDOUT, say. */
+void state_warn_unread(const char *folder, int error, struct position at, struct diag *diag);
 
-/* By this process itself, which waits as long as the disk does. */
-bool state_read_file(const char *folder, struct text *ret_bytes);
+/* Appends the file with the policies of all domains that have one. */
+void state_print(const struct site *site, struct text *out);
 
-/* As state_read, with another reader. */
-struct site *state_read_by(state_reader *read, const char *folder, struct position at,
-                           struct diag *diag);
-
-/* Writes the policies of all domains that have one. What is there already is
- * not written again. False with the reason in errno; the old file is then as it was. */
-bool state_write(const char *folder, const struct site *site);
+/* Writes these bytes of state_print. What is there already is not written again. False with the reason
+ * in errno; the old file is then as it was. */
+bool state_save(const char *folder, const struct text *bytes);
 
 #endif

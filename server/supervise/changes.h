@@ -2,7 +2,7 @@
  * What a load has changed: which domains came, went, got another policy or
  * another state, found by comparing the site before with the one after. It
  * keeps the first few names of each kind and counts the rest. Runs in the
- * supervisor.
+ * loader.
  */
 #ifndef SUPERVISE_CHANGES_H
 #define SUPERVISE_CHANGES_H

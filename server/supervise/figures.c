@@ -14,36 +14,13 @@ static const enum board_figure figure_of[DOMAIN_STATES] = {
     [DOMAIN_SERVED] = BOARD_DOMAINS_SERVED,
 };
 
-static bool is_earlier(int64_t one, int64_t other)
+void figures_of_settings(struct board *board, const struct settings_image *image, int64_t now)
 {
-    return other == 0 || one < other;
-}
-
-void figures_of_configuration(struct board *board, const struct configuration *configuration,
-                              int64_t now)
-{
-    int64_t counts[DOMAIN_STATES] = {0};
-    const struct site *site = configuration->site;
-    int64_t end = 0, warning = 0;
-    for (size_t i = 0; i < site_count(site); i++) {
-        const struct site_domain *domain = site_at(site, i);
-        counts[verdict_state(domain)]++;
-        for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-            const struct credential *credential = site_credential(domain, kind);
-            if (credential == NULL || site_is_proxied(domain))
-                continue;
-            int64_t not_after = credential_not_after(credential);
-            int64_t from = verdict_warning_time(credential_not_before(credential), not_after,
-                                                configuration->settings.certificate_warning);
-            end = is_earlier(not_after, end) ? not_after : end;
-            warning = is_earlier(from, warning) ? from : warning;
-        }
-    }
     for (size_t state = 0; state < DOMAIN_STATES; state++)
-        board_set(board, figure_of[state], counts[state]);
-    board_set(board, BOARD_BLOCKED, verdict_is_blocked(site, configuration->denied) ? 1 : 0);
-    board_set(board, BOARD_NOT_AFTER, end);
-    board_set(board, BOARD_WARNING, warning);
+        board_set(board, figure_of[state], (int64_t)image->domains[state]);
+    board_set(board, BOARD_BLOCKED, image->is_blocked ? 1 : 0);
+    board_set(board, BOARD_NOT_AFTER, image->not_after);
+    board_set(board, BOARD_WARNING, image->warning);
     board_set(board, BOARD_LAST_RELOAD, now);
 }
 
@@ -79,9 +56,8 @@ void figures_of_memory(struct board *board, const struct generation *current,
               resident_bytes_of(current) + resident_bytes_of(retiring));
 }
 
-bool figures_are_wanted(const struct configuration *configuration)
+bool figures_are_wanted(const struct settings *settings)
 {
-    const struct settings *settings = &configuration->settings;
     for (size_t i = 0; i < settings->listener_count; i++)
         if (settings->listeners[i].service == ENDPOINT_METRICS)
             return true;

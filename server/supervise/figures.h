@@ -9,15 +9,14 @@
 #include "serve/board.h"
 #include "supervise/generation.h"
 
-/* The configuration serves from now on (seconds since 1970 UTC). */
-void figures_of_configuration(struct board *board, const struct configuration *configuration,
-                              int64_t now);
+/* What was loaded serves from now on (seconds since 1970 UTC). */
+void figures_of_settings(struct board *board, const struct settings_image *image, int64_t now);
 
 /* The generations run; either may be NULL. */
 void figures_of_memory(struct board *board, const struct generation *current,
                        const struct generation *retiring);
 
 /* Whether somebody may ask for the board. */
-bool figures_are_wanted(const struct configuration *configuration);
+bool figures_are_wanted(const struct settings *settings);
 
 #endif

@@ -34,22 +34,22 @@ static bool take_slots(struct generation *generation)
     return true;
 }
 
-struct generation *generation_new(unsigned number, struct configuration *configuration,
-                                  const struct identity *identity, int void_fd, struct board *board,
-                                  struct challenges *challenges)
+struct generation *generation_new(unsigned number, struct settings_image *image, int site_fd,
+                                  int void_fd, struct board *board, struct challenges *challenges)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
     if (generation == NULL) {
-        configuration_free(configuration);
+        settings_image_free(image);
+        (void)close(site_fd); /* it is only read */
         return NULL;
     }
     generation->number = number;
-    generation->configuration = configuration;
-    generation->identity = *identity;
+    generation->image = image;
+    generation->site_fd = site_fd;
     generation->void_fd = void_fd;
     generation->board = board;
     generation->challenges = challenges;
-    size_t count = configuration->settings.workers;
+    size_t count = image->settings.workers;
     generation->worker_count = count == 0 ? count_cpus() : count;
     generation->memory = memory_left(generation->worker_count);
     generation->workers = calloc(generation->worker_count, sizeof(*generation->workers));
@@ -77,8 +77,16 @@ void generation_free(struct generation *generation)
     for (size_t i = 0; i < generation->slots; i++)
         board_leave(generation->board, generation->workers[i].slot);
     free(generation->workers);
-    configuration_free(generation->configuration);
+    generation_retire(generation);
+    settings_image_free(generation->image);
     free(generation);
+}
+
+void generation_retire(struct generation *generation)
+{
+    if (generation->site_fd >= 0)
+        (void)close(generation->site_fd); /* it is only read */
+    generation->site_fd = -1;
 }
 
 /* The control sockets of other workers, the listeners of other generations and all that is the
@@ -96,13 +104,19 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
                                     const struct listeners *listeners, int control,
                                     pid_t supervisor)
 {
-    const struct settings *settings = &generation->configuration->settings;
+    const struct settings_image *image = generation->image;
+    const struct settings *settings = &image->settings;
+    struct site *site = site_open(generation->site_fd);
     struct entrance entrances[LIMIT_LISTENERS];
     size_t count =
         listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
     keep_descriptors(entrances, count, control, generation->void_fd);
+    if (site == NULL) {
+        log_line(LOG_LEVEL_ERROR, "worker: cannot open the site: %s", strerror(errno));
+        _exit(1);
+    }
     const struct worker_options options = {
-        .site = generation->configuration->site,
+        .site = site,
         .board = generation->board,
         .slot = slot,
         .memory = generation->memory,
@@ -112,9 +126,9 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
         .entrance_count = count,
         .control = control,
         .supervisor = supervisor,
-        .keep_identity = generation->identity.keep,
-        .uid = generation->identity.uid,
-        .gid = generation->identity.gid,
+        .keep_identity = geteuid() != 0,
+        .uid = image->uid,
+        .gid = image->gid,
         .void_fd = generation->void_fd,
         .seal_required = settings->seal_required,
     };

@@ -1,6 +1,6 @@
 /*
- * A generation: the workers that were forked from one configuration, and that
- * configuration. The supervisor starts it, waits until it is ready, lets it
+ * A generation: the workers that were forked for one load, and what that has
+ * come to: the settings, and the site, which only the workers map. The supervisor starts it, waits until it is ready, lets it
  * drain and buries it. It reads no byte of a client.
  */
 #ifndef SUPERVISE_GENERATION_H
@@ -11,12 +11,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "load/configuration.h"
 #include "serve/board.h"
 #include "serve/seal.h"
 #include "site/challenges.h"
-#include "supervise/identity.h"
 #include "supervise/listeners.h"
+#include "supervise/settings_image.h"
 
 struct generation_worker {
     pid_t pid;   /* 0 when it is not running */
@@ -27,11 +26,11 @@ struct generation_worker {
 };
 
 struct generation {
-    unsigned number;                     /* counts from 1 */
-    struct configuration *configuration; /* owned */
-    struct board *board;                 /* borrowed */
-    struct challenges *challenges;       /* borrowed; NULL when there never are any */
-    struct identity identity;
+    unsigned number;                   /* counts from 1 */
+    struct settings_image *image;      /* owned */
+    int site_fd;                       /* owned; -1 once it is retired */
+    struct board *board;               /* borrowed */
+    struct challenges *challenges;     /* borrowed; NULL when there never are any */
     int void_fd;                       /* borrowed; or -1 (serve/wall.h) */
     struct generation_worker *workers; /* owned */
     size_t worker_count;
@@ -40,11 +39,13 @@ struct generation {
     int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone */
 };
 
-/* A generation without running workers; owned. It takes the configuration,
+/* A generation without running workers; owned. It takes the image and the descriptor,
  * also when it fails with NULL: memory is short. void_fd, board and challenges are borrowed. */
-struct generation *generation_new(unsigned number, struct configuration *configuration,
-                                  const struct identity *identity, int void_fd, struct board *board,
-                                  struct challenges *challenges);
+struct generation *generation_new(unsigned number, struct settings_image *image, int site_fd,
+                                  int void_fd, struct board *board, struct challenges *challenges);
+
+/* No worker of it will be replaced: lets go of the site. */
+void generation_retire(struct generation *generation);
 
 /* Closes the control sockets, which ends what still runs, and frees the rest. NULL is legal. */
 void generation_free(struct generation *generation);

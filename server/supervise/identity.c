@@ -94,9 +94,9 @@ bool identity_look_up(const char *user, struct identity *ret_identity)
     return good;
 }
 
-bool identity_resolve(const char *user, struct identity *ret_identity)
+bool identity_resolve(const char *user, bool is_root, struct identity *ret_identity)
 {
-    struct identity identity = {.keep = geteuid() != 0, .uid = FILE_NOBODY, .gid = FILE_NOBODY};
+    struct identity identity = {.keep = !is_root, .uid = FILE_NOBODY, .gid = FILE_NOBODY};
     struct text users = {0};
     bool good = true;
     if (identity.keep) {

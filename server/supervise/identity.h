@@ -1,5 +1,5 @@
 /*
- * Who the workers are: resolves the configured user once, in the supervisor,
+ * Who the workers are: resolves the configured user once, in the loader,
  * because a worker has no user database.
  */
 #ifndef SUPERVISE_IDENTITY_H
@@ -17,8 +17,8 @@ struct identity {
 /* The user with this name or number. False when there is none. */
 bool identity_look_up(const char *user, struct identity *ret_identity);
 
-/* user is a name, a number, or NULL for "mta-sts" if it exists, else "nobody".
+/* user is a name, a number, or NULL for "mta-sts" if it exists, else "nobody". is_root: the supervisor is.
  * False when there is no such user or it is root; that was logged. */
-bool identity_resolve(const char *user, struct identity *ret_identity);
+bool identity_resolve(const char *user, bool is_root, struct identity *ret_identity);
 
 #endif

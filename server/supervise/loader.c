@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,6 +47,7 @@ bool loader_begin(struct loader *loader, loader_job *job, void *context, int kep
     }
     pid_t pid = fork();
     if (pid == 0) {
+        (void)prctl(PR_SET_NAME, LOADER_NAME, 0, 0, 0); /* it cannot fail for a text */
         const int own[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, pair[1], kept};
         descriptors_keep_only(own, sizeof(own) / sizeof(own[0]));
         log_begin();

@@ -11,7 +11,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
+
+/* So often at most, and so long after the beginning, more time is asked for. Milliseconds. */
+enum { EXTEND_MS = 5000 };
 
 /* The socket that was named: a path, or "@" and an abstract name. -1, logged,
  * when it cannot be reached: then the start would time out without a word. */
@@ -96,6 +100,22 @@ void notifier_tell(const struct notifier *notifier, enum notification what, cons
         (void)snprintf(message, sizeof(message), "STOPPING=1\n%s", line);
         break;
     }
+    transmit(notifier, message);
+}
+
+void notifier_begin(struct notifier *notifier, int64_t now)
+{
+    notifier->extended = now;
+}
+
+void notifier_extend(struct notifier *notifier, int64_t now)
+{
+    char message[64];
+    if (now - notifier->extended < EXTEND_MS)
+        return;
+    notifier->extended = now;
+    (void)snprintf(message, sizeof(message), "EXTEND_TIMEOUT_USEC=%" PRId64 "\n",
+                   INT64_C(1000) * (LIMIT_LOAD_SILENCE_MS + EXTEND_MS)); /* it fits */
     transmit(notifier, message);
 }
 

@@ -13,6 +13,7 @@ struct notifier {
     int fd;              /* connected; -1: nobody listens */
     int64_t interval_ms; /* between two signs of life; 0: none is asked for */
     int64_t next;        /* when the next is due; INT64_MAX when none is */
+    int64_t extended;    /* when it was asked for more time last */
 };
 
 enum notification {
@@ -28,6 +29,10 @@ void notifier_close(struct notifier *notifier);
 
 /* Tells the state, and in one line for people what it means; NULL leaves the line out. */
 void notifier_tell(const struct notifier *notifier, enum notification what, const char *status);
+
+/* Something long begins, a load; and it goes on: the manager is asked for more time, now and then. */
+void notifier_begin(struct notifier *notifier, int64_t now);
+void notifier_extend(struct notifier *notifier, int64_t now);
 
 /* Gives a sign of life when one is due. */
 void notifier_live(struct notifier *notifier, int64_t now);

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "base/array.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -35,8 +34,8 @@ struct kind {
 };
 
 struct reporter {
-    const struct report_memory *known; /* borrowed */
-    struct report_memory now;
+    struct span known; /* borrowed; numbers, sorted */
+    struct text now;   /* owned; numbers */
     struct kind kinds[KINDS];
     size_t kind_count;
     size_t told, left_out;
@@ -44,37 +43,37 @@ struct reporter {
     size_t told_of_file, left_out_of_file; /* because of the limit of a file */
 };
 
-void report_memory_free(struct report_memory *memory)
+/* They may be anywhere in an image. */
+static int compare_numbers(const void *left, const void *right)
 {
-    free(memory->hashes);
-    *memory = (struct report_memory){0};
-}
-
-static int compare_hashes(const void *left, const void *right)
-{
-    uint64_t one = *(const uint64_t *)left, other = *(const uint64_t *)right;
+    uint64_t one, other;
+    memcpy(&one, left, sizeof(one));
+    memcpy(&other, right, sizeof(other));
     return one < other ? -1 : one > other;
 }
 
-/* Lines move while a file is edited, so that they do not count. */
-static uint64_t hash_entry(const struct diag_entry *entry)
+/* Its last bit is the part of the load. Lines move while a file is edited, so that they do not count. */
+static uint64_t number_of(const struct diag_entry *entry)
 {
     const char *file = entry->at.file == NULL ? "" : entry->at.file;
-    return span_hash(span_of(entry->message)) ^ (span_hash(span_of(file)) * 31);
+    uint64_t hash = span_hash(span_of(entry->message)) ^ (span_hash(span_of(file)) * 31);
+    return (hash & ~UINT64_C(1)) | (entry->part == DIAG_CERTIFICATES ? 1 : 0);
 }
 
-static bool is_known(const struct report_memory *memory, uint64_t hash)
+static void remember(struct reporter *reporter, uint64_t number)
 {
-    return memory->count > 0 && bsearch(&hash, memory->hashes, memory->count,
-                                        sizeof(*memory->hashes), compare_hashes) != NULL;
+    text_append(&reporter->now, (struct span){(const char *)&number, sizeof(number)});
 }
 
-static void remember(struct reporter *reporter, uint64_t hash)
+/* What was told of the configuration files stays known when only certificates are loaded. */
+static void remember_files(struct reporter *reporter, struct span known)
 {
-    struct report_memory *now = &reporter->now;
-    if (!array_room(&now->hashes, now->count, &now->capacity, sizeof(*now->hashes)))
-        return; /* it is told once more */
-    now->hashes[now->count++] = hash;
+    uint64_t number;
+    for (; known.len >= sizeof(number); known = span_skip(known, sizeof(number))) {
+        memcpy(&number, known.data, sizeof(number));
+        if ((number & 1) == 0)
+            remember(reporter, number);
+    }
 }
 
 static bool is_same_file(const char *one, const char *other)
@@ -152,11 +151,13 @@ static bool take_room(struct reporter *reporter, const struct diag_entry *entry)
 static bool is_new(void *context, const struct diag_entry *entry)
 {
     struct reporter *reporter = context;
-    uint64_t hash = hash_entry(entry);
+    uint64_t number = number_of(entry);
     if (entry->level > DIAG_WARNING)
         return true; /* is not told anyway */
-    remember(reporter, hash);
-    return reporter->known == NULL || !is_known(reporter->known, hash);
+    remember(reporter, number);
+    return reporter->known.len == 0 ||
+           bsearch(&number, reporter->known.data, reporter->known.len / sizeof(number),
+                   sizeof(number), compare_numbers) == NULL;
 }
 
 static void report_entry(void *context, const struct diag_entry *entry, struct span text)
@@ -202,64 +203,59 @@ static void report_left_out(const struct reporter *reporter)
                  reporter->left_out);
 }
 
-void report_diagnostics(struct diag *diag, bool is_refused, struct report_memory *memory)
+void report_diagnostics(struct diag *diag, bool is_refused, struct span known, bool has_files,
+                        struct text *ret_told)
 {
-    struct reporter reporter = {.known = is_refused ? NULL : memory};
+    struct reporter reporter = {.known = is_refused ? (struct span){0} : known};
     diag_choose(diag, is_new, &reporter);
     diag_each(diag, DIAG_WARNING, report_entry, &reporter);
     end_file(&reporter);
     report_left_out(&reporter);
-    if (is_refused) {
-        report_memory_free(&reporter.now);
-        return;
-    }
-    if (reporter.now.count > 0)
-        qsort(reporter.now.hashes, reporter.now.count, sizeof(*reporter.now.hashes),
-              compare_hashes);
-    report_memory_free(memory);
-    *memory = reporter.now;
+    if (!has_files)
+        remember_files(&reporter, known);
+    if (reporter.now.len > 0)
+        qsort(reporter.now.data, reporter.now.len / sizeof(uint64_t), sizeof(uint64_t),
+              compare_numbers);
+    *ret_told = reporter.now;
 }
 
 /* "generation 2, 1 worker, 5000 domains (5 stale)" */
 static void print_generation(const struct generation *generation, struct text *out)
 {
-    const struct site *site = generation->configuration->site;
-    size_t stale = 0, refused = 0;
-    for (size_t i = 0; i < site_count(site); i++) {
-        stale += site_state(site_at(site, i)) == SITE_STALE ? 1 : 0;
-        refused += site_state(site_at(site, i)) == SITE_REFUSED ? 1 : 0;
-    }
+    const struct settings_image *image = generation->image;
+    size_t count = settings_image_domains(image), stale = image->domains[DOMAIN_STALE],
+           refused = image->domains[DOMAIN_REFUSED];
     text_printf(out, "generation %u, %zu worker%s, %zu domain%s", generation->number,
-                generation->worker_count, generation->worker_count == 1 ? "" : "s",
-                site_count(site), site_count(site) == 1 ? "" : "s");
+                generation->worker_count, generation->worker_count == 1 ? "" : "s", count,
+                count == 1 ? "" : "s");
     if (stale > 0)
         text_printf(out, " (%zu stale)", stale);
     if (refused > 0)
         text_printf(out, " (%zu refused)", refused);
 }
 
-void report_summary(const struct generation *current, const struct changes *changes,
-                    struct status_load *ret_load)
+void report_summary(const struct generation *current, struct status_load *ret_load)
 {
+    struct span changes = current->image->change_lines;
     struct text *out = &ret_load->summary;
     text_append(out, span_of("serves "));
     print_generation(current, out);
     text_append(out, span_of("\n"));
-    text_append(
-        out,
-        span_of(changes_print(changes, "\n", SIZE_MAX, out) ? "\n" : "no domain has changed\n"));
+    text_append(out, changes.len > 0 ? changes : span_of("no domain has changed"));
+    text_append(out, span_of("\n"));
     if (ret_load->errors + ret_load->warnings > 0)
         text_printf(out, "%zu error%s, %zu warning%s: \"mta-sts-httpd check\" prints them\n",
                     ret_load->errors, ret_load->errors == 1 ? "" : "s", ret_load->warnings,
                     ret_load->warnings == 1 ? "" : "s");
 }
 
-void report_ready(const struct generation *current, const struct changes *changes,
-                  const struct listeners *listeners, const struct notifier *notifier)
+void report_ready(const struct generation *current, const struct listeners *listeners,
+                  const struct notifier *notifier)
 {
-    const struct settings *settings = &current->configuration->settings;
+    const struct settings *settings = &current->image->settings;
     struct text text = {0};
-    if (changes_print(changes, ", ", LIMIT_LOG_NAMES, &text))
+    text_append(&text, current->image->change_clause);
+    if (text.len > 0)
         text_append(&text, span_of("; "));
     text_append(&text, span_of("ready: "));
     print_generation(current, &text);
@@ -282,7 +278,7 @@ void report_ready(const struct generation *current, const struct changes *change
 void report_refusal(const struct generation *current, const struct notifier *notifier,
                     const char *why, struct status_load *ret_load)
 {
-    char line[128];
+    char line[256];
     (void)snprintf(line, sizeof(line), "reload refused: %sgeneration %u is still served", why,
                    current->number);
     log_line(LOG_LEVEL_ERROR, "%s", line);

@@ -1,8 +1,8 @@
 /*
- * The saver: a short-lived child that writes the last valid policies (load/state.h), because
- * a disk may hang, and the supervisor must go on meanwhile: stop, reload, and replace workers. It
- * has nothing open but standard error, and ends with the supervisor. One runs at a
- * time. At the start a child like it reads them. Runs in the supervisor, but for the child.
+ * The saver: a short-lived child that writes what a loader has made for the state folder
+ * (load/state.h), finished bytes, because a disk may hang, and the supervisor must go on meanwhile: stop,
+ * reload, and replace workers. It has nothing open but standard error and these bytes, and ends with
+ * the supervisor. One runs at a time. Runs in the supervisor, but for the child.
  */
 #ifndef SUPERVISE_SAVER_H
 #define SUPERVISE_SAVER_H
@@ -11,21 +11,20 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "load/configuration.h"
+#include "load/settings.h"
 
-/* Begin with {0}. Times are milliseconds of the monotonic clock. */
+/* Begin with SAVER_NONE. Times are milliseconds of the monotonic clock. */
 struct saver {
     pid_t pid;        /* of the child; 0: none runs */
     int64_t deadline; /* until then it is worth waiting for; INT64_MAX after it */
-    bool again;       /* something newer is to be saved when the child has ended */
+    int waiting;      /* owned; what is to be saved when the child has ended; or -1 */
 };
 
-/* A state_reader that waits for the disk for LIMIT_SAVE_MS at most: then errno is ETIMEDOUT. */
-bool saver_read(const char *folder, struct text *ret_bytes);
+#define SAVER_NONE ((struct saver){.waiting = -1})
 
-/* Begins to save what the configuration serves, if it names a folder. Where a child still runs,
- * saver_end does it later. */
-void saver_begin(struct saver *saver, const struct configuration *configuration, int64_t now);
+/* Begins to save the bytes in the memory file, which is taken (-1: there are none), in the folder that
+ * the settings name. Where a child still runs, saver_end does it later. */
+void saver_begin(struct saver *saver, const struct settings *settings, int bytes, int64_t now);
 
 /* Is there a child that is worth waiting for? saver->deadline tells until when. */
 bool saver_is_waited_for(const struct saver *saver);
@@ -34,9 +33,9 @@ bool saver_is_waited_for(const struct saver *saver);
 void saver_expire(struct saver *saver, int64_t now);
 
 /* A child of the process has ended, with the status of waitpid(2). True when it was this one. The
- * configuration is what is served now. */
-bool saver_end(struct saver *saver, pid_t pid, int status,
-               const struct configuration *configuration, int64_t now);
+ * settings are those that are in use now. */
+bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings *settings,
+               int64_t now);
 
 /* Ends the child, if one runs; a disk that hangs may keep it, and it is not waited for then. */
 void saver_close(struct saver *saver);

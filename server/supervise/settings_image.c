@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/limits.h"
 
@@ -85,9 +86,24 @@ static void exchange_text(struct codec *codec, const char **text)
     exchange_span(codec, &span);
     if (codec->out != NULL)
         return;
-    *text = span.len == 0 ? NULL : span.data;
-    if (span.len > 0 && memchr(span.data, '\0', span.len) != span.data + span.len - 1) {
-        *text = NULL;
+    *text = NULL;
+    if (span.len == 0)
+        return;
+    if (memchr(span.data, '\0', span.len) == span.data + span.len - 1)
+        *text = arena_copy(codec->arena, (struct span){span.data, span.len - 1});
+    if (*text == NULL)
+        (void)fail(codec); /* remembered */
+}
+
+/* Any bytes, copied like a text. */
+static void exchange_copy(struct codec *codec, struct span *bytes)
+{
+    exchange_span(codec, bytes);
+    if (codec->out != NULL || bytes->len == 0)
+        return;
+    bytes->data = arena_copy(codec->arena, *bytes);
+    if (bytes->data == NULL) {
+        bytes->len = 0;
         (void)fail(codec); /* remembered */
     }
 }
@@ -226,12 +242,13 @@ static void exchange(struct codec *codec, struct settings_image *image)
     image->gid = (gid_t)exchange_number(codec, image->gid, 1, (int64_t)UINT32_MAX - 1);
     for (size_t state = 0; state < DOMAIN_STATES; state++)
         exchange_size(codec, &image->domains[state], INT32_MAX);
+    exchange_flag(codec, &image->is_blocked);
     image->not_after = exchange_number(codec, image->not_after, INT64_MIN, INT64_MAX);
     image->warning = exchange_number(codec, image->warning, INT64_MIN, INT64_MAX);
     exchange_words(codec, &image->domain_lines, true);
     exchange_words(codec, &image->change_lines, true);
     exchange_words(codec, &image->change_clause, false);
-    exchange_span(codec, &image->told);
+    exchange_copy(codec, &image->told);
 }
 
 void settings_image_print(const struct settings_image *image, struct text *out)
@@ -260,6 +277,8 @@ struct settings_image *settings_image_open(int fd)
     struct memory_map map = {0};
     if (image != NULL && arena != NULL && memory_file_map(fd, INT32_MAX, &map) &&
         settings_image_parse((struct span){map.data, map.size}, arena, image)) {
+        /* No child needs it, and each would keep it until it ends. */
+        (void)madvise((void *)(uintptr_t)map.data, map.size, MADV_DONTFORK);
         image->map = map;
         image->arena = arena;
         return image;

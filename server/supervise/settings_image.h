@@ -21,12 +21,13 @@ struct settings_image {
     uid_t uid; /* of the workers, if the supervisor is root; never 0 */
     gid_t gid;
     size_t domains[DOMAIN_STATES]; /* how many there are in each state */
-    int64_t not_after;             /* the earliest end of a certificate in use; 0: there is none */
-    int64_t warning;               /* from when on the first of them is warned of; the same */
-    /* Lines: each domain with its state and the id of its policy, as the status file has it; and what
+    bool is_blocked; /* no certificate is served, and some could not be read (verdict_is_blocked) */
+    int64_t not_after; /* the earliest end of a certificate in use; 0: there is none */
+    int64_t warning;   /* from when on the first of them is warned of; the same */
+    struct span told;  /* what was said of the load (supervise/report.h): its numbers */
+    /* Lines, which children that are forked do not have: each domain with its state and the id of its policy, as the status file has it; and what
      * has changed since the generation before, in lines and in one clause without a line end. */
     struct span domain_lines, change_lines, change_clause;
-    struct span told; /* what was said of the load (supervise/report.h): its numbers */
     /* The image keeps what the rest borrows from; only settings_image_open fills it. */
     struct memory_map map;
     struct arena *arena;
@@ -35,7 +36,7 @@ struct settings_image {
 /* Appends the image; what it has no room for makes the text fail. */
 void settings_image_print(const struct settings_image *image, struct text *out);
 
-/* Reads an image; everything is borrowed from the bytes and the arena. False when it is not one, or
+/* Reads an image; the lines are borrowed from the bytes, and the rest from the arena. False when it is not one, or
  * memory is short. */
 bool settings_image_parse(struct span bytes, struct arena *arena, struct settings_image *ret_image);
 

@@ -12,7 +12,6 @@
 #include "base/calendar.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "site/verdict.h"
 
 static const char FOLDER[] = "/run/mta-sts";
 static const char USUAL_CONFIGURATION[] = "/etc/mta-sts/mta-sts.yaml";
@@ -136,7 +135,7 @@ void status_close(struct status *status)
 }
 
 static void print(const struct status_load *load, const char *configuration, unsigned generation,
-                  const struct site *site, struct text *out)
+                  const struct settings_image *image, struct text *out)
 {
     char ended[CALENDAR_ISO_SIZE];
     calendar_iso_time(load->ended, ended);
@@ -146,7 +145,7 @@ static void print(const struct status_load *load, const char *configuration, uns
                 "\nload: %u\nbegun_us: %" PRId64 "\nended: %s\nresult: %s\nerrors: %zu\n"
                 "warnings: %zu\ngeneration: %u\ndomains: %zu\n\n",
                 load->number, load->begun_us, ended, load->is_refused ? "refused" : "served",
-                load->errors, load->warnings, generation, site_count(site));
+                load->errors, load->warnings, generation, settings_image_domains(image));
     for (struct span rest = {load->faults.data, load->faults.len}; rest.len > 0;) {
         const char *end = memchr(rest.data, '\n', rest.len);
         size_t len = end == NULL ? rest.len : (size_t)(end - rest.data) + 1;
@@ -156,11 +155,7 @@ static void print(const struct status_load *load, const char *configuration, uns
     }
     text_append(out, (struct span){load->summary.data, load->summary.len});
     text_append(out, span_of("\n"));
-    for (size_t i = 0; i < site_count(site); i++) {
-        const struct site_domain *domain = site_at(site, i);
-        text_printf(out, "%s %s %s\n", site_name(domain), verdict_state_text(verdict_state(domain)),
-                    site_policy(domain) == NULL ? "-" : policy_id(site_policy(domain)));
-    }
+    text_append(out, image->domain_lines);
 }
 
 /* False with the reason in errno. */
@@ -182,13 +177,13 @@ static bool write_whole(int fd, const char *first, const struct text *rest)
 }
 
 void status_write(struct status *status, const struct status_load *load, const char *configuration,
-                  unsigned generation, const struct site *site)
+                  unsigned generation, const struct settings_image *image)
 {
     char first[FIRST_LEN + 1];
     struct text rest = {0};
     if (status->fd < 0)
         return;
-    print(load, configuration, generation, site, &rest);
+    print(load, configuration, generation, image, &rest);
     if (!rest.failed)
         (void)snprintf(first, sizeof(first), FIRST_LINE, rest.len,
                        span_hash((struct span){rest.data, rest.len})); /* it fits */

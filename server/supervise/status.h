@@ -16,7 +16,7 @@
 
 #include "base/span.h"
 #include "base/text.h"
-#include "load/configuration.h"
+#include "supervise/settings_image.h"
 
 struct status {
     int fd;          /* -1: there is none, and writing does nothing */
@@ -52,7 +52,7 @@ struct status_load {
 
 /* Writes what the last load has come to and what is served now, by the generation of that number. */
 void status_write(struct status *status, const struct status_load *load, const char *configuration,
-                  unsigned generation, const struct site *site);
+                  unsigned generation, const struct settings_image *image);
 
 void status_load_free(struct status_load *load);
 

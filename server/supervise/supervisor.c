@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -17,7 +18,6 @@
 #include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "serve/board.h"
 #include "serve/wall.h"
 #include "supervise/backoff.h"
@@ -25,6 +25,8 @@
 #include "supervise/confine.h"
 #include "supervise/figures.h"
 #include "supervise/generation.h"
+#include "supervise/load.h"
+#include "supervise/loader.h"
 #include "supervise/lookout.h"
 #include "supervise/notify.h"
 #include "supervise/report.h"
@@ -35,13 +37,6 @@ enum {
     KILL_GRACE_MS = 3000,
     /* When no process can be made, the next try. Milliseconds. */
     RETRY_MS = 1000,
-};
-
-/* In rising order: a greater one includes the smaller. */
-enum reload {
-    RELOAD_NOTHING,
-    RELOAD_CERTIFICATES, /* the configuration files stay as they were read */
-    RELOAD_ALL,
 };
 
 struct supervisor {
@@ -59,14 +54,15 @@ struct supervisor {
     struct generation *retiring; /* owned; drains; or NULL */
     unsigned last_number;
     struct lookout lookout; /* for the current generation */
-    int64_t load_ms;        /* how long the last load took */
-    enum reload reload_wanted;
-    bool is_ready_due;         /* the current generation serves, and that was not said yet */
-    struct changes changes;    /* from the generation before it */
-    struct report_memory told; /* of the last load that was not refused */
+    struct loader loader;
+    int64_t load_begun;
+    int64_t load_ms; /* how long the last load took */
+    enum load_extent reload_wanted;
+    bool is_ready_due; /* the current generation serves, and that was not said yet */
     struct status status;
     unsigned loads;
-    enum reload loading;       /* what the load is of that is under way */
+    enum load_extent loading;  /* what the load is of that is under way */
+    int state_fd;              /* owned; what it has for the state folder; or -1 */
     struct status_load coming; /* what is known of it */
     struct status_load last;   /* of the configuration files, and finished */
     bool is_seal_told;         /* what this machine lacks for it */
@@ -93,84 +89,53 @@ static void start_workers(struct supervisor *supervisor, struct generation *gene
 static void retain_listeners(struct supervisor *supervisor)
 {
     assert(supervisor->current != NULL);
-    const struct settings *settings = &supervisor->current->configuration->settings;
+    const struct settings *settings = &supervisor->current->image->settings;
     listeners_retain(&supervisor->listeners, settings->listeners, settings->listener_count);
 }
 
-static void live(void *context)
+/* Forks the loader. False, logged, when that cannot be done. */
+static bool begin_load(struct supervisor *supervisor, bool state_hangs)
 {
-    struct notifier *notifier = context;
-    notifier_live(notifier, clock_monotonic_ms());
-}
-
-/* What the configuration file says now, or NULL; what is wrong with it is logged. */
-static struct configuration *load(struct supervisor *supervisor, enum reload what)
-{
-    int64_t begin = clock_monotonic_ms();
-    const struct load_request request = {
+    const struct generation *current = supervisor->current;
+    int64_t now = clock_monotonic_ms();
+    struct load_order order = {
         .path = supervisor->options->path,
         .listen = supervisor->options->listen,
-        .now = time(NULL),
-        .previous = supervisor->current == NULL ? NULL : supervisor->current->configuration,
-        .keep_files = what == RELOAD_CERTIFICATES,
-        .progress = {live, &supervisor->notifier},
-        .read_state = saver_read,
+        .extent = supervisor->loading,
+        .previous = current == NULL ? NULL : current->image,
+        .site_fd = current == NULL ? -1 : current->site_fd,
+        .state_hangs = state_hangs,
+        .supervisor = getpid(),
     };
-    struct diag *diag = diag_new();
-    if (diag == NULL) {
-        log_line(LOG_LEVEL_ERROR, "out of memory");
-        return NULL;
-    }
-    struct configuration *configuration = configuration_load(&request, diag);
-    if (configuration != NULL && supervisor->current == NULL)
-        log_set_style(&configuration->settings.log);
-    report_diagnostics(diag, configuration == NULL, &supervisor->told);
-    supervisor->coming.errors = diag_count(diag, DIAG_FATAL) + diag_count(diag, DIAG_ERROR);
-    supervisor->coming.warnings = diag_count(diag, DIAG_WARNING);
-    diag_free(diag);
-    memory_give_back(); /* before workers inherit it */
-    supervisor->load_ms = clock_monotonic_ms() - begin;
-    return configuration;
+    supervisor->load_begun = now;
+    notifier_begin(&supervisor->notifier, now);
+    return loader_begin(&supervisor->loader, load_run, &order, order.site_fd, now);
 }
 
-/* Makes the next generation from the files and starts its workers. */
-static bool try_prepare(struct supervisor *supervisor, enum reload what)
+/* Makes the next generation of what was loaded and starts its workers. False, logged, when that cannot
+ * be done. */
+static bool prepare(struct supervisor *supervisor, struct loader_result *result)
 {
-    struct identity identity;
-    struct configuration *configuration = load(supervisor, what);
-    if (configuration == NULL)
+    const struct settings *settings = &result->image->settings;
+    if (!challenger_prepare(&supervisor->challenger, &settings->acme) ||
+        !listeners_open(&supervisor->listeners, settings->listeners, settings->listener_count))
         return false;
-    const struct settings *settings = &configuration->settings;
-    if (!identity_resolve(settings->user, &identity) ||
-        !challenger_prepare(&supervisor->challenger, &settings->acme) ||
-        !listeners_open(&supervisor->listeners, settings->listeners, settings->listener_count)) {
-        configuration_free(configuration);
-        return false;
-    }
     supervisor->next =
-        generation_new(supervisor->last_number + 1, configuration, &identity, supervisor->void_fd,
-                       supervisor->board, supervisor->challenger.challenges);
+        generation_new(supervisor->last_number + 1, result->image, result->site_fd,
+                       supervisor->void_fd, supervisor->board, supervisor->challenger.challenges);
+    result->image = NULL;
+    result->site_fd = -1;
     if (supervisor->next == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");
         if (supervisor->current != NULL)
             retain_listeners(supervisor);
         return false;
     }
+    supervisor->state_fd = result->state_fd;
+    result->state_fd = -1;
     supervisor->next->deadline = clock_monotonic_ms() + LIMIT_READY_MS;
     start_workers(supervisor, supervisor->next);
     return true;
-}
-
-static bool prepare(struct supervisor *supervisor, enum reload what)
-{
-    supervisor->loading = what;
-    status_load_free(&supervisor->coming);
-    supervisor->coming.number = ++supervisor->loads;
-    supervisor->coming.begun_us = clock_monotonic_us();
-    log_copy(&supervisor->coming.faults, LIMIT_STATUS_FAULTS);
-    bool good = try_prepare(supervisor, what);
-    log_copy(NULL, 0);
-    return good;
 }
 
 /* The load is finished. One of the certificates alone says nothing of the configuration files, and
@@ -178,39 +143,123 @@ static bool prepare(struct supervisor *supervisor, enum reload what)
 static void write_status(struct supervisor *supervisor)
 {
     supervisor->coming.ended = time(NULL);
-    if (supervisor->loading == RELOAD_ALL) {
+    if (supervisor->loading == LOAD_ALL) {
         status_load_free(&supervisor->last);
         supervisor->last = supervisor->coming;
         supervisor->coming = (struct status_load){0};
     }
     status_write(&supervisor->status, &supervisor->last, supervisor->options->path,
-                 supervisor->current->number, supervisor->current->configuration->site);
+                 supervisor->current->number, supervisor->current->image);
 }
 
-/* Somebody may leave a broken file lying about while certificates are renewed. */
-static bool have_certificates_changed(const struct supervisor *supervisor)
-{
-    const struct watch *watch = &supervisor->current->configuration->watch;
-    return watch_now(watch).certificates != watch_read(watch).certificates;
-}
-
+/* The load came to nothing; without one before it the server does not start. why is "" or a clause that
+ * ends in "; ". */
 static void refuse(struct supervisor *supervisor, const char *why)
 {
+    if (supervisor->state_fd >= 0)
+        (void)close(supervisor->state_fd); /* it is not to be saved */
+    supervisor->state_fd = -1;
+    if (supervisor->current == NULL) {
+        supervisor->failed = true;
+        supervisor->stopping = true;
+        return;
+    }
     board_add(supervisor->board, BOARD_RELOADS_REFUSED);
     report_refusal(supervisor->current, &supervisor->notifier, why, &supervisor->coming);
     write_status(supervisor);
 }
 
+/* The files may have been good, and a renewal must not be forgotten for it. */
+static void try_again_later(struct supervisor *supervisor)
+{
+    if (supervisor->current != NULL)
+        lookout_retry(&supervisor->lookout, &supervisor->current->image->watch,
+                      clock_monotonic_ms());
+}
+
+static void load(struct supervisor *supervisor, enum load_extent extent)
+{
+    supervisor->loading = extent;
+    status_load_free(&supervisor->coming);
+    supervisor->coming.number = ++supervisor->loads;
+    supervisor->coming.begun_us = clock_monotonic_us();
+    if (begin_load(supervisor, false))
+        return;
+    refuse(supervisor, "no process can be made; ");
+    try_again_later(supervisor);
+}
+
 static void reload(struct supervisor *supervisor)
 {
-    enum reload what = supervisor->reload_wanted;
-    supervisor->reload_wanted = RELOAD_NOTHING;
-    notifier_tell(&supervisor->notifier, NOTIFY_RELOADING, NULL);
-    if (prepare(supervisor, what))
+    enum load_extent extent = supervisor->reload_wanted;
+    supervisor->reload_wanted = LOAD_NOTHING;
+    if (extent > LOAD_NEW_CERTIFICATES)
+        notifier_tell(&supervisor->notifier, NOTIFY_RELOADING, NULL);
+    load(supervisor, extent);
+}
+
+/* A load is refused, and why. Somebody may leave a broken file lying about while certificates are
+ * renewed. */
+static void refuse_load(struct supervisor *supervisor, const char *why)
+{
+    if (supervisor->loading == LOAD_ALL && supervisor->reload_wanted == LOAD_NOTHING)
+        supervisor->reload_wanted = LOAD_NEW_CERTIFICATES;
+    refuse(supervisor, why);
+}
+
+/* It has died, or was killed: that says nothing of the files. */
+static void bury_load(struct supervisor *supervisor, const char *reason)
+{
+    char why[128];
+    (void)snprintf(why, sizeof(why), "%s; ", reason); /* it fits */
+    if (supervisor->current == NULL)
+        log_line(LOG_LEVEL_ERROR, "%s", reason);
+    refuse_load(supervisor, why);
+    try_again_later(supervisor);
+}
+
+static void use_load(struct supervisor *supervisor, struct loader_result *result)
+{
+    if (supervisor->current == NULL)
+        log_set_style(&result->image->settings.log);
+    log_copy(&supervisor->coming.faults, LIMIT_STATUS_FAULTS);
+    bool good = prepare(supervisor, result);
+    log_copy(NULL, 0);
+    if (!good)
+        refuse_load(supervisor, "");
+}
+
+/* The loader has said how the load went. */
+static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
+                     struct loader_result *result)
+{
+    if (outcome == LOADER_RUNS)
         return;
-    refuse(supervisor, "");
-    if (what == RELOAD_ALL && have_certificates_changed(supervisor))
-        supervisor->reload_wanted = RELOAD_CERTIFICATES;
+    supervisor->load_ms = clock_monotonic_ms() - supervisor->load_begun;
+    supervisor->coming.errors = result->errors;
+    supervisor->coming.warnings = result->warnings;
+    text_free(&supervisor->coming.faults);
+    supervisor->coming.faults = result->faults;
+    result->faults = (struct text){0};
+    switch (outcome) {
+    case LOADER_RUNS:
+    case LOADER_UNCHANGED:
+        break;
+    case LOADER_DONE:
+        use_load(supervisor, result);
+        break;
+    case LOADER_REFUSED:
+        refuse_load(supervisor, "");
+        break;
+    case LOADER_DIED:
+        bury_load(supervisor, result->why);
+        break;
+    case LOADER_STATE_HANGS:
+        if (!begin_load(supervisor, true))
+            refuse(supervisor, "no process can be made; ");
+        break;
+    }
+    loader_result_free(result);
 }
 
 /* The next generation will not come to life. Its processes are reaped like strangers. */
@@ -219,16 +268,11 @@ static void abandon_next(struct supervisor *supervisor, const char *why)
     generation_signal(supervisor->next, SIGKILL);
     generation_free(supervisor->next);
     supervisor->next = NULL;
-    if (supervisor->current == NULL) {
-        supervisor->failed = true;
-        supervisor->stopping = true;
-        return;
-    }
-    retain_listeners(supervisor);
+    if (supervisor->current != NULL)
+        retain_listeners(supervisor);
     refuse(supervisor, why);
-    /* Memory may have been short, and a renewal must not be forgotten for it. */
-    lookout_retry(&supervisor->lookout, &supervisor->current->configuration->watch,
-                  clock_monotonic_ms());
+    /* Memory may have been short. */
+    try_again_later(supervisor);
 }
 
 static void promote_next(struct supervisor *supervisor)
@@ -240,21 +284,21 @@ static void promote_next(struct supervisor *supervisor)
     supervisor->next = NULL;
     if (supervisor->retiring != NULL) {
         generation_drain(supervisor->retiring);
+        generation_retire(supervisor->retiring);
         retain_listeners(supervisor);
         supervisor->retiring->deadline = clock_monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
         board_add(supervisor->board, BOARD_RELOADS_DONE);
     }
-    log_set_style(&supervisor->current->configuration->settings.log);
-    figures_of_configuration(supervisor->board, supervisor->current->configuration, time(NULL));
-    supervisor->figures_at = figures_are_wanted(supervisor->current->configuration) ? 0 : INT64_MAX;
-    lookout_renew(&supervisor->lookout, &supervisor->current->configuration->watch,
-                  clock_monotonic_ms(), supervisor->load_ms);
-    challenger_begin(&supervisor->challenger, &supervisor->current->configuration->settings.acme,
-                     clock_monotonic_ms());
-    changes_find(supervisor->retiring == NULL ? NULL : supervisor->retiring->configuration->site,
-                 supervisor->current->configuration->site, &supervisor->changes);
+    const struct settings_image *image = supervisor->current->image;
+    int64_t now = clock_monotonic_ms();
+    log_set_style(&image->settings.log);
+    figures_of_settings(supervisor->board, image, time(NULL));
+    supervisor->figures_at = figures_are_wanted(&image->settings) ? 0 : INT64_MAX;
+    lookout_renew(&supervisor->lookout, &image->watch, now, supervisor->load_ms);
+    challenger_begin(&supervisor->challenger, &image->settings.acme, now);
     /* So that a restart can fall back to what is valid now. */
-    saver_begin(&supervisor->saver, supervisor->current->configuration, clock_monotonic_ms());
+    saver_begin(&supervisor->saver, &image->settings, supervisor->state_fd, now);
+    supervisor->state_fd = -1;
     supervisor->is_ready_due = true;
 }
 
@@ -266,17 +310,15 @@ static void tell_ready(struct supervisor *supervisor)
     supervisor->is_ready_due = false;
     if (supervisor->stopping)
         return;
-    report_summary(supervisor->current, &supervisor->changes, &supervisor->coming);
+    report_summary(supervisor->current, &supervisor->coming);
     write_status(supervisor);
-    report_ready(supervisor->current, &supervisor->changes, &supervisor->listeners,
-                 &supervisor->notifier);
+    report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
 }
 
 static void bury_retiring(struct supervisor *supervisor)
 {
     generation_free(supervisor->retiring);
     supervisor->retiring = NULL;
-    memory_give_back();
 }
 
 static void stop(struct supervisor *supervisor)
@@ -284,6 +326,7 @@ static void stop(struct supervisor *supervisor)
     bool again = supervisor->stopping;
     supervisor->stopping = true;
     supervisor->stop_by = again ? 0 : clock_monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
+    loader_stop(&supervisor->loader);
     if (supervisor->next != NULL) {
         generation_signal(supervisor->next, SIGKILL);
         generation_free(supervisor->next);
@@ -328,9 +371,11 @@ static void give_up_if_hopeless(struct supervisor *supervisor, int64_t now)
 static void mourn(struct supervisor *supervisor, pid_t pid, int status)
 {
     struct generation *const all[] = {supervisor->current, supervisor->next, supervisor->retiring};
-    const struct configuration *served =
-        supervisor->current == NULL ? NULL : supervisor->current->configuration;
-    if (saver_end(&supervisor->saver, pid, status, served, clock_monotonic_ms()))
+    struct loader_result result = LOADER_RESULT_NONE;
+    int64_t now = clock_monotonic_ms();
+    end_load(supervisor, loader_end(&supervisor->loader, pid, status, now, &result), &result);
+    if (supervisor->current != NULL &&
+        saver_end(&supervisor->saver, pid, status, &supervisor->current->image->settings, now))
         return;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         struct generation *generation = all[i];
@@ -361,7 +406,7 @@ static void on_signals(struct supervisor *supervisor)
     struct signalfd_siginfo info;
     while (read(supervisor->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGHUP)
-            supervisor->reload_wanted = RELOAD_ALL;
+            supervisor->reload_wanted = LOAD_ALL;
         else if (info.ssi_signo != SIGCHLD)
             stop(supervisor);
     }
@@ -382,6 +427,8 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
         figures_of_memory(supervisor->board, supervisor->current, supervisor->retiring);
         supervisor->figures_at = now + LIMIT_FIGURES_MS;
     }
+    struct loader_result result = LOADER_RESULT_NONE;
+    end_load(supervisor, loader_expire(&supervisor->loader, now, &result), &result);
     if (supervisor->next != NULL && now >= supervisor->next->deadline) {
         log_line(LOG_LEVEL_ERROR, "workers were not ready in time");
         abandon_next(supervisor, "its workers did not start; ");
@@ -398,8 +445,8 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
 /* One generation starts and one drains at a time; further requests are one. */
 static bool is_settled(const struct supervisor *supervisor)
 {
-    return !supervisor->stopping && supervisor->next == NULL && supervisor->current != NULL &&
-           supervisor->retiring == NULL && !supervisor->is_ready_due;
+    return !supervisor->stopping && supervisor->loader.pid == 0 && supervisor->next == NULL &&
+           supervisor->current != NULL && supervisor->retiring == NULL && !supervisor->is_ready_due;
 }
 
 /* Milliseconds until the earliest deadline, or -1 when there is none. */
@@ -413,6 +460,7 @@ static int time_left(const struct supervisor *supervisor)
         supervisor->retiring == NULL ? INT64_MAX : supervisor->retiring->deadline,
         supervisor->stopping ? supervisor->stop_by : INT64_MAX,
         is_settled(supervisor) ? supervisor->lookout.next : INT64_MAX,
+        supervisor->loader.deadline,
         supervisor->notifier.next,
         supervisor->figures_at,
         supervisor->challenger.next,
@@ -434,7 +482,7 @@ static void judge_seal(struct supervisor *supervisor, const struct seal_report *
     const struct generation *next = supervisor->next;
     if (next == NULL || seal_is_whole(report))
         return;
-    bool is_required = next->configuration->settings.seal_required;
+    bool is_required = next->image->settings.seal_required;
     if (is_required || !supervisor->is_seal_told)
         report_missing_seal(report, is_required);
     supervisor->is_seal_told = true;
@@ -452,14 +500,24 @@ static void hear_workers(struct supervisor *supervisor, struct generation *const
             judge_seal(supervisor, &report);
 }
 
+static void hear_loader(struct supervisor *supervisor)
+{
+    struct loader_result result = LOADER_RESULT_NONE;
+    int64_t now = clock_monotonic_ms(), deadline = supervisor->loader.deadline;
+    end_load(supervisor, loader_hear(&supervisor->loader, now, &result), &result);
+    if (supervisor->loader.pid != 0 && supervisor->loader.deadline != deadline)
+        notifier_extend(&supervisor->notifier, now);
+}
+
 /* Waits for a signal, for a challenge, or for a starting worker to say that it is ready. */
 static void wait_for_news(struct supervisor *supervisor)
 {
     struct generation *const starting[] = {supervisor->next, supervisor->current};
-    struct pollfd polled[2 + 2 * LIMIT_WORKERS];
+    struct pollfd polled[3 + 2 * LIMIT_WORKERS];
     nfds_t count = 0;
     polled[count++] = (struct pollfd){.fd = supervisor->signals, .events = POLLIN};
     polled[count++] = (struct pollfd){.fd = supervisor->challenger.inotify, .events = POLLIN};
+    polled[count++] = (struct pollfd){.fd = supervisor->loader.socket, .events = POLLIN};
     for (size_t g = 0; g < 2; g++)
         for (size_t i = 0; starting[g] != NULL && i < starting[g]->worker_count; i++)
             if (starting[g]->workers[i].pid != 0 && !starting[g]->workers[i].ready)
@@ -467,6 +525,7 @@ static void wait_for_news(struct supervisor *supervisor)
                     (struct pollfd){.fd = starting[g]->workers[i].control, .events = POLLIN};
     if (poll(polled, count, time_left(supervisor)) < 0)
         return; /* EINTR, or short of memory: the next round asks again */
+    hear_loader(supervisor);
     hear_workers(supervisor, &supervisor->next); /* if one has died, SIGCHLD tells */
     hear_workers(supervisor, &supervisor->current);
     on_signals(supervisor);
@@ -480,8 +539,8 @@ static size_t running(const struct supervisor *supervisor)
 
 static void look_out(struct supervisor *supervisor)
 {
-    enum reload what = RELOAD_NOTHING;
-    const struct watch *watch = &supervisor->current->configuration->watch;
+    enum load_extent extent = LOAD_NOTHING;
+    const struct watch *watch = &supervisor->current->image->watch;
     enum lookout_news news = lookout_look(&supervisor->lookout, watch, clock_monotonic_ms());
     if (news != LOOKOUT_NOTHING && supervisor->lookout.is_restless)
         report_restless(watch, news == LOOKOUT_CERTIFICATES);
@@ -490,19 +549,19 @@ static void look_out(struct supervisor *supervisor)
         return;
     case LOOKOUT_FILES:
         log_line(LOG_LEVEL_NOTICE, "files have changed: loading again");
-        what = RELOAD_ALL;
+        extent = LOAD_ALL;
         break;
     case LOOKOUT_CERTIFICATES:
         log_line(LOG_LEVEL_NOTICE, "certificates have changed: loading them again");
-        what = RELOAD_CERTIFICATES;
+        extent = LOAD_CERTIFICATES;
         break;
     case LOOKOUT_STALE:
         log_line(LOG_LEVEL_NOTICE, "daily check of the certificates");
-        what = RELOAD_CERTIFICATES;
+        extent = LOAD_CERTIFICATES;
         break;
     }
-    if (supervisor->reload_wanted < what)
-        supervisor->reload_wanted = what;
+    if (supervisor->reload_wanted < extent)
+        supervisor->reload_wanted = extent;
 }
 
 static void supervise(struct supervisor *supervisor)
@@ -519,7 +578,7 @@ static void supervise(struct supervisor *supervisor)
         tell_ready(supervisor);
         if (is_settled(supervisor))
             look_out(supervisor);
-        if (supervisor->reload_wanted != RELOAD_NOTHING && is_settled(supervisor))
+        if (supervisor->reload_wanted != LOAD_NOTHING && is_settled(supervisor))
             reload(supervisor);
     }
 }
@@ -572,8 +631,10 @@ int supervisor_run(const struct supervisor_options *options)
         .options = options,
         .figures_at = INT64_MAX,
         .challenger = CHALLENGER_NONE,
+        .saver = SAVER_NONE,
+        .loader = LOADER_NONE,
+        .state_fd = -1,
     };
-    memory_begin();
     status_open(status_path(options->status, options->path),
                 options->status != NULL || getenv("RUNTIME_DIRECTORY") != NULL, &supervisor.status);
     if (!catch_signals(&supervisor)) {
@@ -591,16 +652,12 @@ int supervisor_run(const struct supervisor_options *options)
     supervisor.notifier = notifier_open(clock_monotonic_ms());
     inherited_take(&supervisor.listeners.inherited);
     keep_descriptors(&supervisor);
-    if (prepare(&supervisor, RELOAD_ALL)) {
-        supervise(&supervisor);
-        if (supervisor.failed && supervisor.current == NULL)
-            log_line(LOG_LEVEL_ERROR, "not started");
-        else
-            log_line(LOG_LEVEL_NOTICE, supervisor.failed ? "stopped after a failure" : "stopped");
-    } else {
+    load(&supervisor, LOAD_ALL);
+    supervise(&supervisor);
+    if (supervisor.failed && supervisor.current == NULL)
         log_line(LOG_LEVEL_ERROR, "not started");
-        supervisor.failed = true;
-    }
+    else
+        log_line(LOG_LEVEL_NOTICE, supervisor.failed ? "stopped after a failure" : "stopped");
     saver_close(&supervisor.saver);
     generation_free(supervisor.current);
     generation_free(supervisor.retiring);
@@ -611,7 +668,6 @@ int supervisor_run(const struct supervisor_options *options)
     status_close(&supervisor.status);
     status_load_free(&supervisor.coming);
     status_load_free(&supervisor.last);
-    report_memory_free(&supervisor.told);
     (void)close(supervisor.signals); /* it was only read */
     if (supervisor.void_fd >= 0)
         (void)close(supervisor.void_fd); /* nothing can be written to it */

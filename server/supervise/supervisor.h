@@ -1,7 +1,7 @@
 /*
- * The supervisor: loads the configuration, binds the listeners, forks
+ * The supervisor: has the configuration loaded by a loader, binds the listeners, forks
  * generations of workers and watches over them until it is told to stop. It
- * may read every file that the configuration names, and never reads a byte
+ * opens none of the files that the configuration names, and never reads a byte
  * from a client.
  */
 #ifndef SUPERVISE_SUPERVISOR_H

@@ -115,8 +115,11 @@ static void check_same(const struct site *one, const struct site *other)
 static void check_kept(const struct configuration *previous)
 {
     struct diag *diag = diag_new();
-    const struct load_request request = {
-        .path = MAIN_FILE, .previous = previous, .keep_files = true, .without_certificates = true};
+    const struct load_request request = {.path = MAIN_FILE,
+                                         .previous = previous->site,
+                                         .kept_settings = &previous->settings,
+                                         .kept_watch = &previous->watch,
+                                         .without_certificates = true};
     assert(diag != NULL);
     struct configuration *kept = configuration_load(&request, diag);
     assert(kept != NULL);

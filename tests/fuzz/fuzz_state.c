@@ -65,7 +65,10 @@ static void check(struct span bytes, bool complete)
     struct site *site = read_site(diag);
     if (site != NULL) {
         check_site(site);
-        assert(state_write(FOLDER, site));
+        struct text text = {0};
+        state_print(site, &text);
+        assert(!text.failed && state_save(FOLDER, &text));
+        text_free(&text);
         struct site *again = read_site(diag);
         assert(again != NULL);
         check_same(site, again);

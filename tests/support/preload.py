@@ -78,6 +78,7 @@ class Fault:
 
     KINDS = {"allocation": 1, "call": 2}
     NEXT_PROCESS = -1
+    NEXT_PROCESS_BUT_ONE = -2
     _PAGE = struct.Struct("=5q")  # struct fault_page: pid, kind, countdown, fired, live
 
     def __init__(self, folder):

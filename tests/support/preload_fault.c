@@ -407,6 +407,8 @@ pid_t fault_fork(void)
         fault.pid = getpid();
         if (fault_page()->pid == -1)
             fault_page()->pid = fault.pid;
+        else if (fault_page()->pid < 0)
+            fault_page()->pid++;
     }
     return pid;
 }

@@ -46,13 +46,25 @@ def parent_of(pid):
     return int(parent), state
 
 
-def children_of(pid):
-    """The living children of a process."""
+# The names of the processes of a server that read files for it and serve no client.
+HELPERS = ("mta-sts-watcher", "mta-sts-loader")
+
+
+def name_of(pid):
+    """The name of a process, as ps(1) shows it; "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def children_of(pid, helpers=False):
+    """The living children of a process; of a server: its workers, or all of its processes."""
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             parent, state = parent_of(int(entry))
-            if parent == pid and state != "Z":
+            if parent == pid and state != "Z" and (helpers or name_of(entry) not in HELPERS):
                 found.append(int(entry))
     return sorted(found)
 

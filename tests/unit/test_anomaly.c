@@ -257,7 +257,7 @@ static void judge_load(const struct load *load, enum fault_kind kind,
     }
     if (kind == FAULT_CALL && errors(diag) > 0) {
         if (load->request.previous != NULL)
-            assert_nothing_lost(load->request.previous->site, configuration->site);
+            assert_nothing_lost(load->request.previous, configuration->site);
         return;
     }
     struct text site = print_configuration(configuration);
@@ -337,13 +337,23 @@ static void loads_anew(void **state)
 {
     (void)state;
     struct configuration *previous = load_well("main.yaml");
-    struct load_request request = {.path = "main.yaml", .now = now(), .previous = previous};
+    struct load_request request = {.path = "main.yaml", .now = now(), .previous = previous->site};
     load_for_every_n("reload", request);
     pki_run(
         "cp fresh.crt certs/chain; cat mid.crt ca.crt >>certs/chain; cp fresh.key certs/leaf.key\n");
-    request.keep_files = true;
+    request.kept_settings = &previous->settings;
+    request.kept_watch = &previous->watch;
     load_for_every_n("renewal", request);
     configuration_free(previous);
+}
+
+static bool write_state(const struct configuration *configuration)
+{
+    struct text bytes = {0};
+    state_print(configuration->site, &bytes);
+    bool good = !bytes.failed && state_save("state", &bytes);
+    text_free(&bytes);
+    return good;
 }
 
 static bool run_state(enum fault_kind kind, int64_t n, void *context)
@@ -354,7 +364,7 @@ static bool run_state(enum fault_kind kind, int64_t n, void *context)
     struct site *site = NULL;
     (void)unlink("state/last-valid-policies.yaml"); /* it may not be there */
     arm(kind, n);
-    bool written = state_write("state", configuration->site);
+    bool written = write_state(configuration);
     bool failed_to_write = disarm();
     struct site *complete = state_read("state", at, diag);
     assert_int_equal(diag_count(diag, DIAG_WARNING), 0); /* whole, or not there */
@@ -363,7 +373,7 @@ static bool run_state(enum fault_kind kind, int64_t n, void *context)
     if (complete != NULL)
         assert_int_equal(site_count(complete), site_count(configuration->site));
     site_free(complete);
-    assert_true(state_write("state", configuration->site));
+    assert_true(write_state(configuration));
     arm(kind, n);
     site = state_read("state", at, diag);
     bool failed_to_read = disarm();

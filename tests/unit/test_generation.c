@@ -10,33 +10,28 @@
 #include "base/limits.h"
 #include "unit.h"
 
-static const char TEXT[] = "workers: 2\n"
-                           "domains:\n"
-                           "  a.example: {mode: testing, max_age: 1w, mx: mail.a.example}\n";
-
-static struct configuration *load(void)
+static struct settings_image *make_image(void)
 {
-    char path[] = "/tmp/test_generation.XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, TEXT, sizeof(TEXT) - 1), sizeof(TEXT) - 1);
+    struct text bytes = {0};
+    struct memory_file file;
+    const struct settings_image image = {
+        .settings = {.workers = 2}, .watch = {.file = "/etc/mta-sts.yaml"}, .uid = 1, .gid = 1};
+    settings_image_print(&image, &bytes);
+    assert_true(memory_file_new(bytes.len, &file));
+    memcpy(file.data, bytes.data, bytes.len);
+    int fd = memory_file_finish(&file, bytes.len);
+    text_free(&bytes);
+    struct settings_image *opened = settings_image_open(fd);
+    assert_non_null(opened);
     assert_int_equal(close(fd), 0);
-    struct diag *diag = diag_new();
-    assert_non_null(diag);
-    const struct load_request request = {.path = path};
-    struct configuration *configuration = configuration_load(&request, diag);
-    assert_non_null(configuration);
-    diag_free(diag);
-    (void)unlink(path); /* a temporary file */
-    return configuration;
+    return opened;
 }
 
 static int set_up(void **state)
 {
-    const struct identity identity = {.keep = true};
     struct board *board = board_new();
     assert_non_null(board);
-    *state = generation_new(1, load(), &identity, -1, board, NULL);
+    *state = generation_new(1, make_image(), -1, -1, board, NULL);
     assert_non_null(*state);
     return 0;
 }

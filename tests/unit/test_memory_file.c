@@ -170,7 +170,7 @@ static void a_mapping_stays_read_only(void **state)
 
 static int with_seals(int seals)
 {
-    int fd = memory_file_open();
+    int fd = memory_file_open("test");
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, 4096), 0);
     assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
@@ -198,7 +198,7 @@ static void what_is_not_sealed_is_not_mapped(void **state)
             some |= i == missing ? 0 : seals[i];
         refuse(with_seals(some), MOST);
     }
-    int empty = memory_file_open();
+    int empty = memory_file_open("test");
     assert_int_equal(
         fcntl(empty, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
     refuse(empty, MOST);

@@ -93,7 +93,7 @@ static struct configuration *load(const char *path, const struct configuration *
     const struct load_request request = {
         .path = path,
         .now = (int64_t)time(NULL),
-        .previous = previous,
+        .previous = previous == NULL ? NULL : previous->site,
     };
     struct diag *diag = diag_new();
     struct configuration *configuration = configuration_load(&request, diag);

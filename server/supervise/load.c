@@ -1,0 +1,275 @@
+#include "supervise/load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "load/configuration.h"
+#include "load/file.h"
+#include "load/state.h"
+#include "supervise/changes.h"
+#include "supervise/identity.h"
+#include "supervise/loader.h"
+#include "supervise/report.h"
+#include "supervise/sandbox.h"
+
+struct load {
+    const struct load_order *order;
+    int socket;
+    bool is_root;        /* the supervisor is, and so was this process */
+    int64_t said;        /* when progress was said last */
+    struct site *before; /* owned; or NULL */
+};
+
+static _Noreturn void end_for_lack_of_memory(void)
+{
+    log_line(LOG_LEVEL_ERROR, "out of memory");
+    _exit(LOADER_OUT_OF_MEMORY);
+}
+
+/* Of all processes it is the one that the kernel ends first when memory is short, and the one that is
+ * told so before that happens. Both are tried as far as they go. */
+static void yield_memory(void)
+{
+    /* While a process is protected from being traced, its files in /proc are root's. */
+    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!write(fd, "1000", 4);
+        (void)close(fd);
+    }
+    memory_bound();
+}
+
+static void say_progress(void *context)
+{
+    struct load *load = context;
+    int64_t now = clock_monotonic_ms();
+    if (now - load->said < LIMIT_LOAD_PROGRESS_MS)
+        return;
+    load->said = now;
+    loader_say(load->socket, LOADER_PROGRESS);
+}
+
+static void say_wait(void *context)
+{
+    loader_say(((struct load *)context)->socket, LOADER_READS_STATE);
+}
+
+static void say_end_of_wait(void *context)
+{
+    loader_say(((struct load *)context)->socket, LOADER_HAS_STATE);
+}
+
+/* A sealed file with the bytes. */
+static int hold(const struct text *bytes)
+{
+    struct memory_file file = {0};
+    if (bytes->failed || !memory_file_new(bytes->len, &file))
+        end_for_lack_of_memory();
+    memcpy(file.data, bytes->data, bytes->len);
+    int fd = memory_file_finish(&file, bytes->len);
+    if (fd < 0)
+        end_for_lack_of_memory();
+    return fd;
+}
+
+static bool is_earlier(int64_t one, int64_t other)
+{
+    return other == 0 || one < other;
+}
+
+static void describe_certificates(struct settings_image *image, const struct site_domain *domain)
+{
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        const struct credential *credential = site_credential(domain, kind);
+        if (credential == NULL || site_is_proxied(domain))
+            continue;
+        int64_t not_after = credential_not_after(credential);
+        int64_t from = verdict_warning_time(credential_not_before(credential), not_after,
+                                            image->settings.certificate_warning);
+        image->not_after = is_earlier(not_after, image->not_after) ? not_after : image->not_after;
+        image->warning = is_earlier(from, image->warning) ? from : image->warning;
+    }
+}
+
+static void describe_domains(const struct site *site, struct settings_image *image,
+                             struct text *lines)
+{
+    for (size_t i = 0; i < site_count(site); i++) {
+        const struct site_domain *domain = site_at(site, i);
+        const struct policy *policy = site_policy(domain);
+        enum domain_state state = verdict_state(domain);
+        image->domains[state]++;
+        describe_certificates(image, domain);
+        text_append(lines, site_name_span(domain));
+        text_append(lines, span_of(" "));
+        text_append(lines, span_of(verdict_state_text(state)));
+        text_append(lines, span_of(" "));
+        text_append(lines, span_of(policy == NULL ? "-" : policy_id(policy)));
+        text_append(lines, span_of("\n"));
+    }
+}
+
+static struct span span_of_text(const struct text *text)
+{
+    return (struct span){text->data, text->len};
+}
+
+/* The settings image of what was loaded, sealed. */
+static int print_settings(const struct load *load, const struct configuration *configuration,
+                          const struct identity *identity, const struct text *told)
+{
+    struct text bytes = {0}, lines = {0}, changes_lines = {0}, clause = {0};
+    struct changes changes;
+    struct settings_image image = {
+        .settings = configuration->settings,
+        .watch = configuration->watch,
+        .uid = identity->keep ? FILE_NOBODY : identity->uid,
+        .gid = identity->keep ? FILE_NOBODY : identity->gid,
+        .told = span_of_text(told),
+    };
+    describe_domains(configuration->site, &image, &lines);
+    image.is_blocked = verdict_is_blocked(configuration->site, configuration->denied);
+    changes_find(load->before, configuration->site, &changes);
+    (void)changes_print(&changes, "\n", SIZE_MAX, &changes_lines);
+    (void)changes_print(&changes, ", ", LIMIT_LOG_NAMES, &clause);
+    if (lines.failed || changes_lines.failed || clause.failed || told->failed)
+        end_for_lack_of_memory();
+    image.domain_lines = span_of_text(&lines);
+    image.change_lines = span_of_text(&changes_lines);
+    image.change_clause = span_of_text(&clause);
+    settings_image_print(&image, &bytes);
+    int fd = hold(&bytes);
+    text_free(&bytes);
+    text_free(&lines);
+    text_free(&changes_lines);
+    text_free(&clause);
+    return fd;
+}
+
+/* What is to be in the state folder from now on. */
+static int print_state(const struct configuration *configuration)
+{
+    struct text bytes = {0};
+    if (configuration->settings.state == NULL)
+        return -1;
+    state_print(configuration->site, &bytes);
+    int fd = hold(&bytes);
+    text_free(&bytes);
+    return fd;
+}
+
+/* False, logged, when there is no such user. */
+static bool find_workers_user(const struct load *load, const struct configuration *configuration,
+                              struct identity *ret_identity)
+{
+    if (load->order->extent == LOAD_ALL)
+        return identity_resolve(configuration->settings.user, load->is_root, ret_identity);
+    *ret_identity = (struct identity){
+        .uid = load->order->previous->uid,
+        .gid = load->order->previous->gid,
+    };
+    return true;
+}
+
+/* Makes the images. Returns the descriptor of the settings, or -1 when the load is refused, which was
+ * logged. */
+static int finish(const struct load *load, struct configuration *configuration,
+                  const struct text *told, struct loader_result *result)
+{
+    struct identity identity;
+    if (configuration == NULL || !find_workers_user(load, configuration, &identity))
+        return -1;
+    int settings_fd = print_settings(load, configuration, &identity, told);
+    result->state_fd = print_state(configuration);
+    result->site_fd = site_release(configuration->site);
+    configuration->site = NULL;
+    if (result->site_fd < 0)
+        end_for_lack_of_memory();
+    result->outcome = LOADER_DONE;
+    return settings_fd;
+}
+
+static struct load_request make_request(struct load *load)
+{
+    const struct load_order *order = load->order;
+    struct load_request request = {
+        .path = order->path,
+        .listen = order->listen,
+        .now = time(NULL),
+        .previous = load->before,
+        .progress = {say_progress, load},
+        .waits_for_state = {say_wait, load},
+        .has_state = {say_end_of_wait, load},
+        .state_hangs = order->state_hangs,
+        .judge_life = true,
+    };
+    if (order->extent != LOAD_ALL) {
+        request.kept_settings = &order->previous->settings;
+        request.kept_watch = &order->previous->watch;
+    }
+    return request;
+}
+
+/* The certificates may have changed while somebody left a broken file lying about. */
+static bool are_certificates_new(const struct load_order *order)
+{
+    const struct watch *watch = &order->previous->watch;
+    return watch_now(watch).certificates != watch_read(watch).certificates;
+}
+
+static void load_files(struct load *load, struct loader_result *result)
+{
+    const struct load_order *order = load->order;
+    struct span known = order->previous == NULL ? (struct span){0} : order->previous->told;
+    struct text told = {0};
+    struct load_request request = make_request(load);
+    struct diag *diag = diag_new();
+    if (diag == NULL)
+        end_for_lack_of_memory();
+    struct configuration *configuration = configuration_load(&request, diag);
+    if (diag_is_short(diag))
+        end_for_lack_of_memory();
+    if (configuration != NULL && order->previous == NULL)
+        log_set_style(&configuration->settings.log);
+    report_diagnostics(diag, configuration == NULL, known, order->extent == LOAD_ALL, &told);
+    result->outcome = LOADER_REFUSED;
+    result->errors = diag_count(diag, DIAG_FATAL) + diag_count(diag, DIAG_ERROR);
+    result->warnings = diag_count(diag, DIAG_WARNING);
+    int settings_fd = finish(load, configuration, &told, result);
+    log_copy(NULL, 0);
+    if (!loader_tell(load->socket, result, settings_fd))
+        log_line(LOG_LEVEL_ERROR, "cannot hand over what was loaded: %s", strerror(errno));
+}
+
+void load_run(void *context, int socket)
+{
+    struct loader_result result = LOADER_RESULT_NONE;
+    struct load load = {.order = context, .socket = socket, .is_root = geteuid() == 0};
+    yield_memory();
+    if (!sandbox_reader(SANDBOX_LOADER, load.order->supervisor))
+        return;
+    if (load.order->extent == LOAD_NEW_CERTIFICATES && !are_certificates_new(load.order)) {
+        result.outcome = LOADER_UNCHANGED;
+        (void)loader_tell(socket, &result, -1); /* else the supervisor is gone */
+        _exit(0);
+    }
+    if (load.order->site_fd >= 0) {
+        load.before = site_open(load.order->site_fd);
+        if (load.before == NULL) {
+            log_line(LOG_LEVEL_ERROR, "cannot open what is served now: %s", strerror(errno));
+            return;
+        }
+    }
+    log_copy(&result.faults, LIMIT_STATUS_FAULTS);
+    load_files(&load, &result);
+    _exit(0);
+}
