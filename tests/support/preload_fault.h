@@ -19,8 +19,9 @@ enum fault_kind {
 
 /* Fixed sizes, because a test in another language writes it too. */
 struct fault_page {
-    int64_t pid;  /* of the process that is meant; 0: none; -1: the next that begins or is forked; -2: the next but one */
-    int64_t kind; /* enum fault_kind */
+    int64_t
+        pid; /* of the process that is meant; 0: none; -1: the next that begins or is forked; -2: the next but one */
+    int64_t kind;      /* enum fault_kind */
     int64_t countdown; /* the call that makes it 0 fails */
     int64_t fired;     /* how many have failed */
     int64_t live;      /* allocations of that process that are not freed, as of its last call */
