@@ -73,6 +73,10 @@ struct site {
     int fd;                /* owned; -1 when it is another's */
 };
 
+/* Whether the functions of site.h read nothing beyond these bytes, whatever they are. They begin at an
+ * address that eight divides. */
+bool site_image_check(struct span bytes);
+
 /* Maps the image without a look at it. Owned; NULL with errno. */
 struct site *site_map(int fd);
 

@@ -92,8 +92,9 @@ static bool is_domain(const struct image *image, const struct site_domain *domai
     return true;
 }
 
-static bool is_site(const struct image *image)
+bool site_image_check(struct span bytes)
 {
+    const struct image whole = {bytes.data, bytes.len}, *image = &whole;
     const struct site_image *header = (const void *)image->data;
     if (image->size < sizeof(*header) ||
         header->domain_count > image->size / sizeof(struct site_domain) ||
@@ -126,7 +127,7 @@ struct site *site_map(int fd)
 struct site *site_open(int fd)
 {
     struct site *site = site_map(fd);
-    if (site == NULL || is_site(&(struct image){site->map.data, site->map.size}))
+    if (site == NULL || site_image_check(site_bytes(site)))
         return site;
     site_free(site);
     errno = EINVAL;

@@ -415,6 +415,7 @@ struct site *site_builder_finish(struct site_builder *builder)
     sort_entries(builder);
     uint32_t domains = write_domains(builder);
     uint32_t archive = copy(builder, builder->archive, alignof(int64_t));
+    (void)take(builder, 0, alignof(int64_t)); /* whole words */
     if (builder->error != 0) {
         error = builder->error;
         goto done;

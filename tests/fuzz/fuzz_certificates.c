@@ -6,7 +6,6 @@
  * and says the same.
  */
 #include <assert.h>
-#include <mbedtls/base64.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crt.h>
 #include <stdio.h>
@@ -36,18 +35,6 @@ struct load {
     struct text words;
 };
 
-static void append_block(struct text *text, enum material which)
-{
-    const char *label = material_is_key(which) ? "PRIVATE KEY" : "CERTIFICATE";
-    struct span der = material_get(which);
-    unsigned char base64[4096];
-    size_t len = 0;
-    assert(mbedtls_base64_encode(base64, sizeof(base64), &len, (const unsigned char *)der.data,
-                                 der.len) == 0);
-    text_printf(text, "-----BEGIN %s-----\n%s\n-----END %s-----\n", label, (const char *)base64,
-                label);
-}
-
 /* The input with every line "@LETTER" replaced, as far as time allows. */
 static void expand(struct span input, struct text *ret_files)
 {
@@ -59,7 +46,7 @@ static void expand(struct span input, struct text *ret_files)
         int which = len >= 2 && input.data[0] == '@' ? input.data[1] - 'A' : -1;
         if (which >= 0 && which < MATERIALS && (len == 2 || (len == 3 && end != NULL)) &&
             blocks++ < BLOCKS_MOST)
-            append_block(ret_files, (enum material)which);
+            material_print((enum material)which, ret_files);
         else
             text_append(ret_files, (struct span){input.data, len});
         input = span_skip(input, len);

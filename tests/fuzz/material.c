@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <mbedtls/asn1write.h>
+#include <mbedtls/base64.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/pk.h>
@@ -269,4 +270,16 @@ struct span material_get(enum material which)
         make();
     const struct writer *writer = &material.items[which];
     return (struct span){(const char *)writer->begin, written(writer)};
+}
+
+void material_print(enum material which, struct text *out)
+{
+    const char *label = material_is_key(which) ? "PRIVATE KEY" : "CERTIFICATE";
+    struct span der = material_get(which);
+    unsigned char base64[4096];
+    size_t len = 0;
+    assert(mbedtls_base64_encode(base64, sizeof(base64), &len, (const unsigned char *)der.data,
+                                 der.len) == 0);
+    text_printf(out, "-----BEGIN %s-----\n%s\n-----END %s-----\n", label, (const char *)base64,
+                label);
 }

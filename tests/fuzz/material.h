@@ -7,7 +7,7 @@
 #ifndef MATERIAL_H
 #define MATERIAL_H
 
-#include "base/span.h"
+#include "base/text.h"
 
 enum material {
     MATERIAL_EC_KEY, /* P-256, in SEC 1 */
@@ -27,6 +27,9 @@ enum material {
 
 /* The DER; borrowed, for ever. */
 struct span material_get(enum material which);
+
+/* Appends it in PEM form. */
+void material_print(enum material which, struct text *out);
 
 static inline bool material_is_key(enum material which)
 {
