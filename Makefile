@@ -287,7 +287,7 @@ format: ## lay out all C by .clang-format
 UNITS    := config/systemd/mta-sts-httpd
 COMPLETE := config/completion/mta-sts-httpd
 EXAMPLES := $(wildcard $(addprefix config/,*/README.md acme/* docker/* domains.d/* kubernetes/* \
-    mailcow/* proxy/* systemd/*.conf prometheus-alerts.yaml))
+    mailcow/* proxy/* systemd/*.conf systemd/mta-sts-probe.* prometheus-alerts.yaml))
 STRIP    ?= -s
 datadir  ?= $(prefix)/share
 docdir   ?= $(datadir)/doc/mta-sts-httpd
@@ -312,7 +312,7 @@ install: $(PROGRAM) ## install into $(DESTDIR)$(prefix)
 	install -D -m 644 $(COMPLETE).zsh $(DESTDIR)$(zshdir)/_mta-sts-httpd
 	install -D -m 644 $(COMPLETE).fish \
 	    $(DESTDIR)$(datadir)/fish/vendor_completions.d/mta-sts-httpd.fish
-	@for page in $(wildcard config/*.[58]); do install -D -m 644 $$page \
+	@for page in $(wildcard config/*.[578]); do install -D -m 644 $$page \
 	    $(DESTDIR)$(datadir)/man/man$${page##*.}/$${page##*/}; done
 
 # What install puts into an empty folder is what is removed; any file stands for the program there.

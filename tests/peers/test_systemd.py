@@ -56,6 +56,28 @@ def test_units_for_renewal_are_sound(program, tmp_path):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_units_of_the_probe_are_sound(program, tmp_path):
+    for name in ("mta-sts-probe.service", "mta-sts-probe.timer"):
+        text = (UNITS / name).read_text().replace("/usr/local/sbin/mta-sts-httpd", str(program))
+        (tmp_path / name).write_text(text)
+    units = [tmp_path / "mta-sts-probe.service", tmp_path / "mta-sts-probe.timer"]
+    done = analyze("verify", "--man=no", *units, env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"})
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("status", ["0", "1"])
+def test_result_of_the_probe_is_left_for_prometheus(tmp_path, status):
+    """The command is the unit's, read as systemd reads it (systemd.service(5), "Command lines")."""
+    (line,) = re.findall(r"^ExecStopPost=/bin/sh -c '(.*)'$", (UNITS / "mta-sts-probe.service").read_text(), re.M)
+    command = line.replace("%%", "%").replace("\\\\", "\\")
+    environment = {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path), "EXIT_STATUS": status}
+    subprocess.run(["/bin/sh", "-c", command], check=True, timeout=60, env=environment)
+    first, second = (tmp_path / "probe.prom").read_text().splitlines()
+    assert first == f"mta_sts_probe_status {status}"
+    assert re.fullmatch(r"mta_sts_probe_timestamp_seconds [0-9]{10}", second)
+    assert [path.name for path in tmp_path.iterdir()] == ["probe.prom"]
+
+
 def test_service_is_hardly_exposed(units):
     done = analyze("security", "--offline=true", "--json=short", units / SERVICE)
     verdict = analyze("security", "--offline=true", "--no-pager", units / SERVICE)
