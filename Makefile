@@ -354,7 +354,7 @@ release: | packages $(MBEDTLS_READY) ## put a release together in build/release 
 	@cp $(DEB)/mta-sts-httpd_$(VERSION)_*.deb $(RELEASE)
 	@$(BILL) $(RELEASED)amd64 build/static/mta-sts-httpd.parts $(RELEASED)amd64.spdx.json $(VERSION)
 	@$(BILL) $(RELEASED)arm64 $(ARM64)/static/mta-sts-httpd.parts $(RELEASED)arm64.spdx.json $(VERSION)
-	@cd $(DEB)/source && $(BILL) debian/mta-sts-httpd/usr/sbin/mta-sts-httpd build/mta-sts-httpd.parts \
+	@cd $(DEB)/source && $(BILL) $(RELEASE)/mta-sts-httpd_$(VERSION)_amd64.deb build/mta-sts-httpd.parts \
 	    $(RELEASE)/mta-sts-httpd_$(VERSION)_amd64.deb.spdx.json $(VERSION)
 	@rm -rf $(DEB)/source
 	@server/release.sh finish $(RELEASE)

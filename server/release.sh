@@ -80,7 +80,7 @@ origin_of() {
 # "KIND|ORIGIN|NAME|SHA256" for each library, by which way it is in the program. What the compiler adds
 # beside a library (crt1.o) is of the same packages.
 parts_of() {
-    tr -s ' ' '\n' <"$1" | grep / | LC_ALL=C sort -u | while read -r file; do
+    tr -s ': ' '\n' <"$1" | grep / | LC_ALL=C sort -u | while read -r file; do
         case $file in
         *.a) kind=STATIC_LINK ;;
         *.so | *.so.*) kind=DYNAMIC_LINK ;;
@@ -144,10 +144,13 @@ sign() {
 }
 
 finish() {
+    key=${SIGN_KEY:+$(realpath "$SIGN_KEY")}
     cd "$1"
-    find . -type f ! -name 'SHA256SUMS*' -printf '%P\n' | LC_ALL=C sort | xargs sha256sum >SHA256SUMS
-    if [ -n "${SIGN_KEY:-}" ]; then
-        sign "$SIGN_KEY"
+    rm -f SHA256SUMS*
+    find . -type f -printf '%P\n' | LC_ALL=C sort | xargs sha256sum >../SHA256SUMS.new
+    mv ../SHA256SUMS.new SHA256SUMS
+    if [ -n "$key" ]; then
+        sign "$key"
     else
         echo 'not signed: SIGN_KEY names no key'
     fi
