@@ -37,6 +37,7 @@ test ! -e /etc/systemd/system/sockets.target.wants/mta-sts-httpd.socket
 test ! -e /etc/systemd/system/multi-user.target.wants/mta-sts-httpd.service
 mkdir -p /var/lib/private/mta-sts /etc/systemd/system/mta-sts-httpd.service.d
 ln -s private/mta-sts /var/lib/mta-sts
+echo '# mine' >/etc/systemd/system/mta-sts-httpd.service.d/mine.conf
 dpkg --remove mta-sts-httpd
 test -e /etc/mta-sts/mta-sts.yaml
 test ! -e /usr/sbin/mta-sts-httpd
@@ -44,7 +45,9 @@ dpkg --purge mta-sts-httpd
 test ! -e /etc/mta-sts
 test ! -L /var/lib/mta-sts
 test ! -e /var/lib/private/mta-sts
-test -z "$(find /etc/systemd /lib/systemd /usr/lib/systemd -name 'mta-sts-httpd*')"
+grep -q mine /etc/systemd/system/mta-sts-httpd.service.d/mine.conf
+test "$(find /etc/systemd /lib/systemd /usr/lib/systemd -name 'mta-sts-httpd*')" = \
+    /etc/systemd/system/mta-sts-httpd.service.d
 """
 
 
