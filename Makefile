@@ -243,6 +243,8 @@ fuzz: | packages ## fuzz the parsers, 60 s each (SECONDS=n; FUZZ=name: only that
 	@BUILD=$(abspath $(B))/fuzz tests/fuzz/run $(if $(SECONDS),--seconds $(SECONDS)) $(FUZZ)
 fuzz-programs: $(FUZZES)
 
+# Its OpenSSL is the system's, whose headers have the same names as AWS-LC's.
+$(LOAD_OBJ) $(foreach tool,clang gcc tidy,$(LOAD_C:%=$(tool)/%)): ACCEL_FLAGS =
 $(LOAD): $(LOAD_OBJ)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LINK) -o $@ $^ -lssl -lcrypto
