@@ -20,17 +20,18 @@ static const char STATUS[] = "HTTP/1.1 200";
 
 /* One suite for each version and key, so that every server computes the same. In TLS 1.2 the groups
  * must allow an ECDSA key of P-256; which group was agreed on is judged later. */
-SSL_CTX *fetch_new_context(int version)
+SSL_CTX *fetch_new_context(int version, int group)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-    int groups[] = {NID_X25519, NID_X9_62_prime256v1};
+    int groups[] = {group, NID_X9_62_prime256v1};
+    int count = group == NID_X9_62_prime256v1 ? 1 : 2;
 
     if (context == NULL || SSL_CTX_set_min_proto_version(context, version) != 1 ||
         SSL_CTX_set_max_proto_version(context, version) != 1 ||
         SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256") != 1 ||
         SSL_CTX_set_cipher_list(context, "ECDHE-ECDSA-AES128-GCM-SHA256:"
                                          "ECDHE-RSA-AES128-GCM-SHA256") != 1 ||
-        SSL_CTX_set1_groups(context, groups, 2) != 1) {
+        SSL_CTX_set1_groups(context, groups, count) != 1) {
         ERR_print_errors_fp(stderr);
         SSL_CTX_free(context);
         return NULL;
@@ -68,15 +69,15 @@ static const char *reason(void)
     return errno != 0 ? strerrordesc_np(errno) : "closed by the server";
 }
 
-static const char *judge_handshake(SSL *ssl, const char *host)
+static const char *judge_handshake(SSL *ssl, int group, const char *host)
 {
     X509 *certificate = SSL_get1_peer_certificate(ssl);
     const char *wrong = NULL;
 
     if (certificate == NULL || X509_check_host(certificate, host, 0, 0, NULL) != 1) {
         wrong = "the certificate is of another host";
-    } else if (SSL_get_negotiated_group(ssl) != NID_X25519) {
-        wrong = "the group is not X25519";
+    } else if (SSL_get_negotiated_group(ssl) != group) {
+        wrong = "the group is another";
     } else if (SSL_session_reused(ssl) != 0) {
         wrong = "the session was resumed";
     }
@@ -107,7 +108,7 @@ const char *fetch_open(const struct fetch_plan *plan, char *host,
         SSL_set_tlsext_host_name(made->ssl, host) != 1 || SSL_connect(made->ssl) != 1) {
         return reason();
     }
-    return judge_handshake(made->ssl, host);
+    return judge_handshake(made->ssl, plan->group, host);
 }
 
 /* True when the bytes are a whole head and behind it as many as are expected. */

@@ -1,6 +1,6 @@
 /*
  * One fetch of the load generator, which is what a sender does: a new connection, a full handshake
- * with SNI, X25519 and AES-128-GCM, one GET, the whole response, the end. It owns the connection
+ * with SNI, a named group and AES-128-GCM, one GET, the whole response, the end. It owns the connection
  * and what is right about an answer: the certificate names the host, the body is the expected one.
  * It never resumes a session, and does not verify the chain, which would cost only this side.
  */
@@ -16,6 +16,7 @@
 struct fetch_plan {
     struct sockaddr_in address;
     SSL_CTX *tls;     /* owned; see fetch_new_context() */
+    int group;        /* of the key exchange: NID_X25519 or NID_X9_62_prime256v1 */
     const char *body; /* borrowed */
     size_t body_len;
 };
@@ -25,8 +26,8 @@ struct fetch_connection {
     SSL *ssl;
 };
 
-/* For TLS 1.2 or 1.3. NULL when OpenSSL refuses, which has then been told on standard error. */
-SSL_CTX *fetch_new_context(int version);
+/* For TLS 1.2 or 1.3, and for a group that the server is to agree on. NULL when OpenSSL refuses, which has then been told on standard error. */
+SSL_CTX *fetch_new_context(int version, int group);
 
 /* One fetch, from nothing to the end. Returns NULL or in words what went wrong. The host is only
  * read; OpenSSL's interface has it so. */

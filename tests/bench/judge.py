@@ -31,9 +31,12 @@ class Judged:
         return next((entry for entry in self.entries if entry.name == "ours"), None)
 
 
-def _ratio(ours, theirs):
-    """Of samples of the same round where there are as many, so that what the machine did in a round
+def _ratio(ours, figures):
+    """Of pairs where they were measured in pairs, else of samples of the same round where there are as many, so that what the machine did in a round
     counts for both; otherwise of the medians. None where the other is nothing."""
+    theirs = figures.samples
+    if figures.ours_beside:
+        ours = figures.ours_beside
     if min(theirs) <= 0:
         return None
     if len(ours) == len(theirs):
@@ -53,7 +56,7 @@ def _entry(name, figures, ours):
         samples,
         # What came after some samples is told beside them.
         figures.failed,
-        _ratio(ours, samples) if ours and name != "ours" else None,
+        _ratio(ours, figures) if ours and name != "ours" else None,
     )
 
 

@@ -16,13 +16,21 @@ class Failed(Exception):
     """A server did not do what is to be measured; the text says why."""
 
 
+def calibrate(times=20, *, cpu=None):
+    """The CPU seconds of a fixed piece of work, some ten milliseconds: how slow the machine is now."""
+    pin = ["taskset", "-c", str(cpu)] if cpu is not None else []
+    with _Generator([*pin, GENERATOR, "--calibrate", times]) as generator:
+        return generator.next()["cpu_us"] / 1e6
+
+
 class Load:
     """Fetches the hosts of a file, and expects the body of a file. cpu pins it to one."""
 
-    def __init__(self, port, hosts, body, *, tls="1.3", cpu=None):
+    def __init__(self, port, hosts, body, *, tls="1.3", group="X25519", cpu=None):
         pin = ["taskset", "-c", str(cpu)] if cpu is not None else []
         self._command = [*pin, GENERATOR, "--address", f"127.0.0.1:{port}"]
-        self._command += ["--hosts", hosts, "--body", body, "--tls", tls]
+        self._command += ["--hosts", hosts, "--body", body]
+        self._command += ["--tls", tls, "--group", group]
 
     def _run(self, *options):
         return _Generator([*self._command, *options])

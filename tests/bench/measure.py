@@ -8,12 +8,13 @@ machine does.
 import contextlib
 import dataclasses
 import os
+import statistics
 import subprocess
 import tempfile
 import time
 
 from . import instructions
-from .load import Failed
+from .load import Failed, calibrate
 from .rows import RATE
 from .running import Cores, Running
 from .servers import OURS
@@ -33,6 +34,8 @@ class Figures:
 
     samples: list = dataclasses.field(default_factory=list)
     failed: str = None
+    # Where measured in pairs: of each sample, that of ours right before it.
+    ours_beside: list = dataclasses.field(default_factory=list)
 
 
 class Bench:
@@ -64,40 +67,58 @@ class Bench:
             return False
 
 
-def measure_fetch(bench, row, kind, tls):
+def measure_fetch(bench, row, kind, tls, group="X25519"):
     """CPU microseconds of all processes of a server for one fetch. They run side by side, idle but
-    for the one whose turn it is."""
+    for the one whose turn it is. In each round every peer has ours right before it, A B A B, and the
+    ratio of the two is that of such pairs. A fixed piece of work before and after each turn says how
+    fast the machine was, and the figures are as if it had always been as fast as it mostly was."""
     site = bench.data.site(kind, 1, 1)
-    running, counts = {}, {}
+    cores = Cores.apart()
+    running, counts, turns = {}, {}, []
     with contextlib.ExitStack() as stack:
+
+        def cost(it, count):
+            before = it.cpu_seconds()
+            it.load(tls=tls, group=group).count(count)
+            return (it.cpu_seconds() - before) / count
 
         def begin(server):
             if tls == "1.3" and not server.tls13:
                 raise Failed("has no TLS 1.3")
-            started = Running(server, site, bench.data, bench.limit, cores=Cores.apart())
+            started = Running(server, site, bench.data, bench.limit, cores=cores)
             it = stack.enter_context(started)
-            cost = _cost(it, WARM, tls)
+            once = cost(it, WARM)
             running[server] = it
-            counts[server] = max(WARM, int(bench.scale.round_seconds / cost))
+            counts[server] = max(WARM, int(bench.scale.round_seconds / once))
 
-        def batch(server):
-            cost = _cost(running[server], counts[server], tls)
-            bench.figures(row, server).samples.append(cost * 1e6)
+        def turn(server, beside=None):
+            slow = calibrate(cpu=cores.server)
+            value = cost(running[server], counts[server])
+            slow = (slow + calibrate(cpu=cores.server)) / 2
+            turns.append((server, value, slow, beside))
+            return len(turns) - 1
 
         def instructions_of(server):
             with instructions.Counter(running[server].processes()) as counter:
-                running[server].load(tls=tls).count(counts[server])
+                running[server].load(tls=tls, group=group).count(counts[server])
             if counter.value is None:
                 raise Failed("perf did not count")
             thousands = counter.value / counts[server] / 1e3
             bench.figures(f"{row}-instructions", server).samples.append(thousands)
 
+        def pair(server):
+            turn(server, beside=turn(OURS) if OURS in running else None)
+
         for server in bench.servers:
             bench.attempt(server, [row], lambda server=server: begin(server))
+        peers = [server for server in running if server is not OURS]
         for number in range(bench.scale.rounds):
             bench.say(f"round {number + 1} of {bench.scale.rounds}")
-            for server in running:
-                bench.attempt(server, [row], lambda server=server: batch(server))
+            for server in peers:
+                bench.attempt(server, [row], lambda server=server: pair(server))
+            if not peers and OURS in running:
+                bench.attempt(OURS, [row], lambda: turn(OURS))
+        _normalise(bench, row, turns)
         if not instructions.possible():
             return
         for server in running:
@@ -105,10 +126,23 @@ def measure_fetch(bench, row, kind, tls):
             bench.attempt(server, rows, lambda server=server: instructions_of(server))
 
 
-def _cost(it, count, tls=None):
+def _normalise(bench, row, turns):
+    """Notes microseconds as of the machine's usual speed, and with those of a peer ours of its pair."""
+    if not turns:
+        return
+    usual = statistics.median(slow for _, _, slow, _ in turns)
+    values = [value * usual / slow * 1e6 for _, value, slow, _ in turns]
+    for value, (server, _, _, beside) in zip(values, turns):
+        figures = bench.figures(row, server)
+        figures.samples.append(value)
+        if beside is not None:
+            figures.ours_beside.append(values[beside])
+
+
+def _cost(it, count):
     """CPU seconds of a fetch, of so many."""
     before = it.cpu_seconds()
-    it.load(tls=tls).count(count)
+    it.load().count(count)
     return (it.cpu_seconds() - before) / count
 
 
@@ -269,7 +303,11 @@ def measure_size(bench):
 MEASUREMENTS = {
     "fetch13": lambda bench: measure_fetch(bench, "fetch13", "P-256", "1.3"),
     "fetch12": lambda bench: measure_fetch(bench, "fetch12", "P-256", "1.2"),
+    "exchange13": lambda bench: measure_fetch(bench, "exchange13", "P-256", "1.3", "P-256"),
+    "exchange12": lambda bench: measure_fetch(bench, "exchange12", "P-256", "1.2", "P-256"),
+    "p384": lambda bench: measure_fetch(bench, "p384", "P-384", "1.3"),
     "rsa2048": lambda bench: measure_fetch(bench, "rsa2048", "RSA 2048", "1.3"),
+    "rsa2048-12": lambda bench: measure_fetch(bench, "rsa2048-12", "RSA 2048", "1.2"),
     "rsa4096": lambda bench: measure_fetch(bench, "rsa4096", "RSA 4096", "1.3"),
     "single": measure_single,
     "silent": measure_silent,

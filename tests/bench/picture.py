@@ -12,6 +12,8 @@ from .servers import SERVERS
 PANELS = {
     "fetch13": "CPU per fetch, TLS 1.3, P-256",
     "fetch12": "CPU per fetch, TLS 1.2, P-256",
+    "exchange13": "CPU per fetch, TLS 1.3, clients with P-256 only",
+    "p384": "CPU per fetch, TLS 1.3, P-384",
     "rsa2048": "CPU per fetch, TLS 1.3, RSA-2048",
     "rsa4096": "CPU per fetch, TLS 1.3, RSA-4096",
     "many-start": "{domains:,} certificates: start to first fetch",

@@ -82,7 +82,7 @@ def markdown(judged, about):
         for name in names:
             cells.append(_cell(entries.get(name), mark if name == "ours" else "", notes))
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Medians; the smallest and the largest sample in brackets."]
+    lines += ["", "Medians; the smallest and the largest sample in brackets; and what ours is of it."]
     lines += [f"\n[{place}] {note}" for place, note in enumerate(notes, 1)]
     lines += ["", "## Where ours is behind", "", *(behind(judged) or ["Nowhere in this run."])]
     return "\n".join(lines) + "\n"
@@ -123,6 +123,8 @@ def _cell(entry, mark, notes):
         text = f"**{number(entry.median)}**{mark}"
     if len(set(entry.samples)) > 1:
         text += f" ({number(entry.least)} – {number(entry.most)})"
+    if entry.ratio is not None:
+        text += f"; ours {number(entry.ratio)}"
     if entry.failed:
         note = f"{SERVERS[entry.name].title}: {entry.failed}"
         if note not in notes:

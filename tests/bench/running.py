@@ -72,12 +72,12 @@ class Running:
     def _write(self):
         self.server.write(self._site, self._folder, self._port, **self._options)
 
-    def load(self, hosts=None, *, policy="before", tls=None):
+    def load(self, hosts=None, *, policy="before", tls=None, group="X25519"):
         """A load of these hosts, by default of all."""
         hosts = self._data.list_of(hosts or self._site.hosts)
         body = self._data.policies[policy].file
         tls = tls or ("1.3" if self.server.tls13 else "1.2")
-        return Load(self._port, hosts, body, tls=tls, cpu=self._cores.load)
+        return Load(self._port, hosts, body, tls=tls, group=group, cpu=self._cores.load)
 
     def cpu_seconds(self):
         return self._process.cpu_seconds()

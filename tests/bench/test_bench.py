@@ -9,7 +9,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from bench import instructions, judge, load
+from bench import instructions, judge, load, measure
 from bench.measure import Bench, Figures
 from bench.rows import SMALL, Goal, Row
 from bench.servers import OURS, SERVERS
@@ -99,6 +99,32 @@ def test_goal(goal, results, best, met):
     assert (judged.best, judged.met) == (best, met)
 
 
+def test_ratio_is_of_pairs():
+    """Each has ours of the moment before, whatever ours was at other times."""
+    figures_of = {"ours": Figures([1, 30, 2]), "nginx": Figures([10, 20], ours_beside=[1, 2])}
+    assert judge.judge(row(None), figures_of).entries[1].ratio == 0.1
+
+
+def test_figures_are_of_the_usual_speed():
+    """While the machine was half as fast, a fetch took twice the time."""
+    context = Bench([OURS], None, SMALL, lambda text: None)
+    nginx = SERVERS["nginx"]
+    measure._normalise(context, "row", [(OURS, 1e-6, 1, None), (nginx, 3e-6, 1, 0),
+                                        (OURS, 2e-6, 2, None), (nginx, 5e-6, 1, 2)])
+    assert context.figures("row", OURS).samples == pytest.approx([1, 1])
+    assert context.figures("row", nginx).samples == pytest.approx([3, 5])
+    assert context.figures("row", nginx).ours_beside == pytest.approx([1, 1])
+
+
+def test_calibration_grows_with_the_work():
+    assert load.calibrate(40) > load.calibrate(4) > 0
+
+
+def test_group_is_the_one_that_was_asked_for(served):
+    for tls in ("1.2", "1.3"):
+        assert served(tls=tls, group="P-256").count(3)["fetches"] == 3
+
+
 def test_ratio_is_of_the_same_round():
     """A slow round is slow for both, and says nothing about either."""
     judged = judge.judge(row(None), figures(ours=[1, 10, 1], nginx=[2, 20, 2]))
@@ -145,7 +171,7 @@ def test_it_runs(program, tmp_path):
         "BUILD": str(tmp_path),
         "MTA_STS_HTTPD": str(program),
         "BENCH_SMALL": "1",
-        "BENCH_ROWS": "fetch13 single silent many shared size",
+        "BENCH_ROWS": "fetch13 exchange12 single silent many shared size",
         "BENCH_PEERS": "nginx",
     }
     done = subprocess.run(
