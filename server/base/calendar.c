@@ -39,10 +39,9 @@ static int64_t days_from_civil(int64_t year, int month, int day)
     return era * 146097 + day_of_era - 719468;
 }
 
-/* Rounds down, also before 1970. */
-static int64_t day_number(int64_t instant)
+int64_t calendar_days(int64_t seconds)
 {
-    return instant >= 0 ? instant / DAY : -((-instant + DAY - 1) / DAY);
+    return seconds >= 0 ? seconds / DAY : -((-seconds + DAY - 1) / DAY);
 }
 
 void calendar_http_date(int64_t instant, char out[static CALENDAR_HTTP_SIZE])
@@ -50,7 +49,7 @@ void calendar_http_date(int64_t instant, char out[static CALENDAR_HTTP_SIZE])
     static const char weekdays[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    int64_t days = day_number(instant);
+    int64_t days = calendar_days(instant);
     unsigned second = (unsigned)(instant - days * DAY);
     struct civil civil = civil_from_days(days);
     unsigned weekday = (unsigned)(((days % 7) + 4 + 7) % 7);
@@ -62,14 +61,14 @@ void calendar_http_date(int64_t instant, char out[static CALENDAR_HTTP_SIZE])
 
 void calendar_day(int64_t instant, char out[static CALENDAR_DAY_SIZE])
 {
-    struct civil civil = civil_from_days(day_number(instant));
+    struct civil civil = civil_from_days(calendar_days(instant));
     (void)snprintf(out, CALENDAR_DAY_SIZE, "%04u-%02u-%02u", (unsigned)(civil.year % 10000),
                    civil.month % 100, civil.day % 100);
 }
 
 void calendar_iso_time(int64_t instant, char out[static CALENDAR_ISO_SIZE])
 {
-    unsigned second = (unsigned)(instant - day_number(instant) * DAY);
+    unsigned second = (unsigned)(instant - calendar_days(instant) * DAY);
     calendar_day(instant, out);
     (void)snprintf(out + CALENDAR_DAY_SIZE - 1, CALENDAR_ISO_SIZE - CALENDAR_DAY_SIZE + 1,
                    "T%02u:%02u:%02uZ", second / 3600 % 24, second / 60 % 60, second % 60);

@@ -23,6 +23,9 @@ void calendar_day(int64_t instant, char out[static CALENDAR_DAY_SIZE]);
 /* The same as day and time, "2026-11-24T23:51:29Z" (RFC 3339). */
 void calendar_iso_time(int64_t instant, char out[static CALENDAR_ISO_SIZE]);
 
+/* Whole days in so many seconds, rounded down: 0 for the last day before an end, -1 from then on. */
+int64_t calendar_days(int64_t seconds);
+
 /* The instant of a civil date and time in UTC. */
 int64_t calendar_instant(int year, int month, int day, int hour, int minute, int second);
 

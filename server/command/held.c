@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/calendar.h"
+#include "base/columns.h"
 #include "base/json.h"
 #include "command/reading.h"
 #include "policy/promise.h"
@@ -114,39 +115,6 @@ static void print_end(const struct promise_end *end, struct text *out)
     }
 }
 
-/* Takes the next cell, which a tab or the end of the line ends. */
-static struct span take_cell(struct span *line)
-{
-    const char *tab = line->len == 0 ? NULL : memchr(line->data, '\t', line->len);
-    struct span cell = {line->data, tab == NULL ? line->len : (size_t)(tab - line->data)};
-    *line = span_skip(*line, cell.len + (tab == NULL ? 0 : 1));
-    return cell;
-}
-
-/* Lines with tabs between their cells as columns. */
-static void print_aligned(struct span lines, struct text *out)
-{
-    enum { COLUMNS = 8 };
-    size_t widths[COLUMNS] = {0};
-    for (struct span rest = lines; rest.len > 0;) {
-        struct span line = span_take_line(&rest);
-        for (size_t i = 0; line.len > 0 && i < COLUMNS; i++) {
-            struct span cell = take_cell(&line);
-            widths[i] = cell.len > widths[i] ? cell.len : widths[i];
-        }
-    }
-    while (lines.len > 0) {
-        struct span line = span_take_line(&lines);
-        for (size_t i = 0; line.len > 0 && i < COLUMNS; i++) {
-            struct span cell = take_cell(&line);
-            text_append(out, cell);
-            if (line.len > 0)
-                text_printf(out, "%*s", (int)(widths[i] - cell.len + 2), "");
-        }
-        text_append(out, span_of("\n"));
-    }
-}
-
 /* The first pattern, and how many more. */
 static void print_mx(struct span patterns, struct text *out)
 {
@@ -160,20 +128,23 @@ static void print_mx(struct span patterns, struct text *out)
         text_printf(out, " +%zu", more);
 }
 
-static void print_promise(const struct row *row, const struct promise *promise,
-                          const struct promise_end *end, struct text *out)
+static void add_promise(const struct row *row, const struct promise *promise,
+                        const struct promise_end *end, struct columns *columns)
 {
     char from[CALENDAR_ISO_SIZE], until[CALENDAR_ISO_SIZE] = "still";
     calendar_iso_time(promise->from, from);
     if (promise->until != PROMISE_OPEN)
         calendar_iso_time(promise->until, until);
-    text_printf(out, "%s\t%s\t%" PRIu32 "\t%.*s\t%s\t%s\t", row->name,
-                policy_mode_text(promise->mode), promise->max_age, (int)promise->id.len,
-                promise->id.data, from, until);
-    print_mx(promise->mx, out);
-    text_append(out, span_of("\t"));
-    print_end(end, out);
-    text_append(out, span_of("\n"));
+    columns_add(columns, "%s", row->name);
+    columns_add(columns, "%s", policy_mode_text(promise->mode));
+    columns_add(columns, "%" PRIu32, promise->max_age);
+    columns_add(columns, "%.*s", (int)promise->id.len, promise->id.data);
+    columns_add(columns, "%s", from);
+    columns_add(columns, "%s", until);
+    print_mx(promise->mx, &columns->text);
+    columns_end_cell(columns, "");
+    print_end(end, &columns->text);
+    columns_end_cell(columns, "");
 }
 
 /* Each host that the configured policy or a held one names, once. */
@@ -253,34 +224,37 @@ static void print_conclusions(const struct row *row, struct text *out)
 /* Of domains that are named: each policy, and what follows. */
 static void print_domains(const struct held *held, struct text *out)
 {
-    struct text lines = {0};
+    static const char *const headings[] = {"DOMAIN",      "MODE",  "MAX_AGE", "ID",
+                                           "SERVED FROM", "UNTIL", "MX",      "HELD UNTIL"};
+    struct columns columns = {.count = sizeof(headings) / sizeof(headings[0])};
     struct promise_end end;
-    text_append(&lines, span_of("DOMAIN\tMODE\tMAX_AGE\tID\tSERVED FROM\tUNTIL\tMX\tHELD UNTIL\n"));
+    for (size_t i = 0; i < columns.count; i++)
+        columns_add(&columns, "%s", headings[i]);
     for (size_t i = 0; i < held->count; i++)
         for (size_t k = 0; k < held->rows[i].facts.count; k++)
             if (is_held(&held->rows[i].facts.promises[k], &held->rows[i].facts, &end))
-                print_promise(&held->rows[i], &held->rows[i].facts.promises[k], &end, &lines);
-    print_aligned((struct span){lines.data, lines.len}, out);
+                add_promise(&held->rows[i], &held->rows[i].facts.promises[k], &end, &columns);
+    columns_print(&columns, (size_t[COLUMNS_MOST]){0}, false, out);
     for (size_t i = 0; i < held->count; i++)
         print_conclusions(&held->rows[i], out);
-    out->failed = out->failed || lines.failed;
-    text_free(&lines);
+    columns_free(&columns);
 }
 
 /* Of all domains: how many policies are held, and until when. */
 static void print_overview(const struct held *held, struct text *out)
 {
-    struct text lines = {0};
-    text_append(&lines, span_of("DOMAIN\tPOLICIES\tFREE FROM\n"));
+    struct columns columns = {.count = 3};
+    columns_add(&columns, "DOMAIN");
+    columns_add(&columns, "POLICIES");
+    columns_add(&columns, "FREE FROM");
     for (size_t i = 0; i < held->count; i++) {
-        const struct row *row = &held->rows[i];
-        text_printf(&lines, "%s\t%zu\t", row->name, row->held);
-        print_end(&row->free, &lines);
-        text_append(&lines, span_of("\n"));
+        columns_add(&columns, "%s", held->rows[i].name);
+        columns_add(&columns, "%zu", held->rows[i].held);
+        print_end(&held->rows[i].free, &columns.text);
+        columns_end_cell(&columns, "");
     }
-    print_aligned((struct span){lines.data, lines.len}, out);
-    out->failed = out->failed || lines.failed;
-    text_free(&lines);
+    columns_print(&columns, (size_t[COLUMNS_MOST]){0}, false, out);
+    columns_free(&columns);
 }
 
 static void print_end_json(const char *key, const struct promise_end *end, struct text *out)

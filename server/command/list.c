@@ -9,6 +9,7 @@
 
 #include "base/calendar.h"
 #include "base/clock.h"
+#include "base/columns.h"
 #include "base/json.h"
 #include "command/command.h"
 #include "command/held.h"
@@ -17,101 +18,62 @@
 #include "site/site.h"
 #include "site/verdict.h"
 
-enum { COLUMNS = 9, CELL_SIZE = 288 };
-
-struct row {
-    char cells[COLUMNS][CELL_SIZE];
-};
-
-static const char *const headings[COLUMNS] = {"DOMAIN", "STATE",       "MODE",    "MAX_AGE", "MX",
-                                              "ID",     "CERTIFICATE", "EXPIRES", "DAYS"};
-
-/* Whole days from now to the end; negative once it has passed. */
-static int64_t days_left(const struct credential *credential, int64_t now)
-{
-    const int64_t day = 86400;
-    int64_t left = credential_not_after(credential) - now;
-    return left >= 0 ? left / day : -((-left + day - 1) / day);
-}
-
-/* Every cell has a bound, and the longest values, a domain and an mx with its count, fit. */
-static void fill_policy(const struct policy *policy, struct row *row)
+static void add_policy(const struct policy *policy, struct columns *columns)
 {
     if (policy == NULL) {
-        for (size_t i = 2; i < 6; i++)
-            (void)snprintf(row->cells[i], CELL_SIZE, "-");
+        for (int i = 0; i < 4; i++)
+            columns_add(columns, "-");
         return;
     }
     struct span mx = policy_mx(policy, 0);
     size_t more = policy_mx_count(policy) - 1;
-    (void)snprintf(row->cells[2], CELL_SIZE, "%s", policy_mode_text(policy_mode(policy)));
-    (void)snprintf(row->cells[3], CELL_SIZE, "%" PRIu32, policy_max_age(policy));
-    int len = snprintf(row->cells[4], CELL_SIZE, "%.*s", (int)mx.len, mx.data);
+    columns_add(columns, "%s", policy_mode_text(policy_mode(policy)));
+    columns_add(columns, "%" PRIu32, policy_max_age(policy));
+    text_append(&columns->text, mx);
     if (more > 0)
-        (void)snprintf(row->cells[4] + len, CELL_SIZE - (size_t)len, " +%zu", more);
-    (void)snprintf(row->cells[5], CELL_SIZE, "%s", policy_id(policy));
+        text_printf(&columns->text, " +%zu", more);
+    columns_end_cell(columns, "");
+    columns_add(columns, "%s", policy_id(policy));
 }
 
-static void fill_row(const struct site_domain *domain, int64_t now, struct row *row)
+static void add_credential(const struct site_domain *domain, int64_t now, struct columns *columns)
 {
     const struct credential *credential = verdict_first_to_end(domain);
+    const struct credential *bad; /* the word does not name it */
     bool both = site_credential(domain, CREDENTIAL_ECDSA) != NULL &&
                 site_credential(domain, CREDENTIAL_RSA) != NULL;
-    const struct credential *bad; /* the word does not name it */
-    enum credential_fault fault;
     char day[CALENDAR_DAY_SIZE];
-    (void)snprintf(row->cells[0], CELL_SIZE, "%s", site_name(domain));
-    (void)snprintf(row->cells[1], CELL_SIZE, "%s", verdict_state_text(verdict_state(domain)));
-    fill_policy(site_policy(domain), row);
     if (credential == NULL) {
-        for (size_t i = 6; i < COLUMNS; i++)
-            (void)snprintf(row->cells[i], CELL_SIZE,
-                           i == 6 && site_is_proxied(domain) ? "proxy" : "-");
+        columns_add(columns, site_is_proxied(domain) ? "proxy" : "-");
+        columns_add(columns, "-");
+        columns_add(columns, "-");
         return;
     }
+    enum credential_fault fault = verdict_certificate(domain, now, &bad);
+    columns_add(columns, "%s%s%s%s", credential_algorithm(credential), both ? " +1" : "",
+                fault == CREDENTIAL_SOUND ? "" : ", ", credential_fault_word(fault));
     calendar_day(credential_not_after(credential), day);
-    fault = verdict_certificate(domain, now, &bad);
-    (void)snprintf(row->cells[6], CELL_SIZE, "%s%s%s%s", credential_algorithm(credential),
-                   both ? " +1" : "", fault == CREDENTIAL_SOUND ? "" : ", ",
-                   credential_fault_word(fault));
-    (void)snprintf(row->cells[7], CELL_SIZE, "%s", day);
-    (void)snprintf(row->cells[8], CELL_SIZE, "%" PRId64, days_left(credential, now));
-}
-
-static void widen(size_t widths[static COLUMNS], const struct row *row)
-{
-    for (size_t i = 0; i < COLUMNS; i++)
-        if (strlen(row->cells[i]) > widths[i])
-            widths[i] = strlen(row->cells[i]);
-}
-
-static void print_row(const size_t widths[static COLUMNS], const struct row *row, struct text *out)
-{
-    for (size_t i = 0; i + 1 < COLUMNS; i++)
-        text_printf(out, "%-*s  ", (int)widths[i], row->cells[i]);
-    text_printf(out, "%s\n", row->cells[COLUMNS - 1]);
+    columns_add(columns, "%s", day);
+    columns_add(columns, "%" PRId64, calendar_days(credential_not_after(credential) - now));
 }
 
 /* Appends the domains in the order given. now is seconds since 1970 UTC. */
 static void print_domains(const struct site_domain *const *domains, size_t count, int64_t now,
                           struct text *out)
 {
-    struct row row;
-    size_t widths[COLUMNS] = {0};
-    for (size_t i = 0; i < COLUMNS; i++)
-        (void)snprintf(row.cells[i], CELL_SIZE, "%s", headings[i]); /* headings are short */
-    widen(widths, &row);
+    static const char *const headings[] = {"DOMAIN", "STATE",       "MODE",    "MAX_AGE", "MX",
+                                           "ID",     "CERTIFICATE", "EXPIRES", "DAYS"};
+    struct columns columns = {.count = sizeof(headings) / sizeof(headings[0])};
+    for (size_t i = 0; i < columns.count; i++)
+        columns_add(&columns, "%s", headings[i]);
     for (size_t i = 0; i < count; i++) {
-        fill_row(domains[i], now, &row);
-        widen(widths, &row);
+        columns_add(&columns, "%s", site_name(domains[i]));
+        columns_add(&columns, "%s", verdict_state_text(verdict_state(domains[i])));
+        add_policy(site_policy(domains[i]), &columns);
+        add_credential(domains[i], now, &columns);
     }
-    for (size_t i = 0; i < COLUMNS; i++)
-        (void)snprintf(row.cells[i], CELL_SIZE, "%s", headings[i]);
-    print_row(widths, &row, out);
-    for (size_t i = 0; i < count; i++) {
-        fill_row(domains[i], now, &row);
-        print_row(widths, &row, out);
-    }
+    columns_print(&columns, (size_t[COLUMNS_MOST]){0}, false, out);
+    columns_free(&columns);
 }
 
 static void print_credentials_json(const struct site_domain *domain, int64_t now, struct text *out)
@@ -128,7 +90,7 @@ static void print_credentials_json(const struct site_domain *domain, int64_t now
         json_open(out, NULL, '{');
         json_text(out, "algorithm", credential_algorithm(credential));
         json_text(out, "expires", day);
-        json_number(out, "days_left", days_left(credential, now));
+        json_number(out, "days_left", calendar_days(credential_not_after(credential) - now));
         json_number(out, "line", credential_line(credential));
         json_text(out, "file", credential_file(credential));
         json_text(out, "fault", fault == CREDENTIAL_SOUND ? NULL : credential_fault_word(fault));

@@ -8,36 +8,19 @@
 #include "base/json.h"
 #include "command/command.h"
 
-enum { DAY = 86400 };
+static const char BOLD[] = "\033[1m";
+static const char *const headings[PROBE_COLUMNS] = {
+    "DOMAIN", "ADDRESS", "DNS", "CONNECT", "TLS", "CERTIFICATE", "FETCH", "POLICY", "TOTAL"};
 
-static const char HEADINGS[] =
-    "hDOMAIN\thADDRESS\thDNS\thCONNECT\thTLS\thCERTIFICATE\thFETCH\thPOLICY\thTOTAL\t\n";
-
-/* A cell's letter, its colour on a terminal (ECMA-48), and what becomes of a level. */
+/* What the levels are called, as a finding and as the state of a domain, and the colour of a terminal
+ * (ECMA-48). */
 static const struct {
-    char letter;
-    const char *colour;
-} colours[] = {
-    {'h', "\033[1m"}, {'e', "\033[31m"}, {'w', "\033[33m"}, {'g', "\033[32m"}, {' ', ""},
-};
-
-static const char *colour_of(char letter)
-{
-    for (size_t i = 0; i < sizeof(colours) / sizeof(colours[0]); i++)
-        if (colours[i].letter == letter)
-            return colours[i].colour;
-    return "";
-}
-
-/* What the levels are called: by a cell's letter, as a finding, and as the state of a domain. */
-static const struct {
-    char letter;
-    const char *finding, *state;
+    const char *finding, *state, *colour;
 } levels[DIAG_LEVELS] = {
-    [DIAG_FATAL] = {'e', "error", "error"},
-    [DIAG_ERROR] = {'e', "error", "error"},
-    [DIAG_WARNING] = {'w', "warning", "warning"},
-    [DIAG_NOTE] = {'g', "note", "good"},
+    [DIAG_FATAL] = {"error", "error", "\033[31m"},
+    [DIAG_ERROR] = {"error", "error", "\033[31m"},
+    [DIAG_WARNING] = {"warning", "warning", "\033[33m"},
+    [DIAG_NOTE] = {"note", "good", "\033[32m"},
 };
 
 bool probe_output_begin(struct probe_output *output, size_t count)
@@ -50,17 +33,12 @@ bool probe_output_begin(struct probe_output *output, size_t count)
 void probe_output_free(struct probe_output *output)
 {
     for (size_t i = 0; output->outcomes != NULL && i < output->count; i++) {
-        text_free(&output->outcomes[i].rows);
+        columns_free(&output->outcomes[i].rows);
+        text_free(&output->outcomes[i].json);
         text_free(&output->outcomes[i].findings);
     }
     free(output->outcomes);
     output->outcomes = NULL;
-}
-
-static int64_t days_left(const struct report_visit *visit, int64_t now)
-{
-    int64_t left = visit->not_after - now;
-    return left >= 0 ? left / DAY : -((-left + DAY - 1) / DAY);
 }
 
 static void print_time(struct text *out, const char *before, int64_t us)
@@ -98,7 +76,7 @@ static void print_value(const struct report *report, const struct report_visit *
         break;
     case STAGE_CERTIFICATE:
         if (visit->has_certificate)
-            text_printf(out, "%" PRId64 " days", days_left(visit, now));
+            text_printf(out, "%" PRId64 " days", calendar_days(visit->not_after - now));
         else
             text_append(out, span_of("-"));
         break;
@@ -112,36 +90,38 @@ static void print_value(const struct report *report, const struct report_visit *
     }
 }
 
-static void print_cell(const struct report *report, const struct report_visit *visit,
-                       enum stage stage, int64_t now, struct text *out)
+static void add_cell(const struct report *report, const struct report_visit *visit,
+                     enum stage stage, int64_t now, struct columns *rows)
 {
     const struct report_finding *finding = report_gravest(report, visit, stage);
     bool is_grave = finding != NULL && finding->level < DIAG_NOTE;
     bool is_end = visit == NULL ? stage == STAGE_DNS : stage == visit->reached;
     enum stage reached = visit == NULL ? STAGE_DNS : visit->reached;
+    const char *colour = levels[finding == NULL ? DIAG_NOTE : finding->level].colour;
     if (finding != NULL && finding->cell != NULL && (is_grave || (is_end && stage < STAGE_POLICY)))
-        text_printf(out, "%c%s", levels[finding->level].letter, finding->cell);
-    else if (stage > reached)
-        text_append(out, span_of(" -"));
+        text_append(&rows->text, span_of(finding->cell));
+    else if (stage <= reached)
+        print_value(report, visit, stage, now, &rows->text);
     else {
-        text_printf(out, "%c", levels[finding == NULL ? DIAG_NOTE : finding->level].letter);
-        print_value(report, visit, stage, now, out);
+        text_append(&rows->text, span_of("-"));
+        colour = "";
     }
-    text_append(out, span_of("\t"));
+    columns_end_cell(rows, colour);
 }
 
 /* visit is NULL for a domain that has no address. */
-static void print_row(const struct report *report, const struct report_visit *visit, int64_t now,
-                      struct text *out)
+static void add_row(const struct report *report, const struct report_visit *visit, int64_t now,
+                    struct columns *rows)
 {
-    text_printf(out, " %s\t %s\t", report->domain, visit == NULL ? "-" : visit->address);
+    columns_add(rows, "%s", report->domain);
+    columns_add(rows, "%s", visit == NULL ? "-" : visit->address);
     for (int stage = 0; stage < STAGES; stage++)
-        print_cell(report, visit, (enum stage)stage, now, out);
+        add_cell(report, visit, (enum stage)stage, now, rows);
     if (visit == NULL)
-        text_append(out, span_of(" -"));
+        text_append(&rows->text, span_of("-"));
     else
-        print_time(out, " ", total_us(report, visit));
-    text_append(out, span_of("\t\n"));
+        print_time(&rows->text, "", total_us(report, visit));
+    columns_end_cell(rows, "");
 }
 
 /* The addresses that have the fault, when others have not. */
@@ -166,7 +146,7 @@ static void print_finding(const struct probe_output *output, const struct report
     text_append(out, span_of(report->domain));
     if (finding->line > 0)
         text_printf(out, ":%" PRIu32 ":%" PRIu32, finding->line, finding->column);
-    const char *colour = output->colour ? colour_of(levels[finding->level].letter) : "";
+    const char *colour = output->colour ? levels[finding->level].colour : "";
     text_printf(out, ": %s%s%s: ", colour, levels[finding->level].finding,
                 colour[0] == '\0' ? "" : "\033[0m");
     print_addresses(report, finding, out);
@@ -210,7 +190,7 @@ static void print_json_certificate(const struct report_visit *visit, int64_t now
     json_text(out, "algorithm", visit->key);
     json_text(out, "begins", begin);
     json_text(out, "expires", end);
-    json_number(out, "days_left", days_left(visit, now));
+    json_number(out, "days_left", calendar_days(visit->not_after - now));
     json_close(out, '}');
 }
 
@@ -304,54 +284,15 @@ void probe_output_take(struct probe_output *output, size_t index, const struct r
     outcome->level = report_level(report);
     outcome->is_there = true;
     if (output->json) {
-        print_json(report, output->now, &outcome->rows);
+        print_json(report, output->now, &outcome->json);
         return;
     }
+    outcome->rows.count = PROBE_COLUMNS;
     for (size_t i = 0; i < report->visit_count; i++)
-        print_row(report, &report->visits[i], output->now, &outcome->rows);
+        add_row(report, &report->visits[i], output->now, &outcome->rows);
     if (report->visit_count == 0)
-        print_row(report, NULL, output->now, &outcome->rows);
+        add_row(report, NULL, output->now, &outcome->rows);
     print_findings(output, report, &outcome->findings);
-}
-
-/* Takes a cell off the rows: its letter and its text. False at the end of a row. */
-static bool take_cell(struct span *rows, char *ret_letter, struct span *ret_text)
-{
-    *ret_letter = rows->data[0];
-    *rows = span_skip(*rows, 1);
-    if (*ret_letter == '\n')
-        return false;
-    const char *end = memchr(rows->data, '\t', rows->len);
-    *ret_text = (struct span){rows->data, (size_t)(end - rows->data)};
-    *rows = span_skip(*rows, ret_text->len + 1);
-    return true;
-}
-
-static void widen(size_t widths[static PROBE_COLUMNS], struct span rows)
-{
-    char letter;
-    struct span cell;
-    while (rows.len > 0)
-        for (size_t column = 0; take_cell(&rows, &letter, &cell); column++)
-            if (cell.len > widths[column])
-                widths[column] = cell.len;
-}
-
-static void print_rows(const struct probe_output *output, const size_t widths[static PROBE_COLUMNS],
-                       struct span rows, struct text *out)
-{
-    char letter;
-    struct span cell;
-    while (rows.len > 0) {
-        for (size_t column = 0; take_cell(&rows, &letter, &cell); column++) {
-            const char *colour = output->colour ? colour_of(letter) : "";
-            text_printf(out, "%s%.*s%s", colour, (int)cell.len, cell.data,
-                        colour[0] == '\0' ? "" : "\033[0m");
-            if (column + 1 < PROBE_COLUMNS)
-                text_printf(out, "%*s", (int)(widths[column] - cell.len + 2), "");
-        }
-        text_append(out, span_of("\n"));
-    }
 }
 
 static void print_summary(const struct probe_output *output, struct text *out)
@@ -368,7 +309,7 @@ static void print_all_json(const struct probe_output *output, struct text *out)
 {
     json_open(out, NULL, '[');
     for (size_t i = 0; i < output->count; i++) {
-        const struct text *object = &output->outcomes[i].rows;
+        const struct text *object = &output->outcomes[i].json;
         json_new_line(out);
         text_append(out, (struct span){object->data, object->len});
         out->failed = out->failed || object->failed;
@@ -397,6 +338,17 @@ static void print_new_findings(const struct probe_output *output, struct text *o
     text_append(out, span_of(any ? "\n" : ""));
 }
 
+static void print_headings(struct probe_output *output, struct text *out)
+{
+    struct columns columns = {.count = PROBE_COLUMNS};
+    for (size_t i = 0; i < PROBE_COLUMNS; i++) {
+        text_append(&columns.text, span_of(headings[i]));
+        columns_end_cell(&columns, BOLD);
+    }
+    columns_print(&columns, output->widths, output->colour, out);
+    columns_free(&columns);
+}
+
 void probe_output_show(struct probe_output *output, struct text *out)
 {
     size_t count = 0;
@@ -405,22 +357,17 @@ void probe_output_show(struct probe_output *output, struct text *out)
         if (!is_new(outcome))
             continue;
         count++;
-        out->failed = out->failed || outcome->rows.failed || outcome->findings.failed;
-        if (!out->failed)
-            widen(output->widths, (struct span){outcome->rows.data, outcome->rows.len});
+        out->failed = out->failed || outcome->findings.failed;
+        columns_measure(&outcome->rows, output->widths);
     }
-    if (output->json || count == 0 || out->failed)
+    if (output->json || count == 0)
         return;
-    if (!output->is_begun) {
-        widen(output->widths, span_of(HEADINGS));
-        print_rows(output, output->widths, span_of(HEADINGS), out);
-        output->is_begun = true;
-    }
+    if (!output->is_begun)
+        print_headings(output, out);
+    output->is_begun = true;
     for (size_t i = 0; i < output->count; i++)
         if (is_new(&output->outcomes[i]))
-            print_rows(output, output->widths,
-                       (struct span){output->outcomes[i].rows.data, output->outcomes[i].rows.len},
-                       out);
+            columns_print(&output->outcomes[i].rows, output->widths, output->colour, out);
     print_new_findings(output, out);
     for (size_t i = 0; i < output->count; i++)
         output->outcomes[i].is_shown = output->outcomes[i].is_there;

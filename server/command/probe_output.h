@@ -10,13 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/text.h"
+#include "base/columns.h"
 #include "probe/report.h"
 
 /* What is kept of a report. */
 struct probe_outcome {
-    struct text
-        rows; /* of the table: cells behind a letter for their level, ended by tabs; or JSON */
+    struct columns rows; /* of the table */
+    struct text json;    /* instead of the others */
     struct text findings;
     enum diag_level level;
     bool is_there, is_shown;
@@ -32,7 +32,7 @@ struct probe_output {
     size_t count;                   /* of the domains */
     struct probe_outcome *outcomes; /* owned */
     bool is_begun;                  /* the headings are shown */
-    size_t widths[PROBE_COLUMNS];
+    size_t widths[COLUMNS_MOST];
 };
 
 /* Begin with {.json, .colour, .notes, .now}. False when memory is short. */

@@ -7,8 +7,6 @@
 #include "load/extensions.h"
 #include "site/verdict.h"
 
-enum { DAY = 86400 };
-
 /* What is judged, taken apart. */
 struct chain {
     const struct chain_question *question;
@@ -79,8 +77,8 @@ static void judge_dates(const struct chain *chain)
     else if (now >
              verdict_warning_time(leaf->not_before, leaf->not_after, chain->question->warning))
         report_add(chain->report, chain->visit, FAULT_CERTIFICATE_ENDS_SOON,
-                   "the certificate expires on %s, in %" PRId64 " day%s", end, left / DAY,
-                   left / DAY == 1 ? "" : "s");
+                   "the certificate expires on %s, in %" PRId64 " day%s", end, calendar_days(left),
+                   calendar_days(left) == 1 ? "" : "s");
 }
 
 static void judge_leaf(const struct chain *chain)

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/calendar.h"
+#include "base/columns.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/suggest.h"
@@ -113,6 +114,35 @@ static void json_separates_values(void **state)
                         "-9223372036854775808],\"none\":{},\"yes\":true,\"line\":null,\"column\":7,"
                         "\"seconds\":1.5}");
     text_free(&text);
+}
+
+static void columns_align(void **state)
+{
+    (void)state;
+    struct columns columns = {.count = 3};
+    struct text out = {0};
+    size_t widths[COLUMNS_MOST] = {0, 6};
+    columns_add(&columns, "A");
+    columns_add(&columns, "B");
+    columns_add(&columns, "C");
+    columns_add(&columns, "%s", "longer");
+    text_append(&columns.text, span_of("in "));
+    text_append(&columns.text, span_of("two\tparts"));
+    columns_end_cell(&columns, "\033[1m");
+    columns_add(&columns, "%s", "");
+    columns_print(&columns, widths, false, &out);
+    assert_string_equal(out.data, "A       B             C\nlonger  in two\tparts  \n");
+    assert_int_equal(widths[0], 6);
+    assert_int_equal(widths[1], 12);
+    out.len = 0;
+    columns_print(&columns, widths, true, &out);
+    assert_string_equal(out.data,
+                        "A       B             C\nlonger  \033[1min two\tparts\033[0m  \n");
+    columns.text.failed = true;
+    columns_print(&columns, widths, false, &out);
+    assert_true(out.failed);
+    text_free(&out);
+    columns_free(&columns);
 }
 
 static void text_grows(void **state)
@@ -236,6 +266,9 @@ static void dates(void **state)
         int64_t instant = 0;
         char text[CALENDAR_DAY_SIZE];
         calendar_day(day * 86400, text);
+        assert_int_equal(calendar_days(day * 86400), day);
+        assert_int_equal(calendar_days(day * 86400 + 86399), day);
+        assert_int_equal(calendar_days(-day * 86400 - 1), -day - 1);
         assert_true(calendar_parse(span_of(text), &instant));
         assert_int_equal(instant, day * 86400);
     }
@@ -381,6 +414,7 @@ int main(void)
         cmocka_unit_test(text_escapes_everything_unsafe),
         cmocka_unit_test(text_writes_json),
         cmocka_unit_test(json_separates_values),
+        cmocka_unit_test(columns_align),
         cmocka_unit_test(text_grows),
         cmocka_unit_test(text_write_tells_failure),
         cmocka_unit_test(table_finds_what_was_added),
