@@ -226,13 +226,23 @@ enum {
      * must not hold up the changes of others. Milliseconds. */
     LIMIT_WATCH_UNREST_MS = 5000,
     /* Where the kernel cannot tell of new challenges, the next look at them. What it tells of is looked
-     * at at once, but at most one part in so many of the supervisor's time. Milliseconds. */
+     * at at once, but at most one part in so many of the watcher's time. Milliseconds. */
     LIMIT_CHALLENGE_LOOK_MS = 2000,
     LIMIT_CHALLENGE_SHARE = 4,
+    /* The watcher shows that it lives: so often, and when it did not for so long, it is ended and started
+     * again. A look at many files on a slow disk takes its time. Milliseconds. */
+    LIMIT_WATCHER_BEAT_MS = 60000,
+    LIMIT_WATCHER_SILENCE_MS = 300000,
+    /* What the supervisor takes from it between two beats; one that sends more is ended. There is at most one
+     * for each look, each half a second. */
+    LIMIT_WATCHER_MESSAGES = 250,
+    /* The next watcher waits for the end of the one before it so long at most: a disk that hangs may keep
+     * that one. Milliseconds. */
+    LIMIT_WATCHER_END_MS = 1000,
     /* After a day certificates are judged anew: one may have become valid, another is about to
      * expire. Milliseconds. */
     LIMIT_WATCH_DAY_MS = 86400000,
-    /* A look may take at most one part in so many of the supervisor's time; while a change comes to
+    /* A look may take at most one part in so many of the watcher's time; while a change comes to
      * rest it may take more. */
     LIMIT_WATCH_SHARE = 100,
     LIMIT_WATCH_REST_SHARE = 10,

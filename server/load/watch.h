@@ -3,7 +3,7 @@
  * were then. It looks at their status and never opens one, so it works on every
  * file system, through links and on mounts of a container, and costs a system
  * call or two a file. It waits for nothing: whoever asks decides how often.
- * Supervisor only.
+ * Runs in the loader and in the watcher.
  */
 #ifndef LOAD_WATCH_H
 #define LOAD_WATCH_H

@@ -1,7 +1,7 @@
 /*
  * What an authority is to be shown right now: the challenges of ACME clients, in
- * memory that all workers share with the supervisor, so that a challenge needs
- * no reload: an authority comes within milliseconds. The supervisor alone
+ * memory that all workers share with the watcher, so that a challenge needs
+ * no reload: an authority comes within milliseconds. The supervisor makes it; the watcher alone
  * writes, always the whole set; workers read, copy and look again whether it was
  * overwritten meanwhile. Nobody ever waits. It knows neither files nor sockets.
  */
@@ -45,7 +45,8 @@ struct challenges *challenges_new(void);
 void challenges_free(struct challenges *challenges);
 
 /* Puts these in place of all that were there. Those that are too large and those beyond the
- * limits are left out; returns how many there are. Only one process may call it. */
+ * limits are left out; returns how many there are. Only one process at a time may call it; one that
+ * died in between does not matter. */
 size_t challenges_publish(struct challenges *challenges, const struct challenge *items,
                           size_t count);
 

@@ -1,6 +1,5 @@
 #include "supervise/challenger.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,35 +17,23 @@ static const uint32_t NEWS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_D
 /* After these the watch is of a folder that the path does not lead to any more. */
 static const uint32_t LOST = IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT;
 
-bool challenger_prepare(struct challenger *challenger, const struct acme *acme)
-{
-    if (challenger->challenges != NULL || (acme->alpn == NULL && acme->webroot == NULL))
-        return true;
-    challenger->challenges = challenges_new();
-    if (challenger->challenges == NULL)
-        log_line(LOG_LEVEL_ERROR, "cannot share challenges with workers: %s", strerror(errno));
-    return challenger->challenges != NULL;
-}
-
-void challenger_leave(struct challenger *challenger)
+void challenger_end(struct challenger *challenger)
 {
     if (challenger->inotify >= 0)
         (void)close(challenger->inotify); /* it was only read */
     challenger->inotify = -1;
 }
 
-void challenger_begin(struct challenger *challenger, const struct acme *acme, int64_t now)
+struct challenger challenger_begin(struct challenges *challenges, const struct acme *acme,
+                                   uint64_t told, int64_t now)
 {
-    challenger_leave(challenger);
-    challenger->acme = acme;
-    challenger->next = challenger->challenges == NULL ? INT64_MAX : now;
-}
-
-void challenger_close(struct challenger *challenger)
-{
-    challenger_leave(challenger);
-    challenges_free(challenger->challenges);
-    *challenger = CHALLENGER_NONE;
+    return (struct challenger){
+        .challenges = challenges,
+        .acme = acme,
+        .inotify = -1,
+        .next = challenges == NULL ? INT64_MAX : now,
+        .told = told,
+    };
 }
 
 static void watch(const struct challenger *challenger, const char *folder)
@@ -95,7 +82,7 @@ static bool drain(struct challenger *challenger)
         }
     }
     if (lost)
-        challenger_leave(challenger); /* and begin anew: the path may lead elsewhere now */
+        challenger_end(challenger); /* and begin anew: the path may lead elsewhere now */
     return any;
 }
 
@@ -120,6 +107,13 @@ static void tell_shortage(struct challenger *challenger, bool shortage)
     challenger->is_short = shortage;
 }
 
+/* By this challenger or one before it. */
+static bool is_any_shown(const struct challenges *challenges)
+{
+    return challenges_pending(challenges, CHALLENGE_ALPN) ||
+           challenges_pending(challenges, CHALLENGE_HTTP);
+}
+
 /* In a shortage what is shown stays as it is, until the next look. */
 static void publish(struct challenger *challenger, const char *below_webroot)
 {
@@ -134,8 +128,8 @@ static void publish(struct challenger *challenger, const char *below_webroot)
         challenge_files_read(files, CHALLENGE_HTTP, below_webroot);
     if (files->shortage)
         goto done;
-    if (files->count > 0 || challenger->shown > 0)
-        challenger->shown = challenges_publish(challenger->challenges, files->items, files->count);
+    if (files->count > 0 || is_any_shown(challenger->challenges))
+        (void)challenges_publish(challenger->challenges, files->items, files->count);
     tell(challenger, files);
 done:
     tell_shortage(challenger, files == NULL || arena == NULL || files->shortage);
@@ -147,7 +141,7 @@ done:
 
 void challenger_look(struct challenger *challenger, int64_t now)
 {
-    if (challenger->challenges == NULL || challenger->acme == NULL)
+    if (challenger->challenges == NULL)
         return;
     /* Soon, unless such looks already take too much of our time. */
     if (drain(challenger) && challenger->rested < challenger->next)

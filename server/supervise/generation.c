@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -111,6 +112,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
     size_t count =
         listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
     keep_descriptors(entrances, count, control, generation->void_fd);
+    (void)prctl(PR_SET_NAME, WORKER_NAME, 0, 0, 0); /* it cannot fail for a text */
     if (site == NULL) {
         log_line(LOG_LEVEL_ERROR, "worker: cannot open the site: %s", strerror(errno));
         _exit(1);

@@ -13,7 +13,6 @@ struct lookout lookout_begin(const struct watch *watch, int64_t now)
         .files_since = INT64_MAX,
         .patience = LIMIT_WATCH_UNREST_MS,
         .next = now + LIMIT_WATCH_MS,
-        .stale = now + LIMIT_WATCH_DAY_MS,
     };
 }
 
@@ -94,9 +93,5 @@ enum lookout_news lookout_look(struct lookout *lookout, const struct watch *watc
     int64_t fair = cost * (hasty ? LIMIT_WATCH_REST_SHARE : LIMIT_WATCH_SHARE);
     lookout->next = now + (fair > least ? fair : least);
     lookout->seen = look;
-    enum lookout_news news = judge(lookout, look, certificates, files);
-    if (news != LOOKOUT_NOTHING || now < lookout->stale)
-        return news;
-    lookout->stale = now + LIMIT_WATCH_DAY_MS;
-    return LOOKOUT_STALE;
+    return judge(lookout, look, certificates, files);
 }

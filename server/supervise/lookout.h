@@ -4,7 +4,8 @@
  * reload and a half-written file is likely none. Certificates and configuration are
  * waited for apart, and neither for long: a file that never rests does not hold up the
  * others. It looks at names, sizes and dates only, never into a file; that works on
- * every volume and for every kind of replacement. Runs in the supervisor.
+ * every volume and for every kind of replacement. Runs in the watcher; the
+ * supervisor keeps what it is to begin with.
  */
 #ifndef SUPERVISE_LOOKOUT_H
 #define SUPERVISE_LOOKOUT_H
@@ -23,7 +24,6 @@ struct lookout {
     int64_t files_since;
     int64_t patience; /* how long they are waited for at most */
     int64_t next;     /* when to look again */
-    int64_t stale;    /* when what was judged is to be judged anew */
     bool is_restless; /* the last news were told though they had not come to rest */
 };
 
@@ -40,14 +40,14 @@ void lookout_renew(struct lookout *lookout, const struct watch *watch, int64_t n
  * while. */
 void lookout_retry(struct lookout *lookout, const struct watch *watch, int64_t now);
 
+/* In rising order: a greater one includes the smaller. */
 enum lookout_news {
     LOOKOUT_NOTHING,
     LOOKOUT_CERTIFICATES, /* only they have changed */
     LOOKOUT_FILES,        /* configuration files have changed, and perhaps certificates */
-    LOOKOUT_STALE,        /* a day has gone by: dates of certificates mean something else now */
 };
 
-/* Looks when it is time. After news the caller loads anew; it is told once. */
+/* Looks when it is time. After news the supervisor loads anew; it is told once. */
 enum lookout_news lookout_look(struct lookout *lookout, const struct watch *watch, int64_t now);
 
 #endif

@@ -310,15 +310,16 @@ void report_missing_seal(const struct seal_report *report, bool required)
     text_free(&missing);
 }
 
-void report_death(pid_t pid, int status)
+void report_death(const char *process, pid_t pid, int status)
 {
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
         log_line(LOG_LEVEL_ERROR,
-                 "worker %d died: it made a system call that no worker needs; the kernel's log "
+                 "%s %d died: it made a system call that no %s needs; the kernel's log "
                  "has its number",
-                 (int)pid);
+                 process, (int)pid, process);
     else if (WIFSIGNALED(status))
-        log_line(LOG_LEVEL_ERROR, "worker %d died: %s", (int)pid, strsignal(WTERMSIG(status)));
+        log_line(LOG_LEVEL_ERROR, "%s %d died: %s", process, (int)pid, strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) != 0)
-        log_line(LOG_LEVEL_ERROR, "worker %d ended with status %d", (int)pid, WEXITSTATUS(status));
+        log_line(LOG_LEVEL_ERROR, "%s %d ended with status %d", process, (int)pid,
+                 WEXITSTATUS(status));
 }

@@ -21,16 +21,15 @@
 #include "serve/board.h"
 #include "serve/wall.h"
 #include "supervise/backoff.h"
-#include "supervise/challenger.h"
 #include "supervise/confine.h"
 #include "supervise/figures.h"
 #include "supervise/generation.h"
 #include "supervise/load.h"
 #include "supervise/loader.h"
-#include "supervise/lookout.h"
 #include "supervise/notify.h"
 #include "supervise/report.h"
 #include "supervise/saver.h"
+#include "supervise/watcher.h"
 
 enum {
     /* How long a worker has beyond its own deadline before it is killed. Milliseconds. */
@@ -47,16 +46,16 @@ struct supervisor {
     int64_t figures_at;                       /* when its figures are due */
     struct listeners listeners;
     struct notifier notifier;
-    struct challenger challenger;
+    struct watcher watcher; /* for the current generation */
     struct saver saver;
     struct generation *current;  /* owned; serves; NULL until the first one is ready */
     struct generation *next;     /* owned; starts; or NULL */
     struct generation *retiring; /* owned; drains; or NULL */
     unsigned last_number;
-    struct lookout lookout; /* for the current generation */
     struct loader loader;
     int64_t load_begun;
-    int64_t load_ms; /* how long the last load took */
+    int64_t load_ms;  /* how long the last load took */
+    int64_t stale_at; /* when what was judged of certificates is to be judged anew */
     enum load_extent reload_wanted;
     bool is_ready_due; /* the current generation serves, and that was not said yet */
     struct status status;
@@ -117,12 +116,12 @@ static bool begin_load(struct supervisor *supervisor, bool state_hangs)
 static bool prepare(struct supervisor *supervisor, struct loader_result *result)
 {
     const struct settings *settings = &result->image->settings;
-    if (!challenger_prepare(&supervisor->challenger, &settings->acme) ||
+    if (!watcher_prepare(&supervisor->watcher, &settings->acme) ||
         !listeners_open(&supervisor->listeners, settings->listeners, settings->listener_count))
         return false;
     supervisor->next =
         generation_new(supervisor->last_number + 1, result->image, result->site_fd,
-                       supervisor->void_fd, supervisor->board, supervisor->challenger.challenges);
+                       supervisor->void_fd, supervisor->board, supervisor->watcher.challenges);
     result->image = NULL;
     result->site_fd = -1;
     if (supervisor->next == NULL) {
@@ -173,8 +172,7 @@ static void refuse(struct supervisor *supervisor, const char *why)
 static void try_again_later(struct supervisor *supervisor)
 {
     if (supervisor->current != NULL)
-        lookout_retry(&supervisor->lookout, &supervisor->current->image->watch,
-                      clock_monotonic_ms());
+        watcher_retry(&supervisor->watcher, clock_monotonic_ms());
 }
 
 static void load(struct supervisor *supervisor, enum load_extent extent)
@@ -294,8 +292,9 @@ static void promote_next(struct supervisor *supervisor)
     log_set_style(&image->settings.log);
     figures_of_settings(supervisor->board, image, time(NULL));
     supervisor->figures_at = figures_are_wanted(&image->settings) ? 0 : INT64_MAX;
-    lookout_renew(&supervisor->lookout, &image->watch, now, supervisor->load_ms);
-    challenger_begin(&supervisor->challenger, &image->settings.acme, now);
+    watcher_begin(&supervisor->watcher, &image->watch, &image->settings.acme, supervisor->load_ms,
+                  now);
+    supervisor->stale_at = now + LIMIT_WATCH_DAY_MS;
     /* So that a restart can fall back to what is valid now. */
     saver_begin(&supervisor->saver, &image->settings, supervisor->state_fd, now);
     supervisor->state_fd = -1;
@@ -333,6 +332,7 @@ static void stop(struct supervisor *supervisor)
         supervisor->next = NULL;
     }
     notifier_tell(&supervisor->notifier, NOTIFY_STOPPING, NULL);
+    watcher_stop(&supervisor->watcher);
     listeners_close(&supervisor->listeners);
     if (supervisor->current != NULL)
         generation_drain(supervisor->current);
@@ -377,12 +377,14 @@ static void mourn(struct supervisor *supervisor, pid_t pid, int status)
     if (supervisor->current != NULL &&
         saver_end(&supervisor->saver, pid, status, &supervisor->current->image->settings, now))
         return;
+    if (watcher_end(&supervisor->watcher, pid, status, now))
+        return;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         struct generation *generation = all[i];
         size_t index = generation == NULL ? 0 : generation_find(generation, pid);
         if (generation == NULL || index == generation->worker_count)
             continue;
-        report_death(pid, status);
+        report_death("worker", pid, status);
         generation_bury(generation, index);
         if (generation == supervisor->next)
             abandon_next(supervisor, "its workers did not start; ");
@@ -459,11 +461,11 @@ static int time_left(const struct supervisor *supervisor)
         supervisor->current == NULL ? INT64_MAX : generation_next_deadline(supervisor->current),
         supervisor->retiring == NULL ? INT64_MAX : supervisor->retiring->deadline,
         supervisor->stopping ? supervisor->stop_by : INT64_MAX,
-        is_settled(supervisor) ? supervisor->lookout.next : INT64_MAX,
+        is_settled(supervisor) ? supervisor->stale_at : INT64_MAX,
         supervisor->loader.deadline,
         supervisor->notifier.next,
         supervisor->figures_at,
-        supervisor->challenger.next,
+        watcher_next_deadline(&supervisor->watcher),
         saver_is_waited_for(&supervisor->saver) ? supervisor->saver.deadline : INT64_MAX,
     };
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
@@ -509,14 +511,14 @@ static void hear_loader(struct supervisor *supervisor)
         notifier_extend(&supervisor->notifier, now);
 }
 
-/* Waits for a signal, for a challenge, or for a starting worker to say that it is ready. */
+/* Waits for a signal, for news of files, or for a starting worker to say that it is ready. */
 static void wait_for_news(struct supervisor *supervisor)
 {
     struct generation *const starting[] = {supervisor->next, supervisor->current};
     struct pollfd polled[3 + 2 * LIMIT_WORKERS];
     nfds_t count = 0;
     polled[count++] = (struct pollfd){.fd = supervisor->signals, .events = POLLIN};
-    polled[count++] = (struct pollfd){.fd = supervisor->challenger.inotify, .events = POLLIN};
+    polled[count++] = (struct pollfd){.fd = supervisor->watcher.control, .events = POLLIN};
     polled[count++] = (struct pollfd){.fd = supervisor->loader.socket, .events = POLLIN};
     for (size_t g = 0; g < 2; g++)
         for (size_t i = 0; starting[g] != NULL && i < starting[g]->worker_count; i++)
@@ -537,28 +539,21 @@ static size_t running(const struct supervisor *supervisor)
            (supervisor->retiring == NULL ? 0 : generation_running(supervisor->retiring));
 }
 
-static void look_out(struct supervisor *supervisor)
+/* What the watcher has found; and once a day dates of certificates mean something else. */
+static void take_news(struct supervisor *supervisor)
 {
     enum load_extent extent = LOAD_NOTHING;
-    const struct watch *watch = &supervisor->current->image->watch;
-    enum lookout_news news = lookout_look(&supervisor->lookout, watch, clock_monotonic_ms());
-    if (news != LOOKOUT_NOTHING && supervisor->lookout.is_restless)
-        report_restless(watch, news == LOOKOUT_CERTIFICATES);
-    switch (news) {
-    case LOOKOUT_NOTHING:
-        return;
-    case LOOKOUT_FILES:
+    enum lookout_news news = watcher_take_news(&supervisor->watcher);
+    if (news == LOOKOUT_FILES) {
         log_line(LOG_LEVEL_NOTICE, "files have changed: loading again");
         extent = LOAD_ALL;
-        break;
-    case LOOKOUT_CERTIFICATES:
+    } else if (news == LOOKOUT_CERTIFICATES) {
         log_line(LOG_LEVEL_NOTICE, "certificates have changed: loading them again");
         extent = LOAD_CERTIFICATES;
-        break;
-    case LOOKOUT_STALE:
+    } else if (clock_monotonic_ms() >= supervisor->stale_at) {
         log_line(LOG_LEVEL_NOTICE, "daily check of the certificates");
         extent = LOAD_CERTIFICATES;
-        break;
+        supervisor->stale_at = clock_monotonic_ms() + LIMIT_WATCH_DAY_MS;
     }
     if (supervisor->reload_wanted < extent)
         supervisor->reload_wanted = extent;
@@ -571,13 +566,14 @@ static void supervise(struct supervisor *supervisor)
         wait_for_news(supervisor);
         on_deadlines(supervisor, clock_monotonic_ms());
         notifier_live(&supervisor->notifier, clock_monotonic_ms());
-        challenger_look(&supervisor->challenger, clock_monotonic_ms());
+        watcher_hear(&supervisor->watcher, clock_monotonic_ms());
+        watcher_expire(&supervisor->watcher, clock_monotonic_ms());
         if (supervisor->next != NULL && generation_ready(supervisor->next))
             promote_next(supervisor);
         saver_expire(&supervisor->saver, clock_monotonic_ms());
         tell_ready(supervisor);
         if (is_settled(supervisor))
-            look_out(supervisor);
+            take_news(supervisor);
         if (supervisor->reload_wanted != LOAD_NOTHING && is_settled(supervisor))
             reload(supervisor);
     }
@@ -630,7 +626,7 @@ int supervisor_run(const struct supervisor_options *options)
     struct supervisor supervisor = {
         .options = options,
         .figures_at = INT64_MAX,
-        .challenger = CHALLENGER_NONE,
+        .watcher = WATCHER_NONE,
         .saver = SAVER_NONE,
         .loader = LOADER_NONE,
         .state_fd = -1,
@@ -649,6 +645,7 @@ int supervisor_run(const struct supervisor_options *options)
         log_line(LOG_LEVEL_ERROR, "out of memory");
         return 1;
     }
+    supervisor.watcher.board = supervisor.board;
     supervisor.notifier = notifier_open(clock_monotonic_ms());
     inherited_take(&supervisor.listeners.inherited);
     keep_descriptors(&supervisor);
@@ -662,7 +659,7 @@ int supervisor_run(const struct supervisor_options *options)
     generation_free(supervisor.current);
     generation_free(supervisor.retiring);
     board_free(supervisor.board);
-    challenger_close(&supervisor.challenger);
+    watcher_close(&supervisor.watcher);
     listeners_close(&supervisor.listeners);
     notifier_close(&supervisor.notifier);
     status_close(&supervisor.status);

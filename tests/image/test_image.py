@@ -14,7 +14,7 @@ import yaml
 
 from support import tree
 from support.namespace import entered
-from support.server import children_of
+from support.server import children_of, workers_of
 from support.wait import until
 
 from confined import HEALTH, RELOAD, STATIC, USER, Chroot, Mounts, Podman, World, run, sample
@@ -241,7 +241,7 @@ def test_keys_of_root_are_read_by_a_supervisor_of_root(podman, world, authority)
     added = [f"--cap-add={name.strip()}" for name in capabilities.split(",")]
     podman.start(options=[f"--user={user}", *added])
     assert "mode: enforce\n" in world.fetch("example.com")
-    for pid in children_of(podman.supervisor()):
+    for pid in workers_of(podman.supervisor()):
         status = status_of(pid)
         assert int(status["CapEff"], 16) == 0 and status["Uid"].split() == ["65534"] * 4
     podman.stop()

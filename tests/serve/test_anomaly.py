@@ -93,7 +93,8 @@ def outcome(server, since, old):
     match = server.wait_line(r"ready: generation|reload refused", since=since, seconds=30)
     if "refused" in match[0]:
         return False
-    until(lambda: not old & set(server.workers()), "the old generation to go", 30)
+    until(lambda: not old & set(server.children()), "the old generation to go", 30)
+    assert server.watcher()  # which is not the next process
     return True
 
 
@@ -101,15 +102,17 @@ def outcome(server, since, old):
 @pytest.mark.parametrize("process", ["supervisor", "worker"])
 def test_reload(start, config, trusted, fault, process, kind):
     server = start(config, environment=fault.environment)
-    server.expect(r"\berror: ", r"\bwarning: ", r"^    (why|fix): ", r"ready: generation")
+    server.expect(r"\berror: ", r"\bwarning: ", r"^    (why|fix): ", r"ready: generation",
+                  r"watcher \d+ is replaced")
     for n in every(4):
         fault.arm(server.pid if process == "supervisor" else fault.NEXT_PROCESS, kind, n)
-        since, old = server.mark(), set(server.workers())
+        since, old = server.mark(), set(server.children())
         server.send(signal.SIGHUP)
         loaded = outcome(server, since, old)
         fired = fault.disarm()
         assert fetched(server.port, trusted), server.log()
-        server.wait_workers(1)
+        # Its name, too, is a call that can fail.
+        until(lambda: len(server.children()) == 2, "one worker and the watcher")
         if not fired:
             assert loaded
             break
@@ -121,9 +124,9 @@ def test_renewal(start, setup, config, trusted, fault, kind):
     """Without a signal. Each takes seconds, so that a few stand for all, which the unit test has."""
     server = start(config, environment=fault.environment)
     server.expect(r"\berror: ", r"\bwarning: ", r"^    (why|fix): ", r"ready: generation",
-                  r"certificates have changed")
+                  r"certificates have changed", r"watcher \d+ is replaced")
     for n in [2**i for i in range(20)] if ALL else [64]:
-        since, old = server.mark(), set(server.workers())
+        since, old = server.mark(), set(server.children())
         fault.arm(server.pid, kind, n)
         setup.certify("example.com")
         loaded = outcome(server, since, old)
@@ -143,12 +146,12 @@ def test_challenges(start, setup, authority, trusted, fault, kind):
     folder.mkdir()
     setup.certify("example.com")
     server = start(setup.write(["example.com"], workers=1, acme={"alpn": "alpn"}),
-                   environment=fault.environment, expect=[r"challenges cannot be read", r"watch"])
+                   environment=fault.environment, expect=[r"challenges cannot be read", r"watcher \d+ (died|ended|is replaced)"])
     leaf = challenge_for(authority, HOST)
     put(folder, HOST, leaf)
     until(lambda: is_shown(server.port, HOST, leaf), "the challenge")
     for n in every(2):
-        fault.arm(server.pid, kind, n)
+        fault.arm(server.watcher(), kind, n)
         mark = challenge_for(authority, f"n{n}.example")
         put(folder, "mark", mark)
 

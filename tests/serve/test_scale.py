@@ -27,7 +27,7 @@ class Timed:
             raise
 
     def report(self, capsys, what):
-        pids = [self.server.pid, *self.server.workers()]
+        pids = [self.server.pid, *self.server.children()]
         memory = sum(memory_of(pid) for pid in pids) / 1024
         with capsys.disabled():
             print(f"\n  {what}: ready after {self.ready:.2f} s,", end=" ")

@@ -304,8 +304,8 @@ def test_filter_of_the_supervisor_lacks_nothing(setup, trusted, authority, tmp_p
         setup.certify("example.com")
         (setup.root / "domains.d" / "a.yaml").write_text("domains: {}\n")
         running.wait_line(server.READY, since=since, seconds=30)
-        workers = until(lambda: len(server.children_of(supervisor)) == 2
-                        and server.children_of(supervisor), "the old generation to go", 30)
+        workers = until(lambda: len(server.workers_of(supervisor)) == 2
+                        and server.workers_of(supervisor), "the old generation to go", 30)
         since = running.mark()
         os.kill(workers[0], signal.SIGKILL)
         running.wait_line("is replaced", since=since)
@@ -412,7 +412,7 @@ def test_keys_are_where_they_are_needed_and_gone_with_their_generation(start, se
 
 
 def check_keys(running, held, others):
-    for pid in server.children_of(running.pid, helpers=True) + [running.pid]:
+    for pid in [running.pid, *running.children()]:
         forms = ["bytes"] if pid in running.workers() else []
         # During a handshake it is a number too.
         until(lambda pid=pid, forms=forms: held_by(pid, held) == forms, f"{forms} to be in {pid}")
@@ -423,7 +423,7 @@ def check_keys(running, held, others):
 def images_of(running):
     """The inodes of the sealed memory files that any process of the server has open or mapped."""
     found = set()
-    for pid in server.children_of(running.pid, helpers=True) + [running.pid]:
+    for pid in [running.pid, *running.children()]:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             if "memfd:mta-sts-image" in line:
                 found.add(int(line.split()[4]))

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from support import burst, client, preload, tracer, tree
-from support.server import READY, Server, alive, children_of, parent_of
+from support.server import READY, Server, alive, parent_of, workers_of
 from support.setup import DEFAULT_POLICY, body_of, replace_file
 from support.tracer import Tracer
 from support.wait import until
@@ -208,7 +208,7 @@ def answers(port):
 
 def kill_one_of(process):
     """One of two workers; None where they are being replaced."""
-    workers = children_of(process.pid)
+    workers = workers_of(process.pid)
     with contextlib.suppress(ProcessLookupError):
         if len(workers) == 2:
             os.kill(workers[0], signal.SIGKILL)
@@ -219,16 +219,16 @@ def kill_one_of(process):
 def goes_on(process, port, setup, context):
     """A reload, a refused one, and a worker's death, each of which would write a line."""
     fetched(port, context)
-    old = until(lambda: len(children_of(process.pid)) == 2 and children_of(process.pid), "workers")
+    old = until(lambda: len(workers_of(process.pid)) == 2 and workers_of(process.pid), "workers")
     process.send_signal(signal.SIGHUP)
-    until(lambda: not set(old) & set(children_of(process.pid)), "the next generation", 20)
+    until(lambda: not set(old) & set(workers_of(process.pid)), "the next generation", 20)
     good = setup.config.read_bytes()
     replace_file(setup.config, b"nonsense: [\n")
     process.send_signal(signal.SIGHUP)
     replace_file(setup.config, good)
     victim = until(lambda: kill_one_of(process), "a worker to kill")
     until(lambda: not alive(victim), "the worker to die")
-    until(lambda: len(children_of(process.pid)) == 2, "its successor")
+    until(lambda: len(workers_of(process.pid)) == 2, "its successor")
     for _ in range(10):
         fetched(port, context)
 
@@ -245,7 +245,7 @@ def test_log_that_is_closed(setup, program, trusted, closed):
     del program
     command = ["sh", "-c", f'exec "$@" {closed}', "sh"]
     with without_a_log(setup, command) as (process, port):
-        for pid in [process.pid, *children_of(process.pid)]:
+        for pid in [process.pid, *workers_of(process.pid)]:
             if os.access(f"/proc/{pid}/fd/2", os.R_OK, follow_symlinks=False):
                 assert os.readlink(f"/proc/{pid}/fd/2") == "/dev/null"
         goes_on(process, port, setup, trusted)
@@ -269,7 +269,7 @@ def fill(path):
 
 def reload_silently(pid):
     """A reload whose "ready" line nobody sees. The supervisor buries the old workers after it."""
-    old = until(lambda: len(children_of(pid)) == 2 and children_of(pid), "the workers")
+    old = until(lambda: len(workers_of(pid)) == 2 and workers_of(pid), "the workers")
     os.kill(pid, signal.SIGHUP)
     until(lambda: not any(parent_of(each)[0] for each in old), "the old generation to go", 20)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support import client, server, tree
-from support.server import Server, alive, children_of, parent_of
+from support.server import Server, alive, children_of, parent_of, workers_of
 from support.setup import DEFAULT_POLICY, body_of
 from support.wait import until
 
@@ -363,12 +363,12 @@ def test_is_a_good_first_process(program, config, trusted):
     try:
         running.wait_ready(1)
         first = children_of(running.pid)[0]
-        workers = children_of(first)
+        workers = workers_of(first)
         assert len(workers) == 2
         command = ["nsenter", "--target", str(first), "--pid", "sh", "-c", "sleep 0.1 & echo $!"]
         orphan = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout
         assert int(orphan) > 1
-        until(lambda: all_children(first) == workers, "the orphan to be buried")
+        until(lambda: all_children(first) == children_of(first), "the orphan to be buried")
         assert served(running, trusted)
         os.kill(first, signal.SIGTERM)
         assert running.wait_exit() == 0, running.log()
@@ -396,15 +396,15 @@ def test_log_that_nobody_reads_does_not_stop_it(program, config, trusted):
         os.close(writer)
         port = int(re.search(rb"127\.0\.0\.1:(\d+)\n", os.read(reader, 4096))[1])
         fill(f"/proc/self/fd/{reader}")
-        old = set(children_of(process.pid))
+        old = set(workers_of(process.pid))
         process.send_signal(signal.SIGHUP)
-        until(lambda: not old & set(children_of(process.pid)), "the next generation")
+        until(lambda: not old & set(workers_of(process.pid)), "the next generation")
         assert client.fetch(port, HOST, trusted).status == 200
         os.close(reader)
-        victim = children_of(process.pid)[0]
+        victim = workers_of(process.pid)[0]
         os.kill(victim, signal.SIGKILL)
-        until(lambda: victim not in children_of(process.pid), "the worker to die")
-        until(lambda: len(children_of(process.pid)) == 2, "its successor")
+        until(lambda: victim not in workers_of(process.pid), "the worker to die")
+        until(lambda: len(workers_of(process.pid)) == 2, "its successor")
         assert client.fetch(port, HOST, trusted).status == 200
         process.terminate()
         assert process.wait(20) == 0

@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import signal
+import socket
 import threading
 
 import pytest
@@ -12,6 +14,7 @@ from support.setup import DEFAULT_POLICY, body_of, replace_file
 from support.wait import until
 
 from test_layouts import HOST, certbot, haproxy, kubernetes, mailcow, shown
+from test_notify import Manager
 from test_reload import Fetchers
 
 NOTICED = r"^mta-sts-httpd: (files|certificates) have changed: loading (them )?again$"
@@ -159,6 +162,7 @@ def test_renewal_that_came_to_nothing_is_tried_again(start, setup, trusted, leav
     folder = leaves[0].write(setup.certs / "pair")
     running = start(setup.write(["example.com"], workers=1), environment=fault.environment,
                     expect=[NOTICED, SAID, "refused"])
+    assert running.watcher()  # which is not the next process
     fault.arm(getattr(fault, process), "allocation", 1)
     leaves[1].write(folder)
     running.wait_line(SHORT[process], seconds=30)
@@ -248,3 +252,58 @@ def test_thousand_renewals_under_load(start, setup, authority, trusted, capsys):
     assert not fetchers.failures, fetchers.failures
     with capsys.disabled():
         print(f"\n  1000 renewals during {sum(fetchers.counts)} fetches")
+
+
+WATCHER_DIED = r"watcher \d+ (died: Killed|is replaced)$"
+
+
+def test_watcher_that_is_killed_is_started_again(start, setup, trusted, leaves):
+    """A renewal after that is noticed, and a challenge is shown; clients see nothing of it."""
+    folder = leaves[0].write(setup.certs / "pair")
+    challenges = setup.root / "www" / ".well-known" / "acme-challenge"
+    challenges.mkdir(parents=True)
+    (challenges / "early").write_text("early.thumb")
+    acme = {"http": "127.0.0.2:0", "webroot": "www"}
+    running = start(setup.write(["example.com"], acme=acme), expect=[NOTICED, WATCHER_DIED])
+
+    def shows(token):
+        with socket.create_connection(("127.0.0.2", running.challenges), timeout=10) as stream:
+            path = f"/.well-known/acme-challenge/{token}"
+            stream.sendall(f"GET {path} HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode())
+            return stream.makefile("rb").read().endswith(f"{token}.thumb".encode())
+
+    until(lambda: shows("early"), "the first challenge")
+    workers, watcher = running.workers(), running.watcher()
+    os.kill(watcher, signal.SIGKILL)
+    assert shows("early")
+    after = running.watcher(but=watcher)
+    assert shows("early") and running.workers() == workers
+    (challenges / "late").write_text("late.thumb")
+    until(lambda: shows("late"), "the next challenge", 30)
+    leaves[1].write(folder)
+    wait_generation(running, 2)
+    assert shown(running, trusted) == leaves[1].certificate.serial_number
+    assert running.watcher(but=after) and shows("early") and shows("late")
+
+
+def test_watcher_that_is_stopped_holds_up_nobody(start, setup, trusted, leaves, tmp_path):
+    """The supervisor answers its watchdog, reloads, and stops; the next generation has its own watcher."""
+    folder = leaves[0].write(setup.certs / "pair")
+    manager = Manager(str(tmp_path / "notify"))
+    running = start(setup.write(["example.com"]), expect=[NOTICED],
+                    environment=manager.environment(WATCHDOG_USEC="1000000"))
+    assert manager.next()["READY"] == "1"
+    watcher = running.watcher()
+    os.kill(watcher, signal.SIGSTOP)
+    for _ in range(3):
+        assert manager.next(but="nothing") == {"WATCHDOG": "1"}
+    leaves[1].write(folder)
+    assert running.reload()
+    assert shown(running, trusted) == leaves[1].certificate.serial_number
+    after = running.watcher(but=watcher)
+    leaves[2].write(folder)
+    wait_generation(running, 3)
+    assert shown(running, trusted) == leaves[2].certificate.serial_number
+    os.kill(running.watcher(but=after), signal.SIGSTOP)
+    running.stop()
+    manager.socket.close()

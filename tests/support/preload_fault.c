@@ -365,7 +365,7 @@ int fault_poll(struct pollfd *fds, nfds_t number, int timeout) IN_FRONT_OF("poll
 int fault_poll(struct pollfd *fds, nfds_t number, int timeout)
 {
     NEXT(int (*)(struct pollfd *, nfds_t, int), "poll");
-    if (is_log(fds[0].fd) || !call_fails())
+    if (number == 0 || is_log(fds[0].fd) || !call_fails())
         return next(fds, number, timeout);
     errno = ENOMEM;
     return -1;

@@ -46,10 +46,6 @@ def parent_of(pid):
     return int(parent), state
 
 
-# The names of the processes of a server that read files for it and serve no client.
-HELPERS = ("mta-sts-watcher", "mta-sts-loader")
-
-
 def name_of(pid):
     """The name of a process, as ps(1) shows it; "" when it is gone."""
     try:
@@ -58,15 +54,20 @@ def name_of(pid):
         return ""
 
 
-def children_of(pid, helpers=False):
-    """The living children of a process; of a server: its workers, or all of its processes."""
+def children_of(pid):
+    """The living children of a process."""
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             parent, state = parent_of(int(entry))
-            if parent == pid and state != "Z" and (helpers or name_of(entry) not in HELPERS):
+            if parent == pid and state != "Z":
                 found.append(int(entry))
     return sorted(found)
+
+
+def workers_of(pid):
+    """Those of a supervisor's children that serve clients, or will in a moment."""
+    return [child for child in children_of(pid) if name_of(child) == "mta-sts-worker"]
 
 
 def alive(pid):
@@ -216,7 +217,18 @@ class Server:
         return True
 
     def workers(self):
+        return workers_of(self.pid)
+
+    def children(self):
+        """The workers, and what else the supervisor has forked."""
         return children_of(self.pid)
+
+    def watcher(self, but=None):
+        """Waits for the watcher; not the one with this number."""
+        def find():
+            found = [pid for pid in self.children() if name_of(pid) == "mta-sts-watcher" and pid != but]
+            return found[0] if len(found) == 1 else None
+        return until(find, "the watcher", 30)
 
     def wait_workers(self, count, seconds=20.0):
         """Waits until exactly so many workers live: the old generation is gone."""
@@ -236,12 +248,13 @@ class Server:
     def stop(self, number=signal.SIGTERM, status=0):
         """Ends it politely: the right status, nobody left behind, nothing unexpected said."""
         self.stopped = True
-        workers = self.workers()
+        children = self.children()
         if self.process.poll() is None:
             self.process.send_signal(number)
-        assert self.wait_exit() == status, self.log()
-        left = [pid for pid in workers if alive(pid)]
-        assert not left, f"workers that outlived the supervisor: {left}"
+        ended = self.wait_exit()
+        assert ended == status, f"status {ended}:\n{self.log()}"
+        left = [pid for pid in children if alive(pid)]
+        assert not left, f"processes that outlived the supervisor: {left}"
         assert not self.unexpected(), "on standard error:\n" + "\n".join(self.unexpected())
 
     def kill(self):

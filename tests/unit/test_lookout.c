@@ -137,21 +137,6 @@ static void the_wait_goes_on_across_a_load(void **state)
     assert_in_range(now, since + lookout.patience, since + lookout.patience + 2 * LIMIT_WATCH_MS);
 }
 
-static void after_a_day_it_is_time(void **state)
-{
-    const struct place *place = *state;
-    struct lookout lookout = lookout_begin(&place->configuration->watch, 5);
-    lookout.next = LIMIT_WATCH_DAY_MS + 4;
-    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
-                     LOOKOUT_NOTHING);
-    lookout.next = LIMIT_WATCH_DAY_MS + 5;
-    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
-                     LOOKOUT_STALE);
-    lookout.next = LIMIT_WATCH_DAY_MS + 6;
-    assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
-                     LOOKOUT_NOTHING);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,7 +145,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_never_rests_is_not_waited_for_long, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_wait_goes_on_across_a_load, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(after_a_day_it_is_time, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("lookout", tests, NULL, NULL);
 }

@@ -1,0 +1,314 @@
+#include "supervise/watcher.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/descriptors.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "supervise/challenger.h"
+#include "supervise/report.h"
+#include "supervise/sandbox.h"
+
+/* What the child sends: news, or none to show that it lives, and what the next child is to know. */
+struct message {
+    uint64_t news; /* enum lookout_news */
+    struct watch_look handled;
+    int64_t certificates_since;
+    int64_t files_since;
+    uint64_t told;
+};
+
+/* The child. */
+struct child {
+    const struct watch *watch;
+    int control;
+    int64_t beat; /* when it must have sent something */
+    struct lookout lookout;
+    struct challenger challenger;
+};
+
+static bool tell(struct child *child, enum lookout_news news, int64_t now)
+{
+    const struct message message = {
+        .news = news,
+        .handled = child->lookout.handled,
+        .certificates_since = child->lookout.certificates_since,
+        .files_since = child->lookout.files_since,
+        .told = child->challenger.told,
+    };
+    child->beat = now + LIMIT_WATCHER_BEAT_MS;
+    return send(child->control, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+           (ssize_t)sizeof(message);
+}
+
+/* A supervisor that has no room for news at the moment gets them after the next look. */
+static void look(struct child *child, int64_t now)
+{
+    const struct lookout before = child->lookout;
+    challenger_look(&child->challenger, now);
+    enum lookout_news news = lookout_look(&child->lookout, child->watch, now);
+    if (news != LOOKOUT_NOTHING && child->lookout.is_restless)
+        report_restless(child->watch, news == LOOKOUT_CERTIFICATES);
+    if (news == LOOKOUT_NOTHING && now < child->beat)
+        return;
+    if (!tell(child, news, now) && news != LOOKOUT_NOTHING) {
+        int64_t next = child->lookout.next;
+        child->lookout = before;
+        child->lookout.next = next;
+    }
+}
+
+static int time_left(const struct child *child)
+{
+    int64_t next = child->beat;
+    if (child->lookout.next < next)
+        next = child->lookout.next;
+    if (child->challenger.next < next)
+        next = child->challenger.next;
+    int64_t left = next - clock_monotonic_ms();
+    return left < 1 ? 1 : left > LIMIT_WATCHER_BEAT_MS ? LIMIT_WATCHER_BEAT_MS : (int)left;
+}
+
+/* Until the supervisor closes its end or dies. It holds nothing of the supervisor's but the log; the
+ * configuration and the challenges are memory. */
+static _Noreturn void run(const struct watcher *watcher, int control, pid_t supervisor)
+{
+    const int kept[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, control};
+    const int64_t now = clock_monotonic_ms();
+    struct child child = {
+        .watch = watcher->watch,
+        .control = control,
+        .beat = now + LIMIT_WATCHER_BEAT_MS,
+        .lookout = watcher->lookout,
+        .challenger = challenger_begin(watcher->challenges, watcher->acme, watcher->told, now),
+    };
+    descriptors_keep_only(kept, sizeof(kept) / sizeof(kept[0]));
+    board_free(watcher->board);
+    log_begin();
+    (void)prctl(PR_SET_NAME, WATCHER_NAME, 0, 0, 0); /* it cannot fail for a text */
+    if (!sandbox_reader(SANDBOX_WATCHER, supervisor))
+        _exit(1);
+    for (;;) {
+        struct pollfd polled[] = {
+            {.fd = control, .events = POLLIN},
+            {.fd = child.challenger.inotify, .events = POLLIN},
+        };
+        (void)poll(polled, 2, time_left(&child)); /* if it fails, the next look is only sooner */
+        if (polled[0].revents != 0)
+            _exit(0); /* nothing is ever sent to this end */
+        look(&child, clock_monotonic_ms());
+    }
+}
+
+static void start(struct watcher *watcher, int64_t now)
+{
+    int pair[2];
+    pid_t supervisor = getpid(), pid = -1;
+    watcher->start_at = INT64_MAX;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0) {
+        pid = fork();
+        if (pid == 0)
+            run(watcher, pair[1], supervisor);
+        int reason = errno;
+        (void)close(pair[1]); /* the child's; here only a copy */
+        if (pid < 0)
+            (void)close(pair[0]); /* nobody is at the other end */
+        errno = reason;
+    }
+    if (pid < 0) {
+        int64_t pause = backoff_pause(&watcher->backoff, true, now);
+        log_line(LOG_LEVEL_ERROR, "cannot start the watcher: %s", strerror(errno));
+        watcher->start_at = now + (pause > LIMIT_WATCHER_END_MS ? pause : LIMIT_WATCHER_END_MS);
+        return;
+    }
+    watcher->pid = pid;
+    watcher->control = pair[0];
+    watcher->silent_by = now + LIMIT_WATCHER_SILENCE_MS;
+}
+
+/* What it has sent counts no more. */
+static void close_control(struct watcher *watcher)
+{
+    if (watcher->control >= 0)
+        (void)close(watcher->control); /* nothing was written to it */
+    watcher->control = -1;
+    watcher->silent_by = INT64_MAX;
+}
+
+/* Ends the one that runs, whatever it does: it is not reaped yet, so it exists. */
+static void kill_child(struct watcher *watcher)
+{
+    (void)kill(watcher->pid, SIGKILL);
+    close_control(watcher);
+}
+
+static void dismiss(struct watcher *watcher)
+{
+    watcher->news = LOOKOUT_NOTHING;
+    watcher->start_at = INT64_MAX;
+    if (watcher->pid == 0)
+        return;
+    kill_child(watcher);
+    watcher->ending = watcher->pid;
+    watcher->pid = 0;
+}
+
+/* Two must not write to the challenges at the same time, so the one before ends first. */
+static void replace(struct watcher *watcher, int64_t now)
+{
+    dismiss(watcher);
+    if (watcher->watch->for_certificates || watcher->watch->for_files ||
+        watcher->challenges != NULL)
+        watcher->start_at = watcher->ending == 0 ? now : now + LIMIT_WATCHER_END_MS;
+    watcher_expire(watcher, now);
+}
+
+bool watcher_prepare(struct watcher *watcher, const struct acme *acme)
+{
+    if (watcher->challenges != NULL || (acme->alpn == NULL && acme->webroot == NULL))
+        return true;
+    watcher->challenges = challenges_new();
+    if (watcher->challenges == NULL)
+        log_line(LOG_LEVEL_ERROR, "cannot share challenges with workers: %s", strerror(errno));
+    return watcher->challenges != NULL;
+}
+
+void watcher_begin(struct watcher *watcher, const struct watch *watch, const struct acme *acme,
+                   int64_t load_ms, int64_t now)
+{
+    watcher->watch = watch;
+    watcher->acme = acme;
+    lookout_renew(&watcher->lookout, watch, now, load_ms);
+    replace(watcher, now);
+}
+
+void watcher_retry(struct watcher *watcher, int64_t now)
+{
+    lookout_retry(&watcher->lookout, watcher->watch, now);
+    replace(watcher, now);
+}
+
+/* A watcher that was taken over says of the files what it likes, but the supervisor does not count with
+ * times that cannot be. */
+static void remember(struct watcher *watcher, const struct message *message)
+{
+    watcher->lookout.handled = message->handled;
+    watcher->lookout.seen = message->handled;
+    watcher->lookout.certificates_since =
+        message->certificates_since < 0 ? 0 : message->certificates_since;
+    watcher->lookout.files_since = message->files_since < 0 ? 0 : message->files_since;
+    watcher->told = message->told;
+    if (message->news > watcher->news)
+        watcher->news = (enum lookout_news)message->news;
+}
+
+/* Why the message is none that a watcher sends; NULL when it is one. */
+static const char *judge(struct watcher *watcher, const struct message *message, size_t len,
+                         int64_t now)
+{
+    if (now - watcher->counted_since >= LIMIT_WATCHER_BEAT_MS) {
+        watcher->counted_since = now;
+        watcher->messages = 0;
+    }
+    if (len != sizeof(*message) || message->news > LOOKOUT_FILES)
+        return "has sent what is no message";
+    return ++watcher->messages > LIMIT_WATCHER_MESSAGES ? "sends too many messages" : NULL;
+}
+
+void watcher_hear(struct watcher *watcher, int64_t now)
+{
+    while (watcher->control >= 0) {
+        struct message message;
+        ssize_t len = recv(watcher->control, &message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC);
+        if (len < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (len <= 0) {
+            kill_child(watcher); /* it is about to end, or it must */
+            return;
+        }
+        const char *why = judge(watcher, &message, (size_t)len, now);
+        if (why != NULL) {
+            log_line(LOG_LEVEL_ERROR, "watcher %d %s: it is killed", (int)watcher->pid, why);
+            kill_child(watcher);
+            return;
+        }
+        watcher->silent_by = now + LIMIT_WATCHER_SILENCE_MS;
+        remember(watcher, &message);
+    }
+}
+
+enum lookout_news watcher_take_news(struct watcher *watcher)
+{
+    enum lookout_news news = watcher->news;
+    watcher->news = LOOKOUT_NOTHING;
+    return news;
+}
+
+bool watcher_end(struct watcher *watcher, pid_t pid, int status, int64_t now)
+{
+    if (pid == watcher->ending) {
+        watcher->ending = 0;
+        if (watcher->start_at != INT64_MAX)
+            watcher->start_at = now;
+        return true;
+    }
+    if (pid != watcher->pid)
+        return false;
+    close_control(watcher);
+    watcher->pid = 0;
+    int64_t pause = backoff_pause(&watcher->backoff, true, now);
+    watcher->start_at = now + pause;
+    report_death("watcher", pid, status);
+    if (pause == 0)
+        log_line(LOG_LEVEL_NOTICE, "watcher %d is replaced", (int)pid);
+    else
+        log_line(LOG_LEVEL_WARNING,
+                 "watcher %d is replaced after a pause of %" PRId64 " ms, because many have died",
+                 (int)pid, pause);
+    return true;
+}
+
+void watcher_expire(struct watcher *watcher, int64_t now)
+{
+    if (now >= watcher->start_at)
+        start(watcher, now);
+    if (now < watcher->silent_by)
+        return;
+    log_line(LOG_LEVEL_ERROR, "watcher %d has sent nothing for %d s: it is killed",
+             (int)watcher->pid, LIMIT_WATCHER_SILENCE_MS / 1000);
+    kill_child(watcher);
+}
+
+int64_t watcher_next_deadline(const struct watcher *watcher)
+{
+    return watcher->start_at < watcher->silent_by ? watcher->start_at : watcher->silent_by;
+}
+
+void watcher_stop(struct watcher *watcher)
+{
+    dismiss(watcher);
+}
+
+void watcher_close(struct watcher *watcher)
+{
+    enum { TRIES = 20, PAUSE_MS = 10 };
+    dismiss(watcher);
+    for (int i = 0; watcher->ending != 0 && i < TRIES; i++) {
+        pid_t ended = waitpid(watcher->ending, NULL, WNOHANG);
+        if (ended != 0)
+            watcher->ending = 0;
+        else
+            (void)poll(NULL, 0, PAUSE_MS); /* a pause that is too short is no harm */
+    }
+    challenges_free(watcher->challenges);
+    *watcher = WATCHER_NONE;
+}

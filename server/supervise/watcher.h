@@ -1,0 +1,82 @@
+/*
+ * The watcher: a child of the supervisor that looks at the files which the current generation was loaded from
+ * (supervise/lookout.h) and at the challenges of ACME clients (supervise/challenger.h). It may only
+ * read (supervise/sandbox.h), and it tells the supervisor of what has changed by a message; the supervisor
+ * never waits for it. One that dies is started again, after a pause that grows, and goes
+ * on with what the one before it knew; challenges stay shown meanwhile. Runs in the supervisor, but for
+ * the child.
+ */
+#ifndef SUPERVISE_WATCHER_H
+#define SUPERVISE_WATCHER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "load/settings.h"
+#include "load/watch.h"
+#include "serve/board.h"
+#include "site/challenges.h"
+#include "supervise/backoff.h"
+#include "supervise/lookout.h"
+
+/* The name of the process, as ps(1) shows it. */
+#define WATCHER_NAME "mta-sts-watcher"
+
+/* Begin with WATCHER_NONE. Times are milliseconds of the monotonic clock. */
+struct watcher {
+    struct board *board;           /* borrowed; the child gives it up */
+    struct challenges *challenges; /* owned; NULL until a configuration wants them */
+    const struct watch *watch;     /* borrowed; NULL: nothing is watched */
+    const struct acme *acme;       /* borrowed */
+    pid_t pid;                     /* 0: none runs */
+    pid_t ending;                  /* the one before it, which was killed; 0: none, or it is gone */
+    int control;                   /* our end of the socket pair; -1 when none runs */
+    int64_t start_at;              /* INT64_MAX: nothing is to be started */
+    int64_t silent_by;             /* when it is killed if it sends nothing; INT64_MAX: none runs */
+    int64_t counted_since;         /* what it has sent: too many messages are wrong */
+    unsigned messages;
+    struct lookout lookout; /* what the next one begins with */
+    uint64_t told;          /* of the challenger, the same */
+    enum lookout_news news; /* were heard, and not taken yet */
+    struct backoff backoff;
+};
+
+#define WATCHER_NONE \
+    ((struct watcher){.control = -1, .start_at = INT64_MAX, .silent_by = INT64_MAX})
+
+/* To be called before workers are forked for a configuration: makes the memory for challenges if the
+ * configuration wants them. False, logged, when it cannot be had. */
+bool watcher_prepare(struct watcher *watcher, const struct acme *acme);
+
+/* The generation that was loaded from these serves now: a new watcher takes the place of the one before.
+ * Both are borrowed until the next call. The load took load_ms. */
+void watcher_begin(struct watcher *watcher, const struct watch *watch, const struct acme *acme,
+                   int64_t load_ms, int64_t now);
+
+/* The load came to nothing though the files were good: what they have changed is news again, after a
+ * while. */
+void watcher_retry(struct watcher *watcher, int64_t now);
+
+/* Reads what it has sent. To be called when the control descriptor can be read. */
+void watcher_hear(struct watcher *watcher, int64_t now);
+
+/* What was heard since the last call. */
+enum lookout_news watcher_take_news(struct watcher *watcher);
+
+/* A child of the process has ended, with the status of waitpid(2). True when it was this one. */
+bool watcher_end(struct watcher *watcher, pid_t pid, int status, int64_t now);
+
+/* Starts what is due, and kills one that is silent. */
+void watcher_expire(struct watcher *watcher, int64_t now);
+
+/* When that is next due; INT64_MAX: never. */
+int64_t watcher_next_deadline(const struct watcher *watcher);
+
+/* Nothing is watched any more; what workers are shown stays. */
+void watcher_stop(struct watcher *watcher);
+
+/* The same, and frees the rest. Waits a moment for the end of the child; a disk that hangs may keep it. */
+void watcher_close(struct watcher *watcher);
+
+#endif
