@@ -23,6 +23,9 @@ enum {
     /* What was served is remembered so long after the last day of its max_age: a clock that is a year
      * ahead forgets nothing, and there is a month for a record that was changed late. Seconds. */
     LIMIT_PROMISE_KEPT = 400 * 86400,
+    /* After a load has begun, what was served before is served for so long at most: the promises are saved,
+     * workers start, and the former ones drain. Seconds. */
+    LIMIT_SWITCH = 60,
     /* A policy proves itself in a month: until then its mistakes should not be held for longer than four
      * weeks, and after it nothing is left to test. Seconds. */
     LIMIT_TRIAL = 30 * 86400,

@@ -156,7 +156,9 @@ static bool read_history(struct loader *loader, const struct node *state)
     loader->life = (struct life){.history = loader->history, .ttl = settings->dns_ttl};
     return ((request->earlier == NULL ||
              history_assume(loader->history, request->earlier, request->now)) &&
-            history_settle(loader->history, request->now, &loader->life.now)) ||
+            history_settle(loader->history,
+                           request->history_now != 0 ? request->history_now : request->now,
+                           &loader->life.now)) ||
            out_of_memory(loader);
 }
 
@@ -535,6 +537,13 @@ struct configuration *configuration_load(const struct load_request *request, str
     certificates_free(loader.store);
     site_builder_free(loader.builder);
     site_free(loader.remembered);
+    /* What could not be read must not be replaced. */
+    if (loader.configuration != NULL && loader.history != NULL &&
+        !history_is_unread(loader.history)) {
+        loader.configuration->history = loader.history;
+        loader.configuration->history_now = loader.life.now;
+        loader.history = NULL;
+    }
     history_free(loader.history);
     sources_free(loader.sources);
     draft_free(loader.draft);
@@ -547,6 +556,7 @@ void configuration_free(struct configuration *configuration)
     if (configuration == NULL)
         return;
     site_free(configuration->site);
+    history_free(configuration->history);
     arena_free(configuration->arena);
     free(configuration);
 }

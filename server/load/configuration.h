@@ -34,6 +34,7 @@ struct load_request {
     struct progress_callback waits_for_state, has_state; /* told around reading the state folder */
     bool state_hangs;          /* its disk does not answer: the folder is not read */
     bool without_certificates; /* a command needs only the policies */
+    int64_t history_now;       /* seconds since 1970 UTC; for the dates of what is served */
     bool judge_life; /* with the state folder: what senders hold of what was served before */
     const struct site *earlier; /* what was served until now, where there is no state; or NULL */
     const struct text
@@ -44,6 +45,9 @@ struct load_request {
 
 struct configuration {
     struct settings settings;
+    struct history
+        *history;        /* owned; of the state folder; NULL: it was not read, or could not be */
+    int64_t history_now; /* the time to count with in it */
     struct site *site;   /* owned */
     struct arena *arena; /* owned; what settings and watch borrow from */
     struct watch watch;

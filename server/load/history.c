@@ -39,6 +39,7 @@ struct history {
     size_t file_count, file_capacity;
     struct list promises, sightings;
     int64_t since;
+    bool is_unread;
     struct promise *flat; /* owned; as settled: those of a domain follow each other */
     struct sighting *flat_sightings;
     struct history_domain *domains; /* owned */
@@ -301,6 +302,7 @@ static bool read_file(struct history *history, const char *folder, const char *n
     bool is_promises = name == HISTORY_PROMISES, good = true;
     if (!state_file_read(folder, name, &bytes)) {
         good = errno == ENOENT;
+        history->is_unread = history->is_unread || !good;
         if (!good)
             diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, name,
                      state_file_error(errno));
@@ -490,6 +492,11 @@ bool history_settle(struct history *history, int64_t clock, int64_t *ret_now)
     unite_sightings(&history->sightings);
     *ret_now = align(history, clock);
     return flatten(history);
+}
+
+bool history_is_unread(const struct history *history)
+{
+    return history->is_unread;
 }
 
 int64_t history_since(const struct history *history)

@@ -55,6 +55,9 @@ bool history_serve(struct history *history, const struct site *const *sites, siz
 bool history_see(struct history *history, const char *domain, struct span id, uint32_t ttl,
                  int64_t now);
 
+/* Whether a file is there that could not be read: then nothing of it may be replaced. */
+bool history_is_unread(const struct history *history);
+
 /* Before this instant nothing is known; INT64_MAX: nothing was ever recorded. */
 int64_t history_since(const struct history *history);
 

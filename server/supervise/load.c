@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "load/configuration.h"
 #include "load/file.h"
+#include "load/history.h"
 #include "load/state.h"
 #include "supervise/changes.h"
 #include "supervise/identity.h"
@@ -167,6 +168,36 @@ static int print_state(const struct configuration *configuration)
     return fd;
 }
 
+static int hold_history(const struct history *history)
+{
+    struct text bytes = {0};
+    if (!history_print_promises(history, &bytes))
+        end_for_lack_of_memory();
+    int fd = hold(&bytes);
+    text_free(&bytes);
+    return fd;
+}
+
+/* What senders may hold from now on: while both sites are served, and when the former is not any more. */
+static void print_history(const struct load *load, const struct configuration *configuration,
+                          struct loader_result *result)
+{
+    struct history *history = configuration->history;
+    const struct site *sites[] = {configuration->site, load->before};
+    size_t count = load->before == NULL ? 1 : 2;
+    int64_t now = configuration->history_now;
+    if (history == NULL)
+        return;
+    if (!history_serve(history, sites, count, now))
+        end_for_lack_of_memory();
+    result->state_fds[SAVER_PROMISES] = hold_history(history);
+    if (count == 1)
+        return;
+    if (!history_serve(history, sites, 1, now + LIMIT_SWITCH))
+        end_for_lack_of_memory();
+    result->state_fds[SAVER_PROMISES_AFTER] = hold_history(history);
+}
+
 /* False, logged, when there is no such user. */
 static bool find_workers_user(const struct load *load, const struct configuration *configuration,
                               struct identity *ret_identity)
@@ -189,7 +220,8 @@ static int finish(const struct load *load, struct configuration *configuration,
     if (configuration == NULL || !find_workers_user(load, configuration, &identity))
         return -1;
     int settings_fd = print_settings(load, configuration, &identity, told);
-    result->state_fd = print_state(configuration);
+    result->state_fds[SAVER_POLICIES] = print_state(configuration);
+    print_history(load, configuration, result);
     result->site_fd = site_release(configuration->site);
     configuration->site = NULL;
     if (result->site_fd < 0)
@@ -205,12 +237,13 @@ static struct load_request make_request(struct load *load)
         .path = order->path,
         .listen = order->listen,
         .now = time(NULL),
+        .judge_life = true,
+        .history_now = order->now,
         .previous = load->before,
         .progress = {say_progress, load},
         .waits_for_state = {say_wait, load},
         .has_state = {say_end_of_wait, load},
         .state_hangs = order->state_hangs,
-        .judge_life = true,
     };
     if (order->extent != LOAD_ALL) {
         request.kept_settings = &order->previous->settings;

@@ -29,6 +29,7 @@ struct load_order {
     const struct settings_image *previous; /* of what is served now; NULL: nothing is */
     int site_fd;                           /* the site of that; or -1 */
     bool state_hangs;                      /* the disk of the state folder does not answer */
+    int64_t now; /* seconds since 1970 UTC, by a clock that is never set back */
     pid_t supervisor;
 };
 

@@ -13,12 +13,13 @@
 #include "base/limits.h"
 #include "base/log.h"
 
-enum { DESCRIPTORS = 3 };
+enum { DESCRIPTORS = 2 + SAVER_PARTS };
 
 /* What the last message begins with; the faults follow. */
 struct head {
-    char outcome;                             /* of loader_outcome; no loader_word is so small */
-    unsigned char has_descriptors, has_state; /* 0 or 1; but from a loader that may be anything */
+    char outcome;                  /* of loader_outcome; no loader_word is so small */
+    unsigned char has_descriptors; /* 0 or 1; but from a loader that may be anything */
+    unsigned char has_state;       /* the same; a bit for each part */
     uint64_t errors, warnings;
 };
 
@@ -33,8 +34,9 @@ void loader_result_free(struct loader_result *result)
     settings_image_free(result->image);
     if (result->site_fd >= 0)
         (void)close(result->site_fd); /* it is only read */
-    if (result->state_fd >= 0)
-        (void)close(result->state_fd);
+    for (size_t i = 0; i < SAVER_PARTS; i++)
+        if (result->state_fds[i] >= 0)
+            (void)close(result->state_fds[i]);
     *result = LOADER_RESULT_NONE;
 }
 
@@ -112,7 +114,9 @@ static enum loader_outcome take_result(struct loader *loader, const struct messa
 {
     struct loader_result result = LOADER_RESULT_NONE;
     const struct head *head = &message->head;
-    size_t expected = (head->has_descriptors != 0 ? 2u : 0u) + (head->has_state != 0 ? 1u : 0u);
+    size_t expected = head->has_descriptors != 0 ? 2u : 0u, next = 2;
+    for (size_t i = 0; i < SAVER_PARTS; i++)
+        expected += (head->has_state & 1u << i) != 0 ? 1u : 0u;
     bool is_done = head->outcome == LOADER_DONE;
     result.outcome = (enum loader_outcome)head->outcome;
     result.errors = head->errors;
@@ -133,7 +137,9 @@ static enum loader_outcome take_result(struct loader *loader, const struct messa
     }
     if (is_done) {
         result.site_fd = fds[1];
-        result.state_fd = count > 2 ? fds[2] : -1;
+        for (size_t i = 0; i < SAVER_PARTS; i++)
+            if ((head->has_state & 1u << i) != 0)
+                result.state_fds[i] = fds[next++];
     }
     text_append(&result.faults, (struct span){message->faults, len - sizeof(*head)});
     loader_stop(loader); /* it has nothing left to do */
@@ -231,15 +237,19 @@ bool loader_tell(int socket, const struct loader_result *result, int settings_fd
         char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
         struct cmsghdr first;
     } rights = {{0}};
-    const int fds[DESCRIPTORS] = {settings_fd, result->site_fd, result->state_fd};
-    size_t count = settings_fd < 0 ? 0 : result->state_fd < 0 ? 2 : 3;
+    int fds[DESCRIPTORS] = {settings_fd, result->site_fd};
+    size_t count = settings_fd < 0 ? 0 : 2;
     struct head head = {
         .outcome = (char)result->outcome,
         .has_descriptors = count > 0 ? 1 : 0,
-        .has_state = count > 2 ? 1 : 0,
         .errors = result->errors,
         .warnings = result->warnings,
     };
+    for (size_t i = 0; count > 0 && i < SAVER_PARTS; i++)
+        if (result->state_fds[i] >= 0) {
+            head.has_state |= (unsigned char)(1u << i);
+            fds[count++] = result->state_fds[i];
+        }
     size_t len =
         result->faults.len < LIMIT_STATUS_FAULTS ? result->faults.len : LIMIT_STATUS_FAULTS;
     struct iovec parts[] = {{&head, sizeof(head)}, {result->faults.data, len}};

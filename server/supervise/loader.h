@@ -14,6 +14,7 @@
 
 #include "base/span.h"
 #include "base/text.h"
+#include "supervise/saver.h"
 #include "supervise/settings_image.h"
 
 /* The name of the process, as ps(1) shows it. */
@@ -45,11 +46,12 @@ struct loader_result {
     struct text faults;           /* owned; what was logged of them */
     struct settings_image *image; /* owned; NULL unless it is done, like the next two */
     int site_fd;                  /* owned; or -1 */
-    int state_fd; /* owned; what is to be saved in the state folder; or -1: nothing */
+    /* Owned; what is to be saved in the state folder; or -1: nothing. */
+    int state_fds[SAVER_PARTS];
     char why[96]; /* a clause, when it has died */
 };
 
-#define LOADER_RESULT_NONE ((struct loader_result){.site_fd = -1, .state_fd = -1})
+#define LOADER_RESULT_NONE ((struct loader_result){.site_fd = -1, .state_fds = {-1, -1, -1}})
 
 void loader_result_free(struct loader_result *result);
 

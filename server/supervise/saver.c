@@ -12,9 +12,19 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory_file.h"
+#include "load/history.h"
 #include "load/state.h"
+#include "load/state_file.h"
 
-static _Noreturn void save(const char *folder, int bytes, pid_t supervisor)
+static void report_failure(enum saver_part part, const char *folder)
+{
+    log_line(LOG_LEVEL_ERROR,
+             part == SAVER_POLICIES ? "cannot save the last valid policies in %s: %s"
+                                    : "cannot record what is served in %s: %s",
+             folder, strerror(errno));
+}
+
+static _Noreturn void save(const char *folder, enum saver_part part, int bytes, pid_t supervisor)
 {
     struct memory_map map = {0};
     /* A socket that it kept open while the disk hangs would hold the port when the supervisor is gone. */
@@ -28,27 +38,31 @@ static _Noreturn void save(const char *folder, int bytes, pid_t supervisor)
     bool good = memory_file_map(bytes, INT32_MAX, &map);
     if (good) {
         const struct text text = {.data = (char *)(uintptr_t)map.data, .len = map.size};
-        good = state_save(folder, &text);
+        good = part == SAVER_POLICIES ? state_save(folder, &text)
+                                      : state_file_write(folder, HISTORY_PROMISES, &text);
     }
     if (!good)
-        log_line(LOG_LEVEL_ERROR, "cannot save the last valid policies in %s: %s", folder,
-                 strerror(errno));
+        report_failure(part, folder);
     _exit(good ? 0 : 1);
 }
 
-static void forget_waiting(struct saver *saver)
+/* Something newer takes its place. */
+static void forget_waiting(struct saver *saver, enum saver_part part)
 {
-    if (saver->waiting >= 0)
-        (void)close(saver->waiting); /* something newer takes its place */
-    saver->waiting = -1;
+    if (saver->waiting[part] >= 0)
+        (void)close(saver->waiting[part]); /* it was only read */
+    saver->waiting[part] = -1;
 }
 
-void saver_begin(struct saver *saver, const struct settings *settings, int bytes, int64_t now)
+void saver_begin(struct saver *saver, const struct settings *settings, enum saver_part part,
+                 int bytes, int64_t now)
 {
     pid_t supervisor = getpid();
-    forget_waiting(saver);
+    forget_waiting(saver, part);
+    if (part == SAVER_PROMISES)
+        forget_waiting(saver, SAVER_PROMISES_AFTER); /* which is of a load before */
     if (saver->pid != 0)
-        saver->waiting = bytes;
+        saver->waiting[part] = bytes;
     if (saver->pid != 0 || bytes < 0)
         return;
     if (settings->state == NULL) {
@@ -57,15 +71,16 @@ void saver_begin(struct saver *saver, const struct settings *settings, int bytes
     }
     pid_t pid = fork();
     if (pid == 0)
-        save(settings->state, bytes, supervisor);
+        save(settings->state, part, bytes, supervisor);
     if (pid < 0)
-        log_line(LOG_LEVEL_ERROR, "cannot save the last valid policies in %s: %s", settings->state,
-                 strerror(errno));
+        report_failure(part, settings->state);
     (void)close(bytes); /* the child has them */
     if (pid < 0)
         return;
     saver->pid = pid;
-    saver->deadline = settings->state_hangs ? now : now + LIMIT_SAVE_MS;
+    saver->deadline = saver->is_late          ? INT64_MAX
+                      : settings->state_hangs ? now
+                                              : now + LIMIT_SAVE_MS;
 }
 
 bool saver_is_waited_for(const struct saver *saver)
@@ -78,6 +93,7 @@ void saver_expire(struct saver *saver, int64_t now)
     if (!saver_is_waited_for(saver) || now < saver->deadline)
         return;
     saver->deadline = INT64_MAX;
+    saver->is_late = true;
     log_line(LOG_LEVEL_WARNING,
              "the last valid policies are not saved yet: the disk of the state folder does not "
              "answer; the server goes on without them");
@@ -86,7 +102,8 @@ void saver_expire(struct saver *saver, int64_t now)
 void saver_close(struct saver *saver)
 {
     enum { TRIES = 20, PAUSE_MS = 10 };
-    forget_waiting(saver);
+    for (size_t i = 0; i < SAVER_PARTS; i++)
+        forget_waiting(saver, (enum saver_part)i);
     if (saver->pid == 0)
         return;
     (void)kill(saver->pid, SIGKILL); /* not yet reaped, so it exists */
@@ -100,14 +117,21 @@ bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings
 {
     if (saver->pid != pid || pid == 0)
         return false;
-    bool late = saver->deadline == INT64_MAX;
-    int waiting = saver->waiting;
-    *saver = SAVER_NONE;
+    saver->pid = 0;
+    saver->deadline = INT64_MAX;
     if (WIFSIGNALED(status))
         log_line(LOG_LEVEL_ERROR, "cannot save the last valid policies: the process died: %s",
                  strsignal(WTERMSIG(status)));
-    else if (late && WEXITSTATUS(status) == 0)
-        log_line(LOG_LEVEL_NOTICE, "the last valid policies are saved after all");
-    saver_begin(saver, settings, waiting, now);
+    for (size_t i = 0; i < SAVER_PARTS && saver->pid == 0; i++) {
+        int bytes = saver->waiting[i];
+        saver->waiting[i] = -1;
+        if (bytes >= 0)
+            saver_begin(saver, settings, (enum saver_part)i, bytes, now);
+    }
+    if (saver->is_late && saver->pid == 0) {
+        saver->is_late = false;
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+            log_line(LOG_LEVEL_NOTICE, "the last valid policies are saved after all");
+    }
     return true;
 }

@@ -13,18 +13,29 @@
 
 #include "load/settings.h"
 
+/* What is to be saved, each in its turn: what senders may hold before workers serve it; the last valid
+ * policies when they do; and what senders may hold when the former workers are gone. */
+enum saver_part {
+    SAVER_PROMISES,
+    SAVER_POLICIES,
+    SAVER_PROMISES_AFTER,
+};
+#define SAVER_PARTS 3
+
 /* Begin with SAVER_NONE. Times are milliseconds of the monotonic clock. */
 struct saver {
-    pid_t pid;        /* of the child; 0: none runs */
-    int64_t deadline; /* until then it is worth waiting for; INT64_MAX after it */
-    int waiting;      /* owned; what is to be saved when the child has ended; or -1 */
+    pid_t pid;                /* of the child; 0: none runs */
+    int64_t deadline;         /* until then it is worth waiting for; INT64_MAX after it */
+    bool is_late;             /* the time was over, and not all is saved since */
+    int waiting[SAVER_PARTS]; /* owned; what is to be saved when the child has ended; or -1 */
 };
 
-#define SAVER_NONE ((struct saver){.waiting = -1})
+#define SAVER_NONE ((struct saver){.waiting = {-1, -1, -1}})
 
 /* Begins to save the bytes in the memory file, which is taken (-1: there are none), in the folder that
  * the settings name. Where a child still runs, saver_end does it later. */
-void saver_begin(struct saver *saver, const struct settings *settings, int bytes, int64_t now);
+void saver_begin(struct saver *saver, const struct settings *settings, enum saver_part part,
+                 int bytes, int64_t now);
 
 /* Is there a child that is worth waiting for? saver->deadline tells until when. */
 bool saver_is_waited_for(const struct saver *saver);

@@ -53,6 +53,7 @@ struct supervisor {
     struct generation *retiring; /* owned; drains; or NULL */
     unsigned last_number;
     struct loader loader;
+    struct steady_clock clock;
     int64_t load_begun;
     int64_t load_ms;  /* how long the last load took */
     int64_t stale_at; /* when what was judged of certificates is to be judged anew */
@@ -60,11 +61,12 @@ struct supervisor {
     bool is_ready_due; /* the current generation serves, and that was not said yet */
     struct status status;
     unsigned loads;
-    enum load_extent loading;  /* what the load is of that is under way */
-    int state_fd;              /* owned; what it has for the state folder; or -1 */
-    struct status_load coming; /* what is known of it */
-    struct status_load last;   /* of the configuration files, and finished */
-    bool is_seal_told;         /* what this machine lacks for it */
+    enum load_extent loading;   /* what the load is of that is under way */
+    int state_fds[SAVER_PARTS]; /* owned; what it has for the state folder; or -1 */
+    bool is_start_due;          /* the next generation waits until its promises are saved */
+    struct status_load coming;  /* what is known of it */
+    struct status_load last;    /* of the configuration files, and finished */
+    bool is_seal_told;          /* what this machine lacks for it */
     bool stopping;
     bool failed;
     int64_t retry_at; /* 0, or when to fork what could not be forked or was to wait */
@@ -105,14 +107,42 @@ static bool begin_load(struct supervisor *supervisor, bool state_hangs)
         .site_fd = current == NULL ? -1 : current->site_fd,
         .state_hangs = state_hangs,
         .supervisor = getpid(),
+        .now = clock_steady_time(&supervisor->clock),
     };
     supervisor->load_begun = now;
     notifier_begin(&supervisor->notifier, now);
     return loader_begin(&supervisor->loader, load_run, &order, order.site_fd, now);
 }
 
-/* Makes the next generation of what was loaded and starts its workers. False, logged, when that cannot
- * be done. */
+static void forget_state(struct supervisor *supervisor)
+{
+    for (size_t i = 0; i < SAVER_PARTS; i++) {
+        if (supervisor->state_fds[i] >= 0)
+            (void)close(supervisor->state_fds[i]); /* it is not to be saved */
+        supervisor->state_fds[i] = -1;
+    }
+}
+
+static void save_part(struct supervisor *supervisor, const struct settings *settings,
+                      enum saver_part part)
+{
+    saver_begin(&supervisor->saver, settings, part, supervisor->state_fds[part],
+                clock_monotonic_ms());
+    supervisor->state_fds[part] = -1;
+}
+
+/* Starts the workers of the next generation when its promises are saved, or the disk does not answer. */
+static void start_next(struct supervisor *supervisor)
+{
+    if (supervisor->next == NULL || !supervisor->is_start_due ||
+        saver_is_waited_for(&supervisor->saver))
+        return;
+    supervisor->is_start_due = false;
+    supervisor->next->deadline = clock_monotonic_ms() + LIMIT_READY_MS;
+    start_workers(supervisor, supervisor->next);
+}
+
+/* Makes the next generation of what was loaded. False, logged, when that cannot be done. */
 static bool prepare(struct supervisor *supervisor, struct loader_result *result)
 {
     const struct settings *settings = &result->image->settings;
@@ -130,10 +160,15 @@ static bool prepare(struct supervisor *supervisor, struct loader_result *result)
             retain_listeners(supervisor);
         return false;
     }
-    supervisor->state_fd = result->state_fd;
-    result->state_fd = -1;
-    supervisor->next->deadline = clock_monotonic_ms() + LIMIT_READY_MS;
-    start_workers(supervisor, supervisor->next);
+    forget_state(supervisor);
+    for (size_t i = 0; i < SAVER_PARTS; i++) {
+        supervisor->state_fds[i] = result->state_fds[i];
+        result->state_fds[i] = -1;
+    }
+    /* What senders may hold is on the disk before the first of them can fetch it. */
+    supervisor->is_start_due = true;
+    supervisor->next->deadline = INT64_MAX;
+    save_part(supervisor, &supervisor->next->image->settings, SAVER_PROMISES);
     return true;
 }
 
@@ -155,9 +190,7 @@ static void write_status(struct supervisor *supervisor)
  * ends in "; ". */
 static void refuse(struct supervisor *supervisor, const char *why)
 {
-    if (supervisor->state_fd >= 0)
-        (void)close(supervisor->state_fd); /* it is not to be saved */
-    supervisor->state_fd = -1;
+    forget_state(supervisor);
     if (supervisor->current == NULL) {
         supervisor->failed = true;
         supervisor->stopping = true;
@@ -296,8 +329,7 @@ static void promote_next(struct supervisor *supervisor)
                   now);
     supervisor->stale_at = now + LIMIT_WATCH_DAY_MS;
     /* So that a restart can fall back to what is valid now. */
-    saver_begin(&supervisor->saver, &image->settings, supervisor->state_fd, now);
-    supervisor->state_fd = -1;
+    save_part(supervisor, &image->settings, SAVER_POLICIES);
     supervisor->is_ready_due = true;
 }
 
@@ -318,6 +350,8 @@ static void bury_retiring(struct supervisor *supervisor)
 {
     generation_free(supervisor->retiring);
     supervisor->retiring = NULL;
+    if (supervisor->current != NULL && !supervisor->stopping)
+        save_part(supervisor, &supervisor->current->image->settings, SAVER_PROMISES_AFTER);
 }
 
 static void stop(struct supervisor *supervisor)
@@ -374,8 +408,9 @@ static void mourn(struct supervisor *supervisor, pid_t pid, int status)
     struct loader_result result = LOADER_RESULT_NONE;
     int64_t now = clock_monotonic_ms();
     end_load(supervisor, loader_end(&supervisor->loader, pid, status, now, &result), &result);
-    if (supervisor->current != NULL &&
-        saver_end(&supervisor->saver, pid, status, &supervisor->current->image->settings, now))
+    const struct generation *latest =
+        supervisor->current != NULL ? supervisor->current : supervisor->next;
+    if (latest != NULL && saver_end(&supervisor->saver, pid, status, &latest->image->settings, now))
         return;
     if (watcher_end(&supervisor->watcher, pid, status, now))
         return;
@@ -420,7 +455,7 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
 {
     if (supervisor->retry_at != 0 && now >= supervisor->retry_at) {
         supervisor->retry_at = 0;
-        if (supervisor->next != NULL)
+        if (supervisor->next != NULL && !supervisor->is_start_due)
             start_workers(supervisor, supervisor->next);
         if (supervisor->current != NULL && !supervisor->stopping)
             start_workers(supervisor, supervisor->current);
@@ -571,6 +606,7 @@ static void supervise(struct supervisor *supervisor)
         if (supervisor->next != NULL && generation_ready(supervisor->next))
             promote_next(supervisor);
         saver_expire(&supervisor->saver, clock_monotonic_ms());
+        start_next(supervisor);
         tell_ready(supervisor);
         if (is_settled(supervisor))
             take_news(supervisor);
@@ -629,8 +665,9 @@ int supervisor_run(const struct supervisor_options *options)
         .watcher = WATCHER_NONE,
         .saver = SAVER_NONE,
         .loader = LOADER_NONE,
-        .state_fd = -1,
+        .state_fds = {-1, -1, -1},
     };
+    clock_steady_begin(&supervisor.clock);
     status_open(status_path(options->status, options->path),
                 options->status != NULL || getenv("RUNTIME_DIRECTORY") != NULL, &supervisor.status);
     if (!catch_signals(&supervisor)) {

@@ -47,7 +47,7 @@ static void succeed(void *context, int socket)
     result.errors = 1;
     result.warnings = 2;
     result.site_fd = hold(span_of("the site"));
-    result.state_fd = hold(span_of("the state"));
+    result.state_fds[SAVER_POLICIES] = hold(span_of("the state"));
     text_append(&result.faults, span_of("one line\n"));
     _exit(loader_tell(socket, &result, small_image()) ? 0 : 1);
 }
@@ -147,7 +147,7 @@ static void result_is_handed_over(void **state)
     assert_int_equal(result.image->not_after, 77);
     assert_int_equal(pread(result.site_fd, bytes, sizeof(bytes), 0), 8);
     assert_string_equal(bytes, "the site");
-    assert_int_equal(pread(result.state_fd, bytes, sizeof(bytes), 0), 9);
+    assert_int_equal(pread(result.state_fds[SAVER_POLICIES], bytes, sizeof(bytes), 0), 9);
     assert_true((fcntl(result.site_fd, F_GETFD) & FD_CLOEXEC) != 0);
     loader_result_free(&result);
     assert_int_equal(descriptors(), before);
