@@ -198,29 +198,38 @@ static bool wildcard_of(struct span host, char out[static LIMIT_NAME + 2], struc
     return true;
 }
 
-uint32_t certificate_find_host(struct certificates *store, struct span host,
-                               enum credential_kind kind)
+/* The names that cover the host, as far as a certificate has them. Returns how many. */
+static size_t names_of(const struct certificates *store, struct span host, uint32_t ret_names[2])
 {
     char buffer[LIMIT_NAME + 2];
     struct span names[2] = {host};
-    size_t count = wildcard_of(host, buffer, &names[1]) ? 2 : 1;
-    uint32_t best = CERTIFICATE_NONE;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t index = find_name(store, names[i]);
-        if (index == CERTIFICATE_NONE)
-            continue;
-        struct stored_name *name = &store->names[index];
-        for (unsigned k = 0; k < CREDENTIAL_KINDS && !name->is_asked; k++)
-            name->best[k] = best_of(store, name, k);
-        name->is_asked = true;
-        best = choose(store, name->best[kind], best);
-    }
+    size_t count = wildcard_of(host, buffer, &names[1]) ? 2 : 1, found = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t index = find_name(store, names[i]);
         if (index != CERTIFICATE_NONE)
-            store->names[index].used[kind] = best;
+            ret_names[found++] = index;
     }
-    return best;
+    return found;
+}
+
+void certificate_find_host(struct certificates *store, struct span host,
+                           uint32_t ret_leaves[static CREDENTIAL_KINDS])
+{
+    uint32_t names[2];
+    size_t count = names_of(store, host, names);
+    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++)
+        ret_leaves[kind] = CERTIFICATE_NONE;
+    for (size_t i = 0; i < count; i++) {
+        struct stored_name *name = &store->names[names[i]];
+        for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+            if (!name->is_asked)
+                name->best[kind] = best_of(store, name, kind);
+            ret_leaves[kind] = choose(store, name->best[kind], ret_leaves[kind]);
+        }
+        name->is_asked = true;
+    }
+    for (size_t i = 0; i < count; i++)
+        memcpy(store->names[names[i]].used, ret_leaves, sizeof(store->names[names[i]].used));
 }
 
 bool certificate_is_asked(const struct certificates *store,
@@ -295,15 +304,11 @@ void certificate_doubt(struct certificates *store, const struct span *names, siz
 
 void certificate_note_without(struct certificates *store, struct span host)
 {
-    char buffer[LIMIT_NAME + 2];
-    struct span names[2] = {host};
-    size_t count = wildcard_of(host, buffer, &names[1]) ? 2 : 1;
+    uint32_t names[2];
+    size_t count = names_of(store, host, names);
     store->is_host_without = true;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t index = find_name(store, names[i]);
-        if (index != CERTIFICATE_NONE)
-            store->names[index].is_without = true;
-    }
+    for (size_t i = 0; i < count; i++)
+        store->names[names[i]].is_without = true;
 }
 
 /* Does a configured host need what it is said of? One that has a certificate needs no more. */

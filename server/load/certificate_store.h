@@ -229,9 +229,9 @@ void certificate_crypto_end(struct certificates *store);
 /* Lists the leaf under its names. */
 void certificate_add_names(struct certificates *store, uint32_t index);
 
-/* The best leaf of the kind for the host, or CERTIFICATE_NONE. */
-uint32_t certificate_find_host(struct certificates *store, struct span host,
-                               enum credential_kind kind);
+/* The best leaf of each kind for the host, or CERTIFICATE_NONE. */
+void certificate_find_host(struct certificates *store, struct span host,
+                           uint32_t ret_leaves[static CREDENTIAL_KINDS]);
 
 /* The diagnostic that was added last is in doubt until it is known which hosts are configured. names
  * are those of the certificate that it is said of, in lower case, or none; otherwise is its level when

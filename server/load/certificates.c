@@ -214,12 +214,13 @@ void certificates_find(struct certificates *store, struct span host,
                        const struct credential_fields *ret_credentials[static CREDENTIAL_KINDS])
 {
     bool is_without = true;
+    uint32_t leaves[CREDENTIAL_KINDS];
+    certificate_find_host(store, host, leaves);
     for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        uint32_t index = certificate_find_host(store, host, (enum credential_kind)kind);
         ret_credentials[kind] = NULL;
-        if (index == CERTIFICATE_NONE)
+        if (leaves[kind] == CERTIFICATE_NONE)
             continue;
-        struct stored_certificate *leaf = &store->certificates[index];
+        struct stored_certificate *leaf = &store->certificates[leaves[kind]];
         if (leaf->credential == NULL)
             leaf->credential = make_credential(store, leaf);
         if (leaf->credential == NULL) {
