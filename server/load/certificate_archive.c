@@ -154,7 +154,10 @@ struct span certificate_archive_bytes(const struct certificate_archive *archive,
 
 static struct span part_of(struct span der, struct archived_span part)
 {
-    return part.at == NO_BYTES.at ? (struct span){0} : (struct span){der.data + part.at, part.len};
+    struct span span = {0};
+    if (part.at != NO_BYTES.at)
+        span = (struct span){der.data + part.at, part.len};
+    return span;
 }
 
 struct certificate *certificate_archive_take(const struct certificate_archive *archive,
@@ -194,9 +197,10 @@ struct certificate *certificate_archive_take(const struct certificate_archive *a
 /* Where a part of the certificate is in it. */
 static struct archived_span offset_of(struct span part, struct span der)
 {
-    return part.data == NULL
-               ? NO_BYTES
-               : (struct archived_span){(uint32_t)(part.data - der.data), (uint32_t)part.len};
+    struct archived_span span = NO_BYTES;
+    if (part.data != NULL)
+        span = (struct archived_span){(uint32_t)(part.data - der.data), (uint32_t)part.len};
+    return span;
 }
 
 void certificate_archive_put(struct archive_draft *draft, size_t index,

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "base/arena.h"
 #include "base/diag.h"
 #include "base/limits.h"
 #include "base/table.h"
@@ -44,7 +45,7 @@ struct stored_certificate {
     uint32_t expired_link; /* of leaves: the chain ends before it; or CERTIFICATE_NONE */
     bool is_judged;        /* of leaves: by the system's authorities */
     bool is_trusted;       /* they verify it */
-    struct credential_fields *credential; /* owned; made when it is first asked for */
+    const struct credential_fields *credential; /* in the arena; made when it is first asked for */
 };
 
 struct stored_key {
@@ -122,6 +123,7 @@ struct certificates {
     struct diag *diag;                   /* borrowed */
     struct certificate_archive previous; /* of the site before this load */
     uint32_t *moved;                /* owned; the numbers here of the certificates of previous */
+    struct arena *arena;            /* owned; credentials */
     struct timespec begun;          /* before the first file was looked at */
     struct certificate_files files; /* owned */
     int64_t now;

@@ -25,7 +25,8 @@ struct certificates *certificates_new(struct diag *diag, const struct site *prev
         .context = store,
     };
     (void)clock_gettime(CLOCK_REALTIME, &store->begun); /* it cannot fail */
-    if (certificate_archive_open(previous, &store->previous))
+    store->arena = arena_new();
+    if (store->arena != NULL && certificate_archive_open(previous, &store->previous))
         store->moved = malloc((store->previous.certificate_count + 1) * sizeof(*store->moved));
     if (store->moved == NULL) {
         certificates_free(store);
@@ -56,10 +57,8 @@ void certificates_free(struct certificates *store)
     if (store == NULL)
         return;
     certificate_crypto_end(store);
-    for (size_t i = 0; i < store->certificate_count; i++) {
-        free(store->certificates[i].credential);
+    for (size_t i = 0; i < store->certificate_count; i++)
         certificate_free(store->certificates[i].facts);
-    }
     for (size_t i = 0; i < store->key_count; i++)
         private_key_free(store->keys[i].key);
     struct table *const tables[] = {&store->by_name, &store->by_subject, &store->by_place,
@@ -74,6 +73,7 @@ void certificates_free(struct certificates *store)
     for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
         free(arrays[i]);
     trust_free(store->trust);
+    arena_free(store->arena);
     certificate_files_free(&store->files);
     certificate_archive_close(&store->previous);
     certificate_archive_free(&store->archived);
@@ -191,7 +191,7 @@ void certificates_match(struct certificates *store, int64_t now)
 static struct credential_fields *make_credential(const struct certificates *store,
                                                  const struct stored_certificate *leaf)
 {
-    struct credential_fields *credential = malloc(sizeof(*credential));
+    struct credential_fields *credential = arena_take(store->arena, sizeof(*credential));
     if (credential == NULL)
         return NULL;
     *credential = (struct credential_fields){

@@ -94,12 +94,12 @@ enum credential_fault credential_judge(const struct credential *credential, int6
 
 const char *credential_algorithm(const struct credential *credential)
 {
-    return image_follow(&credential->algorithm);
+    return image_text(&credential->algorithm);
 }
 
 const char *credential_file(const struct credential *credential)
 {
-    return image_follow(&credential->file);
+    return image_text(&credential->file);
 }
 
 uint32_t credential_line(const struct credential *credential)

@@ -86,6 +86,12 @@ static inline const void *image_follow(const struct image_reference *reference)
     return reference->distance == 0 ? NULL : (const char *)reference + reference->distance;
 }
 
+/* Of one that is never none. */
+static inline const char *image_text(const struct image_reference *reference)
+{
+    return (const char *)reference + reference->distance;
+}
+
 static inline struct span image_span(const struct image_bytes *bytes)
 {
     return (struct span){(const char *)bytes + bytes->distance, bytes->len};

@@ -216,7 +216,7 @@ const struct site_domain *site_find_host(const struct site *site, struct span ho
 
 const char *site_name(const struct site_domain *domain)
 {
-    return image_follow(&domain->name);
+    return image_text(&domain->name);
 }
 
 struct span site_name_span(const struct site_domain *domain)
@@ -255,7 +255,7 @@ bool site_is_proxied(const struct site_domain *domain)
 
 const char *site_file(const struct site_domain *domain)
 {
-    return image_follow(&domain->file);
+    return image_text(&domain->file);
 }
 
 uint32_t site_line(const struct site_domain *domain)
