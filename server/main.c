@@ -21,7 +21,7 @@ static const struct command commands[] = {
      "print the names that need a certificate", command_hosts},
     {"dns", "[DOMAIN...]", 0, SIZE_MAX,
      OPTION_CONFIG | OPTION_FORMAT | OPTION_SINCE | OPTION_PUBLISH | OPTION_AT | OPTION_CONNECT |
-         OPTION_PROBE | OPTION_TIMEOUT,
+         OPTION_PROBE | OPTION_TIMEOUT | OPTION_RECORD,
      "print the DNS records to publish", command_dns},
     {"seal", "", 0, 0, OPTION_CONFIG | OPTION_JSON,
      "show which rights workers give up on this machine", command_seal},

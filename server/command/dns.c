@@ -195,7 +195,7 @@ static int print_records(const struct command_line *line, const struct reading *
     if (before != NULL)
         records_compare(before, &records, may_miss_domains(line, reading));
     if (line->served) {
-        status = served_withhold(line, reading->configuration->site, &records, before != NULL);
+        status = served_withhold(line, reading, &records, before != NULL);
         if (status != STATUS_GOOD)
             goto done;
         if (before != NULL) /* what is withheld now stays as it was published */
@@ -235,6 +235,8 @@ static int check_options(const struct command_line *line)
         return command_misused("dns", "--since and --published exclude each other", NULL);
     if (!line->served && (line->connect != NULL || line->ca != NULL || line->timeout != NULL))
         return command_misused("dns", "--connect, --ca and --timeout need --served", NULL);
+    if (line->record && (!line->served || line->connect != NULL))
+        return command_misused("dns", "--record needs --served, without --connect", NULL);
     return STATUS_GOOD;
 }
 

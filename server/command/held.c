@@ -192,8 +192,8 @@ static void print_from(const struct promise_end *end, struct text *out)
         text_printf(out, " from %s on\n", at);
         return;
     case PROMISE_UNKNOWN:
-        text_printf(out, " from %s on at the earliest; it is not known when the id left the DNS\n",
-                    at);
+        text_printf(
+            out, " from %s on at the earliest; it is not known when which id was in the DNS\n", at);
         return;
     case PROMISE_SERVED:
         text_printf(out, " from %s on if the served policy were replaced now\n", at);

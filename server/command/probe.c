@@ -12,7 +12,6 @@
 #include "command/probe_options.h"
 #include "command/probe_output.h"
 #include "command/reading.h"
-#include "load/state_file.h"
 #include "policy/name.h"
 
 /* Everything that a run needs. */
@@ -154,38 +153,6 @@ static bool wants_colour(void)
            terminal != NULL && strcmp(terminal, "dumb") != 0;
 }
 
-/* Whether what the DNS says can be written down; if not, after saying why. */
-static bool can_record(const struct run *run)
-{
-    if (!run->line->record)
-        return true;
-    if (run->reading.configuration != NULL && run->reading.configuration->settings.state != NULL)
-        return true;
-    (void)fputs(
-        "mta-sts-httpd: --record writes into the folder of \"state:\", and no configuration "
-        "with one was read\n",
-        stderr); /* the exit status says it too */
-    return false;
-}
-
-static bool write_record(struct run *run)
-{
-    struct text bytes = {0};
-    int64_t now;
-    if (!run->line->record)
-        return true;
-    const char *folder = run->reading.configuration->settings.state;
-    errno = ENOMEM;
-    bool good = run->is_recorded && history_settle(run->history, run->now, &now) &&
-                history_print_sightings(run->history, &bytes) &&
-                state_file_write(folder, HISTORY_SIGHTINGS, &bytes);
-    if (!good)
-        (void)fprintf(stderr, "mta-sts-httpd: %s/%s cannot be written: %s\n", folder,
-                      HISTORY_SIGHTINGS, strerror(errno)); /* the exit status says it too */
-    text_free(&bytes);
-    return good;
-}
-
 static int probe_all(struct run *run)
 {
     run->is_written = run->is_recorded = true;
@@ -206,7 +173,9 @@ static int probe_all(struct run *run)
         return STATUS_WRONG;
     }
     write_results(run, true);
-    bool is_good = write_record(run) && run->is_written && probe_output_is_good(&run->output);
+    bool is_recorded = !run->line->record ||
+                       (run->is_recorded && reading_record(&run->reading, run->history, run->now));
+    bool is_good = is_recorded && run->is_written && probe_output_is_good(&run->output);
     return is_good ? STATUS_GOOD : STATUS_WRONG;
 }
 
@@ -222,7 +191,7 @@ int command_probe(const struct command_line *line)
     if (status == STATUS_GOOD)
         status = read_configuration(&run);
     if (status == STATUS_GOOD)
-        status = can_record(&run) ? probe_all(&run) : STATUS_WRONG;
+        status = !line->record || reading_can_record(&run.reading) ? probe_all(&run) : STATUS_WRONG;
     probe_output_free(&run.output);
     probe_options_free(&run.options);
     free(run.domains);

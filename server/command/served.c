@@ -16,6 +16,9 @@ struct asking {
     struct probe_domain *domains; /* owned */
     size_t *indexes;              /* owned; of the record of each domain */
     size_t count, done;
+    struct history *history; /* owned; where what the DNS says is recorded; or NULL */
+    int64_t now;             /* to count with in it */
+    bool is_recorded;        /* so far */
 };
 
 static const char PREFIX[] = "_mta-sts.";
@@ -91,6 +94,10 @@ static void take(void *context, size_t index, const struct report *report)
     else if (reason.len > 0)
         records_withhold(asking->records, asking->indexes[index], reason.data);
     text_free(&reason);
+    if (asking->history != NULL && report->is_record_known)
+        asking->is_recorded = history_see(asking->history, report->domain, span_of(report->id),
+                                          report->ttl, asking->now) &&
+                              asking->is_recorded;
     asking->done++;
     if (asking->count > 1 && isatty(STDERR_FILENO)) /* progress is a courtesy: it may fail */
         (void)fprintf(stderr, "\r%zu of %zu\033[K%s", asking->done, asking->count,
@@ -122,15 +129,24 @@ static bool list_domains(struct asking *asking, const struct site *site, bool is
     return true;
 }
 
-int served_withhold(const struct command_line *line, const struct site *site,
+int served_withhold(const struct command_line *line, const struct reading *reading,
                     struct records *records, bool is_news)
 {
-    struct asking asking = {.records = records};
+    struct asking asking = {.records = records, .is_recorded = true};
     struct probe_options options = {0};
     int status = probe_options_read("dns", line, &options);
     if (status != STATUS_GOOD)
         goto done;
-    if (!list_domains(&asking, site, is_news)) {
+    if (line->record) {
+        status = STATUS_WRONG;
+        if (!reading_can_record(reading))
+            goto done;
+        asking.history = reading_history(line, reading, &asking.now);
+        if (asking.history == NULL)
+            goto done;
+        status = STATUS_GOOD;
+    }
+    if (!list_domains(&asking, reading->configuration->site, is_news)) {
         records->shortage = true;
         goto done;
     }
@@ -139,9 +155,13 @@ int served_withhold(const struct command_line *line, const struct site *site,
         (void)fprintf(stderr, "mta-sts-httpd: cannot start processes to probe: %s\n",
                       strerror(errno)); /* the exit status says it too */
         status = STATUS_WRONG;
+    } else if (asking.history != NULL &&
+               !(asking.is_recorded && reading_record(reading, asking.history, asking.now))) {
+        status = STATUS_WRONG;
     }
 done:
     probe_options_free(&options);
+    history_free(asking.history);
     free(asking.domains);
     free(asking.indexes);
     return status;

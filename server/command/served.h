@@ -6,13 +6,13 @@
 #define COMMAND_SERVED_H
 
 #include "command/command.h"
+#include "command/reading.h"
 #include "command/records.h"
-#include "site/site.h"
 
 /* Withholds what is not served yet, of the records that are not withheld already. With is_news only of
  * those whose news are not DNS_SAME. STATUS_GOOD, or an exit status after saying on standard error why
  * nothing is known. */
-int served_withhold(const struct command_line *line, const struct site *site,
+int served_withhold(const struct command_line *line, const struct reading *reading,
                     struct records *records, bool is_news);
 
 #endif

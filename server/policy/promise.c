@@ -44,6 +44,20 @@ static void outweigh(struct promise_end *end, enum promise_kind kind, int64_t at
     end->at = at > end->at ? at : end->at;
 }
 
+/* Whether the id is that of a policy which was served after this one began, and no look has found it before
+ * that policy was served: then nothing speaks for it that it was published too early. */
+static bool is_in_order(const struct promise *promise, const struct promise_facts *facts,
+                        const struct sighting *sighting)
+{
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct promise *own = &facts->promises[i];
+        if (span_equal(own->id, sighting->id) && own->from > promise->from &&
+            own->from <= sighting->first)
+            return true;
+    }
+    return false;
+}
+
 /* The senders that saw this id when they fetched the policy: they hold it for its lifetime from the
  * instant when the id was visible last. */
 static void add_pair(struct promise_end *end, const struct promise *promise,
@@ -54,10 +68,13 @@ static void add_pair(struct promise_end *end, const struct promise *promise,
     int64_t gone = gone_by(facts, sighting);
     int64_t before = not_before(facts, sighting);
     bool is_gone = gone != PROMISE_OPEN;
-    if (before >= until || (is_gone && gone + ttl < promise->from))
+    /* What is looked at right after a load is looked at when the policy is served no more. */
+    if ((before != INT64_MIN && before + LIMIT_SWITCH >= until) ||
+        (is_gone && gone + ttl < promise->from))
         return;
-    if (!is_gone && before == INT64_MIN && sighting->first > until) {
-        outweigh(end, PROMISE_UNKNOWN, 0); /* nobody has looked while the policy was served */
+    if (!is_gone && ((before == INT64_MIN && sighting->first > until) ||
+                     is_in_order(promise, facts, sighting))) {
+        outweigh(end, PROMISE_UNKNOWN, 0); /* nobody has looked between the two policies */
         return;
     }
     /* Without a record there is nothing to renew by, but one may have been there between two looks. */
