@@ -8,7 +8,7 @@ import pytest
 
 from support import documents, editor, tables, tree
 
-PAGES = [documents.MANUAL, documents.MANUAL_OF_CONFIGURATION]
+PAGES = [documents.MANUAL, documents.MANUAL_OF_CONFIGURATION, documents.CONFIG / "mta-sts-life.7"]
 SERVER = tree.ROOT / "server"
 
 
