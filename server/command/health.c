@@ -148,7 +148,7 @@ static void judge_policy(struct inquiry *inquiry)
     }
     if (health->differs) {
         struct inspection *inspection = inspection_new(body, NULL);
-        if (inspection == NULL || inspection->gravity == FINDING_REFUSAL)
+        if (inspection == NULL || inspection->level <= DIAG_ERROR)
             die(health, "what is served for %s is no valid policy", site_name(inquiry->domain));
         inspection_free(inspection);
     }

@@ -6,7 +6,7 @@
 #ifndef POLICY_FINDING_H
 #define POLICY_FINDING_H
 
-#include <stdbool.h>
+#include "base/diag.h"
 
 enum finding_kind {
     FINDING_EMPTY,
@@ -63,17 +63,21 @@ enum finding_kind {
     FINDING_LARGE_WRITTEN, /* too large even when it is written well */
 };
 
-enum finding_gravity {
-    FINDING_NOTE,    /* nobody is known to mind */
-    FINDING_WARNING, /* testers complain, or it is not wise */
-    FINDING_REFUSAL, /* at least one sender refuses the policy, or misreads it */
+/* What a rule says beside its level. */
+enum {
+    FINDING_NEEDS_DECISION = 1, /* only the operator knows what is right */
+    FINDING_CHANGES_MEANING =
+        2, /* once mended, the policy is another one for some sender that accepted it */
+    FINDING_IS_ADVICE = 4, /* to write the policy again changes nothing about it */
 };
 
 struct finding_rule {
     enum finding_kind kind;
     const char *code; /* for programs; never changes: "blank-line" */
-    enum finding_gravity gravity;
-    bool needs_decision; /* nobody but the operator knows what is right */
+    /* DIAG_ERROR: at least one sender refuses the policy, or misreads it; DIAG_WARNING: testers complain,
+     * or it is not wise; DIAG_NOTE: no sender is known to mind. */
+    enum diag_level level;
+    unsigned flags;
     const char *text;    /* the fault, as the beginning of a sentence */
     const char *senders; /* why it matters: who refuses it; or NULL */
     const char *fix;     /* what to write instead; or NULL */
@@ -81,11 +85,5 @@ struct finding_rule {
 
 /* The row of the kind; static. */
 const struct finding_rule *finding_rule(enum finding_kind kind);
-
-/* Whether writing the policy anew changes nothing about it: it is wise, not needed. */
-bool finding_is_advice(enum finding_kind kind);
-
-/* Whether mending it changes what the policy means to some sender that accepted it. */
-bool finding_changes_meaning(enum finding_kind kind);
 
 #endif

@@ -69,12 +69,13 @@ static struct inspect_finding *add(struct inspector *inspector, enum finding_kin
                                    struct position at, struct span about, const char *tail)
 {
     const struct finding_rule *rule = finding_rule(kind);
-    bool is_first_decision = rule->needs_decision && !inspector->found.needs_decision;
-    inspector->found.needs_decision = inspector->found.needs_decision || rule->needs_decision;
+    bool needs_decision = (rule->flags & FINDING_NEEDS_DECISION) != 0;
+    bool is_first_decision = needs_decision && !inspector->found.needs_decision;
+    inspector->found.needs_decision = inspector->found.needs_decision || needs_decision;
     inspector->found.changes_meaning =
-        inspector->found.changes_meaning || finding_changes_meaning(kind);
-    if (rule->gravity > inspector->found.gravity)
-        inspector->found.gravity = rule->gravity;
+        inspector->found.changes_meaning || (rule->flags & FINDING_CHANGES_MEANING) != 0;
+    if (rule->level < inspector->found.level)
+        inspector->found.level = rule->level;
     if (inspector->found.count >= LIMIT_FINDINGS && !is_first_decision)
         return NULL;
     if (!array_room(&inspector->found.findings, inspector->found.count, &inspector->capacity,
@@ -604,6 +605,7 @@ struct inspection *inspection_new(struct span bytes, const char *file)
         return NULL;
     inspector->at = (struct position){file, 1, 1};
     inspector->is_ordered = true;
+    inspector->found.level = DIAG_NOTE;
     inspector->arena = arena_new();
     if (inspector->arena != NULL)
         inspect(inspector, bytes);
@@ -635,24 +637,18 @@ void inspection_free(struct inspection *inspection)
     free(inspector);
 }
 
-static enum diag_level level_of(const struct finding_rule *rule, bool mended)
-{
-    if (mended && rule->needs_decision)
-        return DIAG_ERROR;
-    if (rule->gravity == FINDING_NOTE)
-        return DIAG_NOTE;
-    return mended || rule->gravity == FINDING_WARNING ? DIAG_WARNING : DIAG_ERROR;
-}
-
 void inspection_report(const struct inspection *inspection, bool mended, struct diag *diag)
 {
     for (size_t i = 0; i < inspection->count; i++) {
         const struct inspect_finding *finding = &inspection->findings[i];
-        diag_add(diag, level_of(finding->rule, mended), finding->at, "%s", finding->message);
+        enum diag_level level = finding->rule->level;
+        bool is_open = (finding->rule->flags & FINDING_NEEDS_DECISION) != 0;
+        if (mended && level != DIAG_NOTE)
+            level = is_open ? DIAG_ERROR : DIAG_WARNING;
+        diag_add(diag, level, finding->at, "%s", finding->message);
         if (finding->senders != NULL)
             diag_reason(diag, "%s", finding->senders);
-        bool done =
-            mended && !finding->rule->needs_decision && !finding_is_advice(finding->rule->kind);
+        bool done = mended && !is_open && (finding->rule->flags & FINDING_IS_ADVICE) == 0;
         if (finding->fix != NULL)
             diag_hint(diag, "%s%s", done ? "done: " : "", finding->fix);
     }

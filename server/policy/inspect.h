@@ -20,7 +20,7 @@
 
 /* Every text is borrowed from the inspection; what stood in the bytes is escaped in it. */
 struct inspect_finding {
-    const struct finding_rule *rule; /* static: its kind, its word for programs, its gravity */
+    const struct finding_rule *rule; /* static: its kind, its word for programs, its level */
     struct position at;              /* line and column count from 1 */
     const char *message;             /* one sentence without a full stop */
     const char *senders;             /* why it matters: who refuses it; or NULL */
@@ -31,7 +31,7 @@ struct inspect_finding {
 struct inspection {
     struct inspect_finding *findings; /* in the order in which they were found; owned */
     size_t count;
-    enum finding_gravity gravity; /* of the gravest; FINDING_NOTE when there is none */
+    enum diag_level level; /* of the gravest; DIAG_NOTE when there is none */
     /* One of the findings can only be mended by the operator. Exactly when none is, policy_new makes a
      * policy of the fields. */
     bool needs_decision;
@@ -50,9 +50,9 @@ struct inspection *inspection_new(struct span bytes, const char *file);
 void inspection_free(struct inspection *inspection);
 
 /* Adds every finding to diag, with its reason and its fix. For bytes that are
- * going to be written anew (mended) a decision is DIAG_ERROR, a REFUSAL or a
- * WARNING is DIAG_WARNING, and the fix says that it is done; for bytes that are
- * served a REFUSAL is DIAG_ERROR. A NOTE is DIAG_NOTE always. */
+ * going to be written anew (mended) only what needs a decision is
+ * DIAG_ERROR, what else would be is DIAG_WARNING, and the fix says that it is done; for
+ * bytes that are served the levels are those of the rules. */
 void inspection_report(const struct inspection *inspection, bool mended, struct diag *diag);
 
 #endif

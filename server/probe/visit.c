@@ -178,9 +178,7 @@ static void add_inspected(struct visit *visit, const struct inspect_finding *fou
     struct report_finding finding = {
         .code = found->rule->code,
         .stage = STAGE_POLICY,
-        .level = found->rule->gravity == FINDING_REFUSAL   ? DIAG_ERROR
-                 : found->rule->gravity == FINDING_WARNING ? DIAG_WARNING
-                                                           : DIAG_NOTE,
+        .level = found->rule->level,
         .cell = found->rule->code,
         .line = found->at.line,
         .column = found->at.column,

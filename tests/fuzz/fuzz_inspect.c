@@ -40,7 +40,7 @@ static void check_written(struct span body)
     struct inspection *inspection = inspection_new(body, NULL);
     assert(diag != NULL && inspection != NULL);
     for (size_t i = 0; i < inspection->count; i++)
-        assert(finding_is_advice(inspection->findings[i].rule->kind));
+        assert((inspection->findings[i].rule->flags & FINDING_IS_ADVICE) != 0);
     const struct policy_fields fields = inspection->fields;
     struct policy *policy = policy_new(&fields, diag);
     assert(policy != NULL && span_equal(policy_body(policy), body));

@@ -15,7 +15,8 @@ static void print_findings(const struct inspection *inspection, struct text *out
     for (size_t i = 0; i < inspection->count; i++) {
         const struct inspect_finding *finding = &inspection->findings[i];
         text_printf(out, "%s%u:%u %s%s", i == 0 ? "" : ", ", finding->at.line, finding->at.column,
-                    finding->rule->code, finding->rule->needs_decision ? "!" : "");
+                    finding->rule->code,
+                    (finding->rule->flags & FINDING_NEEDS_DECISION) != 0 ? "!" : "");
     }
 }
 
@@ -238,7 +239,7 @@ static void names_senders_and_fixes(void **state)
     struct diag *diag = diag_new();
     struct text out = {0};
     struct inspection *inspection = inspection_new(span_of(bytes), diag_intern(diag, span_of("f")));
-    assert_int_equal(inspection->gravity, FINDING_REFUSAL);
+    assert_int_equal(inspection->level, DIAG_ERROR);
     inspection_report(inspection, false, diag);
     diag_print(diag, DIAG_NOTE, &out);
     assert_string_equal(out.data, told);
