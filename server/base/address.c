@@ -13,22 +13,6 @@ static bool begins_with(struct span text, struct span begin)
     return text.len >= begin.len && memcmp(text.data, begin.data, begin.len) == 0;
 }
 
-static bool parse_port(struct span text, in_port_t *ret_port)
-{
-    unsigned port = 0;
-    if (text.len == 0 || text.len > 5)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (!ascii_is_digit(text.data[i]))
-            return false;
-        port = port * 10 + (unsigned)(text.data[i] - '0');
-    }
-    if (port > 65535)
-        return false;
-    *ret_port = htons((in_port_t)port);
-    return true;
-}
-
 static bool parse_local(struct span path, struct address *ret_address)
 {
     struct address address = {.local.sun_family = AF_UNIX, .len = sizeof(address.local)};
@@ -59,7 +43,6 @@ static bool parse_inherited(struct span text, struct address *ret_address)
 bool address_parse(struct span text, struct address *ret_address)
 {
     struct address address = {0};
-    char host[INET6_ADDRSTRLEN];
     size_t colon = text.len;
     if (begins_with(text, PREFIX_LOCAL))
         return parse_local(span_skip(text, PREFIX_LOCAL.len), ret_address);
@@ -70,9 +53,10 @@ bool address_parse(struct span text, struct address *ret_address)
     if (colon == 0)
         return false;
     struct span name = {text.data, colon - 1};
-    in_port_t port = 0;
-    if (!parse_port(span_skip(text, colon), &port) || name.len >= sizeof(host))
+    uint64_t number;
+    if (!span_number(span_skip(text, colon), 65535, &number))
         return false;
+    in_port_t port = htons((in_port_t)number);
 
     bool bracketed = name.len >= 2 && name.data[0] == '[' && name.data[name.len - 1] == ']';
     if (bracketed)
@@ -81,14 +65,12 @@ bool address_parse(struct span text, struct address *ret_address)
         name = span_of("::");
     else if (memchr(name.data, ':', name.len) != NULL)
         return false;
-    memcpy(host, name.data, name.len);
-    host[name.len] = '\0';
 
-    if (!bracketed && inet_pton(AF_INET, host, &address.v4.sin_addr) == 1) {
+    if (!bracketed && address_number(AF_INET, name, &address.v4.sin_addr)) {
         address.v4.sin_family = AF_INET;
         address.v4.sin_port = port;
         address.len = sizeof(address.v4);
-    } else if (inet_pton(AF_INET6, host, &address.v6.sin6_addr) == 1) {
+    } else if (address_number(AF_INET6, name, &address.v6.sin6_addr)) {
         address.v6.sin6_family = AF_INET6;
         address.v6.sin6_port = port;
         address.len = sizeof(address.v6);
@@ -98,6 +80,16 @@ bool address_parse(struct span text, struct address *ret_address)
     address_print(&address);
     *ret_address = address;
     return true;
+}
+
+bool address_number(int family, struct span text, void *ret_number)
+{
+    char copy[INET6_ADDRSTRLEN];
+    if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.data, '\0', text.len) != NULL)
+        return false;
+    memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
+    return inet_pton(family, copy, ret_number) == 1;
 }
 
 unsigned address_port(const struct address *address)

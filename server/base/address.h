@@ -46,6 +46,10 @@ static inline bool address_is_named(const struct address *address)
     return address_is_inherited(address) && strchr(address->text, ':') != NULL;
 }
 
+/* Reads the text of an address of the family alone, without brackets, port or zone, into a struct in_addr
+ * or in6_addr. */
+bool address_number(int family, struct span text, void *ret_number);
+
 /* The port, 0 for an address that has none. */
 unsigned address_port(const struct address *address);
 

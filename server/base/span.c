@@ -63,3 +63,16 @@ bool span_is_word(struct span span, const char *others)
             return false;
     return span.len > 0;
 }
+
+bool span_number(struct span span, uint64_t most, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < span.len; i++) {
+        uint64_t digit = (uint64_t)(unsigned char)span.data[i] - '0';
+        if (digit > 9 || digit > most || number > (most - digit) / 10)
+            return false;
+        number = number * 10 + digit;
+    }
+    *ret_number = number;
+    return span.len > 0;
+}

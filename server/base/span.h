@@ -53,6 +53,9 @@ uint64_t span_hash(struct span span);
 /* Whether it is not empty and has only letters, digits and bytes of the others. */
 bool span_is_word(struct span span, const char *others);
 
+/* Reads a decimal number of digits alone. False when it is no such number, or greater than most. */
+bool span_number(struct span span, uint64_t most, uint64_t *ret_number);
+
 /* The span without spaces and tabs at its ends. */
 struct span span_trim(struct span span);
 

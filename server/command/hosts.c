@@ -15,16 +15,11 @@ static const struct {
 /* 0 when it is neither a number from 1 to GROUP_MOST nor a profile. */
 static unsigned parse_group(const char *text)
 {
-    unsigned number = 0;
+    uint64_t number = 0;
     for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++)
         if (strcmp(text, profiles[i].name) == 0)
             return profiles[i].most;
-    for (const char *at = text; *at != '\0'; at++) {
-        if (*at < '0' || *at > '9' || number > GROUP_MOST)
-            return 0;
-        number = number * 10 + (unsigned)(*at - '0');
-    }
-    return number <= GROUP_MOST ? number : 0;
+    return span_number(span_of(text), GROUP_MOST, &number) ? (unsigned)number : 0;
 }
 
 /* A certificate that senders accept, and that is not to be renewed yet. */

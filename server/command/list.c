@@ -246,14 +246,8 @@ static void print_sender_json(const struct span fields[static FIELDS], bool is_c
 /* A number as JSON has it (RFC 8259 section 6), which 64 bits hold. */
 static bool is_count(struct span text)
 {
-    uint64_t count = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned digit = (unsigned)(unsigned char)text.data[i] - '0';
-        if (digit > 9 || __builtin_mul_overflow(count, 10U, &count) ||
-            __builtin_add_overflow(count, digit, &count))
-            return false;
-    }
-    return text.len > 0 && (text.data[0] != '0' || text.len == 1);
+    uint64_t count;
+    return span_number(text, UINT64_MAX, &count) && (text.data[0] != '0' || text.len == 1);
 }
 
 static bool is_id(struct span text)

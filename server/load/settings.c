@@ -85,23 +85,16 @@ static size_t value_count(const struct node *node)
 
 static bool read_workers(struct reader *reader, const struct node *node)
 {
-    unsigned workers = 0;
+    uint64_t workers = 0;
     if (node == NULL || span_equal(node->text, span_of("auto")))
         return true;
-    for (size_t i = 0; i < node->text.len && workers <= LIMIT_WORKERS; i++) {
-        if (!ascii_is_digit(node->text.data[i])) {
-            workers = 0;
-            break;
-        }
-        workers = workers * 10 + (unsigned)(node->text.data[i] - '0');
-    }
-    if (workers == 0 || workers > LIMIT_WORKERS) {
+    if (!span_number(node->text, LIMIT_WORKERS, &workers) || workers == 0) {
         diag_add(reader->diag, DIAG_FATAL, node->at, "workers \"%s\" is neither auto nor 1 to %d",
                  node->text.data, LIMIT_WORKERS);
         diag_hint(reader->diag, "leave it out: one worker a CPU is right nearly always");
         return false;
     }
-    reader->settings->workers = workers;
+    reader->settings->workers = (unsigned)workers;
     return true;
 }
 

@@ -1,9 +1,9 @@
 #include "policy/name.h"
 
-#include <arpa/inet.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/text.h"
 
 static const struct {
@@ -51,15 +51,10 @@ const char *name_fault_senders(enum name_fault fault)
 /* IPv4, or IPv6 with or without the brackets of a URI. */
 static bool is_address(struct span text)
 {
-    char copy[INET6_ADDRSTRLEN + 2];
     unsigned char address[sizeof(struct in6_addr)];
     if (text.len >= 2 && text.data[0] == '[' && text.data[text.len - 1] == ']')
         text = (struct span){text.data + 1, text.len - 2};
-    if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.data, '\0', text.len) != NULL)
-        return false;
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    return inet_pton(AF_INET, copy, address) == 1 || inet_pton(AF_INET6, copy, address) == 1;
+    return address_number(AF_INET, text, address) || address_number(AF_INET6, text, address);
 }
 
 static enum name_fault judge_label(struct span label)

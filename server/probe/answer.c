@@ -27,28 +27,20 @@ static const char *read_status(struct answer *answer, struct span line)
     if (line.len < 12 || memcmp(line.data, "HTTP/1.", 7) != 0 || !ascii_is_digit(line.data[7]) ||
         line.data[8] != ' ' || (line.len > 12 && line.data[12] != ' '))
         return "does not begin with the status line of HTTP/1.1";
-    unsigned status = 0;
-    for (size_t i = 9; i < 12; i++) {
-        if (!ascii_is_digit(line.data[i]))
-            return "has a status that is not a number";
-        status = status * 10 + (unsigned)(line.data[i] - '0');
-    }
+    uint64_t status = 0;
+    if (!span_number((struct span){line.data + 9, 3}, 999, &status))
+        return "has a status that is not a number";
     if (status < 100)
         return "has a status below 100";
-    answer->status = status;
+    answer->status = (unsigned)status;
     return NULL;
 }
 
 static const char *read_length(struct answer *answer, struct span value)
 {
     uint64_t length = 0;
-    if (value.len == 0 || value.len > 18)
+    if (!span_number(value, INT64_MAX, &length))
         return "has a Content-Length that is no size";
-    for (size_t i = 0; i < value.len; i++) {
-        if (!ascii_is_digit(value.data[i]))
-            return "has a Content-Length that is no size";
-        length = length * 10 + (uint64_t)(value.data[i] - '0');
-    }
     if (answer->has_length && answer->left != length)
         return "has two values of Content-Length";
     answer->has_length = true;

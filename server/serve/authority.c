@@ -1,7 +1,6 @@
 #include "serve/authority.h"
 
-#include <arpa/inet.h>
-#include <stddef.h>
+#include "base/address.h"
 
 static bool is_hex(char byte)
 {
@@ -27,34 +26,6 @@ static bool is_reg_name(struct span text)
     return text.len > 0;
 }
 
-/* The text between the brackets. A zone is local to the client and IPvFuture
- * has no version yet, so an address is all there can be. */
-static bool is_ipv6(struct span text)
-{
-    char copy[INET6_ADDRSTRLEN];
-    struct in6_addr address;
-
-    if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.data, '\0', text.len) != NULL)
-        return false;
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    return inet_pton(AF_INET6, copy, &address) == 1;
-}
-
-static bool is_port(struct span text)
-{
-    unsigned number = 0;
-
-    for (size_t i = 0; i < text.len; i++) {
-        if (!ascii_is_digit(text.data[i]))
-            return false;
-        number = number * 10 + (unsigned)(text.data[i] - '0');
-        if (number > 65535)
-            return false;
-    }
-    return number > 0;
-}
-
 /* How many bytes of the text are the host. */
 static size_t host_len(struct span text)
 {
@@ -71,9 +42,12 @@ bool authority_parse(struct span text, struct authority *ret_authority)
     struct span host = {text.data, host_len(text)};
     struct span rest = span_skip(text, host.len);
     enum authority_port port = AUTHORITY_PORT_NONE;
+    uint64_t number = 0;
 
     if (host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']') {
-        if (!is_ipv6((struct span){host.data + 1, host.len - 2}))
+        /* A zone is local to the client and IPvFuture has no version yet: it is an address. */
+        struct in6_addr address;
+        if (!address_number(AF_INET6, (struct span){host.data + 1, host.len - 2}, &address))
             return false;
     } else if (!is_reg_name(host)) {
         return false;
@@ -83,7 +57,7 @@ bool authority_parse(struct span text, struct authority *ret_authority)
             return false;
         rest = span_skip(rest, 1);
         port = rest.len == 0 ? AUTHORITY_PORT_EMPTY : AUTHORITY_PORT_GIVEN;
-        if (port == AUTHORITY_PORT_GIVEN && !is_port(rest))
+        if (port == AUTHORITY_PORT_GIVEN && (!span_number(rest, 65535, &number) || number == 0))
             return false;
     }
     *ret_authority = (struct authority){host, port};

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/limits.h"
 
 enum {
@@ -37,26 +38,10 @@ static bool next_word(struct span *text, struct span *ret_word)
 /* A port in decimal, without a leading zero. */
 static bool parse_port(struct span word, in_port_t *ret_port)
 {
-    unsigned port = 0;
-    if (word.len > 5 || (word.len > 1 && word.data[0] == '0'))
-        return false;
-    for (size_t i = 0; i < word.len; i++) {
-        if (!ascii_is_digit(word.data[i]))
-            return false;
-        port = port * 10 + (unsigned)(word.data[i] - '0');
-    }
+    uint64_t port = 0;
+    bool good = span_number(word, 65535, &port) && (word.len == 1 || word.data[0] != '0');
     *ret_port = htons((in_port_t)port);
-    return port <= 65535;
-}
-
-static bool parse_number(int family, struct span word, void *ret_number)
-{
-    char text[INET6_ADDRSTRLEN];
-    if (word.len >= sizeof(text))
-        return false;
-    memcpy(text, word.data, word.len);
-    text[word.len] = '\0';
-    return strlen(text) == word.len && inet_pton(family, text, ret_number) == 1;
+    return good;
 }
 
 /* "SOURCE DESTINATION SOURCE-PORT DESTINATION-PORT", where only the source matters to us. */
@@ -68,7 +53,7 @@ static bool parse_v1_addresses(int family, struct span text, struct sockaddr_sto
     if (text.len == 0 || text.data[text.len - 1] == ' ' || !next_word(&text, &source) ||
         !next_word(&text, &destination) || !next_word(&text, &source_port) ||
         !next_word(&text, &destination_port) || text.len > 0 ||
-        !parse_number(family, source, &number) || !parse_number(family, destination, &other) ||
+        !address_number(family, source, &number) || !address_number(family, destination, &other) ||
         !parse_port(source_port, &port) || !parse_port(destination_port, &other_port))
         return false;
     if (family == AF_INET) {

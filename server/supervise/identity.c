@@ -13,19 +13,6 @@
 #include "base/text.h"
 #include "load/file.h"
 
-static bool parse_number(const char *user, uid_t *ret_uid)
-{
-    char *end = NULL;
-    if (!ascii_is_digit(user[0]))
-        return false;
-    errno = 0;
-    unsigned long value = strtoul(user, &end, 10);
-    if (errno != 0 || *end != '\0' || value >= (uid_t)-1)
-        return false;
-    *ret_uid = (uid_t)value;
-    return true;
-}
-
 /* What users there are: /etc/passwd as it is, since modules for other databases would be
  * loaded into a process of root's, and a static program could not load them. Without the file there are
  * none. False, logged, when it is there and cannot be read. */
@@ -61,8 +48,10 @@ static bool look_up(const struct text *users, const char *name, uid_t uid,
 static bool look_up_number(const struct text *users, const char *user,
                            struct identity *ret_identity)
 {
-    if (!parse_number(user, &ret_identity->uid))
+    uint64_t number;
+    if (!span_number(span_of(user), (uid_t)-1 - 1, &number))
         return false;
+    ret_identity->uid = (uid_t)number;
     ret_identity->gid = (gid_t)ret_identity->uid;
     (void)look_up(users, NULL, ret_identity->uid, ret_identity); /* else it stands */
     return true;

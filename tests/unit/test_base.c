@@ -28,6 +28,40 @@ static void span_compares(void **state)
     assert_false(span_equal_fold(span_of("\xc9"), span_of("\xe9")));
 }
 
+static void numbers_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t most, number;
+        bool good;
+    } rows[] = {
+        {"0", 0, 0, true},
+        {"1", 0, 0, false},
+        {"65535", 65535, 65535, true},
+        {"65536", 65535, 0, false},
+        {"0065535", 65535, 65535, true},
+        {"18446744073709551615", UINT64_MAX, UINT64_MAX, true},
+        {"18446744073709551616", UINT64_MAX, 0, false},
+        {"99999999999999999999999", UINT64_MAX, 0, false},
+        {"", 9, 0, false},
+        {"-1", 9, 0, false},
+        {"+1", 9, 0, false},
+        {" 1", 9, 0, false},
+        {"1 ", 9, 0, false},
+        {"1a", 9, 0, false},
+        {"1\xb1", 9, 0, false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        uint64_t number = 0;
+        struct span text = guard_copy(span_of(rows[i].text));
+        assert_int_equal(span_number(text, rows[i].most, &number), rows[i].good);
+        if (rows[i].good)
+            assert_true(number == rows[i].number);
+        guard_free(text);
+    }
+}
+
 static void text_escapes_everything_unsafe(void **state)
 {
     (void)state;
@@ -411,6 +445,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_left_obeys_limits),
         cmocka_unit_test(span_compares),
+        cmocka_unit_test(numbers_are_read),
         cmocka_unit_test(text_escapes_everything_unsafe),
         cmocka_unit_test(text_writes_json),
         cmocka_unit_test(json_separates_values),
