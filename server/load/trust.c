@@ -117,11 +117,6 @@ void trust_free(struct trust *trust)
     free(trust);
 }
 
-size_t trust_count(const struct trust *trust)
-{
-    return trust->count;
-}
-
 bool trust_has_subject(const struct trust *trust, struct span subject)
 {
     const mbedtls_x509_crt *root = trust->count == 0 ? NULL : &trust->list;

@@ -22,9 +22,6 @@ struct trust;
 struct trust *trust_new(const char *path, struct diag *diag);
 void trust_free(struct trust *trust);
 
-/* How many authorities there are. */
-size_t trust_count(const struct trust *trust);
-
 /* Whether an authority has this subject, in DER. */
 bool trust_has_subject(const struct trust *trust, struct span subject);
 

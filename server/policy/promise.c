@@ -143,9 +143,3 @@ struct promise_end promise_free(const struct promise_facts *facts, struct span h
     }
     return free;
 }
-
-bool promise_has_bytes(const struct promise *promise, const struct promise *other)
-{
-    return promise->mode == other->mode && promise->max_age == other->max_age &&
-           span_equal(promise->mx, other->mx);
-}
