@@ -8,14 +8,6 @@
 #include "load/document.h"
 #include "load/file.h"
 
-static const struct node *member(const struct node *mapping, const char *key)
-{
-    for (size_t i = 0; mapping->kind == NODE_MAPPING && i < mapping->count; i++)
-        if (span_equal(mapping->pairs[i].key->text, span_of(key)))
-            return mapping->pairs[i].value;
-    return NULL;
-}
-
 static bool reject(struct diag *diag, const struct node *node)
 {
     diag_add(diag, DIAG_FATAL, node->at,
@@ -26,7 +18,7 @@ static bool reject(struct diag *diag, const struct node *node)
 /* The text of a member that must be there; NULL where null stands. */
 static bool read_text(const struct node *object, const char *key, const char **ret_text)
 {
-    const struct node *node = member(object, key);
+    const struct node *node = document_member(object, key);
     if (node == NULL || node->kind != NODE_SCALAR)
         return false;
     *ret_text = node->null ? NULL : node->text.data;
@@ -52,7 +44,7 @@ static bool read_record(struct records *before, const struct node *object, const
 static bool read_list(struct records *before, const struct node *root, const char *key,
                       const char *withheld, struct diag *diag)
 {
-    const struct node *list = member(root, key);
+    const struct node *list = document_member(root, key);
     if (list == NULL || list->kind != NODE_SEQUENCE)
         return reject(diag, root);
     for (size_t i = 0; i < list->count; i++)

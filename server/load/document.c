@@ -577,3 +577,11 @@ const struct node *document_parse_within(struct arena *arena, struct span bytes,
     free(builder);
     return root;
 }
+
+const struct node *document_member(const struct node *node, const char *key)
+{
+    for (size_t i = 0; node->kind == NODE_MAPPING && i < node->count; i++)
+        if (span_equal(node->pairs[i].key->text, span_of(key)))
+            return node->pairs[i].value;
+    return NULL;
+}

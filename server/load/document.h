@@ -70,4 +70,7 @@ const struct node *document_parse_within(struct arena *arena, struct span bytes,
                                          const struct document_budget *budget,
                                          const struct progress_callback *progress);
 
+/* The value of the first pair with this key; NULL when there is none, or the node is no mapping. */
+const struct node *document_member(const struct node *node, const char *key);
+
 #endif

@@ -140,14 +140,6 @@ static bool add_domain(struct site_builder *site, struct draft *draft, const str
     return true;
 }
 
-static const struct node *member(const struct node *root, const char *key)
-{
-    for (size_t i = 0; root->kind == NODE_MAPPING && i < root->count; i++)
-        if (span_equal(root->pairs[i].key->text, span_of(key)))
-            return root->pairs[i].value;
-    return NULL;
-}
-
 /* The site of a whole file; NULL when it does not make sense after all, or on a shortage. */
 static struct site *build(struct span bytes, struct arena *arena, struct diag *diag)
 {
@@ -161,8 +153,8 @@ static struct site *build(struct span bytes, struct arena *arena, struct diag *d
         goto done;
     }
     const struct node *root = document_parse(arena, bytes, FILE_NAME, DIAG_ERROR, diag);
-    const struct node *policies = root == NULL ? NULL : member(root, "policies");
-    const struct node *domains = root == NULL ? NULL : member(root, "domains");
+    const struct node *policies = root == NULL ? NULL : document_member(root, "policies");
+    const struct node *domains = root == NULL ? NULL : document_member(root, "domains");
     if (policies == NULL || domains == NULL)
         goto done;
     good = domains->null || domains->kind == NODE_SEQUENCE;
