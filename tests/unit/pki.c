@@ -85,3 +85,17 @@ int pki_end(void)
                ? chdir("/")
                : -1;
 }
+
+int pki_set_up(const char *lines)
+{
+    if (pki_begin() != 0)
+        return -1;
+    pki_run(lines);
+    return 0;
+}
+
+int pki_tear_down(void **state)
+{
+    (void)state;
+    return pki_end();
+}

@@ -6,7 +6,7 @@
 #ifndef PKI_H
 #define PKI_H
 
-/* Makes the folder and changes to it; for cmocka's group set-up. */
+/* Makes the folder and changes to it. 0, or -1. */
 int pki_begin(void);
 
 /* Runs the lines with sh -e after the functions below; fails the test when one fails.
@@ -20,5 +20,9 @@ void pki_run(const char *lines);
 
 /* Leaves the folder and removes it with all that is in it. */
 int pki_end(void);
+
+/* Begins and runs the lines, and ends; for cmocka's group set-up and tear-down. */
+int pki_set_up(const char *lines);
+int pki_tear_down(void **state);
 
 #endif

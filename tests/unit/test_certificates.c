@@ -988,9 +988,8 @@ static void test_links(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    if (pki_begin() != 0)
+    if (pki_set_up(authorities) != 0)
         return -1;
-    pki_run(authorities);
     pki_run("mkdir authorities; cp root.crt low.crt authorities\n");
     pki_run(keys);
     pki_run(kinds);
@@ -1001,12 +1000,6 @@ static int set_up(void **state)
     pki_run(foreign);
     pki_run(chains);
     return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    return pki_end();
 }
 
 int main(void)
@@ -1020,5 +1013,5 @@ int main(void)
         cmocka_unit_test(test_sharing),       cmocka_unit_test(test_odd_hosts),
         cmocka_unit_test(test_unreadable),    cmocka_unit_test(test_links),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, pki_tear_down);
 }

@@ -112,16 +112,7 @@ static void no_byte_leads_astray(void **state)
 static int begin(void **state)
 {
     (void)state;
-    int status = pki_begin();
-    if (status == 0)
-        pki_run(LINES);
-    return status;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    return pki_end();
+    return pki_set_up(LINES);
 }
 
 int main(void)
@@ -131,5 +122,5 @@ int main(void)
         cmocka_unit_test(names_come_as_they_are_written),
         cmocka_unit_test(no_byte_leads_astray),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, pki_tear_down);
 }

@@ -286,16 +286,7 @@ static void test_only_what_changed_is_opened(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    if (pki_begin() != 0)
-        return -1;
-    pki_run(good);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    return pki_end();
+    return pki_set_up(good);
 }
 
 int main(void)
@@ -304,5 +295,5 @@ int main(void)
         cmocka_unit_test(test_random_changes),
         cmocka_unit_test(test_only_what_changed_is_opened),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, pki_tear_down);
 }

@@ -253,16 +253,7 @@ static void test_settled(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    if (pki_begin() != 0)
-        return -1;
-    pki_run(layout);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    return pki_end();
+    return pki_set_up(layout);
 }
 
 int main(void)
@@ -277,5 +268,5 @@ int main(void)
         cmocka_unit_test(test_signature),
         cmocka_unit_test(test_settled),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, pki_tear_down);
 }

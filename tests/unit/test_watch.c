@@ -229,16 +229,7 @@ static void test_thousand_loads(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    if (pki_begin() != 0)
-        return -1;
-    pki_run(layout);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    return pki_end();
+    return pki_set_up(layout);
 }
 
 int main(void)
@@ -249,5 +240,5 @@ int main(void)
         cmocka_unit_test(test_refused_load),
         cmocka_unit_test(test_thousand_loads),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, pki_tear_down);
 }
