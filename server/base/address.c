@@ -54,7 +54,7 @@ bool address_parse(struct span text, struct address *ret_address)
         return false;
     struct span name = {text.data, colon - 1};
     uint64_t number;
-    if (!span_number(span_skip(text, colon), 65535, &number))
+    if (text.len - colon > 5 || !span_number(span_skip(text, colon), 65535, &number))
         return false;
     in_port_t port = htons((in_port_t)number);
 
