@@ -114,6 +114,8 @@ int command_reload(const struct command_line *line);
 int command_check(const struct command_line *line);
 int command_policy(const struct command_line *line);
 int command_list(const struct command_line *line);
+int command_list_held(
+    const struct command_line *line); /* list --held; 3 when nothing was recorded */
 int command_hosts(const struct command_line *line);
 int command_dns(const struct command_line *line);
 int command_seal(const struct command_line *line);

@@ -1,5 +1,3 @@
-#include "command/held.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +7,7 @@
 #include "base/calendar.h"
 #include "base/columns.h"
 #include "base/json.h"
+#include "command/command.h"
 #include "command/reading.h"
 #include "policy/promise.h"
 
@@ -390,7 +389,7 @@ static bool has_all(const struct held *held)
     return good;
 }
 
-int held_list(const struct command_line *line)
+int command_list_held(const struct command_line *line)
 {
     struct held held = {.line = line};
     struct history *history = NULL;

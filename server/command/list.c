@@ -12,7 +12,6 @@
 #include "base/columns.h"
 #include "base/json.h"
 #include "command/command.h"
-#include "command/held.h"
 #include "command/reading.h"
 #include "probe/fetch.h"
 #include "site/site.h"
@@ -470,7 +469,7 @@ int command_list(const struct command_line *line)
     struct text out = {0};
     int status = STATUS_WRONG;
     if (line->held)
-        return held_list(line);
+        return command_list_held(line);
     compare *order = find_order(line->sort);
     if (order == NULL)
         return command_misused("list", "no list is sorted by", line->sort);

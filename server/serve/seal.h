@@ -2,7 +2,7 @@
  * The seal: what a worker gives up before it sees the first client, so that
  * whoever takes it over holds nothing but the connections of this moment. A
  * table of steps, each of which is in force, or is not and says why. Runs in the
- * worker, once, and cannot be undone; the command that shows it (command/rehearsal.h) does
+ * worker, once, and cannot be undone; the command that shows it (command/seal.c) does
  * the same in a process that is thrown away.
  */
 #ifndef SERVE_SEAL_H
