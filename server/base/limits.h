@@ -269,6 +269,15 @@ enum {
     LIMIT_LOAD_SILENCE_MS = 30000,
     /* So often it says that it goes on. Milliseconds. */
     LIMIT_LOAD_PROGRESS_MS = 100,
+    /* One that goes on for so long is ended all the same: the largest loads take seconds, and minutes where
+     * each file comes over a network. By then it may have said that it goes on so often, and a little more.
+     * Milliseconds. */
+    LIMIT_LOAD_MS = 900000,
+    LIMIT_LOAD_WORDS = LIMIT_LOAD_MS / LIMIT_LOAD_PROGRESS_MS + 1000,
+    /* What is read at once of it, so that others are not kept waiting by one that never stops. */
+    LIMIT_LOAD_WORDS_AT_ONCE = 32,
+    /* Of the settings that it hands over, with the lines of the status file, and the changes. Bytes. */
+    LIMIT_SETTINGS_IMAGE = 2 * LIMIT_STATUS_FILE,
     /* Of the memory that is left, one part in so many is for others: clients come meanwhile. */
     LIMIT_LOAD_MARGIN = 8,
     /* For the last valid policies to be read from the disk, and to be on it, before "ready" is said without

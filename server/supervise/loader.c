@@ -1,6 +1,7 @@
 #include "supervise/loader.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,9 +64,18 @@ bool loader_begin(struct loader *loader, loader_job *job, void *context, int kep
         log_line(LOG_LEVEL_ERROR, "cannot start the loader: %s", strerror(reason));
         return false;
     }
-    *loader =
-        (struct loader){.pid = pid, .socket = pair[0], .deadline = now + LIMIT_LOAD_SILENCE_MS};
+    *loader = (struct loader){.pid = pid,
+                              .socket = pair[0],
+                              .deadline = now + LIMIT_LOAD_SILENCE_MS,
+                              .end_by = now + LIMIT_LOAD_MS};
     return true;
+}
+
+static void close_socket(struct loader *loader)
+{
+    if (loader->socket >= 0)
+        (void)close(loader->socket); /* it is only read */
+    loader->socket = -1;
 }
 
 /* The process is reaped like any other child; a disk that hangs may keep it. */
@@ -74,7 +84,7 @@ void loader_stop(struct loader *loader)
     if (loader->pid == 0)
         return;
     (void)kill(loader->pid, SIGKILL); /* not yet reaped, so it exists */
-    (void)close(loader->socket);      /* it is only read */
+    close_socket(loader);
     *loader = LOADER_NONE;
 }
 
@@ -87,9 +97,14 @@ static enum loader_outcome die(struct loader *loader, const char *why, struct lo
     return LOADER_DIED;
 }
 
+static const char NO_RESULT[] = "the loader handed over something that is no result";
+
+/* Those that the message has; SIZE_MAX when they are too many, and then none is left. The kernel makes room
+ * for one more than was asked for. */
 static size_t take_descriptors(struct msghdr *header, int ret_fds[static DESCRIPTORS])
 {
     size_t count = 0;
+    bool are_too_many = (header->msg_flags & MSG_CTRUNC) != 0;
     for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part != NULL;
          part = CMSG_NXTHDR(header, part)) {
         if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
@@ -98,13 +113,27 @@ static size_t take_descriptors(struct msghdr *header, int ret_fds[static DESCRIP
         for (size_t i = 0; i < here; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
+            are_too_many = are_too_many || count == DESCRIPTORS;
             if (count < DESCRIPTORS)
                 ret_fds[count++] = fd;
             else
-                (void)close(fd); /* there is no room for so many in the header */
+                (void)close(fd); /* it is not wanted */
         }
     }
-    return count;
+    for (size_t i = 0; are_too_many && i < count; i++)
+        (void)close(ret_fds[i]); /* it was not read */
+    return are_too_many ? SIZE_MAX : count;
+}
+
+/* They come into files that are shown on terminals. */
+static bool is_printable(struct span bytes)
+{
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char byte = (unsigned char)bytes.data[i];
+        if ((byte < ' ' && byte != '\n' && byte != '\t') || byte == 0x7f)
+            return false;
+    }
+    return true;
 }
 
 /* The result that the message tells, whose descriptors are the settings, the site and the state. */
@@ -121,7 +150,8 @@ static enum loader_outcome take_result(struct loader *loader, const struct messa
     result.outcome = (enum loader_outcome)head->outcome;
     result.errors = head->errors;
     result.warnings = head->warnings;
-    bool good = len >= sizeof(*head) && count == expected &&
+    const struct span faults = {message->faults, len < sizeof(*head) ? 0 : len - sizeof(*head)};
+    bool good = len >= sizeof(*head) && count == expected && is_printable(faults) &&
                 is_done == (head->has_descriptors != 0) && (is_done || head->has_state == 0) &&
                 (is_done || head->outcome == LOADER_REFUSED || head->outcome == LOADER_UNCHANGED);
     if (good && is_done) {
@@ -133,7 +163,7 @@ static enum loader_outcome take_result(struct loader *loader, const struct messa
     if (!good) {
         for (size_t i = 1; i < count; i++)
             (void)close(fds[i]); /* it was not read */
-        return die(loader, "the loader handed over something that is no result", ret_result);
+        return die(loader, NO_RESULT, ret_result);
     }
     if (is_done) {
         result.site_fd = fds[1];
@@ -141,22 +171,28 @@ static enum loader_outcome take_result(struct loader *loader, const struct messa
             if ((head->has_state & 1u << i) != 0)
                 result.state_fds[i] = fds[next++];
     }
-    text_append(&result.faults, (struct span){message->faults, len - sizeof(*head)});
+    text_append(&result.faults, faults);
     loader_stop(loader); /* it has nothing left to do */
     *ret_result = result;
     return result.outcome;
 }
 
-static void take_word(struct loader *loader, char word, int64_t now)
+/* False when it is none, or one too many. */
+static bool take_word(struct loader *loader, char word, int64_t now)
 {
     if (word == LOADER_READS_STATE)
         loader->reads_state = true;
     else if (word == LOADER_HAS_STATE)
         loader->reads_state = false;
-    loader->deadline = now + (loader->reads_state ? LIMIT_SAVE_MS : LIMIT_LOAD_SILENCE_MS);
+    else if (word != LOADER_PROGRESS)
+        return false;
+    int64_t deadline = now + (loader->reads_state ? LIMIT_SAVE_MS : LIMIT_LOAD_SILENCE_MS);
+    loader->deadline = deadline < loader->end_by ? deadline : loader->end_by;
+    return ++loader->words <= LIMIT_LOAD_WORDS;
 }
 
-enum loader_outcome loader_hear(struct loader *loader, int64_t now,
+/* Reads at most so many words. */
+static enum loader_outcome hear(struct loader *loader, unsigned most, int64_t now,
                                 struct loader_result *ret_result)
 {
     union {
@@ -164,7 +200,7 @@ enum loader_outcome loader_hear(struct loader *loader, int64_t now,
         struct cmsghdr first;
     } rights;
     struct message message;
-    while (loader->pid != 0) {
+    for (unsigned i = 0; i < most && loader->socket >= 0; i++) {
         struct iovec part = {&message, sizeof(message)};
         struct msghdr header = {.msg_iov = &part,
                                 .msg_iovlen = 1,
@@ -173,14 +209,29 @@ enum loader_outcome loader_hear(struct loader *loader, int64_t now,
         int fds[DESCRIPTORS];
         message.head = (struct head){0};
         ssize_t len = recvmsg(loader->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (len <= 0)
-            return LOADER_RUNS; /* if it has ended, SIGCHLD tells */
+        if (len < 0)
+            return LOADER_RUNS; /* nothing more is there */
         size_t count = take_descriptors(&header, fds);
-        if (len > 1 || count > 0)
-            return take_result(loader, &message, (size_t)len, fds, count, ret_result);
-        take_word(loader, message.head.outcome, now);
+        if (count == SIZE_MAX)
+            return die(loader, NO_RESULT, ret_result);
+        if (len == 0 && count == 0) {
+            /* It has ended, which SIGCHLD tells, or it must. */
+            (void)kill(loader->pid, SIGKILL);
+            close_socket(loader);
+        } else if (len > 1 || count > 0) {
+            size_t size = (header.msg_flags & MSG_TRUNC) != 0 ? 0 : (size_t)len;
+            return take_result(loader, &message, size, fds, count, ret_result);
+        } else if (!take_word(loader, message.head.outcome, now)) {
+            return die(loader, NO_RESULT, ret_result);
+        }
     }
     return LOADER_RUNS;
+}
+
+enum loader_outcome loader_hear(struct loader *loader, int64_t now,
+                                struct loader_result *ret_result)
+{
+    return hear(loader, LIMIT_LOAD_WORDS_AT_ONCE, now, ret_result);
 }
 
 enum loader_outcome loader_expire(struct loader *loader, int64_t now,
@@ -189,6 +240,11 @@ enum loader_outcome loader_expire(struct loader *loader, int64_t now,
     char why[64];
     if (loader->pid == 0 || now < loader->deadline)
         return LOADER_RUNS;
+    if (now >= loader->end_by) {
+        (void)snprintf(why, sizeof(why), "the loader did not come to an end in %d s",
+                       LIMIT_LOAD_MS / 1000); /* it fits */
+        return die(loader, why, ret_result);
+    }
     if (loader->reads_state) {
         loader_stop(loader);
         return LOADER_STATE_HANGS;
@@ -204,8 +260,8 @@ enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int
     char why[sizeof(ret_result->why)];
     if (loader->pid != pid || pid == 0)
         return LOADER_RUNS;
-    /* What it has said before. */
-    enum loader_outcome outcome = loader_hear(loader, now, ret_result);
+    /* What it has said before; nothing is added any more. */
+    enum loader_outcome outcome = hear(loader, UINT_MAX, now, ret_result);
     if (outcome != LOADER_RUNS)
         return outcome;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
@@ -218,7 +274,7 @@ enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int
         (void)snprintf(why, sizeof(why), "the loader ran out of memory");
     else
         (void)snprintf(why, sizeof(why), "the loader ended with status %d", WEXITSTATUS(status));
-    (void)close(loader->socket); /* it is only read */
+    close_socket(loader);
     *loader = LOADER_NONE;
     return die(loader, why, ret_result);
 }

@@ -25,6 +25,8 @@ struct loader {
     pid_t pid;        /* 0: none runs */
     int socket;       /* owned; our end; -1: none runs */
     int64_t deadline; /* by then it has said something; INT64_MAX: none runs */
+    int64_t end_by;   /* by then it has come to an end, whatever it says */
+    unsigned words;   /* what it has said; too much is wrong */
     bool reads_state; /* it waits for the disk of the state folder */
 };
 

@@ -275,7 +275,7 @@ struct settings_image *settings_image_open(int fd)
     struct settings_image *image = calloc(1, sizeof(*image));
     struct arena *arena = arena_new();
     struct memory_map map = {0};
-    if (image != NULL && arena != NULL && memory_file_map(fd, INT32_MAX, &map) &&
+    if (image != NULL && arena != NULL && memory_file_map(fd, LIMIT_SETTINGS_IMAGE, &map) &&
         settings_image_parse((struct span){map.data, map.size}, arena, image)) {
         /* No child needs it, and each would keep it until it ends. */
         (void)madvise((void *)(uintptr_t)map.data, map.size, MADV_DONTFORK);

@@ -55,8 +55,10 @@ struct supervisor {
     struct loader loader;
     struct steady_clock clock;
     int64_t load_begun;
-    int64_t load_ms;  /* how long the last load took */
-    int64_t stale_at; /* when what was judged of certificates is to be judged anew */
+    bool
+        is_without_state; /* the load that is under way, because the disk of the state folder hangs */
+    int64_t load_ms;      /* how long the last load took */
+    int64_t stale_at;     /* when what was judged of certificates is to be judged anew */
     enum load_extent reload_wanted;
     bool is_ready_due; /* the current generation serves, and that was not said yet */
     struct status status;
@@ -110,6 +112,7 @@ static bool begin_load(struct supervisor *supervisor, bool state_hangs)
         .now = clock_steady_time(&supervisor->clock),
     };
     supervisor->load_begun = now;
+    supervisor->is_without_state = state_hangs;
     notifier_begin(&supervisor->notifier, now);
     return loader_begin(&supervisor->loader, load_run, &order, order.site_fd, now);
 }
@@ -274,7 +277,10 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
     result->faults = (struct text){0};
     switch (outcome) {
     case LOADER_RUNS:
+        break;
     case LOADER_UNCHANGED:
+        if (supervisor->loading != LOAD_NEW_CERTIFICATES)
+            bury_load(supervisor, "the loader says that nothing was to be loaded");
         break;
     case LOADER_DONE:
         use_load(supervisor, result);
@@ -286,7 +292,9 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
         bury_load(supervisor, result->why);
         break;
     case LOADER_STATE_HANGS:
-        if (!begin_load(supervisor, true))
+        if (supervisor->is_without_state)
+            bury_load(supervisor, "the loader waits for a disk that it was told to leave alone");
+        else if (!begin_load(supervisor, true))
             refuse(supervisor, "no process can be made; ");
         break;
     }
@@ -532,8 +540,8 @@ static void hear_workers(struct supervisor *supervisor, struct generation *const
 {
     struct seal_report report;
     for (size_t i = 0; *generation != NULL && i < (*generation)->worker_count; i++)
-        while (*generation != NULL && (*generation)->workers[i].pid != 0 &&
-               !(*generation)->workers[i].ready && generation_hear(*generation, i, &report))
+        if ((*generation)->workers[i].pid != 0 && !(*generation)->workers[i].ready &&
+            generation_hear(*generation, i, &report))
             judge_seal(supervisor, &report);
 }
 

@@ -226,11 +226,65 @@ static void reason_of_its_death_is_told(void **state)
     }
 }
 
+enum { ALL_SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
+
+/* A good image in a memory file of that size (0: its own) with these seals. */
+static int image_with(size_t size, int seals)
+{
+    char path[64];
+    int good = small_image(), fd = memory_file_open("x");
+    off_t own = lseek(good, 0, SEEK_END);
+    char bytes[1024];
+    assert_true(fd >= 0 && own > 0 && own < (off_t)sizeof(bytes));
+    assert_int_equal(pread(good, bytes, (size_t)own, 0), own);
+    assert_int_equal(write(fd, bytes, (size_t)own), own);
+    assert_int_equal(ftruncate(fd, size == 0 ? own : (off_t)size), 0);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+    (void)close(good);
+    /* As a loader can open it for others, with the same seals. */
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int reader = open(path, O_RDONLY | O_CLOEXEC);
+    (void)close(fd);
+    return reader;
+}
+
+enum { ODD_IMAGES = 11, GOOD_IMAGE };
+
+/* Each is no image of settings, but for the last one. */
+static int odd_image(int number)
+{
+    switch (number) {
+    case 1:
+        return image_with(0, 0);
+    case 2:
+        return image_with(0, ALL_SEALS & ~F_SEAL_WRITE);
+    case 3:
+        return image_with(0, ALL_SEALS & ~F_SEAL_SHRINK);
+    case 4:
+        return image_with(0, ALL_SEALS & ~F_SEAL_GROW);
+    case 5:
+        return image_with(0, ALL_SEALS & ~F_SEAL_SEAL);
+    case 6:
+        return image_with(1, ALL_SEALS);
+    case 7:
+        return image_with(4096, ALL_SEALS);
+    case 8:
+        return image_with((size_t)LIMIT_SETTINGS_IMAGE + 1, ALL_SEALS);
+    case 9:
+        return image_with((size_t)1 << 40, ALL_SEALS);
+    case 10:
+        return open("/", O_RDONLY | O_CLOEXEC);
+    case GOOD_IMAGE:
+        return image_with(0, ALL_SEALS);
+    default:
+        return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+}
 /* What a loader that was taken over may say. */
 struct nonsense {
-    char bytes[64];
+    char bytes[2 * LIMIT_STATUS_FAULTS];
     size_t len;
-    int fds[3];
+    int fds[5]; /* 0: a good image; below it: an odd one */
     size_t count;
 };
 
@@ -249,9 +303,11 @@ static void talk(void *context, int socket)
         rights.first.cmsg_level = SOL_SOCKET;
         rights.first.cmsg_type = SCM_RIGHTS;
         rights.first.cmsg_len = CMSG_LEN(nonsense->count * sizeof(int));
-        int fds[3];
+        int fds[COUNT(nonsense->fds)];
         for (size_t i = 0; i < nonsense->count; i++)
-            fds[i] = nonsense->fds[i] == 0 ? small_image() : nonsense->fds[i];
+            fds[i] = nonsense->fds[i] == 0  ? small_image()
+                     : nonsense->fds[i] < 0 ? odd_image(-nonsense->fds[i])
+                                            : nonsense->fds[i];
         memcpy(CMSG_DATA(&rights.first), fds, nonsense->count * sizeof(int));
     }
     _exit(sendmsg(socket, &header, 0) < 0 ? 1 : 0);
@@ -259,31 +315,140 @@ static void talk(void *context, int socket)
 
 static void nonsense_is_no_result(void **state)
 {
-    struct nonsense cases[] = {
-        {.bytes = {LOADER_DONE}, .len = 40},
-        {.bytes = {LOADER_DONE, 1}, .len = 40},
-        {.bytes = {LOADER_DONE, 1}, .len = 40, .count = 1},
-        {.bytes = {LOADER_DONE, 1, 1}, .len = 40, .count = 2},
-        {.bytes = {LOADER_DONE, 1}, .len = 40, .fds = {2, 2}, .count = 2},
-        {.bytes = {LOADER_DONE, 0}, .len = 40, .count = 2},
-        {.bytes = {LOADER_REFUSED, 1}, .len = 40, .count = 2},
-        {.bytes = {LOADER_REFUSED, 0, 1}, .len = 40, .count = 1},
+    static struct nonsense cases[32] = {
+        {.bytes = {LOADER_DONE}, .len = 24},
+        {.bytes = {LOADER_DONE, 1}, .len = 24},
+        {.bytes = {LOADER_DONE, 1}, .len = 24, .count = 1},
+        {.bytes = {LOADER_DONE, 1, 1}, .len = 24, .count = 2},
+        {.bytes = {LOADER_DONE, 1}, .len = 24, .fds = {2, 2}, .count = 2},
+        {.bytes = {LOADER_DONE, 0}, .len = 24, .count = 2},
+        {.bytes = {LOADER_REFUSED, 1}, .len = 24, .count = 2},
+        {.bytes = {LOADER_REFUSED, 0, 1}, .len = 24, .count = 1},
         {.bytes = {LOADER_REFUSED}, .len = 3},
-        {.bytes = {LOADER_RUNS}, .len = 40},
-        {.bytes = {LOADER_DIED}, .len = 40},
-        {.bytes = {LOADER_STATE_HANGS}, .len = 40},
+        {.bytes = {LOADER_RUNS}, .len = 24},
+        {.bytes = {LOADER_DIED}, .len = 24},
+        {.bytes = {LOADER_STATE_HANGS}, .len = 24},
         {.bytes = {'p'}, .len = 1, .count = 3},
-        {.bytes = {100}, .len = 40},
+        {.bytes = {100}, .len = 24},
+        {.bytes = {'x'}, .len = 1},
+        {.bytes = {LOADER_DONE}, .len = 1},
+        {.bytes = {LOADER_DONE, 1}, .len = 24, .count = 3},
+        {.bytes = {LOADER_DONE, 1, 1}, .len = 24, .count = 4},
+        {.bytes = {LOADER_DONE, 1, 1}, .len = 24, .count = 5},
+        {.bytes = {LOADER_REFUSED}, .len = sizeof(cases[0].bytes)},
+        {.bytes = {LOADER_DONE, 1}, .len = sizeof(cases[0].bytes), .count = 2},
+        {.bytes = {[0] = LOADER_REFUSED, [24] = '\033'}, .len = 25},
+        {.len = 0, .count = 2},
     };
+    enum { WRITTEN = 23 };
     size_t before = descriptors();
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    assert_true(cases[WRITTEN - 1].count == 2 && cases[WRITTEN].len == 0);
+    for (int i = 0; i < WRITTEN + ODD_IMAGES; i++) {
         struct loader_result result;
-        assert_int_equal(run(talk, &cases[i], &result), LOADER_DIED);
-        assert_string_equal(result.why, "the loader handed over something that is no result");
+        struct nonsense *one = &cases[i < WRITTEN ? i : WRITTEN];
+        if (i >= WRITTEN)
+            *one = (struct nonsense){
+                .bytes = {LOADER_DONE, 1}, .len = 24, .fds = {WRITTEN - i - 1, 0}, .count = 2};
+        if (run(talk, one, &result) != LOADER_DIED ||
+            strcmp(result.why, "the loader handed over something that is no result") != 0)
+            fail_msg("case %d: %s", i, result.why);
         loader_result_free(&result);
         assert_int_equal(descriptors(), before);
     }
+
+    struct loader_result result;
+    cases[WRITTEN].fds[0] = -GOOD_IMAGE;
+    if (run(talk, &cases[WRITTEN], &result) != LOADER_DONE)
+        fail_msg("%s", result.why);
+    loader_result_free(&result);
+}
+
+/* What is said after the result is not heard, and its descriptors are closed. */
+static void succeed_twice(void *context, int socket)
+{
+    struct loader_result result = LOADER_RESULT_NONE;
+    (void)context;
+    result.outcome = LOADER_DONE;
+    result.site_fd = hold(span_of("the site"));
+    assert_true(loader_tell(socket, &result, small_image()));
+    result.outcome = LOADER_REFUSED;
+    (void)loader_tell(socket, &result, -1);
+    result.outcome = LOADER_DONE;
+    (void)loader_tell(socket, &result, small_image());
+    _exit(0);
+}
+
+static void only_the_first_result_counts(void **state)
+{
+    struct loader_result result;
+    size_t before = descriptors();
+    (void)state;
+    assert_int_equal(run(succeed_twice, NULL, &result), LOADER_DONE);
+    loader_result_free(&result);
+    assert_int_equal(descriptors(), before);
+}
+
+static void close_and_live(void *context, int socket)
+{
+    (void)context;
+    (void)close(socket);
+    for (;;)
+        (void)poll(NULL, 0, 1000); /* until it is killed */
+}
+
+/* The supervisor would be woken again and again by a socket that is closed. */
+static void one_that_closes_its_socket_is_killed(void **state)
+{
+    struct loader_result result;
+    (void)state;
+    assert_int_equal(run(close_and_live, NULL, &result), LOADER_DIED);
+    loader_result_free(&result);
+}
+
+static void flood(void *context, int socket)
+{
+    (void)context;
+    while (send(socket, "p", 1, MSG_NOSIGNAL) == 1)
+        ;
+    _exit(0);
+}
+
+/* Each call reads a little of it, and in the end it was too much. */
+static void one_that_never_stops_talking_is_killed(void **state)
+{
+    struct loader loader = LOADER_NONE;
+    struct loader_result result = LOADER_RESULT_NONE;
+    enum loader_outcome outcome = LOADER_RUNS;
+    (void)state;
+    assert_true(loader_begin(&loader, flood, NULL, -1, 0));
+    pid_t pid = loader.pid;
+    for (int i = 0; outcome == LOADER_RUNS && i < 10 * LIMIT_LOAD_WORDS; i++) {
+        struct pollfd polled = {.fd = loader.socket, .events = POLLIN};
+        unsigned before = loader.words;
+        assert_int_equal(poll(&polled, 1, 10000), 1);
+        outcome = loader_hear(&loader, 0, &result);
+        assert_true(loader.words - before <= LIMIT_LOAD_WORDS_AT_ONCE || outcome != LOADER_RUNS);
+    }
+    assert_int_equal(outcome, LOADER_DIED);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* Progress without an end is none. */
+static void one_that_comes_to_no_end_is_killed(void **state)
+{
+    struct loader loader = LOADER_NONE;
+    struct loader_result result = LOADER_RESULT_NONE;
+    (void)state;
+    assert_true(loader_begin(&loader, loop, NULL, -1, 5));
+    pid_t pid = loader.pid;
+    struct pollfd polled = {.fd = loader.socket, .events = POLLIN};
+    assert_int_equal(poll(&polled, 1, 10000), 1);
+    assert_int_equal(loader_hear(&loader, LIMIT_LOAD_MS, &result), LOADER_RUNS);
+    assert_int_equal(loader.deadline, LIMIT_LOAD_MS + 5);
+    assert_int_equal(loader_expire(&loader, loader.deadline, &result), LOADER_DIED);
+    assert_string_equal(result.why, "the loader did not come to an end in 900 s");
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 int main(void)
@@ -295,6 +460,10 @@ int main(void)
         cmocka_unit_test(disk_of_the_state_is_waited_for_less),
         cmocka_unit_test(reason_of_its_death_is_told),
         cmocka_unit_test(nonsense_is_no_result),
+        cmocka_unit_test(only_the_first_result_counts),
+        cmocka_unit_test(one_that_closes_its_socket_is_killed),
+        cmocka_unit_test(one_that_never_stops_talking_is_killed),
+        cmocka_unit_test(one_that_comes_to_no_end_is_killed),
     };
     return cmocka_run_group_tests_name("loader", tests, NULL, NULL);
 }
