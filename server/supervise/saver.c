@@ -31,6 +31,7 @@ static _Noreturn void save(const char *folder, enum saver_part part, int bytes, 
     const int kept[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, bytes};
     descriptors_keep_only(kept, sizeof(kept) / sizeof(kept[0]));
     log_begin();
+    (void)prctl(PR_SET_NAME, SAVER_NAME, 0, 0, 0); /* it cannot fail for a text */
     /* It can only fail for a signal that does not exist. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (getppid() != supervisor)

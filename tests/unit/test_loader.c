@@ -284,7 +284,7 @@ static int odd_image(int number)
 struct nonsense {
     char bytes[2 * LIMIT_STATUS_FAULTS];
     size_t len;
-    int fds[5]; /* 0: a good image; below it: an odd one */
+    int fds[8]; /* 0: a good image; below it: an odd one */
     size_t count;
 };
 
@@ -334,13 +334,16 @@ static void nonsense_is_no_result(void **state)
         {.bytes = {LOADER_DONE}, .len = 1},
         {.bytes = {LOADER_DONE, 1}, .len = 24, .count = 3},
         {.bytes = {LOADER_DONE, 1, 1}, .len = 24, .count = 4},
-        {.bytes = {LOADER_DONE, 1, 1}, .len = 24, .count = 5},
+        {.bytes = {LOADER_DONE, 1, 7}, .len = 24, .count = 4},
+        {.bytes = {LOADER_DONE, 1, 7}, .len = 24, .count = 6},
+        {.bytes = {LOADER_DONE, 1, 7}, .len = 24, .count = 7},
+        {.bytes = {LOADER_DONE, 1, 7}, .len = 24, .count = 8},
         {.bytes = {LOADER_REFUSED}, .len = sizeof(cases[0].bytes)},
         {.bytes = {LOADER_DONE, 1}, .len = sizeof(cases[0].bytes), .count = 2},
         {.bytes = {[0] = LOADER_REFUSED, [24] = '\033'}, .len = 25},
         {.len = 0, .count = 2},
     };
-    enum { WRITTEN = 23 };
+    enum { WRITTEN = 26 };
     size_t before = descriptors();
     (void)state;
     assert_true(cases[WRITTEN - 1].count == 2 && cases[WRITTEN].len == 0);
