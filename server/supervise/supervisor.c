@@ -18,6 +18,7 @@
 #include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "serve/board.h"
 #include "serve/wall.h"
 #include "supervise/backoff.h"
@@ -187,6 +188,7 @@ static void write_status(struct supervisor *supervisor)
     }
     status_write(&supervisor->status, &supervisor->last, supervisor->options->path,
                  supervisor->current->number, supervisor->current->image);
+    memory_give_back(); /* the file has a line for each domain */
 }
 
 /* The load came to nothing; without one before it the server does not start. why is "" or a clause that

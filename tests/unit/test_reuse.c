@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "load/certificate_archive.h"
 #include "load/certificates.h"
 #include "load/signature.h"
 #include "pki.h"
+#include "site/image.h"
 
 /* What files can hold: good, bad and odd. "e" and "f" are renewals of "a" and "b". */
 static const char good[] =
@@ -283,6 +285,44 @@ static void test_only_what_changed_is_opened(void **state)
     assert_int_equal(close(watch), 0);
 }
 
+/* Which of two authorities of one name has signed a certificate is not found out again: the next load
+ * believes what the site says, here the contrary of what is so. */
+static void test_signatures_are_verified_once(void **state)
+{
+    (void)state;
+    static const char *const doubtful[] = {"doubtful"};
+    pki_run("none='subjectKeyIdentifier=none\nauthorityKeyIdentifier=none'\n"
+            "key one; key two; key leaf; issue_as /CN=same one root 900 \"$none\" \"$ca\"\n"
+            "issue_as /CN=same two root 900 \"$none\" \"$ca\"\n"
+            "issue leaf one 300 \"$none\" subjectAltName=DNS:mta-sts.a.example\n"
+            "mkdir doubtful; cp one.crt two.crt leaf.crt leaf.key doubtful\n");
+    wait_settled();
+    struct outcome first = load(NULL, doubtful, 1, (int64_t)time(NULL));
+    const struct credential *credential = found(&first, hosts[0], CREDENTIAL_ECDSA);
+    assert_int_equal(credential_chain_len(credential), 2);
+
+    struct certificate_archive archive;
+    assert_true(certificate_archive_open(first.site, &archive));
+    assert_true(archive.proof_count > 0);
+    size_t at = (size_t)((const char *)archive.proofs - site_bytes(first.site).data);
+    struct span copy = guard_copy(site_bytes(first.site));
+    struct archived_proof *proofs = (void *)(uintptr_t)(copy.data + at);
+    for (size_t i = 0; i < archive.proof_count; i++)
+        proofs[i].is_signed = !proofs[i].is_signed;
+    certificate_archive_close(&archive);
+    const struct site changed = {.map = {copy.data, copy.len}, .fd = -1};
+    struct outcome second = load(&changed, doubtful, 1, (int64_t)time(NULL));
+    const struct credential *other = found(&second, hosts[0], CREDENTIAL_ECDSA);
+    assert_false(is_same(credential, other));
+
+    struct outcome third = load(first.site, doubtful, 1, (int64_t)time(NULL));
+    assert_true(is_same(credential, found(&third, hosts[0], CREDENTIAL_ECDSA)));
+    outcome_free(&third);
+    outcome_free(&second);
+    outcome_free(&first);
+    guard_free(copy);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -294,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_changes),
         cmocka_unit_test(test_only_what_changed_is_opened),
+        cmocka_unit_test(test_signatures_are_verified_once),
     };
     return cmocka_run_group_tests(tests, set_up, pki_tear_down);
 }
