@@ -86,6 +86,7 @@ struct tls_session {
     bool answered;        /* it was sent after the client was heard last */
     bool is_begun;        /* the library has been set up for it: the ClientHello is there */
     bool is_other;        /* what is there instead of it is no ClientHello */
+    bool is_open;         /* the handshake is over */
     bool ended;           /* the client has ended its side of the connection */
     bool said_goodbye;    /* close_notify was written */
     bool has_spoken;      /* the client has sent a byte */
@@ -477,8 +478,9 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     return session;
 }
 
-/* The library's incoming buffer is as long as the longest record, and few records are. It has no
- * function for this; the same is done by its own for the outgoing one. False when memory is short. */
+/* The library's incoming buffer is as long as the longest record, and few records are; while nothing is
+ * in it, it need not be there. The library has no function for this; the same is done by its own for the
+ * outgoing one. What lies in it stays. False when memory is short. */
 static bool resize_input(mbedtls_ssl_context *ssl, size_t content_len)
 {
 #if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH) && defined(MTA_STS_HTTPD_BUNDLED_MBEDTLS)
@@ -489,7 +491,7 @@ static bool resize_input(mbedtls_ssl_context *ssl, size_t content_len)
     };
     size_t len = content_len + INPUT_OVERHEAD;
     size_t used = (size_t)(ssl->MBEDTLS_PRIVATE(in_hdr) - old) + ssl->MBEDTLS_PRIVATE(in_left);
-    if (len >= ssl->MBEDTLS_PRIVATE(in_buf_len) || used > len)
+    if (len == ssl->MBEDTLS_PRIVATE(in_buf_len) || used > len)
         return true;
     unsigned char *buf = calloc(1, len);
     if (buf == NULL)
@@ -505,6 +507,22 @@ static bool resize_input(mbedtls_ssl_context *ssl, size_t content_len)
     (void)ssl, (void)content_len;
 #endif
     return true;
+}
+
+/* How much of a record the buffer holds. */
+static size_t input_len(const mbedtls_ssl_context *ssl)
+{
+#if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH) && defined(MTA_STS_HTTPD_BUNDLED_MBEDTLS)
+    return ssl->MBEDTLS_PRIVATE(in_buf_len) - INPUT_OVERHEAD;
+#else
+    (void)ssl;
+    return INPUT_MOST;
+#endif
+}
+
+static bool shorten_input(mbedtls_ssl_context *ssl, size_t content_len)
+{
+    return input_len(ssl) <= content_len || resize_input(ssl, content_len);
 }
 
 /* Whether there is memory for all of a handshake, because one that fails in the middle is lost. Asked
@@ -533,7 +551,7 @@ static bool begin(struct tls_session *session, size_t hello_len)
      * asks the configuration for the length of buffers (3.6.7). */
     session->ssl.MBEDTLS_PRIVATE(conf) = config;
 #endif
-    if (code != 0 || !resize_input(&session->ssl, input)) {
+    if (code != 0 || !shorten_input(&session->ssl, input)) {
         mbedtls_ssl_free(&session->ssl);
         mbedtls_ssl_init(&session->ssl); /* so that it can be tried again */
         return false;
@@ -680,7 +698,25 @@ static void end_handshake(struct tls_session *session)
 #endif
     }
     drop_certificates(session);
-    (void)resize_input(&session->ssl, INPUT_MOST); /* Without the memory for it the buffer stays. */
+    (void)shorten_input(&session->ssl,
+                        INPUT_MOST); /* Without the memory for it the buffer stays. */
+    session->is_open = true;
+}
+
+/* Between two requests nothing lies in the incoming buffer, which is more than half of a session. */
+static void shelve_input(struct tls_session *session)
+{
+    mbedtls_ssl_context *ssl = &session->ssl;
+    bool is_empty = ssl->MBEDTLS_PRIVATE(in_left) == 0 && ssl->MBEDTLS_PRIVATE(in_offt) == NULL;
+
+    if (session->is_open && is_empty)
+        (void)shorten_input(ssl, 0); /* Without the memory for it the buffer stays. */
+}
+
+/* False when memory is short. */
+static bool restore_input(struct tls_session *session)
+{
+    return input_len(&session->ssl) >= INPUT_MOST || resize_input(&session->ssl, INPUT_MOST);
 }
 
 /* The library ended a call although it has not read all that is here, where no event of the socket
@@ -791,6 +827,8 @@ enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, si
 {
     int code;
 
+    if (!restore_input(session))
+        return TLS_FAILED;
     wire_allow(&session->wire, RECEIVE_AT_ONCE);
     do
         code = mbedtls_ssl_read(&session->ssl, (unsigned char *)buf, size);
@@ -838,6 +876,7 @@ enum tls_result tls_close(struct tls_session *session)
 
 bool tls_leave(struct tls_session *session)
 {
+    shelve_input(session);
     return wire_leave(&session->wire);
 }
 
