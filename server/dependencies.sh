@@ -31,6 +31,7 @@ test="$run
     python3-prometheus-client python3-jsonschema python3-yaml mandoc=cmd:mandoc
     bash=cmd:bash zsh=cmd:zsh fish=cmd:fish
     gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps binutils=cmd:readelf strace=cmd:strace
+    valgrind=cmd:valgrind
     slowhttptest=cmd:slowhttptest
     postfix-mta-sts-resolver=cmd:mta-sts-query
     nginx=file:/usr/sbin/nginx apache2-bin=file:/usr/sbin/apache2

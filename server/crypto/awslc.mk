@@ -8,6 +8,9 @@
 ifeq ($(MBEDTLS)-$(ACCEL),bundled-1)
 ifdef AWSLC_SRC
 AWSLC_HERE := yes
+ifneq ($(shell server/dependencies.sh awslc-check '$(AWSLC_SRC)' >&2 && echo good),good)
+$(error AWSLC_SRC=$(AWSLC_SRC) cannot be built)
+endif
 else ifneq ($(filter-out $(IDLE),$(or $(MAKECMDGOALS),all)),)
 # Make fetches it when it reads this file, and reads it again.
 -include build/awslc/state.mk
@@ -100,4 +103,13 @@ $(B)/awslc/module.o: $(B)/awslc/module.c | $(AWSLC_READY)
 $(B)/awslc/obj/%.o: $(AWSLC_TREE)/% $(B)/awslc.flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(AWSLC_BUILD) -c -o $@ $<
+
+# What tests/project/test_secrets.py runs: with AWS-LC's marks of what may be known of a secret.
+$(B)/awslc/marked/module.o: $(B)/awslc/module.c | $(AWSLC_READY)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(AWSLC_BUILD) -DBORINGSSL_CONSTANT_TIME_VALIDATION -c -o $@ $<
+$(B)/tests/secrets: $(B)/obj/tests/support/secrets.o $(addprefix $(B)/obj/server/crypto/,curve.o needs.o \
+    rsa.o sha.o) $(B)/awslc/marked/module.o $(filter-out %/module.o,$(AWSLC_OBJ))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LINK) -o $@ $^
 endif

@@ -34,36 +34,40 @@ static const EC_GROUP *group_of(enum curve curve)
     return curve == CURVE_P256 ? EC_group_p256() : EC_group_p384();
 }
 
-/* NULL for a number that is no secret of the curve. */
-static BIGNUM *read_secret(enum curve curve, const uint8_t *secret)
+/* NULL for a number that is no secret of the curve, which is all that is learnt of it. */
+static EC_KEY *read_key(enum curve curve, const uint8_t *secret)
 {
-    const BIGNUM *order = EC_GROUP_get0_order(group_of(curve));
+    EC_KEY *key = EC_KEY_new();
     BIGNUM *number = BN_bin2bn(secret, secret_lens[curve], NULL);
+    bool done = key != NULL && number != NULL && EC_KEY_set_group(key, group_of(curve)) == 1 &&
+                EC_KEY_set_private_key(key, number) == 1;
 
-    if (number != NULL && !BN_is_zero(number) && BN_cmp(number, order) < 0)
-        return number;
     BN_clear_free(number);
+    if (done)
+        return key;
+    EC_KEY_free(key);
     return NULL;
 }
 
+/* Without a point that of the generator. */
 static bool multiply_weierstrass(enum curve curve, const uint8_t *secret, const uint8_t *point,
                                  uint8_t *ret_point)
 {
     const EC_GROUP *group = group_of(curve);
     size_t len = curve_point_len(curve);
     EC_POINT *product = EC_POINT_new(group);
-    BIGNUM *number = read_secret(curve, secret);
-    bool done = product != NULL && number != NULL;
+    EC_KEY *key = read_key(curve, secret);
+    bool done = product != NULL && key != NULL;
 
     if (done && point == NULL)
-        done = EC_POINT_mul(group, product, number, NULL, NULL, NULL) == 1;
+        done = EC_POINT_mul(group, product, EC_KEY_get0_private_key(key), NULL, NULL, NULL) == 1;
     else if (done)
         done = point[0] == UNCOMPRESSED &&
                EC_POINT_oct2point(group, product, point, len, NULL) == 1 &&
-               EC_POINT_mul(group, product, NULL, product, number, NULL) == 1;
+               EC_POINT_mul(group, product, NULL, product, EC_KEY_get0_private_key(key), NULL) == 1;
     done = done && EC_POINT_point2oct(group, product, POINT_CONVERSION_UNCOMPRESSED, ret_point, len,
                                       NULL) == len;
-    BN_clear_free(number);
+    EC_KEY_free(key);
     EC_POINT_free(product);
     return done;
 }
@@ -91,20 +95,6 @@ bool curve_multiply(enum curve curve, const uint8_t *secret, const uint8_t *poin
     if (!done)
         memset(ret_point, 0, curve_point_len(curve));
     return done;
-}
-
-static EC_KEY *read_key(enum curve curve, const uint8_t *secret)
-{
-    EC_KEY *key = EC_KEY_new();
-    BIGNUM *number = read_secret(curve, secret);
-    bool done = key != NULL && number != NULL && EC_KEY_set_group(key, group_of(curve)) == 1 &&
-                EC_KEY_set_private_key(key, number) == 1;
-
-    BN_clear_free(number);
-    if (done)
-        return key;
-    EC_KEY_free(key);
-    return NULL;
 }
 
 static bool write_signature(enum curve curve, const ECDSA_SIG *signature, uint8_t *ret_signature)

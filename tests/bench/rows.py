@@ -67,9 +67,9 @@ ROWS = [
 class Scale:
     """How much is measured."""
 
-    rounds: int = 7
+    rounds: int = 5
     # Seconds of a server's CPU time that one round of one server is to take, about.
-    round_seconds: float = 0.25
+    round_seconds: float = 0.15
     # Rounds in which connections are held, which takes longer.
     held_rounds: int = 3
     held: int = 1000

@@ -155,3 +155,33 @@ def test_two_builds_are_the_same(tmp_path):
         built.append((folder / program).read_bytes())
     assert built[0] == built[1]
     assert str(tmp_path).encode() not in built[0]
+
+
+@pytest.mark.skipif(
+    tree.uses_system_library() or not (tree.ROOT / "build" / "mbedtls" / "source").exists(),
+    reason="with the system's mbedTLS nothing is fetched",
+)
+def test_it_builds_without_the_source_of_aws_lc(tmp_path):
+    """Where no mirror answers; what would be done is enough to see."""
+    shutil.copytree(tree.ROOT / "server", tmp_path / "server")
+    shutil.copy2(tree.ROOT / "Makefile", tmp_path)
+    (tmp_path / "build" / "mbedtls").mkdir(parents=True)
+    (tmp_path / "build" / "mbedtls" / "source").symlink_to(tree.ROOT / "build" / "mbedtls" / "source")
+    environment = {**os.environ, "NO_INSTALL": "1", "DEBIAN_MIRROR": "http://127.0.0.1:9/debian"}
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ACCEL", "AWSLC_SRC"):
+        environment.pop(name, None)
+    for reason in ("could not be fetched", None):
+        done = subprocess.run(
+            ["make", "-n", "-C", str(tmp_path), "build/mta-sts-httpd"],
+            capture_output=True, check=False, timeout=100, env=environment, text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "without AWS-LC" in done.stdout and "--wrap" not in done.stdout
+        # It is tried once, not by every make.
+        assert (reason or "") in done.stderr and (reason or "could not" not in done.stderr)
+    # What is asked for by name must be there and be what it is said to be.
+    done = subprocess.run(
+        ["make", "-n", "-C", str(tmp_path), f"AWSLC_SRC={tmp_path}", "build/mta-sts-httpd"],
+        capture_output=True, check=False, timeout=100, env=environment, text=True,
+    )
+    assert done.returncode != 0 and "is no source of AWS-LC" in done.stderr
