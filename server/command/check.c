@@ -113,11 +113,7 @@ static bool read_input(struct text *ret_bytes)
     }
     if (count == 0 && !ret_bytes->failed)
         return true;
-    struct text out = {0};
-    text_printf(&out, "mta-sts-httpd: standard input: %s\n", strerror(count < 0 ? errno : ENOMEM));
-    command_complain(&out);
-    text_free(&out);
-    return false;
+    return command_complain("standard input: %s", strerror(count < 0 ? errno : ENOMEM));
 }
 
 /* Whether all that is to be judged is there; if not, after saying what is missing. */
@@ -130,8 +126,7 @@ static bool has_all(const struct command_line *line, const struct reading *readi
         const struct counts counts = count(line, reading);
         good = counts.served + counts.no_certificate + counts.refused > 0;
         if (!good && counts.errors == 0)
-            (void)fputs("mta-sts-httpd: standard input names no domain\n",
-                        stderr); /* the exit status says it too */
+            (void)command_complain("standard input names no domain");
         return good;
     }
     for (size_t i = 0; i < line->operand_count; i++)

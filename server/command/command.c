@@ -131,11 +131,27 @@ bool command_write(const struct text *text)
     return false;
 }
 
-void command_complain(const struct text *text)
+bool command_complain(const char *format, ...)
 {
-    if (!text_write(text, STDERR_FILENO))
-        (void)fprintf(stderr, "mta-sts-httpd: cannot say what is wrong: %s\n",
-                      strerror(errno)); /* the last resort */
+    struct text out = {0};
+    va_list arguments;
+    text_append(&out, span_of("mta-sts-httpd: "));
+    va_start(arguments, format);
+    text_vprintf(&out, format, arguments);
+    va_end(arguments);
+    text_append(&out, span_of("\n"));
+    (void)command_complain_lines(&out); /* the exit status says it too */
+    text_free(&out);
+    return false;
+}
+
+bool command_complain_lines(const struct text *lines)
+{
+    if (text_write(lines, STDERR_FILENO))
+        return true;
+    (void)fprintf(stderr, "mta-sts-httpd: cannot print all errors: %s\n",
+                  strerror(errno)); /* the last resort */
+    return false;
 }
 
 static int print(struct text *out)
@@ -190,7 +206,7 @@ int command_misused(const char *command, const char *problem, const char *word)
     }
     text_printf(&out, "\nTry \"mta-sts-httpd %s%s--help\".\n", command,
                 command[0] == '\0' ? "" : " ");
-    command_complain(&out);
+    (void)command_complain_lines(&out); /* the exit status says it too */
     text_free(&out);
     return STATUS_USAGE;
 }

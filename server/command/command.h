@@ -104,9 +104,11 @@ bool command_read_server(const char *word, struct address *ret_address);
  * standard error. */
 bool command_write(const struct text *text);
 
-/* Writes a complaint, which ends with a line end, to standard error, or what is
- * left to say when there is no memory for it; the exit status says it too. */
-void command_complain(const struct text *text);
+/* Writes "mta-sts-httpd: ", the complaint and a line end to standard error. Always false. */
+bool command_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Writes complete lines to standard error. False when it could not, after saying why there, if possible. */
+bool command_complain_lines(const struct text *lines);
 
 /* One function a file: command/NAME.c. Each returns an exit status. */
 int command_serve(const struct command_line *line);

@@ -109,7 +109,7 @@ static bool keep_emptied(const struct configuration *configuration, struct recor
     }
     bool good = out.len == 0 && !out.failed;
     if (!good)
-        command_complain(&out);
+        (void)command_complain_lines(&out); /* the exit status says it too */
     text_free(&out);
     return good;
 }
@@ -132,7 +132,7 @@ static void tell_withheld(const struct records *records)
             "mta-sts-httpd: %zu more records are withheld: \"mta-sts-httpd dns\" shows them\n",
             count - SHOWN);
     if (count > 0)
-        command_complain(&out);
+        (void)command_complain_lines(&out); /* the exit status says it too */
     text_free(&out);
 }
 
@@ -144,16 +144,11 @@ static bool is_too_much(const struct command_line *line, const struct publicatio
     if (line->remove_many || counts->removed_domains <= FEW ||
         counts->removed_domains <= counts->domains / SHARE)
         return false;
-    struct text out = {0};
-    text_printf(
-        &out,
-        "mta-sts-httpd: %s: %zu of its %zu domains are not configured any more: nothing is done\n"
+    return !command_complain(
+        "%s: %zu of its %zu domains are not configured any more: nothing is done\n"
         "    why: it may be a folder of \"include:\" that is not there\n"
-        "    fix: use --remove-many if their records are to be removed\n",
+        "    fix: use --remove-many if their records are to be removed",
         publication->path, counts->removed_domains, counts->domains);
-    command_complain(&out);
-    text_free(&out);
-    return true;
 }
 
 static void print_counts(const struct publication_counts *counts, struct text *out)
@@ -188,7 +183,7 @@ static int print_records(const struct command_line *line, const struct reading *
     struct records records;
     int status = STATUS_WRONG;
     if (!records_begin(&records)) {
-        (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
+        (void)command_complain("out of memory");
         return status;
     }
     bool good = gather(line, reading, &records);

@@ -404,16 +404,16 @@ int command_list_held(const struct command_line *line)
     if (reading.configuration == NULL)
         goto done;
     if (line->state.count == 0 && reading.configuration->settings.state == NULL) {
-        (void)fputs("mta-sts-httpd: the configuration has no \"state:\", so nothing is recorded\n"
-                    "    fix: write \"state: /var/lib/mta-sts\", or name a folder: --state DIR\n",
-                    stderr); /* the exit status says it too */
+        (void)command_complain(
+            "the configuration has no \"state:\", so nothing is recorded\n"
+            "    fix: write \"state: /var/lib/mta-sts\", or name a folder: --state DIR");
         goto done;
     }
     held.reading = &reading;
     held.history = history = reading_history(line, &reading, &held.now);
     if (history == NULL || !add_rows(&held)) {
         if (history != NULL)
-            (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
+            (void)command_complain("out of memory");
         goto done;
     }
     bool good = has_all(&held);

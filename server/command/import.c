@@ -347,7 +347,7 @@ static int import_all(struct import *import, const struct address *connect)
     import_write(import, &out, &said);
     if (out.failed || said.failed)
         diag_shortage(import->diag);
-    command_complain(&said);
+    (void)command_complain_lines(&said); /* the exit status says it too */
     status = command_write(&out) && diag_count(import->diag, DIAG_ERROR) == 0 &&
                      diag_count(import->diag, DIAG_FATAL) == 0
                  ? STATUS_GOOD
@@ -366,7 +366,7 @@ int command_import(const struct command_line *line)
         status = command_misused(
             "import", "not an address such as 192.0.2.1 or [2001:db8::1]:443:", line->connect);
     else if (import.diag == NULL || import.arena == NULL)
-        (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
+        (void)command_complain("out of memory");
     else
         status = import_all(&import, line->connect == NULL ? NULL : &connect);
     import_free(&import);

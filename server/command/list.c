@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -138,22 +137,6 @@ static void print_domains_json(const struct site_domain *const *domains, size_t 
 static const char TYPE[] = "text/tab-separated-values; header=absent";
 enum { LAST, COUNT, ID, NETWORK, AGENT, FIELDS };
 
-static bool complain_of_answer(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static bool complain_of_answer(const char *format, ...)
-{
-    char message[512];
-    struct text said = {0};
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(message, sizeof(message), format, arguments); /* what is longer is cut */
-    va_end(arguments);
-    text_printf(&said, "mta-sts-httpd: %s\n", message);
-    (void)text_write(&said, STDERR_FILENO); /* the exit status says it too */
-    text_free(&said);
-    return false;
-}
-
 static const struct endpoint *find_endpoint(const struct settings *settings)
 {
     for (size_t i = 0; i < settings->listener_count; i++)
@@ -179,20 +162,20 @@ static bool ask(const struct endpoint *endpoint, const char *domain, struct fetc
         };
         fetch_free(ret_fetch);
         if (!fetch_run(&request, ret_fetch))
-            return complain_of_answer("out of memory");
+            return command_complain("out of memory");
         if (ret_fetch->step != FETCH_CONNECT)
             break;
     }
     if (ret_fetch->step == FETCH_CONNECT)
-        return complain_of_answer("there is no answer at %s: %s (is the server running?)", where,
-                                  strerror(ret_fetch->error));
+        return command_complain("there is no answer at %s: %s (is the server running?)", where,
+                                strerror(ret_fetch->error));
     if (ret_fetch->step != FETCH_DONE || ret_fetch->answer->fault != NULL)
-        return complain_of_answer("what answers at %s is not this server", where);
+        return command_complain("what answers at %s is not this server", where);
     if (ret_fetch->answer->status == 404)
-        return complain_of_answer("the running server does not know %s yet: reload?", domain);
+        return command_complain("the running server does not know %s yet: reload?", domain);
     if (ret_fetch->answer->status != 200 ||
         !span_equal(ret_fetch->answer->content_type, span_of(TYPE)))
-        return complain_of_answer("what answers at %s is not this server", where);
+        return command_complain("what answers at %s is not this server", where);
     return true;
 }
 
@@ -318,19 +301,18 @@ static bool list_senders(const struct command_line *line, const struct reading *
     const struct site_domain *domain = reading_find(reading, line->operands[0]);
     bool good = domain != NULL;
     if (good && endpoint == NULL)
-        good = complain_of_answer("the configuration has no \"metrics:\", from which this is read");
+        good = command_complain("the configuration has no \"metrics:\", from which this is read");
     else if (good && address_is_inherited(&endpoint->address))
-        good = complain_of_answer(
+        good = command_complain(
             "the address of \"metrics:\" is known to the service manager only: write it "
             "there to use this");
     good = good && ask(endpoint, site_name(domain), &fetch);
     if (good && (fetch.answer->is_cut ||
                  !are_sound((struct span){fetch.answer->body, fetch.answer->body_len})))
-        good = complain_of_answer("the answer of %s is damaged", endpoint->address.text);
+        good = command_complain("the answer of %s is damaged", endpoint->address.text);
     if (good) {
         print_all(line, domain, (struct span){fetch.answer->body, fetch.answer->body_len}, &out);
-        good = text_write(&out, STDOUT_FILENO) ||
-               complain_of_answer("cannot write to standard output");
+        good = command_write(&out);
     }
     text_free(&out);
     fetch_free(&fetch);

@@ -164,12 +164,11 @@ static int probe_all(struct run *run)
         .now = run->line->now,
     };
     if (!list_domains(run) || !probe_output_begin(&run->output, run->count)) {
-        (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
+        (void)command_complain("out of memory");
         return STATUS_WRONG;
     }
     if (!probe_domains(&run->options.probe, run->domains, run->count, take, tick, run)) {
-        (void)fprintf(stderr, "mta-sts-httpd: cannot start processes to probe: %s\n",
-                      strerror(errno)); /* nowhere is left to say it */
+        (void)command_complain("cannot start processes to probe: %s", strerror(errno));
         return STATUS_WRONG;
     }
     write_results(run, true);

@@ -135,11 +135,7 @@ void publication_count(const struct publication *publication, const struct recor
 /* Says what went wrong with the file, from errno. */
 static bool fail(const char *path, const char *what)
 {
-    struct text out = {0};
-    text_printf(&out, "mta-sts-httpd: %s: %s: %s\n", path, what, strerror(errno));
-    command_complain(&out);
-    text_free(&out);
-    return false;
+    return command_complain("%s: %s: %s", path, what, strerror(errno));
 }
 
 /* Makes sure that a new name is on the disk. */
@@ -415,7 +411,7 @@ static bool tell_failures(const struct sending *sending)
         text_printf(&out, "ended with status %d\n", WEXITSTATUS(sending->last_status));
     else
         text_printf(&out, "ended by signal %d\n", WTERMSIG(sending->last_status));
-    command_complain(&out);
+    (void)command_complain_lines(&out); /* the exit status says it too */
     text_free(&out);
     return false;
 }

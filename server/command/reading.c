@@ -16,7 +16,7 @@ static void begin(struct reading *reading)
 {
     *reading = (struct reading){.diag = diag_new()};
     if (reading->diag == NULL)
-        (void)fputs("mta-sts-httpd: out of memory\n", stderr); /* nowhere is left to say it */
+        (void)command_complain("out of memory");
 }
 
 static struct reading read_all(const struct command_line *line, bool without_certificates,
@@ -82,10 +82,7 @@ bool reading_print(const struct reading *reading, enum diag_level least)
     if (reading->diag == NULL)
         return false;
     diag_print(reading->diag, least, &out);
-    bool good = text_write(&out, STDERR_FILENO);
-    if (!good)
-        (void)fprintf(stderr, "mta-sts-httpd: cannot write all errors: %s\n",
-                      strerror(errno)); /* the last resort */
+    bool good = command_complain_lines(&out);
     text_free(&out);
     return good;
 }
@@ -132,10 +129,7 @@ bool reading_tell(const struct command_line *line, const struct reading *reading
                                           : "\"mta-sts-httpd check -c %s\" prints them\n",
                     line->path);
     }
-    bool good = out.len == 0 || text_write(&out, STDERR_FILENO);
-    if (!good)
-        (void)fprintf(stderr, "mta-sts-httpd: cannot write all errors: %s\n",
-                      strerror(errno)); /* the last resort */
+    bool good = out.len == 0 || command_complain_lines(&out);
     text_free(&out);
     return good;
 }
@@ -173,7 +167,7 @@ const struct site_domain *reading_find(const struct reading *reading, const char
     if (nearest != NULL)
         text_printf(&out, "; did you mean \"%s\"?", nearest);
     text_append(&out, span_of("\n"));
-    command_complain(&out);
+    (void)command_complain_lines(&out); /* the exit status says it too */
     text_free(&out);
     return NULL;
 }
@@ -198,7 +192,7 @@ bool reading_check(const struct reading *reading, const char *operand)
     text_append(&said, span_of("mta-sts-httpd: no configured domain matches \""));
     text_escape(&said, span_of(operand), 256);
     text_append(&said, span_of("\"\n"));
-    command_complain(&said);
+    (void)command_complain_lines(&said); /* the exit status says it too */
     text_free(&said);
     return false;
 }
@@ -233,7 +227,7 @@ struct history *reading_history(const struct command_line *line, const struct re
         (void)history_read(history, folders[i], at, diag); /* what is wrong is told below */
     good = good && history_settle(history, line->now, ret_now);
     if (!good) {
-        text_append(&out, span_of("mta-sts-httpd: out of memory\n"));
+        (void)command_complain("out of memory");
         history_free(history);
         history = NULL;
     } else {
@@ -241,7 +235,7 @@ struct history *reading_history(const struct command_line *line, const struct re
         diag_print(diag, DIAG_WARNING, &out);
     }
     if (out.len > 0)
-        command_complain(&out);
+        (void)command_complain_lines(&out); /* the exit status says it too */
     text_free(&out);
     diag_free(diag);
     return history;

@@ -16,24 +16,17 @@ enum { LOOK_MS = 20 };
 
 static int complain(const char *path, const char *problem, const char *fix)
 {
-    struct text out = {0};
-    text_printf(&out, "mta-sts-httpd: %s: %s\n    fix: %s\n", path, problem, fix);
-    command_complain(&out);
-    text_free(&out);
+    (void)command_complain("%s: %s\n    fix: %s", path, problem, fix);
     return STATUS_WRONG;
 }
 
 static int complain_of_none(const struct command_line *line, const char *path, const char *problem)
 {
-    struct text out = {0};
-    text_printf(
-        &out,
-        "mta-sts-httpd: no running server is found that serves %s: %s: %s\n"
+    (void)command_complain(
+        "no running server is found that serves %s: %s: %s\n"
         "    fix: start it (systemctl start mta-sts-httpd), or name its configuration with -c "
-        "or its status file with --status\n",
+        "or its status file with --status",
         line->path, path, problem);
-    command_complain(&out);
-    text_free(&out);
     return STATUS_WRONG;
 }
 
@@ -161,7 +154,7 @@ static int print_result(const struct command_line *line, const struct status_rea
     for (size_t i = 0; i < line->operand_count; i++)
         status = graver(status, print_domain(reading, line->operands[i], &out, &faults));
     if (faults.len > 0 || faults.failed)
-        command_complain(&faults);
+        (void)command_complain_lines(&faults); /* the exit status says it too */
     if (!command_write(&out) || faults.failed)
         status = STATUS_WRONG;
     text_free(&out);

@@ -152,8 +152,7 @@ int served_withhold(const struct command_line *line, const struct reading *readi
     }
     if (asking.count > 0 &&
         !probe_domains(&options.probe, asking.domains, asking.count, take, tick, &asking)) {
-        (void)fprintf(stderr, "mta-sts-httpd: cannot start processes to probe: %s\n",
-                      strerror(errno)); /* the exit status says it too */
+        (void)command_complain("cannot start processes to probe: %s", strerror(errno));
         status = STATUS_WRONG;
     } else if (asking.history != NULL &&
                !(asking.is_recorded && reading_record(reading, asking.history, asking.now))) {
