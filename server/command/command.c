@@ -195,15 +195,17 @@ static int print_version(void)
     return print(&out);
 }
 
-int command_misused(const char *command, const char *problem, const char *word)
+int command_misused(const char *command, const char *before, const char *word, const char *behind)
 {
     struct text out = {0};
-    text_printf(&out, "mta-sts-httpd: %s", problem);
+    text_printf(&out, "mta-sts-httpd: %s%s", before == NULL ? "" : before,
+                before == NULL || word == NULL ? "" : " ");
     if (word != NULL) {
-        text_append(&out, span_of(" \""));
+        text_append(&out, span_of("\""));
         text_escape(&out, span_of(word), 100);
         text_append(&out, span_of("\""));
     }
+    text_append(&out, span_of(behind == NULL ? "" : behind));
     text_printf(&out, "\nTry \"mta-sts-httpd %s%s--help\".\n", command,
                 command[0] == '\0' ? "" : " ");
     (void)command_complain_lines(&out); /* the exit status says it too */
@@ -215,14 +217,13 @@ int command_misused(const char *command, const char *problem, const char *word)
 static int misspelt(const char *command, const char *what, const char *word, struct span name,
                     const char *const *candidates, size_t count)
 {
-    char problem[96]; /* the names of commands and options are short */
+    char before[32], behind[96]; /* the names of commands and options are short */
     size_t nearest = suggest_nearest(name, candidates, count);
-    if (nearest == count)
-        (void)snprintf(problem, sizeof(problem), "unknown %s", what);
-    else
-        (void)snprintf(problem, sizeof(problem), "did you mean \"%.*s%s\"? There is no %s",
-                       (int)(name.data - word), word, candidates[nearest], what);
-    return command_misused(command, problem, word);
+    (void)snprintf(before, sizeof(before), "unknown %s", what);
+    if (nearest < count)
+        (void)snprintf(behind, sizeof(behind), "; did you mean \"%.*s%s\"?",
+                       (int)(name.data - word), word, candidates[nearest]);
+    return command_misused(command, before, word, nearest < count ? behind : NULL);
 }
 
 static int unknown_command(const struct command *commands, const char *word)
@@ -242,10 +243,10 @@ static int unknown_long_option(const struct command *command, const char *word)
     const struct span name = {word + 2, strcspn(word + 2, "=")};
     for (size_t i = 0; i < sizeof(former) / sizeof(former[0]); i++)
         if ((former[i].bit & command->options) != 0 && span_equal(name, span_of(former[i].name)))
-            return command_misused(command->name, former[i].instead, word);
+            return command_misused(command->name, former[i].instead, word, NULL);
     for (size_t i = 0; i < OPTIONS; i++) {
         if (span_equal(name, span_of(options[i].name)))
-            return command_misused(command->name, "this command has no option", word);
+            return command_misused(command->name, "this command has no option", word, NULL);
         if ((options[i].bit & (command->options | OPTION_HELP)) != 0)
             names[count++] = options[i].name;
     }
@@ -259,8 +260,9 @@ static int unknown_option(const struct command *command, const char *word)
     if (optopt == 0)
         return unknown_long_option(command, word);
     if (optopt >= LONG_ONLY)
-        return command_misused(command->name, "no value belongs to", word);
-    return command_misused(command->name, "unknown option", (char[]){'-', (char)optopt, '\0'});
+        return command_misused(command->name, "option", word, " takes no value");
+    return command_misused(command->name, "unknown option", (char[]){'-', (char)optopt, '\0'},
+                           NULL);
 }
 
 /* The tables that getopt_long wants, for the options in bits. An option's value is its row. */
@@ -314,21 +316,20 @@ static int take_option(const struct command *command, size_t row, struct command
     case LIST:
         words = value;
         if (words->count == COMMAND_WORDS)
-            return command_misused(command->name, "there are too many of the option before",
-                                   optarg);
+            return command_misused(command->name, "there are too many of the option before", optarg,
+                                   NULL);
         words->items[words->count++] = optarg;
         break;
     case ADDRESS:
         if (!address_parse(span_of(optarg), ret_listen))
-            return command_misused(command->name,
-                                   "not an address with a port such as 127.0.0.1:8443 or "
-                                   "[::]:443:",
-                                   optarg);
+            return command_misused(
+                command->name,
+                "not an address with a port such as 127.0.0.1:8443 or [::]:443:", optarg, NULL);
         memcpy(value, &(const struct address *){ret_listen}, sizeof(const struct address *));
         break;
     case DATE:
         if (!calendar_parse(span_of(optarg), value))
-            return command_misused(command->name, "not a day such as 2026-12-24:", optarg);
+            return command_misused(command->name, "not a day such as 2026-12-24:", optarg, NULL);
         break;
     case HELP:
         break;
@@ -380,7 +381,7 @@ static int refuse_files(const struct command *command, const struct command_line
                                    line->is_default_path
                                        ? "a configuration is named by an option: write -c"
                                        : "one configuration is read, that of -c, and not",
-                                   line->operands[i]);
+                                   line->operands[i], NULL);
     return STATUS_GOOD;
 }
 
@@ -396,7 +397,7 @@ static int run(const struct command *command, int argc, char **argv)
     for (int found; (found = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
         size_t row = find_option(found);
         if (found == ':')
-            return command_misused(command->name, "an argument is missing after", argv[optind - 1]);
+            return command_misused(command->name, "option", argv[optind - 1], " needs a value");
         if (row == OPTIONS)
             return unknown_option(command, argv[optind - 1]);
         if (options[row].bit == OPTION_HELP)
@@ -412,17 +413,17 @@ static int run(const struct command *command, int argc, char **argv)
     if (status != STATUS_GOOD)
         return status;
     if (line.operand_count < command->operands_least)
-        return command_misused(command->name, "missing operand", command->operands);
+        return command_misused(command->name, "missing operand", command->operands, NULL);
     if (line.operand_count > command->operands_most)
         return command_misused(command->name, "unexpected operand",
-                               line.operands[command->operands_most]);
+                               line.operands[command->operands_most], NULL);
     return command->run(&line);
 }
 
 int command_main(const struct command *commands, int argc, char **argv)
 {
     if (argc < 2)
-        return command_misused("", "a command is missing", NULL);
+        return command_misused("", "a command is missing", NULL, NULL);
     const char *word = argv[1];
     const bool is_help = strcmp(word, "help") == 0;
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || (is_help && argc == 2))

@@ -93,9 +93,9 @@ struct command {
  * table ends with a row whose name is NULL. */
 int command_main(const struct command *commands, int argc, char **argv);
 
-/* Says on standard error what is wrong with the command line; returns STATUS_USAGE. word is what
- * the problem is about, or NULL. */
-int command_misused(const char *command, const char *problem, const char *word);
+/* Prints on standard error what is wrong with the command line: a sentence in which the word stands in quotes
+ * between the other two; each may be NULL. Returns STATUS_USAGE. */
+int command_misused(const char *command, const char *before, const char *word, const char *behind);
 
 /* Reads the value of --connect: "192.0.2.1", "2001:db8::1", or either with a port. */
 bool command_read_server(const char *word, struct address *ret_address);

@@ -221,17 +221,18 @@ done:
 static int check_options(const struct command_line *line)
 {
     if (find_format(line->format) == NULL)
-        return command_misused("dns", "the format is none of zone, nsupdate, json:", line->format);
+        return command_misused("dns", "unknown format", line->format,
+                               "; use zone, nsupdate or json");
     if (line->commit_with != NULL && line->published == NULL)
-        return command_misused("dns", "--commit-with needs --published FILE", NULL);
+        return command_misused("dns", "--commit-with needs --published FILE", NULL, NULL);
     if (line->remove_many && line->published == NULL)
-        return command_misused("dns", "--remove-many needs --published FILE", NULL);
+        return command_misused("dns", "--remove-many needs --published FILE", NULL, NULL);
     if (line->since != NULL && line->published != NULL)
-        return command_misused("dns", "--since and --published exclude each other", NULL);
+        return command_misused("dns", "--since and --published exclude each other", NULL, NULL);
     if (!line->served && (line->connect != NULL || line->ca != NULL || line->timeout != NULL))
-        return command_misused("dns", "--connect, --ca and --timeout need --served", NULL);
+        return command_misused("dns", "--connect, --ca and --timeout need --served", NULL, NULL);
     if (line->record && (!line->served || line->connect != NULL))
-        return command_misused("dns", "--record needs --served, without --connect", NULL);
+        return command_misused("dns", "--record needs --served, without --connect", NULL, NULL);
     return STATUS_GOOD;
 }
 

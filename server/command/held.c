@@ -395,10 +395,10 @@ int command_list_held(const struct command_line *line)
     struct history *history = NULL;
     int status = STATUS_WRONG;
     if (line->sort != NULL && strcmp(line->sort, "until") != 0 && strcmp(line->sort, "domain") != 0)
-        return command_misused("list", "with --held the list is sorted by domain or until, not by",
-                               line->sort);
+        return command_misused("list", "cannot sort by", line->sort,
+                               "; with --held use domain or until");
     if (line->senders)
-        return command_misused("list", "--held and --senders exclude each other", NULL);
+        return command_misused("list", "--held and --senders exclude each other", NULL, NULL);
     struct reading reading = reading_new(line, true, NULL);
     bool told = reading_tell(line, &reading);
     if (reading.configuration == NULL)

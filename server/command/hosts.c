@@ -64,8 +64,8 @@ int command_hosts(const struct command_line *line)
     unsigned group = line->group == NULL ? 1 : parse_group(line->group);
     if (group == 0)
         return command_misused(
-            "hosts",
-            "neither a number from 1 to 100 nor a profile such as tlsserver:", line->group);
+            "hosts", "neither a number from 1 to 100 nor a profile such as tlsserver:", line->group,
+            NULL);
     struct reading reading = reading_new(line, !line->missing, NULL);
     bool told = true;
     if (reading.configuration == NULL) {

@@ -191,7 +191,7 @@ static int take_operand(struct import *import, const char *operand, struct impor
     }
     bool is_domain = name_parse(domain, NAME_HOST, &name) == NAME_OK;
     if (equals == NULL ? !is_domain : domain.len == 0 || equals[1] == '\0')
-        return command_misused("import", "not of the form DOMAIN or DOMAIN=FILE:", operand);
+        return command_misused("import", "not of the form DOMAIN or DOMAIN=FILE:", operand, NULL);
     const char *place =
         equals == NULL
             ? import_format(import, "https://mta-sts.%s/.well-known/mta-sts.txt", name.text)
@@ -363,8 +363,8 @@ int command_import(const struct command_line *line)
     struct import import = {.line = line, .diag = diag_new(), .arena = arena_new()};
     int status = STATUS_WRONG;
     if (line->connect != NULL && !command_read_server(line->connect, &connect))
-        status = command_misused(
-            "import", "not an address such as 192.0.2.1 or [2001:db8::1]:443:", line->connect);
+        status = command_misused("import", "not an address such as 192.0.2.1 or [2001:db8::1]:443:",
+                                 line->connect, NULL);
     else if (import.diag == NULL || import.arena == NULL)
         (void)command_complain("out of memory");
     else

@@ -454,12 +454,14 @@ int command_list(const struct command_line *line)
         return command_list_held(line);
     compare *order = find_order(line->sort);
     if (order == NULL)
-        return command_misused("list", "no list is sorted by", line->sort);
+        return command_misused("list", "cannot sort by", line->sort,
+                               "; use domain, state, mode, max_age, id or expires");
     for (size_t i = 0; i < line->state.count; i++)
         if (find_state(line->state.items[i]) == DOMAIN_STATES)
-            return command_misused("list", "no domain is in the state", line->state.items[i]);
+            return command_misused("list", "unknown state", line->state.items[i],
+                                   "; use served, stale, refused or no-certificate");
     if (line->senders && line->operand_count != 1)
-        return command_misused("list", "--senders needs one domain", NULL);
+        return command_misused("list", "--senders needs one domain", NULL, NULL);
     struct reading reading = reading_new(line, line->senders, NULL);
     bool told = reading_tell(line, &reading);
     if (reading.configuration == NULL)

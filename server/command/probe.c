@@ -44,7 +44,7 @@ static int read_operand(const char *word, struct name *ret_name)
                        ret_name->text + prefix.len);
     else if (name_suggest(span_of(word), NAME_HOST, &meant))
         (void)snprintf(problem, sizeof(problem), "write %s instead of", meant.text);
-    return command_misused("probe", problem, word);
+    return command_misused("probe", problem, word, NULL);
 }
 
 static int read_operands(struct run *run)
@@ -183,7 +183,8 @@ int command_probe(const struct command_line *line)
     struct run run = {.line = line};
     if (line->record && line->connect != NULL)
         return command_misused(
-            "probe", "with --connect the DNS is not asked, so there is nothing to --record", NULL);
+            "probe", "with --connect the DNS is not asked, so there is nothing to --record", NULL,
+            NULL);
     int status = read_operands(&run);
     if (status == STATUS_GOOD)
         status = probe_options_read("probe", line, &run.options);

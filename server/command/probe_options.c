@@ -26,12 +26,13 @@ int probe_options_read(const char *command, const struct command_line *line,
     if (line->connect != NULL) {
         if (!command_read_server(line->connect, &ret_options->connect))
             return command_misused(
-                command, "not an address such as 192.0.2.1 or [2001:db8::1]:443:", line->connect);
+                command, "not an address such as 192.0.2.1 or [2001:db8::1]:443:", line->connect,
+                NULL);
         ret_options->probe.connect = &ret_options->connect;
     }
     if (line->timeout != NULL && (!calendar_duration(span_of(line->timeout), &seconds) ||
                                   seconds == 0 || seconds > LIMIT_PROBE_TIMEOUT_MOST))
-        return command_misused(command, "not a duration such as 5s:", line->timeout);
+        return command_misused(command, "not a duration such as 5s:", line->timeout, NULL);
     ret_options->probe.timeout_ms = (int64_t)seconds * 1000;
     ret_options->probe.now = line->now;
     ret_options->probe.warning = VERDICT_WARNING_DEFAULT;

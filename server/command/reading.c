@@ -245,11 +245,8 @@ bool reading_can_record(const struct reading *reading)
 {
     if (reading->configuration != NULL && reading->configuration->settings.state != NULL)
         return true;
-    (void)fputs(
-        "mta-sts-httpd: --record writes into the folder of \"state:\", and no configuration "
-        "with one was read\n",
-        stderr); /* the exit status says it too */
-    return false;
+    return command_complain(
+        "--record writes into the folder of \"state:\", and no configuration with one was read");
 }
 
 bool reading_record(const struct reading *reading, struct history *history, int64_t now)
@@ -260,8 +257,8 @@ bool reading_record(const struct reading *reading, struct history *history, int6
     bool good = history_settle(history, now, &now) && history_print_sightings(history, &bytes) &&
                 state_file_write(folder, HISTORY_SIGHTINGS, &bytes);
     if (!good)
-        (void)fprintf(stderr, "mta-sts-httpd: %s/%s cannot be written: %s\n", folder,
-                      HISTORY_SIGHTINGS, strerror(errno)); /* the exit status says it too */
+        (void)command_complain("%s/%s cannot be written: %s", folder, HISTORY_SIGHTINGS,
+                               strerror(errno));
     text_free(&bytes);
     return good;
 }

@@ -167,7 +167,7 @@ int command_reload(const struct command_line *line)
     struct status_reading reading = {.fd = -1};
     uint32_t seconds = LIMIT_RELOAD_TIMEOUT;
     if (line->timeout != NULL && !calendar_duration(span_of(line->timeout), &seconds))
-        return command_misused("reload", "not a duration such as 30s:", line->timeout);
+        return command_misused("reload", "not a duration such as 30s:", line->timeout, NULL);
     char *path = status_path(line->status, line->path);
     if (path == NULL)
         return complain(line->path, "out of memory", "free some");

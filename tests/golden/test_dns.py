@@ -245,4 +245,4 @@ def test_since_a_missing_file(two):
 def test_unknown_format(two):
     done = run("dns", "-c", two[0], "--format", "bind")
     assert (done.returncode, done.stdout) == (2, b"")
-    assert b'none of zone, nsupdate, json: "bind"' in done.stderr
+    assert b'unknown format "bind"; use zone, nsupdate or json' in done.stderr

@@ -111,7 +111,7 @@ def test_a_name_that_is_not_there_is_told(config):
 
 @pytest.mark.parametrize(
     "option, words",
-    [(("--sort", "name"), b'sorted by "name"'), (("--state", "good"), b'in the state "good"')],
+    [(("--sort", "name"), b'cannot sort by "name"; use domain,'), (("--state", "good"), b'unknown state "good"; use served,')],
 )
 def test_wrong_words(config, option, words):
     done = run("list", "-c", config, *option)

@@ -199,17 +199,17 @@ def test_nothing_is_run_that_is_typed(path):
 
 
 MISSPELT = [
-    (["lits"], 'did you mean "list"? There is no command "lits"'),
+    (["lits"], 'unknown command "lits"; did you mean "list"?'),
     (["quark"], 'unknown command "quark"'),
-    (["help", "chek"], 'did you mean "check"? There is no command "chek"'),
-    (["check", "--jsn"], 'did you mean "--json"? There is no option "--jsn"'),
-    (["check", "--confg=a"], 'did you mean "--config"? There is no option "--confg=a"'),
+    (["help", "chek"], 'unknown command "chek"; did you mean "check"?'),
+    (["check", "--jsn"], 'unknown option "--jsn"; did you mean "--json"?'),
+    (["check", "--confg=a"], 'unknown option "--confg=a"; did you mean "--config"?'),
     (["check", "--quark"], 'unknown option "--quark"'),
     (["policy", "--json", "a"], 'this command has no option "--json"'),
-    (["check", "--json=yes"], 'no value belongs to "--json=yes"'),
+    (["check", "--json=yes"], 'option "--json=yes" takes no value'),
     (["check", "-jx"], 'unknown option "-x"'),
     (["check", "-xj"], 'unknown option "-x"'),
-    (["check", "-c"], 'an argument is missing after "-c"'),
+    (["check", "-c"], 'option "-c" needs a value'),
     ([], "a command is missing"),
 ]
 
