@@ -1,119 +1,15 @@
 """The recipes of mta-sts-life(7), played with a clock that jumps: at each step the tools say what the page says."""
 
-import contextlib
-import datetime
-import json
-import os
-import subprocess
-
 import pytest
 
-from support import nameserver, preload, tree
-from support.namespace import entered
-from support.server import Server
-from support.setup import Setup
-from support.wait import until
-
-DAY = datetime.timedelta(days=1)
-SAID = r"warning: |^    (why|fix): "
-ADDRESS = "mta-sts.example.com. IN A 127.0.0.1\n"
-OLD, BOTH, NEW = ["a.example.com"], ["a.example.com", "b.example.com"], ["b.example.com"]
-
-
-class Play:
-    """A server, a name server and the commands, all of which believe that it is self.now."""
-
-    def __init__(self, folder, authority, namespace, stack):
-        self._setup = Setup(folder, authority)
-        self._setup.certify("example.com")
-        (folder / "state").mkdir(mode=0o777)
-        (folder / "state").chmod(0o777)
-        self._namespace, self._stack, self._zone = namespace, stack, folder / "zone"
-        self._clock, self._names, self._server = preload.Clock(folder), None, None
-        self.first = datetime.datetime.now(datetime.timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0) + DAY
-
-    def at(self, days, hour=0, minute=0):
-        """From now on it is that time of the day, counted from the first one."""
-        self.now = self.first + days * DAY + datetime.timedelta(hours=hour, minutes=minute)
-        self._clock.jump(int((self.now - datetime.datetime.now(datetime.timezone.utc)).total_seconds()))
-
-    def day(self, days, hour=0, minute=0):
-        when = self.first + days * DAY + datetime.timedelta(hours=hour, minutes=minute)
-        return when.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-    def write(self, mode="enforce", mx=OLD, max_age="2w"):  # noqa: B006
-        domains = {} if mode is None else ["example.com"]
-        policies = {"default": {"mode": mode or "enforce", "max_age": max_age, "mx": mx}}
-        self._setup.write(
-            domains, policies=policies, listen="127.0.0.1:443", workers=1, state="state", dns={"addresses": ["127.0.0.1"], "ttl": "1h"}
-        )
-
-    def serve(self, *policy, **more):
-        self.write(*policy, **more)
-        if self._server is not None:
-            assert self._server.reload()
-            served = self._setup.root / "state" / "served-policies.txt"
-            until(lambda: served.read_text().count("\nserved ") == 1, "the former policy to be closed")
-            return
-        running = Server.running(
-            self._setup.config, prefix=self._namespace.prefix, environment=self._clock.environment, expect=[SAID]
-        )
-        self._server = self._stack.enter_context(running)
-
-    def run(self, *words, status=None):
-        command = [*self._namespace.prefix, tree.program(), words[0], "-c", self._setup.config, *words[1:]]
-        if words[0] != "policy":
-            command += ["--at", self.now.strftime("%Y-%m-%dT%H:%M:%SZ")]
-        environment = {"PATH": os.environ["PATH"], "SSL_CERT_FILE": self._setup.authority.root_file}
-        done = subprocess.run(list(map(str, command)), capture_output=True, timeout=60, check=False, env=environment)
-        assert status is None or done.returncode == status, (done.stdout, done.stderr)
-        return done
-
-    def publish(self, hosts=("a.example.com",), *, record=True):
-        """What `dns --served` prints, with the MX records; and a look at it."""
-        if self._names is None:
-            self.answer(ADDRESS)
-        now, self.now = self.now, self.now - datetime.timedelta(seconds=30)
-        printed = self.run("dns", "--served", "--record", status=0).stdout.decode() if record else ADDRESS
-        self.now = now
-        self.answer(printed + "".join(f"example.com. IN MX 10 {host}.\n" for host in hosts))
-        return self.probe()
-
-    def answer(self, zone):
-        self._zone.write_text(zone)
-        if self._names is not None:
-            self._names.close()
-        self._names = self._stack.enter_context(contextlib.ExitStack())
-        self._names.enter_context(nameserver.running(self._namespace, self._zone))
-
-    def probe(self):
-        (report,) = json.loads(self.run("probe", "--json", "--record", "example.com").stdout)
-        return {one["code"] for one in report["findings"] if one["level"] != "note"}
-
-    def alone(self, host):
-        """From when on the host may be the only MX: how sure it is, and the instant."""
-        (domain,) = json.loads(self.run("list", "--held", "--json", "example.com").stdout)["domains"]
-        (found,) = [one["alone"] for one in domain["mx"] if one["host"] == host]
-        return found["kind"], found["not_before"]
-
-    def free(self):
-        (domain,) = json.loads(self.run("list", "--held", "--json", "example.com").stdout)["domains"]
-        return domain["free"]["kind"], domain["free"]["not_before"]
-
-    def findings(self, *policy, **more):
-        """What `check` would say of another policy."""
-        kept = self._setup.config.read_text()
-        self.write(*policy, **more)
-        found = json.loads(self.run("check", "--json").stdout)["diagnostics"]
-        self._setup.config.write_text(kept)
-        return [one["message"] for one in found]
+from support.play import ADDRESS, BOTH, NEW, OLD, playing
 
 
 @pytest.fixture
 def play(program, authority, tmp_path):
     del program
-    with entered(tmp_path) as namespace, contextlib.ExitStack() as stack:
-        yield Play(tmp_path, authority, namespace, stack)
+    with playing(tmp_path, authority) as play:
+        yield play
 
 
 def test_first_publication(play):
