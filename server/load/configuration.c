@@ -537,6 +537,10 @@ struct configuration *configuration_load(const struct load_request *request, str
     certificates_free(loader.store);
     site_builder_free(loader.builder);
     site_free(loader.remembered);
+    if (loader.configuration != NULL) {
+        loader.configuration->tested_long = loader.life.tested_long;
+        loader.configuration->life_findings = loader.life.findings;
+    }
     /* What could not be read must not be replaced. */
     if (loader.configuration != NULL && loader.history != NULL &&
         !history_is_unread(loader.history)) {

@@ -48,8 +48,9 @@ struct configuration {
     struct history
         *history;        /* owned; of the state folder; NULL: it was not read, or could not be */
     int64_t history_now; /* the time to count with in it */
-    struct site *site;   /* owned */
-    struct arena *arena; /* owned; what settings and watch borrow from */
+    size_t tested_long, life_findings; /* domains (load/life.h) */
+    struct site *site;                 /* owned */
+    struct arena *arena;               /* owned; what settings and watch borrow from */
     struct watch watch;
     const struct source_file
         *files; /* that were read; borrowed from the arena; the main one first */

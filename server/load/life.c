@@ -223,18 +223,20 @@ static int64_t testing_since(const struct subject *subject)
     return first;
 }
 
-static void judge_testing(const struct subject *subject)
+/* Whether it has been in testing for more than a month. */
+static bool judge_testing(const struct subject *subject)
 {
     char day[CALENDAR_DAY_SIZE];
     int64_t since = testing_since(subject);
     if (policy_mode(subject->policy) != POLICY_TESTING || since == INT64_MAX ||
         since > subject->facts.now - LIMIT_TRIAL)
-        return;
+        return false;
     calendar_day(since, day);
     diag_add(subject->diag, DIAG_NOTE, subject->at, "domain \"%.*s\" is in testing since %s",
              (int)subject->domain.len, subject->domain.data, day);
     diag_reason(subject->diag, "a policy that is tested protects no mail");
     diag_hint(subject->diag, "write \"mode: enforce\" when the reports (tls_rpt) show no failure");
+    return true;
 }
 
 static struct promise_facts facts_of(const struct life *life, struct span domain)
@@ -245,23 +247,31 @@ static struct promise_facts facts_of(const struct life *life, struct span domain
     return facts;
 }
 
-bool life_judge(const struct life *life, struct span domain, const struct policy *policy,
+static size_t count_findings(const struct diag *diag)
+{
+    return diag_count(diag, DIAG_ERROR) + diag_count(diag, DIAG_WARNING);
+}
+
+bool life_judge(struct life *life, struct span domain, const struct policy *policy,
                 struct position at, struct diag *diag)
 {
     const struct subject subject = {domain, policy, facts_of(life, domain), at, diag};
-    if (!judge_id(&subject))
-        return false;
-    judge_return(&subject);
-    for (size_t i = 0; i < subject.facts.count; i++)
-        if (subject.facts.promises[i].mode == POLICY_ENFORCE)
-            judge_mx(&subject, &subject.facts.promises[i]);
-    judge_max_age(&subject, history_since(life->history));
-    judge_mode(&subject);
-    judge_testing(&subject);
-    return true;
+    const size_t before = count_findings(diag);
+    bool good = judge_id(&subject);
+    if (good) {
+        judge_return(&subject);
+        for (size_t i = 0; i < subject.facts.count; i++)
+            if (subject.facts.promises[i].mode == POLICY_ENFORCE)
+                judge_mx(&subject, &subject.facts.promises[i]);
+        judge_max_age(&subject, history_since(life->history));
+        judge_mode(&subject);
+        life->tested_long += judge_testing(&subject) ? 1 : 0;
+    }
+    life->findings += count_findings(diag) > before ? 1 : 0;
+    return good;
 }
 
-void life_judge_gone(const struct life *life, const struct site *site, struct position at,
+void life_judge_gone(struct life *life, const struct site *site, struct position at,
                      struct diag *diag)
 {
     for (size_t i = 0; i < history_count(life->history); i++) {
@@ -270,6 +280,7 @@ void life_judge_gone(const struct life *life, const struct site *site, struct po
         struct promise_end free = promise_free(&facts, (struct span){0});
         if (free.kind == PROMISE_NONE || site_find_domain(site, span_of(domain->name)) != NULL)
             continue;
+        life->findings++;
         diag_add(diag, DIAG_WARNING, at,
                  "domain \"%s\" is gone, and senders may still hold its enforced policy",
                  domain->name);

@@ -19,15 +19,17 @@ struct life {
     const struct history *history; /* settled; borrowed */
     int64_t now;                   /* as the history was settled */
     uint32_t ttl;                  /* of the TXT records as configured; 0: not known */
+    size_t tested_long;            /* domains so far that are in testing for more than a month */
+    size_t findings;               /* domains so far with an error or a warning */
 };
 
 /* Judges the policy that is configured for the domain. False when it must not be served: its id has named
  * other bytes before, which is reported as DIAG_ERROR; the rest is advice. */
-bool life_judge(const struct life *life, struct span domain, const struct policy *policy,
+bool life_judge(struct life *life, struct span domain, const struct policy *policy,
                 struct position at, struct diag *diag);
 
 /* Reports the domains that are not configured any more while senders hold an enforced policy of them. */
-void life_judge_gone(const struct life *life, const struct site *site, struct position at,
+void life_judge_gone(struct life *life, const struct site *site, struct position at,
                      struct diag *diag);
 
 #endif

@@ -51,6 +51,8 @@ enum board_figure {
     BOARD_DOMAINS_STALE,
     BOARD_DOMAINS_REFUSED,
     BOARD_DOMAINS_NO_CERTIFICATE,
+    BOARD_TESTED_LONG,       /* domains in testing for more than a month */
+    BOARD_HELD_AGAINST,      /* domains of which senders hold what disagrees with what is served */
     BOARD_BLOCKED,           /* 1: no certificate is served, and some may not be read; else 0 */
     BOARD_NOT_AFTER,         /* the earliest end of a certificate in use; 0: there is none */
     BOARD_WARNING,           /* from when on the first of them is warned of; the same */

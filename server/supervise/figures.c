@@ -18,6 +18,8 @@ void figures_of_settings(struct board *board, const struct settings_image *image
 {
     for (size_t state = 0; state < DOMAIN_STATES; state++)
         board_set(board, figure_of[state], (int64_t)image->domains[state]);
+    board_set(board, BOARD_TESTED_LONG, (int64_t)image->tested_long);
+    board_set(board, BOARD_HELD_AGAINST, (int64_t)image->held_against);
     board_set(board, BOARD_BLOCKED, image->is_blocked ? 1 : 0);
     board_set(board, BOARD_NOT_AFTER, image->not_after);
     board_set(board, BOARD_WARNING, image->warning);

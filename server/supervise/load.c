@@ -136,7 +136,13 @@ static int print_settings(const struct load *load, const struct configuration *c
         .uid = identity->keep ? FILE_NOBODY : identity->uid,
         .gid = identity->keep ? FILE_NOBODY : identity->gid,
         .told = span_of_text(told),
+        .tested_long = configuration->tested_long,
+        .held_against = configuration->life_findings,
     };
+    if (load->order->extent != LOAD_ALL) { /* the policies were not judged again */
+        image.tested_long = load->order->previous->tested_long;
+        image.held_against = load->order->previous->held_against;
+    }
     describe_domains(configuration->site, &image, &lines);
     image.is_blocked = verdict_is_blocked(configuration->site, configuration->denied);
     changes_find(load->before, configuration->site, &changes);

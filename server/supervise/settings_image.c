@@ -242,6 +242,8 @@ static void exchange(struct codec *codec, struct settings_image *image)
     image->gid = (gid_t)exchange_number(codec, image->gid, 1, (int64_t)UINT32_MAX - 1);
     for (size_t state = 0; state < DOMAIN_STATES; state++)
         exchange_size(codec, &image->domains[state], INT32_MAX);
+    exchange_size(codec, &image->tested_long, INT32_MAX);
+    exchange_size(codec, &image->held_against, INT32_MAX);
     exchange_flag(codec, &image->is_blocked);
     image->not_after = exchange_number(codec, image->not_after, INT64_MIN, INT64_MAX);
     image->warning = exchange_number(codec, image->warning, INT64_MIN, INT64_MAX);

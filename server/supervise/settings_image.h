@@ -21,6 +21,9 @@ struct settings_image {
     uid_t uid; /* of the workers, if the supervisor is root; never 0 */
     gid_t gid;
     size_t domains[DOMAIN_STATES]; /* how many there are in each state */
+    size_t tested_long; /* domains that are in testing for more than a month; where it is known */
+    size_t
+        held_against; /* domains of which senders hold something that disagrees with what is served */
     bool is_blocked; /* no certificate is served, and some could not be read (verdict_is_blocked) */
     int64_t not_after; /* the earliest end of a certificate in use; 0: there is none */
     int64_t warning;   /* from when on the first of them is warned of; the same */

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from support import client, history, preload
+from support import client, history, monitor, preload
 from support.server import Server, run
 from support.setup import DEFAULT_POLICY
 from support.wait import until
@@ -33,9 +33,9 @@ class Place:
         self.state.chmod(0o777)
         setup.certify(NAME, "example.net")
 
-    def write(self, max_age="2w", names=(NAME,), **more):
+    def write(self, max_age="2w", names=(NAME,), metrics=None, **more):
         policy = {**DEFAULT_POLICY, "max_age": max_age, **more}
-        return self.setup.write(names, policies={"default": policy}, state="state", workers=1)
+        return self.setup.write(names, policies={"default": policy}, state="state", workers=1, metrics=metrics)
 
     def held(self, *names, at=None):
         """The policies of the domain by max_age: from, until, and how it is held."""
@@ -113,6 +113,21 @@ def test_findings_are_in_the_log_of_a_reload(place, start, trusted):
     assert b"other.example.com" in client.fetch(server.port, HOST, trusted).body
 
 
+def test_metrics_count_the_domains_that_need_a_look(place, start):
+    old = "testing 1209600 1 mail.example.com"
+    history.write_served(place.state, "2024-01-01", (NAME, old, "2024-01-02", None), ("example.net", old, "2024-01-02", None))
+    place.write(mode="testing", names=(NAME, "example.net"), metrics=monitor.ADDRESS)
+    server = start(place.setup.config, expect=[FINDINGS])
+    assert monitor.samples(server)["domains_tested_long"] == 2
+    assert monitor.samples(server)["domains_held_against"] == 0
+    place.write(metrics=monitor.ADDRESS)
+    assert server.reload()
+    assert monitor.samples(server)["domains_tested_long"] == 0
+    place.write(mx=["other.example.com"], metrics=monitor.ADDRESS)
+    assert server.reload()
+    assert monitor.samples(server)["domains_held_against"] == 1
+
+
 def test_folder_of_an_earlier_version_is_taken(place, start):
     start(place.write()).stop()
     place.file.unlink()
@@ -184,7 +199,7 @@ class Sender(threading.Thread):
 
     def run(self):
         while not self.ended.is_set():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):  # whatever the end of the server does to a client
                 begin = now()
                 body = client.fetch(self._port, HOST, self._trusted).body.decode()
                 age = int(body.split("max_age: ")[1])

@@ -85,6 +85,8 @@ def test_what_a_fresh_server_says(watched, setup):
         "workers_replaced_total",
         *(f'reloads_total{{result="{result}"}}' for result in ("done", "refused")),
         *(f'domains{{state="{state}"}}' for state in ("stale", "refused")),
+        "domains_tested_long",
+        "domains_held_against",
     ]
     assert values == dict.fromkeys(zeros, 0) | {
         f'build_info{{version="{number}"}}': 1,

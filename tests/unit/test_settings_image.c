@@ -38,6 +38,8 @@ static void fill(struct settings_image *image, struct arena *arena)
         .uid = 65534,
         .gid = 1,
         .domains = {[DOMAIN_STALE] = 1, [DOMAIN_SERVED] = 2},
+        .tested_long = 5,
+        .held_against = 7,
         .not_after = 1900000000,
         .warning = -1,
         .domain_lines = span_of("a.example served 123\nb.example stale 456\n"),
