@@ -3,6 +3,9 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,7 +16,9 @@
 #include "base/suggest.h"
 #include "base/text.h"
 #include "crypto/accelerate.h"
+#include "load/document.h"
 #include "policy/name.h"
+#include "serve/tls.h"
 
 static const char DEFAULT_PATH[] = "/etc/mta-sts/mta-sts.yaml";
 
@@ -190,8 +195,15 @@ static int print_command_help(const struct command *command)
 static int print_version(void)
 {
     struct text out = {0};
-    text_printf(&out, "mta-sts-httpd " MTA_STS_HTTPD_VERSION "\ncryptography: %s\n",
-                accelerate_name());
+    text_printf(&out,
+                "mta-sts-httpd " MTA_STS_HTTPD_VERSION "\n"
+                "TLS: mbedTLS %s\n"
+                "cryptography: %s\n"
+                "YAML: libyaml %s\n",
+                tls_library_version(), accelerate_name(), document_library_version());
+#ifdef __GLIBC__
+    text_printf(&out, "C library: glibc %s\n", gnu_get_libc_version());
+#endif
     return print(&out);
 }
 

@@ -585,3 +585,8 @@ const struct node *document_member(const struct node *node, const char *key)
             return node->pairs[i].value;
     return NULL;
 }
+
+const char *document_library_version(void)
+{
+    return yaml_get_version_string();
+}

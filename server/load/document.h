@@ -73,4 +73,7 @@ const struct node *document_parse_within(struct arena *arena, struct span bytes,
 /* The value of the first pair with this key; NULL when there is none, or the node is no mapping. */
 const struct node *document_member(const struct node *node, const char *key);
 
+/* Of libyaml: "0.2.5"; static. */
+const char *document_library_version(void);
+
 #endif

@@ -770,6 +770,11 @@ const char *tls_session_cipher(const struct tls_session *session)
     return "-";
 }
 
+const char *tls_library_version(void)
+{
+    return MBEDTLS_VERSION_STRING;
+}
+
 bool tls_session_is_13(const struct tls_session *session)
 {
     return mbedtls_ssl_get_version_number(&session->ssl) == MBEDTLS_SSL_VERSION_TLS1_3;

@@ -99,6 +99,9 @@ struct tls_story tls_session_story(const struct tls_session *session);
 /* After the handshake: the cipher suite by its registered name; static. */
 const char *tls_session_cipher(const struct tls_session *session);
 
+/* Of mbedTLS: "3.6.7"; static. */
+const char *tls_library_version(void);
+
 /* After the handshake: TLS 1.3, not 1.2. */
 bool tls_session_is_13(const struct tls_session *session);
 

@@ -42,6 +42,12 @@ def test_it_finds_a_user_by_name(setup, trusted, monkeypatch):
     assert re.search(r"^Gid:\t(\d+)", status, re.M)[1] == ids[2]
 
 
+def test_it_names_the_versions_of_its_parts():
+    said = subprocess.run([STATIC, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert re.fullmatch(r"mta-sts-httpd \S+\nTLS: mbedTLS 3\.6\.\d+\ncryptography: .+\nYAML: libyaml [\d.]+\n"
+                        r"C library: glibc 2\.\d+\n", said), said
+
+
 def test_it_serves(setup, trusted, monkeypatch):
     monkeypatch.setenv("MTA_STS_HTTPD", str(STATIC))
     setup.certify("example.com")
