@@ -470,6 +470,58 @@ def test_timer_renews_with_dehydrated(pebble):
     pebble.shell("systemctl disable --now mta-sts-renew.timer; rm /etc/systemd/system/mta-sts-renew.*")
 
 
+PAGE = (tree.ROOT / "config" / "README.md").read_text()
+
+
+def page_lines(section):
+    """The command lines below the heading."""
+    text = PAGE[PAGE.index(f"## {section}\n"):]
+    return [line.strip() for line in re.search(r"\n\n((?:    .*\n)+)", text)[1].splitlines()]
+
+
+def run_page(made, section, edited=None):
+    """Its lines in one shell, as a root's shell has sudo too; the editor is cp. What it printed."""
+    if edited is not None:
+        made.write("/root/edited.yaml", edited)
+    lines = [re.sub(r"\s+#.*", "", line) for line in page_lines(section)]
+    assert len(lines) <= 10
+    lines[0] = lines[0].replace("./mta-sts-httpd_*.deb", "/root/package.deb")
+    return made.shell("export EDITOR='cp /root/edited.yaml'\n" + "\n".join(lines))
+
+
+def test_page_beside_a_web_server(beside_apache, authority):
+    """Apache keeps the port and its sites, also after a reboot, and has the certificate."""
+    made = beside_apache
+    leaf = authority.issue(HOST)
+    leaf.write(made.path("/etc/letsencrypt/live/mta-sts"))
+    printed = run_page(made, "Beside a web server", CONFIGURATION.replace(
+        "certificates: /etc/letsencrypt/live\n", 'listen: {address: "127.0.0.1:8080", tls: false}\n'))
+    assert re.search(r'_mta-sts\.example\.com\.\tIN\tTXT\t"v=STSv1; id=\d+;"', printed), printed
+    try:
+        until(lambda: fetch(made, HOST)[0] == 200, "the policy by Apache")
+        assert_apache_serves(made)
+        made.reboot()
+        assert fetch(made, HOST)[1].replace("\r", "") == BODY
+        assert_apache_serves(made)
+    finally:
+        made.shell("a2dissite --purge mta-sts; rm -r /etc/apache2/sites-available/mta-sts.conf"
+                   " /etc/letsencrypt/live/mta-sts /etc/systemd/system/mta-sts-httpd.*.d;"
+                   f"systemctl daemon-reload; systemctl disable --now {SOCKET} {SERVICE}")
+
+
+def test_page_of_a_file_a_customer(serving, authority):
+    leaf = authority.issue("mta-sts.example.org")
+    leaf.write(serving.path("/etc/letsencrypt/live/mta-sts.example.org"))
+    serving.write("/etc/mta-sts/mta-sts.yaml", CONFIGURATION + "include: domains.d/*.yaml\n")
+    serving.shell("systemctl reload mta-sts-httpd")
+    try:
+        printed = run_page(serving, "A file a customer")
+        assert "example.org: served, id " in printed and "_mta-sts.example.org." in printed, printed
+        assert fetch(serving, "mta-sts.example.org")[0] == 200
+    finally:
+        serving.shell("rm -rf /etc/mta-sts/domains.d/example.org.* /etc/letsencrypt/live/mta-sts.example.org")
+
+
 def test_purge_leaves_nothing(serving):
     configure(serving, CONFIGURATION, metrics=[])
     serving.do("dpkg", "--purge", "mta-sts-httpd")
