@@ -107,7 +107,7 @@ test: STRICT := -Werror
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help arm64 run check test anomaly peers image-test fuzz bench reproducible lint format install uninstall deb release clean FORCE
+.PHONY: all help arm64 run check test anomaly peers image-test archive-test fuzz bench reproducible lint format install uninstall deb release clean FORCE
 .PHONY: packages system-mbedtls mbedtls-objects fuzz-programs check-layout check-scripts cppcheck
 
 all: $(PROGRAM) ## build the program (the default)
@@ -116,7 +116,7 @@ help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 # The goals that need more packages than a build.
-PURPOSES := run check test anomaly peers fuzz bench lint deb image-test arm64 release
+PURPOSES := run check test anomaly peers fuzz bench lint deb image-test archive-test arm64 release
 packages:
 	$(if $(NO_INSTALL),,@set -e; for purpose in \
 	    $(or $(patsubst check,test,$(patsubst peers,test,$(patsubst anomaly,test,$(filter $(PURPOSES),$(MAKECMDGOALS))))),build); \
@@ -262,6 +262,10 @@ image-test: $(PROGRAM) $(STATICS) ## build the image and try it, without Docker 
 	@IMAGE=1 MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run -k test_image \
 	    -o faulthandler_timeout=1500 </dev/null
 
+archive-test: $(PROGRAM) ## build, check and test the Debian package in a Debian 13 of its own (minutes)
+	@ARCHIVE=1 MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run -k test_archive \
+	    -o faulthandler_timeout=1500 </dev/null
+
 # Every checker of every file is a target, so that they share the cores and all have their say.
 C_FILES  = $(shell find server tests -name '*.[ch]')
 SCRIPTS  = $(shell grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' server tests certs config .ci)
@@ -290,7 +294,7 @@ format: ## lay out all C by .clang-format
 
 UNITS    := config/systemd/mta-sts-httpd
 COMPLETE := config/completion/mta-sts-httpd
-EXAMPLES := $(wildcard $(addprefix config/,*/README.md acme/* docker/* domains.d/* kubernetes/* \
+EXAMPLES := $(wildcard $(addprefix config/,README.md */README.md acme/* docker/* domains.d/* kubernetes/* \
     mailcow/* proxy/* systemd/*.conf systemd/mta-sts-probe.* prometheus-alerts.yaml))
 STRIP    ?= -s
 datadir  ?= $(prefix)/share
@@ -339,7 +343,7 @@ deb: | packages $(MBEDTLS_READY) ## make a Debian package, build/deb/*.deb
 	@sed -i 's/@VERSION@/$(VERSION)/; s/@DATE@/$(shell date -Rud @$(or $(SOURCE_DATE_EPOCH),$(shell \
 	    stat -c %Y CHANGELOG.md)))/' $(DEB)/source/debian/changelog
 	@cd $(DEB)/source && MBEDTLS_SRC=$(abspath $(MBEDTLS_TREE)) \
-	    $(if $(AWSLC_TREE),AWSLC_SRC=$(abspath $(AWSLC_TREE)),ACCEL=0) dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+	    $(if $(AWSLC_TREE),AWSLC_SRC=$(abspath $(AWSLC_TREE)),ACCEL=0) dpkg-buildpackage -b -us -uc -Ppkg.mta-sts-httpd.bundled >../log 2>&1 || \
 	    { tail -n 40 ../log >&2; exit 1; }
 	@$(if $(KEEP),,rm -rf $(DEB)/source &&) ls $(DEB)/*.deb
 
@@ -355,11 +359,11 @@ release: | packages $(MBEDTLS_READY) ## put a release together in build/release 
 	+@$(MAKE) --no-print-directory NO_INSTALL=1 KEEP=1 deb
 	@strip -o $(RELEASED)amd64 build/static/mta-sts-httpd
 	@aarch64-linux-gnu-strip -o $(RELEASED)arm64 $(ARM64)/static/mta-sts-httpd
-	@cp $(DEB)/mta-sts-httpd_$(VERSION)_*.deb $(RELEASE)
+	@cp $(DEB)/mta-sts-httpd_$(VERSION)-1_amd64.deb $(RELEASE)
 	@$(BILL) $(RELEASED)amd64 build/static/mta-sts-httpd.parts $(RELEASED)amd64.spdx.json $(VERSION)
 	@$(BILL) $(RELEASED)arm64 $(ARM64)/static/mta-sts-httpd.parts $(RELEASED)arm64.spdx.json $(VERSION)
-	@cd $(DEB)/source && $(BILL) $(RELEASE)/mta-sts-httpd_$(VERSION)_amd64.deb build/mta-sts-httpd.parts \
-	    $(RELEASE)/mta-sts-httpd_$(VERSION)_amd64.deb.spdx.json $(VERSION)
+	@cd $(DEB)/source && $(BILL) $(RELEASE)/mta-sts-httpd_$(VERSION)-1_amd64.deb build/mta-sts-httpd.parts \
+	    $(RELEASE)/mta-sts-httpd_$(VERSION)-1_amd64.deb.spdx.json $(VERSION)
 	@rm -rf $(DEB)/source
 	@server/release.sh finish $(RELEASE)
 

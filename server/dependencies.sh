@@ -354,7 +354,7 @@ fetch_arm64() {
 case "${1:-} ${2:-}" in
 'packages build') install_packages 'to build' $build ;;
 'packages run') install_packages 'to run' $run ;;
-'packages test') install_packages 'to test' $test ;;
+'packages test' | 'packages archive-test') install_packages 'to test' $test ;;
 'packages lint') install_packages 'to lint' $lint ;;
 'packages fuzz') install_packages 'to fuzz' $fuzz ;;
 'packages deb') install_packages 'to package' $deb ;;

@@ -56,7 +56,9 @@ pytestmark = pytest.mark.skipif(tree.instrumented(), reason="the package is buil
 
 def test_lintian_has_nothing_to_say(package):
     done = subprocess.run(
-        ["lintian", "--allow-root", "--fail-on", "error,warning", package],
+        # Only who has reported that Debian lacks the package has the number of the report.
+        ["lintian", "--allow-root", "--fail-on", "error,warning", "--suppress-tags", "initial-upload-closes-no-bugs",
+         package],
         capture_output=True,
         text=True,
         timeout=300,

@@ -64,7 +64,7 @@ class NotPossible(Exception):
     """This machine cannot boot another; the text says why."""
 
 
-def _mirror():
+def mirror():
     done = subprocess.run([tree.ROOT / "server" / "dependencies.sh", "mirrors"], capture_output=True,
                           text=True, timeout=60, check=False)
     if done.returncode != 0 or not done.stdout.strip():
@@ -98,7 +98,7 @@ def root():
             ["timeout", str(ROOT_SECONDS), "mmdebstrap", "--variant=minbase", "--quiet",
              f"--include={','.join(PACKAGES)}", "--dpkgopt=force-unsafe-io",
              '--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Retries "3"',
-             "--dpkgopt=path-exclude=/usr/share/locale/*", _release(), f"{folder}.new", _mirror()],
+             "--dpkgopt=path-exclude=/usr/share/locale/*", _release(), f"{folder}.new", mirror()],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except BaseException:
         shutil.rmtree(ROOTS, ignore_errors=True)
