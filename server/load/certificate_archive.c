@@ -70,11 +70,15 @@ bool certificate_archive_open(const struct site *site, struct certificate_archiv
     archive.archive = site_archive(site);
     if (!read_arrays(&archive))
         return true;
-    for (size_t i = 0; i < archive.source_count; i++)
-        if (!table_add(&archive.by_signature, signature_of(archive.sources, i), i)) {
+    for (size_t i = 0; i < archive.source_count; i++) {
+        struct span key = signature_of(archive.sources, i);
+        /* A file may be named twice. */
+        if (table_find(&archive.by_signature, key, signature_of, archive.sources) == TABLE_NONE &&
+            !table_add(&archive.by_signature, key, i)) {
             table_free(&archive.by_signature);
             return false;
         }
+    }
     *ret_archive = archive;
     return true;
 }
