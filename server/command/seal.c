@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@
 #include "supervise/confine.h"
 #include "supervise/identity.h"
 
-/* What the child reports: less than a pipe's least, so it comes as a whole. */
+/* What the child reports: one message, so it comes as a whole. */
 struct result {
     const char *failed; /* the sentence; a static text, the same in both processes */
     int reason;
@@ -78,7 +79,7 @@ static bool read_result(int in, struct result *ret_result)
 static pid_t start_child(const struct seal *seal, int *ret_in)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return -1;
     pid_t pid = fork();
     if (pid == 0)

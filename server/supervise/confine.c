@@ -19,8 +19,8 @@
 /* Of root's capabilities, and each only if it is there. */
 static const unsigned needed[] = {
     CAP_NET_BIND_SERVICE, /* ports below 1024, at a reload too */
-    CAP_DAC_READ_SEARCH,  /* private keys that belong to another user */
-    CAP_DAC_OVERRIDE,     /* a folder for the state that belongs to another user */
+    CAP_DAC_READ_SEARCH,  /* for the loader: private keys that belong to another user */
+    CAP_DAC_OVERRIDE,     /* for the saver: a folder that belongs to another user */
     CAP_SETUID,
     CAP_SETGID,     /* workers become another user */
     CAP_SYS_CHROOT, /* and their root folder an empty one */
@@ -43,8 +43,8 @@ static const uint32_t NO_FORK = CLONE_VM | CLONE_PTRACE | CLONE_PARENT | CLONE_N
                                 CLONE_NEWPID | CLONE_NEWNET;
 
 /* What the supervisor and the processes that it forks need, in glibc and in musl: a filter is inherited,
- * so workers, who give up the rest (serve/calls.h), are in here too, and their calls come first: the
- * first row that fits ends the search. */
+ * so what workers, the loader and the watcher need is in here too, who give up the rest (serve/calls.h,
+ * supervise/sandbox.h). The calls of workers come first: the first row that fits ends the search. */
 static const struct filter_rule allowed[] = {
     /* The event loop of workers. */
     {.call = SYS_recvfrom},
@@ -62,21 +62,19 @@ static const struct filter_rule allowed[] = {
     {.call = SYS_read},
     {.call = SYS_epoll_create1},
 
-/* Files and folders: configuration, certificates, state, the empty root folder. */
+/* Files and folders: what loader and watcher read, state, status, the empty root folder. */
 #ifdef SYS_open
     {.call = SYS_open},
     {.call = SYS_stat},
     {.call = SYS_lstat},
     {.call = SYS_access},
     {.call = SYS_readlink},
-    {.call = SYS_rename},
     {.call = SYS_unlink},
     {.call = SYS_mkdir},
     {.call = SYS_rmdir},
     {.call = SYS_getdents},
     {.call = SYS_dup2},
-    {.call = SYS_pipe},
-    {.call = SYS_fork},
+    {.call = SYS_fork}, /* musl */
 #endif
     {.call = SYS_openat},
     {.call = SYS_fstat},
@@ -99,25 +97,19 @@ static const struct filter_rule allowed[] = {
     {.call = SYS_ioctl, .checks = {{FILTER_IS, 1, TIOCGWINSZ}}},
     {.call = SYS_ftruncate},
     {.call = SYS_fsync},
-    {.call = SYS_fdatasync},
 #ifdef SYS_renameat
     {.call = SYS_renameat},
 #endif
-    {.call = SYS_renameat2},
     {.call = SYS_unlinkat},
     {.call = SYS_mkdirat},
     {.call = SYS_umask},
-    {.call = SYS_fchmod},
     {.call = SYS_getcwd},
     {.call = SYS_chdir},
     {.call = SYS_fchdir},
     {.call = SYS_inotify_init1},
     {.call = SYS_inotify_add_watch},
-    {.call = SYS_inotify_rm_watch},
     {.call = SYS_memfd_create},
-    {.call = SYS_dup},
     {.call = SYS_dup3},
-    {.call = SYS_pipe2},
     {.call = SYS_close_range},
 
     /* Listeners, the service manager, and the other end of a worker. */
@@ -142,17 +134,13 @@ static const struct filter_rule allowed[] = {
 #endif
     {.call = SYS_futex},
     {.call = SYS_wait4},
-    {.call = SYS_waitid},
     {.call = SYS_kill},
     {.call = SYS_tgkill},
     {.call = SYS_tkill},
     {.call = SYS_rt_sigaction},
-    {.call = SYS_rt_sigreturn},
-    {.call = SYS_sigaltstack},
     {.call = SYS_signalfd4},
     {.call = SYS_nanosleep},
     {.call = SYS_clock_nanosleep},
-    {.call = SYS_clock_getres},
 
     /* Who and where we are. */
     {.call = SYS_getppid},
@@ -160,9 +148,7 @@ static const struct filter_rule allowed[] = {
     {.call = SYS_geteuid},
     {.call = SYS_getgid},
     {.call = SYS_getegid},
-    {.call = SYS_uname},
     {.call = SYS_sysinfo}, /* glibc sorts with as much memory as the machine can spare */
-    {.call = SYS_getrusage},
     {.call = SYS_sched_getaffinity},
     {.call = SYS_sched_yield},
 

@@ -1,8 +1,8 @@
 /*
- * What the supervisor gives up at its start, before it reads the first file: new
+ * What the supervisor gives up at its start, before it forks another process: new
  * privileges, every capability but those that its work needs, core dumps, being
- * traced, and every system call that neither it nor a worker needs. Its workers
- * inherit all of it and then give up the rest (serve/seal.h). Runs in the
+ * traced, and every system call that neither it nor one of its children needs. They
+ * inherit all of it and then give up the rest (serve/seal.h, supervise/sandbox.h). Runs in the
  * supervisor, once.
  */
 #ifndef SUPERVISE_CONFINE_H

@@ -72,11 +72,8 @@ static const struct filter_rule reading[] = {
     {.call = SYS_sysinfo}, /* glibc sorts with as much memory as the machine can spare */
     {.call = SYS_nanosleep},
     {.call = SYS_clock_nanosleep},
-    {.call = SYS_clock_getres},
     {.call = SYS_sched_yield},
     {.call = SYS_sched_getaffinity},
-    {.call = SYS_getrusage},
-    {.call = SYS_uname},
     {.call = SYS_getppid},
     {.call = SYS_getuid},
     {.call = SYS_geteuid},
@@ -102,7 +99,6 @@ static const struct filter_rule of_loader[] = {
 static const struct filter_rule of_watcher[] = {
     {.call = SYS_inotify_init1},
     {.call = SYS_inotify_add_watch},
-    {.call = SYS_inotify_rm_watch},
 };
 
 /* What a process that only reads never calls: it ends the process. The rest of the calls fails with
