@@ -142,16 +142,19 @@ static bool read_history(struct loader *loader, const struct node *state)
     const struct settings *settings = &loader->configuration->settings;
     bool has_state =
         request->judge_life && state != NULL && settings->state != NULL && !request->state_hangs;
+    struct history_files files = {0};
     if (!has_state && request->earlier == NULL)
         return true;
     loader->history = history_new();
     if (loader->history == NULL)
         return out_of_memory(loader);
     if (has_state) {
+        /* Only the disk is waited for; what it gave takes as long as it takes. */
         progress_make(&request->waits_for_state);
-        (void)history_read(loader->history, settings->state, state->at,
-                           loader->diag); /* what cannot be read is told */
+        history_fetch(settings->state, &files);
         progress_make(&request->has_state);
+        (void)history_take(loader->history, settings->state, &files, state->at,
+                           loader->diag); /* what cannot be read is told */
     }
     loader->life = (struct life){.history = loader->history, .ttl = settings->dns_ttl};
     return ((request->earlier == NULL ||

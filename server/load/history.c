@@ -295,35 +295,54 @@ bool history_read_sightings(struct history *history, struct text *bytes)
     return read_lines(history, bytes, HEADER_SIGHTINGS, false);
 }
 
-static bool read_file(struct history *history, const char *folder, const char *name,
-                      struct position at, struct diag *diag)
+static bool take_file(struct history *history, const char *folder, const char *name, int error,
+                      struct text *bytes, struct position at, struct diag *diag)
 {
-    struct text bytes = {0};
-    bool is_promises = name == HISTORY_PROMISES, good = true;
-    if (!state_file_read(folder, name, &bytes)) {
-        good = errno == ENOENT;
-        history->is_unread = history->is_unread || !good;
-        if (!good)
-            diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, name,
-                     state_file_error(errno));
-    } else if (!(is_promises ? history_read_promises : history_read_sightings)(history, &bytes)) {
-        good = false;
-        diag_add(diag, DIAG_WARNING, at, "%s/%s is damaged or of another program, and is ignored",
-                 folder, name);
-        diag_reason(diag, is_promises
-                              ? "it is not known which policies senders hold; they remember "
-                                "one for a year at most"
-                              : "it is not known which ids were in the DNS");
+    bool is_promises = name == HISTORY_PROMISES;
+    if (error == ENOENT)
+        return true;
+    if (error != 0) {
+        history->is_unread = true;
+        diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, name,
+                 state_file_error(error));
+        return false;
     }
-    text_free(&bytes);
+    if ((is_promises ? history_read_promises : history_read_sightings)(history, bytes))
+        return true;
+    diag_add(diag, DIAG_WARNING, at, "%s/%s is damaged or of another program, and is ignored",
+             folder, name);
+    diag_reason(diag, is_promises ? "it is not known which policies senders hold; they remember "
+                                    "one for a year at most"
+                                  : "it is not known which ids were in the DNS");
+    return false;
+}
+
+static const char *const names[] = {HISTORY_PROMISES, HISTORY_SIGHTINGS};
+
+void history_fetch(const char *folder, struct history_files *ret_files)
+{
+    for (size_t i = 0; i < 2; i++)
+        ret_files->errors[i] = state_file_read(folder, names[i], &ret_files->bytes[i]) ? 0 : errno;
+}
+
+bool history_take(struct history *history, const char *folder, struct history_files *files,
+                  struct position at, struct diag *diag)
+{
+    bool good = true;
+    for (size_t i = 0; i < 2; i++) {
+        good = take_file(history, folder, names[i], files->errors[i], &files->bytes[i], at, diag) &&
+               good;
+        text_free(&files->bytes[i]);
+    }
     return good;
 }
 
 bool history_read(struct history *history, const char *folder, struct position at,
                   struct diag *diag)
 {
-    bool good = read_file(history, folder, HISTORY_PROMISES, at, diag);
-    return read_file(history, folder, HISTORY_SIGHTINGS, at, diag) && good;
+    struct history_files files = {0};
+    history_fetch(folder, &files);
+    return history_take(history, folder, &files, at, diag);
 }
 
 /* Settling. */

@@ -33,6 +33,16 @@ void history_free(struct history *history);
 bool history_read(struct history *history, const char *folder, struct position at,
                   struct diag *diag);
 
+/* The same in two steps, of which only the first waits for a disk. Begin the files with {0}; the second step
+ * frees them. */
+struct history_files {
+    struct text bytes[2];
+    int errors[2]; /* 0, or an errno */
+};
+void history_fetch(const char *folder, struct history_files *ret_files);
+bool history_take(struct history *history, const char *folder, struct history_files *files,
+                  struct position at, struct diag *diag);
+
 /* Adds what the bytes of a file say, as history_read does; they are taken. False, with nothing added, when
  * they are not whole or do not make sense. */
 bool history_read_promises(struct history *history, struct text *bytes);
