@@ -130,34 +130,54 @@ static void judge_return(const struct subject *subject)
     diag_hint(subject->diag, "write id: \"%" PRIu64 "\"", propose_id(subject, back));
 }
 
-/* The hosts that are to be MX and that an enforced policy which senders hold does not name. With all of its
- * hosts still there, mail goes to these. */
-static void judge_mx(const struct subject *subject, const struct promise *promise)
+/* The first host that is to be MX and that the enforced policy, which senders may hold, does not name, and how
+ * many there are. None when all of its hosts are still there: then mail goes to these. */
+static size_t find_refused(const struct subject *subject, const struct promise *promise,
+                           struct span *ret_refused)
 {
-    struct span rest = promise->mx, mx, dropped = {0}, refused = {0};
+    struct span rest = promise->mx, mx;
+    size_t count = 0, dropped = 0;
     while (promise_take_mx(&rest, &mx))
-        if (!covers(subject->policy, mx))
-            dropped = mx;
-    size_t refused_count = 0;
-    for (size_t i = 0; i < policy_mx_count(subject->policy); i++)
-        if (!promise_covers(promise, policy_mx(subject->policy, i))) {
-            refused = refused_count == 0 ? policy_mx(subject->policy, i) : refused;
-            refused_count++;
-        }
-    struct promise_end end = promise_end(promise, &subject->facts);
-    bool is_over = end.kind == PROMISE_DATED && end.at <= subject->facts.now;
-    if (dropped.len == 0 || refused_count == 0 || is_over)
-        return;
+        dropped += covers(subject->policy, mx) ? 0 : 1;
+    for (size_t i = 0; dropped > 0 && i < policy_mx_count(subject->policy); i++)
+        if (!promise_covers(promise, policy_mx(subject->policy, i)))
+            *ret_refused = count++ == 0 ? policy_mx(subject->policy, i) : *ret_refused;
+    return count;
+}
+
+/* Of the policies that refuse a host, the one that is held longest. */
+static void judge_mx(const struct subject *subject)
+{
+    const struct promise *longest = NULL;
+    struct promise_end last = {0};
+    struct span refused = {0};
     char more[32] = "";
-    if (refused_count > 1)
-        (void)snprintf(more, sizeof(more), " and %zu more", refused_count - 1);
+    for (size_t i = 0; i < subject->facts.count; i++) {
+        const struct promise *promise = &subject->facts.promises[i];
+        struct promise_end end = promise_end(promise, &subject->facts);
+        if (promise->mode != POLICY_ENFORCE ||
+            (end.kind == PROMISE_DATED && end.at <= subject->facts.now) ||
+            (longest != NULL &&
+             (end.kind < last.kind || (end.kind == last.kind && end.at <= last.at))))
+            continue;
+        size_t count = find_refused(subject, promise, &refused);
+        if (count == 0)
+            continue;
+        longest = promise;
+        last = end;
+        more[0] = '\0';
+        if (count > 1)
+            (void)snprintf(more, sizeof(more), " and %zu more", count - 1);
+    }
+    if (longest == NULL)
+        return;
     diag_add(subject->diag, DIAG_WARNING, subject->at,
              "domain \"%.*s\": senders may refuse mail to %.*s%s %s", (int)subject->domain.len,
-             subject->domain.data, (int)refused.len, refused.data, more, until_text(&end).text);
+             subject->domain.data, (int)refused.len, refused.data, more, until_text(&last).text);
     diag_reason(subject->diag,
-                "the enforced policy with id %.*s, which they may hold, names %.*s "
-                "and not this",
-                (int)promise->id.len, promise->id.data, (int)dropped.len, dropped.data);
+                "the enforced policy with id %.*s, which they may hold, does not "
+                "name it",
+                (int)longest->id.len, longest->id.data);
     diag_hint(subject->diag,
               "list the former mx as well, and leave its MX record, until then: "
               "\"mta-sts-httpd list --held %.*s\"",
@@ -260,9 +280,7 @@ bool life_judge(struct life *life, struct span domain, const struct policy *poli
     bool good = judge_id(&subject);
     if (good) {
         judge_return(&subject);
-        for (size_t i = 0; i < subject.facts.count; i++)
-            if (subject.facts.promises[i].mode == POLICY_ENFORCE)
-                judge_mx(&subject, &subject.facts.promises[i]);
+        judge_mx(&subject);
         judge_max_age(&subject, history_since(life->history));
         judge_mode(&subject);
         life->tested_long += judge_testing(&subject) ? 1 : 0;

@@ -112,17 +112,26 @@ def test_policy_that_is_back_under_its_id_gets_a_new_one(place):
 )
 def test_mx_that_senders_would_refuse_is_warned_of(place, held, mx, refused):
     """T3: to add a host beside the others, or to take one away, loses no mail."""
-    served(place, (f"enforce 1209600 1 {held}", "2026-10-01", "2026-11-10T09:00:00"), (B, "2026-11-10T09:00:00", None))
+    tested = B.replace("enforce", "testing")
+    served(place, (f"enforce 1209600 1 {held}", "2026-10-01", "2026-11-10T09:00:00"), (tested, "2026-11-10T09:00:00", None))
     history.write_seen(place / "state", *SEEN)
     lines, _ = check(place, f"mode: enforce, max_age: 2w, mx: {mx}, id: 3")
-    lines = [line for line in lines if "id 1" in line[2]]
     if refused is None:
         assert lines == []
         return
     ((level, message, _, hint),) = lines
-    assert level == "warning"
+    assert level == "warning" and "id 1," in lines[0][2]
     assert message == f'domain "example.com": senders may refuse mail to {refused} until 2026-11-24T11:30:00Z'
     assert "list --held example.com" in hint
+
+
+def test_of_several_policies_that_refuse_a_host_the_longest_is_told(place):
+    long = "enforce 2419200 3 a.example.com"
+    served(place, (long, "2026-09-01", "2026-10-20"), (A, "2026-10-20", "2026-11-10T09:00:00"), (B, "2026-11-10T09:00:00", None))
+    history.write_seen(place / "state", ("example.com", "3", "2026-09-01", "2026-11-10T09:10:00", 60), *SEEN[1:])
+    (level, message, reason, _), _ = only(place, WRITTEN_B)
+    assert level == "warning" and "id 3," in reason
+    assert message.endswith("refuse mail to b.example.com until 2026-12-08T11:30:00Z")
 
 
 def test_mx_is_free_when_the_date_has_passed(place):
