@@ -105,6 +105,9 @@ def test_jumps_are_guarded(flag, words):
         objects += re.split(r"^File: ", readelf("--notes", path=archive), flags=re.M)[1:]
     assert len(objects) > 50 * len(archives) - 25
     for text in objects:
+        # s2n-bignum's assembly has no marks of arm64 (AWS-LC 5.1); it is called directly only.
+        if "BTI" in words and re.match(r"\S*(bignum|curve25519_x25519|p256_mont|p384_mont)\w*\.S\.o", text):
+            continue
         assert all(word in text for word in words), text.splitlines()[0]
 
 
