@@ -1,7 +1,7 @@
 /*
  * The address of a listener, as text and as the kernel wants it: numbers only,
  * because a name would need a resolver at a time when there may be none, or the
- * path of a Unix socket. Pure.
+ * path of a Unix socket; and ranges of IP addresses. Pure.
  */
 #ifndef BASE_ADDRESS_H
 #define BASE_ADDRESS_H
@@ -65,5 +65,24 @@ bool address_overlaps(const struct address *one, const struct address *other, bo
 
 /* Writes address->text from the numbers; for what the kernel told. */
 void address_print(struct address *address);
+
+/* A range of IP addresses, "192.0.2.0/24" or "2001:db8::/32". An IPv4 address and the same one mapped into
+ * IPv6, as a socket for both reports it, are one. */
+struct prefix {
+    unsigned char bytes[16]; /* of an IPv6 address, network order; zero behind the length */
+    unsigned length;         /* bits, 0 to 128; an IPv4 range has 96 more than its text */
+};
+
+enum prefix_fault {
+    PREFIX_OK,
+    PREFIX_MALFORMED,
+    PREFIX_HOST_BITS, /* bits behind the length are set: which range is meant? */
+};
+
+/* Reads an address with or without "/" and a length. */
+enum prefix_fault prefix_parse(struct span text, struct prefix *ret_prefix);
+
+/* Whether the address of a client is in the range; never for one that is not IP. */
+bool prefix_contains(const struct prefix *prefix, const struct sockaddr *address);
 
 #endif

@@ -16,6 +16,13 @@
 #include "site/site.h"
 #include "site/verdict.h"
 
+/* A domain of the list, and by what it is sorted: the number, then the text, then the name. */
+struct listed {
+    const struct site_domain *domain;
+    int64_t number;
+    const char *text;
+};
+
 static void add_policy(const struct policy *policy, struct columns *columns)
 {
     if (policy == NULL) {
@@ -56,8 +63,7 @@ static void add_credential(const struct site_domain *domain, int64_t now, struct
 }
 
 /* Appends the domains in the order given. now is seconds since 1970 UTC. */
-static void print_domains(const struct site_domain *const *domains, size_t count, int64_t now,
-                          struct text *out)
+static void print_domains(const struct listed *listed, size_t count, int64_t now, struct text *out)
 {
     static const char *const headings[] = {"DOMAIN", "STATE",       "MODE",    "MAX_AGE", "MX",
                                            "ID",     "CERTIFICATE", "EXPIRES", "DAYS"};
@@ -65,10 +71,10 @@ static void print_domains(const struct site_domain *const *domains, size_t count
     for (size_t i = 0; i < columns.count; i++)
         columns_add(&columns, "%s", headings[i]);
     for (size_t i = 0; i < count; i++) {
-        columns_add(&columns, "%s", site_name(domains[i]));
-        columns_add(&columns, "%s", verdict_state_text(verdict_state(domains[i])));
-        add_policy(site_policy(domains[i]), &columns);
-        add_credential(domains[i], now, &columns);
+        columns_add(&columns, "%s", site_name(listed[i].domain));
+        columns_add(&columns, "%s", verdict_state_text(verdict_state(listed[i].domain)));
+        add_policy(site_policy(listed[i].domain), &columns);
+        add_credential(listed[i].domain, now, &columns);
     }
     columns_print(&columns, (size_t[COLUMNS_MOST]){0}, false, out);
     columns_free(&columns);
@@ -114,18 +120,18 @@ static void print_policy_json(const struct policy *policy, struct text *out)
     json_close(out, ']');
 }
 
-static void print_domains_json(const struct site_domain *const *domains, size_t count, int64_t now,
+static void print_domains_json(const struct listed *listed, size_t count, int64_t now,
                                struct text *out)
 {
     json_open(out, NULL, '[');
     for (size_t i = 0; i < count; i++) {
         json_new_line(out);
         json_open(out, NULL, '{');
-        json_text(out, "domain", site_name(domains[i]));
-        json_text(out, "state", verdict_state_text(verdict_state(domains[i])));
-        print_policy_json(site_policy(domains[i]), out);
-        print_credentials_json(domains[i], now, out);
-        json_text(out, "file", site_file(domains[i]));
+        json_text(out, "domain", site_name(listed[i].domain));
+        json_text(out, "state", verdict_state_text(verdict_state(listed[i].domain)));
+        print_policy_json(site_policy(listed[i].domain), out);
+        print_credentials_json(listed[i].domain, now, out);
+        json_text(out, "file", site_file(listed[i].domain));
         json_close(out, '}');
     }
     json_close(out, ']');
@@ -319,93 +325,62 @@ static bool list_senders(const struct command_line *line, const struct reading *
     return good;
 }
 
-typedef const struct site_domain *const *entry;
-
-static int compare_numbers(int64_t one, int64_t other)
+static int compare_listed(const void *left, const void *right)
 {
-    return one < other ? -1 : one > other;
+    const struct listed *one = left, *other = right;
+    if (one->number != other->number)
+        return one->number < other->number ? -1 : 1;
+    int order = strcmp(one->text, other->text);
+    return order == 0 ? strcmp(site_name(one->domain), site_name(other->domain)) : order;
 }
 
-static int by_domain(const void *left, const void *right)
+static int64_t state_of(const struct site_domain *domain)
 {
-    return strcmp(site_name(*(entry)left), site_name(*(entry)right));
-}
-
-/* Equal ones are in the order of their names. */
-static int then_by_domain(int order, const void *left, const void *right)
-{
-    return order == 0 ? by_domain(left, right) : order;
-}
-
-static int by_state(const void *left, const void *right)
-{
-    int order = compare_numbers(verdict_state(*(entry)left), verdict_state(*(entry)right));
-    return then_by_domain(order, left, right);
+    return verdict_state(domain);
 }
 
 /* Domains without a policy come first: they need a look. */
-static int64_t mode_of(const void *one)
+static int64_t mode_of(const struct site_domain *domain)
 {
-    const struct policy *policy = site_policy(*(entry)one);
+    const struct policy *policy = site_policy(domain);
     return policy == NULL ? -1 : (int64_t)policy_mode(policy);
 }
 
-static int by_mode(const void *left, const void *right)
+static int64_t max_age_of(const struct site_domain *domain)
 {
-    return then_by_domain(compare_numbers(mode_of(left), mode_of(right)), left, right);
-}
-
-static int64_t max_age_of(const void *one)
-{
-    const struct policy *policy = site_policy(*(entry)one);
+    const struct policy *policy = site_policy(domain);
     return policy == NULL ? -1 : (int64_t)policy_max_age(policy);
 }
 
-static int by_max_age(const void *left, const void *right)
-{
-    return then_by_domain(compare_numbers(max_age_of(left), max_age_of(right)), left, right);
-}
-
-static const char *id_of(const void *one)
-{
-    const struct policy *policy = site_policy(*(entry)one);
-    return policy == NULL ? "" : policy_id(policy);
-}
-
-static int by_id(const void *left, const void *right)
-{
-    return then_by_domain(strcmp(id_of(left), id_of(right)), left, right);
-}
-
 /* Domains without a certificate come last: none of theirs will expire. */
-static int64_t end_of(const void *one)
+static int64_t end_of(const struct site_domain *domain)
 {
-    const struct credential *credential = verdict_first_to_end(*(entry)one);
+    const struct credential *credential = verdict_first_to_end(domain);
     return credential == NULL ? INT64_MAX : credential_not_after(credential);
 }
 
-static int by_expires(const void *left, const void *right)
+static const char *id_of(const struct site_domain *domain)
 {
-    return then_by_domain(compare_numbers(end_of(left), end_of(right)), left, right);
+    const struct policy *policy = site_policy(domain);
+    return policy == NULL ? "" : policy_id(policy);
 }
 
-typedef int compare(const void *left, const void *right);
-
-static const struct {
+/* By what a list may be sorted; the first without being asked to. */
+static const struct order {
     const char *name;
-    compare *order;
-} columns[] = {
-    {"domain", by_domain},   {"state", by_state}, {"mode", by_mode},
-    {"max_age", by_max_age}, {"id", by_id},       {"expires", by_expires},
+    int64_t (*number)(const struct site_domain *domain); /* or NULL */
+    const char *(*text)(const struct site_domain *domain);
+} orders[] = {
+    {"domain", NULL, site_name},  {"state", state_of, site_name},
+    {"mode", mode_of, site_name}, {"max_age", max_age_of, site_name},
+    {"id", NULL, id_of},          {"expires", end_of, site_name},
 };
 
-static compare *find_order(const char *name)
+static const struct order *find_order(const char *name)
 {
-    if (name == NULL)
-        return by_domain;
-    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
-        if (strcmp(columns[i].name, name) == 0)
-            return columns[i].order;
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
+        if (name == NULL || strcmp(orders[i].name, name) == 0)
+            return &orders[i];
     return NULL;
 }
 
@@ -426,24 +401,27 @@ static bool is_listed(const struct command_line *line, const struct site_domain 
     return is_state && reading_is_asked(line, site_name(domain));
 }
 
-static void print_listed(const struct command_line *line, const struct site *site, compare *order,
-                         struct text *out)
+static void print_listed(const struct command_line *line, const struct site *site,
+                         const struct order *order, struct text *out)
 {
     size_t count = 0;
-    const struct site_domain **domains = calloc(site_count(site) + 1, sizeof(*domains));
-    if (domains == NULL) {
+    struct listed *listed = calloc(site_count(site) + 1, sizeof(*listed));
+    if (listed == NULL) {
         out->failed = true;
         return;
     }
-    for (size_t i = 0; i < site_count(site); i++)
-        if (is_listed(line, site_at(site, i)))
-            domains[count++] = site_at(site, i);
-    qsort(domains, count, sizeof(const struct site_domain *), order);
+    for (size_t i = 0; i < site_count(site); i++) {
+        const struct site_domain *domain = site_at(site, i);
+        if (is_listed(line, domain))
+            listed[count++] = (struct listed){
+                domain, order->number == NULL ? 0 : order->number(domain), order->text(domain)};
+    }
+    qsort(listed, count, sizeof(*listed), compare_listed);
     if (line->json)
-        print_domains_json(domains, count, line->now, out);
+        print_domains_json(listed, count, line->now, out);
     else
-        print_domains(domains, count, line->now, out);
-    free(domains);
+        print_domains(listed, count, line->now, out);
+    free(listed);
 }
 
 int command_list(const struct command_line *line)
@@ -452,7 +430,7 @@ int command_list(const struct command_line *line)
     int status = STATUS_WRONG;
     if (line->held)
         return command_list_held(line);
-    compare *order = find_order(line->sort);
+    const struct order *order = find_order(line->sort);
     if (order == NULL)
         return command_misused("list", "cannot sort by", line->sort,
                                "; use domain, state, mode, max_age, id or expires");

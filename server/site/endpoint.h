@@ -10,7 +10,6 @@
 #include <stddef.h>
 
 #include "base/address.h"
-#include "base/prefix.h"
 
 /* What those who come are given. */
 enum endpoint_service {

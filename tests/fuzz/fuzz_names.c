@@ -12,7 +12,6 @@
 
 #include "base/address.h"
 #include "base/calendar.h"
-#include "base/prefix.h"
 #include "base/suggest.h"
 #include "base/text.h"
 #include "body.h"

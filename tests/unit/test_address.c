@@ -1,7 +1,6 @@
 /* Addresses of listeners, one canonical text for each, and ranges of them. */
 #include "base/address.h"
 
-#include "base/prefix.h"
 #include "unit.h"
 
 static void parses(void **state)
