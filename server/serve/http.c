@@ -1,7 +1,7 @@
 #include "serve/http.h"
 
+#include "base/address.h"
 #include "base/limits.h"
-#include "serve/authority.h"
 
 /* A head while its lines are read. */
 struct head {
@@ -18,6 +18,68 @@ struct head {
 
 /* RFC 9110 section 5.6.2: what a token may hold beside letters and digits. */
 static const char token_punctuation[] = "!#$%&'*+-.^_`|~";
+
+static bool is_hex(char byte)
+{
+    return ascii_is_digit(byte) || (ascii_lower(byte) >= 'a' && ascii_lower(byte) <= 'f');
+}
+
+/* Of unreserved and sub-delims (RFC 3986 section 2), what is no letter or digit. */
+static const char punctuation[] = "-._~!$&'()*+,;=";
+
+/* RFC 3986 section 3.2.2: unreserved, sub-delims or percent-encoded. */
+static bool is_reg_name(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char byte = text.data[i];
+        if (ascii_is_alpha(byte) || ascii_is_digit(byte) ||
+            memchr(punctuation, byte, sizeof(punctuation) - 1) != NULL)
+            continue;
+        if (byte != '%' || text.len - i < 3 || !is_hex(text.data[i + 1]) ||
+            !is_hex(text.data[i + 2]))
+            return false;
+        i += 2;
+    }
+    return text.len > 0;
+}
+
+/* How many bytes of the text are the host. */
+static size_t host_len(struct span text)
+{
+    char end = text.len > 0 && text.data[0] == '[' ? ']' : ':';
+    const char *found = text.len == 0 ? NULL : memchr(text.data, end, text.len);
+
+    if (found == NULL)
+        return text.len;
+    return (size_t)(found - text.data) + (end == ']' ? 1 : 0);
+}
+
+bool host_port_parse(struct span text, struct host_port *ret_host_port)
+{
+    struct span host = {text.data, host_len(text)};
+    struct span rest = span_skip(text, host.len);
+    enum host_port_kind port = HOST_PORT_NONE;
+    uint64_t number = 0;
+
+    if (host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']') {
+        /* A zone is local to the client and IPvFuture has no version yet: it is an address. */
+        struct in6_addr address;
+        if (!address_number(AF_INET6, (struct span){host.data + 1, host.len - 2}, &address))
+            return false;
+    } else if (!is_reg_name(host)) {
+        return false;
+    }
+    if (rest.len > 0) {
+        if (rest.data[0] != ':')
+            return false;
+        rest = span_skip(rest, 1);
+        port = rest.len == 0 ? HOST_PORT_EMPTY : HOST_PORT_GIVEN;
+        if (port == HOST_PORT_GIVEN && (!span_number(rest, 65535, &number) || number == 0))
+            return false;
+    }
+    *ret_host_port = (struct host_port){host, port};
+    return true;
+}
 
 /* Cuts the text before the first separator off the rest, and drops the
  * separator. False, and nothing is changed, when there is none. */
@@ -90,7 +152,7 @@ static enum http_status read_absolute_target(struct span target, struct head *he
 {
     struct span secure = span_of("https://");
     struct span plain = span_of("http://");
-    struct authority authority;
+    struct host_port authority;
     size_t len = 0;
 
     head->request.plain_scheme = span_begins_fold(target, plain);
@@ -99,7 +161,7 @@ static enum http_status read_absolute_target(struct span target, struct head *he
     target = span_skip(target, head->request.plain_scheme ? plain.len : secure.len);
     while (len < target.len && memchr("/?", target.data[len], 2) == NULL)
         len++;
-    if (!authority_parse((struct span){target.data, len}, &authority))
+    if (!host_port_parse((struct span){target.data, len}, &authority))
         return HTTP_BAD_REQUEST;
     head->absolute = true;
     head->request.has_host = true;
@@ -125,12 +187,12 @@ static bool is_target(struct span text)
 /* RFC 9112 section 3.2: the form must fit the method. */
 static enum http_status read_target(struct span target, struct head *head)
 {
-    struct authority authority;
+    struct host_port authority;
 
     if (!is_target(target))
         return HTTP_BAD_REQUEST;
     if (head->request.method == HTTP_CONNECT)
-        return authority_parse(target, &authority) && authority.port == AUTHORITY_PORT_GIVEN
+        return host_port_parse(target, &authority) && authority.port == HOST_PORT_GIVEN
                    ? HTTP_NONE
                    : HTTP_BAD_REQUEST;
     if (span_equal(target, span_of("*")))
@@ -160,9 +222,9 @@ static enum http_status read_request_line(struct span line, struct head *head)
  * even where the target has the say. */
 static enum http_status read_host(struct span value, struct head *head)
 {
-    struct authority authority;
+    struct host_port authority;
 
-    if (head->host_seen || !authority_parse(value, &authority))
+    if (head->host_seen || !host_port_parse(value, &authority))
         return HTTP_BAD_REQUEST;
     head->host_seen = true;
     if (!head->absolute) {

@@ -8,7 +8,6 @@
 
 #include "base/limits.h"
 #include "fuzz.h"
-#include "serve/authority.h"
 #include "serve/http.h"
 #include "serve/response.h"
 
@@ -164,11 +163,11 @@ static void check_answer(struct span input, const struct answer *answer)
         .persistence = HTTP_CLOSE,
     };
     if (answer->progress == HTTP_COMPLETE) {
-        struct authority again;
+        struct host_port again;
         const struct http_request *request = &answer->request;
         check_complete((struct span){input.data, answer->consumed}, request);
         assert(!request->has_host ||
-               (authority_parse(request->host, &again) && span_equal(again.host, request->host)));
+               (host_port_parse(request->host, &again) && span_equal(again.host, request->host)));
         response.status = http_judge(request, true, true);
         response.head_only = request->method == HTTP_HEAD;
         response.persistence = request->persistence;

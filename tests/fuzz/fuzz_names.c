@@ -17,7 +17,7 @@
 #include "body.h"
 #include "fuzz.h"
 #include "policy/name.h"
-#include "serve/authority.h"
+#include "serve/http.h"
 #include "site/site_builder.h"
 
 static const char *const domains[] = {"example.com", "a.example", "xn--bcher-kva.example"};
@@ -81,16 +81,16 @@ static void check_host(const struct site *site, struct span host)
 
 static void check_authority(const struct site *site, struct span input)
 {
-    struct authority authority, again;
-    if (!authority_parse(input, &authority))
+    struct host_port authority, again;
+    if (!host_port_parse(input, &authority))
         return;
     struct span host = authority.host;
     assert(host.len > 0 && host.data == input.data && host.len <= input.len);
-    assert((authority.port == AUTHORITY_PORT_NONE) == (host.len == input.len));
+    assert((authority.port == HOST_PORT_NONE) == (host.len == input.len));
     for (size_t i = 0; i < input.len; i++)
         assert(isgraph((unsigned char)input.data[i]) &&
                strchr("@/?#\\\"<>", input.data[i]) == NULL);
-    assert(authority_parse(host, &again) && again.port == AUTHORITY_PORT_NONE);
+    assert(host_port_parse(host, &again) && again.port == HOST_PORT_NONE);
     check_host(site, host);
 }
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "serve/authority.h"
 #include "unit.h"
 
 #define PATH           "/.well-known/mta-sts.txt"
@@ -355,48 +354,48 @@ static void reads_authorities(void **state)
     static const struct {
         const char *text;
         const char *host; /* NULL: refused */
-        enum authority_port port;
+        enum host_port_kind port;
     } rows[] = {
-        {"a", "a", AUTHORITY_PORT_NONE},
-        {"a.example.", "a.example.", AUTHORITY_PORT_NONE},
-        {"a:", "a", AUTHORITY_PORT_EMPTY},
-        {"a:1", "a", AUTHORITY_PORT_GIVEN},
-        {"a:00443", "a", AUTHORITY_PORT_GIVEN},
-        {"a:65535", "a", AUTHORITY_PORT_GIVEN},
-        {"192.0.2.1:443", "192.0.2.1", AUTHORITY_PORT_GIVEN},
-        {"[2001:db8::1]", "[2001:db8::1]", AUTHORITY_PORT_NONE},
-        {"[::ffff:192.0.2.1]:443", "[::ffff:192.0.2.1]", AUTHORITY_PORT_GIVEN},
-        {"a_b~!$&'()*+,;=%41", "a_b~!$&'()*+,;=%41", AUTHORITY_PORT_NONE},
-        {"", NULL, AUTHORITY_PORT_NONE},
-        {":443", NULL, AUTHORITY_PORT_NONE},
-        {"a:0", NULL, AUTHORITY_PORT_NONE},
-        {"a:65536", NULL, AUTHORITY_PORT_NONE},
-        {"a:99999999999999999999", NULL, AUTHORITY_PORT_NONE},
-        {"a:-1", NULL, AUTHORITY_PORT_NONE},
-        {"a:1:2", NULL, AUTHORITY_PORT_NONE},
-        {"2001:db8::1", NULL, AUTHORITY_PORT_NONE},
-        {"[]", NULL, AUTHORITY_PORT_NONE},
-        {"[", NULL, AUTHORITY_PORT_NONE},
-        {"[::1", NULL, AUTHORITY_PORT_NONE},
-        {"[::1]443", NULL, AUTHORITY_PORT_NONE},
-        {"[::1]]", NULL, AUTHORITY_PORT_NONE},
-        {"[::1%25eth0]", NULL, AUTHORITY_PORT_NONE},
-        {"[v1.a]", NULL, AUTHORITY_PORT_NONE},
-        {"[192.0.2.1]", NULL, AUTHORITY_PORT_NONE},
-        {"[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]", NULL, AUTHORITY_PORT_NONE},
-        {"a@b", NULL, AUTHORITY_PORT_NONE},
-        {"a/b", NULL, AUTHORITY_PORT_NONE},
-        {"a b", NULL, AUTHORITY_PORT_NONE},
-        {"a%4", NULL, AUTHORITY_PORT_NONE},
-        {"a%4g", NULL, AUTHORITY_PORT_NONE},
+        {"a", "a", HOST_PORT_NONE},
+        {"a.example.", "a.example.", HOST_PORT_NONE},
+        {"a:", "a", HOST_PORT_EMPTY},
+        {"a:1", "a", HOST_PORT_GIVEN},
+        {"a:00443", "a", HOST_PORT_GIVEN},
+        {"a:65535", "a", HOST_PORT_GIVEN},
+        {"192.0.2.1:443", "192.0.2.1", HOST_PORT_GIVEN},
+        {"[2001:db8::1]", "[2001:db8::1]", HOST_PORT_NONE},
+        {"[::ffff:192.0.2.1]:443", "[::ffff:192.0.2.1]", HOST_PORT_GIVEN},
+        {"a_b~!$&'()*+,;=%41", "a_b~!$&'()*+,;=%41", HOST_PORT_NONE},
+        {"", NULL, HOST_PORT_NONE},
+        {":443", NULL, HOST_PORT_NONE},
+        {"a:0", NULL, HOST_PORT_NONE},
+        {"a:65536", NULL, HOST_PORT_NONE},
+        {"a:99999999999999999999", NULL, HOST_PORT_NONE},
+        {"a:-1", NULL, HOST_PORT_NONE},
+        {"a:1:2", NULL, HOST_PORT_NONE},
+        {"2001:db8::1", NULL, HOST_PORT_NONE},
+        {"[]", NULL, HOST_PORT_NONE},
+        {"[", NULL, HOST_PORT_NONE},
+        {"[::1", NULL, HOST_PORT_NONE},
+        {"[::1]443", NULL, HOST_PORT_NONE},
+        {"[::1]]", NULL, HOST_PORT_NONE},
+        {"[::1%25eth0]", NULL, HOST_PORT_NONE},
+        {"[v1.a]", NULL, HOST_PORT_NONE},
+        {"[192.0.2.1]", NULL, HOST_PORT_NONE},
+        {"[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]", NULL, HOST_PORT_NONE},
+        {"a@b", NULL, HOST_PORT_NONE},
+        {"a/b", NULL, HOST_PORT_NONE},
+        {"a b", NULL, HOST_PORT_NONE},
+        {"a%4", NULL, HOST_PORT_NONE},
+        {"a%4g", NULL, HOST_PORT_NONE},
         {"b\xc3\xbc"
          "cher.example",
-         NULL, AUTHORITY_PORT_NONE},
+         NULL, HOST_PORT_NONE},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct authority authority;
+        struct host_port authority;
         struct span text = guard_copy(span_of(rows[i].text));
-        bool parsed = authority_parse(text, &authority);
+        bool parsed = host_port_parse(text, &authority);
         if (parsed != (rows[i].host != NULL))
             print_error("row %zu: %s\n", i, rows[i].text);
         assert_int_equal(parsed, rows[i].host != NULL);
