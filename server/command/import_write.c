@@ -176,7 +176,7 @@ static void write_yaml(struct writer *writer, struct text *said)
     const struct import *import = writer->import;
     text_append(
         out,
-        span_of("# Written by \"mta-sts-httpd import\". \"mta-sts-httpd check\" judges it.\n\n"));
+        span_of("# Written by \"mta-sts-httpd import\". \"mta-sts-httpd check\" checks it.\n\n"));
     write_certificates(import, out);
     for (size_t i = 0; i < writer->group_count; i++) {
         if (writer->groups[i].name == NULL)

@@ -55,7 +55,7 @@ static bool read_proxies(struct reader *reader, const struct node *node, struct 
         if (good) {
             diag_add(reader->diag, DIAG_FATAL, node->at,
                      "proxy_protocol does not say which proxies to trust");
-            diag_reason(reader->diag, "whoever else could connect would choose his own address");
+            diag_reason(reader->diag, "any other client that can connect could claim any address");
             diag_hint(reader->diag, "write {from: [127.0.0.1]}");
         }
         return false;

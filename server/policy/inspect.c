@@ -650,6 +650,6 @@ void inspection_report(const struct inspection *inspection, bool mended, struct 
             diag_reason(diag, "%s", finding->senders);
         bool done = mended && !is_open && (finding->rule->flags & FINDING_IS_ADVICE) == 0;
         if (finding->fix != NULL)
-            diag_hint(diag, "%s%s", done ? "done: " : "", finding->fix);
+            diag_hint(diag, "%s%s", done ? "applied in the output: " : "", finding->fix);
     }
 }
