@@ -11,6 +11,8 @@
 #include <sys/types.h>
 
 #include "base/address.h"
+#include "serve/board.h"
+#include "site/challenges.h"
 #include "supervise/settings_image.h"
 
 /* In rising order: a greater one includes the smaller. */
@@ -31,6 +33,9 @@ struct load_order {
     bool state_hangs;                      /* the disk of the state folder does not answer */
     int64_t now; /* seconds since 1970 UTC, by a clock that is never set back */
     pid_t supervisor;
+    /* What other processes read, which it is not to write: it gives both up. */
+    struct board *board;
+    struct challenges *challenges; /* or NULL */
 };
 
 /* A loader_job; the context is a struct load_order. It returns only when it has failed, which was

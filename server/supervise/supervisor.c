@@ -111,6 +111,8 @@ static bool begin_load(struct supervisor *supervisor, bool state_hangs)
         .state_hangs = state_hangs,
         .supervisor = getpid(),
         .now = clock_steady_time(&supervisor->clock),
+        .board = supervisor->board,
+        .challenges = supervisor->watcher.challenges,
     };
     supervisor->load_begun = now;
     supervisor->is_without_state = state_hangs;

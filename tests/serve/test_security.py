@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support import client, server, tree
+from support import client, preload, server, tree
 from support.server import Server, children_of, name_of, workers_of
 from support.setup import DEFAULT_POLICY, Setup, body_of
 from support.tree import ROOT
@@ -25,6 +25,7 @@ needs_strace = pytest.mark.skipif(
     shutil.which("strace") is None or tree.instrumented(),
     reason="strace (Debian) is not installed, or the sanitizer's runtime makes calls of its own",
 )
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into a process of the server")
 # To make, move, change and remove what is in a file system.
 CHANGES = {
     "creat", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink",
@@ -192,6 +193,7 @@ def below(setup, call):
     return os.path.relpath(path, root) if path.startswith(root + "/") else None
 
 
+@as_root
 @needs_strace
 def test_supervisor_opens_no_file_of_the_configuration(life):
     """And no file at all to read but what the C library and the kernel have for it."""
@@ -204,6 +206,7 @@ def test_supervisor_opens_no_file_of_the_configuration(life):
     assert not [line for line in seen["supervisor"].open if str(setup.root) in line]
 
 
+@as_root
 @needs_strace
 def test_supervisor_binds_and_reads_no_byte_of_a_client(life):
     _, trace, _ = life
@@ -224,10 +227,10 @@ def check_reader(trace, kind):
     before = trace.calls[kind]
     assert [call for call in before if call.name == "landlock_restrict_self" and "= 0" in call.text] or [
         call for call in before if call.name == "landlock_create_ruleset" and "= -1" in call.text]
-    if os.geteuid() == 0:
-        assert [call for call in before if call.name == "setresuid" and "65534, 65534, 65534) = 0" in call.text]
+    assert [call for call in before if call.name == "setresuid" and "65534, 65534, 65534) = 0" in call.text]
 
 
+@as_root
 @needs_strace
 def test_loader_only_reads_and_hands_over_two_images(life):
     setup, trace, _ = life
@@ -242,6 +245,7 @@ def test_loader_only_reads_and_hands_over_two_images(life):
     assert not [call for call in calls if call.name in ("recvfrom", "recvmsg")]
 
 
+@as_root
 @needs_strace
 def test_watcher_only_looks_and_reads_challenges(life):
     setup, trace, seen = life
@@ -255,14 +259,15 @@ def test_watcher_only_looks_and_reads_challenges(life):
     # Beside /dev/null and the log.
     kinds = sorted(name.partition(":")[0] for name in watcher.open)
     assert kinds == ["/dev/null", "anon_inode", "pipe", "socket"], watcher.open
+    # The challenges.
     assert len([line for line in watcher.shared if "rw-s" in line]) == 1, watcher.shared
-    if os.geteuid() == 0:
-        assert watcher.status["Uid"].split() == watcher.status["Gid"].split() == ["65534"] * 4
-        assert watcher.status["Groups"] == ""
-        assert int(watcher.status["CapPrm"], 16) == int(watcher.status["CapEff"], 16) == 1 << 2
+    assert watcher.status["Uid"].split() == watcher.status["Gid"].split() == ["65534"] * 4
+    assert watcher.status["Groups"] == ""
+    assert int(watcher.status["CapPrm"], 16) == int(watcher.status["CapEff"], 16) == 1 << 2
     assert (watcher.status["Seccomp"], watcher.status["NoNewPrivs"]) == ("2", "1")
 
 
+@as_root
 @needs_strace
 def test_worker_only_talks_to_clients(life):
     _, trace, seen = life
@@ -276,6 +281,7 @@ def test_worker_only_talks_to_clients(life):
     assert int(worker.status["CapEff"], 16) == 0
 
 
+@as_root
 @needs_strace
 def test_saver_writes_the_state_folder_alone(life):
     setup, trace, _ = life
@@ -285,3 +291,38 @@ def test_saver_writes_the_state_folder_alone(life):
     read = [call for call in calls if call.opens and below(setup, call) is not None]
     assert all(below(setup, call).split("/")[0] == "state" for call in read), read
     assert not {call.name for call in calls} & (NETWORK | OTHERS)
+
+
+@as_root
+def test_loader_can_write_to_no_shared_memory(start, setup, tmp_path):
+    """Neither to the challenges, which would get certificates for others, nor to the counters."""
+    for name in ("state", "alpn"):
+        (setup.root / name).mkdir()
+    setup.certify("example.com")
+    disk = preload.Disk(tmp_path)
+    running = start(setup.write(["example.com"], state="state", acme={"alpn": "alpn"}),
+                    environment=disk.environment, expect=["state"])
+    disk.hang(wholly=True)
+    running.send(signal.SIGHUP)
+
+    def loader():
+        return [pid for pid in running.children() if name_of(pid) == "mta-sts-loader"]
+
+    shared = {}
+
+    def looked():
+        """At the loader while it waits for its disk, behind its filter."""
+        for pid in loader():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                seen = Seen(pid)
+                if seen.status.get("Seccomp_filters", "2") == "2":
+                    # Beside an image in the making.
+                    shared[pid] = [line for line in seen.shared
+                                   if "rw-s" in line and "mta-sts-image" not in line]
+        return shared
+
+    until(looked, "the loader", 20)
+    disk.answer()
+    assert list(shared.values()) == [[]], shared
+    until(lambda: not loader(), "the load to end", 30)
+    running.wait_line("ready: generation 2", seconds=30)
