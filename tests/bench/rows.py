@@ -79,7 +79,7 @@ class Scale:
     # A step of a slow server is given up after so many seconds, and earlier when the whole has
     # taken so many.
     limit: float = 90.0
-    whole: float = 1080.0
+    whole: float = 1800.0
     # What is quickly over is repeated, as often as this.
     repeat: int = 3
     repeat_below: float = 5.0
