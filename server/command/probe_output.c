@@ -96,16 +96,15 @@ static void add_cell(const struct report *report, const struct report_visit *vis
     const struct report_finding *finding = report_gravest(report, visit, stage);
     bool is_grave = finding != NULL && finding->level < DIAG_NOTE;
     bool is_end = visit == NULL ? stage == STAGE_DNS : stage == visit->reached;
-    enum stage reached = visit == NULL ? STAGE_DNS : visit->reached;
+    bool is_beyond = visit == NULL ? stage != STAGE_DNS : stage > visit->reached;
     const char *colour = levels[finding == NULL ? DIAG_NOTE : finding->level].colour;
     if (finding != NULL && finding->cell != NULL && (is_grave || (is_end && stage < STAGE_POLICY)))
         text_append(&rows->text, span_of(finding->cell));
-    else if (stage <= reached)
-        print_value(report, visit, stage, now, &rows->text);
-    else {
+    else if (is_beyond) {
         text_append(&rows->text, span_of("-"));
         colour = "";
-    }
+    } else
+        print_value(report, visit, stage, now, &rows->text);
     columns_end_cell(rows, colour);
 }
 
