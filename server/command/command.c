@@ -159,6 +159,12 @@ bool command_complain_lines(const struct text *lines)
     return false;
 }
 
+void command_show_progress(size_t done, size_t count)
+{
+    if (count > 1 && isatty(STDERR_FILENO)) /* a courtesy: it may fail */
+        (void)fprintf(stderr, "\r%zu of %zu\033[K%s", done, count, done == count ? "\r\033[K" : "");
+}
+
 static int print(struct text *out)
 {
     int status = command_write(out) ? STATUS_GOOD : STATUS_WRONG;

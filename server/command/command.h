@@ -110,6 +110,9 @@ bool command_complain(const char *format, ...) __attribute__((format(printf, 1, 
 /* Writes complete lines to standard error. False when it could not, after saying why there, if possible. */
 bool command_complain_lines(const struct text *lines);
 
+/* Shows on standard error how many of several are done, if that is a terminal; removed at the end. */
+void command_show_progress(size_t done, size_t count);
+
 /* One function a file: command/NAME.c. Each returns an exit status. */
 int command_serve(const struct command_line *line);
 int command_reload(const struct command_line *line);

@@ -141,9 +141,7 @@ static void take(void *context, size_t index, const struct report *report)
             history_see(run->history, report->domain, span_of(report->id), report->ttl, run->now) &&
             run->is_recorded;
     run->done++;
-    if (run->count > 1 && isatty(STDERR_FILENO)) /* progress is a courtesy: it may fail */
-        (void)fprintf(stderr, "\r%zu of %zu\033[K%s", run->done, run->count,
-                      run->done == run->count ? "\r\033[K" : "");
+    command_show_progress(run->done, run->count);
 }
 
 static bool wants_colour(void)

@@ -1,10 +1,8 @@
 #include "command/served.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "command/probe_options.h"
@@ -99,9 +97,7 @@ static void take(void *context, size_t index, const struct report *report)
                                           report->ttl, asking->now) &&
                               asking->is_recorded;
     asking->done++;
-    if (asking->count > 1 && isatty(STDERR_FILENO)) /* progress is a courtesy: it may fail */
-        (void)fprintf(stderr, "\r%zu of %zu\033[K%s", asking->done, asking->count,
-                      asking->done == asking->count ? "\r\033[K" : "");
+    command_show_progress(asking->done, asking->count);
 }
 
 static void tick(void *context)
