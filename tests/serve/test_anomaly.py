@@ -99,13 +99,15 @@ def outcome(server, since, old):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("process", ["supervisor", "worker"])
+@pytest.mark.parametrize("process", ["supervisor", "loader", "worker"])
 def test_reload(start, config, trusted, fault, process, kind):
     server = start(config, environment=fault.environment)
     server.expect(r"\berror: ", r"\bwarning: ", r"^    (why|fix): ", r"ready: generation",
                   r"watcher \d+ is replaced")
     for n in every(4):
-        fault.arm(server.pid if process == "supervisor" else fault.NEXT_PROCESS, kind, n)
+        which = {"supervisor": server.pid, "loader": fault.NEXT_PROCESS,
+                 "worker": fault.NEXT_PROCESS_BUT_ONE}[process]
+        fault.arm(which, kind, n)
         since, old = server.mark(), set(server.children())
         server.send(signal.SIGHUP)
         loaded = outcome(server, since, old)

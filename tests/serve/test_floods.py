@@ -1,17 +1,14 @@
 """Floods of ClientHellos, each at the rate of its client and from its networks: the honest client of
 another network gets its policy within two seconds. The figures are printed (pytest -rP)."""
 
-import contextlib
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from support import burst
+from support import burst, groups
 from support.namespace import entered
 from support.tree import instrumented
-from support.wait import until
 
 HOST = "mta-sts.example.com"
 SHORTAGE = r"(connection|descriptor|open files)"
@@ -72,34 +69,6 @@ def test_honest_client_is_served_beside_a_flood(start, setup, authority, tmp_pat
 MEMORY = 256 * 1024 * 1024
 
 
-@contextlib.contextmanager
-def control_group(name):
-    """A control group with so little memory: yields the file that takes its processes; a skip where
-    there is none to be had."""
-    root = Path("/sys/fs/cgroup")
-    old = not (root / "cgroup.controllers").exists()
-    group = (root / "memory" if old else root) / name
-    limit = group / ("memory.limit_in_bytes" if old else "memory.max")
-    try:
-        group.mkdir()
-    except OSError as reason:
-        pytest.skip(f"no control group to be had here: {reason}")
-    try:
-        try:
-            limit.write_text(str(MEMORY))
-        except OSError as reason:
-            pytest.skip(f"no memory to be limited here: {reason}")
-        yield group / "cgroup.procs"
-    finally:
-        until(lambda: removed(group), "the control group to be empty")
-
-
-def removed(group):
-    with contextlib.suppress(OSError):
-        group.rmdir()
-    return not group.exists()
-
-
 def flooded_with_handshakes(server, authority, sources):
     """Thousands that wait in the middle of a handshake, each of which costs more than 20 KB."""
     task = {**P256, **SIXTEEN, "sources": sources, "host": HOST, "end": "keep", "port": server.port}
@@ -115,7 +84,7 @@ def flooded_with_handshakes(server, authority, sources):
 def test_control_group_with_little_memory(start, setup, authority, workers, sources):
     """As in the Kubernetes manifest: no worker is killed for want of memory."""
     setup.certify("example.com")
-    with control_group(f"mta-sts-httpd-{os.getpid()}-{workers}") as processes:
+    with groups.with_memory(f"mta-sts-httpd-{os.getpid()}-{workers}", MEMORY) as processes:
         config = setup.write(["example.com"], workers=workers)
         enter = ["sh", "-c", 'echo $$ >"$0"; exec "$@"', processes]
         server = start(config, prefix=enter, expect=[SHORTAGE])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from support import burst, client, preload, tracer, tree
+from support import burst, client, limits, preload, tracer, tree
 from support.server import READY, Server, alive, parent_of, workers_of
 from support.setup import DEFAULT_POLICY, body_of, replace_file
 from support.tracer import Tracer
@@ -41,18 +41,6 @@ def fetched(port, context):
 def cpu_seconds(pid):
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def limit(pid, **limits):
-    """Sets soft limits of a process. It is done as its own user, who may do that without any
-    capability."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    user, group = (re.search(rf"^{key}:\t(\d+)", status, re.M)[1] for key in ("Uid", "Gid"))
-    command = [f"--{name}={value}:" for name, value in limits.items()]
-    command = ["prlimit", "--pid", str(pid), *command]
-    if int(user) != os.geteuid():
-        command = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", *command]
-    subprocess.run(command, check=True, timeout=20)
 
 
 def sleeps(pid):
@@ -85,9 +73,9 @@ def served_late(clients, context):
 def test_descriptors_of_the_process_run_out(server, trusted):
     server.expect(TURNED_AWAY)
     worker = server.workers()[0]
-    limit(worker, nofile=3)
+    limits.set_soft(worker, nofile=3)
     clients = waiting_clients(server)
-    limit(worker, nofile=1000)
+    limits.set_soft(worker, nofile=1000)
     served_late(clients, trusted)
     fetched(server.port, trusted)
     assert server.workers() == [worker]
@@ -134,7 +122,7 @@ def test_memory_of_a_worker_runs_out(server, trusted):
         assert old.exchange(GET).status == 200
         status = Path(f"/proc/{worker}/status").read_text()
         size = int(re.search(r"^VmSize:\s+(\d+) kB$", status, re.M)[1]) * 1024
-        limit(worker, **{"as": size + 256 * 1024})
+        limits.set_soft(worker, **{"as": size + 256 * 1024})
         failed = 0
         for _ in range(100):
             try:
@@ -144,7 +132,7 @@ def test_memory_of_a_worker_runs_out(server, trusted):
         assert failed > 20, "memory was not short"
         server.wait_line(TURNED_AWAY)
         assert old.exchange(GET).status == 200
-        limit(worker, **{"as": "unlimited"})
+        limits.set_soft(worker, **{"as": "unlimited"})
         fetched(server.port, trusted)
         assert old.exchange(GET).status == 200
     fetched(server.port, trusted)
@@ -159,7 +147,7 @@ def test_memory_runs_out_in_a_flood_of_others(server, authority):
     worker = server.workers()[0]
     status = Path(f"/proc/{worker}/status").read_text()
     size = int(re.search(r"^VmSize:\s+(\d+) kB$", status, re.M)[1]) * 1024
-    limit(worker, **{"as": size + 24 * 1024 * 1024})
+    limits.set_soft(worker, **{"as": size + 24 * 1024 * 1024})
     flood = {"network": "127.0.0.64/26", "sources": 4, "rate": 1000, "groups": ["P-256"]}
     flood.update(host=HOST, port=server.port, end="keep")
     honest = {"host": HOST, "port": server.port, "root": str(authority.root_file)}

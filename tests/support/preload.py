@@ -51,9 +51,10 @@ class Disk:
         self._path = Path(folder) / "hang"
         self.environment = {**_before_the_server("hang", folder), "TEST_HANG": str(self._path)}
 
-    def hang(self, *, wholly=False):
-        """wholly: a folder named "state" cannot even be opened."""
-        self._path.write_text("wholly" if wholly else "")
+    def hang(self, *, at=""):
+        """at: a file or folder of that name cannot even be opened."""
+        self._path.with_suffix(".new").write_text(at)
+        self._path.with_suffix(".new").rename(self._path)
 
     def answer(self):
         self._path.unlink(missing_ok=True)

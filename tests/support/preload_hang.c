@@ -1,7 +1,7 @@
 /*
  * A disk that does not answer: put in front of a program with LD_PRELOAD, it lets fsync wait as
- * long as the file TEST_HANG is there; and, when that is not empty, whoever opens the state
- * folder, too. Only for tests.
+ * long as the file TEST_HANG is there; and, when that is not empty, whoever opens a file or folder
+ * of the name that is in it, too. Only for tests.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -9,42 +9,71 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
 
-static bool hangs(bool wholly)
+/* name: the last part of what is opened; NULL: of fsync. */
+static bool hangs(const char *name)
 {
+    ssize_t (*look)(int, void *, size_t) =
+        (ssize_t(*)(int, void *, size_t))dlsym(RTLD_NEXT, "read");
+    int (*enter)(const char *, int, ...) =
+        (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open");
     const char *path = getenv("TEST_HANG");
-    struct stat status;
-    return path != NULL && stat(path, &status) == 0 && (!wholly || status.st_size > 0);
+    char text[256];
+    int fd = path == NULL ? -1 : enter(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t len = look(fd, text, sizeof(text) - 1);
+    (void)close(fd);
+    text[len < 0 ? 0 : len] = '\0';
+    return name == NULL || (text[0] != '\0' && strcmp(text, name) == 0);
 }
 
-static void wait_while_it_hangs(bool wholly)
+static void wait_while_it_hangs(const char *name)
 {
     const struct timespec pause = {.tv_nsec = 20000000};
-    while (hangs(wholly))
+    while (hangs(name))
         (void)nanosleep(&pause, NULL); /* the file is looked at again, however long it was */
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
 }
 
 int fsync(int fd)
 {
     int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
-    wait_while_it_hangs(false);
+    wait_while_it_hangs(NULL);
     return next(fd);
 }
 
 int open(const char *path, int flags, ...)
 {
     int (*next)(const char *, int, ...) = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open");
-    size_t len = strlen(path);
     mode_t mode = 0;
     va_list arguments;
     va_start(arguments, flags);
     if ((flags & O_CREAT) != 0)
         mode = va_arg(arguments, mode_t);
     va_end(arguments);
-    if (len >= 6 && strcmp(path + len - 6, "/state") == 0)
-        wait_while_it_hangs(true);
+    wait_while_it_hangs(last_part(path));
     return next(path, flags, mode);
+}
+
+int openat(int folder, const char *path, int flags, ...)
+{
+    int (*next)(int, const char *, int, ...) =
+        (int (*)(int, const char *, int, ...))dlsym(RTLD_NEXT, "openat");
+    mode_t mode = 0;
+    va_list arguments;
+    va_start(arguments, flags);
+    if ((flags & O_CREAT) != 0)
+        mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+    wait_while_it_hangs(last_part(path));
+    return next(folder, path, flags, mode);
 }
