@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/diag.h"
+#include "base/progress.h"
 #include "base/span.h"
 #include "load/tree.h"
 
@@ -20,6 +21,7 @@ struct certificate_files {
     /* True when the file need not be read. */
     bool (*skip)(void *context, const struct tree_file *file);
     /* bytes are borrowed for the call. */
+    const struct progress_callback *progress; /* borrowed; or NULL */
     void (*visit)(void *context, const struct tree_file *file, struct span bytes);
     /* Called after an error of a file in a folder, which may be anybody's, with the level that it has
      * when nobody needs the file; or NULL. */

@@ -87,6 +87,11 @@ static void tell_shortage(const struct certificates *store)
         diag_shortage(store->diag);
 }
 
+void certificates_set_progress(struct certificates *store, const struct progress_callback *progress)
+{
+    store->files.progress = progress;
+}
+
 void certificates_read(struct certificates *store, const char *path, struct position at)
 {
     if (certificate_crypto_begin(store))
@@ -174,6 +179,7 @@ void certificates_match(struct certificates *store, int64_t now)
         certificate_reuse_proofs(store);
         for (size_t i = 0; i < store->certificate_count; i++) {
             struct stored_certificate *stored = &store->certificates[i];
+            progress_make(store->files.progress);
             if (is_authority(stored->facts) || !judge_leaf(store, stored))
                 continue;
             stored->is_leaf = certificate_build_chain(store, stored);

@@ -14,6 +14,7 @@
 
 #include "base/diag.h"
 #include "base/limits.h"
+#include "base/progress.h"
 #include "base/span.h"
 #include "site/site_builder.h"
 
@@ -24,6 +25,10 @@ struct certificates;
  * may be NULL. Both are borrowed until certificates_free. */
 struct certificates *certificates_new(struct diag *diag, const struct site *previous);
 void certificates_free(struct certificates *store);
+
+/* Told of each file and each chain; borrowed as long as the store lives. */
+void certificates_set_progress(struct certificates *store,
+                               const struct progress_callback *progress);
 
 /* Reads a file, or a folder with everything below it (LIMIT_CERTIFICATE_DEPTH).
  * at is where the configuration names it. What cannot be read or is not sound

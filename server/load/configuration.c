@@ -62,6 +62,8 @@ static bool begin_certificates(struct loader *loader)
 {
     loader->store = certificates_new(loader->diag, loader->request->previous);
     diag_set_part(loader->diag, DIAG_CERTIFICATES);
+    if (loader->store != NULL)
+        certificates_set_progress(loader->store, &loader->request->progress);
     return loader->store != NULL || out_of_memory(loader);
 }
 
