@@ -267,6 +267,9 @@ enum {
     /* A loader that has said nothing for so long is ended: a disk that hangs, or a mistake of ours. The
      * slowest single step, a chain that is verified, takes milliseconds. Milliseconds. */
     LIMIT_LOAD_SILENCE_MS = 30000,
+    /* Where loaders die again and again the next try has a pause that grows to this; so late at most it is
+     * noticed that the files are others now. Milliseconds. */
+    LIMIT_LOAD_PAUSE_MOST_MS = 60000,
     /* So often it says that it goes on. Milliseconds. */
     LIMIT_LOAD_PROGRESS_MS = 100,
     /* One that goes on for so long is ended all the same: the largest loads take seconds, and minutes where

@@ -28,12 +28,12 @@ void lookout_renew(struct lookout *lookout, const struct watch *watch, int64_t n
         lookout->patience = load_ms * LIMIT_WATCH_REST_SHARE;
 }
 
-void lookout_retry(struct lookout *lookout, const struct watch *watch, int64_t now)
+void lookout_retry(struct lookout *lookout, const struct watch *watch, int64_t now, int64_t pause)
 {
     int64_t patience = lookout->patience;
     *lookout = lookout_begin(watch, now);
     lookout->patience = patience;
-    lookout->next = now + patience;
+    lookout->next = now + (pause > patience ? pause : patience);
 }
 
 enum progress {

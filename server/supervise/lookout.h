@@ -37,8 +37,8 @@ void lookout_renew(struct lookout *lookout, const struct watch *watch, int64_t n
                    int64_t load_ms);
 
 /* The load came to nothing though the files were good: what they have changed is news again, after a
- * while. */
-void lookout_retry(struct lookout *lookout, const struct watch *watch, int64_t now);
+ * while, which is no shorter than the pause. */
+void lookout_retry(struct lookout *lookout, const struct watch *watch, int64_t now, int64_t pause);
 
 /* In rising order: a greater one includes the smaller. */
 enum lookout_news {

@@ -64,6 +64,7 @@ struct supervisor {
     bool is_ready_due; /* the current generation serves, and that was not said yet */
     struct status status;
     unsigned loads;
+    unsigned load_deaths;       /* of loaders, since a load has come to anything */
     enum load_extent loading;   /* what the load is of that is under way */
     int state_fds[SAVER_PARTS]; /* owned; what it has for the state folder; or -1 */
     bool is_start_due;          /* the next generation waits until its promises are saved */
@@ -211,8 +212,12 @@ static void refuse(struct supervisor *supervisor, const char *why)
 /* The files may have been good, and a renewal must not be forgotten for it. */
 static void try_again_later(struct supervisor *supervisor)
 {
+    int64_t pause = LIMIT_WATCH_UNREST_MS;
+    for (unsigned i = 0; i < supervisor->load_deaths && pause < LIMIT_LOAD_PAUSE_MOST_MS; i++)
+        pause *= 2;
     if (supervisor->current != NULL)
-        watcher_retry(&supervisor->watcher, clock_monotonic_ms());
+        watcher_retry(&supervisor->watcher, clock_monotonic_ms(),
+                      pause < LIMIT_LOAD_PAUSE_MOST_MS ? pause : LIMIT_LOAD_PAUSE_MOST_MS);
 }
 
 static void load(struct supervisor *supervisor, enum load_extent extent)
@@ -254,6 +259,7 @@ static void bury_load(struct supervisor *supervisor, const char *reason)
         log_line(LOG_LEVEL_ERROR, "%s", reason);
     refuse_load(supervisor, why);
     try_again_later(supervisor);
+    supervisor->load_deaths++;
 }
 
 static void use_load(struct supervisor *supervisor, struct loader_result *result)
@@ -287,9 +293,11 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
             bury_load(supervisor, "the loader says that nothing was to be loaded");
         break;
     case LOADER_DONE:
+        supervisor->load_deaths = 0;
         use_load(supervisor, result);
         break;
     case LOADER_REFUSED:
+        supervisor->load_deaths = 0;
         refuse_load(supervisor, "");
         break;
     case LOADER_DIED:
@@ -314,7 +322,12 @@ static void abandon_next(struct supervisor *supervisor, const char *why)
     if (supervisor->current != NULL)
         retain_listeners(supervisor);
     refuse(supervisor, why);
-    /* Memory may have been short. */
+}
+
+/* Memory may have been short. */
+static void give_up_next(struct supervisor *supervisor)
+{
+    abandon_next(supervisor, "its workers did not start; ");
     try_again_later(supervisor);
 }
 
@@ -434,7 +447,7 @@ static void mourn(struct supervisor *supervisor, pid_t pid, int status)
         report_death("worker", pid, status);
         generation_bury(generation, index);
         if (generation == supervisor->next)
-            abandon_next(supervisor, "its workers did not start; ");
+            give_up_next(supervisor);
         else if (generation == supervisor->current && !supervisor->stopping)
             replace(supervisor, pid, status);
         else if (generation == supervisor->retiring && generation_running(generation) == 0)
@@ -480,7 +493,7 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
     end_load(supervisor, loader_expire(&supervisor->loader, now, &result), &result);
     if (supervisor->next != NULL && now >= supervisor->next->deadline) {
         log_line(LOG_LEVEL_ERROR, "workers were not ready in time");
-        abandon_next(supervisor, "its workers did not start; ");
+        give_up_next(supervisor);
     }
     if (supervisor->current != NULL)
         generation_expire(supervisor->current, now);
@@ -682,6 +695,7 @@ int supervisor_run(const struct supervisor_options *options)
     clock_steady_begin(&supervisor.clock);
     status_open(status_path(options->status, options->path),
                 options->status != NULL || getenv("RUNTIME_DIRECTORY") != NULL, &supervisor.status);
+    memory_begin(); /* workers inherit it */
     if (!catch_signals(&supervisor)) {
         log_line(LOG_LEVEL_ERROR, "cannot catch signals: %s", strerror(errno));
         return 1; /* the process ends, and with it what it holds */

@@ -191,9 +191,9 @@ void watcher_begin(struct watcher *watcher, const struct watch *watch, const str
     replace(watcher, now);
 }
 
-void watcher_retry(struct watcher *watcher, int64_t now)
+void watcher_retry(struct watcher *watcher, int64_t now, int64_t pause)
 {
-    lookout_retry(&watcher->lookout, watcher->watch, now);
+    lookout_retry(&watcher->lookout, watcher->watch, now, pause);
     replace(watcher, now);
 }
 

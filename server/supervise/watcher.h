@@ -55,8 +55,8 @@ void watcher_begin(struct watcher *watcher, const struct watch *watch, const str
                    int64_t load_ms, int64_t now);
 
 /* The load came to nothing though the files were good: what they have changed is news again, after a
- * while. */
-void watcher_retry(struct watcher *watcher, int64_t now);
+ * while, which is no shorter than the pause. */
+void watcher_retry(struct watcher *watcher, int64_t now, int64_t pause);
 
 /* Reads what it has sent. To be called when the control descriptor can be read. */
 void watcher_hear(struct watcher *watcher, int64_t now);
