@@ -22,6 +22,13 @@ void memory_begin(void)
 #endif
 }
 
+void memory_give_back(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0); /* whether it found pages does not matter */
+#endif
+}
+
 /* The first bytes of a file as text; false when it cannot be read. */
 static bool read_text(const char *path, char *text, size_t size)
 {

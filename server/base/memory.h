@@ -13,6 +13,10 @@
  * the rest and goes back as soon as it is freed. */
 void memory_begin(void);
 
+/* To be called after much was freed: gives back whole pages between what is
+ * still in use. */
+void memory_give_back(void);
+
 /* Bytes that this process may still take, when it shares what its control group has with so many
  * others like it: by the limits of the process (RLIMIT_AS, RLIMIT_DATA) and by those of its control
  * group and of each one around that (memory.max; version 1: memory.limit_in_bytes). SIZE_MAX when
