@@ -71,8 +71,14 @@ def loader_of(running):
     return found[0] if found else None
 
 
-def begin_load(running, place):
+def hang(running, place):
+    """From now on; the loader before this may still be about to end."""
+    until(lambda: not loader_of(running), "the loader before to be gone", 30)
     place.hang()
+
+
+def begin_load(running, place):
+    hang(running, place)
     running.send(signal.SIGHUP)
     return until(lambda: loader_of(running), "the loader")
 
@@ -105,7 +111,7 @@ def test_loader_that_dies(start, place, number):
 def test_load_that_died_for_a_change_on_disk_is_tried_again(start, setup, tmp_path, trusted):
     place = Place(setup, tmp_path, trusted, watch=True)
     running = start(place.config, environment=place.environment, expect=[REFUSED, CHANGED, "fix:"])
-    place.hang()
+    hang(running, place)
     place.drop_in.write_text(f"domains: {{example.org: {DEFAULT_POLICY}}}\n")
     os.kill(until(lambda: loader_of(running), "the loader", 20), signal.SIGKILL)
     running.wait_line(REFUSED)
