@@ -78,7 +78,8 @@ AWSLC_ASM   := $(AWSLC_ASM_$(AWSLC_CPU):%=generated-src/linux-$(AWSLC_CPU)/crypt
 AWSLC_FILES := $(AWSLC_AROUND) $(AWSLC_ASM)
 
 # One thread, so no locks; no code before main; nothing is read from the environment.
-AWSLC_BUILD  = $(HARDEN) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAGS) -O2 -w -std=gnu17 \
+# A fuzzer's marks would keep every function in the program, those of files that are left out too.
+AWSLC_BUILD  = $(if $(FUZZER),$(filter-out -fsanitize=%,$(HARDEN)),$(HARDEN)) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAGS) -O2 -w -std=gnu17 \
     $(UNWOUND) -DNDEBUG -DBORINGSSL_IMPLEMENTATION -DBORINGSSL_NO_STATIC_INITIALIZER \
     -DOPENSSL_NO_THREADS_CORRUPT_MEMORY_AND_LEAK_SECRETS_IF_THREADED \
     -I$(AWSLC_TREE)/include -I$(AWSLC_TREE) -I$(AWSLC_TREE)/$(S2N)/include \
