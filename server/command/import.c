@@ -9,7 +9,7 @@
 
 #include "base/array.h"
 #include "base/limits.h"
-#include "load/file.h"
+#include "files/file.h"
 #include "policy/name.h"
 
 static const char PREFIX[] = "mta-sts.";

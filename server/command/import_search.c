@@ -7,9 +7,9 @@
 
 #include "base/limits.h"
 #include "command/import_scan.h"
-#include "load/file.h"
-#include "load/include.h"
-#include "load/tree.h"
+#include "files/file.h"
+#include "files/include.h"
+#include "files/tree.h"
 #include "policy/name.h"
 
 struct search {

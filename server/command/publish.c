@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "command/command.h"
 #include "command/records_before.h"
-#include "load/file.h"
+#include "files/file.h"
 
 /* Beside the file: what is locked, what may have been sent, and what is being written. */
 static const char LOCK[] = ".lock", PENDING[] = ".pending", NEW[] = ".new";

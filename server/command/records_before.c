@@ -5,8 +5,8 @@
 
 #include "base/calendar.h"
 #include "base/limits.h"
+#include "files/file.h"
 #include "load/document.h"
-#include "load/file.h"
 
 static bool reject(struct diag *diag, const struct node *node)
 {

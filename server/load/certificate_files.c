@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "load/file.h"
+#include "files/file.h"
 #include "load/private_key.h"
 
 /* What is wrong with a path that was named goes where it is named, else to the path itself. */

@@ -13,7 +13,7 @@
 #include "base/diag.h"
 #include "base/progress.h"
 #include "base/span.h"
-#include "load/tree.h"
+#include "files/tree.h"
 
 /* Begin with {.diag, .skip, .visit, .doubt, .context}; end with certificate_files_free. */
 struct certificate_files {

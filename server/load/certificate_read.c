@@ -1,9 +1,9 @@
 #include <stdlib.h>
 
+#include "files/stamp.h"
 #include "load/certificate_store.h"
 #include "load/extensions.h"
 #include "load/pem.h"
-#include "load/signature.h"
 #include "policy/name.h"
 
 enum block_use {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "load/file.h"
+#include "files/file.h"
 
 /* Where a domain or policy begins; what follows is about it until the next one does. */
 struct anchor {

@@ -10,10 +10,10 @@
 #include "base/limits.h"
 #include "base/table.h"
 #include "base/text.h"
+#include "files/file.h"
+#include "files/include.h"
+#include "files/stamp.h"
 #include "load/document.h"
-#include "load/file.h"
-#include "load/include.h"
-#include "load/signature.h"
 
 /* A configuration file that was read, or should have been; or what was found in its place. */
 struct source {

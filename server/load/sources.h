@@ -12,9 +12,9 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/progress.h"
+#include "files/watch.h"
 #include "load/draft.h"
 #include "load/schema.h"
-#include "load/watch.h"
 
 struct sources;
 

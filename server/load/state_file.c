@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "load/file.h"
+#include "files/file.h"
 
 static const char TRAILER[] = "# complete ";
 enum { TRAILER_LEN = sizeof(TRAILER) - 1 + 16 + 1, NAME_SIZE = 64 };

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/span.h"
 #include "base/text.h"
-#include "load/file.h"
+#include "files/file.h"
 
 /* What users there are: /etc/passwd as it is, since modules for other databases would be
  * loaded into a process of root's, and a static program could not load them. Without the file there are

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "base/text.h"
-#include "load/watch.h"
+#include "files/watch.h"
 
 /* Times are milliseconds of the monotonic clock in every function here. */
 struct lookout {

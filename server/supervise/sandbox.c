@@ -15,7 +15,7 @@
 
 #include "base/log.h"
 #include "base/sanitizer.h"
-#include "load/file.h"
+#include "files/file.h"
 #include "serve/calls.h"
 #include "serve/filter.h"
 #include "serve/privilege.h"

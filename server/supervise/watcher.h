@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "files/watch.h"
 #include "load/settings.h"
-#include "load/watch.h"
 #include "serve/board.h"
 #include "site/challenges.h"
 #include "supervise/backoff.h"

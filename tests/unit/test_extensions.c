@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "load/file.h"
+#include "files/file.h"
 #include "load/pem.h"
 #include "pki.h"
 #include "unit.h"

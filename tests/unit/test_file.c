@@ -9,7 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "load/file.h"
+#include "files/file.h"
 #include "pki.h"
 
 enum { CUSTOMER = 12345, OTHER = 12346 };

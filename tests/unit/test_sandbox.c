@@ -24,7 +24,7 @@
 
 #include "base/log.h"
 #include "base/sanitizer.h"
-#include "load/file.h"
+#include "files/file.h"
 #include "serve/privilege.h"
 #include "unit.h"
 

@@ -10,8 +10,8 @@
 
 #include "base/limits.h"
 #include "base/text.h"
-#include "load/signature.h"
-#include "load/tree.h"
+#include "files/stamp.h"
+#include "files/tree.h"
 #include "pki.h"
 
 static const char layout[] =

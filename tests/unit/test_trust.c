@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "files/file.h"
 #include "load/certificate.h"
-#include "load/file.h"
 #include "load/pem.h"
 #include "unit.h"
 

@@ -13,8 +13,8 @@
  * owned by nobody may belong to anyone, and a process that was root becomes
  * nobody to read files (supervise/sandbox.h).
  */
-#ifndef LOAD_FILE_H
-#define LOAD_FILE_H
+#ifndef FILES_FILE_H
+#define FILES_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

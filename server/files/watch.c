@@ -1,8 +1,8 @@
-#include "load/watch.h"
+#include "files/watch.h"
 
-#include "load/include.h"
-#include "load/signature.h"
-#include "load/tree.h"
+#include "files/include.h"
+#include "files/stamp.h"
+#include "files/tree.h"
 
 bool watch_add_file(struct watch *watch, const char *path)
 {

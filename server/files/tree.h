@@ -4,8 +4,8 @@
  * opens folders but no file, and follows no link out of a folder but those to
  * files. Nothing is reported to people here. Supervisor and commands only.
  */
-#ifndef LOAD_TREE_H
-#define LOAD_TREE_H
+#ifndef FILES_TREE_H
+#define FILES_TREE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,8 +4,8 @@
  * and through every kind of link. The fingerprint of a set of files is the sum
  * of their signatures. Supervisor and commands only; it opens nothing.
  */
-#ifndef LOAD_SIGNATURE_H
-#define LOAD_SIGNATURE_H
+#ifndef FILES_STAMP_H
+#define FILES_STAMP_H
 
 #include <stdbool.h>
 #include <stdint.h>

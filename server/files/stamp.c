@@ -1,4 +1,4 @@
-#include "load/signature.h"
+#include "files/stamp.h"
 
 #include <errno.h>
 

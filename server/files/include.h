@@ -3,8 +3,8 @@
  * Used to read them and, later, to see whether anything has changed. Supervisor
  * and commands only; it opens folders but no file.
  */
-#ifndef LOAD_INCLUDE_H
-#define LOAD_INCLUDE_H
+#ifndef FILES_INCLUDE_H
+#define FILES_INCLUDE_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "load/include.h"
+#include "files/include.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "load/signature.h"
+#include "files/stamp.h"
 
 static const char WILDCARDS[] = "*?[{";
 

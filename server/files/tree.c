@@ -1,4 +1,4 @@
-#include "load/tree.h"
+#include "files/tree.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,7 +9,7 @@
 
 #include "base/array.h"
 #include "base/limits.h"
-#include "load/signature.h"
+#include "files/stamp.h"
 
 struct entry {
     size_t offset;      /* of its name in names */

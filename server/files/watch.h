@@ -5,8 +5,8 @@
  * call or two a file. It waits for nothing: whoever asks decides how often.
  * Runs in the loader and in the watcher.
  */
-#ifndef LOAD_WATCH_H
-#define LOAD_WATCH_H
+#ifndef FILES_WATCH_H
+#define FILES_WATCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
