@@ -13,8 +13,8 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/table.h"
+#include "certificates/store.h"
 #include "command/command.h"
-#include "load/certificates.h"
 #include "policy/inspect.h"
 
 /* How sure it is that a host has a policy. In rising order. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "load/trust.h"
+#include "certificates/trust.h"
 #include "policy/record.h"
 #include "probe/crowd.h"
 #include "probe/resolve.h"

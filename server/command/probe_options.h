@@ -6,8 +6,8 @@
 #define COMMAND_PROBE_OPTIONS_H
 
 #include "base/address.h"
+#include "certificates/trust.h"
 #include "command/command.h"
-#include "load/trust.h"
 #include "probe/probe.h"
 
 /* Begin with {0}; end with probe_options_free. The probe points into it. */

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "certificates/trust.h"
 #include "command/probe_options.h"
-#include "load/trust.h"
 #include "probe/probe.h"
 
 struct asking {

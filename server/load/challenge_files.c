@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "load/certificate_challenge.h"
-#include "load/pem.h"
-#include "load/private_key.h"
+#include "certificates/challenge_certificate.h"
+#include "certificates/pem.h"
+#include "certificates/private_key.h"
 
 /* A certificate or a key of a folder, until they are matched. */
 struct piece {

@@ -8,7 +8,7 @@
 
 #include "base/calendar.h"
 #include "base/limits.h"
-#include "load/certificates.h"
+#include "certificates/store.h"
 #include "load/draft.h"
 #include "load/history.h"
 #include "load/life.h"

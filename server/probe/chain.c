@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/calendar.h"
-#include "load/extensions.h"
+#include "certificates/extensions.h"
 #include "site/verdict.h"
 
 /* What is judged, taken apart. */

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "base/span.h"
-#include "load/certificate.h"
-#include "load/trust.h"
+#include "certificates/certificate.h"
+#include "certificates/trust.h"
 #include "probe/report.h"
 
 struct chain_question {

@@ -23,7 +23,7 @@
 #include <psa/crypto.h>
 
 #include "base/clock.h"
-#include "load/extensions.h"
+#include "certificates/extensions.h"
 
 /* What the handshake ends with when the key of the server is costly; nothing else there is it. */
 enum { COSTLY = MBEDTLS_ERR_X509_FILE_IO_ERROR };

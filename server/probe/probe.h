@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/address.h"
-#include "load/trust.h"
+#include "certificates/trust.h"
 #include "policy/policy.h"
 #include "policy/promise.h"
 #include "probe/report.h"

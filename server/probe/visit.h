@@ -10,7 +10,7 @@
 
 #include "base/address.h"
 #include "base/limits.h"
-#include "load/trust.h"
+#include "certificates/trust.h"
 #include "policy/policy.h"
 #include "probe/report.h"
 

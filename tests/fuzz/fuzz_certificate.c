@@ -10,12 +10,12 @@
 #include <stdlib.h>
 
 #include "body.h"
+#include "certificates/certificate.h"
+#include "certificates/extensions.h"
+#include "certificates/private_key.h"
+#include "certificates/public_key.h"
 #include "chance.h"
 #include "fuzz.h"
-#include "load/certificate.h"
-#include "load/extensions.h"
-#include "load/private_key.h"
-#include "load/public_key.h"
 #include "material.h"
 
 /* The bytes to read, in memory of exactly their size. */

@@ -14,10 +14,10 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "body.h"
+#include "certificates/store.h"
 #include "chance.h"
 #include "files.h"
 #include "fuzz.h"
-#include "load/certificates.h"
 #include "material.h"
 
 /* The material is valid then. */

@@ -6,9 +6,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "certificates/form.h"
+#include "certificates/pem.h"
 #include "fuzz.h"
-#include "load/certificate_form.h"
-#include "load/pem.h"
 
 static int digit_of(char byte)
 {

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certificates/store.h"
 #include "chance.h"
 #include "files.h"
 #include "fuzz.h"
-#include "load/certificates.h"
 #include "material.h"
 #include "site/image.h"
 #include "site/verdict.h"

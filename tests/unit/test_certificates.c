@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "load/certificates.h"
+#include "certificates/store.h"
 #include "pki.h"
 
 #define HOST "mta-sts.example.com"

@@ -1,10 +1,10 @@
 /* What is read of certificates beside the TLS library: names, constraints, keys; no byte leads astray. */
-#include "load/extensions.h"
+#include "certificates/extensions.h"
 
 #include <stdlib.h>
 
+#include "certificates/pem.h"
 #include "files/file.h"
-#include "load/pem.h"
 #include "pki.h"
 #include "unit.h"
 

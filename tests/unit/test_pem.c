@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "load/pem.h"
+#include "certificates/pem.h"
 
 #define BEGIN "-----BEGIN X-----\n"
 #define END   "-----END X-----\n"

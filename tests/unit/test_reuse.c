@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "certificates/archive.h"
+#include "certificates/store.h"
 #include "files/stamp.h"
-#include "load/certificate_archive.h"
-#include "load/certificates.h"
 #include "pki.h"
 #include "site/image.h"
 

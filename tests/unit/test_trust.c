@@ -1,13 +1,13 @@
 /* The authorities of this system: every one of them is read, and made by an algorithm that we know. */
-#include "load/trust.h"
+#include "certificates/trust.h"
 
 #include <psa/crypto.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "certificates/certificate.h"
+#include "certificates/pem.h"
 #include "files/file.h"
-#include "load/certificate.h"
-#include "load/pem.h"
 #include "unit.h"
 
 static const char BUNDLE[] = "/etc/ssl/certs/ca-certificates.crt";

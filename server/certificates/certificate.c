@@ -1,0 +1,316 @@
+#include "certificates/certificate.h"
+
+#include <assert.h>
+#include <mbedtls/asn1.h>
+#include <mbedtls/bignum.h>
+#include <mbedtls/ecp.h>
+#include <mbedtls/oid.h>
+#include <mbedtls/x509.h>
+#include <mbedtls/x509_crt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/calendar.h"
+#include "certificates/der.h"
+#include "certificates/memory.h"
+#include "policy/name.h"
+
+/* SubjectPublicKeyInfo of RSA 8192, the largest that mbedTLS reads, is 1,062 bytes. */
+enum { INFO_MOST = 2048 };
+
+#define OID(bytes) bytes, sizeof(bytes) - 1
+
+/* The signature algorithms that senders no longer accept (RFC 9155, Baseline Requirements 7.1.3). */
+static const struct {
+    const char *oid;
+    size_t len;
+    const char *text;
+} weak_signatures[] = {
+    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05"), "SHA-1"}, /* sha1WithRSAEncryption */
+    {OID("\x2b\x0e\x03\x02\x1d"), "SHA-1"},                 /* its old name */
+    {OID("\x2a\x86\x48\xce\x3d\x04\x01"), "SHA-1"},         /* ecdsa-with-SHA1 */
+    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x04"), "MD5"},
+    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x03"), "MD4"},
+    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x02"), "MD2"},
+};
+
+void certificate_free(struct certificate *certificate)
+{
+    free(certificate);
+}
+
+static struct span span_of_buf(mbedtls_x509_buf buf)
+{
+    return (struct span){(const char *)buf.p, buf.p == NULL ? 0 : buf.len};
+}
+
+static const char *weak_signature(struct span oid)
+{
+    for (size_t i = 0; i < sizeof(weak_signatures) / sizeof(weak_signatures[0]); i++)
+        if (span_equal(oid, (struct span){weak_signatures[i].oid, weak_signatures[i].len}))
+            return weak_signatures[i].text;
+    return NULL;
+}
+
+/* Finds the signature's algorithm and the key without mbedTLS, for one that it refuses
+ * (RFC 5280 section 4.1). False when it is no certificate at all. */
+static bool look_inside(struct span der, struct span *ret_oid, struct span *ret_info)
+{
+    struct span outer, inner, algorithm;
+    if (!der_take(&der, DER_SEQUENCE, &outer, NULL) ||
+        !der_take(&outer, DER_SEQUENCE, &inner, NULL))
+        return false;
+    (void)der_take(&inner, DER_CONTEXT_0, NULL, NULL); /* version 1 has none */
+    return der_take(&inner, DER_INTEGER, NULL, NULL) &&
+           der_take(&inner, DER_SEQUENCE, &algorithm, NULL) &&
+           der_take(&inner, DER_SEQUENCE, NULL, NULL) && /* issuer */
+           der_take(&inner, DER_SEQUENCE, NULL, NULL) && /* validity */
+           der_take(&inner, DER_SEQUENCE, NULL, NULL) && /* subject */
+           der_take(&inner, DER_SEQUENCE, NULL, ret_info) &&
+           der_take(&algorithm, DER_OBJECT_IDENTIFIER, ret_oid, NULL);
+}
+
+/* mbedTLS' codes are sums of a high part, of the module, and a low one, of what it called. */
+static bool is_shortage(int code)
+{
+    int high = -(-code & 0xff80), low = -(-code & 0x7f);
+    return high == MBEDTLS_ERR_X509_ALLOC_FAILED || high == MBEDTLS_ERR_PK_ALLOC_FAILED ||
+           high == MBEDTLS_ERR_ECP_ALLOC_FAILED || low == MBEDTLS_ERR_ASN1_ALLOC_FAILED ||
+           low == MBEDTLS_ERR_MPI_ALLOC_FAILED;
+}
+
+/* Which part did mbedTLS refuse? */
+static enum certificate_fault judge_unparsed(struct span der, int code, struct certificate *found)
+{
+    struct span oid, info;
+    if (!look_inside(der, &oid, &info))
+        return CERTIFICATE_JUNK;
+    found->weak_signature = weak_signature(oid);
+    public_key_judge(info, &found->kind);
+    if (!found->kind.accepted)
+        return CERTIFICATE_KEY;
+    int high = -(-code & 0xff80);
+    if (high == MBEDTLS_ERR_X509_UNKNOWN_SIG_ALG)
+        return CERTIFICATE_SIGNATURE;
+    return high == MBEDTLS_ERR_X509_INVALID_EXTENSIONS ||
+                   high == MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE
+               ? CERTIFICATE_EXTENSION
+               : CERTIFICATE_JUNK;
+}
+
+/* What the library does not judge itself. */
+struct extensions {
+    bool must_staple;
+    bool is_critical; /* one that senders need not know is marked as critical */
+};
+
+/* status_request and status_request_v2 as features of TLS (RFC 7633 section 4, RFC 6066 section 8,
+ * RFC 6961). The features are a SEQUENCE OF INTEGER. */
+static bool demands_staple(struct span value)
+{
+    struct span features, feature;
+    if (!der_take(&value, DER_SEQUENCE, &features, NULL))
+        return false;
+    while (der_take(&features, DER_INTEGER, &feature, NULL))
+        if (feature.len == 1 && (feature.data[0] == 5 || feature.data[0] == 17))
+            return true;
+    return false;
+}
+
+/* The library calls this for extensions that it does not know, and for policies. */
+static int note_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
+                          int critical, const unsigned char *value, const unsigned char *end)
+{
+    static const char tls_feature[] = "\x2b\x06\x01\x05\x05\x07\x01\x18";
+    static const char policies[] = "\x55\x1d\x20";
+    struct extensions *noted = context;
+    struct span name = span_of_buf(*oid);
+    (void)crt;
+    if (span_equal(name, span_of(tls_feature)))
+        noted->must_staple =
+            demands_staple((struct span){(const char *)value, (size_t)(end - value)});
+    else if (critical != 0 && !span_equal(name, span_of(policies)))
+        noted->is_critical = true;
+    return 0;
+}
+
+static int64_t instant(const mbedtls_x509_time *time)
+{
+    return calendar_instant(time->year, time->mon, time->day, time->hour, time->min, time->sec);
+}
+
+static bool is_dns_name(const mbedtls_x509_sequence *item)
+{
+    return item->buf.p != NULL &&
+           (item->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == MBEDTLS_X509_SAN_DNS_NAME;
+}
+
+/* The names in lower case, with their text at the place; returns what is behind it. */
+static char *read_names(const mbedtls_x509_crt *crt, char *place, struct certificate *found)
+{
+    for (const mbedtls_x509_sequence *item = &crt->subject_alt_names; item; item = item->next) {
+        struct name name;
+        if (!is_dns_name(item) ||
+            name_parse(span_of_buf(item->buf), NAME_PATTERN, &name) != NAME_OK)
+            continue;
+        assert(name.len <= item->buf.len);
+        memcpy(place, name.text, name.len);
+        found->names[found->name_count++] = (struct span){place, name.len};
+        place += name.len;
+    }
+    return place;
+}
+
+static void read_facts(const mbedtls_x509_crt *crt, struct certificate *found)
+{
+    found->subject = span_of_buf(crt->subject_raw);
+    found->issuer = span_of_buf(crt->issuer_raw);
+    found->key_id = span_of_buf(crt->subject_key_id);
+    found->issuer_key_id = span_of_buf(crt->authority_key_id.keyIdentifier);
+    found->not_before = instant(&crt->valid_from);
+    found->not_after = instant(&crt->valid_to);
+    found->weak_signature = weak_signature(span_of_buf(crt->sig_oid));
+    found->is_self_issued = span_equal(found->subject, found->issuer) &&
+                            (found->key_id.data == NULL || found->issuer_key_id.data == NULL ||
+                             span_equal(found->key_id, found->issuer_key_id));
+    found->is_authority =
+        mbedtls_x509_crt_get_ca_istrue(crt) == 1 || (crt->version < 3 && found->is_self_issued);
+    found->may_serve =
+        mbedtls_x509_crt_check_extended_key_usage(crt, MBEDTLS_OID_SERVER_AUTH,
+                                                  MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) == 0;
+    found->may_sign = mbedtls_x509_crt_check_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0;
+}
+
+/* code 0: the library has read it, and an extension speaks against it. */
+static struct certificate *make_refused(struct span der, int code)
+{
+    struct certificate *certificate = is_shortage(code) ? NULL : calloc(1, sizeof(*certificate));
+    if (certificate == NULL)
+        return NULL;
+    certificate->fault = code == 0 ? CERTIFICATE_EXTENSION : judge_unparsed(der, code, certificate);
+    return certificate;
+}
+
+/* A part of some bytes as a part of their copy. */
+static struct span move(struct span part, struct span from, const char *to)
+{
+    if (part.data == NULL)
+        return part;
+    assert(part.data >= from.data && part.data + part.len <= from.data + from.len);
+    return (struct span){to + (part.data - from.data), part.len};
+}
+
+/* The structure, its names, what else is not in the DER and a copy of that, in one piece of memory. */
+static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct span der)
+{
+    unsigned char buffer[INFO_MOST];
+    size_t count = 0, texts = 0;
+    for (const mbedtls_x509_sequence *item = &crt->subject_alt_names; item; item = item->next) {
+        count += is_dns_name(item);
+        texts += is_dns_name(item) ? item->buf.len : 0;
+    }
+    /* A point may be compressed and RSA may lack its NULL; else the bytes are there already. */
+    struct span raw = span_of_buf(crt->pk_raw);
+    int len = mbedtls_pk_write_pubkey_der(&crt->pk, buffer, sizeof(buffer));
+    struct span info = {(const char *)buffer + sizeof(buffer) - (len > 0 ? len : 0),
+                        len > 0 ? (size_t)len : 0};
+    if (len <= 0 || span_equal(raw, info))
+        info.len = 0;
+
+    struct certificate *found =
+        calloc(1, sizeof(*found) + count * sizeof(found->names[0]) + texts + info.len + der.len);
+    if (found == NULL)
+        return NULL;
+    found->fault = CERTIFICATE_SOUND;
+    found->has_dns_names = count > 0;
+    char *place = read_names(crt, (char *)&found->names[count], found);
+    if (info.len > 0)
+        memcpy(place, info.data, info.len);
+    char *copy = place + info.len;
+    memcpy(copy, der.data, der.len);
+    found->der = (struct span){copy, der.len};
+    found->info = info.len > 0 ? (struct span){place, info.len} : move(raw, der, copy);
+    public_key_judge(found->info, &found->kind);
+    read_facts(crt, found);
+    struct span *const parts[] = {&found->subject, &found->issuer, &found->key_id,
+                                  &found->issuer_key_id};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        *parts[i] = move(*parts[i], der, copy);
+    return found;
+}
+
+/* The worker parses a leaf with the same call: what passes here passes there. */
+static int parse(struct span bytes, mbedtls_x509_crt *crt, struct extensions *ret_extensions)
+{
+    *ret_extensions = (struct extensions){0};
+    return mbedtls_x509_crt_parse_der_with_ext_cb(crt, (const unsigned char *)bytes.data, bytes.len,
+                                                  0, note_extension, ret_extensions);
+}
+
+struct certificate *certificate_new(struct span der)
+{
+    struct extensions extensions;
+    mbedtls_x509_crt crt;
+    mbedtls_x509_crt_init(&crt);
+    int code = parse(der, &crt, &extensions);
+    if (code != 0)
+        code = memory_is_there() ? parse(der, &crt, &extensions) : MBEDTLS_ERR_X509_ALLOC_FAILED;
+    bool is_odd = code == 0 && extensions.is_critical && mbedtls_x509_crt_get_ca_istrue(&crt) != 1;
+    struct certificate *certificate =
+        code == 0 && !is_odd ? make_sound(&crt, der) : make_refused(der, code);
+    if (certificate != NULL)
+        certificate->must_staple = extensions.must_staple;
+    mbedtls_x509_crt_free(&crt);
+    return certificate;
+}
+
+/* It was parsed before, so only a shortage can make it fail, which may be over the next moment. */
+static bool parse_again(const struct certificate *certificate, mbedtls_x509_crt *crt)
+{
+    struct extensions extensions; /* judged before */
+    int code = parse(certificate->der, crt, &extensions);
+    if (code != 0)
+        code = parse(certificate->der, crt, &extensions);
+    return code == 0;
+}
+
+static bool verify(const struct certificate *child, const struct certificate *parent)
+{
+    /* Only the signature is asked for: date, name and strength are judged elsewhere. */
+    uint32_t flags = 0;
+    bool verified = false;
+    mbedtls_x509_crt child_crt, parent_crt;
+    mbedtls_x509_crt_init(&child_crt);
+    mbedtls_x509_crt_init(&parent_crt);
+    if (parse_again(child, &child_crt) && parse_again(parent, &parent_crt)) {
+        (void)mbedtls_x509_crt_verify(&child_crt, &parent_crt, NULL, NULL, &flags, NULL, NULL);
+        verified = (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) == 0;
+    }
+    mbedtls_x509_crt_free(&parent_crt);
+    mbedtls_x509_crt_free(&child_crt);
+    return verified;
+}
+
+bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent,
+                              bool *ret_is_known)
+{
+    *ret_is_known = true;
+    if (verify(child, parent))
+        return true;
+    *ret_is_known = memory_is_there();
+    return *ret_is_known && verify(child, parent);
+}
+
+void certificate_issuer_text(const struct certificate *certificate,
+                             char out[static CERTIFICATE_NAME_SIZE])
+{
+    mbedtls_x509_crt crt;
+    mbedtls_x509_crt_init(&crt);
+    out[0] = '\0';
+    if (parse_again(certificate, &crt) &&
+        mbedtls_x509_dn_gets(out, CERTIFICATE_NAME_SIZE, &crt.issuer) < 0)
+        out[CERTIFICATE_NAME_SIZE - 1] = '\0';
+    if (out[0] == '\0')
+        (void)snprintf(out, CERTIFICATE_NAME_SIZE, "with an unreadable name"); /* it fits */
+    mbedtls_x509_crt_free(&crt);
+}

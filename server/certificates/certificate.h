@@ -1,0 +1,66 @@
+/*
+ * What the store needs to know of one certificate: read once from its DER by
+ * the TLS library, whose objects are freed at once. Immutable and dependent on
+ * nothing but the DER, so that one load after the other can use it. Supervisor and commands only; nothing of the TLS library is
+ * in this interface.
+ */
+#ifndef CERTIFICATES_CERTIFICATE_H
+#define CERTIFICATES_CERTIFICATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "certificates/public_key.h"
+#include "site/credential.h"
+
+enum certificate_fault {
+    CERTIFICATE_SOUND,
+    CERTIFICATE_JUNK,      /* not the DER of an X.509 certificate */
+    CERTIFICATE_KEY,       /* its key is of a kind that is not taken; kind tells */
+    CERTIFICATE_SIGNATURE, /* its signature is of a kind that is not taken */
+    CERTIFICATE_EXTENSION, /* an extension is malformed, or that of a leaf is critical and unknown */
+};
+
+/* Every span points behind the structure, where a copy of the DER is too, or into the site that the
+ * facts were taken from (certificate_archive_take). */
+struct certificate {
+    enum certificate_fault fault; /* unless sound, only kind and weak_signature are told */
+    struct span der;              /* empty unless sound */
+    struct span info;             /* SubjectPublicKeyInfo, normalised */
+    struct span subject, issuer;  /* DER of the names */
+    struct span key_id;           /* subject key identifier; data NULL when there is none */
+    struct span issuer_key_id;    /* authority key identifier; the same */
+    int64_t not_before;           /* seconds since 1970 UTC */
+    int64_t not_after;
+    struct public_key kind;
+    const char *weak_signature; /* "SHA-1", "MD5"; NULL when it is not weak; static */
+    bool is_authority;          /* basicConstraints says CA, or version 1 and self-issued */
+    bool is_self_issued;
+    bool may_serve;     /* the extended key usage allows TLS servers */
+    bool may_sign;      /* the key usage allows digital signatures */
+    bool has_dns_names; /* in its subject alternative name, be they valid or not */
+    bool must_staple;   /* clients may insist on a stapled OCSP response (RFC 7633) */
+    size_t name_count;
+    struct span names[]; /* the valid ones, lower case */
+};
+
+/* Reads the certificate. Owned; NULL when memory is short. An authority may have any critical extension: who verifies a chain judges
+ * them, who sends it does not (RFC 5280 section 4.2). kind is told for CERTIFICATE_KEY too, and weak_signature for
+ * CERTIFICATE_SIGNATURE. */
+struct certificate *certificate_new(struct span der);
+void certificate_free(struct certificate *certificate);
+
+/* True when the parent's key made the child's signature. Costs a millisecond, and two when it did
+ * not. False and not known when memory is short. */
+bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent,
+                              bool *ret_is_known);
+
+enum { CERTIFICATE_NAME_SIZE = 256 };
+
+/* Writes the issuer's name for people, such as "C=US, O=Example, CN=R3", cut when it is long. */
+void certificate_issuer_text(const struct certificate *certificate,
+                             char out[static CERTIFICATE_NAME_SIZE]);
+
+#endif

@@ -1,0 +1,330 @@
+#include "base/array.h"
+#include "certificates/store_inside.h"
+
+/* How well senders accept a leaf with this fault. */
+static const unsigned ranks[] = {
+    [CREDENTIAL_SELF_SIGNED] = 0,   [CREDENTIAL_INCOMPLETE] = 1,
+    [CREDENTIAL_CHAIN_EXPIRED] = 2, [CREDENTIAL_MUST_STAPLE] = 3, /* most senders do not mind */
+    [CREDENTIAL_SOUND] = 4,
+};
+
+static bool is_valid(const struct certificates *store, uint32_t leaf)
+{
+    return certificate_is_valid(store->certificates[leaf].facts, store->now);
+}
+
+/* Above 0 when senders accept the first leaf better than the second, 0 when equally well. */
+static int compare_fault(const struct certificates *store, uint32_t one, uint32_t other)
+{
+    bool a_valid = is_valid(store, one), b_valid = is_valid(store, other);
+    if (a_valid != b_valid)
+        return a_valid ? 1 : -1;
+    return (int)ranks[store->certificates[one].fault] -
+           (int)ranks[store->certificates[other].fault];
+}
+
+/* Was the first leaf issued after the second, which it has replaced then? */
+static bool is_later(const struct certificates *store, uint32_t one, uint32_t other)
+{
+    const struct certificate *a = store->certificates[one].facts;
+    const struct certificate *b = store->certificates[other].facts;
+    if (a->not_before != b->not_before)
+        return a->not_before > b->not_before;
+    return a->not_after != b->not_after ? a->not_after > b->not_after : one < other;
+}
+
+static bool is_better(const struct certificates *store, uint32_t one, uint32_t other)
+{
+    if (one == CERTIFICATE_NONE || other == CERTIFICATE_NONE)
+        return one != CERTIFICATE_NONE;
+    int order = compare_fault(store, one, other);
+    return order > 0 || (order == 0 && is_later(store, one, other));
+}
+
+/* Whoever may write one folder is one. Certificates of one folder have replaced each other; of two
+ * folders one may be somebody's who has issued himself a certificate for another's host. */
+static bool is_contest(const struct certificates *store, uint32_t one, uint32_t other)
+{
+    const struct stored_certificate *a = &store->certificates[one];
+    const struct stored_certificate *b = &store->certificates[other];
+    return store->sources[a->source].folder != store->sources[b->source].folder &&
+           is_valid(store, one) && compare_fault(store, one, other) == 0;
+}
+
+/* The authorities of this system, or NULL when there is no list of them. */
+static const struct trust *open_trust(struct certificates *store)
+{
+    if (store->is_trust_asked)
+        return store->trust;
+    store->is_trust_asked = true;
+    struct diag *unheard = diag_new(); /* a system may have none */
+    if (unheard == NULL)
+        store->shortage = true;
+    else
+        store->trust = trust_new(NULL, unheard);
+    diag_free(unheard);
+    return store->trust;
+}
+
+/* Somebody's own authority has most often a name that no other has. */
+static bool ends_at_known_name(const struct certificates *store,
+                               const struct stored_certificate *leaf)
+{
+    for (size_t i = 0; i < leaf->chain_len; i++)
+        if (trust_has_subject(store->trust, store->certificates[leaf->chain[i]].facts->issuer))
+            return true;
+    return false;
+}
+
+/* Whether the system's authorities verify the leaf. */
+static bool is_trusted(struct certificates *store, uint32_t index)
+{
+    struct stored_certificate *leaf = &store->certificates[index];
+    struct span chain[LIMIT_CHAIN];
+    struct trust_verdict verdict = {0};
+    if (leaf->is_judged || open_trust(store) == NULL)
+        return leaf->is_trusted;
+    if (ends_at_known_name(store, leaf)) {
+        if (store->trust_checks >= LIMIT_TRUST_CHECKS || !certificate_crypto_begin(store))
+            return false;
+        store->trust_checks++;
+        for (size_t i = 0; i < leaf->chain_len; i++)
+            chain[i] = store->certificates[leaf->chain[i]].facts->der;
+        leaf->is_trusted =
+            trust_judge(store->trust, chain, leaf->chain_len, store->now, &verdict) &&
+            verdict.is_trusted && !verdict.is_expired;
+        certificate_crypto_end(store);
+    }
+    leaf->is_judged = true;
+    return leaf->is_trusted;
+}
+
+/* The better one of two that need not have the same name. */
+static uint32_t choose(struct certificates *store, uint32_t one, uint32_t other)
+{
+    uint32_t best = is_better(store, one, other) ? one : other;
+    uint32_t last = best == one ? other : one;
+    if (last == CERTIFICATE_NONE || best == last || !is_contest(store, best, last))
+        return best;
+    return !is_trusted(store, best) && is_trusted(store, last) ? last : best;
+}
+
+static struct span text_of(const void *items, size_t index)
+{
+    const struct stored_name *names = items;
+    return names[index].text;
+}
+
+static uint32_t find_name(const struct certificates *store, struct span name)
+{
+    return (uint32_t)table_find(&store->by_name, name, text_of, store->names);
+}
+
+static uint32_t add_name(struct certificates *store, struct span name)
+{
+    uint32_t index = find_name(store, name);
+    if (index != CERTIFICATE_NONE)
+        return index;
+    if (!array_room(&store->names, store->name_count, &store->name_capacity,
+                    sizeof(*store->names)) ||
+        !table_add(&store->by_name, name, store->name_count)) {
+        store->shortage = true;
+        return CERTIFICATE_NONE;
+    }
+    store->names[store->name_count] = (struct stored_name){
+        .text = name,
+        .first = CERTIFICATE_NONE,
+        .best = {CERTIFICATE_NONE, CERTIFICATE_NONE},
+        .used = {CERTIFICATE_NONE, CERTIFICATE_NONE},
+    };
+    return (uint32_t)store->name_count++;
+}
+
+void certificate_add_names(struct certificates *store, uint32_t index)
+{
+    const struct certificate *facts = store->certificates[index].facts;
+    for (size_t i = 0; i < facts->name_count; i++) {
+        uint32_t name = add_name(store, facts->names[i]);
+        if (!array_room(&store->candidates, store->candidate_count, &store->candidate_capacity,
+                        sizeof(*store->candidates)) ||
+            name == CERTIFICATE_NONE) {
+            store->shortage = true;
+            return;
+        }
+        store->candidates[store->candidate_count] =
+            (struct candidate){.leaf = index, .next = store->names[name].first};
+        store->names[name].first = (uint32_t)store->candidate_count++;
+    }
+}
+
+/* Of several the one that the system's authorities verify, then the one that was issued last. */
+static uint32_t best_of(struct certificates *store, const struct stored_name *name, unsigned kind)
+{
+    uint32_t top = CERTIFICATE_NONE, trusted = CERTIFICATE_NONE;
+    bool is_contested = false;
+    for (uint32_t i = name->first; i != CERTIFICATE_NONE; i = store->candidates[i].next) {
+        uint32_t leaf = store->candidates[i].leaf;
+        if (store->certificates[leaf].facts->kind.kind == kind && is_better(store, leaf, top))
+            top = leaf;
+    }
+    for (uint32_t i = name->first; i != CERTIFICATE_NONE; i = store->candidates[i].next) {
+        uint32_t leaf = store->candidates[i].leaf;
+        is_contested = is_contested || (store->certificates[leaf].facts->kind.kind == kind &&
+                                        is_contest(store, top, leaf));
+    }
+    if (!is_contested || is_trusted(store, top))
+        return top;
+    for (uint32_t i = name->first; i != CERTIFICATE_NONE; i = store->candidates[i].next) {
+        uint32_t leaf = store->candidates[i].leaf;
+        if (store->certificates[leaf].facts->kind.kind == kind &&
+            compare_fault(store, leaf, top) == 0 && is_better(store, leaf, trusted) &&
+            is_trusted(store, leaf))
+            trusted = leaf;
+    }
+    return trusted != CERTIFICATE_NONE ? trusted : top;
+}
+
+/* The pattern that covers the host: a star for exactly its first label (RFC 6125 section 6.4.3).
+ * False when there is none. */
+static bool wildcard_of(struct span host, char out[static LIMIT_NAME + 2], struct span *ret_pattern)
+{
+    const char *dot = host.len == 0 ? NULL : memchr(host.data, '.', host.len);
+    if (dot == NULL || dot == host.data || host.len > LIMIT_NAME)
+        return false;
+    size_t rest = host.len - (size_t)(dot - host.data);
+    out[0] = '*';
+    memcpy(out + 1, dot, rest);
+    *ret_pattern = (struct span){out, rest + 1};
+    return true;
+}
+
+/* The names that cover the host, as far as a certificate has them. Returns how many. */
+static size_t names_of(const struct certificates *store, struct span host, uint32_t ret_names[2])
+{
+    char buffer[LIMIT_NAME + 2];
+    struct span names[2] = {host};
+    size_t count = wildcard_of(host, buffer, &names[1]) ? 2 : 1, found = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t index = find_name(store, names[i]);
+        if (index != CERTIFICATE_NONE)
+            ret_names[found++] = index;
+    }
+    return found;
+}
+
+void certificate_find_host(struct certificates *store, struct span host,
+                           uint32_t ret_leaves[static CREDENTIAL_KINDS])
+{
+    uint32_t names[2];
+    size_t count = names_of(store, host, names);
+    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++)
+        ret_leaves[kind] = CERTIFICATE_NONE;
+    for (size_t i = 0; i < count; i++) {
+        struct stored_name *name = &store->names[names[i]];
+        for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+            if (!name->is_asked)
+                name->best[kind] = best_of(store, name, kind);
+            ret_leaves[kind] = choose(store, name->best[kind], ret_leaves[kind]);
+        }
+        name->is_asked = true;
+    }
+    for (size_t i = 0; i < count; i++)
+        memcpy(store->names[names[i]].used, ret_leaves, sizeof(store->names[names[i]].used));
+}
+
+bool certificate_is_asked(const struct certificates *store,
+                          const struct stored_certificate *certificate)
+{
+    for (size_t i = 0; i < certificate->facts->name_count; i++) {
+        uint32_t name = find_name(store, certificate->facts->names[i]);
+        if (name != CERTIFICATE_NONE && store->names[name].is_asked)
+            return true;
+    }
+    return false;
+}
+
+/* Why the one is used and not the other; static. */
+static const char *why_better(const struct certificates *store, uint32_t used, uint32_t other)
+{
+    if (!is_valid(store, other) && is_valid(store, used))
+        return "this one is used, because the other one is not valid now";
+    if (compare_fault(store, used, other) != 0)
+        return "this one is used, because senders accept it better";
+    if (store->certificates[used].is_trusted && !store->certificates[other].is_trusted)
+        return "this one is used, because the authorities that this system trusts verify it";
+    return "this one is used, because it was issued later";
+}
+
+void certificate_report_unused(struct certificates *store, const struct stored_certificate *leaf)
+{
+    uint32_t index = (uint32_t)(leaf - store->certificates);
+    const struct certificate *facts = leaf->facts;
+    struct span shown = facts->names[0];
+    uint32_t used = CERTIFICATE_NONE;
+    for (size_t i = 0; i < facts->name_count && used == CERTIFICATE_NONE; i++) {
+        uint32_t name = find_name(store, facts->names[i]);
+        if (name == CERTIFICATE_NONE || !store->names[name].is_asked)
+            continue; /* Out of memory, a name may be missing. */
+        shown = facts->names[i];
+        used = store->names[name].used[facts->kind.kind];
+    }
+    diag_add(store->diag, DIAG_NOTE, leaf->at, "no host uses this certificate: %s",
+             used != CERTIFICATE_NONE
+                 ? "for the host that it names there is a better one"
+                 : "none of its names is the policy host of a configured domain");
+    diag_reason(store->diag, "it is for %.*s%s", (int)shown.len, shown.data,
+                facts->name_count > 1 ? " and others" : "");
+    if (used != CERTIFICATE_NONE)
+        diag_related(store->diag, store->certificates[used].at, "%s",
+                     why_better(store, used, index));
+}
+
+void certificate_doubt(struct certificates *store, const struct span *names, size_t count,
+                       enum diag_level otherwise)
+{
+    struct doubt doubt = {diag_mark(store->diag), otherwise, (uint32_t)store->doubt_name_count, 0};
+    for (size_t i = 0; i < count; i++) {
+        uint32_t name = add_name(store, names[i]);
+        if (!array_room(&store->doubt_names, store->doubt_name_count, &store->doubt_name_capacity,
+                        sizeof(*store->doubt_names)) ||
+            name == CERTIFICATE_NONE) {
+            store->shortage = true;
+            return;
+        }
+        store->doubt_names[store->doubt_name_count++] = name;
+        doubt.name_count++;
+    }
+    if (!array_room(&store->doubts, store->doubt_count, &store->doubt_capacity,
+                    sizeof(*store->doubts))) {
+        store->shortage = true;
+        return;
+    }
+    store->doubts[store->doubt_count++] = doubt;
+}
+
+void certificate_note_without(struct certificates *store, struct span host)
+{
+    uint32_t names[2];
+    size_t count = names_of(store, host, names);
+    store->is_host_without = true;
+    for (size_t i = 0; i < count; i++)
+        store->names[names[i]].is_without = true;
+}
+
+/* Does a configured host need what it is said of? One that has a certificate needs no more. */
+static bool is_needed(const struct certificates *store, const struct doubt *doubt)
+{
+    if (doubt->name_count == 0)
+        return store->is_host_without;
+    for (uint32_t i = 0; i < doubt->name_count; i++)
+        if (store->names[store->doubt_names[doubt->first_name + i]].is_without)
+            return true;
+    return false;
+}
+
+void certificate_settle_doubts(struct certificates *store)
+{
+    for (size_t i = 0; i < store->doubt_count; i++)
+        if (!is_needed(store, &store->doubts[i]))
+            diag_set_level(store->diag, store->doubts[i].mark, store->doubts[i].otherwise);
+}

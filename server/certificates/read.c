@@ -1,0 +1,366 @@
+#include <stdlib.h>
+
+#include "certificates/extensions.h"
+#include "certificates/pem.h"
+#include "certificates/store_inside.h"
+#include "files/stamp.h"
+#include "policy/name.h"
+
+enum block_use {
+    BLOCK_OTHER, /* parameters, requests, public keys: not for us */
+    BLOCK_CERTIFICATE,
+    BLOCK_TRUSTED,
+    BLOCK_KEY,
+    BLOCK_ENCRYPTED,
+};
+
+static const struct {
+    const char *label;
+    enum block_use use;
+} labels[] = {
+    {"CERTIFICATE", BLOCK_CERTIFICATE},
+    {"X509 CERTIFICATE", BLOCK_CERTIFICATE},
+    {"TRUSTED CERTIFICATE", BLOCK_TRUSTED},
+    {"PRIVATE KEY", BLOCK_KEY},
+    {"RSA PRIVATE KEY", BLOCK_KEY},
+    {"EC PRIVATE KEY", BLOCK_KEY},
+    {"ENCRYPTED PRIVATE KEY", BLOCK_ENCRYPTED},
+};
+
+/* One file while it is read. */
+struct reading {
+    struct certificates *store;
+    const char *file; /* interned */
+    const char *path;
+    uint32_t certificate_count; /* in this file, sound or not */
+    bool is_named;              /* itself, not a folder above it */
+    bool is_spotless;           /* nothing was said of it */
+    unsigned faults;            /* blocks of which something was said */
+};
+
+/* Where to say what is wrong with the file. */
+static struct diag *complain(struct reading *reading)
+{
+    reading->is_spotless = false;
+    return reading->store->diag;
+}
+
+static enum block_use block_use(const struct pem_block *block)
+{
+    for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
+        if (span_equal(block->label, span_of(labels[i].label)))
+            return labels[i].use == BLOCK_KEY && block->encrypted ? BLOCK_ENCRYPTED : labels[i].use;
+    return BLOCK_OTHER;
+}
+
+static struct position place(const struct reading *reading, uint32_t line)
+{
+    return (struct position){reading->file, line, 1};
+}
+
+/* In a folder what cannot be read may be anybody's. */
+static void doubt(struct reading *reading)
+{
+    if (!reading->is_named)
+        certificate_doubt(reading->store, NULL, 0, DIAG_NOTE);
+}
+
+/* False when so much was said of the file that this says no more. */
+static bool may_report(struct reading *reading, const struct pem_block *block)
+{
+    reading->is_spotless = false;
+    reading->faults++;
+    if (reading->faults <= LIMIT_CERTIFICATE_FAULTS)
+        return true;
+    if (reading->faults == LIMIT_CERTIFICATE_FAULTS + 1)
+        diag_add(reading->store->diag, DIAG_NOTE, place(reading, block->line),
+                 "more faults of this file are not reported");
+    return false;
+}
+
+static void report_block(struct reading *reading, const struct pem_block *block)
+{
+    struct diag *diag = reading->store->diag;
+    struct position at = place(reading, block->fault_line);
+    int len = (int)block->label.len;
+    const char *label = block->label.data;
+    switch (block->fault) {
+    case PEM_SOUND:
+        return;
+    case PEM_NO_END:
+        diag_add(diag, DIAG_ERROR, at, "the block has no line -----END %.*s-----", len, label);
+        diag_reason(diag, "the file was cut off, or is being written at this moment");
+        return;
+    case PEM_OTHER_END:
+        diag_add(diag, DIAG_ERROR, at, "a block that begins with %.*s ends with another label", len,
+                 label);
+        break;
+    case PEM_GLUED:
+        diag_add(diag, DIAG_ERROR, at, "the line break before or after END %.*s is missing", len,
+                 label);
+        diag_reason(diag,
+                    "BEGIN and END need a line of their own, which is lost when files without "
+                    "a last line break are joined");
+        diag_hint(diag, "sed 's/ *-----END [A-Z0-9 ]*-----/\\n&\\n/g' %s | sed '/^ *$/d' >NEW",
+                  reading->path);
+        return;
+    case PEM_NOT_BASE64:
+        diag_add(diag, DIAG_ERROR, at, "this line of the block %.*s is not base64", len, label);
+        break;
+    case PEM_EMPTY:
+        diag_add(diag, DIAG_ERROR, at, "the block %.*s is empty", len, label);
+        break;
+    }
+    diag_hint(diag, "copy the file again from where it was made");
+}
+
+static void report_certificate(struct reading *reading, const struct pem_block *block,
+                               const struct certificate *found)
+{
+    struct diag *diag = reading->store->diag;
+    struct position at = place(reading, block->line);
+    switch (found->fault) {
+    case CERTIFICATE_SOUND:
+        break;
+    case CERTIFICATE_JUNK:
+        diag_add(diag, DIAG_ERROR, at, "this is not a certificate");
+        diag_reason(diag, "what the block holds cannot be read as X.509");
+        diag_hint(diag, "look at it with: openssl x509 -in %s -noout -text", reading->path);
+        break;
+    case CERTIFICATE_KEY:
+        diag_add(diag, DIAG_ERROR, at, "the certificate is left out: its key is %s",
+                 found->kind.text);
+        diag_reason(diag, "%s", public_key_reason(&found->kind));
+        diag_hint(diag, "%s", public_key_hint());
+        break;
+    case CERTIFICATE_SIGNATURE:
+        diag_add(diag, DIAG_ERROR, at, "the certificate is left out: its signature is %s%s",
+                 found->weak_signature == NULL ? "of a kind that is not supported" : "made with ",
+                 found->weak_signature == NULL ? "" : found->weak_signature);
+        diag_reason(diag, "senders accept RSA and ECDSA with SHA-256, SHA-384 or SHA-512");
+        diag_hint(diag, "have a new certificate issued by a public authority");
+        break;
+    case CERTIFICATE_EXTENSION:
+        diag_add(diag, DIAG_ERROR, at,
+                 "the certificate is left out: an extension is malformed, or it is marked as "
+                 "critical and not one that senders must know");
+        diag_reason(diag, "senders refuse a certificate whose critical extensions they do not know "
+                          "(RFC 5280 section 4.2)");
+        break;
+    }
+}
+
+/* One that the library cannot read may yet tell for whom it is. */
+static void doubt_certificate(struct reading *reading, struct span der)
+{
+    enum { NAMES_MOST = 100 }; /* as many as authorities put into one */
+    struct span names[NAMES_MOST], written = {0};
+    size_t count = 0;
+    while (count < NAMES_MOST && extensions_next_name(der, &written)) {
+        struct name name;
+        if (name_parse(written, NAME_PATTERN, &name) == NAME_OK)
+            names[count++] =
+                span_of(diag_intern(reading->store->diag, (struct span){name.text, name.len}));
+    }
+    if (count > 0)
+        certificate_doubt(reading->store, names, count, DIAG_NOTE);
+    else
+        doubt(reading);
+}
+
+/* The number of a certificate that is new here, or CERTIFICATE_NONE after a fault, which is
+ * reported. */
+static uint32_t read_certificate(struct reading *reading, const struct pem_block *block,
+                                 struct span der)
+{
+    struct certificates *store = reading->store;
+    struct certificate *facts = certificate_new(der);
+    if (facts == NULL) {
+        store->shortage = true;
+        return CERTIFICATE_NONE;
+    }
+    if (facts->fault == CERTIFICATE_SOUND)
+        return certificate_add(store, facts);
+    if (may_report(reading, block)) {
+        report_certificate(reading, block, facts);
+        doubt_certificate(reading, der);
+    }
+    certificate_free(facts);
+    return CERTIFICATE_NONE;
+}
+
+/* The same certificate may be in several files (cert.pem, fullchain.pem, certbot's archive): it
+ * counts once. */
+static void take_certificate(struct reading *reading, const struct pem_block *block,
+                             struct span der)
+{
+    struct certificates *store = reading->store;
+    uint32_t index = certificate_find_der(store, der);
+    if (index == CERTIFICATE_NONE)
+        index = read_certificate(reading, block, der);
+    if (index != CERTIFICATE_NONE &&
+        certificate_add_content(store, (struct content){index, block->line, false}))
+        certificate_settle(store, index, place(reading, block->line), reading->certificate_count);
+}
+
+static void report_key(struct reading *reading, const struct pem_block *block,
+                       const struct private_key *found)
+{
+    struct diag *diag = reading->store->diag;
+    struct position at = place(reading, block->line);
+    if (found->fault == PRIVATE_KEY_REFUSED) {
+        diag_add(diag, DIAG_ERROR, at, "the private key is left out: it is %s", found->kind.text);
+        diag_reason(diag, "%s", public_key_reason(&found->kind));
+        diag_hint(diag, "%s", public_key_hint());
+    } else if (found->fault == PRIVATE_KEY_JUNK) {
+        diag_add(diag, DIAG_ERROR, at, "this is not a private key");
+        diag_reason(diag, "what the block holds cannot be read as PKCS#8, PKCS#1 or SEC 1");
+        diag_hint(diag, "look at it with: openssl pkey -in %s -noout", reading->path);
+    }
+}
+
+static void take_key(struct reading *reading, const struct pem_block *block, struct span der)
+{
+    struct certificates *store = reading->store;
+    struct private_key *key = private_key_new(der);
+    if (key == NULL) {
+        store->shortage = true;
+        return;
+    }
+    if (key->fault != PRIVATE_KEY_SOUND) {
+        if (may_report(reading, block)) {
+            report_key(reading, block, key);
+            doubt(reading);
+        }
+        private_key_free(key);
+        return;
+    }
+    uint32_t index = certificate_find_key(store, key->info);
+    /* Only a damaged one differs from an equal one; it must stay out of sight then as now. */
+    if (index != CERTIFICATE_NONE && !span_equal(store->keys[index].der, key->der))
+        reading->is_spotless = false;
+    struct stored_key stored = {
+        .key = key, .der = key->der, .info = key->info, .at = place(reading, block->line)};
+    index = certificate_add_key(store, stored);
+    if (index != CERTIFICATE_NONE)
+        (void)certificate_add_content(store,
+                                      (struct content){index, block->line, true}); /* noted */
+}
+
+static void report_encrypted(struct reading *reading, const struct pem_block *block)
+{
+    struct diag *diag = reading->store->diag;
+    diag_add(diag, DIAG_ERROR, place(reading, block->line), "the private key is encrypted");
+    diag_reason(diag, "the server cannot ask for its passphrase");
+    diag_hint(diag, "write it without one: openssl pkey -in %s -out NEW", reading->path);
+}
+
+static void report_trusted(struct reading *reading, const struct pem_block *block)
+{
+    struct diag *diag = reading->store->diag;
+    diag_add(diag, DIAG_ERROR, place(reading, block->line),
+             "this is OpenSSL's own form of a certificate");
+    diag_reason(diag, "it has trust settings after the certificate, which no client reads");
+    diag_hint(diag, "write it as a plain one: openssl x509 -in %s -out NEW", reading->path);
+}
+
+static void take_block(struct reading *reading, const struct pem_block *block, enum block_use use)
+{
+    unsigned char *der = NULL;
+    struct span bytes;
+    if (use == BLOCK_ENCRYPTED || use == BLOCK_TRUSTED || block->fault != PEM_SOUND) {
+        if (!may_report(reading, block))
+            return;
+        if (use == BLOCK_ENCRYPTED)
+            report_encrypted(reading, block);
+        else if (block->fault != PEM_SOUND)
+            report_block(reading, block);
+        else
+            report_trusted(reading, block);
+        doubt(reading);
+        return;
+    }
+    der = malloc(block->der_len);
+    if (der == NULL) {
+        reading->store->shortage = true;
+        return;
+    }
+    pem_decode(block, der);
+    bytes = (struct span){(const char *)der, block->der_len};
+    if (use == BLOCK_KEY)
+        take_key(reading, block, bytes);
+    else
+        take_certificate(reading, block, bytes);
+    private_key_wipe(der, block->der_len);
+    free(der);
+}
+
+/* Nothing in the file is for us: say what it may be instead, at once if it was named, and else when it
+ * is known whether anything is missing. */
+static void report_nothing(struct reading *reading, struct span bytes)
+{
+    struct certificates *store = reading->store;
+    const struct certificate_form *form = certificate_form_find(bytes);
+    if (!reading->is_named) {
+        if (form == NULL)
+            return;
+        reading->is_spotless = false;
+        if (store->unread_count < LIMIT_CERTIFICATE_UNREAD)
+            store->unread[store->unread_count] =
+                (struct unread){diag_intern(store->diag, span_of(reading->path)), form};
+        store->unread_count++;
+        return;
+    }
+    struct diag *diag = complain(reading);
+    diag_add(diag, DIAG_ERROR, store->files.at,
+             "%s holds no certificate and no key in PEM form%s%s", reading->path,
+             form == NULL ? "" : ": ", form == NULL ? "" : form->what);
+    if (form != NULL)
+        diag_hint(diag, "%s%s%s", form->before, reading->path, form->behind);
+}
+
+static void read_blocks(struct reading *reading, struct span bytes)
+{
+    struct pem_block block;
+    for (struct pem_reader reader = pem_begin(bytes); pem_next(&reader, &block);) {
+        enum block_use use = block_use(&block);
+        if (use != BLOCK_OTHER)
+            take_block(reading, &block, use);
+    }
+}
+
+void certificate_read_file(void *context, const struct tree_file *file, struct span bytes)
+{
+    struct certificates *store = context;
+    struct reading reading = {
+        .store = store,
+        .path = file->path,
+        .is_named = file->is_named,
+        .is_spotless = true,
+    };
+    struct pem_block block;
+    size_t useful = 0, keys = 0;
+    for (struct pem_reader reader = pem_begin(bytes); pem_next(&reader, &block);) {
+        enum block_use use = block_use(&block);
+        useful += use != BLOCK_OTHER;
+        keys += use == BLOCK_KEY;
+        reading.certificate_count += use == BLOCK_CERTIFICATE;
+    }
+    if (!certificate_add_source(store, file))
+        return;
+    if (useful == 0)
+        report_nothing(&reading, bytes);
+    if (useful > 0)
+        reading.file = diag_intern(store->diag, span_of(file->path));
+    if (keys > 0 && (file->status->st_mode & S_IROTH) != 0) {
+        struct diag *diag = complain(&reading);
+        diag_add(diag, DIAG_WARNING, (struct position){reading.file, 0, 0},
+                 "every user of this machine can read the private key");
+        diag_hint(diag, "chmod 600 %s", file->path);
+        store->sources[store->source_count - 1].warning = diag_mark(diag);
+    }
+    if (useful > 0)
+        read_blocks(&reading, bytes);
+    store->sources[store->source_count - 1].is_reusable =
+        reading.is_spotless && !store->shortage && signature_is_settled(file->status, store->begun);
+}

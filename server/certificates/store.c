@@ -1,0 +1,347 @@
+#include "certificates/store.h"
+
+#include <assert.h>
+#include <psa/crypto.h>
+#include <stdlib.h>
+
+#include "certificates/store_inside.h"
+
+static void doubt_file(void *context, enum diag_level otherwise)
+{
+    certificate_doubt(context, NULL, 0, otherwise);
+}
+
+struct certificates *certificates_new(struct diag *diag, const struct site *previous)
+{
+    struct certificates *store = calloc(1, sizeof(*store));
+    if (store == NULL)
+        return NULL;
+    store->diag = diag;
+    store->files = (struct certificate_files){
+        .diag = diag,
+        .skip = certificate_reuse_file,
+        .visit = certificate_read_file,
+        .doubt = doubt_file,
+        .context = store,
+    };
+    (void)clock_gettime(CLOCK_REALTIME, &store->begun); /* it cannot fail */
+    store->arena = arena_new();
+    if (store->arena != NULL && certificate_archive_open(previous, &store->previous))
+        store->moved = malloc((store->previous.certificate_count + 1) * sizeof(*store->moved));
+    if (store->moved == NULL) {
+        certificates_free(store);
+        return NULL;
+    }
+    for (size_t i = 0; i < store->previous.certificate_count; i++)
+        store->moved[i] = CERTIFICATE_NONE;
+    return store;
+}
+
+bool certificate_crypto_begin(struct certificates *store)
+{
+    store->is_crypto_begun = psa_crypto_init() == PSA_SUCCESS;
+    if (!store->is_crypto_begun)
+        store->shortage = true;
+    return store->is_crypto_begun;
+}
+
+void certificate_crypto_end(struct certificates *store)
+{
+    if (store->is_crypto_begun)
+        mbedtls_psa_crypto_free();
+    store->is_crypto_begun = false;
+}
+
+void certificates_free(struct certificates *store)
+{
+    if (store == NULL)
+        return;
+    certificate_crypto_end(store);
+    for (size_t i = 0; i < store->certificate_count; i++)
+        certificate_free(store->certificates[i].facts);
+    for (size_t i = 0; i < store->key_count; i++)
+        private_key_free(store->keys[i].key);
+    struct table *const tables[] = {&store->by_name, &store->by_subject, &store->by_place,
+                                    &store->by_info, &store->by_der,     &store->by_signature,
+                                    &store->by_proof};
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+        table_free(tables[i]);
+    void *const arrays[] = {store->certificates, store->keys,        store->sources,
+                            store->contents,     store->names,       store->candidates,
+                            store->doubts,       store->doubt_names, store->placed,
+                            store->proofs,       store->moved};
+    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
+        free(arrays[i]);
+    trust_free(store->trust);
+    arena_free(store->arena);
+    certificate_files_free(&store->files);
+    certificate_archive_close(&store->previous);
+    certificate_archive_free(&store->archived);
+    free(store);
+}
+
+/* What was not read cannot be judged, so a shortage is the fault of the whole configuration. */
+static void tell_shortage(const struct certificates *store)
+{
+    if (store->shortage || store->files.tree.shortage)
+        diag_shortage(store->diag);
+}
+
+void certificates_set_progress(struct certificates *store, const struct progress_callback *progress)
+{
+    store->files.progress = progress;
+}
+
+void certificates_read(struct certificates *store, const char *path, struct position at)
+{
+    if (certificate_crypto_begin(store))
+        certificate_files_walk(&store->files, path, at);
+    tell_shortage(store);
+}
+
+static void leave_out(struct certificates *store, const struct stored_certificate *stored,
+                      const char *why)
+{
+    diag_add(store->diag, DIAG_ERROR, stored->at, "the certificate is left out: %s", why);
+}
+
+/* False with the reason reported when the certificate cannot be served. */
+static bool judge_leaf(struct certificates *store, const struct stored_certificate *stored)
+{
+    const struct certificate *facts = stored->facts;
+    struct diag *diag = store->diag;
+    if (facts->weak_signature != NULL) {
+        diag_add(diag, DIAG_ERROR, stored->at,
+                 "the certificate is left out: its signature is made with %s",
+                 facts->weak_signature);
+        diag_reason(diag, "senders refuse it, because such a signature can be forged");
+        diag_hint(diag, "have a new certificate issued by a public authority");
+    } else if (!public_key_is_served(&facts->kind)) {
+        diag_add(diag, DIAG_ERROR, stored->at, "the certificate is left out: its key is %s",
+                 facts->kind.text);
+        diag_reason(diag, "%s", public_key_reason(&facts->kind));
+        diag_hint(diag, "%s", public_key_hint());
+    } else if (!facts->may_serve) {
+        leave_out(store, stored, "its extended key usage does not allow TLS servers");
+    } else if (!facts->may_sign) {
+        leave_out(store, stored, "its key usage does not allow digital signatures");
+        diag_reason(diag, "TLS 1.3 and forward secrecy need them");
+    } else if (facts->name_count == 0) {
+        diag_add(diag, DIAG_WARNING, stored->at, "the certificate is left out: %s",
+                 facts->has_dns_names ? "none of the names in its subject alternative name is valid"
+                                      : "it has no DNS name in its subject alternative name");
+        diag_reason(diag, "senders ignore the common name (RFC 6125 section 6.4.4)");
+        diag_hint(diag, "have one issued with the subject alternative name mta-sts.DOMAIN");
+    } else if (stored->key == CERTIFICATE_NONE) {
+        leave_out(store, stored, "its private key is in none of the files");
+        diag_hint(diag, "put the key that the certificate was requested with into the same file or "
+                        "folder");
+    } else {
+        return true;
+    }
+    /* A certificate for another purpose may lie in the same folder. */
+    if (facts->name_count > 0 || !store->sources[stored->source].is_named)
+        certificate_doubt(store, facts->names, facts->name_count, DIAG_NOTE);
+    return false;
+}
+
+/* A self-signed certificate with names is a leaf whatever it says of itself: openssl's default
+ * marks what it makes as an authority. */
+static bool is_authority(const struct certificate *facts)
+{
+    return facts->is_authority && !(facts->is_self_issued && facts->name_count > 0);
+}
+
+static void match_keys(struct certificates *store)
+{
+    for (size_t i = 0; i < store->certificate_count; i++) {
+        struct stored_certificate *stored = &store->certificates[i];
+        stored->key = certificate_find_key(store, stored->facts->info);
+        if (stored->key != CERTIFICATE_NONE)
+            store->keys[stored->key].has_certificate = true;
+        if (certificate_is_issuer(stored->facts))
+            certificate_add_authority(store, (uint32_t)i);
+    }
+    for (size_t i = 0; i < store->key_count; i++)
+        if (!store->keys[i].has_certificate)
+            diag_add(store->diag, DIAG_NOTE, store->keys[i].at,
+                     "no certificate in the files belongs to this private key");
+}
+
+void certificates_match(struct certificates *store, int64_t now)
+{
+    assert(!store->is_matched);
+    store->is_matched = true;
+    store->now = now;
+    /* After a shortage a certificate may be there without its file, and the whole is refused anyway. */
+    if (!store->shortage && certificate_crypto_begin(store)) {
+        match_keys(store);
+        certificate_reuse_proofs(store);
+        for (size_t i = 0; i < store->certificate_count; i++) {
+            struct stored_certificate *stored = &store->certificates[i];
+            progress_make(store->files.progress);
+            if (is_authority(stored->facts) || !judge_leaf(store, stored))
+                continue;
+            stored->is_leaf = certificate_build_chain(store, stored);
+            if (stored->is_leaf)
+                certificate_add_names(store, (uint32_t)i);
+            else
+                certificate_doubt(store, stored->facts->names, stored->facts->name_count,
+                                  DIAG_NOTE);
+        }
+    }
+    certificate_crypto_end(store);
+    tell_shortage(store);
+}
+
+static struct credential_fields *make_credential(const struct certificates *store,
+                                                 const struct stored_certificate *leaf)
+{
+    struct credential_fields *credential = arena_take(store->arena, sizeof(*credential));
+    if (credential == NULL)
+        return NULL;
+    *credential = (struct credential_fields){
+        .kind = leaf->facts->kind.kind,
+        .chain_len = leaf->chain_len,
+        .key = store->keys[leaf->key].der,
+        .not_before = leaf->facts->not_before,
+        .not_after = leaf->facts->not_after,
+        .fault = leaf->fault,
+        .algorithm = leaf->facts->kind.text,
+        .file = leaf->at.file,
+        .line = leaf->at.line,
+    };
+    for (size_t i = 0; i < leaf->chain_len; i++)
+        credential->chain[i] = store->certificates[leaf->chain[i]].facts->der;
+    return credential;
+}
+
+void certificates_find(struct certificates *store, struct span host,
+                       const struct credential_fields *ret_credentials[static CREDENTIAL_KINDS])
+{
+    bool is_without = true;
+    uint32_t leaves[CREDENTIAL_KINDS];
+    certificate_find_host(store, host, leaves);
+    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        ret_credentials[kind] = NULL;
+        if (leaves[kind] == CERTIFICATE_NONE)
+            continue;
+        struct stored_certificate *leaf = &store->certificates[leaves[kind]];
+        if (leaf->credential == NULL)
+            leaf->credential = make_credential(store, leaf);
+        if (leaf->credential == NULL) {
+            store->shortage = true;
+            continue;
+        }
+        if (!leaf->is_used)
+            certificate_warn_of_chain(store, leaf);
+        leaf->is_used = true;
+        store->keys[leaf->key].is_used = true;
+        ret_credentials[kind] = leaf->credential;
+        is_without = false;
+    }
+    if (is_without)
+        certificate_note_without(store, host);
+    tell_shortage(store);
+}
+
+uint64_t certificates_fingerprint(const struct certificates *store)
+{
+    return store->files.tree.fingerprint;
+}
+
+void certificates_archive(struct certificates *store, struct site_builder *builder)
+{
+    certificate_write_archive(store, builder);
+    tell_shortage(store);
+}
+
+size_t certificates_denied(const struct certificates *store, const char **ret_first)
+{
+    *ret_first = store->files.first_denied == NULL ? "a file" : store->files.first_denied;
+    return store->files.denied;
+}
+
+bool certificates_locate(const struct certificates *store, struct span der,
+                         struct certificates_place *ret_place)
+{
+    uint32_t index = certificate_find_der(store, der);
+    if (index == CERTIFICATE_NONE)
+        return false;
+    const struct stored_certificate *leaf = &store->certificates[index];
+    *ret_place = (struct certificates_place){.has_key = leaf->key != CERTIFICATE_NONE};
+    ret_place->files[ret_place->count++] = leaf->at.file;
+    if (ret_place->has_key)
+        ret_place->files[ret_place->count++] = store->keys[leaf->key].at.file;
+    for (size_t i = 1; i < leaf->chain_len; i++)
+        ret_place->files[ret_place->count++] = store->certificates[leaf->chain[i]].at.file;
+    return true;
+}
+
+void certificates_names(const struct certificates *store,
+                        void (*take)(void *context, struct span name, struct position at),
+                        void *context)
+{
+    for (size_t i = 0; i < store->certificate_count; i++) {
+        const struct stored_certificate *leaf = &store->certificates[i];
+        for (size_t j = 0; leaf->key != CERTIFICATE_NONE && j < leaf->facts->name_count; j++)
+            take(context, leaf->facts->names[j], leaf->at);
+    }
+}
+
+/* Who can read a key that nobody here uses is not ours to judge. */
+static void settle_readable(struct certificates *store)
+{
+    for (size_t i = 0; i < store->source_count; i++) {
+        const struct source *source = &store->sources[i];
+        bool is_used = false;
+        for (uint32_t k = 0; k < source->count && source->warning != SIZE_MAX; k++) {
+            const struct content *content = &store->contents[source->first + k];
+            is_used = is_used || (content->is_key && store->keys[content->index].is_used);
+        }
+        if (source->warning != SIZE_MAX && !is_used)
+            diag_set_level(store->diag, source->warning, DIAG_NOTE);
+    }
+}
+
+/* Why files hold nothing for us: told of requests only where a certificate is missing, because they
+ * lie beside most certificates. */
+static void report_unread(struct certificates *store)
+{
+    enum diag_level level = store->is_host_without ? DIAG_WARNING : DIAG_NOTE;
+    for (size_t i = 0; i < store->unread_count && i < LIMIT_CERTIFICATE_UNREAD; i++) {
+        const struct unread *unread = &store->unread[i];
+        if (unread->form->is_request && !store->is_host_without)
+            continue;
+        diag_add(store->diag, unread->form->is_request ? DIAG_NOTE : level,
+                 (struct position){unread->file, 0, 0},
+                 "no certificate and no key can be read from this file: %s", unread->form->what);
+        diag_hint(store->diag, "%s%s%s", unread->form->before, unread->file, unread->form->behind);
+    }
+    if (store->unread_count > LIMIT_CERTIFICATE_UNREAD)
+        diag_add(store->diag, level, store->files.at,
+                 "%zu more files have no certificate and no key that can be read",
+                 store->unread_count - LIMIT_CERTIFICATE_UNREAD);
+}
+
+void certificates_report_unused(struct certificates *store)
+{
+    certificate_settle_doubts(store);
+    settle_readable(store);
+    report_unread(store);
+    if (store->trust_checks >= LIMIT_TRUST_CHECKS) {
+        diag_add(store->diag, DIAG_WARNING, store->files.at,
+                 "too many hosts have several certificates in different folders");
+        diag_reason(store->diag,
+                    "only %d were verified by the authorities that this system trusts; of the "
+                    "others the one that was issued last is used",
+                    LIMIT_TRUST_CHECKS);
+        diag_hint(store->diag, "remove what is not used; the notes of \"check\" name it");
+    }
+    for (size_t i = 0; i < store->certificate_count; i++) {
+        const struct stored_certificate *stored = &store->certificates[i];
+        if (!stored->is_leaf || stored->is_used)
+            continue;
+        certificate_report_unused(store, stored);
+    }
+}

@@ -1,0 +1,268 @@
+/*
+ * The inside of the certificate store: the data that its modules share, which
+ * are the arrays and their tables (certificate_index), reading
+ * (certificate_read), taking what the load before has read
+ * (certificate_reuse), chains (certificate_chain), names (certificate_names) and
+ * judging with the public face (certificates). Nobody else includes
+ * this. All numbers are indices into the arrays of the store, so that the
+ * arrays may move while they grow.
+ */
+#ifndef CERTIFICATES_STORE_INSIDE_H
+#define CERTIFICATES_STORE_INSIDE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/limits.h"
+#include "base/table.h"
+#include "certificates/archive.h"
+#include "certificates/certificate.h"
+#include "certificates/files.h"
+#include "certificates/form.h"
+#include "certificates/private_key.h"
+#include "certificates/trust.h"
+
+/* No certificate, key, source or name. */
+#define CERTIFICATE_NONE UINT32_MAX
+
+struct stored_certificate {
+    struct certificate *facts; /* owned */
+    struct position at;
+    uint32_t source;       /* the file that is its home; CERTIFICATE_NONE before it has one */
+    uint32_t key;          /* CERTIFICATE_NONE: there is none */
+    uint32_t next_subject; /* the next authority with the same subject, or CERTIFICATE_NONE */
+    uint32_t
+        proven;   /* of the first authority of a subject: the last one that has signed something */
+    bool is_leaf; /* it can be served: sound, with key and chain */
+    bool is_used;
+    enum credential_fault fault; /* of leaves, by chain and content */
+    uint32_t chain[LIMIT_CHAIN]; /* of leaves: itself first */
+    size_t chain_len;
+    uint32_t expired_link; /* of leaves: the chain ends before it; or CERTIFICATE_NONE */
+    bool is_judged;        /* of leaves: by the system's authorities */
+    bool is_trusted;       /* they verify it */
+    const struct credential_fields *credential; /* in the arena; made when it is first asked for */
+};
+
+struct stored_key {
+    struct private_key *key; /* owned; NULL when it is that of the previous site */
+    struct span der, info;   /* borrowed from either */
+    struct position at;
+    bool has_certificate;
+    bool is_used;
+};
+
+/* A certificate or key in a file. */
+struct content {
+    uint32_t index; /* of the certificate or key */
+    uint32_t line;
+    bool is_key;
+};
+
+/* A file that was read, and what it holds as a stretch of the store's list. */
+struct source {
+    uint64_t signature;
+    uint64_t folder; /* a hash of its path */
+    uint32_t first;
+    uint32_t count;
+    uint32_t certificate_count;
+    bool is_named;    /* itself, not a folder above it */
+    size_t warning;   /* diagnostic that everybody can read its keys; SIZE_MAX: they cannot */
+    bool is_reusable; /* nothing was said of it, so that it need not be read to say it again */
+};
+
+/* Something that was said of a file in a folder. It is an error when a configured host needs what it
+ * is said of, else a note: others may have what they like in a folder that many use. */
+struct doubt {
+    size_t mark; /* of diag */
+    enum diag_level otherwise;
+    uint32_t first_name, name_count; /* of the certificate; none: nobody knows whose it is */
+};
+
+/* A file in a folder from which nothing could be read. */
+struct unread {
+    const char *file; /* interned */
+    const struct certificate_form *form;
+};
+
+/* An authority in a folder. */
+struct placed {
+    uint64_t place; /* a hash of folder and subject */
+    uint32_t index; /* of the authority */
+    uint32_t next;  /* another one of the same place, or CERTIFICATE_NONE */
+};
+
+/* A leaf that has a name. */
+struct candidate {
+    uint32_t leaf;
+    uint32_t next; /* another one, or CERTIFICATE_NONE */
+};
+
+/* A subject alternative name and the leaves that have it. */
+struct stored_name {
+    struct span text;                /* borrowed from the leaf that had it first */
+    uint32_t first;                  /* candidate, or CERTIFICATE_NONE */
+    uint32_t best[CREDENTIAL_KINDS]; /* once asked: of each kind, or CERTIFICATE_NONE */
+    uint32_t used[CREDENTIAL_KINDS]; /* what a host that it covers got */
+    bool is_asked;                   /* a host that it covers was looked for */
+    bool is_without;                 /* and no leaf was found for it */
+};
+
+/* Whether the second certificate has signed the first, which is known. */
+struct proof {
+    uint32_t child;
+    uint32_t parent;
+    bool is_signed;
+};
+
+struct certificates {
+    struct diag *diag;                   /* borrowed */
+    struct certificate_archive previous; /* of the site before this load */
+    uint32_t *moved;                /* owned; the numbers here of the certificates of previous */
+    struct arena *arena;            /* owned; credentials */
+    struct timespec begun;          /* before the first file was looked at */
+    struct certificate_files files; /* owned */
+    int64_t now;
+    bool shortage; /* of memory; told at the end of a step */
+    bool is_matched;
+    bool is_crypto_begun; /* a generator may be seeded; not after the matching */
+
+    struct stored_certificate *certificates; /* owned */
+    size_t certificate_count, certificate_capacity;
+    struct stored_key *keys; /* owned */
+    size_t key_count, key_capacity;
+    struct source *sources; /* owned */
+    size_t source_count, source_capacity;
+    struct content *contents; /* owned; what the sources are stretches of */
+    size_t content_count, content_capacity;
+    struct stored_name *names; /* owned */
+    size_t name_count, name_capacity;
+    struct doubt *doubts; /* owned */
+    size_t doubt_count, doubt_capacity;
+    uint32_t *doubt_names; /* owned; numbers of names */
+    size_t doubt_name_count, doubt_name_capacity;
+    struct unread unread[LIMIT_CERTIFICATE_UNREAD];
+    size_t unread_count;          /* beyond the limit only counted */
+    bool is_host_without;         /* a host was looked for that no leaf covers */
+    struct candidate *candidates; /* owned */
+    size_t candidate_count, candidate_capacity;
+    struct trust *trust; /* owned; the system's authorities, read when there is a contest */
+    bool is_trust_asked; /* NULL is all that there is */
+    unsigned trust_checks;
+    struct placed *placed; /* owned; filled when it is first needed */
+    size_t placed_count, placed_capacity;
+    unsigned chain_checks; /* signatures that were verified to find issuers */
+
+    struct table by_signature; /* signature to source: the first one with it */
+    struct table by_der;       /* DER to certificate */
+    struct table by_info;      /* public key to key */
+    struct table by_subject;   /* subject to the first authority of its list */
+    struct table by_name;      /* subject alternative name to name */
+    struct proof *proofs;      /* owned */
+    size_t proof_count, proof_capacity;
+    struct table by_proof;         /* child and parent to proof */
+    struct archive_draft archived; /* owned; for the next load */
+
+    struct table by_place; /* folder and subject to the first authority of its list */
+};
+
+/* Takes the certificates and keys out of one file. context is the store. */
+void certificate_read_file(void *context, const struct tree_file *file, struct span bytes);
+
+/* The same from the archive of the site before, without opening the file. False when it has changed, or
+ * must be read for another reason. */
+bool certificate_reuse_file(void *context, const struct tree_file *file);
+
+/* A source without contents yet; false on a shortage, which is noted. */
+bool certificate_add_source(struct certificates *store, const struct tree_file *file);
+
+/* Appends to the contents of the last source; false on a shortage, which is noted. */
+bool certificate_add_content(struct certificates *store, struct content content);
+
+/* The number of the new certificate, whose facts are taken; CERTIFICATE_NONE on a shortage, which
+ * is noted. */
+uint32_t certificate_add(struct certificates *store, struct certificate *facts);
+
+/* The last source has the certificate at this line. Its home is the file that has most of the
+ * chain; beside_count is how many certificates are in this one, sound or not. */
+void certificate_settle(struct certificates *store, uint32_t index, struct position at,
+                        uint32_t beside_count);
+
+/* The number of the key: a new one, or that of an equal one. If it has an object, that is taken.
+ * CERTIFICATE_NONE on a shortage, which is noted. */
+uint32_t certificate_add_key(struct certificates *store, struct stored_key key);
+
+/* Leaves to the next load what it need not do again. */
+void certificate_write_archive(struct certificates *store, struct site_builder *builder);
+
+/* After the matching of keys: brings what is known of signatures from the load before. */
+void certificate_reuse_proofs(struct certificates *store);
+
+/* Whether the parent has signed the child: as it is known, or else verified, which is then known. */
+bool certificate_prove(struct certificates *store, uint32_t child, uint32_t parent);
+
+/* The number of the first source with this signature, of the certificate with this DER, of the key
+ * with this public key, of the first authority with this subject; CERTIFICATE_NONE when there is
+ * none. */
+uint32_t certificate_find_source(const struct certificates *store, uint64_t signature);
+uint32_t certificate_find_der(const struct certificates *store, struct span der);
+uint32_t certificate_find_key(const struct certificates *store, struct span info);
+uint32_t certificate_find_subject(const struct certificates *store, struct span subject);
+
+/* Lists the authority under its subject, for certificate_build_chain. */
+void certificate_add_authority(struct certificates *store, uint32_t index);
+
+/* Puts the chain of a certificate that has a key in order. False when it breaks a limit, which is
+ * reported. */
+bool certificate_build_chain(struct certificates *store, struct stored_certificate *leaf);
+
+/* Reports what senders will dislike about the chain of a leaf that is going to be served. */
+void certificate_warn_of_chain(struct certificates *store, const struct stored_certificate *leaf);
+
+/* mbedTLS may use PSA inside, which seeds a generator when it starts. It is stopped again before
+ * anything can fork: workers must not share its state. False on a shortage, which is noted. */
+bool certificate_crypto_begin(struct certificates *store);
+void certificate_crypto_end(struct certificates *store);
+
+/* Lists the leaf under its names. */
+void certificate_add_names(struct certificates *store, uint32_t index);
+
+/* The best leaf of each kind for the host, or CERTIFICATE_NONE. */
+void certificate_find_host(struct certificates *store, struct span host,
+                           uint32_t ret_leaves[static CREDENTIAL_KINDS]);
+
+/* The diagnostic that was added last is in doubt until it is known which hosts are configured. names
+ * are those of the certificate that it is said of, in lower case, or none; otherwise is its level when
+ * no configured host needs it. */
+void certificate_doubt(struct certificates *store, const struct span *names, size_t count,
+                       enum diag_level otherwise);
+
+/* No leaf was found for the host. */
+void certificate_note_without(struct certificates *store, struct span host);
+
+/* The level of what was in doubt. */
+void certificate_settle_doubts(struct certificates *store);
+
+/* A note that no host uses the leaf, with the reason. */
+void certificate_report_unused(struct certificates *store, const struct stored_certificate *leaf);
+
+/* Has a host been looked for that one of the certificate's names covers? */
+bool certificate_is_asked(const struct certificates *store,
+                          const struct stored_certificate *certificate);
+
+static inline bool certificate_is_issuer(const struct certificate *certificate)
+{
+    return certificate->is_authority &&
+           (certificate->weak_signature == NULL || certificate->is_self_issued);
+}
+
+static inline bool certificate_is_valid(const struct certificate *certificate, int64_t now)
+{
+    return certificate->not_before <= now && now <= certificate->not_after;
+}
+
+#endif
