@@ -15,8 +15,8 @@
 #include "base/calendar.h"
 #include "base/suggest.h"
 #include "base/text.h"
+#include "configuration/document.h"
 #include "crypto/accelerate.h"
-#include "load/document.h"
 #include "policy/name.h"
 #include "serve/tls.h"
 

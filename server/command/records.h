@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "load/settings.h"
+#include "configuration/settings.h"
 #include "site/site.h"
 
 /* What became of a record between two lists. */

@@ -5,8 +5,8 @@
 
 #include "base/calendar.h"
 #include "base/limits.h"
+#include "configuration/document.h"
 #include "files/file.h"
-#include "load/document.h"
 
 static bool reject(struct diag *diag, const struct node *node)
 {

@@ -11,8 +11,8 @@
 #include <stddef.h>
 
 #include "base/diag.h"
-#include "load/draft.h"
-#include "load/sources.h"
+#include "configuration/draft.h"
+#include "configuration/sources.h"
 #include "site/site.h"
 
 /* Domains by name, or by pattern (fnmatch(3)), or those of a file. */

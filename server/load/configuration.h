@@ -15,10 +15,10 @@
 
 #include "base/diag.h"
 #include "base/progress.h"
+#include "configuration/settings.h"
+#include "configuration/sources.h"
 #include "files/watch.h"
 #include "load/concern.h"
-#include "load/settings.h"
-#include "load/sources.h"
 #include "site/site.h"
 
 struct load_request {

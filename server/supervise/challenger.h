@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "load/settings.h"
+#include "configuration/settings.h"
 #include "site/challenges.h"
 
 /* Times are milliseconds of the monotonic clock. */

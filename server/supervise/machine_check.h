@@ -7,7 +7,7 @@
 #define SUPERVISE_MACHINE_CHECK_H
 
 #include "base/diag.h"
-#include "load/settings.h"
+#include "configuration/settings.h"
 
 /* Adds what it finds to diag, at the file: warnings, because the file is sound, and it may be different
  * where and when the server starts. */

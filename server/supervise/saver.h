@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "load/settings.h"
+#include "configuration/settings.h"
 
 /* What is to be saved, each in its turn: what senders may hold before workers serve it; the last valid
  * policies when they do; and what senders may hold when the former workers are gone. */

@@ -11,8 +11,8 @@
 #include <sys/types.h>
 
 #include "base/memory_file.h"
+#include "configuration/settings.h"
 #include "files/watch.h"
-#include "load/settings.h"
 #include "site/verdict.h"
 
 struct settings_image {

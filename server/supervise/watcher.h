@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "configuration/settings.h"
 #include "files/watch.h"
-#include "load/settings.h"
 #include "serve/board.h"
 #include "site/challenges.h"
 #include "supervise/backoff.h"

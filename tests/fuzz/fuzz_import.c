@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #include "command/import.h"
+#include "configuration/document.h"
 #include "files.h"
 #include "fuzz.h"
-#include "load/document.h"
 
 static const struct node *member(const struct node *mapping, const char *key)
 {

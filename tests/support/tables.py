@@ -46,7 +46,7 @@ def _rows(body):
 
 def keys():
     """The keys of each mapping of the configuration, by the name of its table: root, dropin ..."""
-    text = _source("load/schema.c")
+    text = _source("configuration/schema.c")
     names = re.findall(r"static const struct schema_key (\w+)_keys\[\]", text)
     assert names and len(names) == len(re.findall(r"^const struct schema schema_", text, re.M))
     found = {}

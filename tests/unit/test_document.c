@@ -1,5 +1,5 @@
 /* YAML with positions, and its dangers. */
-#include "load/document.h"
+#include "configuration/document.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "load/settings.h"
+#include "configuration/settings.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -6,8 +6,8 @@
 #include "base/calendar.h"
 #include "base/limits.h"
 #include "base/text.h"
-#include "load/document.h"
-#include "load/endpoints.h"
+#include "configuration/document.h"
+#include "configuration/endpoints.h"
 #include "policy/name.h"
 #include "site/verdict.h"
 

@@ -4,17 +4,17 @@
  * of a broken file are not gone, only out of sight. Runs in the supervisor and
  * in commands.
  */
-#ifndef LOAD_SOURCES_H
-#define LOAD_SOURCES_H
+#ifndef CONFIGURATION_SOURCES_H
+#define CONFIGURATION_SOURCES_H
 
 #include <stdbool.h>
 
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/progress.h"
+#include "configuration/draft.h"
+#include "configuration/schema.h"
 #include "files/watch.h"
-#include "load/draft.h"
-#include "load/schema.h"
 
 struct sources;
 

@@ -3,8 +3,8 @@
  * policy nor a domain. A fault here is a fault of the whole file. Runs in the
  * supervisor and in commands.
  */
-#ifndef LOAD_SETTINGS_H
-#define LOAD_SETTINGS_H
+#ifndef CONFIGURATION_SETTINGS_H
+#define CONFIGURATION_SETTINGS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,8 +13,8 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/log.h"
-#include "load/document.h"
-#include "load/schema.h"
+#include "configuration/document.h"
+#include "configuration/schema.h"
 #include "site/endpoint.h"
 
 /* Where challenges for certificate authorities are found. */

@@ -1,9 +1,9 @@
-#include "load/endpoints.h"
+#include "configuration/endpoints.h"
 
 #include <string.h>
 
 #include "base/limits.h"
-#include "load/schema.h"
+#include "configuration/schema.h"
 
 struct reader {
     struct arena *arena;

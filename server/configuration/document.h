@@ -4,8 +4,8 @@
  * nothing of what the keys mean. The only file that talks to libyaml. Runs in
  * the supervisor and in commands, on the operator's files only.
  */
-#ifndef LOAD_DOCUMENT_H
-#define LOAD_DOCUMENT_H
+#ifndef CONFIGURATION_DOCUMENT_H
+#define CONFIGURATION_DOCUMENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "load/schema.h"
+#include "configuration/schema.h"
 
 #include <assert.h>
 #include <string.h>

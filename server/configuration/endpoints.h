@@ -4,15 +4,15 @@
  * at which challenges for certificate authorities are served. A fault is one of the whole file.
  * Runs in the supervisor and in commands.
  */
-#ifndef LOAD_ENDPOINTS_H
-#define LOAD_ENDPOINTS_H
+#ifndef CONFIGURATION_ENDPOINTS_H
+#define CONFIGURATION_ENDPOINTS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/arena.h"
 #include "base/diag.h"
-#include "load/document.h"
+#include "configuration/document.h"
 #include "site/endpoint.h"
 
 /* Where endpoints are configured; each may be NULL. */

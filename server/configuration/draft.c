@@ -1,4 +1,4 @@
-#include "load/draft.h"
+#include "configuration/draft.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "base/suggest.h"
 #include "base/table.h"
-#include "load/settings.h"
+#include "configuration/settings.h"
 #include "policy/name.h"
 
 struct named_policy {

@@ -1,4 +1,4 @@
-#include "load/sources.h"
+#include "configuration/sources.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -10,10 +10,10 @@
 #include "base/limits.h"
 #include "base/table.h"
 #include "base/text.h"
+#include "configuration/document.h"
 #include "files/file.h"
 #include "files/include.h"
 #include "files/stamp.h"
-#include "load/document.h"
 
 /* A configuration file that was read, or should have been; or what was found in its place. */
 struct source {

@@ -1,4 +1,4 @@
-#include "load/document.h"
+#include "configuration/document.h"
 
 #include <assert.h>
 #include <stdlib.h>

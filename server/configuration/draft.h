@@ -6,15 +6,15 @@
  * an included file in that file alone, so that no file decides about the
  * domains of another. Runs in the supervisor and in commands.
  */
-#ifndef LOAD_DRAFT_H
-#define LOAD_DRAFT_H
+#ifndef CONFIGURATION_DRAFT_H
+#define CONFIGURATION_DRAFT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/arena.h"
 #include "base/diag.h"
-#include "load/schema.h"
+#include "configuration/schema.h"
 #include "policy/policy.h"
 #include "site/site.h"
 

@@ -4,14 +4,14 @@
  * missing values and wrong types are found here and nowhere else. Runs in the
  * supervisor and in commands.
  */
-#ifndef LOAD_SCHEMA_H
-#define LOAD_SCHEMA_H
+#ifndef CONFIGURATION_SCHEMA_H
+#define CONFIGURATION_SCHEMA_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/diag.h"
-#include "load/document.h"
+#include "configuration/document.h"
 
 /* What each mapping holds once read: the value of each key, or NULL. Borrowed from the document. */
 struct root_nodes {
