@@ -1,4 +1,4 @@
-#include "serve/seal.h"
+#include "sandbox/seal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,9 +17,9 @@
 #include "base/log.h"
 #include "command/command.h"
 #include "command/reading.h"
-#include "serve/wall.h"
-#include "supervise/confine.h"
-#include "supervise/identity.h"
+#include "sandbox/filesystem.h"
+#include "sandbox/identity.h"
+#include "sandbox/supervisor_sandbox.h"
 
 /* What the child reports: one message, so it comes as a whole. */
 struct result {

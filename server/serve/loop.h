@@ -15,7 +15,7 @@
 #include "serve/pool.h"
 
 /* What a worker says and is told over its control socket, which keeps the bounds of messages: it writes
- * WORKER_SEALED with its report (serve/seal.h) once, then
+ * WORKER_SEALED with its report (sandbox/seal.h) once, then
  * WORKER_READY once, sealed and with the listeners in its loop; it is sent WORKER_DRAIN to finish
  * and exit 0. When the other end closes, the supervisor is gone and the worker exits at once. */
 enum worker_message {

@@ -9,8 +9,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "crypto/accelerate.h"
+#include "sandbox/seal.h"
 #include "serve/loop.h"
-#include "serve/seal.h"
 #include "serve/tls.h"
 
 /* Beside connections: the epoll instance, and what a library may open for a moment. */

@@ -1,7 +1,7 @@
 /*
  * A worker: one thread, one epoll loop, many connections. It is forked by the
  * supervisor with a sealed site and open listeners, gives up every privilege
- * (serve/seal.h) before it accepts the first client, and opens no file.
+ * (sandbox/seal.h) before it accepts the first client, and opens no file.
  */
 #ifndef SERVE_WORKER_H
 #define SERVE_WORKER_H
@@ -11,9 +11,9 @@
 #include <sys/types.h>
 
 #include "base/log.h"
+#include "sandbox/seal.h"
 #include "serve/acceptor.h"
 #include "serve/loop.h"
-#include "serve/seal.h"
 #include "site/challenges.h"
 #include "site/site.h"
 
@@ -41,7 +41,7 @@ struct worker_options {
     bool keep_identity;
     uid_t uid;
     gid_t gid;
-    int void_fd;        /* taken; or -1 (serve/wall.h) */
+    int void_fd;        /* taken; or -1 (sandbox/filesystem.h) */
     bool seal_required; /* end, once it was reported, when the kernel lacks a part of the seal */
 };
 

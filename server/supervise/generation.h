@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sandbox/seal.h"
 #include "serve/board.h"
-#include "serve/seal.h"
 #include "site/challenges.h"
 #include "supervise/listeners.h"
 #include "supervise/settings_image.h"
@@ -31,7 +31,7 @@ struct generation {
     int site_fd;                       /* owned; -1 once it is retired */
     struct board *board;               /* borrowed */
     struct challenges *challenges;     /* borrowed; NULL when there never are any */
-    int void_fd;                       /* borrowed; or -1 (serve/wall.h) */
+    int void_fd;                       /* borrowed; or -1 (sandbox/filesystem.h) */
     struct generation_worker *workers; /* owned */
     size_t worker_count;
     size_t slots;     /* of the board; that so many workers, the first ones, have */

@@ -15,11 +15,11 @@
 #include "load/configuration.h"
 #include "load/history.h"
 #include "load/state.h"
+#include "sandbox/identity.h"
+#include "sandbox/reader_sandbox.h"
 #include "supervise/changes.h"
-#include "supervise/identity.h"
 #include "supervise/loader.h"
 #include "supervise/report.h"
-#include "supervise/sandbox.h"
 
 struct load {
     const struct load_order *order;

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "supervise/identity.h"
+#include "sandbox/identity.h"
 
 /* What the service unit makes before it starts the server. */
 static bool is_made_by_unit(const char *path)

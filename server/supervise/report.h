@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 #include "base/diag.h"
-#include "serve/seal.h"
+#include "sandbox/seal.h"
 #include "supervise/generation.h"
 #include "supervise/listeners.h"
 #include "supervise/notify.h"

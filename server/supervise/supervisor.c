@@ -19,10 +19,10 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "sandbox/filesystem.h"
+#include "sandbox/supervisor_sandbox.h"
 #include "serve/board.h"
-#include "serve/wall.h"
 #include "supervise/backoff.h"
-#include "supervise/confine.h"
 #include "supervise/figures.h"
 #include "supervise/generation.h"
 #include "supervise/load.h"
@@ -42,7 +42,7 @@ enum {
 struct supervisor {
     const struct supervisor_options *options; /* borrowed */
     int signals;                              /* a signalfd */
-    int void_fd;                              /* owned; or -1 (serve/wall.h) */
+    int void_fd;                              /* owned; or -1 (sandbox/filesystem.h) */
     struct board *board;                      /* owned */
     int64_t figures_at;                       /* when its figures are due */
     struct listeners listeners;

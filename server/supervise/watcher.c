@@ -14,9 +14,9 @@
 #include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "sandbox/reader_sandbox.h"
 #include "supervise/challenger.h"
 #include "supervise/report.h"
-#include "supervise/sandbox.h"
 
 /* What the child sends: news, or none to show that it lives, and what the next child is to know. */
 struct message {

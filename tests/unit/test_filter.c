@@ -1,6 +1,6 @@
 /* The compiler of system call filters: its programs are run here, by a machine of our own, with
  * calls that no kernel would let us make. */
-#include "serve/filter.h"
+#include "sandbox/syscall_filter.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* The sandbox of the processes that read files, as the kernel sees it: each act in a process of its
  * own. */
-#include "supervise/sandbox.h"
+#include "sandbox/reader_sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 #include "base/log.h"
 #include "base/sanitizer.h"
 #include "files/file.h"
-#include "serve/privilege.h"
+#include "sandbox/privilege.h"
 #include "unit.h"
 
 enum { OTHER = 12345, UNCONFINED = 255, WRONG = 254 };

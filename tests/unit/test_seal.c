@@ -1,7 +1,7 @@
 /* The seal in earnest: a child is sealed as a worker is and then does what a burglar would. Each
  * forbidden call must be its death by SIGSYS, not an error that could be worked around; and what a
  * worker does all day must go on. */
-#include "serve/seal.h"
+#include "sandbox/seal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,7 +30,7 @@
 
 #include "base/log.h"
 #include "base/sanitizer.h"
-#include "serve/wall.h"
+#include "sandbox/filesystem.h"
 #include "unit.h"
 
 enum { NOBODY = 65534, PAGE = 4096, STATUS_UNSEALED = 99, FILTER_STEP = SEAL_STEPS - 1 };

@@ -14,8 +14,8 @@
 
 #include <linux/capability.h>
 
-#include "serve/privilege.h"
-#include "serve/wall.h"
+#include "sandbox/filesystem.h"
+#include "sandbox/privilege.h"
 #include "unit.h"
 
 enum { NOBODY = 65534, LACKING = 98, LANDLOCK_PORTS = 4, LANDLOCK_SCOPES = 6 };

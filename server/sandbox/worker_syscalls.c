@@ -1,4 +1,4 @@
-#include "serve/calls.h"
+#include "sandbox/worker_syscalls.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/sanitizer.h"
-#include "serve/filter.h"
+#include "sandbox/syscall_filter.h"
 
 /* In the order of how often they are made, because the first row that fits ends the search. */
 static const struct filter_rule worker[] = {

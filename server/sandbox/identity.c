@@ -1,4 +1,4 @@
-#include "supervise/identity.h"
+#include "sandbox/identity.h"
 
 #include <errno.h>
 #include <pwd.h>

@@ -2,8 +2,8 @@
  * Who the workers are: resolves the configured user once, in the loader,
  * because a worker has no user database.
  */
-#ifndef SUPERVISE_IDENTITY_H
-#define SUPERVISE_IDENTITY_H
+#ifndef SANDBOX_IDENTITY_H
+#define SANDBOX_IDENTITY_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -7,8 +7,8 @@
  * and one list of calls for each of the two. Runs in these processes, each of which was
  * forked by the supervisor, has one thread, and has closed every descriptor that is not its own.
  */
-#ifndef SUPERVISE_SANDBOX_H
-#define SUPERVISE_SANDBOX_H
+#ifndef SANDBOX_READER_SANDBOX_H
+#define SANDBOX_READER_SANDBOX_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -2,11 +2,11 @@
  * What the supervisor gives up at its start, before it forks another process: new
  * privileges, every capability but those that its work needs, core dumps, being
  * traced, and every system call that neither it nor one of its children needs. They
- * inherit all of it and then give up the rest (serve/seal.h, supervise/sandbox.h). Runs in the
+ * inherit all of it and then give up the rest (sandbox/seal.h, sandbox/reader_sandbox.h). Runs in the
  * supervisor, once.
  */
-#ifndef SUPERVISE_CONFINE_H
-#define SUPERVISE_CONFINE_H
+#ifndef SANDBOX_SUPERVISOR_SANDBOX_H
+#define SANDBOX_SUPERVISOR_SANDBOX_H
 
 #include <stdbool.h>
 

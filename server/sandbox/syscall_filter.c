@@ -1,4 +1,4 @@
-#include "serve/filter.h"
+#include "sandbox/syscall_filter.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "serve/wall.h"
+#include "sandbox/filesystem.h"
 
 #include <errno.h>
 #include <fcntl.h>

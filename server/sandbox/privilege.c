@@ -1,4 +1,4 @@
-#include "serve/privilege.h"
+#include "sandbox/privilege.h"
 
 #include <assert.h>
 #include <errno.h>

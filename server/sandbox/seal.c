@@ -1,4 +1,4 @@
-#include "serve/seal.h"
+#include "sandbox/seal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "base/sanitizer.h"
-#include "serve/calls.h"
-#include "serve/privilege.h"
-#include "serve/wall.h"
+#include "sandbox/filesystem.h"
+#include "sandbox/privilege.h"
+#include "sandbox/worker_syscalls.h"
 #if SANITIZED
 #include <sanitizer/common_interface_defs.h>
 #endif

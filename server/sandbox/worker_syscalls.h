@@ -6,12 +6,12 @@
  * Two of its tables are used by the filters of the other processes too.
  * Runs in workers.
  */
-#ifndef SERVE_CALLS_H
-#define SERVE_CALLS_H
+#ifndef SANDBOX_WORKER_SYSCALLS_H
+#define SANDBOX_WORKER_SYSCALLS_H
 
 #include <stdbool.h>
 
-#include "serve/filter.h"
+#include "sandbox/syscall_filter.h"
 
 /* What every process needs until its end: clocks, memory that cannot be executed, the log, the end.
  * Memory that is mapped is not among it: what may be mapped differs. */

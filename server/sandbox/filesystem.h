@@ -6,10 +6,10 @@
  * deleted already, so that nothing can ever be in it, and that becomes the root;
  * this needs CAP_SYS_CHROOT. Both are put up where both can be had. The
  * supervisor opens the void; workers build the walls, and the processes that only
- * read files build the first kind (supervise/sandbox.h).
+ * read files build the first kind (sandbox/reader_sandbox.h).
  */
-#ifndef SERVE_WALL_H
-#define SERVE_WALL_H
+#ifndef SANDBOX_FILESYSTEM_H
+#define SANDBOX_FILESYSTEM_H
 
 #include <stdbool.h>
 

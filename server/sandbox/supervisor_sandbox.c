@@ -1,4 +1,4 @@
-#include "supervise/confine.h"
+#include "sandbox/supervisor_sandbox.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -12,9 +12,9 @@
 
 #include "base/log.h"
 #include "base/sanitizer.h"
-#include "serve/calls.h"
-#include "serve/filter.h"
-#include "serve/privilege.h"
+#include "sandbox/privilege.h"
+#include "sandbox/syscall_filter.h"
+#include "sandbox/worker_syscalls.h"
 
 /* Of root's capabilities, and each only if it is there. */
 static const unsigned needed[] = {
@@ -43,8 +43,8 @@ static const uint32_t NO_FORK = CLONE_VM | CLONE_PTRACE | CLONE_PARENT | CLONE_N
                                 CLONE_NEWPID | CLONE_NEWNET;
 
 /* What the supervisor and the processes that it forks need, in glibc and in musl: a filter is inherited,
- * so what workers, the loader and the watcher need is in here too, who give up the rest (serve/calls.h,
- * supervise/sandbox.h). The calls of workers come first: the first row that fits ends the search. */
+ * so what workers, the loader and the watcher need is in here too, who give up the rest (sandbox/worker_syscalls.h,
+ * sandbox/reader_sandbox.h). The calls of workers come first: the first row that fits ends the search. */
 static const struct filter_rule allowed[] = {
     /* The event loop of workers. */
     {.call = SYS_recvfrom},
@@ -152,7 +152,7 @@ static const struct filter_rule allowed[] = {
     {.call = SYS_sched_getaffinity},
     {.call = SYS_sched_yield},
 
-/* What workers give up when they are sealed (serve/seal.h). */
+/* What workers give up when they are sealed (sandbox/seal.h). */
 #ifdef SYS_getrlimit
     {.call = SYS_getrlimit},
     {.call = SYS_setrlimit},

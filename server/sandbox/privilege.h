@@ -4,8 +4,8 @@
  * function is one step, looks whether it came true, and is false with errno when
  * it did not. Runs in workers and in the supervisor.
  */
-#ifndef SERVE_PRIVILEGE_H
-#define SERVE_PRIVILEGE_H
+#ifndef SANDBOX_PRIVILEGE_H
+#define SANDBOX_PRIVILEGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "supervise/sandbox.h"
+#include "sandbox/reader_sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +16,10 @@
 #include "base/log.h"
 #include "base/sanitizer.h"
 #include "files/file.h"
-#include "serve/calls.h"
-#include "serve/filter.h"
-#include "serve/privilege.h"
-#include "serve/wall.h"
+#include "sandbox/filesystem.h"
+#include "sandbox/privilege.h"
+#include "sandbox/syscall_filter.h"
+#include "sandbox/worker_syscalls.h"
 
 /* The kernel's interface; headers of older systems lack parts. */
 #ifndef F_ADD_SEALS

@@ -5,8 +5,8 @@
  * worker, once, and cannot be undone; the command that shows it (command/seal.c) does
  * the same in a process that is thrown away.
  */
-#ifndef SERVE_SEAL_H
-#define SERVE_SEAL_H
+#ifndef SANDBOX_SEAL_H
+#define SANDBOX_SEAL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,10 +2,10 @@
  * A filter of system calls: compiles a table of rules to the program that
  * seccomp(2) takes, and hands it to the kernel. It knows the two processors
  * and no policy; what is allowed stands in the tables of those who call it
- * (serve/calls.h, supervise/confine.h, supervise/sandbox.h). Runs in every process.
+ * (sandbox/worker_syscalls.h, sandbox/supervisor_sandbox.h, sandbox/reader_sandbox.h). Runs in every process.
  */
-#ifndef SERVE_FILTER_H
-#define SERVE_FILTER_H
+#ifndef SANDBOX_SYSCALL_FILTER_H
+#define SANDBOX_SYSCALL_FILTER_H
 
 #include <stdbool.h>
 #include <stddef.h>
