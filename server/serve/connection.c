@@ -13,12 +13,12 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/text.h"
-#include "serve/http.h"
+#include "http/proxy_header.h"
+#include "http/request.h"
+#include "http/response.h"
 #include "serve/monitor.h"
 #include "serve/origin.h"
 #include "serve/plain.h"
-#include "serve/proxy.h"
-#include "serve/response.h"
 #include "serve/validation.h"
 
 enum connection_state {

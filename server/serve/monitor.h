@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #include "base/text.h"
+#include "http/request.h"
 #include "serve/board.h"
-#include "serve/http.h"
 #include "site/site.h"
 
 /* Everything is borrowed. */

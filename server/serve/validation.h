@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "base/text.h"
-#include "serve/http.h"
+#include "http/request.h"
 #include "site/challenges.h"
 #include "site/site.h"
 

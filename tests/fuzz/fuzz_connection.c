@@ -15,9 +15,9 @@
 #include "base/text.h"
 #include "chance.h"
 #include "fuzz.h"
+#include "http/request.h"
+#include "http/response.h"
 #include "serve/connection.h"
-#include "serve/http.h"
-#include "serve/response.h"
 #include "site/site_builder.h"
 
 /* What the replaced TLS does next is in so many bytes, over and over. */

@@ -8,8 +8,8 @@
 
 #include "base/limits.h"
 #include "fuzz.h"
-#include "serve/http.h"
-#include "serve/response.h"
+#include "http/request.h"
+#include "http/response.h"
 
 struct answer {
     enum http_progress progress;

@@ -16,8 +16,8 @@
 #include "base/text.h"
 #include "body.h"
 #include "fuzz.h"
+#include "http/request.h"
 #include "policy/name.h"
-#include "serve/http.h"
 #include "site/site_builder.h"
 
 static const char *const domains[] = {"example.com", "a.example", "xn--bcher-kva.example"};

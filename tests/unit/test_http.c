@@ -1,5 +1,5 @@
 /* Request heads: every row ends at a guard page and is also given at every split. */
-#include "serve/http.h"
+#include "http/request.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Responses, byte for byte. */
-#include "serve/response.h"
+#include "http/response.h"
 
 #include <stdio.h>
 

@@ -4,8 +4,8 @@
  * again and nothing is kept in between. Pure: no socket, no clock, allocates
  * nothing. Runs in the worker.
  */
-#ifndef SERVE_RESPONSE_H
-#define SERVE_RESPONSE_H
+#ifndef HTTP_RESPONSE_H
+#define HTTP_RESPONSE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 
 #include "base/limits.h"
 #include "base/span.h"
-#include "serve/http.h"
+#include "http/request.h"
 
 enum { RESPONSE_SIZE = LIMIT_RESPONSE_HEAD + LIMIT_BODY };
 

@@ -3,8 +3,8 @@
  * protocol"), with which a proxy says for whom it connects. Pure: judges bytes,
  * owns nothing, allocates nothing. Runs in the worker.
  */
-#ifndef SERVE_PROXY_H
-#define SERVE_PROXY_H
+#ifndef HTTP_PROXY_HEADER_H
+#define HTTP_PROXY_HEADER_H
 
 #include <stddef.h>
 #include <sys/socket.h>

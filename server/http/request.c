@@ -1,4 +1,4 @@
-#include "serve/http.h"
+#include "http/request.h"
 
 #include "base/address.h"
 #include "base/limits.h"

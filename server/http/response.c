@@ -1,4 +1,4 @@
-#include "serve/response.h"
+#include "http/response.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
  * be made to see another request than we do. Pure: judges bytes, owns nothing,
  * has no socket and no clock. Runs in the worker.
  */
-#ifndef SERVE_HTTP_H
-#define SERVE_HTTP_H
+#ifndef HTTP_REQUEST_H
+#define HTTP_REQUEST_H
 
 #include <stdbool.h>
 #include <stddef.h>

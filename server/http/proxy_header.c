@@ -1,4 +1,4 @@
-#include "serve/proxy.h"
+#include "http/proxy_header.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
