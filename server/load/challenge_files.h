@@ -12,7 +12,7 @@
 
 #include "base/arena.h"
 #include "base/text.h"
-#include "site/challenges.h"
+#include "shared/challenges.h"
 
 /* Begin with {.arena}; end with text_free of trouble. */
 struct challenge_files {

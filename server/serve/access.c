@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "serve/origin.h"
+#include "shared/client_address.h"
 
 bool access_is_logged(unsigned status)
 {

@@ -17,9 +17,9 @@
 #include "http/request.h"
 #include "http/response.h"
 #include "serve/monitor.h"
-#include "serve/origin.h"
 #include "serve/plain.h"
 #include "serve/validation.h"
+#include "shared/client_address.h"
 
 enum connection_state {
     STATE_INTRODUCTION, /* a proxy says for whom it connects */

@@ -11,12 +11,12 @@
 #include <stdint.h>
 
 #include "serve/access.h"
-#include "serve/board.h"
 #include "serve/networks.h"
 #include "serve/shortage.h"
 #include "serve/timers.h"
 #include "serve/tls.h"
-#include "site/challenges.h"
+#include "shared/challenges.h"
+#include "shared/stats.h"
 #include "site/endpoint.h"
 #include "site/site.h"
 

@@ -11,7 +11,7 @@
 
 #include "base/text.h"
 #include "http/request.h"
-#include "serve/board.h"
+#include "shared/stats.h"
 #include "site/site.h"
 
 /* Everything is borrowed. */

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "site/challenges.h"
+#include "shared/challenges.h"
 #include "site/site.h"
 
 enum tls_result {

@@ -11,7 +11,7 @@
 
 #include "base/text.h"
 #include "http/request.h"
-#include "site/challenges.h"
+#include "shared/challenges.h"
 #include "site/site.h"
 
 /* Everything is borrowed. */

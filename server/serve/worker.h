@@ -14,7 +14,7 @@
 #include "sandbox/seal.h"
 #include "serve/acceptor.h"
 #include "serve/loop.h"
-#include "site/challenges.h"
+#include "shared/challenges.h"
 #include "site/site.h"
 
 /* The name of the process, as ps(1) shows it. */

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "configuration/settings.h"
-#include "site/challenges.h"
+#include "shared/challenges.h"
 
 /* Times are milliseconds of the monotonic clock. */
 struct challenger {

@@ -6,7 +6,7 @@
 #ifndef SUPERVISE_FIGURES_H
 #define SUPERVISE_FIGURES_H
 
-#include "serve/board.h"
+#include "shared/stats.h"
 #include "supervise/generation.h"
 
 /* What was loaded serves from now on (seconds since 1970 UTC). */

@@ -12,8 +12,8 @@
 #include <sys/types.h>
 
 #include "sandbox/seal.h"
-#include "serve/board.h"
-#include "site/challenges.h"
+#include "shared/challenges.h"
+#include "shared/stats.h"
 #include "supervise/listeners.h"
 #include "supervise/settings_image.h"
 

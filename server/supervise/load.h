@@ -11,8 +11,8 @@
 #include <sys/types.h>
 
 #include "base/address.h"
-#include "serve/board.h"
-#include "site/challenges.h"
+#include "shared/challenges.h"
+#include "shared/stats.h"
 #include "supervise/settings_image.h"
 
 /* In rising order: a greater one includes the smaller. */

@@ -21,7 +21,7 @@
 #include "base/memory.h"
 #include "sandbox/filesystem.h"
 #include "sandbox/supervisor_sandbox.h"
-#include "serve/board.h"
+#include "shared/stats.h"
 #include "supervise/backoff.h"
 #include "supervise/figures.h"
 #include "supervise/generation.h"

@@ -15,8 +15,8 @@
 
 #include "configuration/settings.h"
 #include "files/watch.h"
-#include "serve/board.h"
-#include "site/challenges.h"
+#include "shared/challenges.h"
+#include "shared/stats.h"
 #include "supervise/backoff.h"
 #include "supervise/lookout.h"
 

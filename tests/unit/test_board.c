@@ -1,5 +1,5 @@
 /* The board: what each worker counted in its slot is seen by all, and outlives it. */
-#include "serve/board.h"
+#include "shared/stats.h"
 
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 /* Challenges that processes share: what is published is found, whole or not at all, whatever the
  * writer does at that moment; and nobody but the writer can write. */
-#include "site/challenges.h"
+#include "shared/challenges.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* Visits: who came again is counted, the oldest makes room, and nobody can foresee where an entry is. */
-#include "serve/visits.h"
+#include "shared/fetch_records.h"
 
 #include <stdio.h>
 #include <stdlib.h>

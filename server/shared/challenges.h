@@ -5,8 +5,8 @@
  * writes, always the whole set; workers read, copy and look again whether it was
  * overwritten meanwhile. Nobody ever waits. It knows neither files nor sockets.
  */
-#ifndef SITE_CHALLENGES_H
-#define SITE_CHALLENGES_H
+#ifndef SHARED_CHALLENGES_H
+#define SHARED_CHALLENGES_H
 
 #include <stdbool.h>
 #include <stddef.h>

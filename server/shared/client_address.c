@@ -1,4 +1,4 @@
-#include "serve/origin.h"
+#include "shared/client_address.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

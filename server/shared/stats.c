@@ -1,4 +1,4 @@
-#include "serve/board.h"
+#include "shared/stats.h"
 
 #include <assert.h>
 #include <stdatomic.h>

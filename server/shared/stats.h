@@ -6,14 +6,14 @@
  * calls; what one that was taken over has written in its own is for display alone.
  * The shared part holds no pointer. Runs in the supervisor and in workers.
  */
-#ifndef SERVE_BOARD_H
-#define SERVE_BOARD_H
+#ifndef SHARED_STATS_H
+#define SHARED_STATS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "serve/visits.h"
+#include "shared/fetch_records.h"
 
 /* What a worker counts. They only grow. */
 enum board_counter {

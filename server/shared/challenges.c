@@ -1,4 +1,4 @@
-#include "site/challenges.h"
+#include "shared/challenges.h"
 
 #include <assert.h>
 #include <stdatomic.h>

@@ -4,8 +4,8 @@
  * processes share: one writes, anyone reads without holding it up. What is read was
  * written by a worker, and deserves no trust. Runs in the worker.
  */
-#ifndef SERVE_VISITS_H
-#define SERVE_VISITS_H
+#ifndef SHARED_FETCH_RECORDS_H
+#define SHARED_FETCH_RECORDS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 
 #include "base/limits.h"
 #include "base/span.h"
-#include "serve/origin.h"
+#include "shared/client_address.h"
 
 /* All strings end with a NUL, also in what was read. */
 struct visit {

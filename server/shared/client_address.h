@@ -3,8 +3,8 @@
  * no single person (IPv4 /24, IPv6 /48). An IPv4 address that is written as an
  * IPv6 one is IPv4. Pure. Runs in the worker.
  */
-#ifndef SERVE_ORIGIN_H
-#define SERVE_ORIGIN_H
+#ifndef SHARED_CLIENT_ADDRESS_H
+#define SHARED_CLIENT_ADDRESS_H
 
 #include <netinet/in.h>
 #include <stdbool.h>

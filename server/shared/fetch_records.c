@@ -1,4 +1,4 @@
-#include "serve/visits.h"
+#include "shared/fetch_records.h"
 
 #include <stdatomic.h>
 #include <string.h>
