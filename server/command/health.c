@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
-#include "policy/inspect.h"
+#include "inspect/inspect.h"
 #include "probe/chain.h"
 #include "probe/fetch.h"
 #include "site/endpoint.h"

@@ -15,7 +15,7 @@
 #include "base/table.h"
 #include "certificates/store.h"
 #include "command/command.h"
-#include "policy/inspect.h"
+#include "inspect/inspect.h"
 
 /* How sure it is that a host has a policy. In rising order. */
 enum import_sure {

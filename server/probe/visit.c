@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "policy/inspect.h"
+#include "inspect/inspect.h"
 #include "policy/name.h"
 #include "probe/chain.h"
 #include "probe/fetch.h"

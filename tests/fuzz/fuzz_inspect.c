@@ -9,7 +9,7 @@
 
 #include "base/limits.h"
 #include "fuzz.h"
-#include "policy/inspect.h"
+#include "inspect/inspect.h"
 
 static void check_words(const char *words)
 {

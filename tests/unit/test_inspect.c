@@ -1,5 +1,5 @@
 /* Policies that somebody else wrote: what is found in them, where, and what they are taken for. */
-#include "policy/inspect.h"
+#include "inspect/inspect.h"
 
 #include <stdio.h>
 

@@ -6,8 +6,8 @@
  * the bytes are those that policy_new would make of the fields. Pure: no file,
  * socket or clock.
  */
-#ifndef POLICY_INSPECT_H
-#define POLICY_INSPECT_H
+#ifndef INSPECT_INSPECT_H
+#define INSPECT_INSPECT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 
 #include "base/diag.h"
 #include "base/span.h"
-#include "policy/finding.h"
+#include "inspect/finding.h"
 #include "policy/policy.h"
 
 /* Every text is borrowed from the inspection; what stood in the bytes is escaped in it. */

@@ -3,8 +3,8 @@
  * fault in one row of a table, with a stable word for programs, how grave it
  * is, who refuses the policy for it and how it is mended. Pure: constant data.
  */
-#ifndef POLICY_FINDING_H
-#define POLICY_FINDING_H
+#ifndef INSPECT_FINDING_H
+#define INSPECT_FINDING_H
 
 #include "base/diag.h"
 

@@ -1,4 +1,4 @@
-#include "policy/inspect.h"
+#include "inspect/inspect.h"
 
 #include <inttypes.h>
 #include <stdio.h>

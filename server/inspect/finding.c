@@ -1,4 +1,4 @@
-#include "policy/finding.h"
+#include "inspect/finding.h"
 
 #include <assert.h>
 #include <stddef.h>
