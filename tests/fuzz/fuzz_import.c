@@ -7,10 +7,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "command/import.h"
 #include "configuration/document.h"
 #include "files.h"
 #include "fuzz.h"
+#include "import/import.h"
 
 static const struct node *member(const struct node *mapping, const char *key)
 {

@@ -1,4 +1,4 @@
-#include "command/import_scan.h"
+#include "import/scan.h"
 
 #include <assert.h>
 

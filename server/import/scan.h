@@ -5,8 +5,8 @@
  * of the lines. Pure: no file, socket or memory of its own. Runs in the command
  * import.
  */
-#ifndef COMMAND_IMPORT_SCAN_H
-#define COMMAND_IMPORT_SCAN_H
+#ifndef IMPORT_SCAN_H
+#define IMPORT_SCAN_H
 
 #include <stdbool.h>
 #include <stdint.h>

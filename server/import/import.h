@@ -4,8 +4,8 @@
  * (import_ask), looks for the certificates and writes what was found
  * (import_write). Runs in the command import.
  */
-#ifndef COMMAND_IMPORT_H
-#define COMMAND_IMPORT_H
+#ifndef IMPORT_IMPORT_H
+#define IMPORT_IMPORT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "command/import.h"
+#include "import/import.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "command/import.h"
+#include "import/import.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "command/import_scan.h"
 #include "files/file.h"
 #include "files/include.h"
 #include "files/tree.h"
+#include "import/scan.h"
 #include "policy/name.h"
 
 struct search {
