@@ -16,9 +16,9 @@
 #include "http/proxy_header.h"
 #include "http/request.h"
 #include "http/response.h"
+#include "serve/acme_http.h"
 #include "serve/monitor.h"
 #include "serve/plain.h"
-#include "serve/validation.h"
 #include "shared/client_address.h"
 
 enum connection_state {

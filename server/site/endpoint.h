@@ -15,7 +15,7 @@
 enum endpoint_service {
     ENDPOINT_POLICIES,
     ENDPOINT_METRICS,    /* for monitors (serve/monitor.h); always plain */
-    ENDPOINT_CHALLENGES, /* http-01 for authorities (serve/validation.h); always plain */
+    ENDPOINT_CHALLENGES, /* http-01 for authorities (serve/acme_http.h); always plain */
 };
 
 /* The key of the configuration that it is the value of. */

@@ -1,4 +1,4 @@
-#include "serve/validation.h"
+#include "serve/acme_http.h"
 
 #include "base/limits.h"
 

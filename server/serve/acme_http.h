@@ -4,8 +4,8 @@
  * Whoever else comes may be led to https, but never to a policy: no sender may
  * follow a redirect, so none is to be seen (RFC 8461 section 3.3). Runs in the worker.
  */
-#ifndef SERVE_VALIDATION_H
-#define SERVE_VALIDATION_H
+#ifndef SERVE_ACME_HTTP_H
+#define SERVE_ACME_HTTP_H
 
 #include <stdbool.h>
 
