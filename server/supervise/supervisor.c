@@ -23,7 +23,7 @@
 #include "sandbox/supervisor_sandbox.h"
 #include "shared/stats.h"
 #include "supervise/backoff.h"
-#include "supervise/figures.h"
+#include "supervise/gauges.h"
 #include "supervise/generation.h"
 #include "supervise/load.h"
 #include "supervise/loader.h"

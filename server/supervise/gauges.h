@@ -3,8 +3,8 @@
  * and of the memory that its processes take, which it reads from /proc because a
  * sealed worker cannot. Runs in the supervisor.
  */
-#ifndef SUPERVISE_FIGURES_H
-#define SUPERVISE_FIGURES_H
+#ifndef SUPERVISE_GAUGES_H
+#define SUPERVISE_GAUGES_H
 
 #include "shared/stats.h"
 #include "supervise/generation.h"

@@ -1,4 +1,4 @@
-#include "supervise/figures.h"
+#include "supervise/gauges.h"
 
 #include <fcntl.h>
 #include <stdio.h>
