@@ -1,11 +1,9 @@
 /*
  * The inside of the certificate store: the data that its modules share, which
- * are the arrays and their tables (certificate_index), reading
- * (certificate_read), taking what the load before has read
- * (certificate_reuse), chains (certificate_chain), names (certificate_names) and
- * judging with the public face (certificates). Nobody else includes
- * this. All numbers are indices into the arrays of the store, so that the
- * arrays may move while they grow.
+ * are the arrays and their tables (index), reading (read), taking what the load
+ * before has read (reuse), chains (chain), names (names) and the public face
+ * (store). Nobody else includes this. All numbers are indices into the arrays of
+ * the store, so that the arrays may move while they grow.
  */
 #ifndef CERTIFICATES_STORE_INSIDE_H
 #define CERTIFICATES_STORE_INSIDE_H

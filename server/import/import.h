@@ -1,8 +1,8 @@
 /*
  * The policy hosts of an import: where each was named, what it answers, and what
- * that comes to. The command asks for names (import_search), asks the server
- * (import_ask), looks for the certificates and writes what was found
- * (import_write). Runs in the command import.
+ * that comes to. The command finds names (search), fetches policies from the
+ * server (ask), finds the certificates and writes the configuration (write).
+ * Runs in the command import.
  */
 #ifndef IMPORT_IMPORT_H
 #define IMPORT_IMPORT_H

@@ -8,14 +8,24 @@ import re
 # A room may include from itself and from these.
 BELOW = {
     "base": (),
-    "crypto": ("base",),
     "policy": ("base",),
     "site": ("base", "policy"),
-    "load": ("base", "policy", "site"),
-    "serve": ("base", "crypto", "policy", "site"),
-    "supervise": ("base", "policy", "site", "load", "serve"),
-    "probe": ("base", "policy", "site", "load"),
-    "command": ("base", "crypto", "policy", "site", "load", "serve", "supervise", "probe"),
+    "shared": ("base",),
+    "http": ("base",),
+    "crypto": ("base",),
+    "files": ("base",),
+    "sandbox": ("base", "files"),
+    "certificates": ("base", "policy", "site", "files"),
+    "configuration": ("base", "policy", "site", "files"),
+    "load": ("base", "policy", "site", "shared", "files", "certificates", "configuration"),
+    "serve": ("base", "policy", "site", "shared", "http", "crypto", "sandbox"),
+    "supervise": ("base", "policy", "site", "shared", "files", "sandbox", "configuration", "load", "serve"),
+    # The tools; nothing above includes them.
+    "inspect": ("base", "policy"),
+    "probe": ("base", "policy", "site", "certificates", "inspect", "load"),
+    "command": ("base", "policy", "site", "crypto", "files", "sandbox", "certificates", "configuration", "load",
+                "serve", "supervise", "inspect", "probe"),
+    "import": ("base", "policy", "site", "files", "certificates", "inspect", "probe", "command"),
     "": ("base", "command"),
 }
 
@@ -25,11 +35,11 @@ OUTSIDE = (
         re.compile(r"mbedtls/|psa/"),
         re.compile(
             r"(serve/tls|crypto/accelerate|probe/client)\.c"
-            r"|load/(certificate|private_key|public_key|pem|der|trust)\w*\.[ch]"
+            r"|certificates/\w+\.[ch]"
         ),
         "mbedTLS",
     ),
-    (re.compile(r"yaml\.h"), re.compile(r"load/\w+\.[ch]"), "libyaml"),
+    (re.compile(r"yaml\.h"), re.compile(r"configuration/document\.c"), "libyaml"),
     (re.compile(r"openssl/"), re.compile(r"crypto/(curve|needs|rsa|sha)\.c"), "AWS-LC"),
 )
 
