@@ -250,28 +250,28 @@ static void tell_shortage(const struct connection *connection, const char *what,
     shortage_tell(connection->setting->shortage, what, ENOMEM, now);
 }
 
-static void count(const struct connection *connection, enum board_counter counter)
+static void count(const struct connection *connection, enum stats_counter counter)
 {
-    board_count(connection->setting->board, counter);
+    stats_count(connection->setting->stats, counter);
 }
 
 static const struct failure {
-    enum board_counter counter;
+    enum stats_counter counter;
     const char *reason;
 } failures[] = {
-    [TLS_FAILURE_PROTOCOL] = {BOARD_HANDSHAKE_PROTOCOL, "the client violates the TLS protocol"},
-    [TLS_FAILURE_NO_NAME] = {BOARD_HANDSHAKE_NO_NAME, "the client named no host"},
-    [TLS_FAILURE_UNKNOWN_NAME] = {BOARD_HANDSHAKE_UNKNOWN_NAME,
+    [TLS_FAILURE_PROTOCOL] = {STATS_HANDSHAKE_PROTOCOL, "the client violates the TLS protocol"},
+    [TLS_FAILURE_NO_NAME] = {STATS_HANDSHAKE_NO_NAME, "the client named no host"},
+    [TLS_FAILURE_UNKNOWN_NAME] = {STATS_HANDSHAKE_UNKNOWN_NAME,
                                   "there is no certificate for that host"},
-    [TLS_FAILURE_VERSION] = {BOARD_HANDSHAKE_VERSION,
+    [TLS_FAILURE_VERSION] = {STATS_HANDSHAKE_VERSION,
                              "the client supports no TLS version above 1.1"},
-    [TLS_FAILURE_NOTHING_IN_COMMON] = {BOARD_HANDSHAKE_IN_COMMON,
+    [TLS_FAILURE_NOTHING_IN_COMMON] = {STATS_HANDSHAKE_IN_COMMON,
                                        "no cipher, group, signature or protocol in common"},
-    [TLS_FAILURE_REFUSED] = {BOARD_HANDSHAKE_REFUSED, "the client refused"},
-    [TLS_FAILURE_CLOSED] = {BOARD_HANDSHAKE_CLOSED, "the client closed the connection"},
-    [TLS_FAILURE_MEMORY] = {BOARD_HANDSHAKE_MEMORY, "out of memory"},
+    [TLS_FAILURE_REFUSED] = {STATS_HANDSHAKE_REFUSED, "the client refused"},
+    [TLS_FAILURE_CLOSED] = {STATS_HANDSHAKE_CLOSED, "the client closed the connection"},
+    [TLS_FAILURE_MEMORY] = {STATS_HANDSHAKE_MEMORY, "out of memory"},
 };
-static const struct failure timed_out = {BOARD_HANDSHAKE_TIMEOUT, "timeout"};
+static const struct failure timed_out = {STATS_HANDSHAKE_TIMEOUT, "timeout"};
 
 /* Counts the failure, and logs it unless the client left without a byte, as those do that only look
  * whether the port is open. */
@@ -309,8 +309,8 @@ static enum step step_handshake(struct connection *connection, int64_t now)
         return STEP_MEMORY;
     switch (tls_handshake(connection->session)) {
     case TLS_DONE:
-        count(connection, tls_session_is_13(connection->session) ? BOARD_HANDSHAKE_TLS13
-                                                                 : BOARD_HANDSHAKE_TLS12);
+        count(connection, tls_session_is_13(connection->session) ? STATS_HANDSHAKE_TLS13
+                                                                 : STATS_HANDSHAKE_TLS12);
         if (tls_session_is_challenge(connection->session))
             return say_goodbye(connection, now);
         connection->state = STATE_REQUEST;
@@ -335,12 +335,12 @@ static enum step step_handshake(struct connection *connection, int64_t now)
 
 static const struct {
     enum http_status status;
-    enum board_counter counter;
+    enum stats_counter counter;
 } fetches[] = {
-    {HTTP_OK, BOARD_FETCH_200},          {HTTP_BAD_REQUEST, BOARD_FETCH_400},
-    {HTTP_NOT_FOUND, BOARD_FETCH_404},   {HTTP_METHOD_NOT_ALLOWED, BOARD_FETCH_405},
-    {HTTP_MISDIRECTED, BOARD_FETCH_421}, {HTTP_HEADERS_TOO_LARGE, BOARD_FETCH_431},
-    {HTTP_UNAVAILABLE, BOARD_FETCH_503}, {HTTP_VERSION_NOT_SUPPORTED, BOARD_FETCH_505},
+    {HTTP_OK, STATS_FETCH_200},          {HTTP_BAD_REQUEST, STATS_FETCH_400},
+    {HTTP_NOT_FOUND, STATS_FETCH_404},   {HTTP_METHOD_NOT_ALLOWED, STATS_FETCH_405},
+    {HTTP_MISDIRECTED, STATS_FETCH_421}, {HTTP_HEADERS_TOO_LARGE, STATS_FETCH_431},
+    {HTTP_UNAVAILABLE, STATS_FETCH_503}, {HTTP_VERSION_NOT_SUPPORTED, STATS_FETCH_505},
 };
 
 static void count_fetch(const struct connection *connection, enum http_status status)
@@ -431,7 +431,7 @@ static bool answer_monitor(struct connection *connection, const struct http_requ
 {
     const struct connection_setting *setting = connection->setting;
     const struct monitor monitor = {
-        .board = setting->board,
+        .stats = setting->stats,
         .site = setting->site,
         .now = time(NULL),
         .draining = setting->draining,
@@ -459,7 +459,7 @@ static void note_visit(const struct connection *connection, const struct http_re
     visit_set(visit.agent, sizeof(visit.agent), request->agent);
     visit_set(visit.id, sizeof(visit.id), span_of(policy_id(site_policy(domain))));
     origin_print_network(connection_client(connection), visit.network);
-    board_note(connection->setting->board, &visit);
+    stats_record_fetch(connection->setting->stats, &visit);
 }
 
 /* False when memory is short. */

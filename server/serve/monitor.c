@@ -34,29 +34,29 @@ static const struct family {
     {"handshakes",
      "counter",
      "TLS handshakes by version and result: done, or why they failed.",
-     {{"{version=\"1.2\",result=\"done\"}", BOARD_HANDSHAKE_TLS12},
-      {"{version=\"1.3\",result=\"done\"}", BOARD_HANDSHAKE_TLS13},
-      {"{version=\"none\",result=\"no_name\"}", BOARD_HANDSHAKE_NO_NAME},
-      {"{version=\"none\",result=\"unknown_name\"}", BOARD_HANDSHAKE_UNKNOWN_NAME},
-      {"{version=\"none\",result=\"old_version\"}", BOARD_HANDSHAKE_VERSION},
-      {"{version=\"none\",result=\"nothing_in_common\"}", BOARD_HANDSHAKE_IN_COMMON},
-      {"{version=\"none\",result=\"refused_by_client\"}", BOARD_HANDSHAKE_REFUSED},
-      {"{version=\"none\",result=\"closed_by_client\"}", BOARD_HANDSHAKE_CLOSED},
-      {"{version=\"none\",result=\"timeout\"}", BOARD_HANDSHAKE_TIMEOUT},
-      {"{version=\"none\",result=\"memory\"}", BOARD_HANDSHAKE_MEMORY},
-      {"{version=\"none\",result=\"protocol\"}", BOARD_HANDSHAKE_PROTOCOL}},
+     {{"{version=\"1.2\",result=\"done\"}", STATS_HANDSHAKE_TLS12},
+      {"{version=\"1.3\",result=\"done\"}", STATS_HANDSHAKE_TLS13},
+      {"{version=\"none\",result=\"no_name\"}", STATS_HANDSHAKE_NO_NAME},
+      {"{version=\"none\",result=\"unknown_name\"}", STATS_HANDSHAKE_UNKNOWN_NAME},
+      {"{version=\"none\",result=\"old_version\"}", STATS_HANDSHAKE_VERSION},
+      {"{version=\"none\",result=\"nothing_in_common\"}", STATS_HANDSHAKE_IN_COMMON},
+      {"{version=\"none\",result=\"refused_by_client\"}", STATS_HANDSHAKE_REFUSED},
+      {"{version=\"none\",result=\"closed_by_client\"}", STATS_HANDSHAKE_CLOSED},
+      {"{version=\"none\",result=\"timeout\"}", STATS_HANDSHAKE_TIMEOUT},
+      {"{version=\"none\",result=\"memory\"}", STATS_HANDSHAKE_MEMORY},
+      {"{version=\"none\",result=\"protocol\"}", STATS_HANDSHAKE_PROTOCOL}},
      COUNTED},
     {"fetches",
      "counter",
      "Requests to the listeners for policies, by status code of the answer.",
-     {{"{code=\"200\"}", BOARD_FETCH_200},
-      {"{code=\"400\"}", BOARD_FETCH_400},
-      {"{code=\"404\"}", BOARD_FETCH_404},
-      {"{code=\"405\"}", BOARD_FETCH_405},
-      {"{code=\"421\"}", BOARD_FETCH_421},
-      {"{code=\"431\"}", BOARD_FETCH_431},
-      {"{code=\"503\"}", BOARD_FETCH_503},
-      {"{code=\"505\"}", BOARD_FETCH_505}},
+     {{"{code=\"200\"}", STATS_FETCH_200},
+      {"{code=\"400\"}", STATS_FETCH_400},
+      {"{code=\"404\"}", STATS_FETCH_404},
+      {"{code=\"405\"}", STATS_FETCH_405},
+      {"{code=\"421\"}", STATS_FETCH_421},
+      {"{code=\"431\"}", STATS_FETCH_431},
+      {"{code=\"503\"}", STATS_FETCH_503},
+      {"{code=\"505\"}", STATS_FETCH_505}},
      COUNTED},
     {"connections",
      "gauge",
@@ -66,85 +66,85 @@ static const struct family {
     {"connections_evicted",
      "counter",
      "Connections that gave way to others because a worker was full.",
-     {{"", BOARD_EVICTED}},
+     {{"", STATS_EVICTED}},
      COUNTED},
     {"connections_limited",
      "counter",
      "Connections that gave way to others of their own network.",
-     {{"", BOARD_LIMITED}},
+     {{"", STATS_LIMITED}},
      COUNTED},
     {"domains",
      "gauge",
      "Configured domains by state; a stale one is served with its last valid policy.",
-     {{"{state=\"served\"}", BOARD_DOMAINS_SERVED},
-      {"{state=\"stale\"}", BOARD_DOMAINS_STALE},
-      {"{state=\"refused\"}", BOARD_DOMAINS_REFUSED},
-      {"{state=\"no-certificate\"}", BOARD_DOMAINS_NO_CERTIFICATE}},
+     {{"{state=\"served\"}", STATS_DOMAINS_SERVED},
+      {"{state=\"stale\"}", STATS_DOMAINS_STALE},
+      {"{state=\"refused\"}", STATS_DOMAINS_REFUSED},
+      {"{state=\"no-certificate\"}", STATS_DOMAINS_NO_CERTIFICATE}},
      FIGURE},
     {"domains_tested_long",
      "gauge",
      "Domains whose policy is in testing for more than a month, as far as it was recorded.",
-     {{"", BOARD_TESTED_LONG}},
+     {{"", STATS_TESTED_LONG}},
      FIGURE},
     {"domains_held_against",
      "gauge",
      "Domains of which senders may hold something that disagrees with the policy; check tells what.",
-     {{"", BOARD_HELD_AGAINST}},
+     {{"", STATS_HELD_AGAINST}},
      FIGURE},
     {"certificate_not_after_timestamp_seconds",
      "gauge",
      "When the first of the certificates in use ends, in seconds since 1970.",
-     {{"", BOARD_NOT_AFTER}},
+     {{"", STATS_NOT_AFTER}},
      KNOWN},
     {"certificate_warning_timestamp_seconds",
      "gauge",
      "From when on the first of the certificates in use is warned of, in seconds since 1970.",
-     {{"", BOARD_WARNING}},
+     {{"", STATS_WARNING}},
      KNOWN},
     {"reloads",
      "counter",
      "Reloads by result; after a refused one everything is served as before.",
-     {{"{result=\"done\"}", BOARD_RELOADS_DONE}, {"{result=\"refused\"}", BOARD_RELOADS_REFUSED}},
+     {{"{result=\"done\"}", STATS_RELOADS_DONE}, {"{result=\"refused\"}", STATS_RELOADS_REFUSED}},
      FIGURE},
     {"last_reload_success_timestamp_seconds",
      "gauge",
      "When the configuration that is served was loaded, in seconds since 1970.",
-     {{"", BOARD_LAST_RELOAD}},
+     {{"", STATS_LAST_RELOAD}},
      KNOWN},
     {"workers_replaced",
      "counter",
      "Workers that died and were replaced.",
-     {{"", BOARD_WORKERS_REPLACED}},
+     {{"", STATS_WORKERS_REPLACED}},
      FIGURE},
     {"resident_memory_bytes",
      "gauge",
      "Resident memory of the supervisor and of all workers; what they share counts in each.",
-     {{"{process=\"supervisor\"}", BOARD_MEMORY_SUPERVISOR},
-      {"{process=\"workers\"}", BOARD_MEMORY_WORKERS}},
+     {{"{process=\"supervisor\"}", STATS_MEMORY_SUPERVISOR},
+      {"{process=\"workers\"}", STATS_MEMORY_WORKERS}},
      KNOWN},
 };
 
-static int64_t value_of(const struct board *board, const struct family *family, unsigned index)
+static int64_t value_of(const struct stats *stats, const struct family *family, unsigned index)
 {
     switch (family->source) {
     case COUNTED:
-        return (int64_t)board_sum(board, index);
+        return (int64_t)stats_sum(stats, index);
     case CONNECTIONS:
-        return (int64_t)board_connections(board);
+        return (int64_t)stats_connections(stats);
     case FIGURE:
     case KNOWN:
         break;
     }
-    return board_figure(board, index);
+    return stats_gauge(stats, index);
 }
 
-static void print_family(const struct board *board, const struct family *family, struct text *out)
+static void print_family(const struct stats *stats, const struct family *family, struct text *out)
 {
     const char *suffix = strcmp(family->type, "counter") == 0 ? "_total" : "";
     text_printf(out, "# HELP mta_sts_httpd_%s %s\n# TYPE mta_sts_httpd_%s %s\n", family->name,
                 family->help, family->name, family->type);
     for (size_t i = 0; i < SAMPLES_MOST && family->samples[i].labels != NULL; i++) {
-        int64_t value = value_of(board, family, family->samples[i].index);
+        int64_t value = value_of(stats, family, family->samples[i].index);
         if (value != 0 || family->source != KNOWN)
             text_printf(out, "mta_sts_httpd_%s%s%s %" PRId64 "\n", family->name, suffix,
                         family->samples[i].labels, value);
@@ -152,14 +152,14 @@ static void print_family(const struct board *board, const struct family *family,
 }
 
 /* Appends all of it but the last line, which exposition_end appends. */
-static void exposition_print(const struct board *board, struct text *out)
+static void exposition_print(const struct stats *stats, struct text *out)
 {
     text_append(out,
                 span_of("# HELP mta_sts_httpd_build The program.\n"
                         "# TYPE mta_sts_httpd_build info\n"
                         "mta_sts_httpd_build_info{version=\"" MTA_STS_HTTPD_VERSION "\"} 1\n"));
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-        print_family(board, &families[i], out);
+        print_family(stats, &families[i], out);
 }
 
 /* Appends when the first certificate of a domain ends, in seconds since 1970. */
@@ -247,7 +247,7 @@ static void print(const struct visit *visit, struct text *out)
 
 /* Appends a line for each program and network, the latest first, at most LIMIT_SENDERS: when it came
  * last, how often, the id that it got, the network and the program, with a tab between. */
-static void senders_print(const struct board *board, struct span domain, struct text *out)
+static void senders_print(const struct stats *stats, struct span domain, struct text *out)
 {
     struct senders senders = {.items = calloc(LIMIT_SENDERS, sizeof(*senders.items))};
     const struct visits *visits;
@@ -255,7 +255,7 @@ static void senders_print(const struct board *board, struct span domain, struct 
         out->failed = true;
         return;
     }
-    for (size_t slot = 0; (visits = board_visits(board, slot)) != NULL; slot++) {
+    for (size_t slot = 0; (visits = stats_fetch_records(stats, slot)) != NULL; slot++) {
         struct visit visit;
         for (size_t index = 0; visits_next(visits, domain, &index, &visit);)
             add(&senders, &visit);
@@ -338,7 +338,7 @@ static enum http_status tell_metrics(const struct monitor *monitor, struct span 
 {
     struct parameter name;
     bool begun = false;
-    exposition_print(monitor->board, body);
+    exposition_print(monitor->stats, body);
     while (next_domain(&query, &name)) {
         const struct site_domain *domain = find(monitor, &name);
         const struct credential *credential = domain == NULL ? NULL : verdict_first_to_end(domain);
@@ -391,14 +391,14 @@ static enum http_status tell_health(const struct monitor *monitor, struct span q
 {
     struct parameter name;
     const char *ailment = monitor->draining ? "the worker is about to end" : NULL;
-    bool serves = board_figure(monitor->board, BOARD_DOMAINS_SERVED) > 0 ||
-                  board_figure(monitor->board, BOARD_DOMAINS_STALE) > 0;
+    bool serves = stats_gauge(monitor->stats, STATS_DOMAINS_SERVED) > 0 ||
+                  stats_gauge(monitor->stats, STATS_DOMAINS_STALE) > 0;
     bool asks = false;
     while (ailment == NULL && next_domain(&query, &name)) {
         ailment = ailment_of(monitor, &name);
         asks = true;
     }
-    if (ailment == NULL && !asks && board_figure(monitor->board, BOARD_BLOCKED) != 0)
+    if (ailment == NULL && !asks && stats_gauge(monitor->stats, STATS_BLOCKED) != 0)
         ailment = "no certificate is served, and there are files or folders with certificates that "
                   "this user may not read: see the log";
     if (ailment == NULL && !asks && !serves) {
@@ -416,7 +416,7 @@ static enum http_status tell_senders(const struct monitor *monitor, struct span 
     const struct site_domain *domain = next_domain(&query, &name) ? find(monitor, &name) : NULL;
     if (domain == NULL)
         return HTTP_NOT_FOUND;
-    senders_print(monitor->board, site_name_span(domain), body);
+    senders_print(monitor->stats, site_name_span(domain), body);
     return HTTP_OK;
 }
 

@@ -16,7 +16,7 @@
 
 /* Everything is borrowed. */
 struct monitor {
-    const struct board *board;
+    const struct stats *stats;
     const struct site *site;
     int64_t now;   /* seconds since 1970 UTC */
     bool draining; /* the worker is about to end */

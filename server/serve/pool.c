@@ -66,7 +66,7 @@ struct pool *pool_new(int epoll, const struct pool_shared *shared, size_t capaci
         .site = shared->site,
         .challenges = shared->challenges,
         .request = pool->request,
-        .board = shared->board,
+        .stats = shared->stats,
         .notes_visits = shared->notes_visits,
     };
     pool->networks = networks_new(capacity);
@@ -87,7 +87,7 @@ static void remove_connection(struct pool *pool, struct connection *connection)
     *connection_next(connection) = pool->ended;
     pool->ended = connection;
     pool->count--;
-    board_hold(pool->setting.board, pool->count);
+    stats_set_connections(pool->setting.stats, pool->count);
 }
 
 static struct connection *owner_of(const struct network_member *member)
@@ -147,7 +147,7 @@ bool pool_evict(struct pool *pool)
 {
     if (!evict(pool, loss_of(pool)))
         return false;
-    board_count(pool->setting.board, BOARD_EVICTED);
+    stats_count(pool->setting.stats, STATS_EVICTED);
     return true;
 }
 
@@ -205,7 +205,7 @@ static void make_room_in_network(struct pool *pool, uint64_t key)
     if (loss == NULL)
         return;
     remove_connection(pool, loss);
-    board_count(pool->setting.board, BOARD_LIMITED);
+    stats_count(pool->setting.stats, STATS_LIMITED);
 }
 
 static void make_room(struct pool *pool, uint64_t key)
@@ -239,7 +239,7 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
         return;
     }
     pool->count++;
-    board_hold(pool->setting.board, pool->count);
+    stats_set_connections(pool->setting.stats, pool->count);
     networks_enter(pool->networks, connection_member(connection), key);
     if (!watch(pool, connection, EPOLL_CTL_ADD)) {
         shortage_tell(&pool->shortage, "wait for another connection", errno, now);

@@ -25,7 +25,7 @@ struct pool_shared {
     const struct site *site;
     const struct challenges *challenges; /* or NULL */
     struct tls_context *tls;
-    struct board *board; /* or NULL */
+    struct stats *stats; /* or NULL */
     bool notes_visits;   /* which sender has fetched what is noted on the board */
 };
 

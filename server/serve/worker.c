@@ -102,7 +102,7 @@ static bool prepare(struct worker *worker)
                                   "this machine or its libraries cannot be trusted");
         return false;
     }
-    if (!board_sit(options->board, options->slot))
+    if (!stats_attach(options->stats, options->slot))
         return fail("make the counters of other workers read-only", errno);
     if (options->challenges != NULL && !challenges_protect(options->challenges))
         return fail("make the challenges read-only", errno);
@@ -113,7 +113,7 @@ static bool prepare(struct worker *worker)
         .site = options->site,
         .challenges = options->challenges,
         .tls = worker->tls,
-        .board = options->board,
+        .stats = options->stats,
         .notes_visits = is_watched(options),
     };
     worker->loop =

@@ -28,9 +28,9 @@ struct worker_sealed {
 
 struct worker_options {
     const struct site *site;          /* borrowed; sealed */
-    struct board *board;              /* borrowed */
+    struct stats *stats;              /* borrowed */
     const struct log_style *log;      /* borrowed */
-    size_t slot;                      /* of the board, for this worker */
+    size_t slot;                      /* of the stats, for this worker */
     size_t memory;                    /* bytes that it may take; SIZE_MAX: nothing limits it */
     struct challenges *challenges;    /* borrowed; only read; or NULL */
     const struct entrance *entrances; /* borrowed; their descriptors are closed by a drain */

@@ -16,83 +16,83 @@
 #include "shared/fetch_records.h"
 
 /* What a worker counts. They only grow. */
-enum board_counter {
-    BOARD_HANDSHAKE_TLS12,
-    BOARD_HANDSHAKE_TLS13,
-    BOARD_HANDSHAKE_NO_NAME,      /* a client without SNI */
-    BOARD_HANDSHAKE_UNKNOWN_NAME, /* a host that has no certificate here */
-    BOARD_HANDSHAKE_VERSION,      /* TLS 1.1 or older */
-    BOARD_HANDSHAKE_IN_COMMON,    /* no cipher, group, signature or application protocol */
-    BOARD_HANDSHAKE_REFUSED,      /* the client sent an alert */
-    BOARD_HANDSHAKE_CLOSED,       /* it went away */
-    BOARD_HANDSHAKE_TIMEOUT,
-    BOARD_HANDSHAKE_MEMORY,
-    BOARD_HANDSHAKE_PROTOCOL, /* what it sent is not TLS, or breaks its rules */
-    BOARD_FETCH_200,
-    BOARD_FETCH_400,
-    BOARD_FETCH_404,
-    BOARD_FETCH_405,
-    BOARD_FETCH_421,
-    BOARD_FETCH_431,
-    BOARD_FETCH_503,
-    BOARD_FETCH_505,
-    BOARD_EVICTED, /* a connection gave way because the worker was full */
-    BOARD_LIMITED, /* because its network had its share */
+enum stats_counter {
+    STATS_HANDSHAKE_TLS12,
+    STATS_HANDSHAKE_TLS13,
+    STATS_HANDSHAKE_NO_NAME,      /* a client without SNI */
+    STATS_HANDSHAKE_UNKNOWN_NAME, /* a host that has no certificate here */
+    STATS_HANDSHAKE_VERSION,      /* TLS 1.1 or older */
+    STATS_HANDSHAKE_IN_COMMON,    /* no cipher, group, signature or application protocol */
+    STATS_HANDSHAKE_REFUSED,      /* the client sent an alert */
+    STATS_HANDSHAKE_CLOSED,       /* it went away */
+    STATS_HANDSHAKE_TIMEOUT,
+    STATS_HANDSHAKE_MEMORY,
+    STATS_HANDSHAKE_PROTOCOL, /* what it sent is not TLS, or breaks its rules */
+    STATS_FETCH_200,
+    STATS_FETCH_400,
+    STATS_FETCH_404,
+    STATS_FETCH_405,
+    STATS_FETCH_421,
+    STATS_FETCH_431,
+    STATS_FETCH_503,
+    STATS_FETCH_505,
+    STATS_EVICTED, /* a connection gave way because the worker was full */
+    STATS_LIMITED, /* because its network had its share */
 };
-#define BOARD_COUNTERS (BOARD_LIMITED + 1)
+#define STATS_COUNTERS (STATS_LIMITED + 1)
 
 /* What the supervisor knows. */
-enum board_figure {
-    BOARD_RELOADS_DONE,
-    BOARD_RELOADS_REFUSED,
-    BOARD_LAST_RELOAD, /* when the configuration that is served was loaded; seconds since 1970 UTC */
-    BOARD_WORKERS_REPLACED,
-    BOARD_DOMAINS_SERVED,
-    BOARD_DOMAINS_STALE,
-    BOARD_DOMAINS_REFUSED,
-    BOARD_DOMAINS_NO_CERTIFICATE,
-    BOARD_TESTED_LONG,       /* domains in testing for more than a month */
-    BOARD_HELD_AGAINST,      /* domains of which senders hold what disagrees with what is served */
-    BOARD_BLOCKED,           /* 1: no certificate is served, and some may not be read; else 0 */
-    BOARD_NOT_AFTER,         /* the earliest end of a certificate in use; 0: there is none */
-    BOARD_WARNING,           /* from when on the first of them is warned of; the same */
-    BOARD_MEMORY_SUPERVISOR, /* resident bytes; 0: not known */
-    BOARD_MEMORY_WORKERS,
+enum stats_gauge {
+    STATS_RELOADS_DONE,
+    STATS_RELOADS_REFUSED,
+    STATS_LAST_RELOAD, /* when the configuration that is served was loaded; seconds since 1970 UTC */
+    STATS_WORKERS_REPLACED,
+    STATS_DOMAINS_SERVED,
+    STATS_DOMAINS_STALE,
+    STATS_DOMAINS_REFUSED,
+    STATS_DOMAINS_NO_CERTIFICATE,
+    STATS_TESTED_LONG,       /* domains in testing for more than a month */
+    STATS_HELD_AGAINST,      /* domains of which senders hold what disagrees with what is served */
+    STATS_BLOCKED,           /* 1: no certificate is served, and some may not be read; else 0 */
+    STATS_NOT_AFTER,         /* the earliest end of a certificate in use; 0: there is none */
+    STATS_WARNING,           /* from when on the first of them is warned of; the same */
+    STATS_MEMORY_SUPERVISOR, /* resident bytes; 0: not known */
+    STATS_MEMORY_WORKERS,
 };
-#define BOARD_FIGURES (BOARD_MEMORY_WORKERS + 1)
+#define STATS_FIGURES (STATS_MEMORY_WORKERS + 1)
 
-struct board;
+struct stats;
 
 /* Owned; NULL when memory is short. Make it before the first fork. */
-struct board *board_new(void);
-void board_free(struct board *board);
+struct stats *stats_new(void);
+void stats_free(struct stats *stats);
 
 /* Supervisor: a slot that no other worker has, for one that will be forked; a new one when all are
  * taken, which later workers see. False with errno. There are never more than for two generations. */
-bool board_take(struct board *board, size_t *ret_slot);
+bool stats_slot_claim(struct stats *stats, size_t *ret_slot);
 
 /* Supervisor: the worker with that slot has ended, and the next one with it goes on; then that no
  * worker needs the slot any more. What was counted stays. */
-void board_end_worker(struct board *board, size_t slot);
-void board_leave(struct board *board, size_t slot);
+void stats_slot_end_worker(struct stats *stats, size_t slot);
+void stats_slot_release(struct stats *stats, size_t slot);
 
 /* Supervisor. */
-void board_set(struct board *board, enum board_figure figure, int64_t value);
-void board_add(struct board *board, enum board_figure figure);
+void stats_set(struct stats *stats, enum stats_gauge figure, int64_t value);
+void stats_add(struct stats *stats, enum stats_gauge figure);
 
 /* Worker, once and before it counts: its slot. It gives up to write anything else. False with errno. */
-bool board_sit(struct board *board, size_t slot);
+bool stats_attach(struct stats *stats, size_t slot);
 
-/* Worker: in its slot. Without a board, NULL, nothing is counted. */
-void board_count(struct board *board, enum board_counter counter);
-void board_note(struct board *board, const struct visit *visit);
-void board_hold(struct board *board, size_t connections); /* so many it has now */
+/* Worker: in its slot. Without a stats, NULL, nothing is counted. */
+void stats_count(struct stats *stats, enum stats_counter counter);
+void stats_record_fetch(struct stats *stats, const struct visit *visit);
+void stats_set_connections(struct stats *stats, size_t connections); /* so many it has now */
 
 /* Of all workers that ever were, but for the connections, which are those of now. */
-uint64_t board_sum(const struct board *board, enum board_counter counter);
-uint64_t board_connections(const struct board *board);
+uint64_t stats_sum(const struct stats *stats, enum stats_counter counter);
+uint64_t stats_connections(const struct stats *stats);
 /* The visits that the worker with that slot has noted; NULL when no later one has any. Borrowed. */
-const struct visits *board_visits(const struct board *board, size_t slot);
-int64_t board_figure(const struct board *board, enum board_figure figure);
+const struct visits *stats_fetch_records(const struct stats *stats, size_t slot);
+int64_t stats_gauge(const struct stats *stats, enum stats_gauge figure);
 
 #endif

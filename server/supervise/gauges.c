@@ -7,23 +7,23 @@
 
 #include "site/verdict.h"
 
-static const enum board_figure figure_of[DOMAIN_STATES] = {
-    [DOMAIN_REFUSED] = BOARD_DOMAINS_REFUSED,
-    [DOMAIN_STALE] = BOARD_DOMAINS_STALE,
-    [DOMAIN_NO_CERTIFICATE] = BOARD_DOMAINS_NO_CERTIFICATE,
-    [DOMAIN_SERVED] = BOARD_DOMAINS_SERVED,
+static const enum stats_gauge figure_of[DOMAIN_STATES] = {
+    [DOMAIN_REFUSED] = STATS_DOMAINS_REFUSED,
+    [DOMAIN_STALE] = STATS_DOMAINS_STALE,
+    [DOMAIN_NO_CERTIFICATE] = STATS_DOMAINS_NO_CERTIFICATE,
+    [DOMAIN_SERVED] = STATS_DOMAINS_SERVED,
 };
 
-void figures_of_settings(struct board *board, const struct settings_image *image, int64_t now)
+void figures_of_settings(struct stats *stats, const struct settings_image *image, int64_t now)
 {
     for (size_t state = 0; state < DOMAIN_STATES; state++)
-        board_set(board, figure_of[state], (int64_t)image->domains[state]);
-    board_set(board, BOARD_TESTED_LONG, (int64_t)image->tested_long);
-    board_set(board, BOARD_HELD_AGAINST, (int64_t)image->held_against);
-    board_set(board, BOARD_BLOCKED, image->is_blocked ? 1 : 0);
-    board_set(board, BOARD_NOT_AFTER, image->not_after);
-    board_set(board, BOARD_WARNING, image->warning);
-    board_set(board, BOARD_LAST_RELOAD, now);
+        stats_set(stats, figure_of[state], (int64_t)image->domains[state]);
+    stats_set(stats, STATS_TESTED_LONG, (int64_t)image->tested_long);
+    stats_set(stats, STATS_HELD_AGAINST, (int64_t)image->held_against);
+    stats_set(stats, STATS_BLOCKED, image->is_blocked ? 1 : 0);
+    stats_set(stats, STATS_NOT_AFTER, image->not_after);
+    stats_set(stats, STATS_WARNING, image->warning);
+    stats_set(stats, STATS_LAST_RELOAD, now);
 }
 
 /* proc(5): the second number of statm is that of resident pages. 0: not known. */
@@ -50,11 +50,11 @@ static int64_t resident_bytes_of(const struct generation *generation)
     return sum;
 }
 
-void figures_of_memory(struct board *board, const struct generation *current,
+void figures_of_memory(struct stats *stats, const struct generation *current,
                        const struct generation *retiring)
 {
-    board_set(board, BOARD_MEMORY_SUPERVISOR, resident_bytes(getpid()));
-    board_set(board, BOARD_MEMORY_WORKERS,
+    stats_set(stats, STATS_MEMORY_SUPERVISOR, resident_bytes(getpid()));
+    stats_set(stats, STATS_MEMORY_WORKERS,
               resident_bytes_of(current) + resident_bytes_of(retiring));
 }
 

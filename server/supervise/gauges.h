@@ -10,13 +10,13 @@
 #include "supervise/generation.h"
 
 /* What was loaded serves from now on (seconds since 1970 UTC). */
-void figures_of_settings(struct board *board, const struct settings_image *image, int64_t now);
+void figures_of_settings(struct stats *stats, const struct settings_image *image, int64_t now);
 
 /* The generations run; either may be NULL. */
-void figures_of_memory(struct board *board, const struct generation *current,
+void figures_of_memory(struct stats *stats, const struct generation *current,
                        const struct generation *retiring);
 
-/* Whether somebody may ask for the board. */
+/* Whether somebody may ask for the stats. */
 bool figures_are_wanted(const struct settings *settings);
 
 #endif

@@ -30,13 +30,13 @@ static size_t count_cpus(void)
 static bool take_slots(struct generation *generation)
 {
     for (; generation->slots < generation->worker_count; generation->slots++)
-        if (!board_take(generation->board, &generation->workers[generation->slots].slot))
+        if (!stats_slot_claim(generation->stats, &generation->workers[generation->slots].slot))
             return false;
     return true;
 }
 
 struct generation *generation_new(unsigned number, struct settings_image *image, int site_fd,
-                                  int void_fd, struct board *board, struct challenges *challenges)
+                                  int void_fd, struct stats *stats, struct challenges *challenges)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
     if (generation == NULL) {
@@ -48,7 +48,7 @@ struct generation *generation_new(unsigned number, struct settings_image *image,
     generation->image = image;
     generation->site_fd = site_fd;
     generation->void_fd = void_fd;
-    generation->board = board;
+    generation->stats = stats;
     generation->challenges = challenges;
     size_t count = image->settings.workers;
     generation->worker_count = count == 0 ? count_cpus() : count;
@@ -76,7 +76,7 @@ void generation_free(struct generation *generation)
         if (generation->workers[i].control >= 0)
             (void)close(generation->workers[i].control); /* a socket pair: nothing is lost */
     for (size_t i = 0; i < generation->slots; i++)
-        board_leave(generation->board, generation->workers[i].slot);
+        stats_slot_release(generation->stats, generation->workers[i].slot);
     free(generation->workers);
     generation_retire(generation);
     settings_image_free(generation->image);
@@ -119,7 +119,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
     }
     const struct worker_options options = {
         .site = site,
-        .board = generation->board,
+        .stats = generation->stats,
         .slot = slot,
         .memory = generation->memory,
         .log = &settings->log,
@@ -200,7 +200,7 @@ void generation_bury(struct generation *generation, size_t index)
     if (generation->workers[index].control >= 0)
         (void)close(generation->workers[index].control); /* the other end is gone */
     size_t slot = generation->workers[index].slot;
-    board_end_worker(generation->board, slot);
+    stats_slot_end_worker(generation->stats, slot);
     generation->workers[index] = (struct generation_worker){.control = -1, .slot = slot};
 }
 

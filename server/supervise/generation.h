@@ -22,19 +22,19 @@ struct generation_worker {
     int control; /* our end of the socket pair; -1 when it is not running */
     bool ready;
     int64_t ready_by; /* monotonic milliseconds; then it is killed, and this is INT64_MAX */
-    size_t slot;      /* of the board, for this worker and those that replace it */
+    size_t slot;      /* of the stats, for this worker and those that replace it */
 };
 
 struct generation {
     unsigned number;                   /* counts from 1 */
     struct settings_image *image;      /* owned */
     int site_fd;                       /* owned; -1 once it is retired */
-    struct board *board;               /* borrowed */
+    struct stats *stats;               /* borrowed */
     struct challenges *challenges;     /* borrowed; NULL when there never are any */
     int void_fd;                       /* borrowed; or -1 (sandbox/filesystem.h) */
     struct generation_worker *workers; /* owned */
     size_t worker_count;
-    size_t slots;     /* of the board; that so many workers, the first ones, have */
+    size_t slots;     /* of the stats; that so many workers, the first ones, have */
     size_t memory;    /* bytes that each worker may take; SIZE_MAX: nothing limits it */
     int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone */
 };
@@ -42,7 +42,7 @@ struct generation {
 /* A generation without running workers; owned. It takes the image and the descriptor,
  * also when it fails with NULL: memory is short. void_fd, board and challenges are borrowed. */
 struct generation *generation_new(unsigned number, struct settings_image *image, int site_fd,
-                                  int void_fd, struct board *board, struct challenges *challenges);
+                                  int void_fd, struct stats *stats, struct challenges *challenges);
 
 /* No worker of it will be replaced: lets go of the site. */
 void generation_retire(struct generation *generation);

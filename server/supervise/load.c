@@ -293,7 +293,7 @@ void load_run(void *context, int socket)
 {
     struct loader_result result = LOADER_RESULT_NONE;
     struct load load = {.order = context, .socket = socket, .is_root = geteuid() == 0};
-    board_free(load.order->board);
+    stats_free(load.order->stats);
     challenges_free(load.order->challenges);
     yield_memory();
     if (!sandbox_reader(SANDBOX_LOADER, load.order->supervisor))

@@ -34,7 +34,7 @@ struct load_order {
     int64_t now; /* seconds since 1970 UTC, by a clock that is never set back */
     pid_t supervisor;
     /* What other processes read, which it is not to write: it gives both up. */
-    struct board *board;
+    struct stats *stats;
     struct challenges *challenges; /* or NULL */
 };
 

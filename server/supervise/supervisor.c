@@ -43,7 +43,7 @@ struct supervisor {
     const struct supervisor_options *options; /* borrowed */
     int signals;                              /* a signalfd */
     int void_fd;                              /* owned; or -1 (sandbox/filesystem.h) */
-    struct board *board;                      /* owned */
+    struct stats *stats;                      /* owned */
     int64_t figures_at;                       /* when its figures are due */
     struct listeners listeners;
     struct notifier notifier;
@@ -112,7 +112,7 @@ static bool begin_load(struct supervisor *supervisor, bool state_hangs)
         .state_hangs = state_hangs,
         .supervisor = getpid(),
         .now = clock_steady_time(&supervisor->clock),
-        .board = supervisor->board,
+        .stats = supervisor->stats,
         .challenges = supervisor->watcher.challenges,
     };
     supervisor->load_begun = now;
@@ -158,7 +158,7 @@ static bool prepare(struct supervisor *supervisor, struct loader_result *result)
         return false;
     supervisor->next =
         generation_new(supervisor->last_number + 1, result->image, result->site_fd,
-                       supervisor->void_fd, supervisor->board, supervisor->watcher.challenges);
+                       supervisor->void_fd, supervisor->stats, supervisor->watcher.challenges);
     result->image = NULL;
     result->site_fd = -1;
     if (supervisor->next == NULL) {
@@ -204,7 +204,7 @@ static void refuse(struct supervisor *supervisor, const char *why)
         supervisor->stopping = true;
         return;
     }
-    board_add(supervisor->board, BOARD_RELOADS_REFUSED);
+    stats_add(supervisor->stats, STATS_RELOADS_REFUSED);
     report_refusal(supervisor->current, &supervisor->notifier, why, &supervisor->coming);
     write_status(supervisor);
 }
@@ -343,12 +343,12 @@ static void promote_next(struct supervisor *supervisor)
         generation_retire(supervisor->retiring);
         retain_listeners(supervisor);
         supervisor->retiring->deadline = clock_monotonic_ms() + LIMIT_DRAIN_MS + KILL_GRACE_MS;
-        board_add(supervisor->board, BOARD_RELOADS_DONE);
+        stats_add(supervisor->stats, STATS_RELOADS_DONE);
     }
     const struct settings_image *image = supervisor->current->image;
     int64_t now = clock_monotonic_ms();
     log_set_style(&image->settings.log);
-    figures_of_settings(supervisor->board, image, time(NULL));
+    figures_of_settings(supervisor->stats, image, time(NULL));
     supervisor->figures_at = figures_are_wanted(&image->settings) ? 0 : INT64_MAX;
     watcher_begin(&supervisor->watcher, &image->watch, &image->settings.acme, supervisor->load_ms,
                   now);
@@ -404,7 +404,7 @@ static void replace(struct supervisor *supervisor, pid_t pid, int status)
     int64_t pause = backoff_pause(&supervisor->backoff, others, clock_monotonic_ms());
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         log_line(LOG_LEVEL_ERROR, "worker %d ended unexpectedly", (int)pid);
-    board_add(supervisor->board, BOARD_WORKERS_REPLACED);
+    stats_add(supervisor->stats, STATS_WORKERS_REPLACED);
     if (pause == 0) {
         log_line(LOG_LEVEL_NOTICE, "worker %d is replaced", (int)pid);
         start_workers(supervisor, supervisor->current);
@@ -486,7 +486,7 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
             start_workers(supervisor, supervisor->current);
     }
     if (now >= supervisor->figures_at) {
-        figures_of_memory(supervisor->board, supervisor->current, supervisor->retiring);
+        figures_of_memory(supervisor->stats, supervisor->current, supervisor->retiring);
         supervisor->figures_at = now + LIMIT_FIGURES_MS;
     }
     struct loader_result result = LOADER_RESULT_NONE;
@@ -703,12 +703,12 @@ int supervisor_run(const struct supervisor_options *options)
     if (!confine_supervisor())
         return 1;
     supervisor.void_fd = wall_open_void(); /* the workers tell if it is missed */
-    supervisor.board = board_new();
-    if (supervisor.board == NULL) {
+    supervisor.stats = stats_new();
+    if (supervisor.stats == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");
         return 1;
     }
-    supervisor.watcher.board = supervisor.board;
+    supervisor.watcher.stats = supervisor.stats;
     supervisor.notifier = notifier_open(clock_monotonic_ms());
     inherited_take(&supervisor.listeners.inherited);
     keep_descriptors(&supervisor);
@@ -721,7 +721,7 @@ int supervisor_run(const struct supervisor_options *options)
     saver_close(&supervisor.saver);
     generation_free(supervisor.current);
     generation_free(supervisor.retiring);
-    board_free(supervisor.board);
+    stats_free(supervisor.stats);
     watcher_close(&supervisor.watcher);
     listeners_close(&supervisor.listeners);
     notifier_close(&supervisor.notifier);

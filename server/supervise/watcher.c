@@ -92,7 +92,7 @@ static _Noreturn void run(const struct watcher *watcher, int control, pid_t supe
         .challenger = challenger_begin(watcher->challenges, watcher->acme, watcher->told, now),
     };
     descriptors_keep_only(kept, sizeof(kept) / sizeof(kept[0]));
-    board_free(watcher->board);
+    stats_free(watcher->stats);
     log_begin();
     (void)prctl(PR_SET_NAME, WATCHER_NAME, 0, 0, 0); /* it cannot fail for a text */
     if (!sandbox_reader(SANDBOX_WATCHER, supervisor))

@@ -25,7 +25,7 @@
 
 /* Begin with WATCHER_NONE. Times are milliseconds of the monotonic clock. */
 struct watcher {
-    struct board *board;           /* borrowed; the child gives it up */
+    struct stats *stats;           /* borrowed; the child gives it up */
     struct challenges *challenges; /* owned; NULL until a configuration wants them */
     const struct watch *watch;     /* borrowed; NULL: nothing is watched */
     const struct acme *acme;       /* borrowed */

@@ -29,9 +29,9 @@ static struct settings_image *make_image(void)
 
 static int set_up(void **state)
 {
-    struct board *board = board_new();
-    assert_non_null(board);
-    *state = generation_new(1, make_image(), -1, -1, board, NULL);
+    struct stats *stats = stats_new();
+    assert_non_null(stats);
+    *state = generation_new(1, make_image(), -1, -1, stats, NULL);
     assert_non_null(*state);
     return 0;
 }
@@ -39,9 +39,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct generation *generation = *state;
-    struct board *board = generation->board;
+    struct stats *stats = generation->stats;
     generation_free(generation);
-    board_free(board);
+    stats_free(stats);
     return 0;
 }
 

@@ -22,7 +22,7 @@ struct place {
     char folder[64], path[96], challenge[160];
     struct diag *diag;
     struct configuration *configuration;
-    struct board *board;
+    struct stats *stats;
     struct watcher watcher;
     pid_t before; /* the watcher that is to end */
 };
@@ -63,12 +63,12 @@ static int set_up(void **state)
                             "domains:\n"
                             "  a.example: {mode: testing, max_age: 1w, mx: mail.a.example}\n");
     place->diag = diag_new();
-    place->board = board_new();
+    place->stats = stats_new();
     const struct load_request request = {.path = place->path};
     place->configuration = configuration_load(&request, place->diag);
     assert_non_null(place->configuration);
     place->watcher = WATCHER_NONE;
-    place->watcher.board = place->board;
+    place->watcher.stats = place->stats;
     *state = place;
     return 0;
 }
@@ -84,7 +84,7 @@ static int tear_down(void **state)
     struct place *place = *state;
     char path[128];
     watcher_close(&place->watcher);
-    board_free(place->board);
+    stats_free(place->stats);
     configuration_free(place->configuration);
     diag_free(place->diag);
     for (size_t i = 0; i < COUNT(names); i++) {
