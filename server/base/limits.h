@@ -335,8 +335,8 @@ enum {
 
     /* Senders that a worker remembers, half a megabyte of them, and what of a program's name. A domain
      * has a few dozen; the answer about one must fit LIMIT_BODY_MOST. */
-    LIMIT_VISITS = 1024,
-    LIMIT_VISIT_AGENT = 80,
+    LIMIT_FETCH_RECORDS = 1024,
+    LIMIT_FETCH_RECORD_AGENT = 80,
     LIMIT_SENDERS = 128,
 
     /* POSIX's PIPE_BUF: a log line of at most this length is never torn. */

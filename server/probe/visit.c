@@ -15,7 +15,7 @@
 enum { ALERT_HANDSHAKE_FAILURE = 40, ALERT_INSUFFICIENT_SECURITY = 71 };
 enum { ALERT_MISSING_EXTENSION = 109, ALERT_UNRECOGNIZED_NAME = 112 };
 
-struct visit {
+struct fetch_record {
     const struct visit_question *question;
     struct report *report;
     struct report_visit *result; /* the report's */
@@ -24,12 +24,12 @@ struct visit {
 };
 
 /* How long was waited at most. */
-static struct report_words time_given(const struct visit *visit)
+static struct report_words time_given(const struct fetch_record *visit)
 {
     return report_seconds((visit->question->deadline_us - visit->begin_us) / 1000);
 }
 
-static void judge_connection(struct visit *visit)
+static void judge_connection(struct fetch_record *visit)
 {
     struct report *report = visit->report;
     switch (visit->fetch.error) {
@@ -52,7 +52,7 @@ static void judge_connection(struct visit *visit)
     }
 }
 
-static void judge_alert(struct visit *visit)
+static void judge_alert(struct fetch_record *visit)
 {
     const char *host = visit->question->host;
     switch (visit->fetch.alert) {
@@ -79,7 +79,7 @@ static void judge_alert(struct visit *visit)
 }
 
 /* The handshake has failed. */
-static void judge_handshake(struct visit *visit)
+static void judge_handshake(struct fetch_record *visit)
 {
     static const char BROKEN[] = "the TLS handshake fails, because the server breaks the protocol";
     static const char CLOSED[] = "the server closes the connection during the TLS handshake";
@@ -112,7 +112,7 @@ static void judge_handshake(struct visit *visit)
 }
 
 /* There is no response, or only a part of one. */
-static void judge_silence(struct visit *visit)
+static void judge_silence(struct fetch_record *visit)
 {
     struct report *report = visit->report;
     const struct answer *answer = visit->fetch.answer;
@@ -125,7 +125,7 @@ static void judge_silence(struct visit *visit)
                    "the connection breaks, and there is %s", part);
 }
 
-static void judge_status(struct visit *visit)
+static void judge_status(struct fetch_record *visit)
 {
     const struct answer *answer = visit->fetch.answer;
     unsigned status = answer->status;
@@ -150,7 +150,7 @@ static struct span media_type(struct span type)
     return span_trim(type);
 }
 
-static void judge_headers(struct visit *visit)
+static void judge_headers(struct fetch_record *visit)
 {
     const struct answer *answer = visit->fetch.answer;
     const struct report_words shown = report_show(answer->content_type, 80);
@@ -173,7 +173,7 @@ static void judge_headers(struct visit *visit)
                    report_show(answer->content_encoding, 80).text);
 }
 
-static void add_inspected(struct visit *visit, const struct inspect_finding *found)
+static void add_inspected(struct fetch_record *visit, const struct inspect_finding *found)
 {
     struct report_finding finding = {
         .code = found->rule->code,
@@ -217,7 +217,7 @@ static bool names_mx(const struct policy_fields *fields, struct span name)
 }
 
 /* The first mx that only one of them has. False when there is none. */
-static bool compare_mx(struct visit *visit, const struct policy_fields *fields)
+static bool compare_mx(struct fetch_record *visit, const struct policy_fields *fields)
 {
     const struct policy *policy = visit->question->policy;
     for (size_t i = 0; i < policy_mx_count(policy); i++) {
@@ -242,7 +242,8 @@ static bool compare_mx(struct visit *visit, const struct policy_fields *fields)
 
 /* What it means is compared; other bytes of the same meaning are a fault only when no rule has named
  * one already. */
-static void compare(struct visit *visit, const struct policy_fields *fields, struct span body)
+static void compare(struct fetch_record *visit, const struct policy_fields *fields,
+                    struct span body)
 {
     const struct policy *policy = visit->question->policy;
     struct report_visit *result = visit->result;
@@ -270,7 +271,7 @@ static void compare(struct visit *visit, const struct policy_fields *fields, str
 }
 
 /* The hosts that take the mail against the policy, as senders compare them. */
-static void judge_mx(struct visit *visit, const struct policy_fields *fields)
+static void judge_mx(struct fetch_record *visit, const struct policy_fields *fields)
 {
     struct report *report = visit->report;
     bool is_enforced = span_equal(fields->mode.text, span_of("enforce"));
@@ -296,7 +297,7 @@ static void judge_mx(struct visit *visit, const struct policy_fields *fields)
 }
 
 /* False when memory is short. */
-static bool judge_body(struct visit *visit)
+static bool judge_body(struct fetch_record *visit)
 {
     const struct answer *answer = visit->fetch.answer;
     const struct span body = {answer->body, answer->body_len};
@@ -313,7 +314,7 @@ static bool judge_body(struct visit *visit)
     return true;
 }
 
-static void judge_time(struct visit *visit)
+static void judge_time(struct fetch_record *visit)
 {
     const struct report_visit *result = visit->result;
     int64_t total_ms =
@@ -341,7 +342,7 @@ static void keep_leaf(struct visit_kept *kept, const struct fetch *fetch)
 }
 
 /* A body is judged as a policy only when it is meant as one: a page of an error is no bad policy. */
-static bool judge_answer(struct visit *visit)
+static bool judge_answer(struct fetch_record *visit)
 {
     const struct answer *answer = visit->fetch.answer;
     visit->result->status = answer->status;
@@ -367,14 +368,14 @@ static bool judge_answer(struct visit *visit)
     return true;
 }
 
-static int64_t time_left_ms(const struct visit *visit)
+static int64_t time_left_ms(const struct fetch_record *visit)
 {
     return (visit->question->deadline_us - clock_monotonic_us()) / 1000;
 }
 
 /* mimecast needs TLS 1.2: a second handshake, after one with TLS 1.3, tells, in the time that is
  * left. */
-static bool judge_versions(struct visit *visit, const struct fetch_request *first)
+static bool judge_versions(struct fetch_record *visit, const struct fetch_request *first)
 {
     struct fetch_request request = *first;
     struct fetch fetch;
@@ -397,7 +398,7 @@ static bool judge_versions(struct visit *visit, const struct fetch_request *firs
     return good;
 }
 
-static bool judge(struct visit *visit, const struct fetch_request *request)
+static bool judge(struct fetch_record *visit, const struct fetch_request *request)
 {
     const struct fetch *fetch = &visit->fetch;
     const struct visit_question *question = visit->question;
@@ -439,7 +440,7 @@ static bool judge(struct visit *visit, const struct fetch_request *request)
 
 bool visit_run(const struct visit_question *question, struct report *report)
 {
-    struct visit visit = {
+    struct fetch_record visit = {
         .question = question,
         .report = report,
         .result = report_add_visit(report, question->address),

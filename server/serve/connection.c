@@ -448,16 +448,16 @@ static bool answer_monitor(struct connection *connection, const struct http_requ
 }
 
 /* A HEAD brings no policy, and one who is refused got none. */
-static void note_visit(const struct connection *connection, const struct http_request *request,
-                       const struct site_domain *domain)
+static void record_fetch(const struct connection *connection, const struct http_request *request,
+                         const struct site_domain *domain)
 {
-    struct visit visit = {.last = clock_real_us()};
+    struct fetch_record visit = {.last = clock_real_us()};
     if (connection->response.status != HTTP_OK || request->method != HTTP_GET ||
-        !connection->setting->notes_visits)
+        !connection->setting->records_fetches)
         return;
-    visit_set(visit.domain, sizeof(visit.domain), site_name_span(domain));
-    visit_set(visit.agent, sizeof(visit.agent), request->agent);
-    visit_set(visit.id, sizeof(visit.id), span_of(policy_id(site_policy(domain))));
+    fetch_record_set(visit.domain, sizeof(visit.domain), site_name_span(domain));
+    fetch_record_set(visit.agent, sizeof(visit.agent), request->agent);
+    fetch_record_set(visit.id, sizeof(visit.id), span_of(policy_id(site_policy(domain))));
     origin_print_network(connection_client(connection), visit.network);
     stats_record_fetch(connection->setting->stats, &visit);
 }
@@ -499,7 +499,7 @@ static void answer_sender(struct connection *connection, const struct http_reque
         response->policy = policy_body(site_policy(domain));
     response->persistence = persistence_of(connection, request);
     if (has_policy)
-        note_visit(connection, request, domain);
+        record_fetch(connection, request, domain);
 }
 
 /* Judges the request and has the answer ready. False when memory is short. */

@@ -30,9 +30,9 @@ struct connection_setting {
     const struct challenges *challenges; /* or NULL */
     /* LIMIT_REQUEST_HEAD bytes for what is read from a client, while its connection goes on. */
     char *request;
-    struct stats *stats; /* where it counts; or NULL */
-    bool notes_visits;   /* there, because somebody may ask for them */
-    bool draining;       /* what is not begun is not waited for; what ends is closed */
+    struct stats *stats;  /* where it counts; or NULL */
+    bool records_fetches; /* there, because somebody may ask for them */
+    bool draining;        /* what is not begun is not waited for; what ends is closed */
 };
 
 enum connection_wish {

@@ -184,17 +184,17 @@ static void exposition_end(struct text *out)
 }
 
 struct senders {
-    struct visit *items; /* owned; LIMIT_SENDERS */
+    struct fetch_record *items; /* owned; LIMIT_SENDERS */
     size_t count;
 };
 
-static bool is_same(const struct visit *one, const struct visit *other)
+static bool is_same(const struct fetch_record *one, const struct fetch_record *other)
 {
     return strcmp(one->agent, other->agent) == 0 && strcmp(one->network, other->network) == 0;
 }
 
 /* Each worker that one and the same sender came to has an entry of its own. */
-static void merge(struct visit *into, const struct visit *visit)
+static void merge(struct fetch_record *into, const struct fetch_record *visit)
 {
     uint64_t count = into->count + visit->count;
     if (visit->last > into->last)
@@ -202,7 +202,7 @@ static void merge(struct visit *into, const struct visit *visit)
     into->count = count;
 }
 
-static void add(struct senders *senders, const struct visit *visit)
+static void add(struct senders *senders, const struct fetch_record *visit)
 {
     size_t oldest = 0;
     for (size_t i = 0; i < senders->count; i++) {
@@ -223,7 +223,7 @@ static void add(struct senders *senders, const struct visit *visit)
 static void sort_by_last(struct senders *senders)
 {
     for (size_t i = 1; i < senders->count; i++) {
-        struct visit visit = senders->items[i];
+        struct fetch_record visit = senders->items[i];
         size_t place = i;
         for (; place > 0 && senders->items[place - 1].last < visit.last; place--)
             senders->items[place] = senders->items[place - 1];
@@ -232,7 +232,7 @@ static void sort_by_last(struct senders *senders)
 }
 
 /* What is on the board is escaped as if a client had written it there. */
-static void print(const struct visit *visit, struct text *out)
+static void print(const struct fetch_record *visit, struct text *out)
 {
     char last[CALENDAR_ISO_SIZE];
     calendar_iso_time(visit->last / 1000000, last);
@@ -241,7 +241,7 @@ static void print(const struct visit *visit, struct text *out)
     text_append(out, span_of("\t"));
     text_escape(out, span_of(visit->network), ORIGIN_SIZE);
     text_append(out, span_of("\t"));
-    text_escape(out, span_of(visit->agent), LIMIT_VISIT_AGENT);
+    text_escape(out, span_of(visit->agent), LIMIT_FETCH_RECORD_AGENT);
     text_append(out, span_of("\n"));
 }
 
@@ -250,14 +250,14 @@ static void print(const struct visit *visit, struct text *out)
 static void senders_print(const struct stats *stats, struct span domain, struct text *out)
 {
     struct senders senders = {.items = calloc(LIMIT_SENDERS, sizeof(*senders.items))};
-    const struct visits *visits;
+    const struct fetch_records *visits;
     if (senders.items == NULL) {
         out->failed = true;
         return;
     }
     for (size_t slot = 0; (visits = stats_fetch_records(stats, slot)) != NULL; slot++) {
-        struct visit visit;
-        for (size_t index = 0; visits_next(visits, domain, &index, &visit);)
+        struct fetch_record visit;
+        for (size_t index = 0; fetch_records_next(visits, domain, &index, &visit);)
             add(&senders, &visit);
     }
     sort_by_last(&senders);

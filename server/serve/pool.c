@@ -67,7 +67,7 @@ struct pool *pool_new(int epoll, const struct pool_shared *shared, size_t capaci
         .challenges = shared->challenges,
         .request = pool->request,
         .stats = shared->stats,
-        .notes_visits = shared->notes_visits,
+        .records_fetches = shared->records_fetches,
     };
     pool->networks = networks_new(capacity);
     pool->usage = usage_new();

@@ -25,8 +25,8 @@ struct pool_shared {
     const struct site *site;
     const struct challenges *challenges; /* or NULL */
     struct tls_context *tls;
-    struct stats *stats; /* or NULL */
-    bool notes_visits;   /* which sender has fetched what is noted on the board */
+    struct stats *stats;  /* or NULL */
+    bool records_fetches; /* which sender has fetched what is noted on the board */
 };
 
 /* An empty pool. epoll is a descriptor, borrowed until pool_free, as are all of

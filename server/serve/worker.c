@@ -114,7 +114,7 @@ static bool prepare(struct worker *worker)
         .challenges = options->challenges,
         .tls = worker->tls,
         .stats = options->stats,
-        .notes_visits = is_watched(options),
+        .records_fetches = is_watched(options),
     };
     worker->loop =
         loop_new(options->control, options->entrances, options->entrance_count, &shared, capacity);

@@ -15,7 +15,7 @@ static void store(_Atomic uint64_t *word, uint64_t value)
     atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
-void visit_set(char *field, size_t size, struct span text)
+void fetch_record_set(char *field, size_t size, struct span text)
 {
     size_t len = text.len < size - 1 ? text.len : size - 1;
     for (size_t i = 0; i < len; i++)
@@ -24,7 +24,7 @@ void visit_set(char *field, size_t size, struct span text)
 }
 
 /* Never 0. The parts come from clients, so the hash is seeded: none can meet another's on purpose. */
-static uint64_t key_of(const struct visit *visit)
+static uint64_t key_of(const struct fetch_record *visit)
 {
     const char *parts[] = {visit->domain, visit->agent, visit->network};
     char whole[sizeof(visit->domain) + sizeof(visit->agent) + sizeof(visit->network)];
@@ -38,10 +38,10 @@ static uint64_t key_of(const struct visit *visit)
 }
 
 /* The entry with the key, else a free one, else the oldest. */
-static size_t place_of(const struct visits *visits, uint64_t key)
+static size_t place_of(const struct fetch_records *visits, uint64_t key)
 {
     size_t oldest = 0;
-    for (size_t i = 0; i < LIMIT_VISITS; i++) {
+    for (size_t i = 0; i < LIMIT_FETCH_RECORDS; i++) {
         uint64_t other = load(&visits->keys[i]);
         if (other == key || other == 0)
             return i;
@@ -53,11 +53,12 @@ static size_t place_of(const struct visits *visits, uint64_t key)
 }
 
 /* False when somebody is writing it. */
-static bool read_entry(const struct visits *visits, size_t index, struct visit *ret_visit)
+static bool read_entry(const struct fetch_records *visits, size_t index,
+                       struct fetch_record *ret_visit)
 {
-    uint64_t words[VISIT_WORDS];
+    uint64_t words[FETCH_RECORD_WORDS];
     uint64_t turn = atomic_load_explicit(&visits->turns[index], memory_order_acquire);
-    for (size_t i = 0; i < VISIT_WORDS; i++)
+    for (size_t i = 0; i < FETCH_RECORD_WORDS; i++)
         words[i] = load(&visits->words[index][i]);
     atomic_thread_fence(memory_order_acquire);
     if (turn % 2 != 0 || load(&visits->turns[index]) != turn)
@@ -71,23 +72,24 @@ static bool read_entry(const struct visits *visits, size_t index, struct visit *
 }
 
 /* A worker that dies in the middle leaves an odd turn, which the next one here makes even. */
-static void write_entry(struct visits *visits, size_t index, const struct visit *visit)
+static void write_entry(struct fetch_records *visits, size_t index,
+                        const struct fetch_record *visit)
 {
-    uint64_t words[VISIT_WORDS] = {0};
+    uint64_t words[FETCH_RECORD_WORDS] = {0};
     uint64_t turn = load(&visits->turns[index]) | 1;
     memcpy(words, visit, sizeof(*visit));
     store(&visits->turns[index], turn);
     atomic_thread_fence(memory_order_release);
-    for (size_t i = 0; i < VISIT_WORDS; i++)
+    for (size_t i = 0; i < FETCH_RECORD_WORDS; i++)
         store(&visits->words[index][i], words[i]);
     atomic_store_explicit(&visits->turns[index], turn + 1, memory_order_release);
 }
 
-void visits_note(struct visits *visits, const struct visit *visit)
+void fetch_records_add(struct fetch_records *visits, const struct fetch_record *visit)
 {
     uint64_t key = key_of(visit);
     size_t index = place_of(visits, key);
-    struct visit noted = *visit, before;
+    struct fetch_record noted = *visit, before;
     noted.count = 1;
     if (load(&visits->keys[index]) == key && read_entry(visits, index, &before))
         noted.count = before.count + 1;
@@ -97,11 +99,11 @@ void visits_note(struct visits *visits, const struct visit *visit)
     store(&visits->keys[index], key);
 }
 
-bool visits_next(const struct visits *visits, struct span domain, size_t *index,
-                 struct visit *ret_visit)
+bool fetch_records_next(const struct fetch_records *visits, struct span domain, size_t *index,
+                        struct fetch_record *ret_visit)
 {
     uint64_t hash = table_hash(domain);
-    while (*index < LIMIT_VISITS) {
+    while (*index < LIMIT_FETCH_RECORDS) {
         size_t i = (*index)++;
         if (load(&visits->keys[i]) != 0 && load(&visits->domains[i]) == hash &&
             read_entry(visits, i, ret_visit) && span_equal(span_of(ret_visit->domain), domain))

@@ -16,35 +16,35 @@
 #include "shared/client_address.h"
 
 /* All strings end with a NUL, also in what was read. */
-struct visit {
+struct fetch_record {
     char domain[LIMIT_NAME + 1];
-    char agent[LIMIT_VISIT_AGENT + 1]; /* printable ASCII; "" when it was not told */
+    char agent[LIMIT_FETCH_RECORD_AGENT + 1]; /* printable ASCII; "" when it was not told */
     char network[ORIGIN_SIZE];
     char id[LIMIT_ID + 1];
     int64_t last;   /* microseconds since 1970 UTC */
-    uint64_t count; /* set by visits_note */
+    uint64_t count; /* set by fetch_records_add */
 };
 
-enum { VISIT_WORDS = (sizeof(struct visit) + 7) / 8 };
+enum { FETCH_RECORD_WORDS = (sizeof(struct fetch_record) + 7) / 8 };
 
 /* Begin with zeros. */
-struct visits {
-    _Atomic uint64_t keys[LIMIT_VISITS];    /* of domain, agent and network; 0: free */
-    _Atomic uint64_t domains[LIMIT_VISITS]; /* hashes, to find those of a domain */
-    _Atomic int64_t lasts[LIMIT_VISITS];
-    _Atomic uint64_t turns[LIMIT_VISITS]; /* odd while it is written */
-    _Atomic uint64_t words[LIMIT_VISITS][VISIT_WORDS];
+struct fetch_records {
+    _Atomic uint64_t keys[LIMIT_FETCH_RECORDS];    /* of domain, agent and network; 0: free */
+    _Atomic uint64_t domains[LIMIT_FETCH_RECORDS]; /* hashes, to find those of a domain */
+    _Atomic int64_t lasts[LIMIT_FETCH_RECORDS];
+    _Atomic uint64_t turns[LIMIT_FETCH_RECORDS]; /* odd while it is written */
+    _Atomic uint64_t words[LIMIT_FETCH_RECORDS][FETCH_RECORD_WORDS];
 };
 
 /* Copies the text, as much as fits, with a question mark for what cannot be printed. */
-void visit_set(char *field, size_t size, struct span text);
+void fetch_record_set(char *field, size_t size, struct span text);
 
 /* One process at a time writes. */
-void visits_note(struct visits *visits, const struct visit *visit);
+void fetch_records_add(struct fetch_records *visits, const struct fetch_record *visit);
 
 /* Copies the next entry for the domain, from *index on, which goes behind it; false when there is
  * none. Begin with 0. An entry that is being written is left out. */
-bool visits_next(const struct visits *visits, struct span domain, size_t *index,
-                 struct visit *ret_visit);
+bool fetch_records_next(const struct fetch_records *visits, struct span domain, size_t *index,
+                        struct fetch_record *ret_visit);
 
 #endif

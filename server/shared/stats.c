@@ -16,7 +16,7 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "counters of 64 bits without a lock"
 struct slot {
     _Atomic uint64_t counters[STATS_COUNTERS];
     _Atomic uint64_t connections;
-    struct visits visits;
+    struct fetch_records visits;
 };
 
 /* What the supervisor alone writes. */
@@ -126,10 +126,10 @@ void stats_count(struct stats *stats, enum stats_counter counter)
         (void)atomic_fetch_add_explicit(&stats->own->counters[counter], 1, memory_order_relaxed);
 }
 
-void stats_record_fetch(struct stats *stats, const struct visit *visit)
+void stats_record_fetch(struct stats *stats, const struct fetch_record *visit)
 {
     if (stats != NULL)
-        visits_note(&stats->own->visits, visit);
+        fetch_records_add(&stats->own->visits, visit);
 }
 
 void stats_set_connections(struct stats *stats, size_t connections)
@@ -160,7 +160,7 @@ uint64_t stats_connections(const struct stats *stats)
     return sum;
 }
 
-const struct visits *stats_fetch_records(const struct stats *stats, size_t slot)
+const struct fetch_records *stats_fetch_records(const struct stats *stats, size_t slot)
 {
     return slot < used_slots(stats) ? &slot_of(stats, slot)->visits : NULL;
 }

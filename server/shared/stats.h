@@ -85,14 +85,14 @@ bool stats_attach(struct stats *stats, size_t slot);
 
 /* Worker: in its slot. Without a stats, NULL, nothing is counted. */
 void stats_count(struct stats *stats, enum stats_counter counter);
-void stats_record_fetch(struct stats *stats, const struct visit *visit);
+void stats_record_fetch(struct stats *stats, const struct fetch_record *visit);
 void stats_set_connections(struct stats *stats, size_t connections); /* so many it has now */
 
 /* Of all workers that ever were, but for the connections, which are those of now. */
 uint64_t stats_sum(const struct stats *stats, enum stats_counter counter);
 uint64_t stats_connections(const struct stats *stats);
 /* The visits that the worker with that slot has noted; NULL when no later one has any. Borrowed. */
-const struct visits *stats_fetch_records(const struct stats *stats, size_t slot);
+const struct fetch_records *stats_fetch_records(const struct stats *stats, size_t slot);
 int64_t stats_gauge(const struct stats *stats, enum stats_gauge figure);
 
 #endif

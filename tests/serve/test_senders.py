@@ -106,7 +106,7 @@ def test_memory_is_bounded_and_the_oldest_go(serving, setup):
     setup.write([DOMAIN], workers=1, **setup.options)
     assert serving.reload()
     preface = b"PROXY TCP4 192.0.2.1 192.0.2.1 1 2\r\n"
-    left = tree.LIMITS["LIMIT_VISITS"] + 50
+    left = tree.LIMITS["LIMIT_FETCH_RECORDS"] + 50
     while left > 0:
         with client.Connection(serving.port, None, None, preface=preface) as connection:
             for _ in range(50):

@@ -8,26 +8,27 @@
 
 #include "unit.h"
 
-static struct visit visit_of(const char *domain, const char *agent, int64_t last)
+static struct fetch_record visit_of(const char *domain, const char *agent, int64_t last)
 {
-    struct visit visit = {.last = last};
-    visit_set(visit.domain, sizeof(visit.domain), span_of(domain));
-    visit_set(visit.agent, sizeof(visit.agent), span_of(agent));
-    visit_set(visit.network, sizeof(visit.network), span_of("192.0.2.0/24"));
+    struct fetch_record visit = {.last = last};
+    fetch_record_set(visit.domain, sizeof(visit.domain), span_of(domain));
+    fetch_record_set(visit.agent, sizeof(visit.agent), span_of(agent));
+    fetch_record_set(visit.network, sizeof(visit.network), span_of("192.0.2.0/24"));
     return visit;
 }
 
-static struct visits *new_visits(void)
+static struct fetch_records *new_visits(void)
 {
-    struct visits *visits = calloc(1, sizeof(*visits));
+    struct fetch_records *visits = calloc(1, sizeof(*visits));
     assert_non_null(visits);
     return visits;
 }
 
-static size_t count(const struct visits *visits, const char *domain, struct visit *ret_last)
+static size_t count(const struct fetch_records *visits, const char *domain,
+                    struct fetch_record *ret_last)
 {
     size_t found = 0;
-    for (size_t index = 0; visits_next(visits, span_of(domain), &index, ret_last);)
+    for (size_t index = 0; fetch_records_next(visits, span_of(domain), &index, ret_last);)
         found++;
     return found;
 }
@@ -35,18 +36,18 @@ static size_t count(const struct visits *visits, const char *domain, struct visi
 static void counts_who_comes_again(void **state)
 {
     (void)state;
-    struct visits *visits = new_visits();
-    struct visit visit, found;
+    struct fetch_records *visits = new_visits();
+    struct fetch_record visit, found;
     for (int i = 0; i < 3; i++) {
         visit = visit_of("a.example", "one", i);
-        visits_note(visits, &visit);
+        fetch_records_add(visits, &visit);
     }
     assert_int_equal(count(visits, "a.example", &found), 1);
     assert_int_equal(found.count, 3);
     assert_int_equal(found.last, 2);
     /* Where a part ends makes a difference. */
     visit = visit_of("a.exampleo", "ne", 3);
-    visits_note(visits, &visit);
+    fetch_records_add(visits, &visit);
     assert_int_equal(count(visits, "a.exampleo", &found), 1);
     assert_int_equal(found.count, 1);
     free(visits);
@@ -55,13 +56,13 @@ static void counts_who_comes_again(void **state)
 static void oldest_makes_room(void **state)
 {
     (void)state;
-    struct visits *visits = new_visits();
-    struct visit visit, found;
+    struct fetch_records *visits = new_visits();
+    struct fetch_record visit, found;
     char domain[32];
-    for (int i = 0; i <= LIMIT_VISITS; i++) {
+    for (int i = 0; i <= LIMIT_FETCH_RECORDS; i++) {
         (void)snprintf(domain, sizeof(domain), "d%d.example", i);
         visit = visit_of(domain, "one", i + 1);
-        visits_note(visits, &visit);
+        fetch_records_add(visits, &visit);
     }
     assert_int_equal(count(visits, "d0.example", &found), 0);
     assert_int_equal(count(visits, "d1.example", &found), 1);
@@ -90,11 +91,11 @@ static void keys_differ_between_starts(void **state)
 
 static int print_key(void)
 {
-    struct visits *visits = calloc(1, sizeof(*visits));
+    struct fetch_records *visits = calloc(1, sizeof(*visits));
     if (visits == NULL)
         return 1;
-    const struct visit visit = visit_of("a.example", "one", 1);
-    visits_note(visits, &visit);
+    const struct fetch_record visit = visit_of("a.example", "one", 1);
+    fetch_records_add(visits, &visit);
     (void)printf("%llx\n", (unsigned long long)(visits->keys[0] ^ visits->domains[0]));
     free(visits);
     return 0;
