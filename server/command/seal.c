@@ -33,7 +33,7 @@ static _Noreturn void be_sealed(const struct seal *seal, int out)
 {
     struct result result = {0};
     struct pollfd end = {.fd = out};
-    const int kept[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, out, seal->void_fd};
+    const int kept[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, out, seal->empty_root_fd};
     descriptors_keep_only(kept, sizeof(kept) / sizeof(kept[0]));
     log_begin();
     result.failed = seal_process(seal, &result.report);
@@ -106,7 +106,7 @@ static bool try_seal(const struct identity *identity, struct seal_report *ret_re
         .uid = identity->uid,
         .gid = identity->gid,
         .supervisor = getpid(),
-        .void_fd = wall_open_void(),
+        .empty_root_fd = filesystem_open_empty_root(),
     };
     pid_t pid = start_child(&seal, &in);
     if (pid < 0) {

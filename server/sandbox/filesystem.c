@@ -42,7 +42,7 @@ static const struct {
 /* Where a folder can likely be made for a moment; memory first. */
 static const char *const places[] = {"/run", "/dev/shm", "/tmp", "/var/tmp"};
 
-static int open_void_in(const char *place)
+static int open_empty_root_in(const char *place)
 {
     char path[64];
     (void)snprintf(path, sizeof(path), "%s/mta-sts-httpd.XXXXXX", place); /* places are short */
@@ -60,18 +60,18 @@ static int open_void_in(const char *place)
     return -1;
 }
 
-int wall_open_void(void)
+int filesystem_open_empty_root(void)
 {
     int fd = -1;
     errno = EPERM;
     if (geteuid() != 0)
         return -1;
     for (size_t i = 0; fd < 0 && i < sizeof(places) / sizeof(places[0]); i++)
-        fd = open_void_in(places[i]);
+        fd = open_empty_root_in(places[i]);
     return fd;
 }
 
-bool wall_enter_void(int fd)
+bool filesystem_enter_empty_root(int fd)
 {
     bool good = fchdir(fd) == 0 && chroot(".") == 0 && chdir("/") == 0;
     int reason = errno;
@@ -129,12 +129,12 @@ static bool build(bool to_read)
     return good;
 }
 
-bool wall_build_landlock(void)
+bool filesystem_give_up(void)
 {
     return build(false) && is_shut("/", O_RDONLY | O_DIRECTORY);
 }
 
-bool wall_build_for_reading(void)
+bool filesystem_keep_reading(void)
 {
     return build(true) && is_shut("/dev/null", O_WRONLY);
 }

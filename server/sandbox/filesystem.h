@@ -15,16 +15,16 @@
 
 /* Makes the void: a descriptor, owned, or -1 with errno when this process may not change its root
  * or no folder can be made anywhere. It can be entered by any number of children. */
-int wall_open_void(void);
+int filesystem_open_empty_root(void);
 
 /* Makes the void the root. Takes the descriptor, also when it fails: false with errno. */
-bool wall_enter_void(int fd);
+bool filesystem_enter_empty_root(int fd);
 
 /* Gives up all that Landlock can take, and looks whether it is gone. New privileges must be
  * forbidden by then. False with errno: ENOSYS or EOPNOTSUPP when the kernel lacks it. */
-bool wall_build_landlock(void);
+bool filesystem_give_up(void);
 
 /* The same, but files can still be opened for reading and folders be listed. */
-bool wall_build_for_reading(void);
+bool filesystem_keep_reading(void);
 
 #endif

@@ -225,7 +225,7 @@ static bool forbid_new(pid_t supervisor)
 static bool build_landlock(pid_t supervisor)
 {
     (void)supervisor;
-    return wall_build_for_reading() || is_lack(errno);
+    return filesystem_keep_reading() || is_lack(errno);
 }
 
 static bool forbid_core(pid_t supervisor)

@@ -28,16 +28,16 @@ static bool empty_bounding_set(const struct seal *seal)
     return privilege_empty_bounding_set();
 }
 
-static bool enter_void(const struct seal *seal)
+static bool enter_empty_root(const struct seal *seal)
 {
     errno = EPERM;
-    return seal->void_fd >= 0 && wall_enter_void(seal->void_fd);
+    return seal->empty_root_fd >= 0 && filesystem_enter_empty_root(seal->empty_root_fd);
 }
 
 static bool build_landlock(const struct seal *seal)
 {
     (void)seal;
-    return wall_build_landlock();
+    return filesystem_give_up();
 }
 
 static bool drop_groups(const struct seal *seal)
@@ -124,7 +124,7 @@ static const struct {
     {forbid_privileges, ALWAYS, "no new privileges", "forbid new privileges", "NoNewPrivs"},
     {empty_bounding_set, IF_ROOT, "empty bounding set", "empty the bounding set of capabilities",
      "CapBnd"},
-    {enter_void, WALL, "empty root folder", "make an empty folder the root", NULL},
+    {enter_empty_root, WALL, "empty root folder", "make an empty folder the root", NULL},
     {build_landlock, WALL, "Landlock", "give up the file system by Landlock", NULL},
     {drop_groups, FOR_ROOT, "no further groups", "drop the supplementary groups", "Groups"},
     {drop_group, FOR_ROOT, "group", "change the group", "Gid"},

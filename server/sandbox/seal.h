@@ -18,8 +18,8 @@ struct seal {
     bool keep_identity; /* the supervisor is not root: there is no other user to become */
     uid_t uid;
     gid_t gid;
-    pid_t supervisor; /* the parent; the kernel kills us when it dies */
-    int void_fd;      /* of wall_open_void, taken; or -1 */
+    pid_t supervisor;  /* the parent; the kernel kills us when it dies */
+    int empty_root_fd; /* of filesystem_open_empty_root, taken; or -1 */
 };
 
 enum seal_state {

@@ -131,7 +131,7 @@ static bool seal(const struct worker *worker)
         .uid = worker->options->uid,
         .gid = worker->options->gid,
         .supervisor = worker->options->supervisor,
-        .void_fd = worker->options->void_fd,
+        .empty_root_fd = worker->options->empty_root_fd,
     };
     const char *failed = seal_process(&seal, &message.report);
 

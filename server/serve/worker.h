@@ -41,7 +41,7 @@ struct worker_options {
     bool keep_identity;
     uid_t uid;
     gid_t gid;
-    int void_fd;        /* taken; or -1 (sandbox/filesystem.h) */
+    int empty_root_fd;  /* taken; or -1 (sandbox/filesystem.h) */
     bool seal_required; /* end, once it was reported, when the kernel lacks a part of the seal */
 };
 

@@ -36,7 +36,8 @@ static bool take_slots(struct generation *generation)
 }
 
 struct generation *generation_new(unsigned number, struct settings_image *image, int site_fd,
-                                  int void_fd, struct stats *stats, struct challenges *challenges)
+                                  int empty_root_fd, struct stats *stats,
+                                  struct challenges *challenges)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
     if (generation == NULL) {
@@ -47,7 +48,7 @@ struct generation *generation_new(unsigned number, struct settings_image *image,
     generation->number = number;
     generation->image = image;
     generation->site_fd = site_fd;
-    generation->void_fd = void_fd;
+    generation->empty_root_fd = empty_root_fd;
     generation->stats = stats;
     generation->challenges = challenges;
     size_t count = image->settings.workers;
@@ -93,9 +94,10 @@ void generation_retire(struct generation *generation)
 /* The control sockets of other workers, the listeners of other generations and all that is the
  * supervisor's are closed, whatever they are. */
 static void keep_descriptors(const struct entrance *entrances, size_t count, int control,
-                             int void_fd)
+                             int empty_root_fd)
 {
-    int kept[LIMIT_LISTENERS + 5] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, control, void_fd};
+    int kept[LIMIT_LISTENERS + 5] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, control,
+                                     empty_root_fd};
     for (size_t i = 0; i < count; i++)
         kept[5 + i] = entrances[i].fd;
     descriptors_keep_only(kept, 5 + count);
@@ -111,7 +113,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
     struct entrance entrances[LIMIT_LISTENERS];
     size_t count =
         listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
-    keep_descriptors(entrances, count, control, generation->void_fd);
+    keep_descriptors(entrances, count, control, generation->empty_root_fd);
     (void)prctl(PR_SET_NAME, WORKER_NAME, 0, 0, 0); /* it cannot fail for a text */
     if (site == NULL) {
         log_line(LOG_LEVEL_ERROR, "worker: cannot open the site: %s", strerror(errno));
@@ -131,7 +133,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
         .keep_identity = geteuid() != 0,
         .uid = image->uid,
         .gid = image->gid,
-        .void_fd = generation->void_fd,
+        .empty_root_fd = generation->empty_root_fd,
         .seal_required = settings->seal_required,
     };
     _exit(worker_run(&options));

@@ -31,7 +31,7 @@ struct generation {
     int site_fd;                       /* owned; -1 once it is retired */
     struct stats *stats;               /* borrowed */
     struct challenges *challenges;     /* borrowed; NULL when there never are any */
-    int void_fd;                       /* borrowed; or -1 (sandbox/filesystem.h) */
+    int empty_root_fd;                 /* borrowed; or -1 (sandbox/filesystem.h) */
     struct generation_worker *workers; /* owned */
     size_t worker_count;
     size_t slots;     /* of the stats; that so many workers, the first ones, have */
@@ -40,9 +40,10 @@ struct generation {
 };
 
 /* A generation without running workers; owned. It takes the image and the descriptor,
- * also when it fails with NULL: memory is short. void_fd, board and challenges are borrowed. */
+ * also when it fails with NULL: memory is short. empty_root_fd, board and challenges are borrowed. */
 struct generation *generation_new(unsigned number, struct settings_image *image, int site_fd,
-                                  int void_fd, struct stats *stats, struct challenges *challenges);
+                                  int empty_root_fd, struct stats *stats,
+                                  struct challenges *challenges);
 
 /* No worker of it will be replaced: lets go of the site. */
 void generation_retire(struct generation *generation);

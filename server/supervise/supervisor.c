@@ -42,7 +42,7 @@ enum {
 struct supervisor {
     const struct supervisor_options *options; /* borrowed */
     int signals;                              /* a signalfd */
-    int void_fd;                              /* owned; or -1 (sandbox/filesystem.h) */
+    int empty_root_fd;                        /* owned; or -1 (sandbox/filesystem.h) */
     struct stats *stats;                      /* owned */
     int64_t figures_at;                       /* when its figures are due */
     struct listeners listeners;
@@ -156,9 +156,9 @@ static bool prepare(struct supervisor *supervisor, struct loader_result *result)
     if (!watcher_prepare(&supervisor->watcher, &settings->acme) ||
         !listeners_open(&supervisor->listeners, settings->listeners, settings->listener_count))
         return false;
-    supervisor->next =
-        generation_new(supervisor->last_number + 1, result->image, result->site_fd,
-                       supervisor->void_fd, supervisor->stats, supervisor->watcher.challenges);
+    supervisor->next = generation_new(supervisor->last_number + 1, result->image, result->site_fd,
+                                      supervisor->empty_root_fd, supervisor->stats,
+                                      supervisor->watcher.challenges);
     result->image = NULL;
     result->site_fd = -1;
     if (supervisor->next == NULL) {
@@ -644,8 +644,12 @@ static void supervise(struct supervisor *supervisor)
 static void keep_descriptors(const struct supervisor *supervisor)
 {
     const struct inherited *inherited = &supervisor->listeners.inherited;
-    const int own[] = {STDIN_FILENO,         STDOUT_FILENO,       STDERR_FILENO,
-                       supervisor->signals,  supervisor->void_fd, supervisor->notifier.fd,
+    const int own[] = {STDIN_FILENO,
+                       STDOUT_FILENO,
+                       STDERR_FILENO,
+                       supervisor->signals,
+                       supervisor->empty_root_fd,
+                       supervisor->notifier.fd,
                        supervisor->status.fd};
     enum { OWN = sizeof(own) / sizeof(own[0]) };
     int kept[LIMIT_LISTENERS + OWN];
@@ -702,7 +706,7 @@ int supervisor_run(const struct supervisor_options *options)
     }
     if (!confine_supervisor())
         return 1;
-    supervisor.void_fd = wall_open_void(); /* the workers tell if it is missed */
+    supervisor.empty_root_fd = filesystem_open_empty_root(); /* the workers tell if it is missed */
     supervisor.stats = stats_new();
     if (supervisor.stats == NULL) {
         log_line(LOG_LEVEL_ERROR, "out of memory");
@@ -729,7 +733,7 @@ int supervisor_run(const struct supervisor_options *options)
     status_load_free(&supervisor.coming);
     status_load_free(&supervisor.last);
     (void)close(supervisor.signals); /* it was only read */
-    if (supervisor.void_fd >= 0)
-        (void)close(supervisor.void_fd); /* nothing can be written to it */
+    if (supervisor.empty_root_fd >= 0)
+        (void)close(supervisor.empty_root_fd); /* nothing can be written to it */
     return supervisor.failed ? 1 : 0;
 }

@@ -67,7 +67,7 @@ static struct seal seal_here(void)
         .uid = is_root ? NOBODY : geteuid(),
         .gid = is_root ? NOBODY : getegid(),
         .supervisor = getppid(),
-        .void_fd = -1,
+        .empty_root_fd = -1,
     };
 }
 

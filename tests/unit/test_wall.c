@@ -50,7 +50,7 @@ static int try_behind_landlock(void)
     int folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     char program[] = "/proc/self/exe", *arguments[] = {program, NULL};
-    if (!privilege_forbid_new() || !wall_build_landlock())
+    if (!privilege_forbid_new() || !filesystem_give_up())
         return LACKING;
     const bool held[] = {
         fails_with(open("/etc/passwd", O_RDONLY | O_CLOEXEC), EACCES),
@@ -83,7 +83,7 @@ static int try_behind_landlock_for_reading(void)
 {
     char program[] = "/proc/self/exe", *arguments[] = {program, NULL};
     int memory = (int)syscall(SYS_memfd_create, "x", 0);
-    if (!privilege_forbid_new() || !wall_build_for_reading())
+    if (!privilege_forbid_new() || !filesystem_keep_reading())
         return LACKING;
     const bool held[] = {
         open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0,
@@ -116,7 +116,7 @@ static int landlock_without_its_condition(void)
 {
     if (geteuid() == 0 && (!privilege_become_group(NOBODY) || !privilege_become_user(NOBODY)))
         return LACKING;
-    return wall_build_landlock() || errno != EPERM;
+    return filesystem_give_up() || errno != EPERM;
 }
 
 static void landlock_is_not_claimed_where_it_fails(void **state)
@@ -129,8 +129,8 @@ static void landlock_is_not_claimed_where_it_fails(void **state)
 
 static int try_in_the_void(void)
 {
-    int fd = wall_open_void();
-    if (fd < 0 || !wall_enter_void(fd))
+    int fd = filesystem_open_empty_root();
+    if (fd < 0 || !filesystem_enter_empty_root(fd))
         return LACKING;
     const bool held[] = {
         fails_with(fcntl(fd, F_GETFD), EBADF),
@@ -159,7 +159,7 @@ static int open_void_as_nobody(void)
 {
     if (geteuid() == 0 && (!privilege_become_group(NOBODY) || !privilege_become_user(NOBODY)))
         return LACKING;
-    return wall_open_void() != -1 || errno != EPERM;
+    return filesystem_open_empty_root() != -1 || errno != EPERM;
 }
 
 static void no_void_for_who_cannot_enter_it(void **state)
