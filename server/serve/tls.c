@@ -61,7 +61,7 @@ struct tls_context {
     const struct challenges *challenges; /* borrowed; or NULL */
     mbedtls_ssl_config config;
     mbedtls_ssl_config challenge_config; /* the same, while there is a challenge */
-    struct wire_desk desk;               /* of all sessions */
+    struct wire_buffers buffers;         /* of all sessions */
     bool is_short;                       /* memory has been short once */
 };
 
@@ -472,7 +472,7 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     session->context = context;
     session->site = context->site;
     session->challenges = context->challenges;
-    session->wire = wire_of(fd, &context->desk);
+    session->wire = wire_of(fd, &context->buffers);
     session->alert_sent = session->alert_received = TLS_NO_ALERT;
     mbedtls_ssl_init(&session->ssl);
     return session;
@@ -882,7 +882,7 @@ enum tls_result tls_close(struct tls_session *session)
 bool tls_leave(struct tls_session *session)
 {
     shelve_input(session);
-    return wire_leave(&session->wire);
+    return wire_save(&session->wire);
 }
 
 bool tls_session_is_challenge(const struct tls_session *session)

@@ -6,81 +6,81 @@
 #include <string.h>
 #include <sys/socket.h>
 
-struct wire_rest {
+struct wire_saved {
     size_t in_len;
     size_t out_len;
     unsigned char bytes[]; /* both, one behind the other */
 };
 
-struct wire wire_of(int fd, struct wire_desk *desk)
+struct wire wire_of(int fd, struct wire_buffers *buffers)
 {
-    return (struct wire){.fd = fd, .desk = desk};
+    return (struct wire){.fd = fd, .buffers = buffers};
 }
 
-static size_t tray_len(const struct wire_tray *tray)
+static size_t tray_len(const struct wire_range *tray)
 {
     return tray->end - tray->begin;
 }
 
 /* So many bytes at its beginning are done with. */
-static void tray_consume(struct wire_tray *tray, size_t len)
+static void tray_consume(struct wire_range *tray, size_t len)
 {
     assert(len <= tray_len(tray));
     tray->begin += len;
     if (tray->begin == tray->end)
-        *tray = (struct wire_tray){0};
+        *tray = (struct wire_range){0};
 }
 
 /* Brings back what was taken along. */
-static struct wire_desk *desk_of(struct wire *wire)
+static struct wire_buffers *desk_of(struct wire *wire)
 {
-    struct wire_desk *desk = wire->desk;
-    struct wire_rest *rest = wire->rest;
-    assert(desk->user == NULL || desk->user == wire);
-    desk->user = wire;
+    struct wire_buffers *buffers = wire->buffers;
+    struct wire_saved *rest = wire->rest;
+    assert(buffers->user == NULL || buffers->user == wire);
+    buffers->user = wire;
     if (rest == NULL)
-        return desk;
-    assert(tray_len(&desk->in) == 0 && tray_len(&desk->out) == 0);
-    memcpy(desk->in_bytes, rest->bytes, rest->in_len);
-    memcpy(desk->out_bytes, rest->bytes + rest->in_len, rest->out_len);
-    desk->in.end = rest->in_len;
-    desk->out.end = rest->out_len;
+        return buffers;
+    assert(tray_len(&buffers->in) == 0 && tray_len(&buffers->out) == 0);
+    memcpy(buffers->in_bytes, rest->bytes, rest->in_len);
+    memcpy(buffers->out_bytes, rest->bytes + rest->in_len, rest->out_len);
+    buffers->in.end = rest->in_len;
+    buffers->out.end = rest->out_len;
     free(rest);
     wire->rest = NULL;
-    return desk;
+    return buffers;
 }
 
-static void clear(struct wire_desk *desk)
+static void clear(struct wire_buffers *buffers)
 {
-    desk->in = desk->out = (struct wire_tray){0};
-    desk->user = NULL;
+    buffers->in = buffers->out = (struct wire_range){0};
+    buffers->user = NULL;
 }
 
-bool wire_leave(struct wire *wire)
+bool wire_save(struct wire *wire)
 {
-    struct wire_desk *desk = wire->desk;
-    size_t in_len = tray_len(&desk->in), out_len = tray_len(&desk->out);
-    if (desk->user != wire)
+    struct wire_buffers *buffers = wire->buffers;
+    size_t in_len = tray_len(&buffers->in), out_len = tray_len(&buffers->out);
+    if (buffers->user != wire)
         return true;
-    desk->user = NULL;
+    buffers->user = NULL;
     if (in_len + out_len == 0)
         return true;
-    struct wire_rest *rest = malloc(sizeof(*rest) + in_len + out_len);
+    struct wire_saved *rest = malloc(sizeof(*rest) + in_len + out_len);
     if (rest != NULL) {
         rest->in_len = in_len;
         rest->out_len = out_len;
-        memcpy(rest->bytes, desk->in_bytes + desk->in.begin, in_len);
-        memcpy(rest->bytes + in_len, desk->out_bytes + desk->out.begin, out_len);
+        memcpy(rest->bytes, buffers->in_bytes + buffers->in.begin, in_len);
+        memcpy(rest->bytes + in_len, buffers->out_bytes + buffers->out.begin, out_len);
     }
     wire->rest = rest;
-    clear(desk);
+    clear(buffers);
     return rest != NULL;
 }
 
 void wire_free(struct wire *wire)
 {
-    if (wire->desk != NULL && wire->desk->user == wire)
-        clear(wire->desk);
+    if (wire->buffers != NULL && wire->buffers->user == wire)
+        clear(wire->buffers);
     free(wire->rest);
     wire->rest = NULL;
 }
@@ -102,15 +102,15 @@ bool wire_has_unsent(struct wire *wire)
 
 bool wire_flush(struct wire *wire)
 {
-    struct wire_desk *desk = desk_of(wire);
-    while (tray_len(&desk->out) > 0) {
-        ssize_t sent =
-            send(wire->fd, desk->out_bytes + desk->out.begin, tray_len(&desk->out), MSG_NOSIGNAL);
+    struct wire_buffers *buffers = desk_of(wire);
+    while (tray_len(&buffers->out) > 0) {
+        ssize_t sent = send(wire->fd, buffers->out_bytes + buffers->out.begin,
+                            tray_len(&buffers->out), MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0)
             return false;
-        tray_consume(&desk->out, (size_t)sent);
+        tray_consume(&buffers->out, (size_t)sent);
     }
     return true;
 }
@@ -118,14 +118,14 @@ bool wire_flush(struct wire *wire)
 /* Room at the end of the outgoing bytes: when what is there is not enough, some are sent. */
 static size_t room_to_send(struct wire *wire, size_t len)
 {
-    struct wire_desk *desk = desk_of(wire);
-    if (sizeof(desk->out_bytes) - desk->out.end >= len)
+    struct wire_buffers *buffers = desk_of(wire);
+    if (sizeof(buffers->out_bytes) - buffers->out.end >= len)
         return len;
     if (!wire_flush(wire) && errno != EAGAIN)
         return 0;
-    memmove(desk->out_bytes, desk->out_bytes + desk->out.begin, tray_len(&desk->out));
-    desk->out = (struct wire_tray){0, tray_len(&desk->out)};
-    size_t room = sizeof(desk->out_bytes) - desk->out.end;
+    memmove(buffers->out_bytes, buffers->out_bytes + buffers->out.begin, tray_len(&buffers->out));
+    buffers->out = (struct wire_range){0, tray_len(&buffers->out)};
+    size_t room = sizeof(buffers->out_bytes) - buffers->out.end;
     errno = EAGAIN;
     return room < len ? room : len;
 }
@@ -133,12 +133,12 @@ static size_t room_to_send(struct wire *wire, size_t len)
 ssize_t wire_send(struct wire *wire, const unsigned char *data, size_t len)
 {
     assert(len > 0);
-    struct wire_desk *desk = wire->desk;
+    struct wire_buffers *buffers = wire->buffers;
     size_t taken = room_to_send(wire, len);
     if (taken == 0)
         return -1;
-    memcpy(desk->out_bytes + desk->out.end, data, taken);
-    desk->out.end += taken;
+    memcpy(buffers->out_bytes + buffers->out.end, data, taken);
+    buffers->out.end += taken;
     return (ssize_t)taken;
 }
 
@@ -146,8 +146,8 @@ ssize_t wire_send(struct wire *wire, const unsigned char *data, size_t len)
  * what is there. */
 static ssize_t fill(struct wire *wire)
 {
-    struct wire_desk *desk = wire->desk;
-    size_t size = sizeof(desk->in_bytes) - desk->in.end;
+    struct wire_buffers *buffers = wire->buffers;
+    size_t size = sizeof(buffers->in_bytes) - buffers->in.end;
     bool is_dry = wire->is_dry;
 
     if (size > wire->receivable)
@@ -156,10 +156,10 @@ static ssize_t fill(struct wire *wire)
     errno = EAGAIN;
     if (is_dry || size == 0)
         return -1;
-    ssize_t got = recv(wire->fd, desk->in_bytes + desk->in.end, size, 0);
+    ssize_t got = recv(wire->fd, buffers->in_bytes + buffers->in.end, size, 0);
     if (got <= 0)
         return got;
-    desk->in.end += (size_t)got;
+    buffers->in.end += (size_t)got;
     wire->receivable -= (size_t)got;
     wire->is_dry = (size_t)got < size;
     return got;
@@ -167,8 +167,8 @@ static ssize_t fill(struct wire *wire)
 
 ssize_t wire_gather(struct wire *wire)
 {
-    struct wire_desk *desk = desk_of(wire);
-    if (desk->in.end == sizeof(desk->in_bytes)) {
+    struct wire_buffers *buffers = desk_of(wire);
+    if (buffers->in.end == sizeof(buffers->in_bytes)) {
         errno = ENOBUFS;
         return -1;
     }
@@ -177,8 +177,9 @@ ssize_t wire_gather(struct wire *wire)
 
 struct span wire_unread(struct wire *wire)
 {
-    const struct wire_desk *desk = desk_of(wire);
-    return (struct span){(const char *)desk->in_bytes + desk->in.begin, tray_len(&desk->in)};
+    const struct wire_buffers *buffers = desk_of(wire);
+    return (struct span){(const char *)buffers->in_bytes + buffers->in.begin,
+                         tray_len(&buffers->in)};
 }
 
 bool wire_is_reset(const struct wire *wire)
@@ -189,16 +190,16 @@ bool wire_is_reset(const struct wire *wire)
 
 ssize_t wire_receive(struct wire *wire, unsigned char *buf, size_t size)
 {
-    struct wire_desk *desk = desk_of(wire);
-    if (tray_len(&desk->in) == 0) {
+    struct wire_buffers *buffers = desk_of(wire);
+    if (tray_len(&buffers->in) == 0) {
         if (!wire_flush(wire))
             return -1;
         ssize_t got = fill(wire);
         if (got <= 0)
             return got;
     }
-    size_t len = size < tray_len(&desk->in) ? size : tray_len(&desk->in);
-    memcpy(buf, desk->in_bytes + desk->in.begin, len);
-    tray_consume(&desk->in, len);
+    size_t len = size < tray_len(&buffers->in) ? size : tray_len(&buffers->in);
+    memcpy(buf, buffers->in_bytes + buffers->in.begin, len);
+    tray_consume(&buffers->in, len);
     return (ssize_t)len;
 }

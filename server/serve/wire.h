@@ -2,7 +2,7 @@
  * A client's socket, and a desk for the bytes on their way: what the TLS library
  * writes record by record leaves in one piece, and what it reads bit by bit
  * comes from the kernel in one. All connections of a worker work at the same
- * desk, one after the other, so that one which waits needs no buffer; what it
+ * buffers, one after the other, so that one which waits needs no buffer; what it
  * could not finish it takes along. Borrows the socket and never waits.
  */
 #ifndef SERVE_WIRE_H
@@ -16,9 +16,9 @@
 #include "base/span.h"
 
 /* Begin with {0}. */
-struct wire_desk {
+struct wire_buffers {
     struct wire *user; /* borrowed; whose bytes lie here, or NULL */
-    struct wire_tray {
+    struct wire_range {
         size_t begin;
         size_t end;
     } in, out;
@@ -30,23 +30,23 @@ struct wire_desk {
 };
 
 struct wire {
-    int fd;                 /* borrowed */
-    struct wire_desk *desk; /* borrowed */
-    struct wire_rest *rest; /* owned; what was taken along from the desk, or NULL */
-    bool is_dry;            /* the kernel gave less than it was asked for: it has no more */
-    size_t receivable;      /* bytes that may still be taken from the kernel */
+    int fd;                       /* borrowed */
+    struct wire_buffers *buffers; /* borrowed */
+    struct wire_saved *rest;      /* owned; what was taken along from the buffers, or NULL */
+    bool is_dry;                  /* the kernel gave less than it was asked for: it has no more */
+    size_t receivable;            /* bytes that may still be taken from the kernel */
 };
 
-/* A connected, non-blocking socket and a desk, both borrowed until wire_free. */
-struct wire wire_of(int fd, struct wire_desk *desk);
+/* A connected, non-blocking socket and a buffers, both borrowed until wire_free. */
+struct wire wire_of(int fd, struct wire_buffers *buffers);
 
 /* Drops what was not sent and not read. */
 void wire_free(struct wire *wire);
 
-/* Every function below works at the desk, which then is this wire's until
- * wire_leave: takes along what lies there. False when memory is short; then the
+/* Every function below works at the buffers, which then is this wire's until
+ * wire_save: takes along what lies there. False when memory is short; then the
  * wire is of no use any more. */
-bool wire_leave(struct wire *wire);
+bool wire_save(struct wire *wire);
 
 /* At least one byte, at most size: their number; 0 at the end of the stream; -1
  * with errno, EAGAIN when there is nothing. Before it asks the kernel it flushes,

@@ -14,7 +14,7 @@
 enum { MUCH = 100000 };
 
 struct pair {
-    struct wire_desk desk;
+    struct wire_buffers buffers;
     struct wire wire;
     int client;
     int server;
@@ -30,7 +30,7 @@ static int set_up(void **state)
     assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
     pair->server = fds[0];
     pair->client = fds[1];
-    pair->wire = wire_of(pair->server, &pair->desk);
+    pair->wire = wire_of(pair->server, &pair->buffers);
     wire_allow(&pair->wire, MUCH);
     *state = pair;
     return 0;
@@ -181,7 +181,7 @@ static void loses_nothing_to_a_slow_reader(void **state)
 {
     struct pair *pair = *state;
     static unsigned char sent[MUCH], got[MUCH];
-    struct wire other = wire_of(-1, &pair->desk);
+    struct wire other = wire_of(-1, &pair->buffers);
     size_t given = 0, taken = 0, blocked = 0;
     fill(sent, sizeof(sent));
     for (size_t size = 1; taken < sizeof(sent); size = size * 5 % 20011) {
@@ -195,10 +195,10 @@ static void loses_nothing_to_a_slow_reader(void **state)
         given += (size_t)count;
         if (len == 0 && !wire_flush(&pair->wire))
             assert_int_equal(errno, EAGAIN);
-        assert_true(wire_leave(&pair->wire));
+        assert_true(wire_save(&pair->wire));
         assert_false(wire_has_unsent(&other));
         assert_false(wire_has_unread(&other));
-        assert_true(wire_leave(&other));
+        assert_true(wire_save(&other));
         size_t wanted = 1 + size % 3000;
         if (wanted > sizeof(got) - taken)
             wanted = sizeof(got) - taken;
@@ -233,16 +233,16 @@ static void reads_nothing_from_who_does_not_read(void **state)
 static void shares_the_desk(void **state)
 {
     struct pair *pair = *state;
-    struct wire other = wire_of(-1, &pair->desk);
+    struct wire other = wire_of(-1, &pair->buffers);
     client_sends(pair, "0123456789");
     assert_receives(pair, "0123", 4);
     assert_sends(pair, "answer");
-    assert_true(wire_leave(&pair->wire));
+    assert_true(wire_save(&pair->wire));
     assert_false(wire_has_unread(&other));
     assert_false(wire_has_unsent(&other));
     assert_int_equal(wire_send(&other, (const unsigned char *)"theirs", 6), 6);
-    assert_true(wire_leave(&other));
-    assert_true(wire_leave(&pair->wire));
+    assert_true(wire_save(&other));
+    assert_true(wire_save(&pair->wire));
     assert_receives(pair, "456789", 100);
     assert_true(wire_flush(&pair->wire));
     assert_client_has(pair, "answer");
@@ -264,13 +264,13 @@ static void gathers_behind_what_is_there(void **state)
     assert_int_equal(wire_gather(&pair->wire), -1);
     assert_int_equal(errno, EAGAIN);
     client_sends(pair, "de");
-    assert_true(wire_leave(&pair->wire));
+    assert_true(wire_save(&pair->wire));
     assert_int_equal(wire_gather(&pair->wire), 2);
     assert_true(span_equal(wire_unread(&pair->wire), span_of("abcde")));
     assert_false(wire_is_reset(&pair->wire));
     assert_receives(pair, "abcde", 100);
     assert_int_equal(wire_unread(&pair->wire).len, 0);
-    for (size_t i = 0; i < sizeof(pair->desk.in_bytes) / 1000 + 1; i++) {
+    for (size_t i = 0; i < sizeof(pair->buffers.in_bytes) / 1000 + 1; i++) {
         char bytes[1000] = "";
         assert_int_equal(send(pair->client, bytes, sizeof(bytes), 0), sizeof(bytes));
         (void)wire_gather(&pair->wire);
@@ -278,16 +278,16 @@ static void gathers_behind_what_is_there(void **state)
     while (wire_gather(&pair->wire) > 0)
         ;
     assert_int_equal(errno, ENOBUFS);
-    assert_int_equal(wire_unread(&pair->wire).len, sizeof(pair->desk.in_bytes));
+    assert_int_equal(wire_unread(&pair->wire).len, sizeof(pair->buffers.in_bytes));
 }
 
 static void tells_that_the_client_is_gone(void **state)
 {
     (void)state;
-    struct wire_desk desk = {0};
+    struct wire_buffers buffers = {0};
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    struct wire wire = wire_of(fds[0], &desk);
+    struct wire wire = wire_of(fds[0], &buffers);
     close(fds[1]);
     assert_int_equal(wire_send(&wire, (const unsigned char *)"x", 1), 1);
     assert_false(wire_flush(&wire));
