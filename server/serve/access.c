@@ -129,9 +129,9 @@ static void write_line(struct text *line)
 
 void access_log(const struct access *access)
 {
-    char client[ORIGIN_SIZE];
+    char client[CLIENT_ADDRESS_SIZE];
     struct text line = {0};
-    origin_print_address(access->client, log_style()->anonymize, client);
+    client_address_print(access->client, log_style()->anonymize, client);
     if (log_style()->json)
         print_json(access, client, &line);
     else
@@ -240,7 +240,7 @@ int64_t access_next(const struct access_rate *rate)
 
 void access_log_failure(struct access_rate *rate, const struct access_failure *failure, int64_t now)
 {
-    char client[ORIGIN_SIZE];
+    char client[CLIENT_ADDRESS_SIZE];
     struct text line = {0};
     if (log_style()->access == LOG_ACCESS_OFF)
         return;
@@ -250,7 +250,7 @@ void access_log_failure(struct access_rate *rate, const struct access_failure *f
         return;
     }
     rate->written++;
-    origin_print_address(failure->client, log_style()->anonymize, client);
+    client_address_print(failure->client, log_style()->anonymize, client);
     if (log_style()->json)
         print_failure_json(failure, client, &line);
     else

@@ -458,7 +458,7 @@ static void record_fetch(const struct connection *connection, const struct http_
     fetch_record_set(visit.domain, sizeof(visit.domain), site_name_span(domain));
     fetch_record_set(visit.agent, sizeof(visit.agent), request->agent);
     fetch_record_set(visit.id, sizeof(visit.id), span_of(policy_id(site_policy(domain))));
-    origin_print_network(connection_client(connection), visit.network);
+    client_address_print_network(connection_client(connection), visit.network);
     stats_record_fetch(connection->setting->stats, &visit);
 }
 

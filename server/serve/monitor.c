@@ -239,7 +239,7 @@ static void print(const struct fetch_record *visit, struct text *out)
     text_printf(out, "%s\t%" PRIu64 "\t", last, visit->count);
     text_escape(out, span_of(visit->id), LIMIT_ID);
     text_append(out, span_of("\t"));
-    text_escape(out, span_of(visit->network), ORIGIN_SIZE);
+    text_escape(out, span_of(visit->network), CLIENT_ADDRESS_SIZE);
     text_append(out, span_of("\t"));
     text_escape(out, span_of(visit->agent), LIMIT_FETCH_RECORD_AGENT);
     text_append(out, span_of("\n"));

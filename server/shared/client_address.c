@@ -11,11 +11,11 @@ static void print(int family, const void *address, size_t kept, size_t size, boo
 {
     unsigned char bytes[sizeof(struct in6_addr)] = {0};
     memcpy(bytes, address, shortened ? kept : size);
-    (void)inet_ntop(family, bytes, out, ORIGIN_SIZE); /* it fits, and both families exist */
+    (void)inet_ntop(family, bytes, out, CLIENT_ADDRESS_SIZE); /* it fits, and both families exist */
 }
 
-void origin_print_address(const struct sockaddr *client, bool shortened,
-                          char out[static ORIGIN_SIZE])
+void client_address_print(const struct sockaddr *client, bool shortened,
+                          char out[static CLIENT_ADDRESS_SIZE])
 {
     const struct sockaddr_in *v4 = (const void *)client;
     const struct sockaddr_in6 *v6 = (const void *)client;
@@ -26,14 +26,15 @@ void origin_print_address(const struct sockaddr *client, bool shortened,
     else if (client->sa_family == AF_INET6)
         print(AF_INET6, &v6->sin6_addr, V6_BYTES, sizeof(v6->sin6_addr), shortened, out);
     else
-        (void)snprintf(out, ORIGIN_SIZE, "unix"); /* it fits */
+        (void)snprintf(out, CLIENT_ADDRESS_SIZE, "unix"); /* it fits */
 }
 
-void origin_print_network(const struct sockaddr *client, char out[static ORIGIN_SIZE])
+void client_address_print_network(const struct sockaddr *client,
+                                  char out[static CLIENT_ADDRESS_SIZE])
 {
-    origin_print_address(client, true, out);
+    client_address_print(client, true, out);
     size_t len = strlen(out);
     if (strcmp(out, "unix") != 0)
-        (void)snprintf(out + len, ORIGIN_SIZE - len,
+        (void)snprintf(out + len, CLIENT_ADDRESS_SIZE - len,
                        strchr(out, ':') == NULL ? "/24" : "/48"); /* it fits */
 }

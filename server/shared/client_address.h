@@ -11,13 +11,14 @@
 #include <sys/socket.h>
 
 /* The address and the length of a network. */
-enum { ORIGIN_SIZE = INET6_ADDRSTRLEN + 4 };
+enum { CLIENT_ADDRESS_SIZE = INET6_ADDRSTRLEN + 4 };
 
 /* "192.0.2.1"; shortened "192.0.2.0". "unix" for a client without an IP address. */
-void origin_print_address(const struct sockaddr *client, bool shortened,
-                          char out[static ORIGIN_SIZE]);
+void client_address_print(const struct sockaddr *client, bool shortened,
+                          char out[static CLIENT_ADDRESS_SIZE]);
 
 /* "192.0.2.0/24", "2001:db8:1::/48"; "unix" likewise. */
-void origin_print_network(const struct sockaddr *client, char out[static ORIGIN_SIZE]);
+void client_address_print_network(const struct sockaddr *client,
+                                  char out[static CLIENT_ADDRESS_SIZE]);
 
 #endif

@@ -19,7 +19,7 @@
 struct fetch_record {
     char domain[LIMIT_NAME + 1];
     char agent[LIMIT_FETCH_RECORD_AGENT + 1]; /* printable ASCII; "" when it was not told */
-    char network[ORIGIN_SIZE];
+    char network[CLIENT_ADDRESS_SIZE];
     char id[LIMIT_ID + 1];
     int64_t last;   /* microseconds since 1970 UTC */
     uint64_t count; /* set by fetch_records_add */
