@@ -15,8 +15,8 @@ static bool is_policy_path(struct span path)
 }
 
 /* The host is written as we know it, not as the client did. */
-static enum http_status lead(const struct validation *validation,
-                             const struct http_request *request, struct text *ret_location)
+static enum http_status lead(const struct acme_http *validation, const struct http_request *request,
+                             struct text *ret_location)
 {
     const struct site_domain *domain =
         request->has_host ? site_find_host(validation->site, request->host) : NULL;
@@ -30,9 +30,9 @@ static enum http_status lead(const struct validation *validation,
     return HTTP_PERMANENT_REDIRECT;
 }
 
-enum http_status validation_answer(const struct validation *validation,
-                                   const struct http_request *request, struct text *ret_body,
-                                   struct text *ret_location)
+enum http_status acme_http_answer(const struct acme_http *validation,
+                                  const struct http_request *request, struct text *ret_body,
+                                  struct text *ret_location)
 {
     struct challenge_answer answer;
 

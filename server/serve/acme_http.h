@@ -15,7 +15,7 @@
 #include "site/site.h"
 
 /* Everything is borrowed. */
-struct validation {
+struct acme_http {
     const struct challenges *challenges; /* or NULL */
     const struct site *site;
     bool redirect; /* other paths of policy hosts lead to https */
@@ -23,8 +23,8 @@ struct validation {
 
 /* Judges a well-formed request: 200 with the body in ret_body, 308 with where to go in ret_location,
  * or 404. Memory may be short: the texts tell. */
-enum http_status validation_answer(const struct validation *validation,
-                                   const struct http_request *request, struct text *ret_body,
-                                   struct text *ret_location);
+enum http_status acme_http_answer(const struct acme_http *validation,
+                                  const struct http_request *request, struct text *ret_body,
+                                  struct text *ret_location);
 
 #endif

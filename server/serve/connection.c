@@ -466,15 +466,14 @@ static void record_fetch(const struct connection *connection, const struct http_
 static bool answer_authority(struct connection *connection, const struct http_request *request)
 {
     const struct connection_setting *setting = connection->setting;
-    const struct validation validation = {
+    const struct acme_http validation = {
         .challenges = setting->challenges,
         .site = setting->site,
         .redirect = connection->endpoint->redirect,
     };
     struct response *response = &connection->response;
     struct text body = {0}, location = {0};
-    conclude(connection, validation_answer(&validation, request, &body, &location),
-             request->method);
+    conclude(connection, acme_http_answer(&validation, request, &body, &location), request->method);
     response->persistence = persistence_of(connection, request);
     response->location = location.data;
     if (response->status == HTTP_OK)
