@@ -346,7 +346,7 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
         return false;
     if (!watch_add_file(sources->watch, path))
         return out_of_memory(sources);
-    sources->watch->read.files += signature_of_path(path);
+    sources->watch->read.files += stamp_of_path(path);
     const struct node *root = read_mapping(sources, source->file, DIAG_FATAL);
     if (root == NULL)
         return false;

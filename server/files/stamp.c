@@ -26,7 +26,7 @@ static uint64_t hash_of(const char *path, const uint64_t *numbers, size_t count)
     return hash;
 }
 
-uint64_t signature_of_file(const char *path, const struct stat *status)
+uint64_t stamp_of_file(const char *path, const struct stat *status)
 {
     const uint64_t numbers[] = {
         (uint64_t)status->st_dev,          (uint64_t)status->st_ino,
@@ -37,7 +37,7 @@ uint64_t signature_of_file(const char *path, const struct stat *status)
     return hash_of(path, numbers, sizeof(numbers) / sizeof(numbers[0]));
 }
 
-uint64_t signature_of_error(const char *path, int error)
+uint64_t stamp_of_error(const char *path, int error)
 {
     const uint64_t number = (uint64_t)error;
     return hash_of(path, &number, 1);
@@ -60,9 +60,8 @@ bool signature_is_settled(const struct stat *status, struct timespec instant)
     return nanoseconds_between(status->st_ctim, instant) > (coarse ? COARSE_TICK : TICK);
 }
 
-uint64_t signature_of_path(const char *path)
+uint64_t stamp_of_path(const char *path)
 {
     struct stat status;
-    return stat(path, &status) == 0 ? signature_of_file(path, &status)
-                                    : signature_of_error(path, errno);
+    return stat(path, &status) == 0 ? stamp_of_file(path, &status) : stamp_of_error(path, errno);
 }

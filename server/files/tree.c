@@ -31,7 +31,7 @@ void tree_free(struct tree *tree)
 
 static void fail(struct tree *tree, enum tree_trouble trouble, int error, bool is_named)
 {
-    tree->fingerprint += signature_of_error(tree->path.data, error);
+    tree->fingerprint += stamp_of_error(tree->path.data, error);
     tree->shortage = tree->shortage || error == ENOMEM;
     if (tree->fail != NULL)
         tree->fail(tree->context,
@@ -52,7 +52,7 @@ static void visit(struct tree *tree, int folder, const char *name, const struct 
         .folder = folder,
         .name = name,
         .status = status,
-        .signature = signature_of_file(tree->path.data, status),
+        .signature = stamp_of_file(tree->path.data, status),
         .is_named = is_named,
     };
     tree->fingerprint += file.signature;

@@ -53,7 +53,7 @@ static uint64_t look_at_certificates(const struct watch *watch)
 
 static uint64_t look_at_files(const struct watch *watch)
 {
-    uint64_t fingerprint = signature_of_path(watch->file);
+    uint64_t fingerprint = stamp_of_path(watch->file);
     for (const struct watch_path *entry = watch->includes; entry != NULL; entry = entry->next)
         (void)include_find(entry->path, NULL, NULL, &fingerprint); /* an error is in there too */
     return fingerprint;

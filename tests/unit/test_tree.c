@@ -55,7 +55,7 @@ static void note_file(void *context, const struct tree_file *file)
     assert_int_equal(fstat(fd, &status), 0);
     assert_int_equal(close(fd), 0);
     assert_int_equal(status.st_ino, file->status->st_ino);
-    assert_true(file->signature == signature_of_file(file->path, &status));
+    assert_true(file->signature == stamp_of_file(file->path, &status));
     text_printf(seen, "%s%s\n", file->path, file->is_named ? ", named" : "");
 }
 
@@ -117,8 +117,8 @@ static void test_fingerprint_is_a_sum(void **state)
 {
     (void)state;
     struct text seen = {0};
-    uint64_t sum = signature_of_path("walk/a") + signature_of_path("far/six") +
-                   signature_of_error("nowhere", ENOENT) + signature_of_error("fifo", 0);
+    uint64_t sum = stamp_of_path("walk/a") + stamp_of_path("far/six") +
+                   stamp_of_error("nowhere", ENOENT) + stamp_of_error("fifo", 0);
     assert_true(walk((const char *const[]){"far", "fifo", "walk/a", "nowhere", NULL}, 0, &seen) ==
                 sum);
     text_free(&seen);
@@ -126,7 +126,7 @@ static void test_fingerprint_is_a_sum(void **state)
     struct tree tree = {0};
     tree_walk(&tree, "walk/a");
     tree_walk(&tree, "fifo");
-    assert_true(tree.fingerprint == signature_of_path("walk/a") + signature_of_error("fifo", 0));
+    assert_true(tree.fingerprint == stamp_of_path("walk/a") + stamp_of_error("fifo", 0));
     tree_free(&tree);
 }
 
@@ -148,11 +148,11 @@ static void test_change_while_it_is_read(void **state)
 {
     (void)state;
     struct tree first = {.visit = rewrite}, second = {0};
-    uint64_t before = signature_of_path("far/six");
+    uint64_t before = stamp_of_path("far/six");
     tree_walk(&first, "far");
     tree_walk(&second, "far");
     assert_true(first.fingerprint == before);
-    assert_true(second.fingerprint == signature_of_path("far/six"));
+    assert_true(second.fingerprint == stamp_of_path("far/six"));
     assert_true(second.fingerprint != before);
     tree_free(&first);
     tree_free(&second);
@@ -216,15 +216,15 @@ static void test_signature(void **state)
     (void)state;
     pki_run("echo 1 >of\n");
     for (size_t i = 0; i < COUNT(changes); i++) {
-        uint64_t before = signature_of_path("of");
+        uint64_t before = stamp_of_path("of");
         pki_run(changes[i].lines);
-        if ((signature_of_path("of") != before) != changes[i].shows)
+        if ((stamp_of_path("of") != before) != changes[i].shows)
             fail_msg("%s", changes[i].lines);
     }
     pki_run("echo 1 >of; ln of of2\n");
-    assert_true(signature_of_path("of") != signature_of_path("of2"));
-    assert_true(signature_of_path("of") != signature_of_path("./of"));
-    assert_true(signature_of_error("of", ENOENT) != signature_of_error("of", EACCES));
+    assert_true(stamp_of_path("of") != stamp_of_path("of2"));
+    assert_true(stamp_of_path("of") != stamp_of_path("./of"));
+    assert_true(stamp_of_error("of", ENOENT) != stamp_of_error("of", EACCES));
 }
 
 static void test_settled(void **state)
