@@ -263,7 +263,7 @@ enum {
     /* Of a line of the log, what names domains: then it fits with all that follows. Bytes. */
     LIMIT_LOG_NAMES = 1500,
     /* Between two looks at the memory of the processes: as often as monitors ask. Milliseconds. */
-    LIMIT_FIGURES_MS = 10000,
+    LIMIT_GAUGES_MS = 10000,
     /* A loader that has said nothing for so long is ended: a disk that hangs, or a mistake of ours. The
      * slowest single step, a chain that is verified, takes milliseconds. Milliseconds. */
     LIMIT_LOAD_SILENCE_MS = 30000,

@@ -50,7 +50,7 @@ static int64_t resident_bytes_of(const struct generation *generation)
     return sum;
 }
 
-void figures_of_memory(struct stats *stats, const struct generation *current,
+void gauges_set_memory(struct stats *stats, const struct generation *current,
                        const struct generation *retiring)
 {
     stats_set(stats, STATS_MEMORY_SUPERVISOR, resident_bytes(getpid()));
@@ -58,7 +58,7 @@ void figures_of_memory(struct stats *stats, const struct generation *current,
               resident_bytes_of(current) + resident_bytes_of(retiring));
 }
 
-bool figures_are_wanted(const struct settings *settings)
+bool gauges_are_wanted(const struct settings *settings)
 {
     for (size_t i = 0; i < settings->listener_count; i++)
         if (settings->listeners[i].service == ENDPOINT_METRICS)

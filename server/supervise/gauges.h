@@ -13,10 +13,10 @@
 void figures_of_settings(struct stats *stats, const struct settings_image *image, int64_t now);
 
 /* The generations run; either may be NULL. */
-void figures_of_memory(struct stats *stats, const struct generation *current,
+void gauges_set_memory(struct stats *stats, const struct generation *current,
                        const struct generation *retiring);
 
 /* Whether somebody may ask for the stats. */
-bool figures_are_wanted(const struct settings *settings);
+bool gauges_are_wanted(const struct settings *settings);
 
 #endif

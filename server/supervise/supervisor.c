@@ -44,7 +44,7 @@ struct supervisor {
     int signals;                              /* a signalfd */
     int empty_root_fd;                        /* owned; or -1 (sandbox/filesystem.h) */
     struct stats *stats;                      /* owned */
-    int64_t figures_at;                       /* when its figures are due */
+    int64_t gauges_at;                        /* when its figures are due */
     struct listeners listeners;
     struct notifier notifier;
     struct watcher watcher; /* for the current generation */
@@ -349,7 +349,7 @@ static void promote_next(struct supervisor *supervisor)
     int64_t now = clock_monotonic_ms();
     log_set_style(&image->settings.log);
     figures_of_settings(supervisor->stats, image, time(NULL));
-    supervisor->figures_at = figures_are_wanted(&image->settings) ? 0 : INT64_MAX;
+    supervisor->gauges_at = gauges_are_wanted(&image->settings) ? 0 : INT64_MAX;
     watcher_begin(&supervisor->watcher, &image->watch, &image->settings.acme, supervisor->load_ms,
                   now);
     supervisor->stale_at = now + LIMIT_WATCH_DAY_MS;
@@ -485,9 +485,9 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
         if (supervisor->current != NULL && !supervisor->stopping)
             start_workers(supervisor, supervisor->current);
     }
-    if (now >= supervisor->figures_at) {
-        figures_of_memory(supervisor->stats, supervisor->current, supervisor->retiring);
-        supervisor->figures_at = now + LIMIT_FIGURES_MS;
+    if (now >= supervisor->gauges_at) {
+        gauges_set_memory(supervisor->stats, supervisor->current, supervisor->retiring);
+        supervisor->gauges_at = now + LIMIT_GAUGES_MS;
     }
     struct loader_result result = LOADER_RESULT_NONE;
     end_load(supervisor, loader_expire(&supervisor->loader, now, &result), &result);
@@ -524,7 +524,7 @@ static int time_left(const struct supervisor *supervisor)
         is_settled(supervisor) ? supervisor->stale_at : INT64_MAX,
         supervisor->loader.deadline,
         supervisor->notifier.next,
-        supervisor->figures_at,
+        supervisor->gauges_at,
         watcher_next_deadline(&supervisor->watcher),
         saver_is_waited_for(&supervisor->saver) ? supervisor->saver.deadline : INT64_MAX,
     };
@@ -690,7 +690,7 @@ int supervisor_run(const struct supervisor_options *options)
 {
     struct supervisor supervisor = {
         .options = options,
-        .figures_at = INT64_MAX,
+        .gauges_at = INT64_MAX,
         .watcher = WATCHER_NONE,
         .saver = SAVER_NONE,
         .loader = LOADER_NONE,
