@@ -351,8 +351,8 @@ static void count_fetch(const struct connection *connection, enum http_status st
 }
 
 /* Has an answer ready, the last one of this connection. */
-static void conclude(struct connection *connection, enum http_status status,
-                     enum http_method method)
+static void begin_response(struct connection *connection, enum http_status status,
+                           enum http_method method)
 {
     connection->response = (struct response){
         .status = status,
@@ -416,7 +416,7 @@ static void note_answer(struct connection *connection, struct span sent,
 }
 
 /* Writes the head before the body that is there. */
-static void wrap(struct connection *connection, const char *type, struct span body)
+static void build_document(struct connection *connection, const char *type, struct span body)
 {
     const struct response *response = &connection->response;
     char head[LIMIT_RESPONSE_HEAD];
@@ -438,10 +438,10 @@ static bool answer_monitor(struct connection *connection, const struct http_requ
     };
     struct text body = {0};
     const char *type = NULL;
-    conclude(connection, monitor_answer(&monitor, request, &body, &type), request->method);
+    begin_response(connection, monitor_answer(&monitor, request, &body, &type), request->method);
     connection->response.persistence = persistence_of(connection, request);
     if (body.len > 0 || connection->response.status == HTTP_OK)
-        wrap(connection, type, (struct span){body.data, body.len});
+        build_document(connection, type, (struct span){body.data, body.len});
     bool good = !body.failed && !connection->document.failed;
     text_free(&body);
     return good;
@@ -473,13 +473,14 @@ static bool answer_authority(struct connection *connection, const struct http_re
     };
     struct response *response = &connection->response;
     struct text body = {0}, location = {0};
-    conclude(connection, acme_http_answer(&validation, request, &body, &location), request->method);
+    begin_response(connection, acme_http_answer(&validation, request, &body, &location),
+                   request->method);
     response->persistence = persistence_of(connection, request);
     response->location = location.data;
     if (response->status == HTTP_OK)
-        wrap(connection, "application/octet-stream", (struct span){body.data, body.len});
+        build_document(connection, "application/octet-stream", (struct span){body.data, body.len});
     else if (response->status == HTTP_PERMANENT_REDIRECT)
-        wrap(connection, "text/plain", response_body(response));
+        build_document(connection, "text/plain", response_body(response));
     bool good = !body.failed && !location.failed && !connection->document.failed;
     response->location = NULL;
     text_free(&body);
@@ -493,7 +494,7 @@ static void answer_sender(struct connection *connection, const struct http_reque
     bool has_policy = domain != NULL && site_policy(domain) != NULL;
     struct response *response = &connection->response;
 
-    conclude(connection, http_judge(request, domain != NULL, has_policy), request->method);
+    begin_response(connection, http_judge(request, domain != NULL, has_policy), request->method);
     if (has_policy)
         response->policy = policy_body(site_policy(domain));
     response->persistence = persistence_of(connection, request);
@@ -528,21 +529,22 @@ static void acknowledge_handshake(const struct connection *connection)
         (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
-static enum tls_result take(struct connection *connection, char *buf, size_t size, size_t *ret_len)
+static enum tls_result conn_read(struct connection *connection, char *buf, size_t size,
+                                 size_t *ret_len)
 {
     return connection->endpoint->plain ? plain_read(connection->fd, buf, size, ret_len)
                                        : tls_read(connection->session, buf, size, ret_len);
 }
 
-static enum tls_result give(struct connection *connection, const char *data, size_t len,
-                            size_t *ret_len)
+static enum tls_result conn_write(struct connection *connection, const char *data, size_t len,
+                                  size_t *ret_len)
 {
     return connection->endpoint->plain ? plain_write(connection->fd, data, len, ret_len)
                                        : tls_write(connection->session, data, len, ret_len);
 }
 
 /* Has the kernel take what was given. */
-static enum tls_result pass_on(struct connection *connection)
+static enum tls_result conn_flush(struct connection *connection)
 {
     return connection->endpoint->plain ? TLS_DONE : tls_flush(connection->session);
 }
@@ -552,8 +554,8 @@ static enum step read_request(struct connection *connection, int64_t now)
     bool between = connection->received == 0 && connection->requests > 0;
     size_t len;
 
-    switch (take(connection, connection->setting->request + connection->received,
-                 LIMIT_REQUEST_HEAD - connection->received, &len)) {
+    switch (conn_read(connection, connection->setting->request + connection->received,
+                      LIMIT_REQUEST_HEAD - connection->received, &len)) {
     case TLS_DONE:
         connection->received += len;
         if (between)
@@ -569,7 +571,7 @@ static enum step read_request(struct connection *connection, int64_t now)
     case TLS_CLOSED:
         return say_goodbye(connection, now);
     case TLS_TOO_LONG:
-        conclude(connection, HTTP_HEADERS_TOO_LARGE, HTTP_GET);
+        begin_response(connection, HTTP_HEADERS_TOO_LARGE, HTTP_GET);
         note_answer(connection, (struct span){connection->setting->request, connection->received},
                     NULL);
         return STEP_ON;
@@ -599,7 +601,7 @@ static enum step step_request(struct connection *connection, int64_t now)
             return STEP_OVER;
         }
     } else
-        conclude(connection, status, request.method);
+        begin_response(connection, status, request.method);
     note_answer(connection, input, progress == HTTP_COMPLETE ? &request : NULL);
     connection->received -= consumed;
     memmove(connection->setting->request, connection->setting->request + consumed,
@@ -615,7 +617,7 @@ static enum step finish_response(struct connection *connection, int64_t now)
     if (connection->response.persistence == HTTP_CLOSE)
         return say_goodbye(connection, now);
     if (connection->received == 0) {
-        enum tls_result result = pass_on(connection);
+        enum tls_result result = conn_flush(connection);
         if (result != TLS_DONE)
             return result == TLS_WANT_WRITE ? STEP_WRITE : hang_up(connection, now);
     }
@@ -638,7 +640,7 @@ static enum step step_response(struct connection *connection, int64_t now)
 
     while (connection->sent < len) {
         size_t written;
-        switch (give(connection, all + connection->sent, len - connection->sent, &written)) {
+        switch (conn_write(connection, all + connection->sent, len - connection->sent, &written)) {
         case TLS_DONE:
             connection->sent += written;
             break;
@@ -707,7 +709,7 @@ static const enum connection_wish wishes[] = {
 };
 
 /* All connections of a worker read into the same place. */
-static void take_up(struct connection *connection)
+static void restore_partial_request(struct connection *connection)
 {
     if (connection->held == NULL)
         return;
@@ -717,7 +719,7 @@ static void take_up(struct connection *connection)
 }
 
 /* Makes way for another connection; most have nothing to keep. */
-static bool lay_down(struct connection *connection)
+static bool save_partial_request(struct connection *connection)
 {
     if (connection->received > 0) {
         connection->held = malloc(connection->received);
@@ -733,12 +735,12 @@ void connection_advance(struct connection *connection, int64_t now)
     enum step step;
 
     assert(connection->tag == TAG_OPEN);
-    take_up(connection);
+    restore_partial_request(connection);
     do
         step = states[connection->state](connection, now);
     while (step == STEP_ON);
     /* Who waits for memory goes on at once, and has none to lay down what it read. */
-    if (step != STEP_MEMORY && !lay_down(connection)) {
+    if (step != STEP_MEMORY && !save_partial_request(connection)) {
         tell_shortage(connection, "keep a part of a request", now);
         step = STEP_OVER;
     }
