@@ -215,7 +215,7 @@ static enum step say_goodbye(struct connection *connection, int64_t now)
 
 /* What follows the header belongs to the next state and stays in the kernel: so
  * the bytes are looked at before they are taken. */
-static enum step step_introduction(struct connection *connection, int64_t now)
+static enum step step_proxy_header(struct connection *connection, int64_t now)
 {
     char header[LIMIT_PROXY_HEADER];
     struct sockaddr_storage client;
@@ -696,7 +696,7 @@ static enum step step_lingering(struct connection *connection, int64_t now)
 }
 
 static enum step (*const states[])(struct connection *, int64_t) = {
-    [STATE_INTRODUCTION] = step_introduction, [STATE_HANDSHAKE] = step_handshake,
+    [STATE_INTRODUCTION] = step_proxy_header, [STATE_HANDSHAKE] = step_handshake,
     [STATE_REQUEST] = step_request,           [STATE_RESPONSE] = step_response,
     [STATE_CLOSING] = step_closing,           [STATE_LINGERING] = step_lingering,
 };
