@@ -95,7 +95,7 @@ static struct connection *owner_of(const struct network_member *member)
     return member == NULL ? NULL : member->owner;
 }
 
-static struct connection *least_loss_in(const struct network *network)
+static struct connection *cheapest_to_drop_in(const struct network *network)
 {
     struct connection *lingering = owner_of(network_oldest(network, NETWORK_LINGERING));
     struct connection *idle = owner_of(network_oldest(network, NETWORK_IDLE));
@@ -111,7 +111,7 @@ static struct connection *least_loss_in(const struct network *network)
 
 /* Among those that have begun something the one that began first: a newcomer behind a proxy, whose
  * header was not read yet, would else give way to the next one. */
-static struct connection *least_loss_of_all(const struct pool *pool)
+static struct connection *cheapest_to_drop_of_all(const struct pool *pool)
 {
     const struct timer *least = timers_oldest(&pool->timers, TIMER_LINGERING);
     if (least == NULL)
@@ -126,13 +126,13 @@ static struct connection *least_loss_of_all(const struct pool *pool)
 }
 
 /* NULL when there is none. */
-static struct connection *loss_of(const struct pool *pool)
+static struct connection *cheapest_to_drop(const struct pool *pool)
 {
     const struct network *largest = networks_largest(pool->networks);
     if (largest == NULL)
         return NULL;
-    return network_count(largest) > LIMIT_CONNECTIONS_FEW ? least_loss_in(largest)
-                                                          : least_loss_of_all(pool);
+    return network_count(largest) > LIMIT_CONNECTIONS_FEW ? cheapest_to_drop_in(largest)
+                                                          : cheapest_to_drop_of_all(pool);
 }
 
 static bool evict(struct pool *pool, struct connection *connection)
@@ -145,7 +145,7 @@ static bool evict(struct pool *pool, struct connection *connection)
 
 bool pool_evict(struct pool *pool)
 {
-    if (!evict(pool, loss_of(pool)))
+    if (!evict(pool, cheapest_to_drop(pool)))
         return false;
     stats_count(pool->setting.stats, STATS_EVICTED);
     return true;
@@ -157,7 +157,7 @@ bool pool_evict(struct pool *pool)
 static bool evict_for(struct pool *pool, const struct network *network,
                       const struct connection *connection)
 {
-    return networks_largest(pool->networks) != network && loss_of(pool) != connection &&
+    return networks_largest(pool->networks) != network && cheapest_to_drop(pool) != connection &&
            pool_evict(pool);
 }
 
@@ -174,7 +174,7 @@ void pool_free(struct pool *pool)
 {
     if (pool == NULL)
         return;
-    while (pool->networks != NULL && evict(pool, loss_of(pool)))
+    while (pool->networks != NULL && evict(pool, cheapest_to_drop(pool)))
         ;
     assert(pool->count == 0);
     pool_free_ended(pool);
@@ -201,7 +201,7 @@ static void make_room_in_network(struct pool *pool, uint64_t key)
         network_count_in(network, NETWORK_HANDSHAKE) >= pool->most_handshakes_a_network)
         loss = owner_of(network_oldest(network, NETWORK_HANDSHAKE));
     else if (network != NULL && network_count(network) >= pool->most_a_network)
-        loss = least_loss_in(network);
+        loss = cheapest_to_drop_in(network);
     if (loss == NULL)
         return;
     remove_connection(pool, loss);
@@ -248,7 +248,7 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
 }
 
 /* A proxy has said whom the connection serves: that one's network answers for it from now on. */
-static void resettle(struct pool *pool, struct connection *connection)
+static void move_to_client_network(struct pool *pool, struct connection *connection)
 {
     struct network_member *member = connection_member(connection);
     uint64_t key = network_key(connection_client(connection));
@@ -260,10 +260,11 @@ static void resettle(struct pool *pool, struct connection *connection)
 }
 
 /* Does what the connection wishes after it went on from the earlier wish. */
-static void follow(struct pool *pool, struct connection *connection, enum connection_wish earlier)
+static void apply_wish(struct pool *pool, struct connection *connection,
+                       enum connection_wish earlier)
 {
     enum connection_wish wish = connection_wish(connection);
-    resettle(pool, connection);
+    move_to_client_network(pool, connection);
     network_move(connection_member(connection), connection_stage(connection));
     if (wish == CONNECTION_OVER || (wish != earlier && !watch(pool, connection, EPOLL_CTL_MOD)))
         remove_connection(pool, connection);
@@ -292,7 +293,7 @@ static void advance(struct pool *pool, struct connection *connection, int64_t no
 {
     enum connection_wish earlier = connection_wish(connection);
     go_on(pool, connection, now);
-    follow(pool, connection, earlier);
+    apply_wish(pool, connection, earlier);
 }
 
 static bool is_before(const struct turn *one, const struct turn *other)
@@ -385,7 +386,7 @@ void pool_advance(struct pool *pool, const struct epoll_event *events, size_t co
         used_us += used;
         networks_charge(pool->networks, network, used);
         usage_add(pool->usage, network_key_of(network), used, now);
-        follow(pool, connection, earlier);
+        apply_wish(pool, connection, earlier);
     }
 }
 
@@ -399,7 +400,7 @@ void pool_expire(struct pool *pool, int64_t now)
         struct connection *connection = timer->owner;
         enum connection_wish earlier = connection_wish(connection);
         connection_expire(connection, now);
-        follow(pool, connection, earlier);
+        apply_wish(pool, connection, earlier);
     }
 }
 
