@@ -81,16 +81,16 @@ struct tls_session {
     struct certificate *challenge;       /* owned; what an authority is shown, or NULL */
     bool is_challenge;                   /* it was chosen */
     struct wire wire;
-    unsigned char spoken; /* type of the record sent last; 0: none was */
-    unsigned char heard;  /* type of the record whose header was read last */
-    bool answered;        /* it was sent after the client was heard last */
-    bool is_begun;        /* the library has been set up for it: the ClientHello is there */
-    bool is_other;        /* what is there instead of it is no ClientHello */
-    bool is_open;         /* the handshake is over */
-    bool ended;           /* the client has ended its side of the connection */
-    bool said_goodbye;    /* close_notify was written */
-    bool has_spoken;      /* the client has sent a byte */
-    int alert_sent;       /* TLS_NO_ALERT, or the last one that we know of */
+    unsigned char last_type_sent;     /* type of the record sent last; 0: none was */
+    unsigned char last_type_received; /* type of the record whose header was read last */
+    bool answered;                    /* it was sent after the client was last_type_received last */
+    bool is_begun;     /* the library has been set up for it: the ClientHello is there */
+    bool is_other;     /* what is there instead of it is no ClientHello */
+    bool is_open;      /* the handshake is over */
+    bool ended;        /* the client has ended its side of the connection */
+    bool said_goodbye; /* close_notify was written */
+    bool has_spoken;   /* the client has sent a byte */
+    int alert_sent;    /* TLS_NO_ALERT, or the last one that we know of */
     int alert_received;
     char *name; /* owned; SNI for the log, or NULL */
     size_t name_len;
@@ -373,8 +373,8 @@ static int receive(void *opaque, unsigned char *buf, size_t size)
     session->answered = false;
     session->ended = got == 0;
     if (size == RECORD_HEADER && got > 0)
-        session->heard = buf[0];
-    else if (session->heard == MBEDTLS_SSL_MSG_ALERT && got == 2)
+        session->last_type_received = buf[0];
+    else if (session->last_type_received == MBEDTLS_SSL_MSG_ALERT && got == 2)
         session->alert_received = buf[1]; /* in clear, for an encrypted one is longer */
     return (int)got;
 }
@@ -386,7 +386,7 @@ static int transmit(void *opaque, const unsigned char *data, size_t len)
 
     if (sent < 0)
         return errno == EAGAIN ? MBEDTLS_ERR_SSL_WANT_WRITE : MBEDTLS_ERR_NET_CONN_RESET;
-    session->spoken = data[0];
+    session->last_type_sent = data[0];
     if (data[0] == MBEDTLS_SSL_MSG_ALERT && len == RECORD_HEADER + 2)
         session->alert_sent = data[RECORD_HEADER + 1];
     session->answered = true;
@@ -654,25 +654,25 @@ static unsigned char description_of(int code)
 }
 
 /* Encrypted records of TLS 1.3 hide their type, so of those we know only whether the library has
- * sent one since it heard of the fault. */
-static bool owes_alert(const struct tls_session *session)
+ * sent one since it last_type_received of the fault. */
+static bool is_alert_missing(const struct tls_session *session)
 {
-    return !session->answered || (session->spoken != MBEDTLS_SSL_MSG_ALERT &&
-                                  session->spoken != MBEDTLS_SSL_MSG_APPLICATION_DATA);
+    return !session->answered || (session->last_type_sent != MBEDTLS_SSL_MSG_ALERT &&
+                                  session->last_type_sent != MBEDTLS_SSL_MSG_APPLICATION_DATA);
 }
 
 /* Tells the client why this is the end, if nobody has said so yet. */
-static void explain(struct tls_session *session, int code)
+static void send_missing_alert(struct tls_session *session, int code)
 {
     bool is_asked =
         code != MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE && session->failure != TLS_FAILURE_CLOSED;
     /* Where a record waits to be sent, the first call sends that instead of the alert. */
-    for (int calls = 0; calls < 2 && is_asked && owes_alert(session); calls++)
+    for (int calls = 0; calls < 2 && is_asked && is_alert_missing(session); calls++)
         alert(&session->ssl, description_of(code));
 }
 
 /* The library waits for the client's answer to what may still be in our buffer. */
-static enum tls_result settle(struct tls_session *session, int code)
+static enum tls_result map_result(struct tls_session *session, int code)
 {
     enum tls_result result = result_of(code);
 
@@ -750,7 +750,8 @@ static void name_failure(struct tls_session *session, int code, bool is_short)
         if (failures[i].code == code)
             session->failure = failures[i].failure;
     /* Many clients send the alert with which they refuse our certificate before they encrypt. */
-    if (session->failure == TLS_FAILURE_PROTOCOL && session->heard == MBEDTLS_SSL_MSG_ALERT)
+    if (session->failure == TLS_FAILURE_PROTOCOL &&
+        session->last_type_received == MBEDTLS_SSL_MSG_ALERT)
         session->failure = TLS_FAILURE_REFUSED;
     if (is_short)
         session->failure = TLS_FAILURE_MEMORY;
@@ -804,10 +805,10 @@ enum tls_result tls_handshake(struct tls_session *session)
     if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
         session->alert_received = session->ssl.MBEDTLS_PRIVATE(in_msg)[1];
     if (result_of(code) == TLS_FAILED)
-        explain(session, code);
+        send_missing_alert(session, code);
     if (code == 0)
         end_handshake(session);
-    enum tls_result result = settle(session, code);
+    enum tls_result result = map_result(session, code);
     if (result != TLS_FAILED || !is_short)
         return result;
     session->context->is_short = true;
@@ -848,8 +849,8 @@ enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, si
     if (code > 0)
         *ret_len = (size_t)code;
     if (result_of(code) == TLS_FAILED)
-        explain(session, code);
-    return settle(session, code);
+        send_missing_alert(session, code);
+    return map_result(session, code);
 }
 
 enum tls_result tls_write(struct tls_session *session, const char *data, size_t len,
@@ -858,7 +859,7 @@ enum tls_result tls_write(struct tls_session *session, const char *data, size_t 
     int code = mbedtls_ssl_write(&session->ssl, (const unsigned char *)data, len);
     if (code > 0)
         *ret_len = (size_t)code;
-    return code == 0 ? TLS_FAILED : settle(session, code);
+    return code == 0 ? TLS_FAILED : map_result(session, code);
 }
 
 enum tls_result tls_flush(struct tls_session *session)
@@ -871,7 +872,7 @@ enum tls_result tls_flush(struct tls_session *session)
 enum tls_result tls_close(struct tls_session *session)
 {
     if (!session->said_goodbye) {
-        enum tls_result result = settle(session, mbedtls_ssl_close_notify(&session->ssl));
+        enum tls_result result = map_result(session, mbedtls_ssl_close_notify(&session->ssl));
         if (result != TLS_DONE)
             return result;
         session->said_goodbye = true;
