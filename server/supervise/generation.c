@@ -197,7 +197,7 @@ size_t generation_find(const struct generation *generation, pid_t pid)
     return i;
 }
 
-void generation_bury(struct generation *generation, size_t index)
+void generation_forget_worker(struct generation *generation, size_t index)
 {
     if (generation->workers[index].control >= 0)
         (void)close(generation->workers[index].control); /* the other end is gone */

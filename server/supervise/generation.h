@@ -62,7 +62,7 @@ bool generation_hear(struct generation *generation, size_t index, struct seal_re
 size_t generation_find(const struct generation *generation, pid_t pid);
 
 /* The worker has ended: another one can be started in its place. */
-void generation_bury(struct generation *generation, size_t index);
+void generation_forget_worker(struct generation *generation, size_t index);
 
 size_t generation_running(const struct generation *generation);
 bool generation_ready(const struct generation *generation); /* all run and are ready */

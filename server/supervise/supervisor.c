@@ -314,7 +314,7 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
 }
 
 /* The next generation will not come to life. Its processes are reaped like strangers. */
-static void abandon_next(struct supervisor *supervisor, const char *why)
+static void cancel_next(struct supervisor *supervisor, const char *why)
 {
     generation_signal(supervisor->next, SIGKILL);
     generation_free(supervisor->next);
@@ -327,7 +327,7 @@ static void abandon_next(struct supervisor *supervisor, const char *why)
 /* Memory may have been short. */
 static void give_up_next(struct supervisor *supervisor)
 {
-    abandon_next(supervisor, "its workers did not start; ");
+    cancel_next(supervisor, "its workers did not start; ");
     try_again_later(supervisor);
 }
 
@@ -371,7 +371,7 @@ static void tell_ready(struct supervisor *supervisor)
     report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
 }
 
-static void bury_retiring(struct supervisor *supervisor)
+static void free_retiring(struct supervisor *supervisor)
 {
     generation_free(supervisor->retiring);
     supervisor->retiring = NULL;
@@ -427,7 +427,7 @@ static void give_up_if_hopeless(struct supervisor *supervisor, int64_t now)
     stop(supervisor);
 }
 
-static void mourn(struct supervisor *supervisor, pid_t pid, int status)
+static void on_process_exit(struct supervisor *supervisor, pid_t pid, int status)
 {
     struct generation *const all[] = {supervisor->current, supervisor->next, supervisor->retiring};
     struct loader_result result = LOADER_RESULT_NONE;
@@ -445,13 +445,13 @@ static void mourn(struct supervisor *supervisor, pid_t pid, int status)
         if (generation == NULL || index == generation->worker_count)
             continue;
         report_death("worker", pid, status);
-        generation_bury(generation, index);
+        generation_forget_worker(generation, index);
         if (generation == supervisor->next)
             give_up_next(supervisor);
         else if (generation == supervisor->current && !supervisor->stopping)
             replace(supervisor, pid, status);
         else if (generation == supervisor->retiring && generation_running(generation) == 0)
-            bury_retiring(supervisor);
+            free_retiring(supervisor);
         return;
     }
 }
@@ -460,7 +460,7 @@ static void reap(struct supervisor *supervisor)
 {
     int status = 0;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        mourn(supervisor, pid, status);
+        on_process_exit(supervisor, pid, status);
 }
 
 static void on_signals(struct supervisor *supervisor)
@@ -549,7 +549,7 @@ static void judge_seal(struct supervisor *supervisor, const struct seal_report *
         report_missing_seal(report, is_required);
     supervisor->is_seal_told = true;
     if (is_required)
-        abandon_next(supervisor, "");
+        cancel_next(supervisor, "");
 }
 
 /* Hears those workers of the generation that are not ready; what one says may end the next generation. */

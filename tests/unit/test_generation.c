@@ -68,7 +68,7 @@ static void end_worker(struct generation *generation, size_t index)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     assert_int_equal(generation_find(generation, pid), index);
-    generation_bury(generation, index);
+    generation_forget_worker(generation, index);
 }
 
 static void one_that_is_not_ready_in_time_is_killed(void **state)
