@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "certificates/trust.h"
 #include "policy/record.h"
-#include "probe/crowd.h"
+#include "probe/probe_workers.h"
 #include "probe/resolve.h"
 #include "probe/visit.h"
 #include "site/verdict.h"
@@ -291,7 +291,7 @@ void import_ask(struct import *import, const struct address *connect)
         return;
     struct diag *told = diag_new(); /* that there are no authorities shows in every certificate */
     struct asking asking = {import, connect, told == NULL ? NULL : trust_new(NULL, told)};
-    const struct crowd_jobs jobs = {
+    const struct probe_jobs jobs = {
         .count = import->count,
         .result_size = sizeof(struct answer_found),
         .timeout_ms = LIMIT_IMPORT_HOST_MS + 2 * LIMIT_IMPORT_FETCH_MS + LIMIT_PROBE_GRACE_MS,
@@ -302,7 +302,7 @@ void import_ask(struct import *import, const struct address *connect)
         .done = take,
         .context = &asking,
     };
-    if (!crowd_run(&jobs))
+    if (!probe_workers_run(&jobs))
         diag_add(import->diag, DIAG_FATAL, (struct position){.file = "mta-sts-httpd"},
                  "cannot start processes to ask: %s", strerror(errno));
     trust_free(asking.trust);

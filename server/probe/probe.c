@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "policy/record.h"
-#include "probe/crowd.h"
+#include "probe/probe_workers.h"
 #include "probe/resolve.h"
 #include "probe/visit.h"
 
@@ -398,7 +398,7 @@ bool probe_domains(const struct probe *probe, const struct probe_domain *domains
                    probe_take *take, probe_tick *tick, void *context)
 {
     struct round round = {probe, domains, take, tick, context};
-    const struct crowd_jobs jobs = {
+    const struct probe_jobs jobs = {
         .count = count,
         .result_size = sizeof(struct report),
         .timeout_ms = LIMIT_PROBE_TIMEOUTS * probe->timeout_ms + LIMIT_PROBE_GRACE_MS,
@@ -410,5 +410,5 @@ bool probe_domains(const struct probe *probe, const struct probe_domain *domains
         .tick = pass_tick,
         .context = &round,
     };
-    return crowd_run(&jobs);
+    return probe_workers_run(&jobs);
 }

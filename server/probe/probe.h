@@ -1,6 +1,6 @@
 /*
  * The probe of domains: asks the DNS, visits every address, and fills a report
- * for each. Each domain is probed in a child (probe/crowd).
+ * for each. Each domain is probed in a child (probe/probe_workers).
  */
 #ifndef PROBE_PROBE_H
 #define PROBE_PROBE_H

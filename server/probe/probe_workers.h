@@ -5,8 +5,8 @@
  * the parent gives it, and the others are not disturbed. One that takes too long
  * is ended; what it has written by then counts.
  */
-#ifndef PROBE_CROWD_H
-#define PROBE_CROWD_H
+#ifndef PROBE_PROBE_WORKERS_H
+#define PROBE_PROBE_WORKERS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 
 /* The jobs 0 to count - 1. run is called in a child, the others in the parent, with the context. A
  * result is a block of bytes without a pointer to anything but constants. */
-struct crowd_jobs {
+struct probe_jobs {
     size_t count;
     size_t result_size;
     int64_t timeout_ms; /* after which the child of a job is ended */
@@ -29,6 +29,6 @@ struct crowd_jobs {
 
 /* Does all jobs; done is called for each, once. False when that is not possible at all, with the
  * reason in errno. */
-bool crowd_run(const struct crowd_jobs *jobs);
+bool probe_workers_run(const struct probe_jobs *jobs);
 
 #endif

@@ -1,4 +1,4 @@
-#include "probe/crowd.h"
+#include "probe/probe_workers.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -26,7 +26,7 @@ struct member {
 };
 
 struct crowd {
-    const struct crowd_jobs *jobs;
+    const struct probe_jobs *jobs;
     size_t next;   /* the first job that was not begun */
     char *results; /* one a member, shared with it */
     struct member members[LIMIT_PROBES];
@@ -56,7 +56,7 @@ static void *result_of(const struct crowd *crowd, const struct member *member)
 static _Noreturn void live(const struct crowd *crowd, int fd, void *result)
 {
     size_t index;
-    const struct crowd_jobs *jobs = crowd->jobs;
+    const struct probe_jobs *jobs = crowd->jobs;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* without it, the socket's end does, a little later */
     while (receive_index(fd, &index)) {
         jobs->run(jobs->context, index, result);
@@ -107,7 +107,7 @@ static void end_member(struct member *member)
 /* Gives the member a job, or lets it go when there is none. */
 static void employ(struct crowd *crowd, struct member *member)
 {
-    const struct crowd_jobs *jobs = crowd->jobs;
+    const struct probe_jobs *jobs = crowd->jobs;
     if (member->fd < 0)
         return;
     if (crowd->next == jobs->count) {
@@ -132,7 +132,7 @@ static void replace(struct crowd *crowd, struct member *member)
 static void listen_to(struct crowd *crowd, struct member *member)
 {
     size_t index;
-    const struct crowd_jobs *jobs = crowd->jobs;
+    const struct probe_jobs *jobs = crowd->jobs;
     void *result = result_of(crowd, member);
     bool died = !receive_index(member->fd, &index) || index != member->index;
     if (died)
@@ -146,7 +146,7 @@ static void listen_to(struct crowd *crowd, struct member *member)
 /* The last resort: a child sees to every wait, but not to all that it computes. */
 static void end_late(struct crowd *crowd, struct member *member)
 {
-    const struct crowd_jobs *jobs = crowd->jobs;
+    const struct probe_jobs *jobs = crowd->jobs;
     void *result = result_of(crowd, member);
     (void)kill(member->pid, SIGKILL); /* it is not reaped yet, so the number is its own */
     while (waitpid(member->pid, NULL, 0) < 0 && errno == EINTR)
@@ -188,7 +188,7 @@ static bool wait_for_some(struct crowd *crowd)
     return true;
 }
 
-bool crowd_run(const struct crowd_jobs *jobs)
+bool probe_workers_run(const struct probe_jobs *jobs)
 {
     struct crowd crowd = {.jobs = jobs};
     size_t wanted = jobs->count < LIMIT_PROBES ? jobs->count : LIMIT_PROBES;
