@@ -112,7 +112,7 @@ enum weight {
 };
 
 /* The order matters: no new privileges are what Landlock and the filter ask for; the bounding set,
- * the void and the groups need root; the user goes after the group; a change of the user forgets
+ * the empty root folder and the groups need root; the user goes after the group; a change of the user forgets
  * the parent's death signal; and behind the filter nothing more can be given up. */
 static const struct {
     bool (*apply)(const struct seal *seal);

@@ -231,7 +231,7 @@ static void sort_by_last(struct senders *senders)
     }
 }
 
-/* What is on the board is escaped as if a client had written it there. */
+/* What workers have written is escaped as if a client had written it there. */
 static void print(const struct fetch_record *visit, struct text *out)
 {
     char last[CALENDAR_ISO_SIZE];

@@ -26,7 +26,7 @@ struct pool_shared {
     const struct challenges *challenges; /* or NULL */
     struct tls_context *tls;
     struct stats *stats;  /* or NULL */
-    bool records_fetches; /* which sender has fetched what is noted on the board */
+    bool records_fetches; /* which sender has fetched what is recorded */
 };
 
 /* An empty pool. epoll is a descriptor, borrowed until pool_free, as are all of

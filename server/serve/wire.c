@@ -32,10 +32,10 @@ static void tray_consume(struct wire_range *tray, size_t len)
 }
 
 /* Brings back what was taken along. */
-static struct wire_buffers *desk_of(struct wire *wire)
+static struct wire_buffers *buffers_of(struct wire *wire)
 {
     struct wire_buffers *buffers = wire->buffers;
-    struct wire_saved *rest = wire->rest;
+    struct wire_saved *rest = wire->saved;
     assert(buffers->user == NULL || buffers->user == wire);
     buffers->user = wire;
     if (rest == NULL)
@@ -46,7 +46,7 @@ static struct wire_buffers *desk_of(struct wire *wire)
     buffers->in.end = rest->in_len;
     buffers->out.end = rest->out_len;
     free(rest);
-    wire->rest = NULL;
+    wire->saved = NULL;
     return buffers;
 }
 
@@ -72,7 +72,7 @@ bool wire_save(struct wire *wire)
         memcpy(rest->bytes, buffers->in_bytes + buffers->in.begin, in_len);
         memcpy(rest->bytes + in_len, buffers->out_bytes + buffers->out.begin, out_len);
     }
-    wire->rest = rest;
+    wire->saved = rest;
     clear(buffers);
     return rest != NULL;
 }
@@ -81,8 +81,8 @@ void wire_free(struct wire *wire)
 {
     if (wire->buffers != NULL && wire->buffers->user == wire)
         clear(wire->buffers);
-    free(wire->rest);
-    wire->rest = NULL;
+    free(wire->saved);
+    wire->saved = NULL;
 }
 
 void wire_allow(struct wire *wire, size_t receivable)
@@ -92,17 +92,17 @@ void wire_allow(struct wire *wire, size_t receivable)
 
 bool wire_has_unread(struct wire *wire)
 {
-    return tray_len(&desk_of(wire)->in) > 0;
+    return tray_len(&buffers_of(wire)->in) > 0;
 }
 
 bool wire_has_unsent(struct wire *wire)
 {
-    return tray_len(&desk_of(wire)->out) > 0;
+    return tray_len(&buffers_of(wire)->out) > 0;
 }
 
 bool wire_flush(struct wire *wire)
 {
-    struct wire_buffers *buffers = desk_of(wire);
+    struct wire_buffers *buffers = buffers_of(wire);
     while (tray_len(&buffers->out) > 0) {
         ssize_t sent = send(wire->fd, buffers->out_bytes + buffers->out.begin,
                             tray_len(&buffers->out), MSG_NOSIGNAL);
@@ -118,7 +118,7 @@ bool wire_flush(struct wire *wire)
 /* Room at the end of the outgoing bytes: when what is there is not enough, some are sent. */
 static size_t room_to_send(struct wire *wire, size_t len)
 {
-    struct wire_buffers *buffers = desk_of(wire);
+    struct wire_buffers *buffers = buffers_of(wire);
     if (sizeof(buffers->out_bytes) - buffers->out.end >= len)
         return len;
     if (!wire_flush(wire) && errno != EAGAIN)
@@ -167,7 +167,7 @@ static ssize_t fill(struct wire *wire)
 
 ssize_t wire_gather(struct wire *wire)
 {
-    struct wire_buffers *buffers = desk_of(wire);
+    struct wire_buffers *buffers = buffers_of(wire);
     if (buffers->in.end == sizeof(buffers->in_bytes)) {
         errno = ENOBUFS;
         return -1;
@@ -177,7 +177,7 @@ ssize_t wire_gather(struct wire *wire)
 
 struct span wire_unread(struct wire *wire)
 {
-    const struct wire_buffers *buffers = desk_of(wire);
+    const struct wire_buffers *buffers = buffers_of(wire);
     return (struct span){(const char *)buffers->in_bytes + buffers->in.begin,
                          tray_len(&buffers->in)};
 }
@@ -190,7 +190,7 @@ bool wire_is_reset(const struct wire *wire)
 
 ssize_t wire_receive(struct wire *wire, unsigned char *buf, size_t size)
 {
-    struct wire_buffers *buffers = desk_of(wire);
+    struct wire_buffers *buffers = buffers_of(wire);
     if (tray_len(&buffers->in) == 0) {
         if (!wire_flush(wire))
             return -1;

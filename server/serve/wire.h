@@ -1,9 +1,9 @@
 /*
- * A client's socket, and a desk for the bytes on their way: what the TLS library
- * writes record by record leaves in one piece, and what it reads bit by bit
- * comes from the kernel in one. All connections of a worker work at the same
- * buffers, one after the other, so that one which waits needs no buffer; what it
- * could not finish it takes along. Borrows the socket and never waits.
+ * A client's socket with buffers: what the TLS library writes record by record
+ * leaves in one piece, and what it reads bit by bit comes from the kernel in one.
+ * All connections of a worker use the same buffers, one after the other, so that
+ * a connection that waits needs none; bytes that it has not handled are saved.
+ * Borrows the socket and never waits.
  */
 #ifndef SERVE_WIRE_H
 #define SERVE_WIRE_H
@@ -32,20 +32,20 @@ struct wire_buffers {
 struct wire {
     int fd;                       /* borrowed */
     struct wire_buffers *buffers; /* borrowed */
-    struct wire_saved *rest;      /* owned; what was taken along from the buffers, or NULL */
+    struct wire_saved *saved;     /* owned; what wire_save has copied from the buffers, or NULL */
     bool is_dry;                  /* the kernel gave less than it was asked for: it has no more */
     size_t receivable;            /* bytes that may still be taken from the kernel */
 };
 
-/* A connected, non-blocking socket and a buffers, both borrowed until wire_free. */
+/* A connected, non-blocking socket and the worker's buffers, both borrowed until wire_free. */
 struct wire wire_of(int fd, struct wire_buffers *buffers);
 
 /* Drops what was not sent and not read. */
 void wire_free(struct wire *wire);
 
-/* Every function below works at the buffers, which then is this wire's until
- * wire_save: takes along what lies there. False when memory is short; then the
- * wire is of no use any more. */
+/* Every function below uses the buffers, which are this wire's from then on. Call
+ * this before another wire uses them: it saves the bytes that are neither sent nor
+ * read. False: out of memory; the wire is unusable. */
 bool wire_save(struct wire *wire);
 
 /* At least one byte, at most size: their number; 0 at the end of the stream; -1
@@ -57,7 +57,7 @@ bool wire_save(struct wire *wire);
 ssize_t wire_receive(struct wire *wire, unsigned char *buf, size_t size);
 
 /* Takes more from the kernel behind what wire_receive has not given out, which it leaves there: the
- * number of bytes as wire_receive says it; -1 with ENOBUFS when the desk is full. */
+ * number of bytes as wire_receive says it; -1 with ENOBUFS when the buffer is full. */
 ssize_t wire_gather(struct wire *wire);
 
 /* What came from the kernel and was not given out; borrowed until the next call. */
@@ -73,7 +73,7 @@ bool wire_has_unread(struct wire *wire);
 void wire_allow(struct wire *wire, size_t receivable);
 
 /* Takes at least one byte, at most len: their number; -1 with errno, EAGAIN when
- * the desk is full and the socket too. What it took is sent by wire_flush at the
+ * the buffer and the socket are full. What it took is sent by wire_flush at the
  * latest. */
 ssize_t wire_send(struct wire *wire, const unsigned char *data, size_t len);
 

@@ -1,10 +1,10 @@
 /*
- * The board: memory that the supervisor shares with every worker that it forks,
- * so that what was counted survives reloads and crashes. Each worker writes in a
- * slot of its own; the supervisor writes its figures; everybody may read all that
- * was there when it was forked. A worker can write in no other slot, whatever it
- * calls; what one that was taken over has written in its own is for display alone.
- * The shared part holds no pointer. Runs in the supervisor and in workers.
+ * Counters and gauges in memory that the supervisor shares with every process
+ * that it forks, so that what was counted survives reloads and crashes. Each
+ * worker writes in a slot of its own; the supervisor writes the gauges; every
+ * process may read all that was there when it was forked. A worker can write in
+ * no other slot, whatever it calls; what a compromised one has written in its own
+ * is for display alone. The shared part holds no pointer.
  */
 #ifndef SHARED_STATS_H
 #define SHARED_STATS_H

@@ -14,7 +14,7 @@ static const enum stats_gauge figure_of[DOMAIN_STATES] = {
     [DOMAIN_SERVED] = STATS_DOMAINS_SERVED,
 };
 
-void figures_of_settings(struct stats *stats, const struct settings_image *image, int64_t now)
+void gauges_set_settings(struct stats *stats, const struct settings_image *image, int64_t now)
 {
     for (size_t state = 0; state < DOMAIN_STATES; state++)
         stats_set(stats, figure_of[state], (int64_t)image->domains[state]);

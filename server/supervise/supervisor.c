@@ -348,7 +348,7 @@ static void promote_next(struct supervisor *supervisor)
     const struct settings_image *image = supervisor->current->image;
     int64_t now = clock_monotonic_ms();
     log_set_style(&image->settings.log);
-    figures_of_settings(supervisor->stats, image, time(NULL));
+    gauges_set_settings(supervisor->stats, image, time(NULL));
     supervisor->gauges_at = gauges_are_wanted(&image->settings) ? 0 : INT64_MAX;
     watcher_begin(&supervisor->watcher, &image->watch, &image->settings.acme, supervisor->load_ms,
                   now);
