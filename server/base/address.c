@@ -187,7 +187,7 @@ enum prefix_fault prefix_parse(struct span text, struct prefix *ret_prefix)
         return PREFIX_MALFORMED;
     }
     uint64_t length = most;
-    struct span digits = slash == NULL ? (struct span){0} : span_skip(text, host.len + 1);
+    struct span digits = span_skip(text, host.len + (slash == NULL ? 0 : 1));
     if (slash != NULL && (digits.len > 3 || !span_number(digits, most, &length)))
         return PREFIX_MALFORMED;
     prefix.length = (unsigned)length + V6_BITS - most;

@@ -265,15 +265,22 @@ static bool are_certificates_new(const struct load_order *order)
     return watch_now(watch).certificates != watch_read(watch).certificates;
 }
 
-static void load_files(struct load *load, struct loader_result *result)
+static struct diag *new_diag(void)
 {
-    const struct load_order *order = load->order;
-    struct span known = order->previous == NULL ? (struct span){0} : order->previous->told;
-    struct text told = {0};
-    struct load_request request = make_request(load);
     struct diag *diag = diag_new();
     if (diag == NULL)
         end_for_lack_of_memory();
+    return diag;
+}
+
+static void load_files(struct load *load, struct loader_result *result)
+{
+    const struct load_order *order = load->order;
+    const struct span nothing = {0};
+    struct span known = order->previous == NULL ? nothing : order->previous->told;
+    struct text told = {0};
+    struct load_request request = make_request(load);
+    struct diag *diag = new_diag();
     struct configuration *configuration = configuration_load(&request, diag);
     if (diag_is_short(diag))
         end_for_lack_of_memory();

@@ -206,7 +206,8 @@ static void report_left_out(const struct reporter *reporter)
 void report_diagnostics(struct diag *diag, bool is_refused, struct span known, bool has_files,
                         struct text *ret_told)
 {
-    struct reporter reporter = {.known = is_refused ? (struct span){0} : known};
+    const struct span nothing = {0};
+    struct reporter reporter = {.known = is_refused ? nothing : known};
     diag_choose(diag, is_new, &reporter);
     diag_each(diag, DIAG_WARNING, report_entry, &reporter);
     end_file(&reporter);

@@ -82,7 +82,7 @@ static void exchange_span(struct codec *codec, struct span *span)
 /* A C string, or NULL. */
 static void exchange_text(struct codec *codec, const char **text)
 {
-    struct span span = *text == NULL ? (struct span){0} : (struct span){*text, strlen(*text) + 1};
+    struct span span = {*text, *text == NULL ? 0 : strlen(*text) + 1};
     exchange_span(codec, &span);
     if (codec->out != NULL)
         return;
@@ -129,15 +129,18 @@ static void exchange_address(struct codec *codec, struct address *address)
 
 static void exchange_proxies(struct codec *codec, struct endpoint *endpoint)
 {
-    struct prefix prefix, *prefixes = NULL;
-    size_t count = exchange_count(codec, endpoint->proxy_count, sizeof(prefix.bytes), INT32_MAX);
+    const struct prefix *given = codec->out == NULL ? NULL : endpoint->proxies;
+    struct prefix *prefixes = NULL;
+    size_t count = exchange_count(codec, endpoint->proxy_count, sizeof(given->bytes), INT32_MAX);
     if (codec->out == NULL) {
         prefixes = take(codec, count, sizeof(*prefixes));
         endpoint->proxies = prefixes;
         endpoint->proxy_count = count;
     }
     for (size_t i = 0; i < count && !codec->failed; i++) {
-        prefix = codec->out == NULL ? (struct prefix){{0}, 0} : endpoint->proxies[i];
+        struct prefix prefix = {0};
+        if (given != NULL)
+            prefix = given[i];
         exchange_bytes(codec, prefix.bytes, sizeof(prefix.bytes));
         prefix.length = (unsigned)exchange_number(codec, prefix.length, 0, 128);
         if (prefixes != NULL)
@@ -163,7 +166,8 @@ static void exchange_settings(struct codec *codec, struct settings *settings)
     settings->listener_count = exchange_count(codec, settings->listener_count, 8, LIMIT_LISTENERS);
     if (codec->out == NULL)
         settings->listeners = take(codec, settings->listener_count, sizeof(*settings->listeners));
-    for (size_t i = 0; i < settings->listener_count && !codec->failed; i++)
+    for (size_t i = 0;
+         settings->listeners != NULL && i < settings->listener_count && !codec->failed; i++)
         exchange_endpoint(codec, &settings->listeners[i]);
     exchange_flag(codec, &settings->log.json);
     exchange_flag(codec, &settings->log.anonymize);
