@@ -290,6 +290,40 @@ def test_watchdog_ends_a_supervisor_that_hangs(serving):
     assert "Watchdog timeout" in serving.do("journalctl", "--no-pager", f"--unit={SERVICE}")
 
 
+# Enough that a load takes some time, and more memory than the service gets below.
+MANY = "".join(f"  d{number}.example: {{mode: testing, max_age: 1d, mx: [mail.d{number}.example]}}\n"
+               for number in range(100000))
+
+
+def reload_refused(made, signal=None):
+    """What the journal says of a reload that is refused, whose loader gets the signal."""
+    catch = f"(while ! pkill -{signal} -x mta-sts-loader; do :; done) & " if signal else ""
+    since = made.do("date", "+%s.%N").strip()
+    assert made.run("sh", "-c", f"{catch}! systemctl reload {SERVICE}").returncode == 0
+    return made.do("journalctl", "--no-pager", f"--unit={SERVICE}", f"--since=@{since}")
+
+
+def test_loader_that_fails_costs_nothing(serving):
+    """It crashes, hangs and has no memory: the service goes on as the same process."""
+    serving.write(f"/etc/systemd/system/{SERVICE}.d/limits.conf",
+                  "[Service]\nMemoryMax=64M\nWatchdogSec=10s\n")
+    serving.shell("systemctl daemon-reload && systemctl restart mta-sts-httpd")
+    main = serving.do("systemctl", "show", "--property=MainPID", "--value", SERVICE)
+    serving.write("/etc/mta-sts/mta-sts.yaml", CONFIGURATION + MANY)
+    assert "reload refused: the loader died: Segmentation fault" in reload_refused(serving, "SEGV")
+    assert fetch(serving, HOST)[0] == 200
+    assert "reload refused: the loader made no progress for 30 s" in reload_refused(serving, "STOP")
+    assert fetch(serving, HOST)[0] == 200
+    limit = serving.run("cat", f"/sys/fs/cgroup/system.slice/{SERVICE}/memory.max").stdout.strip()
+    if limit == str(64 * 1024 * 1024):
+        assert "reload refused: the loader " in reload_refused(serving)
+    assert fetch(serving, HOST)[0] == 200
+    serving.write("/etc/mta-sts/mta-sts.yaml", CONFIGURATION)
+    serving.shell("systemctl reload mta-sts-httpd")
+    assert fetch(serving, HOST)[0] == 200
+    assert serving.do("systemctl", "show", "--property=MainPID", "--value", SERVICE) == main
+
+
 def test_metrics_and_challenges_with_their_drop_ins(serving):
     text = CONFIGURATION + 'metrics: "127.0.0.1:9810"\n'
     text += 'acme: {http: "[::]:80", webroot: /var/lib/mta-sts/webroot}\nlisten: "[::]:443"\n'
