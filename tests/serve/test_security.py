@@ -303,7 +303,7 @@ def test_loader_can_write_to_no_shared_memory(start, setup, tmp_path):
     disk = preload.Disk(tmp_path)
     running = start(setup.write(["example.com"], state="state", acme={"alpn": "alpn"}),
                     environment=disk.environment, expect=["state"])
-    disk.hang(wholly=True)
+    disk.hang(at="state")
     running.send(signal.SIGHUP)
 
     def loader():
