@@ -303,6 +303,7 @@ def reload_refused(made, signal=None):
     return made.do("journalctl", "--no-pager", f"--unit={SERVICE}", f"--since=@{since}")
 
 
+@pytest.mark.skipif(not tree.is_long(), reason=tree.LONG)
 def test_loader_that_fails_costs_nothing(serving):
     """It crashes, hangs and has no memory: the service goes on as the same process."""
     serving.write(f"/etc/systemd/system/{SERVICE}.d/limits.conf",
@@ -430,6 +431,8 @@ systemd-run --unit=pebble -E PEBBLE_VA_NOSLEEP=1 -E PEBBLE_WFE_NONCEREJECT=0 -E 
 @pytest.fixture(scope="module", name="authority_of_debian")
 def fixture_authority_of_debian(debian):
     """An authority in the machine, which every client trusts, and to which every name is the machine."""
+    if not tree.is_long():
+        pytest.skip(tree.LONG)
     debian.write("/root/pebble/pebble.json", json.dumps({"pebble": {
         "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
         "certificate": "/root/pebble/cert.pem", "privateKey": "/root/pebble/key.pem", "httpPort": 80, "tlsPort": 443,

@@ -13,7 +13,10 @@ from support.wait import take_long
 
 QEMU = "qemu-aarch64"
 PROGRAM = tree.ROOT / "build" / "arm64" / "static" / "mta-sts-httpd"
-pytestmark = pytest.mark.skipif(tree.instrumented(), reason="it is built without sanitizers")
+pytestmark = [
+    pytest.mark.skipif(tree.instrumented(), reason="it is built without sanitizers"),
+    pytest.mark.skipif(not tree.is_long(), reason=tree.LONG),
+]
 
 
 @pytest.fixture(scope="session", name="arm64")

@@ -15,8 +15,9 @@ from .server import children_of
 from .wait import take_long, until
 
 # What a newcomer's machine has; libyaml is what the package depends on, for there is no network inside.
-PACKAGES = ["systemd", "dbus", "apache2", "curl", "libyaml-0-2", "init-system-helpers", "iproute2", "procps", "sudo",
-            "certbot", "lego", "dehydrated", "uacme", "pebble"]
+PACKAGES = ["systemd", "dbus", "apache2", "curl", "libyaml-0-2", "init-system-helpers", "iproute2", "procps", "sudo"]
+if tree.is_long():
+    PACKAGES += ["certbot", "lego", "dehydrated", "uacme", "pebble"]
 # On a machine that builds something else meanwhile.
 ROOT_SECONDS, BOOT_SECONDS, COMMAND_SECONDS = 900, 180, 180
 ROOTS = Path(os.environ.get("BUILD", tree.ROOT / "build")) / "boot"

@@ -17,6 +17,14 @@ def instrumented():
     return b"__asan_init" in program().read_bytes()
 
 
+def is_long():
+    """True when also those tests are to run that take a minute or more: SCAN=all make test."""
+    return os.environ.get("SCAN") == "all"
+
+
+LONG = "it takes a minute or more: SCAN=all make test"
+
+
 def uses_system_library():
     """True when make was told to use the system's mbedTLS; it passes its variables on."""
     return os.environ.get("MBEDTLS") == "system"
