@@ -140,9 +140,13 @@ def life(tmp_path_factory, authority):
                 return stream.makefile("rb").read().endswith(b"token.thumb")
 
         until(shows, "the challenge", 30)
-        # The watcher of this generation looks, too.
-        (watcher,) = [pid for pid in children_of(supervisor) if name_of(pid) == "mta-sts-watcher"]
-        until(lambda: any("inotify" in name for name in open_of(watcher)), "the watcher", 30)
+
+        def looking():
+            """The watcher of this generation, when it looks, too; the one before may be about to end."""
+            found = [pid for pid in children_of(supervisor) if name_of(pid) == "mta-sts-watcher"]
+            return len(found) == 1 and any("inotify" in name for name in open_of(found[0])) and found[0]
+
+        until(looking, "the watcher", 30)
         seen = {name_of(pid): Seen(pid) for pid in children_of(supervisor)}
         seen["supervisor"] = Seen(supervisor)
         os.kill(supervisor, signal.SIGTERM)
@@ -156,9 +160,10 @@ def life(tmp_path_factory, authority):
 def open_of(pid):
     """What it has open; it may close something meanwhile."""
     found = set()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    with contextlib.suppress(FileNotFoundError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
     return found
 
 

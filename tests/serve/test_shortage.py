@@ -155,8 +155,8 @@ def test_memory_runs_out_in_a_flood_of_others(server, authority):
     made, times = burst.beside(flood, honest)
     good = sum(took is not None for took in times)
     print(f"{made} connections; {good} of {len(times)} fetches")
-    # The server learns of it when a few handshakes fail in the middle.
-    assert good >= 20 and len(times) - good <= 4
+    # The server learns of it when a few handshakes fail in the middle: at most one in ten.
+    assert good >= 20 and (len(times) - good) * 10 <= len(times)
     assert server.workers() == [worker]
 
 
