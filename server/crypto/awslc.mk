@@ -80,7 +80,7 @@ AWSLC_FILES := $(AWSLC_AROUND) $(AWSLC_ASM)
 # One thread, so no locks; no code before main; nothing is read from the environment.
 # A fuzzer's marks would keep every function in the program, those of files that are left out too.
 AWSLC_BUILD  = $(if $(FUZZER),$(filter-out -fsanitize=%,$(HARDEN)),$(HARDEN)) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAGS) -O2 -w -std=gnu17 \
-    $(UNWOUND) -DNDEBUG -DBORINGSSL_IMPLEMENTATION -DBORINGSSL_NO_STATIC_INITIALIZER \
+    $(UNWOUND) -Werror=implicit-function-declaration -DNDEBUG -DBORINGSSL_IMPLEMENTATION -DBORINGSSL_NO_STATIC_INITIALIZER \
     -DOPENSSL_NO_THREADS_CORRUPT_MEMORY_AND_LEAK_SECRETS_IF_THREADED \
     -I$(AWSLC_TREE)/include -I$(AWSLC_TREE) -I$(AWSLC_TREE)/$(S2N)/include \
     -I$(AWSLC_TREE)/third_party/s2n-bignum
@@ -95,7 +95,7 @@ $(B)/awslc/module.c: $(B)/awslc.flags
 	@mkdir -p $(@D)
 	@{ echo '#include <stdlib.h>'; echo '#define getenv(name) ((char *)0)'; \
 	    printf '#include "crypto/%s"\n' internal.h fipsmodule/service_indicator/internal.h \
-	    fipsmodule/cpucap/internal.h $(AWSLC_MODULE:%=fipsmodule/%); } >$@
+	    fipsmodule/cpucap/internal.h rsa_extra/internal.h $(AWSLC_MODULE:%=fipsmodule/%); } >$@
 
 $(B)/awslc/module.o: $(B)/awslc/module.c | $(AWSLC_READY)
 	@echo "  compile AWS-LC ($(AWSLC_TREE))"
