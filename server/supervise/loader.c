@@ -78,12 +78,17 @@ static void close_socket(struct loader *loader)
     loader->socket = -1;
 }
 
+/* Its number may be another process's once it was reaped: then pid is 0. */
+static void kill_process(const struct loader *loader)
+{
+    if (loader->pid != 0)
+        (void)kill(loader->pid, SIGKILL); /* not yet reaped, so it exists */
+}
+
 /* The process is reaped like any other child; a disk that hangs may keep it. */
 void loader_stop(struct loader *loader)
 {
-    if (loader->pid == 0)
-        return;
-    (void)kill(loader->pid, SIGKILL); /* not yet reaped, so it exists */
+    kill_process(loader);
     close_socket(loader);
     *loader = LOADER_NONE;
 }
@@ -216,7 +221,7 @@ static enum loader_outcome hear(struct loader *loader, unsigned most, int64_t no
             return die(loader, NO_RESULT, ret_result);
         if (len == 0 && count == 0) {
             /* It has ended, which SIGCHLD tells, or it must. */
-            (void)kill(loader->pid, SIGKILL);
+            kill_process(loader);
             close_socket(loader);
         } else if (len > 1 || count > 0) {
             size_t size = (header.msg_flags & MSG_TRUNC) != 0 ? 0 : (size_t)len;
@@ -260,6 +265,7 @@ enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int
     char why[sizeof(ret_result->why)];
     if (loader->pid != pid || pid == 0)
         return LOADER_RUNS;
+    loader->pid = 0; /* it was reaped */
     /* What it has said before; nothing is added any more. */
     enum loader_outcome outcome = hear(loader, UINT_MAX, now, ret_result);
     if (outcome != LOADER_RUNS)
@@ -274,8 +280,6 @@ enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int
         (void)snprintf(why, sizeof(why), "the loader ran out of memory");
     else
         (void)snprintf(why, sizeof(why), "the loader ended with status %d", WEXITSTATUS(status));
-    close_socket(loader);
-    *loader = LOADER_NONE;
     return die(loader, why, ret_result);
 }
 
