@@ -541,10 +541,9 @@ static int time_left(const struct supervisor *supervisor)
 /* What is missing from the seal of a worker is told once at the start, and later only where it matters. */
 static void judge_seal(struct supervisor *supervisor, const struct seal_report *report)
 {
-    const struct generation *next = supervisor->next;
-    if (next == NULL || seal_is_whole(report))
+    if (seal_is_whole(report))
         return;
-    bool is_required = next->image->settings.seal_required;
+    bool is_required = supervisor->next->image->settings.seal_required;
     if (is_required || !supervisor->is_seal_told)
         report_missing_seal(report, is_required);
     supervisor->is_seal_told = true;
@@ -552,13 +551,14 @@ static void judge_seal(struct supervisor *supervisor, const struct seal_report *
         cancel_next(supervisor, "");
 }
 
-/* Hears those workers of the generation that are not ready; what one says may end the next generation. */
+/* Hears those workers of the generation that are not ready. What one of the next generation says may end
+ * that generation. */
 static void hear_workers(struct supervisor *supervisor, struct generation *const *generation)
 {
     struct seal_report report;
     for (size_t i = 0; *generation != NULL && i < (*generation)->worker_count; i++)
         if ((*generation)->workers[i].pid != 0 && !(*generation)->workers[i].ready &&
-            generation_hear(*generation, i, &report))
+            generation_hear(*generation, i, &report) && *generation == supervisor->next)
             judge_seal(supervisor, &report);
 }
 
