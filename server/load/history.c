@@ -567,14 +567,8 @@ struct promise_facts history_facts(const struct history *history,
 /* Whether the promise is the policy: its id and its bytes. */
 static bool is_of(const struct promise *promise, const struct policy *policy)
 {
-    struct span rest = promise->mx, mx;
-    if (promise->mode != policy_mode(policy) || promise->max_age != policy_max_age(policy) ||
-        !span_equal(promise->id, span_of(policy_id(policy))))
-        return false;
-    for (size_t i = 0; i < policy_mx_count(policy); i++)
-        if (!promise_take_mx(&rest, &mx) || !span_equal(mx, policy_mx(policy, i)))
-            return false;
-    return rest.len == 0;
+    return span_equal(promise->id, span_of(policy_id(policy))) &&
+           promise_has_bytes(promise, policy);
 }
 
 /* Domains that use one policy mostly follow each other, so its texts are taken once. */

@@ -43,17 +43,6 @@ static bool has_id(const struct promise *promise, const struct policy *policy)
     return span_equal(promise->id, span_of(policy_id(policy)));
 }
 
-static bool has_bytes(const struct promise *promise, const struct policy *policy)
-{
-    struct span rest = promise->mx, mx;
-    if (promise->mode != policy_mode(policy) || promise->max_age != policy_max_age(policy))
-        return false;
-    for (size_t i = 0; i < policy_mx_count(policy); i++)
-        if (!promise_take_mx(&rest, &mx) || !span_equal(mx, policy_mx(policy, i)))
-            return false;
-    return rest.len == 0;
-}
-
 /* Whether the policy accepts the host, or each host of the pattern. */
 static bool covers(const struct policy *policy, struct span host)
 {
@@ -67,7 +56,7 @@ static bool judge_id(const struct subject *subject)
 {
     for (size_t i = 0; i < subject->facts.count; i++) {
         const struct promise *promise = &subject->facts.promises[i];
-        if (!has_id(promise, subject->policy) || has_bytes(promise, subject->policy))
+        if (!has_id(promise, subject->policy) || promise_has_bytes(promise, subject->policy))
             continue;
         diag_add(subject->diag, DIAG_ERROR, subject->at,
                  "id \"%s\" of domain \"%.*s\" has named another policy before",
@@ -116,7 +105,7 @@ static void judge_return(const struct subject *subject)
     }
     for (size_t i = 0; back != NULL && i < subject->facts.count; i++) {
         const struct promise *promise = &subject->facts.promises[i];
-        if (promise->from > back->from && !has_bytes(promise, subject->policy))
+        if (promise->from > back->from && !promise_has_bytes(promise, subject->policy))
             other = promise;
     }
     if (other == NULL)

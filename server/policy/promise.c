@@ -118,6 +118,17 @@ bool promise_take_mx(struct span *rest, struct span *ret_pattern)
     return ret_pattern->len > 0;
 }
 
+bool promise_has_bytes(const struct promise *promise, const struct policy *policy)
+{
+    struct span rest = promise->mx, mx;
+    if (promise->mode != policy_mode(policy) || promise->max_age != policy_max_age(policy))
+        return false;
+    for (size_t i = 0; i < policy_mx_count(policy); i++)
+        if (!promise_take_mx(&rest, &mx) || !span_equal(mx, policy_mx(policy, i)))
+            return false;
+    return rest.len == 0;
+}
+
 bool promise_covers(const struct promise *promise, struct span host)
 {
     struct span rest = promise->mx, pattern;

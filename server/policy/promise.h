@@ -73,4 +73,7 @@ struct promise_end promise_free(const struct promise_facts *facts, struct span h
 /* Takes the next pattern off the list. False at its end. */
 bool promise_take_mx(struct span *rest, struct span *ret_pattern);
 
+/* Whether the promise and the policy have the same bytes, whatever their ids are. */
+bool promise_has_bytes(const struct promise *promise, const struct policy *policy);
+
 #endif
