@@ -220,16 +220,21 @@ static void try_again_later(struct supervisor *supervisor)
                       pause < LIMIT_LOAD_PAUSE_MOST_MS ? pause : LIMIT_LOAD_PAUSE_MOST_MS);
 }
 
+static void start_loader(struct supervisor *supervisor, bool state_hangs)
+{
+    if (begin_load(supervisor, state_hangs))
+        return;
+    refuse(supervisor, "no process can be made; ");
+    try_again_later(supervisor);
+}
+
 static void load(struct supervisor *supervisor, enum load_extent extent)
 {
     supervisor->loading = extent;
     status_load_free(&supervisor->coming);
     supervisor->coming.number = ++supervisor->loads;
     supervisor->coming.begun_us = clock_monotonic_us();
-    if (begin_load(supervisor, false))
-        return;
-    refuse(supervisor, "no process can be made; ");
-    try_again_later(supervisor);
+    start_loader(supervisor, false);
 }
 
 static void reload(struct supervisor *supervisor)
@@ -306,8 +311,8 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
     case LOADER_STATE_HANGS:
         if (supervisor->is_without_state)
             bury_load(supervisor, "the loader waits for a disk that it was told to leave alone");
-        else if (!begin_load(supervisor, true))
-            refuse(supervisor, "no process can be made; ");
+        else
+            start_loader(supervisor, true);
         break;
     }
     loader_result_free(result);
