@@ -149,6 +149,56 @@ def test_trespassing_worker_dies(program, config, tmp_path, name):
         running.kill()
 
 
+# Of an image, by its mapping or its descriptor (tests/support/preload_trespass.c); the last two are calls that
+# end even the supervisor.
+WAYS = ["mprotect", "MADV_REMOVE", "mmap", "pwrite", "shrink", "grow", "punch", "F_ADD_SEALS", "reopen",
+        "O_TRUNC", "memory", "writev"]
+# What the filter of workers lets through, and the kernel's own seal refuses.
+HARMLESS = ["mprotect", "MADV_REMOVE"]
+
+
+@needs_filters
+@pytest.mark.skipif(tree.instrumented(), reason="the sanitizer's runtime maps memory in its own way")
+def test_no_process_can_change_an_image(program, setup, trusted, tmp_path):
+    """Each way in each process that has an image: the supervisor, workers before their seal and behind
+    it, the loader, and the saver. What is served stays the same."""
+    del program
+    (setup.root / "state").mkdir()
+    setup.certify("example.com")
+    config = setup.write(["example.com"], state="state", workers=1)
+    running = Server(config, environment=preload.trespassing(tmp_path, "image"))
+    running.expect(r"^image: ", r"worker \d+ (died: it made a system call that no|is replaced)")
+    try:
+        running.wait_ready(1)
+        worker, = running.workers()
+        for way in WAYS:
+            since = running.mark()
+            with socket.create_connection(("127.0.0.1", running.port), timeout=20) as stream:
+                running.wait_line(rf"^image: \d+ in the seal tries {way}$", since=since, seconds=30)
+                if way in HARMLESS:
+                    running.wait_line(rf"^image: \d+ in the seal: {way} refused$", since=since)
+                else:
+                    stream.settimeout(20)
+                    running.wait_line("made a system call that no worker needs", since=since)
+        assert served(running, trusted)
+        assert running.reload()
+        assert served(running, trusted)
+        running.stop()
+        log = running.log()
+    finally:
+        running.kill()
+    assert "CHANGED" not in log
+    assert re.findall(r"in the seal: (\S+) refused", log) == HARMLESS
+    tried = {}
+    for pid, way in re.findall(r"^image: (\d+) in the open: (\S+) refused$", log, re.M):
+        tried.setdefault(int(pid), []).append(way)
+    loaders = [pid for pid, ways in tried.items() if set(ways) == set(WAYS[:8])]
+    others = [pid for pid, ways in tried.items() if set(ways) == set(WAYS[:11])]
+    # The worker and its successors, the savers of both loads.
+    assert {running.pid, worker} < set(others) and len(others) >= 1 + 1 + len(WAYS) - len(HARMLESS) + 2
+    assert len(loaders) == 2 and len(tried) == len(loaders) + len(others)
+
+
 WARNING = r"^mta-sts-httpd: warning: workers are not sealed completely, this machine lacks: "
 NO_FILTER = r"system call filter \(Function not implemented\)"
 NO_WALL = (
