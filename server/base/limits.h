@@ -249,6 +249,9 @@ enum {
      * rest it may take more. */
     LIMIT_WATCH_SHARE = 100,
     LIMIT_WATCH_REST_SHARE = 10,
+    /* Of a file in the state folder, which is read and written whole: 100,000 domains with a policy each are
+     * 20 MB, and a few times that with what senders may still hold of a year of changes. Bytes. */
+    LIMIT_STATE_FILE = 256 * 1024 * 1024,
     /* Of the status file: 100,000 domains with the longest names are 30 MB. What it tells of a load's
      * faults; "check" tells them all. Bytes. */
     LIMIT_STATUS_FILE = 64 * 1024 * 1024,

@@ -119,21 +119,26 @@ static const void *map(int fd, size_t size)
     return data != MAP_FAILED ? data : mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
 }
 
-bool memory_file_map(int fd, size_t most, struct memory_map *ret_map)
+size_t memory_file_size(int fd, size_t most)
 {
     struct stat status;
     int seals = fcntl(fd, F_GET_SEALS); /* EINVAL for any other file */
     if (seals < 0 || fstat(fd, &status) != 0)
-        return false;
-    if ((seals & SEALS) != SEALS || !S_ISREG(status.st_mode) || status.st_size <= 0 ||
-        (uintmax_t)status.st_size > most) {
-        errno = EINVAL;
-        return false;
-    }
-    const void *data = map(fd, (size_t)status.st_size);
+        return 0;
+    bool is_sealed = (seals & SEALS) == SEALS && S_ISREG(status.st_mode) && status.st_size > 0;
+    if (is_sealed && (uintmax_t)status.st_size <= most)
+        return (size_t)status.st_size;
+    errno = is_sealed ? EFBIG : EINVAL;
+    return 0;
+}
+
+bool memory_file_map(int fd, size_t most, struct memory_map *ret_map)
+{
+    size_t size = memory_file_size(fd, most);
+    const void *data = size == 0 ? MAP_FAILED : map(fd, size);
     if (data == MAP_FAILED)
         return false;
-    *ret_map = (struct memory_map){data, (size_t)status.st_size};
+    *ret_map = (struct memory_map){data, size};
     return true;
 }
 

@@ -38,9 +38,12 @@ int memory_file_finish(struct memory_file *file, size_t size);
 /* Gives a file that was not finished back. {0} is legal. */
 void memory_file_free(struct memory_file *file);
 
-/* Maps a finished file of at most most bytes. The descriptor stays the caller's. The mapping cannot be
- * made writable where the kernel can refuse it, and never in a way that changes the file. False with
- * errno: EINVAL when it is not a finished file or has another size. */
+/* The size of a finished file of at most most bytes. 0 with errno: EINVAL when it is not a finished file,
+ * EFBIG when it is larger. */
+size_t memory_file_size(int fd, size_t most);
+
+/* Maps such a file. The descriptor stays the caller's. The mapping cannot be made writable where the
+ * kernel can refuse it, and never in a way that changes the file. False with errno, as before. */
 bool memory_file_map(int fd, size_t most, struct memory_map *ret_map);
 
 /* Unmaps it. {0} is legal; map is {0} afterwards. */

@@ -39,7 +39,7 @@ static bool read_in(int folder, const char *name, struct text *ret_bytes)
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return false;
-    bool good = file_read_open(fd, LIMIT_YAML_FILE, ret_bytes, NULL);
+    bool good = file_read_open(fd, LIMIT_STATE_FILE, ret_bytes, NULL);
     int reason = errno;
     (void)close(fd); /* it was only read */
     errno = reason;

@@ -103,6 +103,7 @@ static enum loader_outcome die(struct loader *loader, const char *why, struct lo
 }
 
 static const char NO_RESULT[] = "the loader handed over something that is no result";
+static const char TOO_LARGE[] = "the loader handed over something that is larger than allowed";
 
 /* Those that the message has; SIZE_MAX when they are too many, and then none is left. The kernel makes room
  * for one more than was asked for. */
@@ -141,6 +142,16 @@ static bool is_printable(struct span bytes)
     return true;
 }
 
+/* Why the descriptors behind that of the settings, the site and the state, are no sealed files of a size that
+ * is allowed; else NULL. What they hold is checked by whoever reads it. */
+static const char *check_files(const int *fds, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (memory_file_size(fds[i], i == 1 ? LIMIT_IMAGE : LIMIT_STATE_FILE) == 0)
+            return errno == EFBIG ? TOO_LARGE : NO_RESULT;
+    return NULL;
+}
+
 /* The result that the message tells, whose descriptors are the settings, the site and the state. */
 static enum loader_outcome take_result(struct loader *loader, const struct message *message,
                                        size_t len, const int *fds, size_t count,
@@ -159,16 +170,17 @@ static enum loader_outcome take_result(struct loader *loader, const struct messa
     bool good = len >= sizeof(*head) && count == expected && is_printable(faults) &&
                 is_done == (head->has_descriptors != 0) && (is_done || head->has_state == 0) &&
                 (is_done || head->outcome == LOADER_REFUSED || head->outcome == LOADER_UNCHANGED);
-    if (good && is_done) {
+    const char *fault = good ? check_files(fds, count) : NO_RESULT;
+    if (fault == NULL && is_done) {
         result.image = settings_image_open(fds[0]);
-        good = result.image != NULL;
+        fault = result.image == NULL ? NO_RESULT : NULL;
     }
     if (count > 0)
         (void)close(fds[0]); /* the mapping stays */
-    if (!good) {
+    if (fault != NULL) {
         for (size_t i = 1; i < count; i++)
             (void)close(fds[i]); /* it was not read */
-        return die(loader, NO_RESULT, ret_result);
+        return die(loader, fault, ret_result);
     }
     if (is_done) {
         result.site_fd = fds[1];
@@ -305,11 +317,19 @@ bool loader_tell(int socket, const struct loader_result *result, int settings_fd
         .errors = result->errors,
         .warnings = result->warnings,
     };
-    for (size_t i = 0; count > 0 && i < SAVER_PARTS; i++)
-        if (result->state_fds[i] >= 0) {
-            head.has_state |= (unsigned char)(1u << i);
-            fds[count++] = result->state_fds[i];
+    for (size_t i = 0; count > 0 && i < SAVER_PARTS; i++) {
+        if (result->state_fds[i] < 0)
+            continue;
+        if (memory_file_size(result->state_fds[i], LIMIT_STATE_FILE) == 0) {
+            log_line(LOG_LEVEL_ERROR,
+                     "what is to be saved in the state folder is larger than %d MiB, "
+                     "and is not saved",
+                     LIMIT_STATE_FILE / (1024 * 1024));
+            continue;
         }
+        head.has_state |= (unsigned char)(1u << i);
+        fds[count++] = result->state_fds[i];
+    }
     size_t len =
         result->faults.len < LIMIT_STATUS_FAULTS ? result->faults.len : LIMIT_STATUS_FAULTS;
     struct iovec parts[] = {{&head, sizeof(head)}, {result->faults.data, len}};

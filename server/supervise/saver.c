@@ -36,7 +36,7 @@ static _Noreturn void save(const char *folder, enum saver_part part, int bytes, 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (getppid() != supervisor)
         _exit(0);
-    bool good = memory_file_map(bytes, INT32_MAX, &map);
+    bool good = memory_file_map(bytes, LIMIT_STATE_FILE, &map);
     if (good) {
         const struct text text = {.data = (char *)(uintptr_t)map.data, .len = map.size};
         good = part == SAVER_POLICIES ? state_save(folder, &text)

@@ -248,7 +248,7 @@ static int image_with(size_t size, int seals)
     return reader;
 }
 
-enum { ODD_IMAGES = 11, GOOD_IMAGE };
+enum { ODD_IMAGES = 11, GOOD_IMAGE, LARGE_SITE, LARGE_STATE };
 
 /* Each is no image of settings, but for the last one. */
 static int odd_image(int number)
@@ -276,6 +276,10 @@ static int odd_image(int number)
         return open("/", O_RDONLY | O_CLOEXEC);
     case GOOD_IMAGE:
         return image_with(0, ALL_SEALS);
+    case LARGE_SITE:
+        return image_with((size_t)LIMIT_IMAGE + 1, ALL_SEALS);
+    case LARGE_STATE:
+        return image_with((size_t)LIMIT_STATE_FILE + 1, ALL_SEALS);
     default:
         return open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
@@ -364,6 +368,57 @@ static void nonsense_is_no_result(void **state)
     cases[WRITTEN].fds[0] = -GOOD_IMAGE;
     if (run(talk, &cases[WRITTEN], &result) != LOADER_DONE)
         fail_msg("%s", result.why);
+    loader_result_free(&result);
+}
+
+/* The site and each part of the state are bounded, and must be sealed, too. */
+static void files_that_are_too_large_are_refused(void **state)
+{
+    static const char too_large[] = "the loader handed over something that is larger than allowed";
+    static const char no_result[] = "the loader handed over something that is no result";
+    static const struct {
+        int fd;
+        const char *site, *state;
+    } cases[] = {
+        {-GOOD_IMAGE, NULL, NULL},           {-LARGE_STATE, NULL, too_large},
+        {-LARGE_SITE, too_large, too_large}, {-1, no_result, no_result},
+        {-10, no_result, no_result},
+    };
+    size_t before = descriptors();
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (size_t at = 1; at < 5; at++) {
+            struct loader_result result;
+            struct nonsense nonsense = {.bytes = {LOADER_DONE, 1, 7}, .len = 24, .count = 5};
+            const char *why = at == 1 ? cases[i].site : cases[i].state;
+            nonsense.fds[at] = cases[i].fd;
+            assert_int_equal(run(talk, &nonsense, &result),
+                             why == NULL ? LOADER_DONE : LOADER_DIED);
+            assert_string_equal(result.why, why == NULL ? "" : why);
+            loader_result_free(&result);
+            assert_int_equal(descriptors(), before);
+        }
+}
+
+static void hand_over_too_much(void *context, int socket)
+{
+    struct loader_result result = LOADER_RESULT_NONE;
+    (void)context;
+    result.outcome = LOADER_DONE;
+    result.site_fd = hold(span_of("the site"));
+    result.state_fds[SAVER_PROMISES] = odd_image(LARGE_STATE);
+    result.state_fds[SAVER_POLICIES] = hold(span_of("the state"));
+    _exit(loader_tell(socket, &result, small_image()) ? 0 : 1);
+}
+
+/* The loader itself leaves out, and logs, what would be refused: the rest is good. */
+static void what_cannot_be_saved_is_not_handed_over(void **state)
+{
+    struct loader_result result;
+    (void)state;
+    assert_int_equal(run(hand_over_too_much, NULL, &result), LOADER_DONE);
+    assert_int_equal(result.state_fds[SAVER_PROMISES], -1);
+    assert_true(result.state_fds[SAVER_POLICIES] >= 0);
     loader_result_free(&result);
 }
 
@@ -463,6 +518,8 @@ int main(void)
         cmocka_unit_test(disk_of_the_state_is_waited_for_less),
         cmocka_unit_test(reason_of_its_death_is_told),
         cmocka_unit_test(nonsense_is_no_result),
+        cmocka_unit_test(files_that_are_too_large_are_refused),
+        cmocka_unit_test(what_cannot_be_saved_is_not_handed_over),
         cmocka_unit_test(only_the_first_result_counts),
         cmocka_unit_test(one_that_closes_its_socket_is_killed),
         cmocka_unit_test(one_that_never_stops_talking_is_killed),
