@@ -182,7 +182,7 @@ $(B)/mta-sts-httpd $(STATICS): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB) 
 	$(Q)$(CC) $(if $(filter $(STATICS),$@),$(LINK:-pie=-static-pie),$(LINK)) -o $@ \
 	    $(B)/obj/server/main.o $(LIBRARIES) -Wl,--dependency-file=$@.parts
 	@$(if $(ACCEL_ON),:,echo "  note: without AWS-LC mbedTLS' own cryptography is used: a fetch takes about six" \
-	    "times the CPU time$(if $(filter bundled-1,$(MBEDTLS)-$(ACCEL)),$(if $(AWSLC_HERE),: with gcc from 14 on it does not link,; to try again for its source: rm -r build/awslc))")
+	    "times the CPU time$(if $(filter bundled-1-,$(MBEDTLS)-$(ACCEL)-$(AWSLC_HERE)),; to try again for its source: rm -r build/awslc)")
 
 $(B)/tests/%: $(B)/obj/tests/unit/%.o $(filter-out $(B)/obj/tests/unit/test_%,$(UNIT_OBJ)) \
     $(ARCHIVE) $(MBEDTLS_LIB) $(AWSLC_LIB)

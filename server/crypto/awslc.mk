@@ -3,8 +3,8 @@
 # around it, and the assembly for this processor. Part of the Makefile.
 #
 # AWSLC_TREE is empty where there is none of it: with ACCEL=0, with the system's mbedTLS, whose objects
-# cannot be had apart from each other, on other processors, with gcc from 14 on, with which the subset
-# does not link yet, and where the source cannot be had. Then plain mbedTLS is built, and said.
+# cannot be had apart from each other, on other processors, and where the source cannot be had. Then
+# plain mbedTLS is built, and said.
 ifeq ($(MBEDTLS)-$(ACCEL),bundled-1)
 ifdef AWSLC_SRC
 AWSLC_HERE := yes
@@ -15,11 +15,7 @@ else ifneq ($(filter-out $(IDLE),$(or $(MAKECMDGOALS),all)),)
 # Make fetches it when it reads this file, and reads it again.
 -include build/awslc/state.mk
 endif
-# 0 for clang.
-AWSLC_GCC  := $(shell $(CC) -dM -E -x c /dev/null 2>/dev/null | \
-    awk '/__clang__/ {clang = 1} /__GNUC__ / {gcc = $$3} END {print clang ? 0 : gcc}')
-AWSLC_OLD  := $(shell [ '$(AWSLC_GCC)' -lt 14 ] 2>/dev/null && echo yes)
-AWSLC_CPU  := $(if $(and $(AWSLC_HERE),$(AWSLC_OLD)),$(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null))))
+AWSLC_CPU  := $(if $(AWSLC_HERE),$(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null))))
 AWSLC_TREE := $(if $(filter x86_64 aarch64,$(AWSLC_CPU)),$(or $(AWSLC_SRC),build/awslc/source))
 endif
 
@@ -82,10 +78,12 @@ AWSLC_ASM   := $(AWSLC_ASM_$(AWSLC_CPU):%=generated-src/linux-$(AWSLC_CPU)/crypt
 AWSLC_FILES := $(AWSLC_AROUND) $(AWSLC_ASM)
 
 # One thread, so no locks; no code before main; nothing is read from the environment.
-# A fuzzer's marks would keep every function in the program, those of files that are left out too.
-AWSLC_BUILD  = $(if $(FUZZER),$(filter-out -fsanitize=%,$(HARDEN)),$(HARDEN)) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAGS) -O2 -w -std=gnu17 \
-    $(UNWOUND) -Werror=implicit-function-declaration -DNDEBUG -DBORINGSSL_IMPLEMENTATION -DBORINGSSL_NO_STATIC_INITIALIZER \
-    -DOPENSSL_NO_THREADS_CORRUPT_MEMORY_AND_LEAK_SECRETS_IF_THREADED \
+# What nothing calls has to go from the program, because it calls files that are left out: a fuzzer's
+# marks would keep it, and so would vectors of addresses, which gcc from 14 on puts in one section.
+AWSLC_BUILD  = $(if $(FUZZER),$(filter-out -fsanitize=%,$(HARDEN)),$(HARDEN)) $(MAPPED) \
+    -ffunction-sections -fdata-sections $(CFLAGS) -O2 -fno-tree-slp-vectorize -w -std=gnu17 $(UNWOUND) \
+    -Werror=implicit-function-declaration -DNDEBUG -DBORINGSSL_IMPLEMENTATION \
+    -DBORINGSSL_NO_STATIC_INITIALIZER -DOPENSSL_NO_THREADS_CORRUPT_MEMORY_AND_LEAK_SECRETS_IF_THREADED \
     -I$(AWSLC_TREE)/include -I$(AWSLC_TREE) -I$(AWSLC_TREE)/$(S2N)/include \
     -I$(AWSLC_TREE)/third_party/s2n-bignum
 
