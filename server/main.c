@@ -27,7 +27,7 @@ static const struct command commands[] = {
      "show which rights workers give up on this machine", command_seal},
     {"probe", "[DOMAIN...]", 0, SIZE_MAX,
      OPTION_CONFIG | OPTION_CONNECT | OPTION_PROBE | OPTION_TIMEOUT | OPTION_JSON | OPTION_AT |
-         OPTION_RECORD,
+         OPTION_RECORD | OPTION_SMTP,
      "fetch the policies as the strictest sender would, and say who would refuse what",
      command_probe},
     {"health", "[DOMAIN]", 0, 1, OPTION_CONFIG | OPTION_LISTEN,

@@ -311,6 +311,9 @@ enum {
     LIMIT_PROBE_ADDRESSES = 8,
     /* Hosts that take the mail of a domain; the largest hosters name a dozen. */
     LIMIT_PROBE_MX = 32,
+    /* A reply of an MX: the lines have 512 bytes at most (RFC 5321 section 4.5.3.1.5), and there are a
+     * few dozen after EHLO. Bytes. */
+    LIMIT_SMTP_REPLY = 8 * 1024,
     /* TXT records that are read of a name; more than one is a fault already. Aliases on the way to
      * it: unbound follows eleven. Between two name servers, a third of the time at most. */
     LIMIT_DNS_RECORDS = 1000,

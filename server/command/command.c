@@ -84,6 +84,8 @@ static const struct {
      "the authorities to trust (default: the system's, or SSL_CERT_FILE)"},
     {0, FLAG, "record", NULL, OPTION_RECORD, VALUE(record),
      "write down in the state folder which ids the DNS has, for list --held and check"},
+    {0, FLAG, "smtp", NULL, OPTION_SMTP, VALUE(smtp),
+     "connect to each MX on port 25 as well, and check its TLS and its certificate"},
     {0, WORD, "timeout", "DURATION", OPTION_TIMEOUT, VALUE(timeout),
      "give up on an address after that long (default 10s), reload on the server (60s)"},
     {0, WORD, "status", "FILE", OPTION_STATUS, VALUE(status),

@@ -41,6 +41,7 @@ enum {
     OPTION_STATUS = 1U << 12,
     OPTION_CONNECT = 1U << 13,
     OPTION_RECORD = 1U << 15,
+    OPTION_SMTP = 1U << 16,
     OPTION_PUBLISH = 1U << 14, /* --published, --commit-with, --remove-many, --served */
 };
 
@@ -58,6 +59,7 @@ struct command_line {
     bool json;
     bool keep_id;                /* of what is published */
     bool record;                 /* what the DNS says */
+    bool smtp;                   /* probe the MX as well */
     struct command_words search; /* files and folders to search */
     const char *format;          /* zone, nsupdate or json; NULL: not given */
     const char *since;           /* a file to compare with, or NULL */

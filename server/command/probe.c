@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "command/command.h"
@@ -13,6 +15,12 @@
 #include "command/probe_output.h"
 #include "command/reading.h"
 #include "policy/name.h"
+
+/* A host that takes mail, and how grave it is that senders would refuse it. */
+struct mx {
+    char name[LIMIT_NAME + 1];
+    enum diag_level level;
+};
 
 /* Everything that a run needs. */
 struct run {
@@ -24,9 +32,11 @@ struct run {
     struct probe_options options;
     struct probe_domain *domains; /* owned */
     struct name *names;           /* owned; of the operands */
-    size_t count, done;
-    int64_t show_us; /* when the first results are shown, whatever others take */
-    bool is_written; /* so far */
+    struct mx *mx;                /* owned; with --smtp, of all domains */
+    size_t mx_count, mx_capacity;
+    size_t count, done, first; /* what the output has before the first of domains */
+    int64_t show_us;           /* when the first results are shown, whatever others take */
+    bool is_written;           /* so far */
     struct probe_output output;
 };
 
@@ -132,10 +142,50 @@ static void tick(void *context)
         write_results(run, false);
 }
 
+static void keep_mx(struct run *run, const struct report *report)
+{
+    for (size_t i = 0; i < report->mx_count; i++) {
+        if (!array_room(&run->mx, run->mx_count, &run->mx_capacity, sizeof(*run->mx))) {
+            run->is_written = command_complain("out of memory");
+            return;
+        }
+        struct mx *mx = &run->mx[run->mx_count++];
+        (void)snprintf(mx->name, sizeof(mx->name), "%s", report->mx[i]); /* it fits */
+        mx->level = report->mx_level;
+    }
+}
+
+/* The gravest of equal ones is the first. */
+static int compare_mx(const void *left, const void *right)
+{
+    const struct mx *one = left, *other = right;
+    int order = strcasecmp(one->name, other->name);
+    return order != 0 ? order : (int)one->level - (int)other->level;
+}
+
+/* Each once, whatever the number of its domains. */
+static bool list_mx(struct run *run)
+{
+    run->first = run->count;
+    run->count = run->done = 0;
+    free(run->domains);
+    run->domains = calloc(run->mx_count + 1, sizeof(*run->domains));
+    if (run->domains == NULL)
+        return false;
+    qsort(run->mx, run->mx_count, sizeof(*run->mx), compare_mx);
+    for (size_t i = 0; i < run->mx_count; i++)
+        if (i == 0 || strcasecmp(run->mx[i].name, run->mx[i - 1].name) != 0)
+            run->domains[run->count++] = (struct probe_domain){
+                .name = run->mx[i].name, .is_mx = true, .mx_level = run->mx[i].level};
+    return probe_output_extend(&run->output, run->count);
+}
+
 static void take(void *context, size_t index, const struct report *report)
 {
     struct run *run = context;
-    probe_output_take(&run->output, index, report);
+    probe_output_take(&run->output, run->first + index, report);
+    if (run->line->smtp)
+        keep_mx(run, report);
     if (run->line->record && report->is_record_known)
         run->is_recorded =
             history_see(run->history, report->domain, span_of(report->id), report->ttl, run->now) &&
@@ -161,13 +211,16 @@ static int probe_all(struct run *run)
         .notes = run->count == 1,
         .now = run->line->now,
     };
-    if (!list_domains(run) || !probe_output_begin(&run->output, run->count)) {
-        (void)command_complain("out of memory");
-        return STATUS_WRONG;
-    }
-    if (!probe_domains(&run->options.probe, run->domains, run->count, take, tick, run)) {
-        (void)command_complain("cannot start processes to probe: %s", strerror(errno));
-        return STATUS_WRONG;
+    for (int i = 0; i < (run->line->smtp ? 2 : 1); i++) {
+        if (!(i == 0 ? list_domains(run) && probe_output_extend(&run->output, run->count)
+                     : list_mx(run))) {
+            (void)command_complain("out of memory");
+            return STATUS_WRONG;
+        }
+        if (!probe_domains(&run->options.probe, run->domains, run->count, take, tick, run)) {
+            (void)command_complain("cannot start processes to probe: %s", strerror(errno));
+            return STATUS_WRONG;
+        }
     }
     write_results(run, true);
     bool is_recorded = !run->line->record ||
@@ -179,10 +232,12 @@ static int probe_all(struct run *run)
 int command_probe(const struct command_line *line)
 {
     struct run run = {.line = line};
-    if (line->record && line->connect != NULL)
+    if ((line->record || line->smtp) && line->connect != NULL)
         return command_misused(
-            "probe", "with --connect the DNS is not asked, so there is nothing to --record", NULL,
-            NULL);
+            "probe",
+            line->record ? "with --connect the DNS is not asked, so there is nothing to --record"
+                         : "with --connect the DNS is not asked, so there is no MX for --smtp",
+            NULL, NULL);
     int status = read_operands(&run);
     if (status == STATUS_GOOD)
         status = probe_options_read("probe", line, &run.options);
@@ -194,6 +249,7 @@ int command_probe(const struct command_line *line)
     probe_options_free(&run.options);
     free(run.domains);
     free(run.names);
+    free(run.mx);
     history_free(run.history);
     reading_free(&run.reading);
     return status;

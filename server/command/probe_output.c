@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/calendar.h"
 #include "base/json.h"
@@ -23,11 +24,16 @@ static const struct {
     [DIAG_NOTE] = {"note", "good", "\033[32m"},
 };
 
-bool probe_output_begin(struct probe_output *output, size_t count)
+bool probe_output_extend(struct probe_output *output, size_t count)
 {
-    output->count = count;
-    output->outcomes = calloc(count + 1, sizeof(*output->outcomes));
-    return output->outcomes != NULL;
+    struct probe_outcome *outcomes =
+        realloc(output->outcomes, (output->count + count + 1) * sizeof(*outcomes));
+    if (outcomes == NULL)
+        return false;
+    memset(outcomes + output->count, 0, (count + 1) * sizeof(*outcomes));
+    output->outcomes = outcomes;
+    output->count += count;
+    return true;
 }
 
 void probe_output_free(struct probe_output *output)
@@ -252,7 +258,7 @@ static void print_json_finding(const struct report *report, const struct report_
 static void print_json(const struct report *report, int64_t now, struct text *out)
 {
     json_open(out, NULL, '{');
-    json_text(out, "domain", report->domain);
+    json_text(out, report->is_mx ? "mx" : "domain", report->domain);
     json_text(out, "state", levels[report_level(report)].state);
     if (report->has_dns) {
         json_open(out, "dns", '{');
@@ -281,6 +287,7 @@ void probe_output_take(struct probe_output *output, size_t index, const struct r
 {
     struct probe_outcome *outcome = &output->outcomes[index];
     outcome->level = report_level(report);
+    outcome->is_mx = report->is_mx;
     outcome->is_there = true;
     if (output->json) {
         print_json(report, output->now, &outcome->json);
@@ -296,12 +303,17 @@ void probe_output_take(struct probe_output *output, size_t index, const struct r
 
 static void print_summary(const struct probe_output *output, struct text *out)
 {
-    size_t counts[DIAG_LEVELS] = {0};
-    for (size_t i = 0; i < output->count; i++)
-        counts[output->outcomes[i].level]++;
-    text_printf(out, "%zu domain%s: %zu good, %zu with warnings, %zu with errors\n", output->count,
-                output->count == 1 ? "" : "s", counts[DIAG_NOTE], counts[DIAG_WARNING],
-                counts[DIAG_ERROR] + counts[DIAG_FATAL]);
+    size_t counts[2][DIAG_LEVELS] = {0}, sums[2] = {0};
+    for (size_t i = 0; i < output->count; i++) {
+        counts[output->outcomes[i].is_mx][output->outcomes[i].level]++;
+        sums[output->outcomes[i].is_mx]++;
+    }
+    for (size_t i = 0; i < 2; i++)
+        if (i == 0 || sums[i] > 0)
+            text_printf(out, "%zu %s%s: %zu good, %zu with warnings, %zu with errors\n", sums[i],
+                        i == 0 ? "domain" : "MX", i > 0 || sums[i] == 1 ? "" : "s",
+                        counts[i][DIAG_NOTE], counts[i][DIAG_WARNING],
+                        counts[i][DIAG_ERROR] + counts[i][DIAG_FATAL]);
 }
 
 static void print_all_json(const struct probe_output *output, struct text *out)

@@ -19,7 +19,7 @@ struct probe_outcome {
     struct text json;    /* instead of the others */
     struct text findings;
     enum diag_level level;
-    bool is_there, is_shown;
+    bool is_mx, is_there, is_shown;
 };
 
 enum { PROBE_COLUMNS = 9 };
@@ -29,14 +29,14 @@ struct probe_output {
     bool colour;
     bool notes;                     /* show also what nobody needs to mend */
     int64_t now;                    /* seconds since 1970 UTC; for days left */
-    size_t count;                   /* of the domains */
+    size_t count;                   /* of the domains, and of the MX behind them */
     struct probe_outcome *outcomes; /* owned */
     bool is_begun;                  /* the headings are shown */
     size_t widths[COLUMNS_MOST];
 };
 
-/* Begin with {.json, .colour, .notes, .now}. False when memory is short. */
-bool probe_output_begin(struct probe_output *output, size_t count);
+/* Begin with {.json, .colour, .notes, .now}. Makes room for so many reports more. False when memory is short. */
+bool probe_output_extend(struct probe_output *output, size_t count);
 void probe_output_free(struct probe_output *output);
 
 /* Takes the report of the domain with the index. */

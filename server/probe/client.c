@@ -158,26 +158,32 @@ ssize_t stream_write(struct stream *stream, const void *data, size_t len)
     return -1;
 }
 
+ssize_t stream_read(struct stream *stream, void *buf, size_t size)
+{
+    while (wait_for(stream, POLLIN)) {
+        ssize_t count = recv(stream->fd, buf, size, 0);
+        if (count >= 0)
+            return count;
+        stream->error = errno;
+        if (errno != EAGAIN && errno != EINTR)
+            break;
+    }
+    return -1;
+}
+
 static int failure_of(const struct stream *stream)
 {
     return stream->error == ETIMEDOUT ? MBEDTLS_ERR_SSL_TIMEOUT : MBEDTLS_ERR_NET_CONN_RESET;
 }
 
-/* Waits for at least one byte; 0 at the end of the stream. */
 static int receive(void *opaque, unsigned char *buf, size_t size)
 {
     struct stream *stream = opaque;
-    while (wait_for(stream, POLLIN)) {
-        ssize_t count = recv(stream->fd, buf, size, 0);
-        if (count >= 0) {
-            remember(stream, (const char *)buf, (size_t)count);
-            return (int)count;
-        }
-        stream->error = errno;
-        if (errno != EAGAIN && errno != EINTR)
-            break;
-    }
-    return failure_of(stream);
+    ssize_t count = stream_read(stream, buf, size);
+    if (count < 0)
+        return failure_of(stream);
+    remember(stream, (const char *)buf, (size_t)count);
+    return (int)count;
 }
 
 static int transmit(void *opaque, const unsigned char *data, size_t len)
@@ -192,7 +198,7 @@ static bool configure(mbedtls_ssl_config *config, enum client_versions versions)
 {
     if (mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
-        mbedtls_ssl_conf_alpn_protocols(config, protocols) != 0)
+        (versions != CLIENT_TLS_MAIL && mbedtls_ssl_conf_alpn_protocols(config, protocols) != 0))
         return false;
     mbedtls_ssl_conf_rng(config, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
     mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);

@@ -23,7 +23,7 @@ struct stream {
     int64_t deadline_us; /* of the clock that never jumps */
     int error;           /* errno of what failed last; ETIMEDOUT when the deadline had passed */
     size_t opening_len;
-    char opening[STREAM_OPENING]; /* the first bytes that came */
+    char opening[STREAM_OPENING]; /* the first bytes that came for TLS */
 };
 
 /* Connects, as all waits here, until the deadline at most. False with the reason in stream->error. End
@@ -34,6 +34,10 @@ void stream_close(struct stream *stream);
 /* Waits for room for at least one byte. Returns how many bytes were moved, or -1 with the reason in
  * stream->error. */
 ssize_t stream_write(struct stream *stream, const void *data, size_t len);
+
+/* Waits for at least one byte. Returns how many bytes there are, 0 at the end, or -1 with the reason in
+ * stream->error. */
+ssize_t stream_read(struct stream *stream, void *buf, size_t size);
 
 enum client_result {
     CLIENT_DONE,
@@ -53,7 +57,8 @@ enum client_result {
 enum client_versions {
     CLIENT_TLS_ALL,
     CLIENT_TLS_12_ONLY,
-    CLIENT_PLAIN, /* no TLS at all, for a listener behind a proxy that ends it */
+    CLIENT_TLS_MAIL, /* all, for a server of mail: without the names of other protocols */
+    CLIENT_PLAIN,    /* no TLS at all, for a listener behind a proxy that ends it */
 };
 
 struct client;

@@ -74,6 +74,8 @@ static bool run_client(struct client *client, const struct fetch_request *reques
     fetch->tls_version = client_version(client);
     if (!keep_chain(client, fetch))
         return false;
+    if (request->versions == CLIENT_TLS_MAIL)
+        (void)client_write(client, span_of("QUIT\r\n")); /* all is known by now */
     if (request->handshake_only)
         return true;
     fetch->answer = malloc(sizeof(*fetch->answer));
@@ -111,6 +113,10 @@ bool fetch_run(const struct fetch_request *request, struct fetch *ret_fetch)
     *ret_fetch = (struct fetch){.step = FETCH_CONNECT, .alert = -1};
     bool open = stream_open(&stream, request->address, begin + request->timeout_ms * 1000) &&
                 send_preamble(&stream, request->preamble);
+    if (open && request->begin != NULL) {
+        ret_fetch->step = FETCH_BEGIN;
+        open = request->begin(&stream, request->context);
+    }
     ret_fetch->connect_us = clock_monotonic_us() - begin;
     if (open) {
         client = client_new(&stream, request->host, request->versions);

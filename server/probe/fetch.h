@@ -20,6 +20,7 @@
 /* The step in which it ended. */
 enum fetch_step {
     FETCH_CONNECT,
+    FETCH_BEGIN, /* the request's begin has failed */
     FETCH_HANDSHAKE,
     FETCH_ANSWER,
     FETCH_DONE, /* there is a response, whatever it says */
@@ -34,6 +35,9 @@ struct fetch_request {
     struct span preamble; /* sent before TLS begins, for a listener that expects a proxy */
     enum client_versions versions;
     bool handshake_only;
+    /* What comes before TLS in another protocol; or NULL. False: it has failed. */
+    bool (*begin)(struct stream *stream, void *context);
+    void *context;
 };
 
 /* What came. End with fetch_free. */

@@ -10,7 +10,7 @@
 #include "probe/resolve.h"
 #include "probe/visit.h"
 
-enum { HTTPS = 443, HOST_SIZE = LIMIT_NAME + 16 };
+enum { HTTPS = 443, SMTP = 25, HOST_SIZE = LIMIT_NAME + 16 };
 
 /* RFC 1035 section 4.1.1. */
 enum { RCODE_SERVFAIL = 2, RCODE_REFUSED = 5 };
@@ -217,6 +217,12 @@ static void judge_txt(const struct dns_txt *txt, const char *name,
         judge_failure(&txt->outcome, what, timeout_ms, report);
 }
 
+static bool is_enforced_still(const struct promise *promise, const struct promise_facts *facts)
+{
+    struct promise_end end = promise_end(promise, facts);
+    return promise->mode == POLICY_ENFORCE && (end.kind != PROMISE_DATED || end.at > facts->now);
+}
+
 /* The MX hosts that a policy which senders hold does not name. Of one that is served the fetch tells. */
 static void judge_held(const struct promise *promise, const struct promise_facts *facts,
                        struct report *report)
@@ -225,8 +231,7 @@ static void judge_held(const struct promise *promise, const struct promise_facts
     const char *refused = NULL;
     size_t count = 0;
     struct promise_end end = promise_end(promise, facts);
-    if (promise->mode != POLICY_ENFORCE || promise->until == PROMISE_OPEN ||
-        (end.kind == PROMISE_DATED && end.at <= facts->now))
+    if (promise->until == PROMISE_OPEN || !is_enforced_still(promise, facts))
         return;
     for (size_t i = 0; i < report->mx_count; i++)
         if (!promise_covers(promise, span_of(report->mx[i]))) {
@@ -298,6 +303,47 @@ static void ask_dns(const struct probe *probe, const struct probe_domain *domain
     dns_txt_free(&txt);
 }
 
+/* Asks for the addresses of an MX. */
+static void ask_mx(const struct probe *probe, const char *host, struct report *report,
+                   struct resolve_host *ret_found)
+{
+    const struct resolve_question question = {
+        .host = host,
+        .port = SMTP,
+        .deadline_us = clock_monotonic_us() + probe->timeout_ms * 1000,
+    };
+    resolve_ask(&question, ret_found, NULL, NULL);
+    report->has_dns = true;
+    report->dns_us = time_of(ret_found);
+    judge_host(ret_found, host, probe->timeout_ms, report);
+}
+
+static enum diag_level level_of_mode(struct span mode)
+{
+    return span_equal(mode, span_of("enforce")) ? DIAG_ERROR
+           : span_equal(mode, span_of("none"))  ? DIAG_NOTE
+                                                : DIAG_WARNING;
+}
+
+/* How grave it is that senders would refuse an MX follows from the strictest policy that they may have. */
+static void judge_mode(const struct probe_domain *domain, struct report *report)
+{
+    const struct promise_facts *facts = &domain->facts;
+    const char *mode = domain->policy == NULL ? "" : policy_mode_text(policy_mode(domain->policy));
+    enum diag_level level = domain->policy == NULL && report->visit_count > 0
+                                ? DIAG_NOTE
+                                : level_of_mode(span_of(mode));
+    for (size_t i = 0; i < report->visit_count; i++) {
+        enum diag_level served = level_of_mode(span_of(report->visits[i].mode));
+        level = served < level ? served : level;
+    }
+    for (size_t i = 0; i < facts->count; i++)
+        if (is_enforced_still(&facts->promises[i], facts))
+            level = DIAG_ERROR;
+    if (!domain->is_mx)
+        report->mx_level = level;
+}
+
 /* A machine without IPv6 says nothing about a server that has it too; one that reaches no address
  * at all has found out nothing. */
 static void judge_reach(struct report *report)
@@ -323,6 +369,7 @@ static void visit_one(const struct probe *probe, const struct probe_domain *doma
     const struct visit_question question = {
         .address = address,
         .host = host,
+        .is_mx = domain->is_mx,
         .policy = domain->policy,
         .trust = probe->trust,
         .now = probe->now,
@@ -346,7 +393,10 @@ struct round {
 static void prepare(void *context, size_t index, void *ret_result)
 {
     const struct round *round = context;
-    report_begin(ret_result, round->domains[index].name);
+    struct report *report = ret_result;
+    report_begin(report, round->domains[index].name);
+    report->is_mx = round->domains[index].is_mx;
+    report->mx_level = round->domains[index].mx_level;
 }
 
 static void run(void *context, size_t index, void *result)
@@ -357,20 +407,23 @@ static void run(void *context, size_t index, void *result)
     char host[HOST_SIZE];
     struct resolve_host found = {.count = 1};
     int64_t deadline_us = clock_monotonic_us() + LIMIT_PROBE_TIMEOUTS * probe->timeout_ms * 1000;
-    (void)snprintf(host, sizeof(host), "mta-sts.%s", domain->name); /* it fits */
-    if (probe->connect != NULL)
+    (void)snprintf(host, sizeof(host), "%s%s", domain->is_mx ? "" : "mta-sts.",
+                   domain->name); /* it fits */
+    if (domain->is_mx)
+        ask_mx(probe, host, result, &found);
+    else if (probe->connect != NULL)
         found.addresses[0] = *probe->connect;
     else
         ask_dns(probe, domain, host, result, &found);
     for (size_t i = 0; i < found.count; i++)
         visit_one(probe, domain, host, &found.addresses[i], deadline_us, result);
     judge_reach(result);
+    judge_mode(domain, result);
 }
 
 static void died(void *context, size_t index, void *ret_result)
 {
-    const struct round *round = context;
-    report_begin(ret_result, round->domains[index].name);
+    prepare(context, index, ret_result);
     report_add(ret_result, NULL, FAULT_INTERNAL, "the process that probed this domain crashed");
 }
 

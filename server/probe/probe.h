@@ -24,6 +24,8 @@ struct probe {
 
 struct probe_domain {
     const char *name;            /* example.com; a valid name */
+    bool is_mx;                  /* it is the host of an MX record: probe port 25 */
+    enum diag_level mx_level;    /* of an MX: how grave it is that senders would refuse it */
     const struct policy *policy; /* what the configuration says; or NULL */
     struct promise_facts facts;  /* what senders may hold; without promises where it is not known */
 };

@@ -21,6 +21,10 @@ static const char CHAIN[] = "serve the whole chain: fullchain.pem instead of cer
                             "ssl_certificate, Apache: SSLCertificateFile)";
 static const char STATUS_WHO[] =
     "every sender but Stalwart and danmarg, which never look, refuses it";
+static const char MX_UNKNOWN[] = "nothing is known about the certificate of this host";
+static const char MX_ELSEWHERE[] =
+    "probe it from a machine that may send mail: many networks block "
+    "port 25, and many servers refuse unknown clients";
 static const char FASTER[] = "serve the policy from a machine that is near and awake";
 
 #define ERROR   DIAG_ERROR
@@ -92,6 +96,17 @@ static const struct fault_rule rules[] = {
      "see whether a firewall drops what comes to the port"},
     {FAULT_NOT_ASKED, "not-asked", STAGE_CONNECT, WARNING, "not asked",
      "nothing is known about this address", "give it more time with --timeout"},
+    {FAULT_SMTP_SILENT, "smtp-silent", STAGE_CONNECT, WARNING, "silent", MX_UNKNOWN, MX_ELSEWHERE},
+    {FAULT_SMTP_REFUSED, "smtp-refused", STAGE_CONNECT, WARNING, "refused", MX_UNKNOWN,
+     MX_ELSEWHERE},
+    {FAULT_SMTP_MALFORMED, "smtp-malformed", STAGE_TLS, ERROR, "not SMTP", NOT_REACHED,
+     "see what listens on this port"},
+    {FAULT_STARTTLS_MISSING, "starttls-missing", STAGE_TLS, ERROR, "no STARTTLS", NOT_REACHED,
+     "switch on TLS for mail that comes in, and see that no firewall removes STARTTLS"},
+    {FAULT_STARTTLS_REFUSED, "starttls-refused", STAGE_TLS, ERROR, "refused", NOT_REACHED,
+     "see the server's log"},
+    {FAULT_SMTP_AHEAD, "smtp-ahead", STAGE_TLS, ERROR, "ahead", NOT_REACHED,
+     "see whether somebody in between adds to what the server sends"},
     {FAULT_TLS_TIMEOUT, "tls-timeout", STAGE_TLS, ERROR, "timeout", NOT_REACHED, NULL},
     {FAULT_TLS_OLD, "tls-old", STAGE_TLS, ERROR, "old TLS",
      "RFC 8461 section 3.3 and every sender ask for TLS 1.2 or newer", SUITES},
@@ -118,7 +133,7 @@ static const struct fault_rule rules[] = {
     {FAULT_CERTIFICATE_NOT_YET, "certificate-not-yet-valid", STAGE_CERTIFICATE, ERROR,
      "not yet valid", NOT_VERIFIED, "see whether the clocks are right; else wait"},
     {FAULT_CERTIFICATE_ENDS_SOON, "certificate-ends-soon", STAGE_CERTIFICATE, WARNING, "ends soon",
-     "after that no sender takes a policy from the server", RENEW},
+     "after that no sender accepts the server", RENEW},
     {FAULT_CERTIFICATE_NAME, "certificate-name", STAGE_CERTIFICATE, ERROR, "other name",
      NOT_VERIFIED, REISSUE},
     {FAULT_CERTIFICATE_SELF_SIGNED, "certificate-self-signed", STAGE_CERTIFICATE, ERROR,
@@ -295,6 +310,27 @@ struct report_words report_show(struct span bytes, size_t limit)
     return words;
 }
 
+/* Senders that enforce a policy refuse an MX for its TLS, but not for what hinders this program alone. */
+static void judge_mx_fault(const struct report *report, enum fault fault,
+                           struct report_finding *finding)
+{
+    bool is_unknown = finding->stage <= STAGE_CONNECT || fault == FAULT_TLS_SUITES ||
+                      fault == FAULT_CERTIFICATE_LARGE;
+    enum diag_level least = is_unknown && report->mx_level < WARNING ? WARNING : report->mx_level;
+    if (finding->level == ERROR) {
+        const char *senders =
+            is_unknown ? MX_UNKNOWN
+            : least == ERROR
+                ? "senders that enforce the policy of the domain do not deliver to this host"
+                : "senders would not deliver to this host if the policy of the domain were enforced";
+        (void)snprintf(finding->senders, sizeof(finding->senders), "%s", senders);
+    }
+    if (finding->level < least)
+        finding->level = least;
+    if (finding->stage == STAGE_CONNECT)
+        (void)snprintf(finding->fix, sizeof(finding->fix), "%s", MX_ELSEWHERE);
+}
+
 void report_add(struct report *report, const struct report_visit *visit, enum fault fault,
                 const char *format, ...)
 {
@@ -312,6 +348,8 @@ void report_add(struct report *report, const struct report_visit *visit, enum fa
     va_end(arguments);
     (void)snprintf(finding.senders, sizeof(finding.senders), "%s", rule->senders);
     (void)snprintf(finding.fix, sizeof(finding.fix), "%s", rule->fix == NULL ? "" : rule->fix);
+    if (report->is_mx)
+        judge_mx_fault(report, fault, &finding);
     report_add_finding(report, visit, &finding);
 }
 

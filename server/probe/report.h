@@ -58,6 +58,12 @@ enum fault {
     FAULT_NO_ROUTE,
     FAULT_CONNECT_TIMEOUT,
     FAULT_NOT_ASKED,
+    FAULT_SMTP_SILENT,
+    FAULT_SMTP_REFUSED,
+    FAULT_SMTP_MALFORMED,
+    FAULT_STARTTLS_MISSING,
+    FAULT_STARTTLS_REFUSED,
+    FAULT_SMTP_AHEAD,
     FAULT_TLS_TIMEOUT,
     FAULT_TLS_OLD,
     FAULT_TLS_13_ONLY,
@@ -165,12 +171,14 @@ struct report_visit {
 };
 
 struct report {
-    char domain[LIMIT_NAME + 1];
-    bool has_dns;          /* the DNS was asked */
-    int64_t dns_us;        /* for the addresses, which a sender waits for */
-    char id[LIMIT_ID + 1]; /* of the record; "" when there is none */
-    bool is_record_known;  /* the answer says which record there is, or that there is none */
-    uint32_t ttl;          /* of the record; seconds */
+    char domain[LIMIT_NAME + 1]; /* or an MX, with is_mx */
+    bool is_mx;
+    enum diag_level mx_level; /* how grave it is that senders would refuse an MX */
+    bool has_dns;             /* the DNS was asked */
+    int64_t dns_us;           /* for the addresses, which a sender waits for */
+    char id[LIMIT_ID + 1];    /* of the record; "" when there is none */
+    bool is_record_known;     /* the answer says which record there is, or that there is none */
+    uint32_t ttl;             /* of the record; seconds */
     bool is_mx_known; /* the answer says which hosts take the mail; without any it is the domain */
     char mx[LIMIT_PROBE_MX][REPORT_NAME];
     size_t mx_count;

@@ -10,6 +10,7 @@
 #include "policy/name.h"
 #include "probe/chain.h"
 #include "probe/fetch.h"
+#include "probe/smtp.h"
 
 /* RFC 8446 section 6. */
 enum { ALERT_HANDSHAKE_FAILURE = 40, ALERT_INSUFFICIENT_SECURITY = 71 };
@@ -409,8 +410,11 @@ static bool judge(struct fetch_record *visit, const struct fetch_request *reques
     result->tls_version = fetch->tls_version;
     if (question->kept != NULL)
         keep_leaf(question->kept, fetch);
+    if (fetch->step == FETCH_BEGIN)
+        return true; /* smtp_start_tls has said why */
     result->reached = fetch->step == FETCH_CONNECT     ? STAGE_CONNECT
                       : fetch->step == FETCH_HANDSHAKE ? STAGE_TLS
+                      : question->is_mx                ? STAGE_CERTIFICATE
                                                        : STAGE_HTTP;
     if (fetch->step == FETCH_CONNECT) {
         judge_connection(visit);
@@ -430,12 +434,20 @@ static bool judge(struct fetch_record *visit, const struct fetch_request *reques
     };
     if (!chain_judge(&chain, visit->report, result))
         return false;
+    if (question->is_mx)
+        return true;
     if (fetch->step == FETCH_ANSWER)
         judge_silence(visit);
     else if (!judge_answer(visit))
         return false;
     return question->kept != NULL || strcmp(fetch->tls_version, "1.3") != 0 ||
            judge_versions(visit, request);
+}
+
+static bool start_tls(struct stream *stream, void *context)
+{
+    struct fetch_record *visit = context;
+    return smtp_start_tls(stream, visit->report, visit->result);
 }
 
 bool visit_run(const struct visit_question *question, struct report *report)
@@ -450,7 +462,10 @@ bool visit_run(const struct visit_question *question, struct report *report)
         .address = question->address,
         .host = question->host,
         .timeout_ms = time_left_ms(&visit),
-        .versions = CLIENT_TLS_ALL,
+        .versions = question->is_mx ? CLIENT_TLS_MAIL : CLIENT_TLS_ALL,
+        .handshake_only = question->is_mx,
+        .begin = question->is_mx ? start_tls : NULL,
+        .context = &visit,
     };
     if (request.timeout_ms <= 0) {
         visit.result->reached = STAGE_CONNECT;

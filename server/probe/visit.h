@@ -1,6 +1,7 @@
 /*
  * One address of a policy host: fetches from it and judges every stage, from
- * the connection to the bytes of the policy. Runs in a child of the probe.
+ * the connection to the bytes of the policy; or one of an MX, up to its
+ * certificate. Runs in a child of the probe.
  */
 #ifndef PROBE_VISIT_H
 #define PROBE_VISIT_H
@@ -27,6 +28,7 @@ struct visit_kept {
 struct visit_question {
     const struct address *address;
     const char *host;
+    bool is_mx;                  /* TLS begins with STARTTLS, and nothing is fetched */
     const struct policy *policy; /* what the configuration says; or NULL */
     const struct trust *trust;
     int64_t now;     /* seconds since 1970 UTC; for the dates of certificates */
