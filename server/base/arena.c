@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/heap.h"
+
 /* The first block is small, so that a small configuration stays small; each is
  * twice as large as the one before, up to one that goes back to the kernel as
  * soon as it is freed. */
@@ -24,9 +26,8 @@ struct arena {
 
 struct arena *arena_new(void)
 {
-    struct arena *arena = calloc(1, sizeof(*arena));
-    if (arena != NULL)
-        arena->next_size = BLOCK_LEAST;
+    struct arena *arena = heap_take(1, sizeof(*arena));
+    arena->next_size = BLOCK_LEAST;
     return arena;
 }
 
@@ -43,11 +44,7 @@ void arena_free(struct arena *arena)
 
 static struct block *block_add(struct arena *arena, size_t size)
 {
-    if (size > SIZE_MAX - sizeof(struct block))
-        return NULL;
-    struct block *block = calloc(1, sizeof(*block) + size);
-    if (block == NULL)
-        return NULL;
+    struct block *block = heap_take(1, sizeof(*block) + size);
     block->size = size;
     block->next = arena->blocks;
     arena->blocks = block;
@@ -56,9 +53,7 @@ static struct block *block_add(struct arena *arena, size_t size)
 
 void *arena_take(struct arena *arena, size_t size)
 {
-    assert(size > 0);
-    if (size > SIZE_MAX - sizeof(max_align_t))
-        return NULL;
+    assert(size > 0 && size < PTRDIFF_MAX);
     size_t rounded = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     struct block *block = arena->blocks;
     if (block == NULL || block->size - block->used < rounded) {
@@ -66,8 +61,6 @@ void *arena_take(struct arena *arena, size_t size)
         if (usual < BLOCK_MOST)
             arena->next_size *= 2;
         block = block_add(arena, rounded > usual ? rounded : usual);
-        if (block == NULL)
-            return NULL;
     }
     void *piece = (char *)block->data + block->used;
     block->used += rounded;
@@ -77,7 +70,7 @@ void *arena_take(struct arena *arena, size_t size)
 char *arena_copy(struct arena *arena, struct span span)
 {
     char *copy = arena_take(arena, span.len + 1);
-    if (copy != NULL && span.len > 0)
+    if (span.len > 0)
         memcpy(copy, span.data, span.len);
     return copy;
 }

@@ -1,7 +1,7 @@
 /*
  * An arena is memory that is taken piece by piece and given back all at once.
  * What one load of the configuration builds lives in one arena, so no path of
- * an error can leak a part of it. Single process, no lock.
+ * an error can leak a part of it. It never lacks memory (base/heap.h).
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -12,18 +12,17 @@
 
 struct arena;
 
-/* A new, empty arena; owned. NULL when memory is short. */
+/* A new, empty arena; owned. */
 struct arena *arena_new(void);
 
 /* Gives every piece back. NULL is legal. */
 void arena_free(struct arena *arena);
 
 /* Zeroed memory, aligned for any type, borrowed from the arena until it is
- * freed. NULL when memory is short. size is at least 1. */
+ * freed. size is at least 1. */
 void *arena_take(struct arena *arena, size_t size);
 
-/* A NUL-terminated copy of the span; borrowed from the arena. NULL when memory
- * is short. */
+/* A NUL-terminated copy of the span; borrowed from the arena. */
 char *arena_copy(struct arena *arena, struct span span);
 
 #endif

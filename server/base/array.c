@@ -1,23 +1,17 @@
 #include "base/array.h"
 
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "base/heap.h"
 
 bool array_room(void *array, size_t count, size_t *capacity, size_t size)
 {
-    void *items, *more;
+    void *items;
     if (count < *capacity)
         return true;
-    if (*capacity > SIZE_MAX / 2)
-        return false;
-    size_t wanted = *capacity == 0 ? 16 : *capacity * 2;
+    *capacity = *capacity == 0 ? 16 : *capacity * 2;
     memcpy(&items, array, sizeof(void *));
-    more = reallocarray(items, wanted, size);
-    if (more == NULL)
-        return false;
-    memcpy(array, &more, sizeof(void *));
-    *capacity = wanted;
-    /* cppcheck-suppress memleak ; the pointer of the array has it now */
+    items = heap_grow(items, *capacity, size);
+    memcpy(array, &items, sizeof(void *));
     return true;
 }

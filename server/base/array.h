@@ -1,6 +1,6 @@
 /*
  * Arrays that grow: items in one block of malloc's, a count and a capacity that
- * their owner keeps. Every process uses it.
+ * their owner keeps. It never lacks memory (base/heap.h).
  */
 #ifndef BASE_ARRAY_H
 #define BASE_ARRAY_H
@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /* Makes room for one item behind count items of this size. array points to the pointer to the first
- * item, of any type, which may change. False, with nothing changed, when memory is short. */
+ * item, of any type, which may change. Always true. */
 bool array_room(void *array, size_t count, size_t *capacity, size_t size);
 
 #endif

@@ -21,11 +21,9 @@ void columns_end_cell(struct columns *columns, const char *colour)
     const struct columns_cell *last =
         columns->cell_count == 0 ? NULL : &columns->cells[columns->cell_count - 1];
     size_t begin = last == NULL ? 0 : last->begin + last->len;
-    if (!array_room(&columns->cells, columns->cell_count, &columns->capacity, sizeof(*last)))
-        columns->text.failed = true;
-    else
-        columns->cells[columns->cell_count++] =
-            (struct columns_cell){begin, columns->text.len - begin, colour};
+    array_room(&columns->cells, columns->cell_count, &columns->capacity, sizeof(*last));
+    columns->cells[columns->cell_count++] =
+        (struct columns_cell){begin, columns->text.len - begin, colour};
 }
 
 void columns_add(struct columns *columns, const char *format, ...)

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/array.h"
+#include "base/heap.h"
 #include "base/json.h"
 #include "base/table.h"
 
@@ -60,9 +61,8 @@ struct diag {
     size_t quota_capacity;
     struct table file_table;
     struct table entry_table; /* what was said already, at which place */
-    struct entry *last;       /* what reason, hint and related belong to; NULL after a shortage */
-    bool shortage;            /* of memory; counted in counts */
-    enum diag_part part;      /* of what is added now */
+    struct entry *last;  /* what reason, hint and related belong to; NULL when it was not kept */
+    enum diag_part part; /* of what is added now */
     size_t counts[DIAG_LEVELS];
 };
 
@@ -71,8 +71,6 @@ enum { WORD_MOST = DIAG_WORD_SIZE - sizeof("..."), VALUE_MOST = 64, KEY_MOST = 1
 
 /* So many with one cause are told one by one; kinds of causes; subjects that are named. */
 enum { SINGLE_MOST = 3, GROUPS = 16, SUBJECTS = 10 };
-
-static const char SHORTAGE[] = "out of memory";
 
 static size_t plain_length(struct span text)
 {
@@ -113,14 +111,8 @@ struct diag_word diag_key(struct span text)
 
 struct diag *diag_new(void)
 {
-    struct diag *diag = calloc(1, sizeof(*diag));
-    if (diag == NULL)
-        return NULL;
+    struct diag *diag = heap_take(1, sizeof(*diag));
     diag->arena = arena_new();
-    if (diag->arena == NULL) {
-        free(diag);
-        return NULL;
-    }
     return diag;
 }
 
@@ -139,25 +131,13 @@ void diag_free(struct diag *diag)
 
 void diag_shortage(struct diag *diag)
 {
-    diag->counts[DIAG_FATAL] += diag->shortage ? 0 : 1;
-    diag->shortage = true;
-}
-
-bool diag_is_short(const struct diag *diag)
-{
-    return diag->shortage;
+    (void)diag;
+    heap_end();
 }
 
 void diag_set_part(struct diag *diag, enum diag_part part)
 {
     diag->part = part;
-}
-
-/* Stands for words that have no room. */
-static const char *lost_words(struct diag *diag)
-{
-    diag_shortage(diag);
-    return SHORTAGE;
 }
 
 static struct span file_key(const void *items, size_t index)
@@ -171,16 +151,12 @@ const char *diag_intern(struct diag *diag, struct span name)
     size_t known = table_find(&diag->file_table, name, file_key, diag->files);
     if (known != TABLE_NONE)
         return diag->files[known];
-    if (!array_room(&diag->files, diag->file_count, &diag->file_capacity, sizeof(*diag->files)))
-        return lost_words(diag);
-    if (!array_room(&diag->quotas, diag->file_count, &diag->quota_capacity, sizeof(*diag->quotas)))
-        return lost_words(diag);
+    array_room(&diag->files, diag->file_count, &diag->file_capacity, sizeof(*diag->files));
+    array_room(&diag->quotas, diag->file_count, &diag->quota_capacity, sizeof(*diag->quotas));
     diag->quotas[diag->file_count] = (struct quota){0};
-    char *copy = arena_copy(diag->arena, name);
-    if (copy == NULL || !table_add(&diag->file_table, name, diag->file_count))
-        return lost_words(diag);
-    diag->files[diag->file_count++] = copy;
-    return copy;
+    table_add(&diag->file_table, name, diag->file_count);
+    diag->files[diag->file_count] = arena_copy(diag->arena, name);
+    return diag->files[diag->file_count++];
 }
 
 /* A file that nobody interned sorts last. */
@@ -226,9 +202,9 @@ static const char *format_words(struct diag *diag, const char *format, va_list a
     va_copy(measure, arguments);
     int len = vsnprintf(NULL, 0, format, measure);
     va_end(measure);
-    char *words = len < 0 ? NULL : arena_take(diag->arena, (size_t)len + 1);
-    if (words == NULL)
-        return lost_words(diag);
+    if (len < 0) /* it is longer than INT_MAX */
+        heap_end();
+    char *words = arena_take(diag->arena, (size_t)len + 1);
     (void)vsnprintf(words, (size_t)len + 1, format, arguments); /* measured above */
     (void)defuse(words);                                        /* its length is not needed */
     return words;
@@ -245,33 +221,23 @@ static const char *make_key(struct diag *diag, const struct entry *entry)
 {
     size_t size = strlen(entry->message) + 64;
     char *key = arena_take(diag->arena, size);
-    if (key == NULL)
-        return lost_words(diag);
     (void)snprintf(key, size, "%zu:%u:%u:%s", entry->file_order, (unsigned)entry->at.line,
                    (unsigned)entry->at.column, entry->message); /* three numbers fit in 64 */
     return key;
 }
 
-/* Several domains may use one bad policy: what was said of a place is not said again. */
-static bool said_already(const struct diag *diag, const char *key)
-{
-    return key != SHORTAGE &&
-           table_find(&diag->entry_table, span_of(key), entry_key, diag->entries) != TABLE_NONE;
-}
-
-/* Keeps the entry, unless the same was said already; diag->last tells. */
+/* Keeps the entry, unless the same was said of the place already, because several domains use one bad
+ * policy, say; diag->last tells. */
 static void keep(struct diag *diag, struct entry entry)
 {
     diag->last = NULL;
     entry.key = make_key(diag, &entry);
-    if (said_already(diag, entry.key))
+    struct span key = span_of(entry.key);
+    if (table_find(&diag->entry_table, key, entry_key, diag->entries) != TABLE_NONE)
         return;
     diag->counts[entry.level]++;
-    if (!array_room(&diag->entries, diag->count, &diag->capacity, sizeof(*diag->entries)) ||
-        !table_add(&diag->entry_table, span_of(entry.key), diag->count)) {
-        diag_shortage(diag);
-        return;
-    }
+    array_room(&diag->entries, diag->count, &diag->capacity, sizeof(*diag->entries));
+    table_add(&diag->entry_table, key, diag->count);
     diag->entries[diag->count] = entry;
     diag->last = &diag->entries[diag->count++];
 }
@@ -346,10 +312,6 @@ void diag_related(struct diag *diag, struct position at, const char *format, ...
     if (diag->last == NULL)
         return;
     struct related *related = arena_take(diag->arena, sizeof(*related));
-    if (related == NULL) {
-        diag_shortage(diag);
-        return;
-    }
     va_list arguments;
     va_start(arguments, format);
     *related = (struct related){.at = at, .message = format_words(diag, format, arguments)};
@@ -368,7 +330,7 @@ size_t diag_mark(const struct diag *diag)
 void diag_set_level(struct diag *diag, size_t mark, enum diag_level level)
 {
     if (mark >= diag->count)
-        return; /* it was said before, or memory is short */
+        return; /* it was said before */
     diag->counts[diag->entries[mark].level]--;
     diag->entries[mark].level = level;
     diag->counts[level]++;
@@ -492,15 +454,14 @@ static void fold_group(struct diag *diag, enum diag_level least, const struct gr
     struct text words = {0};
     text_printf(&words, "%s; the same holds for %zu more: ", first->message, group->count - 1);
     name_subjects(diag, least, group, &words);
-    first->folded =
-        words.failed ? NULL : arena_copy(diag->arena, (struct span){words.data, words.len});
+    first->folded = arena_copy(diag->arena, heap_text(&words));
     text_free(&words);
-    for (size_t i = group->first + 1; first->folded != NULL && i < diag->count; i++)
+    for (size_t i = group->first + 1; i < diag->count; i++)
         if (diag->entries[i].subject != NULL && have_one_cause(first, &diag->entries[i]))
             diag->entries[i].is_folded = true;
 }
 
-/* Puts those with one cause together, if they are many. On a shortage each is told by itself. */
+/* Puts those with one cause together, if they are many. */
 static void fold(struct diag *diag, enum diag_level least)
 {
     struct group groups[GROUPS];
@@ -527,11 +488,8 @@ static void fold(struct diag *diag, enum diag_level least)
 
 static void print_each(void *context, const struct diag_entry *entry, struct span text)
 {
-    struct text *out = context;
-    (void)entry;
-    if (text.len == 0)
-        out->failed = true; /* There was no memory for it. */
-    text_append(out, text);
+    (void)entry; /* the text is all of it */
+    text_append(context, text);
 }
 
 void diag_print(struct diag *diag, enum diag_level least, struct text *out)
@@ -551,7 +509,7 @@ void diag_restrict(struct diag *diag, diag_concerns *concerns, void *context)
 
 size_t diag_shown(const struct diag *diag, enum diag_level level)
 {
-    size_t count = level == DIAG_FATAL && diag->shortage ? 1 : 0;
+    size_t count = 0;
     for (size_t i = 0; i < diag->count; i++)
         count += diag->entries[i].level == level && !diag->entries[i].is_hidden ? 1 : 0;
     return count;
@@ -560,8 +518,8 @@ size_t diag_shown(const struct diag *diag, enum diag_level level)
 size_t diag_shown_files(const struct diag *diag, enum diag_level least)
 {
     size_t count = 0;
-    bool *seen = calloc(diag->file_count + 1, sizeof(*seen));
-    for (size_t i = 0; seen != NULL && i < diag->count; i++) {
+    bool *seen = heap_take(diag->file_count, sizeof(*seen));
+    for (size_t i = 0; i < diag->count; i++) {
         const struct entry *entry = &diag->entries[i];
         if (!is_shown(entry, least) || entry->file_order >= diag->file_count)
             continue;
@@ -596,12 +554,6 @@ void diag_choose(struct diag *diag, diag_wanted *wanted, void *context)
     }
 }
 
-/* All of the text, or nothing when a part of it is missing. */
-static struct span whole(const struct text *text)
-{
-    return (struct span){text->data, text->failed ? 0 : text->len};
-}
-
 void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void *context)
 {
     sort(diag);
@@ -612,14 +564,7 @@ void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void
         struct text text = {0};
         const struct diag_entry view = view_of(diag, &diag->entries[i]);
         print_entry(&diag->entries[i], &text);
-        visit(context, &view, whole(&text));
-        text_free(&text);
-    }
-    if (diag->shortage) {
-        const struct diag_entry view = {.level = DIAG_FATAL, .kind = SHORTAGE, .message = SHORTAGE};
-        struct text text = {0};
-        print_line(&text, view.at, level_text(view.level), SHORTAGE);
-        visit(context, &view, whole(&text));
+        visit(context, &view, heap_text(&text));
         text_free(&text);
     }
 }
@@ -666,7 +611,6 @@ static void print_entry_json(struct text *out, const struct diag_entry *view,
 
 void diag_print_json(struct diag *diag, const char *key, enum diag_level least, struct text *out)
 {
-    const struct diag_entry shortage = {.level = DIAG_FATAL, .message = SHORTAGE};
     sort(diag);
     json_open(out, key, '[');
     for (size_t i = 0; i < diag->count; i++) {
@@ -675,7 +619,5 @@ void diag_print_json(struct diag *diag, const char *key, enum diag_level least, 
         if (is_shown(&diag->entries[i], least))
             print_entry_json(out, &view, diag->entries[i].related);
     }
-    if (diag->shortage)
-        print_entry_json(out, &shortage, NULL);
     json_close(out, ']');
 }

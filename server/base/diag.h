@@ -2,7 +2,7 @@
  * Diagnostics: everything that is wrong with what an operator wrote, each with
  * the place where it stands, why it matters and what to write instead. A
  * reader reports and goes on; whoever called it asks at the end how bad it was.
- * Used by the supervisor and the commands, never by a worker.
+ * Used by the loader and the commands. It never lacks memory (base/heap.h).
  */
 #ifndef BASE_DIAG_H
 #define BASE_DIAG_H
@@ -52,13 +52,12 @@ struct diag_word diag_key(struct span text);
 
 struct diag;
 
-/* An empty list; owned. NULL when memory is short. */
+/* An empty list; owned. */
 struct diag *diag_new(void);
 void diag_free(struct diag *diag);
 
 /* A C string that lives as long as the diag; for file names in positions.
- * Equal names share one copy. On a shortage, which is noted, it is a fixed text,
- * never NULL. */
+ * Equal names share one copy. */
 const char *diag_intern(struct diag *diag, struct span name);
 
 /* Of each level, at most so many diagnostics of the file are kept, and one that says that there are
@@ -71,11 +70,8 @@ void diag_set_part(struct diag *diag, enum diag_part part);
 /* Whether the diagnostic that was added last was kept, so that a hint to it is worth its search. */
 bool diag_is_kept(const struct diag *diag);
 
-/* Memory is short, so that something could not be judged or told: DIAG_FATAL,
- * told once, behind everything else. It cannot fail, and the functions here call
- * it when they cannot do what they should. */
-void diag_shortage(struct diag *diag);
-bool diag_is_short(const struct diag *diag); /* whether it was called */
+/* The same as heap_end. */
+_Noreturn void diag_shortage(struct diag *diag);
 
 /* Adds a diagnostic: one sentence without a full stop. The same words for the
  * same place are taken once. */
@@ -127,8 +123,7 @@ struct diag_entry {
 typedef bool diag_wanted(void *context, const struct diag_entry *entry);
 void diag_choose(struct diag *diag, diag_wanted *wanted, void *context);
 
-/* Calls visit for each that diag_print would print, in the same order; text is what it prints of it,
- * empty when there was no memory for that. */
+/* Calls visit for each that diag_print would print, in the same order; text is what it prints of it. */
 typedef void diag_visit(void *context, const struct diag_entry *entry, struct span text);
 void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void *context);
 

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "base/heap.h"
+
 void table_free(struct table *table)
 {
     free(table->buckets);
@@ -112,16 +114,14 @@ static void put(struct table *table, struct table_bucket bucket)
     table->buckets[at] = bucket;
 }
 
-static bool grow(struct table *table)
+static void grow(struct table *table)
 {
     struct table larger = {
         .bucket_count = table->bucket_count == 0 ? 16 : table->bucket_count * 2,
         .count = table->count,
         .seed = {table->seed[0], table->seed[1]},
     };
-    larger.buckets = calloc(larger.bucket_count, sizeof(*larger.buckets));
-    if (larger.buckets == NULL)
-        return false;
+    larger.buckets = heap_take(larger.bucket_count, sizeof(*larger.buckets));
     if (table->buckets == NULL)
         choose_seed(larger.seed);
     for (size_t i = 0; table->buckets != NULL && i < table->bucket_count; i++)
@@ -129,14 +129,13 @@ static bool grow(struct table *table)
             put(&larger, table->buckets[i]);
     free(table->buckets);
     *table = larger;
-    return true;
 }
 
 bool table_add(struct table *table, struct span key, size_t index)
 {
     assert(index < UINT32_MAX);
-    if ((table->count + 1) * 2 > table->bucket_count && !grow(table))
-        return false;
+    if ((table->count + 1) * 2 > table->bucket_count)
+        grow(table);
     put(table, (struct table_bucket){keyed_hash(table->seed, key), (uint32_t)index + 1});
     table->count++;
     return true;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -28,12 +29,6 @@ struct load {
     int64_t said;        /* when progress was said last */
     struct site *before; /* owned; or NULL */
 };
-
-static _Noreturn void end_for_lack_of_memory(void)
-{
-    log_line(LOG_LEVEL_ERROR, "out of memory");
-    _exit(LOADER_OUT_OF_MEMORY);
-}
 
 /* Of all processes it is the one that the kernel ends first when memory is short, and the one that is
  * told so before that happens. Both are tried as far as they go. */
@@ -74,11 +69,11 @@ static int hold(const struct text *bytes)
 {
     struct memory_file file = {0};
     if (bytes->failed || !memory_file_new(bytes->len, &file))
-        end_for_lack_of_memory();
+        heap_end();
     memcpy(file.data, bytes->data, bytes->len);
     int fd = memory_file_finish(&file, bytes->len);
     if (fd < 0)
-        end_for_lack_of_memory();
+        heap_end();
     return fd;
 }
 
@@ -149,7 +144,7 @@ static int print_settings(const struct load *load, const struct configuration *c
     (void)changes_print(&changes, "\n", SIZE_MAX, &changes_lines);
     (void)changes_print(&changes, ", ", LIMIT_LOG_NAMES, &clause);
     if (lines.failed || changes_lines.failed || clause.failed || told->failed)
-        end_for_lack_of_memory();
+        heap_end();
     image.domain_lines = span_of_text(&lines);
     image.change_lines = span_of_text(&changes_lines);
     image.change_clause = span_of_text(&clause);
@@ -178,7 +173,7 @@ static int hold_history(const struct history *history)
 {
     struct text bytes = {0};
     if (!history_print_promises(history, &bytes))
-        end_for_lack_of_memory();
+        heap_end();
     int fd = hold(&bytes);
     text_free(&bytes);
     return fd;
@@ -195,12 +190,12 @@ static void print_history(const struct load *load, const struct configuration *c
     if (history == NULL)
         return;
     if (!history_serve(history, sites, count, now))
-        end_for_lack_of_memory();
+        heap_end();
     result->state_fds[SAVER_PROMISES] = hold_history(history);
     if (count == 1)
         return;
     if (!history_serve(history, sites, 1, now + LIMIT_SWITCH))
-        end_for_lack_of_memory();
+        heap_end();
     result->state_fds[SAVER_PROMISES_AFTER] = hold_history(history);
 }
 
@@ -231,7 +226,7 @@ static int finish(const struct load *load, struct configuration *configuration,
     result->site_fd = site_release(configuration->site);
     configuration->site = NULL;
     if (result->site_fd < 0)
-        end_for_lack_of_memory();
+        heap_end();
     result->outcome = LOADER_DONE;
     return settings_fd;
 }
@@ -265,14 +260,6 @@ static bool are_certificates_new(const struct load_order *order)
     return watch_now(watch).certificates != watch_read(watch).certificates;
 }
 
-static struct diag *new_diag(void)
-{
-    struct diag *diag = diag_new();
-    if (diag == NULL)
-        end_for_lack_of_memory();
-    return diag;
-}
-
 static void load_files(struct load *load, struct loader_result *result)
 {
     const struct load_order *order = load->order;
@@ -280,10 +267,8 @@ static void load_files(struct load *load, struct loader_result *result)
     struct span known = order->previous == NULL ? nothing : order->previous->told;
     struct text told = {0};
     struct load_request request = make_request(load);
-    struct diag *diag = new_diag();
+    struct diag *diag = diag_new();
     struct configuration *configuration = configuration_load(&request, diag);
-    if (diag_is_short(diag))
-        end_for_lack_of_memory();
     if (configuration != NULL && order->previous == NULL)
         log_set_style(&configuration->settings.log);
     report_diagnostics(diag, configuration == NULL, known, order->extent == LOAD_ALL, &told);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/descriptors.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -55,7 +56,7 @@ bool loader_begin(struct loader *loader, loader_job *job, void *context, int kep
         descriptors_keep_only(own, sizeof(own) / sizeof(own[0]));
         log_begin();
         job(context, pair[1]);
-        _exit(1);
+        _exit(LOADER_FAILED);
     }
     int reason = errno;
     (void)close(pair[1]); /* the child's; here only a copy */
@@ -288,7 +289,7 @@ enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int
         (void)snprintf(why, sizeof(why), "the loader was killed, likely because memory is short");
     else if (WIFSIGNALED(status))
         (void)snprintf(why, sizeof(why), "the loader died: %s", strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) == LOADER_OUT_OF_MEMORY)
+    else if (WEXITSTATUS(status) == HEAP_END_STATUS)
         (void)snprintf(why, sizeof(why), "the loader ran out of memory");
     else
         (void)snprintf(why, sizeof(why), "the loader ended with status %d", WEXITSTATUS(status));

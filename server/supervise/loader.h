@@ -92,7 +92,7 @@ void loader_say(int socket, enum loader_word word);
  * errno. */
 bool loader_tell(int socket, const struct loader_result *result, int settings_fd);
 
-/* With this status it says that memory is short. */
-enum { LOADER_OUT_OF_MEMORY = 9 };
+/* The exit status of a loader that has failed, and logged why. HEAP_END_STATUS is another. */
+enum { LOADER_FAILED = 2 };
 
 #endif

@@ -1,19 +1,22 @@
 #include "supervise/settings_image.h"
 
 #include <limits.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include "base/limits.h"
 
 /* Another layout has another number. */
-static const char MAGIC[] = "mta-sts-httpd settings 1\n";
+static const char MAGIC[] = "mta-sts-httpd settings 2\n";
 
 /* One function for each kind of value both writes and reads it, so that the two cannot differ. */
 struct codec {
-    struct text *out;    /* borrowed; NULL: it reads */
-    struct span in;      /* what is still to be read */
-    struct arena *arena; /* borrowed; for what is read */
+    struct text *out; /* borrowed; NULL: it reads */
+    struct span in;   /* what is still to be read */
+    char *room;       /* borrowed; for what is read */
+    size_t room_size; /* of it, which the image tells */
+    size_t taken;     /* of it; when it writes, what a reader will take */
     bool failed;
 };
 
@@ -22,6 +25,20 @@ static bool fail(struct codec *codec)
     codec->failed = true;
     codec->in.len = 0;
     return false;
+}
+
+/* Room for what is read, zeroed; NULL when there is none, or when it only counts what a reader needs. */
+static void *take(struct codec *codec, size_t count, size_t size)
+{
+    const size_t align = sizeof(max_align_t);
+    size_t rounded = (count * size + align - 1) / align * align; /* both are bounded by INT32_MAX */
+    if (codec->out == NULL && rounded > codec->room_size - codec->taken) {
+        (void)fail(codec); /* remembered */
+        return NULL;
+    }
+    char *piece = count == 0 || codec->out != NULL ? NULL : codec->room + codec->taken;
+    codec->taken += rounded;
+    return piece;
 }
 
 static void exchange_bytes(struct codec *codec, void *bytes, size_t size)
@@ -79,42 +96,30 @@ static void exchange_span(struct codec *codec, struct span *span)
     codec->in = span_skip(codec->in, span->len);
 }
 
+/* Any bytes, copied. */
+static void exchange_copy(struct codec *codec, struct span *bytes)
+{
+    exchange_span(codec, bytes);
+    char *copy = take(codec, bytes->len, 1);
+    if (codec->out != NULL)
+        return;
+    if (copy != NULL)
+        memcpy(copy, bytes->data, bytes->len);
+    *bytes = (struct span){copy, copy == NULL ? 0 : bytes->len};
+}
+
 /* A C string, or NULL. */
 static void exchange_text(struct codec *codec, const char **text)
 {
     struct span span = {*text, *text == NULL ? 0 : strlen(*text) + 1};
-    exchange_span(codec, &span);
+    exchange_copy(codec, &span);
     if (codec->out != NULL)
         return;
-    *text = NULL;
-    if (span.len == 0)
-        return;
-    if (memchr(span.data, '\0', span.len) == span.data + span.len - 1)
-        *text = arena_copy(codec->arena, (struct span){span.data, span.len - 1});
-    if (*text == NULL)
-        (void)fail(codec); /* remembered */
-}
-
-/* Any bytes, copied like a text. */
-static void exchange_copy(struct codec *codec, struct span *bytes)
-{
-    exchange_span(codec, bytes);
-    if (codec->out != NULL || bytes->len == 0)
-        return;
-    bytes->data = arena_copy(codec->arena, *bytes);
-    if (bytes->data == NULL) {
-        bytes->len = 0;
+    *text = span.data;
+    if (span.len > 0 && memchr(span.data, '\0', span.len) != span.data + span.len - 1) {
+        *text = NULL;
         (void)fail(codec); /* remembered */
     }
-}
-
-/* Zeroed; NULL when there is none. */
-static void *take(struct codec *codec, size_t count, size_t size)
-{
-    void *items = count == 0 ? NULL : arena_take(codec->arena, count * size);
-    if (items == NULL && count > 0)
-        (void)fail(codec); /* remembered */
-    return items;
 }
 
 /* The text is canonical, so it makes the same address again. */
@@ -130,10 +135,9 @@ static void exchange_address(struct codec *codec, struct address *address)
 static void exchange_proxies(struct codec *codec, struct endpoint *endpoint)
 {
     const struct prefix *given = codec->out == NULL ? NULL : endpoint->proxies;
-    struct prefix *prefixes = NULL;
     size_t count = exchange_count(codec, endpoint->proxy_count, sizeof(given->bytes), INT32_MAX);
+    struct prefix *prefixes = take(codec, count, sizeof(*prefixes));
     if (codec->out == NULL) {
-        prefixes = take(codec, count, sizeof(*prefixes));
         endpoint->proxies = prefixes;
         endpoint->proxy_count = count;
     }
@@ -164,8 +168,10 @@ static void exchange_endpoint(struct codec *codec, struct endpoint *endpoint)
 static void exchange_settings(struct codec *codec, struct settings *settings)
 {
     settings->listener_count = exchange_count(codec, settings->listener_count, 8, LIMIT_LISTENERS);
+    struct endpoint *listeners =
+        take(codec, settings->listener_count, sizeof(*settings->listeners));
     if (codec->out == NULL)
-        settings->listeners = take(codec, settings->listener_count, sizeof(*settings->listeners));
+        settings->listeners = listeners;
     for (size_t i = 0;
          settings->listeners != NULL && i < settings->listener_count && !codec->failed; i++)
         exchange_endpoint(codec, &settings->listeners[i]);
@@ -194,8 +200,9 @@ static void exchange_paths(struct codec *codec, struct watch_path **list)
     count = exchange_count(codec, count, 8, INT32_MAX);
     struct watch_path *path = *list;
     for (size_t i = 0; i < count && !codec->failed; i++) {
+        struct watch_path *room = take(codec, 1, sizeof(*path));
         if (codec->out == NULL)
-            *list = path = take(codec, 1, sizeof(*path));
+            *list = path = room;
         if (path == NULL)
             return;
         exchange_text(codec, &path->path);
@@ -240,6 +247,7 @@ static void exchange(struct codec *codec, struct settings_image *image)
     exchange_bytes(codec, magic, sizeof(magic));
     if (memcmp(magic, MAGIC, sizeof(MAGIC)) != 0)
         (void)fail(codec); /* remembered */
+    exchange_size(codec, &codec->room_size, INT32_MAX);
     exchange_settings(codec, &image->settings);
     exchange_watch(codec, &image->watch);
     image->uid = (uid_t)exchange_number(codec, image->uid, 1, (int64_t)UINT32_MAX - 1);
@@ -261,38 +269,57 @@ void settings_image_print(const struct settings_image *image, struct text *out)
 {
     struct codec codec = {.out = out};
     struct settings_image copy = *image; /* whose parts are only read when they are written */
+    size_t begin = out->len;
     exchange(&codec, &copy);
     out->failed = out->failed || codec.failed;
+    if (!out->failed) { /* what the reader needs is known only now */
+        int64_t room_size = (int64_t)codec.taken;
+        memcpy(out->data + begin + sizeof(MAGIC), &room_size, sizeof(room_size));
+    }
 }
 
-bool settings_image_parse(struct span bytes, struct arena *arena, struct settings_image *ret_image)
+/* The image, and behind it the room that it says it needs: a few times its size at most. */
+static struct settings_image *make_image(struct span bytes, struct codec *codec)
 {
-    struct codec codec = {.in = bytes, .arena = arena};
-    struct settings_image image = {.watch = {.arena = arena}};
-    exchange(&codec, &image);
-    if (codec.failed || codec.in.len > 0)
-        return false;
-    *ret_image = image;
-    return true;
+    const size_t align = sizeof(max_align_t);
+    const size_t own = (sizeof(struct settings_image) + align - 1) / align * align;
+    int64_t room_size = -1;
+    if (bytes.len >= sizeof(MAGIC) + sizeof(room_size))
+        memcpy(&room_size, bytes.data + sizeof(MAGIC), sizeof(room_size));
+    if (room_size < 0 || (size_t)room_size > 8 * bytes.len)
+        return NULL;
+    struct settings_image *image = calloc(1, own + (size_t)room_size);
+    if (image != NULL)
+        codec->room = (char *)image + own;
+    return image;
+}
+
+struct settings_image *settings_image_parse(struct span bytes)
+{
+    struct codec codec = {.in = bytes};
+    struct settings_image *image = make_image(bytes, &codec);
+    if (image != NULL)
+        exchange(&codec, image);
+    if (image == NULL || (!codec.failed && codec.in.len == 0 && codec.taken == codec.room_size))
+        return image;
+    free(image);
+    return NULL;
 }
 
 struct settings_image *settings_image_open(int fd)
 {
-    struct settings_image *image = calloc(1, sizeof(*image));
-    struct arena *arena = arena_new();
     struct memory_map map = {0};
-    if (image != NULL && arena != NULL && memory_file_map(fd, LIMIT_SETTINGS_IMAGE, &map) &&
-        settings_image_parse((struct span){map.data, map.size}, arena, image)) {
-        /* No child needs it, and each would keep it until it ends. */
-        (void)madvise((void *)(uintptr_t)map.data, map.size, MADV_DONTFORK);
-        image->map = map;
-        image->arena = arena;
-        return image;
+    if (!memory_file_map(fd, LIMIT_SETTINGS_IMAGE, &map))
+        return NULL;
+    struct settings_image *image = settings_image_parse((struct span){map.data, map.size});
+    if (image == NULL) {
+        memory_map_free(&map);
+        return NULL;
     }
-    memory_map_free(&map);
-    arena_free(arena);
-    free(image);
-    return NULL;
+    /* No child needs it, and each would keep it until it ends. */
+    (void)madvise((void *)(uintptr_t)map.data, map.size, MADV_DONTFORK);
+    image->map = map;
+    return image;
 }
 
 void settings_image_free(struct settings_image *image)
@@ -300,7 +327,6 @@ void settings_image_free(struct settings_image *image)
     if (image == NULL)
         return;
     memory_map_free(&image->map);
-    arena_free(image->arena);
     free(image);
 }
 

@@ -31,17 +31,16 @@ struct settings_image {
     /* Lines, which children that are forked do not have: each domain with its state and the id of its policy, as the status file has it; and what
      * has changed since the generation before, in lines and in one clause without a line end. */
     struct span domain_lines, change_lines, change_clause;
-    /* The image keeps what the rest borrows from; only settings_image_open fills it. */
-    struct memory_map map;
-    struct arena *arena;
+    struct memory_map
+        map; /* from which the lines are borrowed; only settings_image_open fills it */
 };
 
 /* Appends the image; what it has no room for makes the text fail. */
 void settings_image_print(const struct settings_image *image, struct text *out);
 
-/* Reads an image; the lines are borrowed from the bytes, and the rest from the arena. False when it is not one, or
- * memory is short. */
-bool settings_image_parse(struct span bytes, struct arena *arena, struct settings_image *ret_image);
+/* Reads an image; the lines are borrowed from the bytes. Owned; NULL when it is not one, or memory is
+ * short. */
+struct settings_image *settings_image_parse(struct span bytes);
 
 /* Maps and reads the image in the memory file; the descriptor stays the caller's. Owned; NULL when it is
  * not one, or memory is short. */

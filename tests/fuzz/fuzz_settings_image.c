@@ -9,16 +9,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct settings_image image;
     struct text again = {0};
     struct span bytes = {(const char *)data, size};
-    struct arena *arena = arena_new();
-    assert(arena != NULL);
-    if (settings_image_parse(bytes, arena, &image)) {
-        settings_image_print(&image, &again);
+    struct settings_image *image = settings_image_parse(bytes);
+    if (image != NULL) {
+        settings_image_print(image, &again);
         assert(!again.failed && span_equal((struct span){again.data, again.len}, bytes));
     }
     text_free(&again);
-    arena_free(arena);
+    settings_image_free(image);
     return 0;
 }

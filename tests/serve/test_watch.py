@@ -150,7 +150,7 @@ def test_unwatched_edit_waits_for_its_signal(start, setup, trusted, leaves):
 
 # In the loader, which is forked first, or in the worker.
 SHORT = {
-    "NEXT_PROCESS": r"reload refused: the loader ended with status 1; generation 1 is still served",
+    "NEXT_PROCESS": r"reload refused: the loader ended with status 2; generation 1 is still served",
     "NEXT_PROCESS_BUT_ONE": "reload refused: its workers did not start",
 }
 

@@ -1,6 +1,7 @@
 /*
  * The nth allocation fails, or the nth system call, for every n until one run meets none: then an
- * operation is refused with a word about it, or does what it does in good times; it never leaks.
+ * operation is refused with a word about it, or does what it does in good times; it never leaks. What
+ * loads and the commands do ends the process when memory is short, with a word and a status.
  * With ANOMALY=all in the environment no n is left out.
  */
 #include "unit.h"
@@ -13,9 +14,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../support/preload_fault.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "command/command.h"
@@ -136,10 +139,88 @@ static void for_every_n(const char *name, enum fault_kind kind, operation *run, 
     doing[0] = '\0';
 }
 
-static void for_both(const char *name, operation *run, void *context)
+/* Where a child writes; it is read here. */
+static int child_output, child_errors;
+
+static struct text read_back(int fd)
 {
-    for_every_n(name, FAULT_ALLOCATION, run, context, 0);
-    for_every_n(name, FAULT_CALL, run, context, 0);
+    struct text text = {0};
+    char buffer[4096];
+    ssize_t count = 0;
+    text_append(&text, span_of(""));
+    for (off_t at = 0; (count = pread(fd, buffer, sizeof(buffer), at)) > 0; at += count)
+        text_append(&text, (struct span){buffer, (size_t)count});
+    assert_int_equal(count, 0);
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    return text;
+}
+
+enum { CHILD_FIRED = 100, CHILD_COMPLETE, CHILD_LEAKS };
+
+/* What runs in a child: its exit status. */
+static int run_child(operation *run, enum fault_kind kind, int64_t n, void *context)
+{
+    struct balance before = take_balance();
+    bool fired = run(kind, n, context);
+    struct balance after = take_balance();
+    if (after.live > before.live || after.descriptors != before.descriptors)
+        return CHILD_LEAKS;
+    return fired ? CHILD_FIRED : CHILD_COMPLETE;
+}
+
+/* Runs it in a child. Returns its exit status. */
+static int run_apart(operation *run, enum fault_kind kind, int64_t n, void *context)
+{
+    int status = 0;
+    (void)fflush(stdout);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)setenv("CMOCKA_TEST_ABORT", "1",
+                     1); /* an assertion must not go on with other tests */
+        (void)dup2(child_errors, STDERR_FILENO);
+        _exit(run_child(run, kind, n, context));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* Every nth failure in what ends without memory: it says so, and its status tells, or the operation
+ * judges what came of it. What it writes before an end is the beginning of the output, which may be
+ * NULL. */
+static void for_every_end(const char *name, enum fault_kind kind, operation *run, void *context,
+                          const struct text *output)
+{
+    const char *what = kind == FAULT_CALL ? "call" : "allocation";
+    int64_t n = 1, ends = 0, runs = 0;
+    for (int status = CHILD_FIRED; status != CHILD_COMPLETE; n += n < 300 ? 1 : n / 30, runs++) {
+        (void)snprintf(doing, sizeof(doing), "%s, %s %ld", name, what, (long)n);
+        status = run_apart(run, kind, n, context);
+        struct text said = read_back(child_errors), written = read_back(child_output);
+        if (status == HEAP_END_STATUS) {
+            ends++;
+            assert_string_equal(said.data, "mta-sts-httpd: error: out of memory\n");
+            assert_true(written.len <= (output == NULL ? 0 : output->len));
+            assert_true(written.len == 0 || memcmp(written.data, output->data, written.len) == 0);
+        } else if (status != CHILD_FIRED && status != CHILD_COMPLETE) {
+            fail_msg("status %d: %s", status, said.data);
+        }
+        text_free(&said);
+        text_free(&written);
+    }
+    print_message("# %s: complete before %s %ld; %ld of %ld runs ended\n", name, what, (long)n,
+                  (long)ends, (long)runs);
+    doing[0] = '\0';
+}
+
+/* For what loads and commands do. */
+static void for_both(const char *name, operation *run, void *context, const struct text *output)
+{
+    (void)run(FAULT_NOTHING, 0, context); /* remembers good times, and makes what is made once */
+    for_every_end(name, FAULT_CALL, run, context, output);
+    for_every_end(name, FAULT_ALLOCATION, run, context, output);
 }
 
 static int tell(void **state)
@@ -309,7 +390,7 @@ static bool run_load(enum fault_kind kind, int64_t n, void *context)
 static void load_for_every_n(const char *name, struct load_request request)
 {
     struct load load = {.request = request};
-    for_both(name, run_load, &load);
+    for_both(name, run_load, &load, NULL);
     text_free(&load.site);
     text_free(&load.words);
 }
@@ -402,9 +483,9 @@ static void keeps_state_and_watches(void **state)
 {
     (void)state;
     struct configuration *configuration = load_well("main.yaml");
-    for_both("state", run_state, configuration);
+    for_both("state", run_state, configuration, NULL);
     pki_run("rm -f state/*\n");
-    for_both("watch", run_watch, configuration);
+    for_both("watch", run_watch, configuration, NULL);
     configuration_free(configuration);
 }
 
@@ -421,19 +502,6 @@ static int redirect(int fd, int to)
     int kept = dup(fd);
     assert_true(kept >= 0 && dup2(to, fd) == fd);
     return kept;
-}
-
-static struct text read_back(int fd)
-{
-    struct text text = {0};
-    char buffer[4096];
-    ssize_t count = 0;
-    text_append(&text, span_of(""));
-    for (off_t at = 0; (count = pread(fd, buffer, sizeof(buffer), at)) > 0; at += count)
-        text_append(&text, (struct span){buffer, (size_t)count});
-    assert_int_equal(count, 0);
-    assert_int_equal(close(fd), 0);
-    return text;
 }
 
 /* A table or a zone may lack what could not be read, if that is told; a policy may not. */
@@ -469,8 +537,7 @@ static bool run_command(enum fault_kind kind, int64_t n, void *context)
 {
     struct command_run *command = context;
     struct text output[2];
-    int files[2] = {memfd_create("out", 0), memfd_create("err", 0)};
-    assert_true(files[0] >= 0 && files[1] >= 0);
+    int files[2] = {child_output, child_errors};
     (void)fflush(stdout);
     int kept[2] = {redirect(STDOUT_FILENO, files[0]), redirect(STDERR_FILENO, files[1])};
     arm(kind, n);
@@ -521,7 +588,7 @@ static void runs_commands(void **state)
     };
     for (size_t i = 0; i < COUNT(commands); i++) {
         struct command_run command = commands[i].command;
-        for_both(commands[i].name, run_command, &command);
+        for_both(commands[i].name, run_command, &command, &command.output[0]);
         text_free(&command.output[0]);
         text_free(&command.output[1]);
     }
@@ -609,7 +676,9 @@ static void greets_clients(void **state)
 static int set_up(void **state)
 {
     *state = getcwd(NULL, 0);
-    if (*state == NULL || pki_begin() != 0)
+    child_output = memfd_create("output", MFD_CLOEXEC);
+    child_errors = memfd_create("errors", MFD_CLOEXEC);
+    if (*state == NULL || child_output < 0 || child_errors < 0 || pki_begin() != 0)
         return -1;
     pki_run(setup);
     return 0;

@@ -1,14 +1,18 @@
 /* Spans, text, tables, dates, durations, suggestions, the arena. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/calendar.h"
 #include "base/columns.h"
+#include "base/heap.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/sanitizer.h"
 #include "base/suggest.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -397,6 +401,58 @@ static void suggestions(void **state)
                      4);
 }
 
+static void take_too_much(void)
+{
+    (void)heap_take(1, PTRDIFF_MAX);
+}
+
+static void take_too_many(void)
+{
+    (void)heap_take(SIZE_MAX / 2, 4);
+}
+
+static void grow_too_much(void)
+{
+    (void)heap_grow(NULL, SIZE_MAX / 2, 4);
+}
+
+static void take_a_text_without_a_part(void)
+{
+    const struct text text = {.failed = true};
+    (void)heap_text(&text);
+}
+
+/* With one line and a status that its parent knows. */
+static void heap_ends_a_process_that_finds_no_memory(void **state)
+{
+    void (*const jobs[])(void) = {take_a_text_without_a_part, take_too_much, take_too_many,
+                                  grow_too_much};
+    (void)state;
+    /* The address sanitizer ends the process by itself when too much is asked for. */
+    for (size_t i = 0; i < (SANITIZED ? 1 : COUNT(jobs)); i++) {
+        char said[100] = "";
+        int ends[2], status = 0;
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            (void)dup2(ends[1], STDERR_FILENO);
+            jobs[i]();
+            _exit(0);
+        }
+        assert_int_equal(close(ends[1]), 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == HEAP_END_STATUS);
+        assert_true(read(ends[0], said, sizeof(said) - 1) > 0);
+        assert_string_equal(said, "mta-sts-httpd: error: out of memory\n");
+        assert_int_equal(close(ends[0]), 0);
+    }
+    char *copy = heap_copy(span_of("copy"));
+    assert_string_equal(copy, "copy");
+    free(copy);
+    free(heap_take(0, 1));
+}
+
 static void arena_gives_zeroed_aligned_memory(void **state)
 {
     (void)state;
@@ -410,7 +466,6 @@ static void arena_gives_zeroed_aligned_memory(void **state)
             assert_int_equal(piece[i], 0);
         memset(piece, 0xff, size);
     }
-    assert_null(arena_take(arena, SIZE_MAX));
     assert_string_equal(arena_copy(arena, span_of("copy")), "copy");
     assert_string_equal(arena_copy(arena, (struct span){NULL, 0}), "");
     arena_free(arena);
@@ -459,6 +514,7 @@ int main(void)
         cmocka_unit_test(days_are_read),
         cmocka_unit_test(durations),
         cmocka_unit_test(suggestions),
+        cmocka_unit_test(heap_ends_a_process_that_finds_no_memory),
         cmocka_unit_test(arena_gives_zeroed_aligned_memory),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);

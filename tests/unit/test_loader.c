@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/sanitizer.h"
 #include "unit.h"
@@ -213,8 +214,8 @@ static void reason_of_its_death_is_told(void **state)
         {raise_signal, SIGABRT, "the loader died: Aborted"},
         {raise_signal, SIGSYS, "the loader died: it made a system call that none needs"},
         {raise_signal, SIGKILL, "the loader was killed, likely because memory is short"},
-        {end_with, LOADER_OUT_OF_MEMORY, "the loader ran out of memory"},
-        {end_with, 0, "the loader ended with status 0"},
+        {end_with, HEAP_END_STATUS, "the loader ran out of memory"},
+        {end_with, LOADER_FAILED, "the loader ended with status 2"},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(deaths); i++) {
