@@ -289,6 +289,8 @@ enum {
     /* For the last valid policies to be read from the disk, and to be on it, before "ready" is said without
      * them: a disk that sleeps needs a second or two to turn, and a service manager waits longer. Milliseconds. */
     LIMIT_SAVE_MS = 2000,
+    /* A saver that is killed is started again so often: the kernel may have had no memory for a moment. */
+    LIMIT_SAVER_DEATHS = 3,
     /* From fork to ready: opening the TLS library takes milliseconds. Milliseconds. */
     LIMIT_READY_MS = 30000,
 

@@ -16,12 +16,15 @@
 #include "load/state.h"
 #include "load/state_file.h"
 
+static const char *const tasks[SAVER_PARTS] = {
+    [SAVER_PROMISES] = "record what is served",
+    [SAVER_POLICIES] = "save the last valid policies",
+    [SAVER_PROMISES_AFTER] = "record what is served",
+};
+
 static void report_failure(enum saver_part part, const char *folder)
 {
-    log_line(LOG_LEVEL_ERROR,
-             part == SAVER_POLICIES ? "cannot save the last valid policies in %s: %s"
-                                    : "cannot record what is served in %s: %s",
-             folder, strerror(errno));
+    log_line(LOG_LEVEL_ERROR, "cannot %s in %s: %s", tasks[part], folder, strerror(errno));
 }
 
 static _Noreturn void save(const char *folder, enum saver_part part, int bytes, pid_t supervisor)
@@ -47,41 +50,53 @@ static _Noreturn void save(const char *folder, enum saver_part part, int bytes, 
     _exit(good ? 0 : 1);
 }
 
-/* Something newer takes its place. */
-static void forget_waiting(struct saver *saver, enum saver_part part)
+/* Something newer takes its place, or it is saved. */
+static void close_bytes(int *bytes)
 {
-    if (saver->waiting[part] >= 0)
-        (void)close(saver->waiting[part]); /* it was only read */
-    saver->waiting[part] = -1;
+    if (*bytes >= 0)
+        (void)close(*bytes); /* it was only read */
+    *bytes = -1;
+}
+
+/* Forks a child for what is to be saved. False, logged, when that cannot be done. */
+static bool start_child(struct saver *saver, const char *folder)
+{
+    pid_t supervisor = getpid(), pid = fork();
+    if (pid == 0)
+        save(folder, saver->part, saver->bytes, supervisor);
+    if (pid < 0)
+        report_failure(saver->part, folder);
+    saver->pid = pid < 0 ? 0 : pid;
+    return pid > 0;
+}
+
+static void start_waiting(struct saver *saver, const struct settings *settings, int64_t now)
+{
+    for (size_t i = 0; i < SAVER_PARTS && saver->pid == 0; i++) {
+        if (saver->waiting[i] < 0)
+            continue;
+        saver->part = (enum saver_part)i;
+        saver->bytes = saver->waiting[i];
+        saver->waiting[i] = -1;
+        saver->deaths = 0;
+        /* Without a folder there is no place for them any more. */
+        if (settings == NULL || settings->state == NULL || !start_child(saver, settings->state))
+            close_bytes(&saver->bytes);
+        else
+            saver->deadline = saver->is_late          ? INT64_MAX
+                              : settings->state_hangs ? now
+                                                      : now + LIMIT_SAVE_MS;
+    }
 }
 
 void saver_begin(struct saver *saver, const struct settings *settings, enum saver_part part,
                  int bytes, int64_t now)
 {
-    pid_t supervisor = getpid();
-    forget_waiting(saver, part);
+    close_bytes(&saver->waiting[part]);
     if (part == SAVER_PROMISES)
-        forget_waiting(saver, SAVER_PROMISES_AFTER); /* which is of a load before */
-    if (saver->pid != 0)
-        saver->waiting[part] = bytes;
-    if (saver->pid != 0 || bytes < 0)
-        return;
-    if (settings->state == NULL) {
-        (void)close(bytes); /* there is no place for them any more */
-        return;
-    }
-    pid_t pid = fork();
-    if (pid == 0)
-        save(settings->state, part, bytes, supervisor);
-    if (pid < 0)
-        report_failure(part, settings->state);
-    (void)close(bytes); /* the child has them */
-    if (pid < 0)
-        return;
-    saver->pid = pid;
-    saver->deadline = saver->is_late          ? INT64_MAX
-                      : settings->state_hangs ? now
-                                              : now + LIMIT_SAVE_MS;
+        close_bytes(&saver->waiting[SAVER_PROMISES_AFTER]); /* which is of a load before */
+    saver->waiting[part] = bytes;
+    start_waiting(saver, settings, now);
 }
 
 bool saver_is_waited_for(const struct saver *saver)
@@ -103,8 +118,9 @@ void saver_expire(struct saver *saver, int64_t now)
 void saver_close(struct saver *saver)
 {
     enum { TRIES = 20, PAUSE_MS = 10 };
+    close_bytes(&saver->bytes);
     for (size_t i = 0; i < SAVER_PARTS; i++)
-        forget_waiting(saver, (enum saver_part)i);
+        close_bytes(&saver->waiting[i]);
     if (saver->pid == 0)
         return;
     (void)kill(saver->pid, SIGKILL); /* not yet reaped, so it exists */
@@ -113,22 +129,29 @@ void saver_close(struct saver *saver)
     saver->pid = 0;
 }
 
+/* What a child did not save that was killed is as important as before. True when another one does it. */
+static bool start_again(struct saver *saver, int status, const struct settings *settings)
+{
+    if (!WIFSIGNALED(status))
+        return false;
+    bool again = saver->deaths++ < LIMIT_SAVER_DEATHS && saver->waiting[saver->part] < 0 &&
+                 settings != NULL && settings->state != NULL;
+    log_line(LOG_LEVEL_ERROR, "cannot %s: the process died: %s%s", tasks[saver->part],
+             strsignal(WTERMSIG(status)), again ? "; trying again" : "");
+    return again && start_child(saver, settings->state);
+}
+
 bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings *settings,
                int64_t now)
 {
     if (saver->pid != pid || pid == 0)
         return false;
     saver->pid = 0;
+    if (start_again(saver, status, settings))
+        return true;
     saver->deadline = INT64_MAX;
-    if (WIFSIGNALED(status))
-        log_line(LOG_LEVEL_ERROR, "cannot save the last valid policies: the process died: %s",
-                 strsignal(WTERMSIG(status)));
-    for (size_t i = 0; i < SAVER_PARTS && saver->pid == 0; i++) {
-        int bytes = saver->waiting[i];
-        saver->waiting[i] = -1;
-        if (bytes >= 0)
-            saver_begin(saver, settings, (enum saver_part)i, bytes, now);
-    }
+    close_bytes(&saver->bytes);
+    start_waiting(saver, settings, now);
     if (saver->is_late && saver->pid == 0) {
         saver->is_late = false;
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0)

@@ -1,7 +1,8 @@
 /*
  * The saver: a short-lived child that writes what a loader has made for the state folder
  * (load/state.h), finished bytes, because a disk may hang, and the supervisor must go on meanwhile: stop,
- * reload, and replace workers. It has nothing open but standard error and these bytes, and ends with
+ * reload, and replace workers. One that is killed is started again, because what senders hold must not be
+ * forgotten. It has nothing open but standard error and these bytes, and ends with
  * the supervisor. One runs at a time. Runs in the supervisor, but for the child.
  */
 #ifndef SUPERVISE_SAVER_H
@@ -28,12 +29,15 @@ enum saver_part {
 /* Begin with SAVER_NONE. Times are milliseconds of the monotonic clock. */
 struct saver {
     pid_t pid;                /* of the child; 0: none runs */
+    enum saver_part part;     /* what it saves */
+    int bytes;                /* owned; that, until it is saved; or -1 */
+    unsigned deaths;          /* of children that were to save it */
     int64_t deadline;         /* until then it is worth waiting for; INT64_MAX after it */
     bool is_late;             /* the time was over, and not all is saved since */
     int waiting[SAVER_PARTS]; /* owned; what is to be saved when the child has ended; or -1 */
 };
 
-#define SAVER_NONE ((struct saver){.waiting = {-1, -1, -1}})
+#define SAVER_NONE ((struct saver){.bytes = -1, .waiting = {-1, -1, -1}})
 
 /* Begins to save the bytes in the memory file, which is taken (-1: there are none), in the folder that
  * the settings name. Where a child still runs, saver_end does it later. */
@@ -47,7 +51,7 @@ bool saver_is_waited_for(const struct saver *saver);
 void saver_expire(struct saver *saver, int64_t now);
 
 /* A child of the process has ended, with the status of waitpid(2). True when it was this one. The
- * settings are those that are in use now. */
+ * settings are those that are in use now; NULL: there are none. */
 bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings *settings,
                int64_t now);
 

@@ -440,7 +440,8 @@ static void on_process_exit(struct supervisor *supervisor, pid_t pid, int status
     end_load(supervisor, loader_end(&supervisor->loader, pid, status, now, &result), &result);
     const struct generation *latest =
         supervisor->current != NULL ? supervisor->current : supervisor->next;
-    if (latest != NULL && saver_end(&supervisor->saver, pid, status, &latest->image->settings, now))
+    const struct settings *settings = latest == NULL ? NULL : &latest->image->settings;
+    if (saver_end(&supervisor->saver, pid, status, settings, now))
         return;
     if (watcher_end(&supervisor->watcher, pid, status, now))
         return;

@@ -33,9 +33,10 @@ class Place:
         self.state.chmod(0o777)
         setup.certify(NAME, "example.net")
 
-    def write(self, max_age="2w", names=(NAME,), metrics=None, **more):
+    def write(self, max_age="2w", names=(NAME,), metrics=None, watch=None, **more):
         policy = {**DEFAULT_POLICY, "max_age": max_age, **more}
-        return self.setup.write(names, policies={"default": policy}, state="state", workers=1, metrics=metrics)
+        return self.setup.write(
+            names, policies={"default": policy}, state="state", workers=1, metrics=metrics, watch=watch)
 
     def held(self, *names, at=None):
         """The policies of the domain by max_age: from, until, and how it is held."""
@@ -206,6 +207,54 @@ class Sender(threading.Thread):
                 self.seen[age] = begin
                 if self._place.ends().get(age, "") < begin:
                     self.forgotten.append(age)
+
+
+# In the order in which a reload forks them; between them is the worker, and there is no watcher.
+PROCESSES = {"loader": -1, "promises": -2, "policies": -4, "promises afterwards": -5}
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_killed_child_forgets_no_promise(place, trusted, tmp_path, process):
+    """The loader or a saver is killed in front of each call that it makes, of the loader's in front of some:
+    what a sender has is in the file until then, and a saver is replaced."""
+    fault, age, n = preload.Fault(tmp_path), 86400 * 14, 1
+    server = Server(place.write(str(age), watch=False), environment=fault.environment, expect=[
+        FINDINGS, "error: cannot (save|record)", "reload refused: the loader", "the process died: Killed"])
+    try:
+        server.wait_ready(1)
+        sender = Sender(place, server.port, trusted)
+        sender.start()
+        fired, killed = True, 0
+        while fired:
+            age += 60
+            place.write(str(age), watch=False)
+            fault.arm(PROCESSES[process], "kill", n)
+            since = server.mark()
+            server.send(signal.SIGHUP)
+            done = server.wait_line(r"reload refused|ready: generation", since=since, seconds=60)
+            refused = "refused" in done[0]
+            if refused:
+                assert fault.disarm()
+                after = server.mark()
+                server.send(signal.SIGHUP)
+                server.wait_line(r"ready: generation", since=after, seconds=60)
+            until(lambda age=age: place.open_ages() == {age}, "the former policy to be closed")
+            until(lambda age=age: age in sender.seen, "a fetch of the new policy")
+            until(lambda: len(server.children()) == 1, "the worker to be alone")
+            fired = refused or fault.disarm()
+            said = "\n".join(server.lines[since:])
+            assert process == "loader" or fired == ("the process died: Killed; trying again" in said), said
+            killed += fired
+            n += max(1, n // 8) if process == "loader" else 1
+        assert killed >= 5
+        sender.ended.set()
+        sender.join(60)
+        server.stop()
+        assert sender.forgotten == []
+        ends = place.ends()
+        assert all(ends[age] >= last for age, last in sender.seen.items())
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize("seed", range(3))

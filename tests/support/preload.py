@@ -75,10 +75,11 @@ class Clock:
 
 
 class Fault:
-    """The nth allocation or system call of one process fails; the program runs in self.environment."""
+    """The nth allocation or system call of one process fails, or ends it; the program runs in
+    self.environment."""
 
-    KINDS = {"allocation": 1, "call": 2}
-    NEXT_PROCESS = -1
+    KINDS = {"allocation": 1, "call": 2, "kill": 3}
+    NEXT_PROCESS = -1  # and so on, downwards
     NEXT_PROCESS_BUT_ONE = -2
     _PAGE = struct.Struct("=5q")  # struct fault_page: pid, kind, countdown, fired, live
 

@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -93,8 +94,16 @@ static bool fails(enum fault_kind kind)
     return true;
 }
 
+/* The filter of a loader ends it for that already. */
+static void end_here(void)
+{
+    if (fails(FAULT_KILL))
+        (void)kill((pid_t)fault.pid, SIGKILL);
+}
+
 static bool call_fails(void)
 {
+    end_here();
     return fails(FAULT_CALL);
 }
 
@@ -345,6 +354,36 @@ CALL(int, fault_sched_getaffinity, "sched_getaffinity", EINVAL,
 /* What has no function of its own; the parameters that are not there are what the registers hold. */
 CALL(long, fault_syscall, "syscall", EPERM,
      (long number, long a, long b, long c, long d, long e, long f), (number, a, b, c, d, e, f))
+
+/* In front of these a process is only killed. */
+#define KILLED_CALL(type, function, name, parameters, arguments) \
+    type function parameters IN_FRONT_OF(name);                  \
+    type function parameters                                     \
+    {                                                            \
+        NEXT(type(*) parameters, name);                          \
+        end_here();                                              \
+        return next arguments;                                   \
+    }
+KILLED_CALL(int, fault_unlinkat, "unlinkat", (int folder, const char *path, int flags),
+            (folder, path, flags))
+KILLED_CALL(int, fault_renameat, "renameat",
+            (int folder, const char *from, int to, const char *name), (folder, from, to, name))
+KILLED_CALL(int, fault_ftruncate, "ftruncate", (int fd, off_t size), (fd, size))
+KILLED_CALL(int, fault_fcntl, "fcntl", (int fd, int command, long argument),
+            (fd, command, argument))
+KILLED_CALL(int, fault_memfd_create, "memfd_create", (const char *name, unsigned flags),
+            (name, flags))
+KILLED_CALL(ssize_t, fault_sendmsg, "sendmsg", (int fd, const struct msghdr *message, int flags),
+            (fd, message, flags))
+
+void fault_exit(int status) IN_FRONT_OF("_exit");
+void fault_exit(int status)
+{
+    NEXT(void (*)(int), "_exit");
+    end_here();
+    next(status);
+    abort();
+}
 
 static bool is_log(int fd)
 {

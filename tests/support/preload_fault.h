@@ -15,12 +15,13 @@ enum fault_kind {
     FAULT_ALLOCATION,
     FAULT_CALL, /* of the kernel, with an error that it may have there; but not for the log of a
                    program that is watched through the file, for it is what the test reads */
+    FAULT_KILL, /* the process ends in front of it, as by kill -9 */
 };
 
 /* Fixed sizes, because a test in another language writes it too. */
 struct fault_page {
     int64_t
-        pid; /* of the process that is meant; 0: none; -1: the next that begins or is forked; -2: the next but one */
+        pid; /* of the process that is meant; 0: none; -1: the next that begins or is forked; -2: the next but one, and so on */
     int64_t kind;      /* enum fault_kind */
     int64_t countdown; /* the call that makes it 0 fails */
     int64_t fired;     /* how many have failed */
