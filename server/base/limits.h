@@ -33,6 +33,9 @@ enum {
     /* Senders see an id that long after it was changed, and renew what they hold under it. Seconds. */
     LIMIT_TTL_ADVISED = 86400,
 
+    /* Of the zone with everybody's TXT records: two labels and "_mta-sts" fit in front of it. */
+    LIMIT_DELEGATE = 110,
+
     /* chasquid reads no further than this; aykevl warns above the second. Bytes. */
     LIMIT_BODY = 10240,
     LIMIT_BODY_ADVISED = 4096,

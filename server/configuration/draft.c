@@ -9,6 +9,7 @@
 #include "base/table.h"
 #include "configuration/settings.h"
 #include "policy/name.h"
+#include "policy/record.h"
 
 struct named_policy {
     const struct node *key;
@@ -20,11 +21,13 @@ struct named_policy {
     bool used;
     bool judged;
     struct policy *policy; /* owned; NULL until judged, or refused */
+    const char *label;     /* of its record; NULL until it is asked for */
 };
 
 /* A file, and which of the draft's policies and domains are its own. */
 struct scope {
-    size_t policies; /* where they begin; they end where those of the next file begin */
+    const char *name; /* borrowed; NULL for the main file */
+    size_t policies;  /* where they begin; they end where those of the next file begin */
     size_t domains;
     size_t spent; /* of LIMIT_INCLUDE_POLICIES */
 };
@@ -65,7 +68,7 @@ struct draft *draft_new(struct arena *arena, struct diag *diag)
         return NULL;
     draft->arena = arena;
     draft->diag = diag;
-    draft_begin_file(draft);
+    draft_begin_file(draft, NULL);
     if (draft->scope_count == 1)
         return draft;
     draft_free(draft);
@@ -89,7 +92,7 @@ void draft_free(struct draft *draft)
     free(draft);
 }
 
-void draft_begin_file(struct draft *draft)
+void draft_begin_file(struct draft *draft, const char *name)
 {
     if (!array_room(&draft->scopes, draft->scope_count, &draft->scope_capacity,
                     sizeof(struct scope))) {
@@ -97,7 +100,7 @@ void draft_begin_file(struct draft *draft)
         return;
     }
     draft->scopes[draft->scope_count++] =
-        (struct scope){.policies = draft->policy_count, .domains = draft->domain_count};
+        (struct scope){name, draft->policy_count, draft->domain_count, 0};
     table_free(&draft->file_table);
 }
 
@@ -615,6 +618,21 @@ done:
         policy = NULL;
     domain->refused = policy == NULL;
     return policy;
+}
+
+const char *draft_label(struct draft *draft, const struct draft_domain *domain)
+{
+    char label[RECORD_LABEL_SIZE];
+    if (domain->changed)
+        return domain->name;
+    if (domain->policy == TABLE_NONE)
+        return NULL;
+    struct named_policy *named = &draft->policies[domain->policy];
+    if (named->label == NULL) {
+        record_label(named->key->text, draft->scopes[named->scope].name, label);
+        named->label = arena_copy(draft->arena, span_of(label));
+    }
+    return named->label;
 }
 
 void draft_judge_unused(struct draft *draft)

@@ -39,8 +39,9 @@ struct draft_domain {
 struct draft *draft_new(struct arena *arena, struct diag *diag);
 void draft_free(struct draft *draft);
 
-/* What follows is that of an included file; before the first call it is that of the main file. */
-void draft_begin_file(struct draft *draft);
+/* What follows is that of an included file; before the first call it is that of the main file. The name
+ * (borrowed until draft_free) is the same wherever the configuration lies. */
+void draft_begin_file(struct draft *draft, const char *name);
 
 /* What is served now, or NULL; borrowed until draft_free. Of two included files that name a domain,
  * the one that named it there keeps it. */
@@ -73,6 +74,10 @@ bool draft_has(const struct draft *draft, struct span name);
 /* After the last file: the policy of the domain, judged. Borrowed until the next call. NULL when
  * refused. */
 const struct policy *draft_policy(struct draft *draft, struct draft_domain *domain);
+
+/* The label of its policy's record (policy/record.h), by the policy's name or, where no other domain has
+ * it, by the domain's own. Borrowed from the arena; NULL when it is not known. */
+const char *draft_label(struct draft *draft, const struct draft_domain *domain);
 
 /* The policy of that name in the main file, judged. Borrowed until draft_free. NULL when there is
  * none or it is refused. */

@@ -47,7 +47,7 @@ static const struct schema_key root_keys[] = {
     {"strict", SCALAR, "true or false", ROOT(strict)},
     {"seal", SCALAR, "required or best", ROOT(seal)},
     {"acme", MAPPING, "a mapping with alpn, or with http and webroot", ROOT(acme)},
-    {"dns", MAPPING, "a mapping with target, addresses or ttl", ROOT(dns)},
+    {"dns", MAPPING, "a mapping with target, addresses, delegate or ttl", ROOT(dns)},
     {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them", ROOT(tls_rpt)},
     {"watch", SCALAR, "true or false", ROOT(watch)},
     {"policies", MAPPING | NOTHING, "a mapping from names to policies", ROOT(policies)},
@@ -98,6 +98,7 @@ static const struct schema_key dns_keys[] = {
     {"target", SCALAR, "a host name", offsetof(struct dns_nodes, target)},
     {"addresses", SCALAR | SEQUENCE, "an IP address, or a list of them",
      offsetof(struct dns_nodes, addresses)},
+    {"delegate", SCALAR, "a host name", offsetof(struct dns_nodes, delegate)},
     {"ttl", SCALAR, "a time such as 1h", offsetof(struct dns_nodes, ttl)},
 };
 const struct schema schema_dns = {"in dns", dns_keys, COUNT(dns_keys)};

@@ -66,6 +66,7 @@ struct acme_nodes {
 struct dns_nodes {
     const struct node *target;
     const struct node *addresses;
+    const struct node *delegate;
     const struct node *ttl;
 };
 

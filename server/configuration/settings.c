@@ -165,19 +165,36 @@ static bool add_address(void *context, const struct node *node)
     return true;
 }
 
-static bool read_target(struct reader *reader, const struct node *node)
+/* The name of a host or a zone; ret_name stays as it is where the node is NULL. */
+static bool read_name(struct reader *reader, const char *key, const struct node *node,
+                      const char **ret_name)
 {
     struct name name;
+    if (node == NULL)
+        return true;
     enum name_fault fault = name_parse(node->text, NAME_HOST, &name);
     if (fault == NAME_TRAILING_DOT && name_suggest(node->text, NAME_HOST, &name))
         fault = NAME_OK; /* in a zone file a final dot is right, so people write it */
     if (fault != NAME_OK) {
-        diag_add(reader->diag, DIAG_FATAL, node->at, "target \"%s\" %s", node->text.data,
+        diag_add(reader->diag, DIAG_FATAL, node->at, "%s \"%s\" %s", key, node->text.data,
                  name_fault_text(fault));
         return false;
     }
-    reader->settings->dns_target = arena_copy(reader->arena, (struct span){name.text, name.len});
-    return reader->settings->dns_target != NULL || out_of_memory(reader);
+    *ret_name = arena_copy(reader->arena, (struct span){name.text, name.len});
+    return *ret_name != NULL || out_of_memory(reader);
+}
+
+static bool read_delegate(struct reader *reader, const struct node *node)
+{
+    const char **delegate = &reader->settings->dns_delegate;
+    if (!read_name(reader, "delegate", node, delegate))
+        return false;
+    if (*delegate == NULL || strlen(*delegate) <= LIMIT_DELEGATE)
+        return true;
+    diag_add(reader->diag, DIAG_FATAL, node->at, "delegate is longer than %d bytes",
+             LIMIT_DELEGATE);
+    diag_reason(reader->diag, "the name of a policy and \"._mta-sts.\" are put in front of it");
+    return false;
 }
 
 static bool read_ttl(struct reader *reader, const struct node *node)
@@ -217,8 +234,8 @@ static bool read_dns(struct reader *reader, const struct node *node)
         return false;
     }
     good = read_ttl(reader, nodes.ttl) && good;
-    if (nodes.target != NULL)
-        good = read_target(reader, nodes.target) && good;
+    good = read_name(reader, "target", nodes.target, &reader->settings->dns_target) && good;
+    good = read_delegate(reader, nodes.delegate) && good;
     if (nodes.addresses == NULL)
         return good;
     reader->settings->dns_addresses =

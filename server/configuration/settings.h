@@ -41,8 +41,9 @@ struct settings {
     const char *dns_target;      /* host name for a CNAME, or NULL */
     const char **dns_addresses;  /* canonical text of IPv4 and IPv6 addresses */
     size_t dns_address_count;
-    uint32_t dns_ttl;    /* seconds, 1 to INT32_MAX; 0: not given */
-    const char *tls_rpt; /* the value of rua, encoded; or NULL */
+    const char *dns_delegate; /* the zone with the TXT records of all domains; or NULL: its own */
+    uint32_t dns_ttl;         /* seconds, 1 to INT32_MAX; 0: not given */
+    const char *tls_rpt;      /* the value of rua, encoded; or NULL */
 };
 
 /* Judges the nodes and fills the settings, which borrow from the arena.

@@ -234,6 +234,15 @@ static void read_folder(struct sources *sources, const char *path, int error)
     (void)file_hint_hidden(path, sources->diag); /* else its rights are the administrator's */
 }
 
+/* What is named relative to the main file is so, wherever that lies and however it is named. */
+static const char *name_of(const struct sources *sources, const char *path)
+{
+    const char *first = sources->items[0].file, *slash = strrchr(first, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - first) + 1;
+    bool is_absolute = sources->include != NULL && sources->include->text.data[0] == '/';
+    return !is_absolute && strncmp(path, first, len) == 0 ? path + len : path;
+}
+
 static void read_dropin(void *context, const char *path, int error)
 {
     struct sources *sources = context;
@@ -254,7 +263,7 @@ static void read_dropin(void *context, const char *path, int error)
         return;
     }
     bool sound = root->null || schema_read(&schema_dropin, root, &nodes, DIAG_ERROR, sources->diag);
-    draft_begin_file(sources->draft);
+    draft_begin_file(sources->draft, name_of(sources, source->file));
     draft_add_policies(sources->draft, nodes.policies);
     bool named = draft_add_domains(sources->draft, nodes.domains);
     if (!sound || !named)

@@ -37,14 +37,18 @@ bool concern_matches(const char *operand, const char *name)
     return span_equal_fold(meant, span_of(name));
 }
 
-static bool is_wanted(const struct concern *concern, const char *name, const char *file)
+bool concern_names(const struct concern *concern, const char *domain)
 {
-    if (concern->file != NULL && strcmp(concern->file, file) == 0)
-        return true;
-    for (size_t i = 0; i < concern->count; i++)
-        if (concern_matches(concern->names[i], name))
+    for (size_t i = 0; domain != NULL && i < concern->count; i++)
+        if (concern_matches(concern->names[i], domain))
             return true;
     return false;
+}
+
+static bool is_wanted(const struct concern *concern, const char *name, const char *file)
+{
+    return (concern->file != NULL && strcmp(concern->file, file) == 0) ||
+           concern_names(concern, name);
 }
 
 static bool is_of_name(char byte)

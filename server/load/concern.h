@@ -26,6 +26,9 @@ struct concern {
 bool concern_is_pattern(const char *operand);
 bool concern_matches(const char *operand, const char *name);
 
+/* Whether one of the names means the domain, which may be NULL. */
+bool concern_names(const struct concern *concern, const char *domain);
+
 /* The file that names the domain as far as can be seen, though it could not be read as a whole; NULL when
  * there is none. Borrowed from files; the first one, the main file, is not searched. */
 const char *concern_find_mention(const struct source_file *files, size_t count, struct span name);

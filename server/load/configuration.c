@@ -378,6 +378,9 @@ static void add_drafted(struct loader *loader)
             .policy = policy,
             .at = draft->at,
             .tls_rpt = draft->tls_rpt,
+            .label = loader->configuration->settings.dns_delegate == NULL
+                         ? NULL
+                         : draft_label(loader->draft, draft),
             .is_proxied = draft->is_proxied || !needs_certificates(loader),
         };
         if (draft->is_proxied && !has_plain_listener(loader))
@@ -427,6 +430,7 @@ static void keep_domains(struct loader *loader)
             .at = {diag_intern(loader->diag, span_of(site_file(before))), site_line(before),
                    site_column(before)},
             .tls_rpt = site_tls_rpt(before),
+            .label = site_label(before),
             .is_proxied = site_is_proxied(before),
         };
         if (i % PROGRESS_DOMAINS == 0)
@@ -515,8 +519,9 @@ static bool build(struct loader *loader)
         life_judge_gone(&loader->life, configuration->site, sources_begin(loader->sources), diag);
     bool good = diag_count(diag, DIAG_FATAL) == 0 &&
                 !(configuration->settings.strict && diag_count(diag, DIAG_ERROR) > 0);
-    /* What refuses the whole is told to everybody. */
-    if (good && request->concern != NULL)
+    /* What refuses the whole is told to everybody, and everything to the zone that has all records. */
+    if (good && request->concern != NULL &&
+        !concern_names(request->concern, configuration->settings.dns_delegate))
         concern_restrict(request->concern, loader->draft, configuration->site, configuration->files,
                          configuration->file_count, diag);
     return good;

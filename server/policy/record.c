@@ -1,6 +1,7 @@
 #include "policy/record.h"
 
-#include "base/limits.h"
+#include <inttypes.h>
+#include <stdio.h>
 
 static bool is_space(char byte)
 {
@@ -82,6 +83,41 @@ void record_read(struct span value, struct record *ret_record)
     }
     if (ret_record->id.data == NULL)
         note(ret_record, RECORD_NO_ID);
+}
+
+enum { LABEL_WORDS = 40 };
+
+/* Writes the text as it is where it is a short label in lower case. Else the words in it, and behind "_",
+ * which no such label has, a hash of all of it. */
+static void write_label(struct span text, bool is_plain, char ret_label[static LIMIT_LABEL + 1])
+{
+    size_t len = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char byte = ascii_lower(text.data[i]);
+        bool is_word = ascii_is_alpha(byte) || ascii_is_digit(byte);
+        is_plain = is_plain && (is_word || byte == '-') && byte == text.data[i];
+        if (len < LABEL_WORDS && (is_word || (len > 0 && ret_label[len - 1] != '-')))
+            ret_label[len++] = is_word ? byte : '-';
+    }
+    while (len > 0 && ret_label[len - 1] == '-')
+        len--;
+    ret_label[len] = '\0';
+    if (!is_plain || !span_equal(span_of(ret_label), text))
+        (void)snprintf(ret_label + len, LIMIT_LABEL + 1 - len, "_%016" PRIx64, span_hash(text));
+}
+
+void record_label(struct span name, const char *file, char ret_label[static RECORD_LABEL_SIZE])
+{
+    char words[LIMIT_LABEL + 1], place[LIMIT_LABEL + 1] = "";
+    write_label(name, true, words);
+    if (file != NULL)
+        write_label(span_of(file), false, place);
+    (void)snprintf(ret_label, RECORD_LABEL_SIZE, "%s%s%s", words, file == NULL ? "" : ".", place);
+}
+
+void record_shared_name(const char *label, const char *zone, char ret_name[static RECORD_NAME_SIZE])
+{
+    (void)snprintf(ret_name, RECORD_NAME_SIZE, "%s._mta-sts.%s", label, zone);
 }
 
 const char *record_form_text(enum record_form form)

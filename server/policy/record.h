@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "base/limits.h"
 #include "base/span.h"
 
 enum record_form {
@@ -29,6 +30,15 @@ struct record {
 
 /* Reads the value: the strings of the record, joined. */
 void record_read(struct span value, struct record *ret_record);
+
+/* Where the TXT record of a policy is that several domains share: LABEL._mta-sts.ZONE, with the label that
+ * record_label makes of the policy's name and, where that counts in one file alone, of the file. It is the
+ * same as long as these are, whatever the policy says, and two policies never have the same. */
+enum { RECORD_LABEL_SIZE = 2 * (LIMIT_LABEL + 1) };
+void record_label(struct span name, const char *file, char ret_label[static RECORD_LABEL_SIZE]);
+enum { RECORD_NAME_SIZE = 2 * LIMIT_NAME + sizeof("._mta-sts.") };
+void record_shared_name(const char *label, const char *zone,
+                        char ret_name[static RECORD_NAME_SIZE]);
 
 /* What is wrong with it, as the end of the sentence "the record ...". Static. */
 const char *record_form_text(enum record_form form);

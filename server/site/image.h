@@ -47,6 +47,7 @@ struct site_domain {
     struct image_reference credentials[CREDENTIAL_KINDS];
     struct image_reference file;
     struct image_reference tls_rpt;
+    struct image_reference label;
     uint32_t line;
     uint32_t column;
     uint8_t name_len;
@@ -66,7 +67,7 @@ struct site_image {
 };
 
 static const char SITE_IMAGE_MAGIC[8] = {'m', 't', 'a', '-', 's', 't', 's', '\n'};
-enum { SITE_IMAGE_VERSION = 1 };
+enum { SITE_IMAGE_VERSION = 2 };
 
 struct site {
     struct memory_map map; /* owned */

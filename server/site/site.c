@@ -83,7 +83,8 @@ static bool is_domain(const struct image *image, const struct site_domain *domai
         (domain->policy.distance == 0) != (domain->state == SITE_REFUSED) ||
         (domain->policy.distance != 0 && !is_policy(image, &domain->policy)) ||
         !is_text(image, &domain->file) ||
-        (domain->tls_rpt.distance != 0 && !is_text(image, &domain->tls_rpt)))
+        (domain->tls_rpt.distance != 0 && !is_text(image, &domain->tls_rpt)) ||
+        (domain->label.distance != 0 && !is_text(image, &domain->label)))
         return false;
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
         if (domain->credentials[kind].distance != 0 &&
@@ -271,4 +272,9 @@ uint32_t site_column(const struct site_domain *domain)
 const char *site_tls_rpt(const struct site_domain *domain)
 {
     return image_follow(&domain->tls_rpt);
+}
+
+const char *site_label(const struct site_domain *domain)
+{
+    return image_follow(&domain->label);
 }

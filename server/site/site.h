@@ -69,5 +69,7 @@ uint32_t site_line(const struct site_domain *domain);    /* where; 0 when it is 
 uint32_t site_column(const struct site_domain *domain);
 /* The value of rua for _smtp._tls, encoded (RFC 8460 section 3); or NULL. */
 const char *site_tls_rpt(const struct site_domain *domain);
+/* Of the record that tells of its policy, where that is in another zone (policy/record.h); or NULL. */
+const char *site_label(const struct site_domain *domain);
 
 #endif

@@ -30,6 +30,7 @@ struct entry {
     uint32_t credentials[CREDENTIAL_KINDS];
     uint32_t file;
     uint32_t tls_rpt;
+    uint32_t label;
     uint32_t line;
     uint32_t column;
     uint8_t name_len;
@@ -335,6 +336,7 @@ void site_builder_add(struct site_builder *builder, const struct site_fields *do
         .policy = place_policy(builder, domain->policy),
         .file = place_text(builder, domain->at.file),
         .tls_rpt = place_text(builder, domain->tls_rpt),
+        .label = place_text(builder, domain->label),
         .line = domain->at.line,
         .column = domain->at.column,
         .state = (uint8_t)domain->state,
@@ -382,6 +384,7 @@ static void write_domain(struct site_builder *builder, const struct entry *entry
     refer(builder, &domain->policy, entry->policy);
     refer(builder, &domain->file, entry->file);
     refer(builder, &domain->tls_rpt, entry->tls_rpt);
+    refer(builder, &domain->label, entry->label);
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
         refer(builder, &domain->credentials[kind], entry->credentials[kind]);
 }

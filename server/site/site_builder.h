@@ -18,6 +18,7 @@ struct site_fields {
     bool is_proxied;
     struct position at;  /* in the configuration file that names the domain */
     const char *tls_rpt; /* or NULL */
+    const char *label;   /* or NULL */
 };
 
 struct site_builder;

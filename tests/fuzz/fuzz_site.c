@@ -113,6 +113,7 @@ static unsigned use_domain(const struct site *site, const struct site_domain *do
     assert(strlen(site_name(domain)) == site_name_span(domain).len);
     (void)site_find_domain(site, site_name_span(domain)); /* upper case is not found */
     sum += site_tls_rpt(domain) == NULL ? 0 : sum_of(span_of(site_tls_rpt(domain)));
+    sum += site_label(domain) == NULL ? 0 : sum_of(span_of(site_label(domain)));
     sum += site_policy(domain) == NULL ? 0 : use_policy(site_policy(domain));
     assert((site_policy(domain) == NULL) == (site_state(domain) == SITE_REFUSED));
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)

@@ -171,6 +171,7 @@ VALUES = {
     "dns: %s": (["{}", "{target: a.example}", "{addresses: 192.0.2.1, ttl: 1h}"], ["a.example", "[]", "~", "{cname: a.example}"]),
     "dns: {target: %s}": (NAMES + ["a.example."], NO_NAMES + ['"*.example.com"']),
     "dns: {addresses: %s}": (IPS + ['[192.0.2.1, "2001:db8::1"]'], NO_IPS),
+    "dns: {delegate: %s}": (NAMES + ["a.example."], NO_NAMES + ['"*.example.com"', f"{'a' * 55}.{'b' * 55}"]),
     "dns: {ttl: %s}": (["1", "2147483647", "1s", "1h", "01d"], ["0", "0h", "2147483648", "-1", "h", "1y"]),
     "tls_rpt: %s": (URIS, NO_URIS),
     "watch: %s": (BOOLEANS, NO_BOOLEANS),

@@ -209,10 +209,45 @@ static void no_byte_leads_astray(void **state)
     guard_free(bytes);
 }
 
+static void labels_are_made_of_names(void **state)
+{
+    (void)state;
+    static const char sixty[] = "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff";
+    static const struct {
+        const char *name, *file, *label;
+    } labels[] = {
+        {"default", NULL, "default"},
+        {"a-1", NULL, "a-1"},
+        {"A-1", NULL, "a-1_fa700419a0aa60a6"},
+        {"a--1", NULL, "a-1_62f9958275d41251"},
+        {"-a", NULL, "a_07d05b07b498591b"},
+        {"a-", NULL, "a_089bf707b5451593"},
+        {"a.b", NULL, "a-b_e61d99190466522c"},
+        {"a_b", NULL, "a-b_e6c4a31904f4ad51"},
+        {"\xc3\xbc", NULL, "_0ac20a07b71807ea"},
+        {sixty, NULL, "aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd_12babcd178d1bc17"},
+        {"default", "d/a.yaml", "default.d-a-yaml_25b14a6b2734f4e4"},
+        {"default", "d/b.yaml", "default.d-b-yaml_e2ba61b190f075b3"},
+        {"default", "plain", "default.plain_fd4d194e1652b207"},
+    };
+    for (size_t i = 0; i < COUNT(labels); i++) {
+        char label[RECORD_LABEL_SIZE];
+        record_label(guard_copy(span_of(labels[i].name)), labels[i].file, label);
+        assert_string_equal(label, labels[i].label);
+    }
+    char label[RECORD_LABEL_SIZE], name[RECORD_NAME_SIZE];
+    record_label(span_of(sixty), sixty, label);
+    assert_int_equal(strlen(label),
+                     57 + 1 + 57); /* with a zone of LIMIT_DELEGATE it is no long name */
+    record_shared_name(label, "sts.example", name);
+    assert_true(strlen(name) - strlen(".sts.example") + 1 + LIMIT_DELEGATE <= LIMIT_NAME);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_are_judged),
+        cmocka_unit_test(labels_are_made_of_names),
         cmocka_unit_test(strings_are_joined),
         cmocka_unit_test(only_records_of_the_name_count),
         cmocka_unit_test(all_records_are_read_up_to_the_limit),

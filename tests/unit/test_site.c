@@ -132,7 +132,8 @@ static struct site *make_site(void)
                                                     .credentials = {&ecdsa},
                                                     .is_proxied = true,
                                                     .at = {"drop-in.yaml", 2, 1},
-                                                    .tls_rpt = "mailto:tls@a.example"});
+                                                    .tls_rpt = "mailto:tls@a.example",
+                                                    .label = "default"});
     site_builder_add(builder, &(struct site_fields){.name = span_of("b.example"),
                                                     .state = SITE_REFUSED,
                                                     .at = {.file = "main.yaml"}});
@@ -160,11 +161,13 @@ static void check_site(const struct site *site)
     assert_true(site_is_proxied(a));
     assert_string_equal(site_file(a), "drop-in.yaml");
     assert_string_equal(site_tls_rpt(a), "mailto:tls@a.example");
+    assert_string_equal(site_label(a), "default");
     assert_null(site_credential(a, CREDENTIAL_RSA));
     assert_ptr_equal(site_credential(a, CREDENTIAL_ECDSA), site_credential(c, CREDENTIAL_ECDSA));
     assert_int_equal(site_state(b), SITE_REFUSED);
     assert_null(site_policy(b));
     assert_null(site_tls_rpt(b));
+    assert_null(site_label(b));
     assert_false(site_has_credential(b) || site_is_proxied(b));
     assert_ptr_equal(site_file(b), site_file(c)); /* once */
     assert_int_equal(site_state(c), SITE_STALE);
@@ -239,6 +242,7 @@ static unsigned use(const struct site *site)
         const struct policy *policy = site_policy(domain);
         sum += sum_of(span_of(site_name(domain))) + sum_of(span_of(site_file(domain)));
         sum += site_tls_rpt(domain) == NULL ? 0 : sum_of(span_of(site_tls_rpt(domain)));
+        sum += site_label(domain) == NULL ? 0 : sum_of(span_of(site_label(domain)));
         sum += (unsigned)verdict_state(domain);
         if (policy != NULL) {
             sum += sum_of(policy_body(policy)) + sum_of(span_of(policy_id(policy)));
