@@ -78,6 +78,7 @@ static int read_configuration(struct run *run)
         return STATUS_GOOD;
     run->reading = reading_new(line, true, NULL);
     if (run->reading.configuration != NULL) {
+        run->options.probe.delegate = run->reading.configuration->settings.dns_delegate;
         run->options.probe.warning = run->reading.configuration->settings.certificate_warning;
         reading_tell(line, &run->reading);
         run->history = reading_history(line, &run->reading, &run->now);
@@ -110,6 +111,7 @@ static bool list_domains(struct run *run)
         run->domains[i] = (struct probe_domain){
             .name = by_name ? run->names[i].text : site_name(domain),
             .policy = domain == NULL ? NULL : site_policy(domain),
+            .label = domain == NULL ? NULL : site_label(domain),
         };
         if (run->history == NULL)
             continue;

@@ -263,6 +263,7 @@ static void print_json(const struct report *report, int64_t now, struct text *ou
     if (report->has_dns) {
         json_open(out, "dns", '{');
         json_text(out, "id", report->id);
+        json_text(out, "alias", report->alias[0] == '\0' ? NULL : report->alias);
         print_json_ms(out, "ms", report->dns_us);
         json_open(out, "mx", '[');
         for (size_t i = 0; i < report->mx_count; i++)

@@ -116,7 +116,7 @@ struct reader {
     char owner[DNS_NAME_SIZE]; /* the name itself, or the one that it is an alias of */
     struct span rest;
     unsigned left;
-    uint32_t ttl; /* of the record that was read last */
+    uint32_t ttl; /* the longest of the records that were read */
 };
 
 static void rewind_reader(struct reader *reader)
@@ -132,10 +132,11 @@ static bool next_record(struct reader *reader, unsigned type, struct span *ret_d
     while (reader->left > 0 && take_record(reader->message.bytes, &reader->rest, &record)) {
         reader->left--;
         *ret_data = record.data;
-        reader->ttl = record.ttl;
         if (record.type == type && record.class == ns_c_in &&
-            strcasecmp(record.owner, reader->owner) == 0)
+            strcasecmp(record.owner, reader->owner) == 0) {
+            reader->ttl = record.ttl > reader->ttl ? record.ttl : reader->ttl;
             return true;
+        }
     }
     return false;
 }
@@ -147,6 +148,7 @@ static enum dns_result begin_reading(struct reader *reader, struct span message,
     struct span data;
     if (!dns_read_question(message, &reader->message))
         return DNS_MALFORMED;
+    reader->ttl = 0;
     (void)snprintf(reader->owner, sizeof(reader->owner), "%s", name); /* else it matches nothing */
     for (int i = 0; i < LIMIT_DNS_ALIASES; i++) {
         rewind_reader(reader);
@@ -182,6 +184,8 @@ enum dns_result dns_read_txt(struct span message, const char *name, struct dns_t
     struct reader reader;
     struct span data;
     enum dns_result result = begin_reading(&reader, message, name);
+    if (result == DNS_DONE && strcasecmp(reader.owner, name) != 0)
+        memcpy(ret_txt->alias, reader.owner, sizeof(ret_txt->alias));
     while (result == DNS_DONE && next_record(&reader, ns_t_txt, &data)) {
         if (ret_txt->count == LIMIT_DNS_RECORDS) {
             ret_txt->is_more = true;
@@ -190,7 +194,7 @@ enum dns_result dns_read_txt(struct span message, const char *name, struct dns_t
         if (!array_room(&ret_txt->values, ret_txt->count, &ret_txt->capacity,
                         sizeof(*ret_txt->values)))
             return DNS_SHORTAGE;
-        ret_txt->ttl = reader.ttl > ret_txt->ttl ? reader.ttl : ret_txt->ttl;
+        ret_txt->ttl = reader.ttl;
         ret_txt->values[ret_txt->count] = (struct text){0};
         join_strings(data, &ret_txt->values[ret_txt->count]);
         if (ret_txt->values[ret_txt->count++].failed)

@@ -50,7 +50,9 @@ struct dns_txt {
     struct text *values; /* owned */
     size_t count, capacity;
     bool is_more; /* there are more than LIMIT_DNS_RECORDS */
-    uint32_t ttl; /* the longest; seconds */
+    uint32_t ttl; /* the longest, of aliases too; seconds */
+    char alias
+        [DNS_NAME_SIZE]; /* the name that the one asked for is an alias of; "" when it is none */
     struct dns_outcome outcome;
 };
 

@@ -1,6 +1,7 @@
 #include "probe/probe.h"
 
 #include <stdio.h>
+#include <strings.h>
 
 #include "base/calendar.h"
 #include "base/clock.h"
@@ -209,10 +210,12 @@ static void judge_txt(const struct dns_txt *txt, const char *name,
 {
     char what[REPORT_TEXT];
     (void)snprintf(what, sizeof(what), "the TXT record at %s", name); /* it fits */
+    bool is_alias = report->alias[0] != '\0';
     if (txt->outcome.result == DNS_DONE)
         judge_records(txt, domain, report);
     else if (txt->outcome.result == DNS_NONE)
-        report_add(report, NULL, FAULT_RECORD_MISSING, "there is no TXT record at %s", name);
+        report_add(report, NULL, FAULT_RECORD_MISSING, "there is no TXT record at %s%s%s", name,
+                   is_alias ? ", which is an alias of " : "", report->alias);
     else
         judge_failure(&txt->outcome, what, timeout_ms, report);
 }
@@ -221,6 +224,20 @@ static bool is_enforced_still(const struct promise *promise, const struct promis
 {
     struct promise_end end = promise_end(promise, facts);
     return promise->mode == POLICY_ENFORCE && (end.kind != PROMISE_DATED || end.at > facts->now);
+}
+
+/* Where the record is in another zone, it is found there by way of an alias. */
+static void judge_alias(const struct probe *probe, const struct probe_domain *domain,
+                        const char *name, struct report *report)
+{
+    char wanted[RECORD_NAME_SIZE];
+    if (probe->delegate == NULL || domain->label == NULL)
+        return;
+    record_shared_name(domain->label, probe->delegate, wanted);
+    if (strcasecmp(report->alias, wanted) == 0)
+        return;
+    report_add(report, NULL, FAULT_RECORD_ALIAS, "%s is %s%s instead of an alias (CNAME) of %s",
+               name, report->alias[0] == '\0' ? "no alias" : "an alias of ", report->alias, wanted);
 }
 
 /* The MX hosts that a policy which senders hold does not name. Of one that is served the fetch tells. */
@@ -283,6 +300,10 @@ static void ask_dns(const struct probe *probe, const struct probe_domain *domain
     };
     resolve_ask(&question, ret_found, &txt, &mx);
     report->has_dns = true;
+    report->ttl = txt.ttl;
+    report->is_record_known = txt.outcome.result == DNS_DONE || txt.outcome.result == DNS_NONE;
+    (void)snprintf(report->alias, sizeof(report->alias), "%.*s", REPORT_NAME - 1,
+                   report_show(span_of(txt.alias), LIMIT_NAME).text);
     report->dns_us = time_of(ret_found);
     if (txt.outcome.result == DNS_SILENT && ret_found->ipv4.result == DNS_SILENT &&
         ret_found->ipv6.result == DNS_SILENT) {
@@ -293,13 +314,13 @@ static void ask_dns(const struct probe *probe, const struct probe_domain *domain
     } else {
         judge_host(ret_found, host, probe->timeout_ms, report);
         judge_txt(&txt, name, domain, probe->timeout_ms, report);
+        if (txt.outcome.result == DNS_DONE || report->alias[0] != '\0')
+            judge_alias(probe, domain, name, report);
         judge_mx(&mx, domain, report);
     }
     if (report->dns_us > LIMIT_PROBE_BUDGET_MS * 1000)
         report_add(report, NULL, FAULT_DNS_SLOW, "the look-up of the address takes %s",
                    report_seconds(report->dns_us / 1000).text);
-    report->ttl = txt.ttl;
-    report->is_record_known = txt.outcome.result == DNS_DONE || txt.outcome.result == DNS_NONE;
     dns_txt_free(&txt);
 }
 

@@ -17,7 +17,8 @@
 struct probe {
     const struct address *connect; /* ask this one instead of what the DNS says; or NULL */
     const struct trust *trust;
-    int64_t now;     /* seconds since 1970 UTC; for the dates of certificates */
+    int64_t now;          /* seconds since 1970 UTC; for the dates of certificates */
+    const char *delegate; /* the zone with the TXT records of all domains; or NULL */
     int64_t warning; /* seconds before the end of a certificate, or the default of site/verdict.h */
     int64_t timeout_ms; /* for the DNS, and for each address; LIMIT_PROBE_TIMEOUTS for a domain */
 };
@@ -27,6 +28,7 @@ struct probe_domain {
     bool is_mx;                  /* it is the host of an MX record: probe port 25 */
     enum diag_level mx_level;    /* of an MX: how grave it is that senders would refuse it */
     const struct policy *policy; /* what the configuration says; or NULL */
+    const char *label;           /* of its record in that zone (policy/record.h); or NULL */
     struct promise_facts facts;  /* what senders may hold; without promises where it is not known */
 };
 

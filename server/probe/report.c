@@ -78,6 +78,8 @@ static const struct fault_rule rules[] = {
      "the Exim script compares ids as numbers and may miss a change", PUBLISH},
     {FAULT_RECORD_DIFFERS, "record-id", STAGE_DNS, ERROR, "old id",
      "senders that have an older policy keep it until the id changes", PUBLISH},
+    {FAULT_RECORD_ALIAS, "record-alias", STAGE_DNS, WARNING, "alias",
+     "senders do not see the record that tells of the domain's policy", PUBLISH},
     {FAULT_MX_NULL, "mx-null", STAGE_DNS, DIAG_NOTE, NULL,
      "the domain takes no mail (RFC 7505), so a policy is of no use to it", NULL},
     {FAULT_MX_HELD, "mx-held", STAGE_DNS, WARNING, "held mx",

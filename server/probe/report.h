@@ -50,6 +50,7 @@ enum fault {
     FAULT_RECORD_SPACE_BEHIND,
     FAULT_RECORD_ID,
     FAULT_RECORD_DIFFERS,
+    FAULT_RECORD_ALIAS,
     FAULT_MX_NULL,
     FAULT_MX_HELD,
     FAULT_MX_HELD_ALL,
@@ -177,6 +178,7 @@ struct report {
     bool has_dns;             /* the DNS was asked */
     int64_t dns_us;           /* for the addresses, which a sender waits for */
     char id[LIMIT_ID + 1];    /* of the record; "" when there is none */
+    char alias[REPORT_NAME];  /* the name that the record's is an alias of; "" when it is none */
     bool is_record_known;     /* the answer says which record there is, or that there is none */
     uint32_t ttl;             /* of the record; seconds */
     bool is_mx_known; /* the answer says which hosts take the mail; without any it is the domain */
