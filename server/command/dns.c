@@ -36,6 +36,24 @@ static bool is_repeated(const struct command_line *line, size_t index)
     return false;
 }
 
+/* Whether the name is the zone of the shared records. */
+static bool is_delegate(const struct configuration *configuration, const char *name)
+{
+    const char *zone = configuration->settings.dns_delegate;
+    return zone != NULL && concern_matches(name, zone);
+}
+
+/* The zone of the shared records if all of them are known; else NULL. */
+static const char *known_zone(const struct command_line *line, const struct reading *reading)
+{
+    const struct configuration *configuration = reading->configuration;
+    for (size_t i = 0; i < line->operand_count; i++)
+        if (is_delegate(configuration, line->operands[i]) &&
+            diag_count(reading->diag, DIAG_ERROR) == 0)
+            return configuration->settings.dns_delegate;
+    return NULL;
+}
+
 /* The records of the domains that the command line names, or of all. False when it names one that
  * is not configured. */
 static bool gather(const struct command_line *line, const struct reading *reading,
@@ -44,7 +62,12 @@ static bool gather(const struct command_line *line, const struct reading *readin
     bool good = true;
     const struct configuration *configuration = reading->configuration;
     for (size_t i = 0; i < line->operand_count; i++) {
-        if (is_repeated(line, i))
+        bool is_zone = is_delegate(configuration, line->operands[i]);
+        for (size_t k = 0; is_zone && k < site_count(configuration->site); k++)
+            records_add_shared(records, &configuration->settings, site_at(configuration->site, k),
+                               line->now);
+        if (is_repeated(line, i) ||
+            (is_zone && site_find_domain(configuration->site, span_of(line->operands[i])) == NULL))
             continue;
         const struct site_domain *domain = reading_find(reading, line->operands[i]);
         good = good && domain != NULL;
@@ -187,14 +210,15 @@ static int print_records(const struct command_line *line, const struct reading *
         return status;
     }
     bool good = gather(line, reading, &records);
+    const char *zone = known_zone(line, reading);
     if (before != NULL)
-        records_compare(before, &records, may_miss_domains(line, reading));
+        records_compare(before, &records, may_miss_domains(line, reading), zone);
     if (line->served) {
         status = served_withhold(line, reading, &records, before != NULL);
         if (status != STATUS_GOOD)
             goto done;
         if (before != NULL) /* what is withheld now stays as it was published */
-            records_compare(before, &records, may_miss_domains(line, reading));
+            records_compare(before, &records, may_miss_domains(line, reading), zone);
         status = STATUS_WRONG;
     }
     if (before != NULL)

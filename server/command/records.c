@@ -7,6 +7,7 @@
 #include "base/calendar.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "policy/record.h"
 #include "site/verdict.h"
 
 bool records_begin(struct records *records)
@@ -18,6 +19,7 @@ bool records_begin(struct records *records)
 void records_free(struct records *records)
 {
     arena_free(records->arena);
+    table_free(&records->by_name);
     free(records->items);
     *records = (struct records){0};
 }
@@ -45,6 +47,7 @@ void records_add(struct records *records, const struct dns_record *record)
         .file = copy(records, record->file),
         .withheld = copy(records, record->withheld),
         .is_uncertain = record->is_uncertain,
+        .policy = record->policy,
     };
     records->count += records->shortage ? 0 : 1;
 }
@@ -97,6 +100,27 @@ static const char *judge_certificates(const struct site_domain *domain, int64_t 
     return reason;
 }
 
+static struct span name_key(const void *items, size_t index)
+{
+    const struct dns_record *records = items;
+    return span_of(records[index].name);
+}
+
+static size_t find(const struct records *records, const char *name)
+{
+    return table_find(&records->by_name, span_of(name), name_key, records->items);
+}
+
+/* The name of a record has one place in the table. */
+static void add_named(struct records *records, const struct dns_record *record)
+{
+    size_t index = records->count;
+    records_add(records, record);
+    if (records->shortage || find(records, record->name) != TABLE_NONE)
+        return;
+    records->shortage = !table_add(&records->by_name, span_of(record->name), index);
+}
+
 /* Adds a record at PREFIX.DOMAIN, which may be too long a name. */
 static void add_below(struct records *records, const char *prefix, struct dns_record record)
 {
@@ -105,7 +129,84 @@ static void add_below(struct records *records, const char *prefix, struct dns_re
     if (len - 1 > LIMIT_NAME)
         record.withheld = "the name would be longer than DNS allows";
     record.name = name;
-    records_add(records, &record);
+    add_named(records, &record);
+}
+
+size_t records_find(const struct records *records, const struct site_domain *domain)
+{
+    char name[LIMIT_NAME + 16];
+    (void)snprintf(name, sizeof(name), "_mta-sts.%s.", site_name(domain)); /* it fits */
+    return find(records, name);
+}
+
+/* The bytes that senders agree on: one space behind each semicolon but the last. */
+static void print_id(const struct policy *policy, struct text *out)
+{
+    text_printf(out, "v=STSv1; id=%s;", policy_id(policy));
+}
+
+/* Whose last valid policy is served, though another is configured, does not tell what the record says. */
+static bool is_shared(const struct site_domain *domain)
+{
+    return site_state(domain) == SITE_SERVED && site_label(domain) != NULL;
+}
+
+/* The name of the shared record, with its final dot. False when that is too long. */
+static bool name_shared(const struct settings *settings, const struct site_domain *domain,
+                        char ret_name[static RECORD_NAME_SIZE + 1])
+{
+    record_shared_name(site_label(domain), settings->dns_delegate, ret_name);
+    size_t len = strlen(ret_name);
+    (void)snprintf(ret_name + len, 2, ".");
+    return len <= LIMIT_NAME;
+}
+
+size_t records_find_shared(const struct records *records, const struct settings *settings,
+                           const struct site_domain *domain)
+{
+    char name[RECORD_NAME_SIZE + 1];
+    return site_label(domain) == NULL || !name_shared(settings, domain, name) ? TABLE_NONE
+                                                                              : find(records, name);
+}
+
+void records_add_shared(struct records *records, const struct settings *settings,
+                        const struct site_domain *domain, int64_t now)
+{
+    char name[RECORD_NAME_SIZE + 1], key[LIMIT_NAME + 1], reason[REASON_SIZE];
+    struct text value = {0};
+    if (!is_shared(domain) || !name_shared(settings, domain, name))
+        return;
+    const char *withheld = judge_certificates(domain, now, reason);
+    size_t known = records_find_shared(records, settings, domain);
+    if (known != TABLE_NONE && withheld == NULL)
+        records->items[known].withheld = NULL; /* one domain that senders reach is enough */
+    if (known != TABLE_NONE)
+        return;
+    (void)snprintf(key, sizeof(key), "%.*s", (int)strlen(name) - 1, name); /* it fits */
+    print_id(site_policy(domain), &value);
+    records->shortage = records->shortage || value.failed;
+    add_named(records, &(struct dns_record){
+                           .domain = key,
+                           .name = name,
+                           .type = "TXT",
+                           .value = value.data,
+                           .ttl = settings->dns_ttl,
+                           .withheld = withheld,
+                           .policy = site_policy(domain),
+                       });
+    text_free(&value);
+}
+
+/* In place of a TXT record of its own. */
+static void add_delegation(struct records *records, const struct settings *settings,
+                           const struct site_domain *domain, struct dns_record record)
+{
+    char target[RECORD_NAME_SIZE + 1];
+    record.type = "CNAME";
+    record.value = target;
+    if (!name_shared(settings, domain, target))
+        record.withheld = "the name that it leads to would be longer than DNS allows";
+    add_below(records, "_mta-sts", record);
 }
 
 static void add_alias(struct records *records, const struct settings *settings,
@@ -159,7 +260,10 @@ void records_add_domain(struct records *records, const struct settings *settings
                                 .file = site_file(domain),
                                 .type = "TXT",
                                 .ttl = settings->dns_ttl};
-    if (site_policy(domain) == NULL) {
+    if (settings->dns_delegate != NULL)
+        records_add_shared(records, settings, domain, now);
+    if (site_policy(domain) == NULL || (settings->dns_delegate != NULL && !is_shared(domain))) {
+        record.type = settings->dns_delegate == NULL ? "TXT" : "CNAME";
         record.withheld = "it is refused, and \"mta-sts-httpd check\" says why";
         add_below(records, "_mta-sts", record);
         return;
@@ -167,10 +271,13 @@ void records_add_domain(struct records *records, const struct settings *settings
     if (settings->dns_target != NULL)
         add_alias(records, settings, domain);
     add_addresses(records, settings, domain);
-    /* The bytes that senders agree on: one space behind each semicolon but the last. */
-    text_printf(&value, "v=STSv1; id=%s;", policy_id(site_policy(domain)));
     record.withheld = judge_certificates(domain, now, reason);
-    add_text(records, "_mta-sts", record, &value);
+    if (settings->dns_delegate != NULL) {
+        add_delegation(records, settings, domain, record);
+    } else {
+        print_id(site_policy(domain), &value);
+        add_text(records, "_mta-sts", record, &value);
+    }
     const char *rua = site_tls_rpt(domain) != NULL ? site_tls_rpt(domain) : settings->tls_rpt;
     if (rua != NULL) {
         value.len = 0;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/table.h"
 #include "configuration/settings.h"
 #include "site/site.h"
 
@@ -25,7 +26,7 @@ enum dns_news {
 
 /* Every text is borrowed from the list. */
 struct dns_record {
-    const char *domain;   /* which it belongs to */
+    const char *domain;   /* which it belongs to; of a record that several share, its name */
     const char *name;     /* with its final dot */
     const char *type;     /* "CNAME", "A", "AAAA" or "TXT" */
     const char *value;    /* a name with its final dot, an address, or a text without quotes; NULL
@@ -35,6 +36,8 @@ struct dns_record {
     const char *withheld; /* why it is not to be published, a clause; or NULL */
     bool is_uncertain;    /* in the earlier list: it may be published, or may not be any more */
     enum dns_news news;
+    const struct policy
+        *policy; /* of a record that several share; borrowed from the site; or NULL */
 };
 
 /* Begin with records_begin, which is false when memory is short; end with records_free. */
@@ -42,8 +45,9 @@ struct records {
     struct arena *arena;      /* owned */
     struct dns_record *items; /* owned; those of one name and type follow each other */
     size_t count, capacity;
-    bool shortage;   /* of memory: something is missing */
-    bool with_files; /* printed as JSON it tells the files too */
+    struct table by_name; /* of what records_add_domain and records_add_shared have appended */
+    bool shortage;        /* of memory: something is missing */
+    bool with_files;      /* printed as JSON it tells the files too */
 };
 
 bool records_begin(struct records *records);
@@ -55,7 +59,18 @@ void records_add(struct records *records, const struct dns_record *record);
 /* Withholds the record with the index for the reason, which is copied. */
 void records_withhold(struct records *records, size_t index, const char *reason);
 
-/* Appends what the domain needs. now is seconds since 1970 UTC, for the dates of certificates. */
+/* Appends the record of the domain's policy in the zone of "delegate:", unless it is there. now is seconds
+ * since 1970 UTC, for the dates of certificates. */
+void records_add_shared(struct records *records, const struct settings *settings,
+                        const struct site_domain *domain, int64_t now);
+
+/* The index of the domain's record that leads to its policy, and that of the shared one, if there is one;
+ * TABLE_NONE when it is not there. */
+size_t records_find(const struct records *records, const struct site_domain *domain);
+size_t records_find_shared(const struct records *records, const struct settings *settings,
+                           const struct site_domain *domain);
+
+/* Appends what the domain needs, with what it shares with others. */
 void records_add_domain(struct records *records, const struct settings *settings,
                         const struct site_domain *domain, int64_t now);
 

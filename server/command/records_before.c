@@ -145,6 +145,40 @@ static void compare_set(struct records *before, struct records *now, size_t begi
                                                         : DNS_CHANGED;
 }
 
+/* Where a TXT record is withheld, an alias in its place stays; and the other way round. */
+static void keep_place(struct records *before, const struct dns_record *withheld)
+{
+    for (size_t i = find_place(before, withheld->domain, withheld->name, "");
+         i < before->count && strcmp(before->items[i].name, withheld->name) == 0; i++)
+        before->items[i].news = DNS_KEPT;
+}
+
+/* Whether the record of a policy is one in the zone. */
+static bool is_in_zone(const struct dns_record *record, const char *zone)
+{
+    const char *end = zone == NULL ? NULL : strstr(record->name, "._mta-sts.");
+    size_t len = zone == NULL ? 0 : strlen(zone);
+    return end != NULL && strncmp(end + strlen("._mta-sts."), zone, len) == 0 &&
+           strcmp(end + strlen("._mta-sts.") + len, ".") == 0;
+}
+
+static void keep_targets(struct records *before)
+{
+    for (size_t i = 0; i < before->count; i++) {
+        const struct dns_record *alias = &before->items[i];
+        char domain[LIMIT_NAME + 1] = "";
+        size_t len = strlen(alias->value);
+        if (alias->news != DNS_KEPT || strcmp(alias->type, "CNAME") != 0 || len == 0 ||
+            len > sizeof(domain))
+            continue;
+        memcpy(domain, alias->value, len - 1); /* a shared record belongs to its name */
+        size_t place = find_place(before, domain, alias->value, "TXT");
+        if (place < before->count && before->items[place].news == DNS_GONE &&
+            compare_places(&before->items[place], domain, alias->value, "TXT") == 0)
+            before->items[place].news = DNS_KEPT;
+    }
+}
+
 static void set_domain(struct records *before, const char *domain, enum dns_news news)
 {
     for (size_t i = find_place(before, domain, "", "");
@@ -174,11 +208,13 @@ void records_doubt(struct records *before, struct records *pending)
     records_sort(before);
 }
 
-void records_compare(struct records *before, struct records *now, bool keep_missing)
+void records_compare(struct records *before, struct records *now, bool keep_missing,
+                     const char *zone)
 {
     records_sort(before);
     for (size_t i = 0; i < before->count; i++)
-        before->items[i].news = keep_missing ? DNS_KEPT : DNS_GONE;
+        before->items[i].news =
+            keep_missing && !is_in_zone(&before->items[i], zone) ? DNS_KEPT : DNS_GONE;
     for (size_t i = 0, end; i < now->count; i = end) {
         const struct dns_record *first = &now->items[i];
         end = records_set_end(now, i);
@@ -189,5 +225,8 @@ void records_compare(struct records *before, struct records *now, bool keep_miss
             set_domain(before, first->domain, DNS_GONE);
         if (first->value != NULL)
             compare_set(before, now, i, end);
+        if (first->withheld != NULL && first->value != NULL)
+            keep_place(before, first);
     }
+    keep_targets(before);
 }

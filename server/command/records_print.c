@@ -94,11 +94,13 @@ static void print_replacement(struct text *out, const struct records *records, s
 {
     const struct dns_record *first = &records->items[begin];
     print_delete(out, first->name, first->type);
-    if (strcmp(first->type, "CNAME") == 0) {
+    if (strcmp(first->type, "CNAME") != 0) {
+        print_delete(out, first->name, "CNAME");
+    } else if (strncmp(first->name, "_mta-sts.", strlen("_mta-sts.")) == 0) {
+        print_delete(out, first->name, "TXT");
+    } else {
         print_delete(out, first->name, "A");
         print_delete(out, first->name, "AAAA");
-    } else if (strcmp(first->type, "TXT") != 0) {
-        print_delete(out, first->name, "CNAME");
     }
     for (size_t i = begin; i < end; i++) {
         const struct dns_record *record = &records->items[i];

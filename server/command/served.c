@@ -3,28 +3,38 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/text.h"
 #include "certificates/trust.h"
 #include "command/probe_options.h"
 #include "probe/probe.h"
 
+/* Which records depend on the answer of a domain: TABLE_NONE for none. */
+struct asked {
+    size_t own, shared;
+};
+
+/* What the domains have said that share a record. */
+struct agreement {
+    bool is_served;   /* one of them serves its policy */
+    bool is_hindered; /* one of them serves another, and sees the record */
+};
+
 struct asking {
     struct records *records;
     struct probe_domain *domains; /* owned */
-    size_t *indexes;              /* owned; of the record of each domain */
+    struct asked *asked;          /* owned; of each domain */
+    struct agreement *agreements; /* owned; of each record */
     size_t count, done;
     struct history *history; /* owned; where what the DNS says is recorded; or NULL */
     int64_t now;             /* to count with in it */
     bool is_recorded;        /* so far */
 };
 
-static const char PREFIX[] = "_mta-sts.";
-
 static bool is_asked(const struct dns_record *record, bool is_news)
 {
     return record->withheld == NULL && record->value != NULL &&
-           strncmp(record->name, PREFIX, strlen(PREFIX)) == 0 && strcmp(record->type, "TXT") == 0 &&
            (!is_news || record->news != DNS_SAME);
 }
 
@@ -81,16 +91,48 @@ static void find_reason(const struct report *report, struct text *out)
         text_append(out, span_of("its policy is not served yet: no address answers with it"));
 }
 
+/* Whether the domain answers with another policy, and the DNS does not say that its record is not the
+ * shared one. One that answers with none, as before it is set up, hinders no other. */
+static bool hinders_others(const struct report *report, const struct dns_record *shared)
+{
+    bool is_other = false;
+    for (size_t i = 0; i < report->visit_count; i++)
+        is_other = is_other || report->visits[i].is_compared;
+    return is_other && (!report->is_record_known || strcasecmp(report->alias, shared->domain) == 0);
+}
+
+/* Until the end a record that several share is withheld for the first reason, or the gravest. */
+static void judge_shared(struct asking *asking, size_t index, const struct report *report,
+                         const char *reason)
+{
+    struct text why = {0};
+    const struct dns_record *record = &asking->records->items[index];
+    struct agreement *agreement = &asking->agreements[index];
+    bool hinders = reason[0] != '\0' && hinders_others(report, record);
+    text_printf(&why, "%s: %s", report->domain, reason);
+    if (why.failed)
+        asking->records->shortage = true;
+    else if (reason[0] != '\0' &&
+             (record->withheld == NULL || (hinders && !agreement->is_hindered)))
+        records_withhold(asking->records, index, why.data);
+    agreement->is_served = agreement->is_served || reason[0] == '\0';
+    agreement->is_hindered = agreement->is_hindered || hinders;
+    text_free(&why);
+}
+
 static void take(void *context, size_t index, const struct report *report)
 {
     struct asking *asking = context;
     struct text reason = {0};
+    const struct asked *asked = &asking->asked[index];
     text_append(&reason, span_of(""));
     find_reason(report, &reason);
     if (reason.failed)
         asking->records->shortage = true;
-    else if (reason.len > 0)
-        records_withhold(asking->records, asking->indexes[index], reason.data);
+    else if (reason.len > 0 && asked->own != TABLE_NONE)
+        records_withhold(asking->records, asked->own, reason.data);
+    if (!reason.failed && asked->shared != TABLE_NONE)
+        judge_shared(asking, asked->shared, report, reason.data);
     text_free(&reason);
     if (asking->history != NULL && report->is_record_known)
         asking->is_recorded = history_see(asking->history, report->domain, span_of(report->id),
@@ -105,24 +147,39 @@ static void tick(void *context)
     (void)context; /* the progress is shown when a domain is done */
 }
 
-static bool list_domains(struct asking *asking, const struct site *site, bool is_news)
+static bool list_domains(struct asking *asking, const struct settings *settings,
+                         const struct site *site, bool is_news)
 {
     const struct records *records = asking->records;
-    asking->domains = calloc(records->count + 1, sizeof(*asking->domains));
-    asking->indexes = calloc(records->count + 1, sizeof(*asking->indexes));
-    if (asking->domains == NULL || asking->indexes == NULL)
+    asking->domains = calloc(site_count(site) + 1, sizeof(*asking->domains));
+    asking->asked = calloc(site_count(site) + 1, sizeof(*asking->asked));
+    asking->agreements = calloc(records->count + 1, sizeof(*asking->agreements));
+    if (asking->domains == NULL || asking->asked == NULL || asking->agreements == NULL)
         return false;
-    for (size_t i = 0; i < records->count; i++) {
-        const struct dns_record *record = &records->items[i];
-        const struct site_domain *domain =
-            is_asked(record, is_news) ? site_find_domain(site, span_of(record->domain)) : NULL;
-        if (domain == NULL)
+    for (size_t i = 0; i < site_count(site); i++) {
+        const struct site_domain *domain = site_at(site, i);
+        size_t own = records_find(records, domain);
+        size_t shared = records_find_shared(records, settings, domain);
+        if (own != TABLE_NONE && !is_asked(&records->items[own], is_news))
+            own = TABLE_NONE;
+        if (shared != TABLE_NONE && !is_asked(&records->items[shared], is_news))
+            shared = TABLE_NONE;
+        if (own == TABLE_NONE && shared == TABLE_NONE)
             continue;
-        asking->domains[asking->count] =
-            (struct probe_domain){.name = site_name(domain), .policy = site_policy(domain)};
-        asking->indexes[asking->count++] = i;
+        asking->domains[asking->count] = (struct probe_domain){
+            .name = site_name(domain),
+            .policy = shared == TABLE_NONE ? site_policy(domain) : records->items[shared].policy};
+        asking->asked[asking->count++] = (struct asked){own, shared};
     }
     return true;
+}
+
+/* One domain that serves the policy is enough for a record that several share, if none hinders it. */
+static void release_shared(struct asking *asking)
+{
+    for (size_t i = 0; i < asking->records->count; i++)
+        if (asking->agreements[i].is_served && !asking->agreements[i].is_hindered)
+            asking->records->items[i].withheld = NULL;
 }
 
 int served_withhold(const struct command_line *line, const struct reading *reading,
@@ -142,7 +199,8 @@ int served_withhold(const struct command_line *line, const struct reading *readi
             goto done;
         status = STATUS_GOOD;
     }
-    if (!list_domains(&asking, reading->configuration->site, is_news)) {
+    if (!list_domains(&asking, &reading->configuration->settings, reading->configuration->site,
+                      is_news)) {
         records->shortage = true;
         goto done;
     }
@@ -154,10 +212,12 @@ int served_withhold(const struct command_line *line, const struct reading *readi
                !(asking.is_recorded && reading_record(reading, asking.history, asking.now))) {
         status = STATUS_WRONG;
     }
+    release_shared(&asking);
 done:
     probe_options_free(&options);
     history_free(asking.history);
     free(asking.domains);
-    free(asking.indexes);
+    free(asking.asked);
+    free(asking.agreements);
     return status;
 }

@@ -174,7 +174,7 @@ def test_since_as_zone_and_nsupdate(two):
     assert "mta-sts.same.example." not in zone
     update = since(after, earlier, "nsupdate").stdout.decode()
     assert "update delete _smtp._tls.gone.example. TXT\n" in update
-    assert "update delete _mta-sts.other.example. TXT\nupdate add _mta-sts.other.example. 3600 TXT " in update
+    assert "update delete _mta-sts.other.example. TXT\nupdate delete _mta-sts.other.example. CNAME\nupdate add _mta-sts.other.example. 3600 TXT " in update
     assert "mta-sts.same.example." not in update
     # Each message is about one domain, and each ends.
     for message in update.split("send\n"):

@@ -299,3 +299,83 @@ def test_options_that_do_not_fit(program, setup, arguments):
     setup.write(NAMES)
     done = run("dns", "-c", setup.config, *arguments)
     assert (done.returncode, done.stdout) == (2, b"")
+
+
+ZONE = {"dns": {"delegate": "sts.example"}}
+SHARED = "default._mta-sts.sts.example"
+OWN = "b.example._mta-sts.sts.example"
+
+
+def test_shared_records_take_the_place_of_the_domains_own_and_back(it):
+    """An alias stands alone at its name, so what was there goes, and never without what comes."""
+    it.setup.write({**dict.fromkeys(NAMES), "b.example": OTHER}, **ZONE)
+    sent = it.publish()
+    assert it.said == "5 records added, 0 changed, 3 removed\n"
+    assert sent.count("update add") == 5 and sent.count("send\n") == 8
+    place = sent.index("update add _mta-sts.a.example. 3600 CNAME")
+    assert sent.rindex("update delete _mta-sts.a.example. TXT", 0, place) > 0
+    assert it.values().keys() == {(SHARED, "TXT"), (OWN, "TXT"), *((name, "CNAME") for name in NAMES)}
+    # One change is one record for all who share it.
+    policies = {"default": {"mode": "enforce", "max_age": "4w", "mx": ["mail.example.com"]}}
+    it.setup.write({**dict.fromkeys(NAMES), "b.example": {"policy": "default", "mode": "testing"}}, policies=policies, **ZONE)
+    assert it.publish().count("update add") == 2 and it.said == "0 records added, 2 changed, 0 removed\n"
+    # Back, but one domain has lost its certificate: its alias stays, and what that leads to.
+    it.setup.certify("a.example", "b.example", folder="all")
+    it.setup.write(NAMES)
+    sent = it.publish(status=3)
+    assert "\nupdate add _mta-sts.c.example" not in sent and f"delete {SHARED}" not in sent
+    assert it.values().keys() == {("a.example", "TXT"), ("b.example", "TXT"), ("c.example", "CNAME"), (SHARED, "TXT")}
+    it.setup.certify("c.example", folder="c")
+    assert it.publish().count("update delete _mta-sts.c.example. CNAME") == 2
+    assert it.values().keys() == {(name, "TXT") for name in NAMES}
+
+
+def test_zone_of_the_shared_records_is_published_alone(it):
+    """The zones of the customers are not the hoster's; what a mistake hides stays in it."""
+    it.file.unlink()
+    (it.setup.root / "d").mkdir()
+    file = it.setup.root / "d" / "c.yaml"
+    file.write_text("policies: {own: {mode: none, max_age: 1d, mx: c.example}}\ndomains: {c.example: own}\n")
+    settings = {**ZONE, "include": "d/*.yaml"}
+    it.setup.write({"a.example": None, "b.example": OTHER}, **settings)
+    assert it.publish(None, "STS.example.").count("update add") == 3
+    (third,) = {domain for domain, _ in it.values()} - {SHARED, OWN}
+    assert third.startswith("own.d-c-yaml_") and all(kind == "TXT" for _, kind in it.values())
+    # A broken file: nothing of it is removed, and the others go on.
+    good = file.read_text()
+    file.write_text("domains: {c.example: own\n")
+    it.setup.write(["a.example"], **settings)
+    assert it.publish(None, "sts.example", status=1) is None and it.said.endswith("; 2 kept as published\n")
+    # One that is gone takes its record with it, and so does a domain.
+    file.write_text(good)
+    assert it.publish(None, "sts.example").count("update delete") == 1 and len(it.values()) == 2
+    file.unlink()
+    assert third in it.publish(None, "sts.example") and it.values().keys() == {(SHARED, "TXT")}
+    # A customer by name comes with the record that its alias leads to.
+    assert [record["name"] for record in json.loads(it.preview("json"))["added"]] == ["_mta-sts.a.example."]
+
+
+def test_label_does_not_depend_on_where_the_configuration_is(it, tmp_path):
+    """The customers' aliases must not change with the folder or with how it is named."""
+    (it.setup.root / "d").mkdir()
+    (it.setup.root / "d" / "c.yaml").write_text(
+        "policies: {own: {mode: none, max_age: 1d, mx: c.example}}\ndomains: {c.example: own}\n"
+    )
+    absolute = tmp_path / "elsewhere"
+    absolute.mkdir()
+    (absolute / "e.yaml").write_text(
+        "policies: {own: {mode: none, max_age: 1d, mx: c.example}}\ndomains: {b.example: own}\n"
+    )
+    it.setup.write(["a.example"], include=["d/*.yaml", f"{absolute}/*.yaml"], **ZONE)
+
+    def names(config, **options):
+        printed = run("dns", "-c", config, "-f", "json", **options)
+        assert printed.returncode == 0, printed.stderr
+        return [record["value"] for record in json.loads(printed.stdout)["records"] if record["type"] == "CNAME"]
+
+    first = names(it.setup.config)
+    assert first[0] == f"{SHARED}." and len({*first}) == 3
+    assert names("mta-sts.yaml", cwd=it.setup.root) == first
+    assert names("./mta-sts.yaml", cwd=it.setup.root) == first
+    moved = it.setup.root.rename(tmp_path / "moved")
+    assert names(moved / "mta-sts.yaml") == first

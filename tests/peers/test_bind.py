@@ -9,9 +9,10 @@ import subprocess
 
 import pytest
 
+from support import tree
 from support.namespace import Namespace, NotPossible
 from support.server import Server, run
-from support.setup import Setup
+from support.setup import DEFAULT_POLICY, Setup
 
 ZONE = """$TTL 60
 @ IN SOA ns.invalid. hostmaster.invalid. 1 3600 600 86400 60
@@ -21,7 +22,7 @@ mail IN A 127.0.0.1
 ZONES = ("one.example", "two.example", "xn--bcher-kva.example")
 CONF = """
 options {{ directory "{folder}"; listen-on port 53 {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
-  recursion no; pid-file none; session-keyfile none; notify no; dnssec-validation no; }};
+  recursion {recursion}; pid-file none; session-keyfile none; notify no; dnssec-validation no; }};
 controls {{ }};
 {zones}
 """
@@ -30,15 +31,16 @@ controls {{ }};
 class Bind:
     """The name server. close() ends it."""
 
-    def __init__(self, namespace, folder):
+    def __init__(self, namespace, folder, names, recursion):
         self.namespace = namespace
+        self._recurse = "+norecurse" if recursion == "no" else "+recurse"
         folder.mkdir()
         zones = ""
-        for name in ZONES:
+        for name in names:
             (folder / name).write_text(ZONE)
             zones += f'zone "{name}" {{ type primary; file "{name}"; '
             zones += "allow-update { 127.0.0.1; }; };\n"
-        (folder / "named.conf").write_text(CONF.format(folder=folder, zones=zones))
+        (folder / "named.conf").write_text(CONF.format(folder=folder, zones=zones, recursion=recursion))
         self._prefix = namespace.prefix
         program = shutil.which("named", path="/usr/sbin:/usr/bin:/usr/local/sbin")
         assert program, "server/dependencies.sh packages test brings named"
@@ -76,7 +78,7 @@ class Bind:
 
     def dig(self, name, kind):
         """The answers, sorted; the character strings of a text are joined."""
-        command = [*self._prefix, "dig", "@127.0.0.1", "+short", "+norecurse", name, kind]
+        command = [*self._prefix, "dig", "@127.0.0.1", "+short", self._recurse, name, kind]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         lines = done.stdout.splitlines()
         if kind == "TXT":
@@ -85,13 +87,15 @@ class Bind:
 
 
 @pytest.fixture
-def bind(tmp_path):
+def bind(request, tmp_path):
     namespace = Namespace(tmp_path)
     try:
         namespace.open()
     except (NotPossible, FileNotFoundError) as reason:
         pytest.skip(f"no namespace to be had here: {reason}")
-    server = Bind(namespace, tmp_path / "named")
+    # An alias that leads to another zone is followed for who may ask for recursion.
+    names = getattr(request, "param", ZONES)
+    server = Bind(namespace, tmp_path / "named", names, "no" if names is ZONES else "yes")
     try:
         yield server
     finally:
@@ -284,3 +288,149 @@ def test_one_refused_zone_is_sent_again(setup, bind):
     assert cron(setup, bind, 1).startswith("0 records added, 1 changed, 0 removed")
     found, configured = ids(setup, bind)
     assert found == configured
+
+
+HOSTER = "sts.hoster.example"
+CUSTOMERS = ("a.example", "b.example", "own.example")
+OWN = {"mode": "testing", "max_age": "2w", "mx": ["mail.own.example"]}
+
+
+class Delegation:
+    """A hoster with the zone of the shared records; each customer has a zone of its own."""
+
+    def __init__(self, setup, bind):
+        self.setup = setup
+        self.bind = bind
+        self.domains = {"a.example": None, "b.example": "default", "own.example": OWN}
+        setup.certify(*CUSTOMERS, folder="all")
+
+    def write(self, name="mta-sts.yaml", policy=None, **options):
+        options = {"listen": "127.0.0.1:443", "state": str(self.setup.root / "state"), **options}
+        text = self.setup.text(
+            self.domains,
+            policies={"default": policy or DEFAULT_POLICY},
+            dns={"addresses": "127.0.0.1", "delegate": HOSTER, "ttl": "1h"},
+            **options,
+        )
+        path = self.setup.root / name
+        path.write_text(text)
+        return path
+
+    def run(self, *arguments, status=0):
+        done = subprocess.run(
+            [*self.bind.namespace.prefix, tree.program(), *map(str, arguments), "-c", self.setup.config],
+            env={"PATH": os.environ["PATH"], "SSL_CERT_FILE": str(self.setup.authority.root_file)},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, (done.stdout, done.stderr)
+        return done.stdout
+
+    def publish(self, status):
+        """What the hoster has in a timer."""
+        command = "{ echo server 127.0.0.1 53; cat; } | nsupdate"
+        published = self.setup.root / "published.json"
+        arguments = ("--served", "-f", "nsupdate", "--published", published, "--commit-with", command)
+        return self.run("dns", *arguments, HOSTER, status=status)
+
+    def probe(self, *domains, status=0):
+        return {
+            report["domain"]: (report["dns"]["alias"], [item["code"] for item in report["findings"] if item["level"] != "note"])
+            for report in json.loads(self.run("probe", "--json", "--record", *domains, status=status))
+        }
+
+    def id_of(self, domain):
+        (record,) = [line for line in self.bind.dig(f"_mta-sts.{domain}", "TXT") if line]
+        return record
+
+
+@pytest.fixture
+def delegation(program, authority, bind, tmp_path):
+    del program
+    delegation = Delegation(Setup(tmp_path / "setup", authority), bind)
+    (tmp_path / "setup" / "state").mkdir()
+    (tmp_path / "setup" / "state").chmod(0o777)
+    for name in CUSTOMERS:
+        host = "mail.own.example" if name == "own.example" else "mail.example.com"
+        bind.update(f"update add {name}. 60 MX 1 {host}.\nupdate add mta-sts.{name}. 60 A 127.0.0.1\nsend\n")
+    return delegation
+
+
+@pytest.mark.parametrize("bind", [(HOSTER, *CUSTOMERS)], indirect=True)
+def test_customers_change_their_zone_once(delegation):
+    """RFC 8461 section 8.2: TXT records in the hoster's zone alone, which tools and senders follow."""
+    bind, config = delegation.bind, delegation.write()
+    shared = f"default._mta-sts.{HOSTER}"
+    # Before the server runs nothing is published.
+    assert "0 records added" in delegation.publish(3) and bind.dig(shared, "TXT") == []
+    with Server.running(config, prefix=bind.namespace.prefix) as server:
+        assert delegation.publish(0).startswith("2 records added")
+        assert len(bind.dig(shared, "TXT")) == 1 and bind.dig("_mta-sts.a.example", "ANY") == []
+        for name in CUSTOMERS:
+            printed = print_dns(delegation.setup, "-f", "nsupdate", name).split("send\n")
+            bind.update(printed[1] + "send\n")  # without the hoster's record
+            assert HOSTER not in printed[1].replace(f"._mta-sts.{HOSTER}", "")
+        assert delegation.probe() == {
+            "a.example": (shared, []), "b.example": (shared, []), "own.example": (f"own.example._mta-sts.{HOSTER}", []),
+        }  # fmt: skip
+        first = delegation.id_of("a.example")
+        assert first == delegation.id_of("b.example") != delegation.id_of("own.example")
+        query = shutil.which("mta-sts-query")
+        done = subprocess.run(
+            [*bind.namespace.prefix, query, "a.example"],
+            env={"PATH": os.environ["PATH"], "SSL_CERT_FILE": str(delegation.setup.authority.root_file)},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert "STSFetchResult.VALID" in done.stdout and re.search(r"\d{18}", first)[0] in done.stdout
+
+        # A policy of many is changed with one record, and not before it is served.
+        delegation.write(policy={**DEFAULT_POLICY, "max_age": "3w"})
+        assert delegation.publish(3).startswith("0 records added, 0 changed, 0 removed")
+        assert delegation.id_of("a.example") == first
+        assert server.reload()
+        # One address of one customer answers with the former policy still.
+        bind.update("update add mta-sts.b.example. 60 A 127.0.0.2\nsend\n")
+        old = delegation.write("old.yaml", listen="127.0.0.2:443", state=None)
+        with Server.running(old, prefix=bind.namespace.prefix) as late:
+            assert delegation.publish(3).startswith("0 records added, 0 changed, 0 removed")
+            (withheld,) = json.loads(delegation.run("dns", "--served", "-f", "json", "a.example", status=3))["withheld"]
+            assert withheld["name"] == f"{shared}." and "b.example: its policy is not served yet: 127.0.0.2:443: " in withheld["reason"]
+            assert delegation.id_of("a.example") == first
+            # A customer whose record does not lead there hinders no other.
+            bind.update("update delete _mta-sts.b.example. CNAME\nsend\n")
+            assert delegation.publish(0).startswith("0 records added, 1 changed, 0 removed")
+            del late
+        second = delegation.id_of("a.example")
+        assert second != first and bind.dig("_mta-sts.a.example", "CNAME") == [f"{shared}."]
+        bind.update("update delete mta-sts.b.example. A 127.0.0.2\nsend\n")
+
+        # What is held follows from what was seen through the alias.
+        assert delegation.probe("a.example") == {"a.example": (shared, [])}
+        (held,) = json.loads(delegation.run("list", "--held", "--json", "a.example"))["domains"]
+        assert sorted(entry["held"]["kind"] for entry in held["policies"]) == ["date", "served"]
+
+        # What a customer can do to its zone.
+        assert delegation.probe("b.example", status=1) == {"b.example": (None, ["record-missing"])}
+        for record, status, wanted in (
+            (f"TXT \"{second}\"", 0, (None, ["record-alias"])),
+            (f"TXT \"{first}\"", 1, (None, ["record-id", "record-alias"])),
+            (f"CNAME own.example._mta-sts.{HOSTER}.", 1, (f"own.example._mta-sts.{HOSTER}", ["record-id", "record-alias"])),
+            (f"CNAME gone._mta-sts.{HOSTER}.", 1, (f"gone._mta-sts.{HOSTER}", ["record-missing", "record-alias"])),
+            ("CNAME _mta-sts.a.example.", 0, (shared, [])),
+            ("CNAME DEFAULT._MTA-STS.STS.hoster.example.", 0, (shared.upper().replace(".HOSTER.EXAMPLE", ".hoster.example"), [])),
+        ):  # fmt: skip
+            bind.update(f"update delete _mta-sts.b.example.\nsend\nupdate add _mta-sts.b.example. 60 {record}\nsend\n")
+            code, found = delegation.probe("b.example", status=status)["b.example"]
+            assert (code, sorted(found)) == (wanted[0], sorted(wanted[1])), record
+
+        # T1: an id that named other bytes is refused for all who share it.
+        number = re.search(r"\d{18}", first)[0]
+        delegation.write(policy={**DEFAULT_POLICY, "max_age": "4w", "id": number})
+        done = run("check", "-c", delegation.setup.config)
+        assert done.returncode == 1 and done.stderr.decode().count(f'id "{number}" of domain') == 2
+
+        # A customer who leaves takes away nothing from the others, the last one the record.
+        delegation.write(policy={**DEFAULT_POLICY, "max_age": "3w"})
+        del delegation.domains["own.example"]
+        delegation.write(policy={**DEFAULT_POLICY, "max_age": "3w"})
+        assert delegation.publish(0).startswith("0 records added, 0 changed, 1 removed")
+        assert bind.dig(f"own.example._mta-sts.{HOSTER}", "TXT") == [] and delegation.id_of("a.example") == second
