@@ -342,7 +342,7 @@ enum {
     LIMIT_HEALTH_ALL_MS = 8000,
     /* From this size on memory is mapped by itself: few pieces are so large, and a page more or less
      * does not count for them. Bytes. */
-    LIMIT_SMALL_MEMORY = 128 * 1024,
+    LIMIT_SMALL_MEMORY = 32 * 1024,
 
     /* Senders that a worker remembers, half a megabyte of them, and what of a program's name. A domain
      * has a few dozen; the answer about one must fit LIMIT_BODY_MOST. */

@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -22,11 +24,28 @@ void memory_begin(void)
 #endif
 }
 
+/* For dl_iterate_phdr(3), whose first object is the program itself. What it can write stays. */
+static int give_back_program(struct dl_phdr_info *program, size_t size, void *context)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    (void)size;
+    (void)context;
+    for (size_t i = 0; i < program->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &program->dlpi_phdr[i];
+        uintptr_t begin = (program->dlpi_addr + part->p_vaddr) / page * page;
+        uintptr_t end = (program->dlpi_addr + part->p_vaddr + part->p_memsz) / page * page;
+        if (part->p_type == PT_LOAD && (part->p_flags & PF_W) == 0 && end > begin)
+            (void)madvise((void *)begin, end - begin, MADV_DONTNEED); /* else they stay */
+    }
+    return 1;
+}
+
 void memory_give_back(void)
 {
 #ifdef __GLIBC__
     (void)malloc_trim(0); /* whether it found pages does not matter */
 #endif
+    (void)dl_iterate_phdr(give_back_program, NULL);
 }
 
 /* The first bytes of a file as text; false when it cannot be read. */

@@ -1,8 +1,7 @@
 /*
  * What the process does with memory that it no longer needs: the kernel has it
- * back, so that a load of many domains or a burst of clients leaves no trace.
- * Every process may use it; where the C library has no such switch, nothing
- * happens.
+ * back, so that a load of many domains, a burst of clients or a start leaves no trace.
+ * Every process may use it.
  */
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
@@ -13,8 +12,8 @@
  * the rest and goes back as soon as it is freed. */
 void memory_begin(void);
 
-/* To be called after much was freed: gives back whole pages between what is
- * still in use. */
+/* To be called after much was freed, and after a start: gives back whole pages between what is
+ * still in use, and those of the program, which come from its file again when they are needed. */
 void memory_give_back(void);
 
 /* Bytes that this process may still take, when it shares what its control group has with so many

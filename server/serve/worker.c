@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "crypto/accelerate.h"
 #include "sandbox/seal.h"
 #include "serve/loop.h"
@@ -118,6 +119,7 @@ static bool prepare(struct worker *worker)
     };
     worker->loop =
         loop_new(options->control, options->entrances, options->entrance_count, &shared, capacity);
+    memory_give_back();
     return worker->loop != NULL || fail("prepare connections", errno);
 }
 

@@ -14,6 +14,7 @@
 #include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "sandbox/reader_sandbox.h"
 #include "supervise/challenger.h"
 #include "supervise/report.h"
@@ -97,6 +98,7 @@ static _Noreturn void run(const struct watcher *watcher, int control, pid_t supe
     (void)prctl(PR_SET_NAME, WATCHER_NAME, 0, 0, 0); /* it cannot fail for a text */
     if (!sandbox_reader(SANDBOX_WATCHER, supervisor))
         _exit(1);
+    memory_give_back();
     for (;;) {
         struct pollfd polled[] = {
             {.fd = control, .events = POLLIN},
