@@ -1,7 +1,7 @@
 /*
  * What the store needs to know of one certificate: read once from its DER by
  * the TLS library, whose objects are freed at once. Immutable and dependent on
- * nothing but the DER, so that one load after the other can use it. Supervisor and commands only; nothing of the TLS library is
+ * nothing but the DER, so that one load after the other can use it. Loader and commands only; nothing of the TLS library is
  * in this interface.
  */
 #ifndef CERTIFICATES_CERTIFICATE_H

@@ -1,7 +1,7 @@
 /*
  * DER (X.690): walks over tags and lengths, so that a certificate or key which
  * the TLS library does not understand can still be named in a diagnostic. Pure:
- * it owns nothing and allocates nothing. The supervisor and commands use it.
+ * it owns nothing and allocates nothing. The loader and the commands use it.
  */
 #ifndef CERTIFICATES_DER_H
 #define CERTIFICATES_DER_H

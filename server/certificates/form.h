@@ -1,7 +1,7 @@
 /*
  * Recognises a file from which no certificate and no key can be read, though it
  * was meant to hold some: text that an editor or a shell has spoilt, and other
- * formats than PEM. Pure. The supervisor and commands use it.
+ * formats than PEM. Pure. The loader and the commands use it.
  */
 #ifndef CERTIFICATES_FORM_H
 #define CERTIFICATES_FORM_H

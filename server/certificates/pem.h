@@ -2,7 +2,7 @@
  * PEM (RFC 7468): finds the blocks in the bytes of a file and decodes them. It
  * tolerates what certificates are wrapped in by common tools: text between the
  * blocks, CRLF, headers, lines of any length, no line end after the last. Pure:
- * it owns nothing and allocates nothing. The supervisor and commands use it.
+ * it owns nothing and allocates nothing. The loader and the commands use it.
  */
 #ifndef CERTIFICATES_PEM_H
 #define CERTIFICATES_PEM_H

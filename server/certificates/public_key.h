@@ -1,7 +1,7 @@
 /*
  * Names the kind of a public key and says whether senders verify it: P-256,
  * P-384 and RSA from LIMIT_RSA_BITS on. It reads DER itself and so can also name
- * what the TLS library does not know. Pure. The supervisor and commands use it.
+ * what the TLS library does not know. Pure. The loader and the commands use it.
  */
 #ifndef CERTIFICATES_PUBLIC_KEY_H
 #define CERTIFICATES_PUBLIC_KEY_H

@@ -2,7 +2,7 @@
  * The certificate store: reads every file and folder that the configuration
  * names, recognises certificates and keys by content, matches them by public
  * key, puts chains in order and answers which credential is best for a host.
- * Runs in the supervisor and in commands, on the operator's files only; it
+ * Runs in the loader and in commands, on the operator's files only; it
  * never sees a client's byte. Objects of the TLS library do not leave it.
  */
 #ifndef CERTIFICATES_STORE_H

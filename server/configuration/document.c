@@ -5,6 +5,7 @@
 #include <time.h>
 #include <yaml.h>
 
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/table.h"
 
@@ -95,12 +96,6 @@ static bool hint_at_line(const struct builder *builder, const yaml_mark_t *mark)
     return true;
 }
 
-static bool out_of_memory(struct builder *builder)
-{
-    diag_shortage(builder->diag);
-    return false;
-}
-
 static struct span pair_key(const void *items, size_t index)
 {
     const struct node_pair *pairs = items;
@@ -114,41 +109,33 @@ static void *grow(struct builder *builder, struct frame *frame, void *items, siz
         return items;
     size_t capacity = frame->capacity == 0 ? 4 : frame->capacity * 2;
     void *larger = arena_take(builder->arena, capacity * size);
-    if (larger == NULL)
-        return NULL;
     if (frame->node->count > 0)
         memcpy(larger, items, frame->node->count * size);
     frame->capacity = capacity;
     return larger;
 }
 
-static bool add_item(struct builder *builder, struct frame *frame, const struct node *item)
+static void add_item(struct builder *builder, struct frame *frame, const struct node *item)
 {
     struct node *sequence = frame->node;
     const struct node **items = grow(builder, frame, sequence->items, sizeof(*items));
-    if (items == NULL)
-        return out_of_memory(builder);
     sequence->items = items;
     items[sequence->count++] = item;
-    return true;
 }
 
-static bool add_pair(struct builder *builder, struct frame *frame, const struct node *value)
+static void add_pair(struct builder *builder, struct frame *frame, const struct node *value)
 {
     struct node *mapping = frame->node;
     struct node_pair *pairs = grow(builder, frame, mapping->pairs, sizeof(*pairs));
-    if (pairs == NULL)
-        return out_of_memory(builder);
     mapping->pairs = pairs;
     struct node_pair pair = {.key = frame->key, .value = value};
     size_t first = table_find(&frame->keys, pair.key->text, pair_key, pairs);
     if (first != TABLE_NONE)
         pair.first = pairs[first].key;
-    else if (!table_add(&frame->keys, pair.key->text, mapping->count))
-        return out_of_memory(builder);
+    else
+        table_add(&frame->keys, pair.key->text, mapping->count);
     pairs[mapping->count++] = pair;
     frame->key = NULL;
-    return true;
 }
 
 /* Puts a finished or just opened node where it belongs. */
@@ -159,16 +146,17 @@ static bool place(struct builder *builder, const struct node *node, const yaml_m
         return true;
     }
     struct frame *frame = &builder->frames[builder->depth - 1];
-    if (frame->node->kind == NODE_SEQUENCE)
-        return add_item(builder, frame, node);
-    if (frame->key != NULL)
-        return add_pair(builder, frame, node);
-    if (node->kind != NODE_SCALAR) {
+    if (frame->node->kind == NODE_SEQUENCE) {
+        add_item(builder, frame, node);
+    } else if (frame->key != NULL) {
+        add_pair(builder, frame, node);
+    } else if (node->kind == NODE_SCALAR) {
+        frame->key = node;
+    } else {
         (void)refuse(builder, mark, "a key must be plain text, not a list or a mapping", NULL);
         (void)hint_at_line(builder, mark); /* it may be something else */
         return false;
     }
-    frame->key = node;
     return true;
 }
 
@@ -207,20 +195,15 @@ static bool remember_anchor(struct builder *builder, const yaml_char_t *name,
     if (builder->anchor_count == LIMIT_YAML_ANCHORS)
         return refuse(builder, mark, "too many anchors",
                       "name policies under \"policies:\" instead");
-    char *copy = arena_copy(builder->arena, key);
-    if (copy == NULL || !table_add(&builder->anchor_table, key, builder->anchor_count))
-        return out_of_memory(builder);
-    builder->anchors[builder->anchor_count++] = (struct anchor){copy, node};
+    table_add(&builder->anchor_table, key, builder->anchor_count);
+    builder->anchors[builder->anchor_count++] =
+        (struct anchor){arena_copy(builder->arena, key), node};
     return true;
 }
 
 static struct node *new_node(struct builder *builder, enum node_kind kind, const yaml_mark_t *mark)
 {
     struct node *node = arena_take(builder->arena, sizeof(*node));
-    if (node == NULL) {
-        (void)out_of_memory(builder); /* reported there; NULL tells our caller */
-        return NULL;
-    }
     node->kind = kind;
     node->weight = 1;
     node->at = position_of(builder, mark);
@@ -254,12 +237,7 @@ static bool on_scalar(struct builder *builder, const yaml_event_t *event)
     if (!weigh(builder, 1, mark))
         return false;
     struct node *node = new_node(builder, NODE_SCALAR, mark);
-    if (node == NULL)
-        return false;
-    const char *copy = arena_copy(builder->arena, text);
-    if (copy == NULL)
-        return out_of_memory(builder);
-    node->text = (struct span){copy, text.len};
+    node->text = (struct span){arena_copy(builder->arena, text), text.len};
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     node->null = node->plain && is_null_text(node->text);
     return remember_anchor(builder, event->data.scalar.anchor, node, mark) &&
@@ -278,8 +256,7 @@ static bool on_start(struct builder *builder, const yaml_event_t *event, enum no
     if (!weigh(builder, 1, mark))
         return false;
     struct node *node = new_node(builder, kind, mark);
-    if (node == NULL || !remember_anchor(builder, anchor, node, mark) ||
-        !place(builder, node, mark))
+    if (!remember_anchor(builder, anchor, node, mark) || !place(builder, node, mark))
         return false;
     builder->frames[builder->depth++] =
         (struct frame){.node = node, .weight_before = weight_before};
@@ -405,8 +382,7 @@ static void report_syntax(const struct builder *builder, const yaml_parser_t *pa
     const char *problem = parser->problem != NULL ? parser->problem : "cannot be read";
     switch (parser->error) {
     case YAML_MEMORY_ERROR:
-        diag_shortage(diag);
-        return;
+        heap_end();
     case YAML_READER_ERROR:
         diag_add(diag, builder->level,
                  position_of_offset(builder->file, bytes, parser->problem_offset),
@@ -548,13 +524,10 @@ const struct node *document_parse_within(struct arena *arena, struct span bytes,
                                          const struct progress_callback *progress)
 {
     const struct node *root = NULL;
-    struct builder *builder = calloc(1, sizeof(*builder));
+    struct builder *builder = heap_take(1, sizeof(*builder));
     yaml_parser_t parser;
-    if (builder == NULL || yaml_parser_initialize(&parser) == 0) {
-        diag_shortage(diag);
-        free(builder);
-        return NULL;
-    }
+    if (yaml_parser_initialize(&parser) == 0)
+        heap_end();
     builder->arena = arena;
     builder->diag = diag;
     builder->file = file;
@@ -565,8 +538,7 @@ const struct node *document_parse_within(struct arena *arena, struct span bytes,
         root = builder->root;
         if (root == NULL) {
             struct node *empty = new_node(builder, NODE_SCALAR, &(yaml_mark_t){0});
-            if (empty != NULL)
-                empty->null = empty->plain = true;
+            empty->null = empty->plain = true;
             root = empty;
         }
     }

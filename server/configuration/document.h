@@ -2,7 +2,7 @@
  * A YAML file as a tree with positions. It knows YAML and its dangers (several
  * documents, NUL bytes, deep nesting, bombs of aliases, duplicate keys) but
  * nothing of what the keys mean. The only file that talks to libyaml. Runs in
- * the supervisor and in commands, on the operator's files only.
+ * the loader and in commands, on the operator's files only.
  */
 #ifndef CONFIGURATION_DOCUMENT_H
 #define CONFIGURATION_DOCUMENT_H
@@ -50,7 +50,7 @@ struct node {
 
 /* Reads a document. file is what positions name; interned in diag. Returns the
  * root, borrowed from the arena; an empty document is a null scalar. NULL after
- * an error, which was added to diag at the given level; or on a shortage. */
+ * an error, which was added to diag at the given level. */
 const struct node *document_parse(struct arena *arena, struct span bytes, const char *file,
                                   enum diag_level level, struct diag *diag);
 

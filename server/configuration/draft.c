@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/suggest.h"
 #include "base/table.h"
@@ -63,16 +64,11 @@ struct draft {
 
 struct draft *draft_new(struct arena *arena, struct diag *diag)
 {
-    struct draft *draft = calloc(1, sizeof(*draft));
-    if (draft == NULL)
-        return NULL;
+    struct draft *draft = heap_take(1, sizeof(*draft));
     draft->arena = arena;
     draft->diag = diag;
     draft_begin_file(draft, NULL);
-    if (draft->scope_count == 1)
-        return draft;
-    draft_free(draft);
-    return NULL;
+    return draft;
 }
 
 void draft_free(struct draft *draft)
@@ -94,11 +90,7 @@ void draft_free(struct draft *draft)
 
 void draft_begin_file(struct draft *draft, const char *name)
 {
-    if (!array_room(&draft->scopes, draft->scope_count, &draft->scope_capacity,
-                    sizeof(struct scope))) {
-        diag_shortage(draft->diag);
-        return;
-    }
+    array_room(&draft->scopes, draft->scope_count, &draft->scope_capacity, sizeof(struct scope));
     draft->scopes[draft->scope_count++] =
         (struct scope){name, draft->policy_count, draft->domain_count, 0};
     table_free(&draft->file_table);
@@ -131,15 +123,13 @@ static size_t find_policy(const struct draft *draft, struct span name)
 }
 
 /* Adds the name to the tables of the scope that it is in. */
-static bool add_name(struct draft *draft, struct span name)
+static void add_name(struct draft *draft, struct span name)
 {
     size_t index = draft->policy_count;
-    if (draft->scope_count == 1)
-        return table_add(&draft->main_table, name, index);
-    bool first =
-        table_find(&draft->included_table, name, named_policy_key, draft->policies) == TABLE_NONE;
-    return table_add(&draft->file_table, name, index) &&
-           (!first || table_add(&draft->included_table, name, index));
+    table_add(draft->scope_count == 1 ? &draft->main_table : &draft->file_table, name, index);
+    if (draft->scope_count > 1 &&
+        table_find(&draft->included_table, name, named_policy_key, draft->policies) == TABLE_NONE)
+        table_add(&draft->included_table, name, index);
 }
 
 /* Whether the name is free in this file. Two policies of one name are both of no use. */
@@ -187,12 +177,8 @@ static void add_policy(struct draft *draft, const struct node_pair *pair)
             diag_hint(draft->diag, "write mode, max_age and mx below it, indented further");
         policy.unreadable = true;
     }
-    if (!array_room(&draft->policies, draft->policy_count, &draft->policy_capacity,
-                    sizeof(policy)) ||
-        !add_name(draft, pair->key->text)) {
-        diag_shortage(draft->diag);
-        return;
-    }
+    array_room(&draft->policies, draft->policy_count, &draft->policy_capacity, sizeof(policy));
+    add_name(draft, pair->key->text);
     draft->policies[draft->policy_count++] = policy;
 }
 
@@ -348,18 +334,11 @@ static bool add_domain(struct draft *draft, const struct node_pair *pair)
                                   .name_len = name.len,
                                   .at = pair->key->at,
                                   .scope = draft->scope_count - 1};
-    if (!array_room(&draft->domains, draft->domain_count, &draft->domain_capacity,
-                    sizeof(domain)) ||
-        domain.name == NULL) {
-        diag_shortage(draft->diag);
-        return false;
-    }
-    if (known != TABLE_NONE) {
+    array_room(&draft->domains, draft->domain_count, &draft->domain_capacity, sizeof(domain));
+    if (known != TABLE_NONE)
         table_move(&draft->domain_table, key, known, draft->domain_count);
-    } else if (!table_add(&draft->domain_table, key, draft->domain_count)) {
-        diag_shortage(draft->diag);
-        return false;
-    }
+    else
+        table_add(&draft->domain_table, key, draft->domain_count);
     domain.refused = !read_domain_value(draft, pair->value, &domain);
     domain.policy = find_policy(draft, policy_name(&domain));
     draft->domains[draft->domain_count++] = domain;
@@ -456,11 +435,7 @@ static struct policy *judge(struct draft *draft, const struct policy_nodes *node
     struct mx_list list = {0};
     if (nodes->mx != NULL) {
         size_t count = nodes->mx->kind == NODE_SEQUENCE ? nodes->mx->count : 1;
-        list.fields = calloc(count + 1, sizeof(*list.fields));
-        if (list.fields == NULL) {
-            diag_shortage(draft->diag);
-            return NULL;
-        }
+        list.fields = heap_take(count, sizeof(*list.fields));
         if (!schema_each_scalar(nodes->mx, "mx", DIAG_ERROR, draft->diag, add_mx, &list))
             fields.unreadable = true;
     }

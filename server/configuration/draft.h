@@ -4,7 +4,7 @@
  * domain gets its policy, or none when its fault (or that of the policy it
  * names) is reported. A policy of the main file is visible in every file, one of
  * an included file in that file alone, so that no file decides about the
- * domains of another. Runs in the supervisor and in commands.
+ * domains of another. Runs in the loader and in commands.
  */
 #ifndef CONFIGURATION_DRAFT_H
 #define CONFIGURATION_DRAFT_H
@@ -35,7 +35,7 @@ struct draft_domain {
     bool is_proxied;     /* a proxy that ends TLS has its certificate */
 };
 
-/* An empty draft; owned. arena and diag are borrowed until draft_free. NULL on shortage. */
+/* An empty draft; owned. arena and diag are borrowed until draft_free. */
 struct draft *draft_new(struct arena *arena, struct diag *diag);
 void draft_free(struct draft *draft);
 

@@ -16,12 +16,6 @@ struct reader {
     size_t proxy_count;
 };
 
-static bool out_of_memory(struct reader *reader)
-{
-    diag_shortage(reader->diag);
-    return false;
-}
-
 static bool add_proxy(void *context, const struct node *node)
 {
     struct reader *reader = context;
@@ -63,8 +57,6 @@ static bool read_proxies(struct reader *reader, const struct node *node, struct 
     size_t most = from->kind == NODE_SEQUENCE ? from->count : 1;
     reader->proxies = arena_take(reader->arena, most * sizeof(*reader->proxies));
     reader->proxy_count = 0;
-    if (reader->proxies == NULL)
-        return out_of_memory(reader);
     good = schema_each_scalar(from, "from", DIAG_FATAL, reader->diag, add_proxy, reader) && good;
     endpoint->proxies = reader->proxies;
     endpoint->proxy_count = reader->proxy_count;
@@ -220,8 +212,6 @@ bool endpoints_read(const struct endpoint_nodes *nodes, struct arena *arena, str
     bool good = true;
     reader.items = arena_take(arena, most * sizeof(*reader.items));
     reader.nodes = arena_take(arena, most * sizeof(const struct node *));
-    if (reader.items == NULL || reader.nodes == NULL)
-        return out_of_memory(&reader);
     reader.nodes[0] = NULL;
     if (listen == NULL) {
         reader.items[0] = (struct endpoint){.is_default = true};

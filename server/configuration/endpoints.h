@@ -2,7 +2,7 @@
  * The endpoints of a configuration: the value of listen, which is an address, a
  * mapping that says more about it, or a list of both; that of metrics, an address; and the address
  * at which challenges for certificate authorities are served. A fault is one of the whole file.
- * Runs in the supervisor and in commands.
+ * Runs in the loader and in commands.
  */
 #ifndef CONFIGURATION_ENDPOINTS_H
 #define CONFIGURATION_ENDPOINTS_H

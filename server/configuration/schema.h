@@ -2,7 +2,7 @@
  * The keys of the configuration, each in one row of a table, and the one
  * function that reads a mapping by such a table: unknown keys, duplicate keys,
  * missing values and wrong types are found here and nowhere else. Runs in the
- * supervisor and in commands.
+ * loader and in commands.
  */
 #ifndef CONFIGURATION_SCHEMA_H
 #define CONFIGURATION_SCHEMA_H

@@ -1,9 +1,9 @@
 #include "configuration/settings.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
 
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "configuration/document.h"
@@ -37,11 +37,10 @@ static bool judge_acme(const struct acme_nodes *nodes, struct position at, struc
     return true;
 }
 
-static bool copy(const struct node *node, struct arena *arena, const char **ret_text)
+/* What the node says, borrowed from the arena; NULL without a node. */
+static const char *copy(const struct node *node, struct arena *arena)
 {
-    if (node != NULL)
-        *ret_text = arena_copy(arena, node->text);
-    return node == NULL || *ret_text != NULL;
+    return node == NULL ? NULL : arena_copy(arena, node->text);
 }
 
 /* Judges the node, which may be NULL. The folders are as they are written, borrowed from the arena.
@@ -57,10 +56,8 @@ static bool read_acme(const struct node *node, struct arena *arena, struct diag 
     good = good && judge_acme(&nodes, node->at, diag);
     good = schema_boolean("redirect", nodes.redirect, ret_redirect, DIAG_FATAL, diag) && good;
     *ret_http = nodes.http;
-    if (copy(nodes.alpn, arena, &ret_acme->alpn) && copy(nodes.webroot, arena, &ret_acme->webroot))
-        return good;
-    diag_shortage(diag);
-    return false;
+    *ret_acme = (struct acme){copy(nodes.alpn, arena), copy(nodes.webroot, arena)};
+    return good;
 }
 
 struct reader {
@@ -70,12 +67,6 @@ struct reader {
     struct settings *settings;
     struct text rua; /* owned while it is built */
 };
-
-static bool out_of_memory(struct reader *reader)
-{
-    diag_shortage(reader->diag);
-    return false;
-}
 
 /* How many values a key has: one, or those of its list. */
 static size_t value_count(const struct node *node)
@@ -158,10 +149,8 @@ static bool add_address(void *context, const struct node *node)
                                 "goes under \"target:\"");
         return false;
     }
-    char *copy = arena_copy(reader->arena, span_of(text));
-    if (copy == NULL)
-        return out_of_memory(reader);
-    settings->dns_addresses[settings->dns_address_count++] = copy;
+    settings->dns_addresses[settings->dns_address_count++] =
+        arena_copy(reader->arena, span_of(text));
     return true;
 }
 
@@ -181,7 +170,7 @@ static bool read_name(struct reader *reader, const char *key, const struct node 
         return false;
     }
     *ret_name = arena_copy(reader->arena, (struct span){name.text, name.len});
-    return *ret_name != NULL || out_of_memory(reader);
+    return true;
 }
 
 static bool read_delegate(struct reader *reader, const struct node *node)
@@ -241,8 +230,6 @@ static bool read_dns(struct reader *reader, const struct node *node)
     reader->settings->dns_addresses =
         arena_take(reader->arena,
                    (value_count(nodes.addresses) + 1) * sizeof(*reader->settings->dns_addresses));
-    if (reader->settings->dns_addresses == NULL)
-        return out_of_memory(reader);
     return schema_each_scalar(nodes.addresses, "addresses", DIAG_FATAL, reader->diag, add_address,
                               reader) &&
            good;
@@ -342,10 +329,7 @@ const char *settings_tls_rpt(const struct node *node, struct arena *arena, enum 
     if (node->kind == NODE_SEQUENCE && node->count == 0) {
         diag_add(diag, level, node->at, "tls_rpt is an empty list");
     } else if (schema_each_scalar(node, "tls_rpt", level, diag, add_rua, &reader)) {
-        if (!reader.rua.failed)
-            copy = arena_copy(arena, (struct span){reader.rua.data, reader.rua.len});
-        if (copy == NULL)
-            diag_shortage(diag);
+        copy = arena_copy(arena, heap_text(&reader.rua));
     }
     text_free(&reader.rua);
     return copy;
@@ -370,10 +354,7 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
     good = read_seal(&reader, nodes->seal) && good;
     good = read_warning(&reader, nodes->certificate_warning) && good;
     good = read_dns(&reader, nodes->dns) && good;
-    if (nodes->user != NULL) {
-        settings.user = arena_copy(arena, nodes->user->text);
-        good = (settings.user != NULL || out_of_memory(&reader)) && good;
-    }
+    settings.user = copy(nodes->user, arena);
     if (nodes->tls_rpt != NULL) {
         settings.tls_rpt = settings_tls_rpt(nodes->tls_rpt, arena, DIAG_FATAL, diag);
         good = settings.tls_rpt != NULL && good;

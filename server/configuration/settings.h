@@ -1,7 +1,7 @@
 /*
  * The settings: everything at the top of the configuration that is neither a
  * policy nor a domain. A fault here is a fault of the whole file. Runs in the
- * supervisor and in commands.
+ * loader and in commands.
  */
 #ifndef CONFIGURATION_SETTINGS_H
 #define CONFIGURATION_SETTINGS_H

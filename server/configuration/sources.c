@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -42,15 +43,14 @@ struct sources {
 struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
                             struct watch *watch, const struct progress_callback *progress)
 {
-    struct sources *sources = calloc(1, sizeof(*sources));
-    if (sources != NULL)
-        *sources = (struct sources){
-            .arena = arena,
-            .draft = draft,
-            .diag = diag,
-            .watch = watch,
-            .progress = progress,
-        };
+    struct sources *sources = heap_take(1, sizeof(*sources));
+    *sources = (struct sources){
+        .arena = arena,
+        .draft = draft,
+        .diag = diag,
+        .watch = watch,
+        .progress = progress,
+    };
     return sources;
 }
 
@@ -63,12 +63,6 @@ void sources_free(struct sources *sources)
     free(sources);
 }
 
-static bool out_of_memory(struct sources *sources)
-{
-    diag_shortage(sources->diag);
-    return false;
-}
-
 const char *sources_resolve(struct sources *sources, const char *naming_file, const char *path)
 {
     const char *slash = strrchr(naming_file, '/');
@@ -77,11 +71,8 @@ const char *sources_resolve(struct sources *sources, const char *naming_file, co
     struct text joined = {0};
     text_append(&joined, (struct span){naming_file, (size_t)(slash - naming_file) + 1});
     text_append(&joined, span_of(path));
-    const char *copy =
-        joined.failed ? NULL : arena_copy(sources->arena, (struct span){joined.data, joined.len});
+    const char *copy = arena_copy(sources->arena, heap_text(&joined));
     text_free(&joined);
-    if (copy == NULL)
-        (void)out_of_memory(sources); /* reported; NULL tells our caller */
     return copy;
 }
 
@@ -91,22 +82,19 @@ static struct span file_key(const void *items, size_t index)
     return span_of(sources[index].file);
 }
 
-static size_t find_source(const struct sources *sources, const char *file)
+static size_t find_source(const struct sources *sources, struct span file)
 {
-    return table_find(&sources->by_file, span_of(file), file_key, sources->items);
+    return table_find(&sources->by_file, file, file_key, sources->items);
 }
 
-/* The new source, or NULL when it is there already or memory is short. Valid until the next call. */
-static struct source *add_source(struct sources *sources, const char *path)
+/* The new source, or NULL when it is there already. Valid until the next call. */
+static struct source *add_source(struct sources *sources, struct span path)
 {
-    const char *file = diag_intern(sources->diag, span_of(path));
-    if (find_source(sources, file) != TABLE_NONE)
+    const char *file = diag_intern(sources->diag, path);
+    if (find_source(sources, span_of(file)) != TABLE_NONE)
         return NULL;
-    if (!array_room(&sources->items, sources->count, &sources->capacity, sizeof(struct source)) ||
-        !table_add(&sources->by_file, span_of(file), sources->count)) {
-        (void)out_of_memory(sources); /* reported; NULL tells our caller */
-        return NULL;
-    }
+    array_room(&sources->items, sources->count, &sources->capacity, sizeof(struct source));
+    table_add(&sources->by_file, span_of(file), sources->count);
     sources->items[sources->count] = (struct source){.file = file};
     return &sources->items[sources->count++];
 }
@@ -120,9 +108,8 @@ static bool is_main(const struct sources *sources, const char *file)
 static bool read_file(struct sources *sources, const char *file, struct text *ret_bytes)
 {
     if (sources->extra != NULL) {
-        text_append(ret_bytes, (struct span){sources->extra->data, sources->extra->len});
-        errno = ENOMEM;
-        return !ret_bytes->failed && !sources->extra->failed;
+        text_append(ret_bytes, heap_text(sources->extra));
+        return true;
     }
     /* The path of the main file is the operator's own word. */
     return is_main(sources, file) ? file_read_named(file, LIMIT_YAML_FILE, ret_bytes, NULL)
@@ -153,7 +140,7 @@ static bool read_bytes(struct sources *sources, const char *file, enum diag_leve
         return true;
     int reason = errno;
     if (reason == ENOMEM)
-        return out_of_memory(sources);
+        heap_end();
     diag_add(sources->diag, level, (struct position){.file = file}, "cannot be read: %s",
              file_error(reason));
     if (file_hint_hidden(file, sources->diag))
@@ -183,9 +170,9 @@ static const struct node *read_mapping(struct sources *sources, const char *file
     struct text bytes = {0};
     const struct node *root = NULL;
     if (read_bytes(sources, file, level, &bytes))
-        root = document_parse_within(
-            sources->arena, (struct span){bytes.data, bytes.len}, file, level, sources->diag,
-            is_main(sources, file) ? NULL : &document_included, sources->progress);
+        root = document_parse_within(sources->arena, heap_text(&bytes), file, level, sources->diag,
+                                     is_main(sources, file) ? NULL : &document_included,
+                                     sources->progress);
     text_free(&bytes);
     if (root != NULL && is_served_policy(root)) {
         diag_add(sources->diag, level, root->at,
@@ -206,14 +193,9 @@ static const struct node *read_mapping(struct sources *sources, const char *file
  * the place of a file is one without a domain. */
 static void read_folder(struct sources *sources, const char *path, int error)
 {
-    struct text name = {0};
-    text_append(&name, span_of(path));
-    if (error == EISDIR && !name.failed)
-        name.data[--name.len] = '\0'; /* the slash at its end */
-    struct source *source = name.failed ? NULL : add_source(sources, name.data);
-    if (name.failed)
-        (void)out_of_memory(sources); /* counted in diag */
-    text_free(&name);
+    struct span name = span_of(path);
+    name.len -= error == EISDIR ? 1 : 0; /* the slash at its end */
+    struct source *source = add_source(sources, name);
     if (source == NULL)
         return;
     struct position at = {.file = source->file};
@@ -252,7 +234,7 @@ static void read_dropin(void *context, const char *path, int error)
         read_folder(sources, path, error);
         return;
     }
-    struct source *source = add_source(sources, path);
+    struct source *source = add_source(sources, span_of(path));
     if (source == NULL)
         return;
     progress_make(sources->progress);
@@ -294,10 +276,10 @@ static void report_none(struct sources *sources, const struct node *item, const 
     const char *slash = strrchr(pattern, '/');
     uint64_t fingerprint = 0; /* of no use */
     text_append(&others, (struct span){pattern, slash == NULL ? 0 : (size_t)(slash - pattern) + 1});
-    if (strpbrk(others.data == NULL ? "" : others.data, "*?[{") == NULL) {
+    if (strpbrk(heap_text(&others).data, "*?[{") == NULL) {
         text_append(&others, span_of("*.{yaml,yml,conf}"));
-        if (!others.failed)
-            (void)include_find(others.data, note_other, &word, &fingerprint); /* else none */
+        (void)include_find(heap_text(&others).data, note_other, &word,
+                           &fingerprint); /* else none */
     }
     bool is_slip = word.text[0] != '\0';
     diag_add(sources->diag, is_slip ? DIAG_WARNING : DIAG_NOTE, item->at,
@@ -316,10 +298,7 @@ static bool read_hidden(struct sources *sources, const char *pattern)
     size_t len = 0;
     if (!file_is_hidden(pattern, &len))
         return false;
-    const char *folder = arena_copy(sources->arena, (struct span){pattern, len});
-    if (folder == NULL)
-        return !out_of_memory(sources);
-    read_folder(sources, folder, EACCES);
+    read_folder(sources, arena_copy(sources->arena, (struct span){pattern, len}), EACCES);
     return true;
 }
 
@@ -327,10 +306,7 @@ static bool read_include(void *context, const struct node *item)
 {
     struct sources *sources = context;
     const char *pattern = sources_resolve(sources, item->at.file, item->text.data);
-    if (pattern == NULL)
-        return false;
-    if (!watch_add_include(sources->watch, pattern))
-        return out_of_memory(sources);
+    watch_add_include(sources->watch, pattern);
     sources->include = item;
     sources->include_is_pattern = strpbrk(pattern, "*?[{") != NULL;
     sources->found_count = 0;
@@ -340,7 +316,7 @@ static bool read_include(void *context, const struct node *item)
     if (error == 0)
         return true;
     if (error == ENOMEM)
-        return out_of_memory(sources);
+        heap_end();
     diag_add(sources->diag, DIAG_FATAL, item->at, "include \"%s\" cannot be searched: %s", pattern,
              strerror(error));
     diag_reason(sources->diag, "domains that are served now might be lost");
@@ -350,11 +326,8 @@ static bool read_include(void *context, const struct node *item)
 
 bool sources_read(struct sources *sources, const char *path, struct root_nodes *ret_nodes)
 {
-    struct source *source = add_source(sources, path);
-    if (source == NULL)
-        return false;
-    if (!watch_add_file(sources->watch, path))
-        return out_of_memory(sources);
+    struct source *source = add_source(sources, span_of(path));
+    watch_add_file(sources->watch, path);
     sources->watch->read.files += stamp_of_path(path);
     const struct node *root = read_mapping(sources, source->file, DIAG_FATAL);
     if (root == NULL)
@@ -389,35 +362,25 @@ struct position sources_begin(const struct sources *sources)
 const struct source_file *sources_list(const struct sources *sources, struct arena *arena,
                                        size_t *ret_count)
 {
-    struct source_file *files = arena_take(arena, (sources->count + 1) * sizeof(*files));
-    for (size_t i = 0; files != NULL && i < sources->count; i++) {
-        files[i].path = arena_copy(arena, span_of(sources->items[i].file));
-        files[i].is_bare = sources->items[i].kind == SOURCE_BARE;
-        if (files[i].path == NULL)
-            return NULL;
-    }
+    struct source_file *files = arena_take(arena, sources->count * sizeof(*files));
+    for (size_t i = 0; i < sources->count; i++)
+        files[i] = (struct source_file){arena_copy(arena, span_of(sources->items[i].file)),
+                                        sources->items[i].kind == SOURCE_BARE};
     *ret_count = sources->count;
     return files;
 }
 
 enum source_kind sources_kind(const struct sources *sources, const char *file)
 {
-    size_t index = find_source(sources, file);
+    size_t index = find_source(sources, span_of(file));
     if (index != TABLE_NONE)
         return sources->items[index].kind;
-    struct text folder = {0};
-    enum source_kind kind = SOURCE_GONE;
-    text_append(&folder, span_of(sources->hiding_count > 0 ? file : ""));
-    while (kind == SOURCE_GONE && !folder.failed) {
-        const char *slash = strrchr(folder.data, '/');
-        if (slash == NULL || slash == folder.data)
-            break;
+    struct span folder = span_of(sources->hiding_count > 0 ? file : "");
+    for (const char *slash; (slash = memrchr(folder.data, '/', folder.len)) != NULL;) {
         folder.len = (size_t)(slash - folder.data);
-        folder.data[folder.len] = '\0';
-        index = find_source(sources, folder.data);
-        if (index != TABLE_NONE)
-            kind = sources->items[index].kind;
+        index = find_source(sources, folder);
+        if (index != TABLE_NONE && sources->items[index].kind != SOURCE_GONE)
+            return sources->items[index].kind;
     }
-    text_free(&folder);
-    return kind;
+    return SOURCE_GONE;
 }

@@ -1,7 +1,7 @@
 /*
  * The configuration files: the main one and those that it includes. Reads them
  * into the draft and remembers which of them are broken, because the domains
- * of a broken file are not gone, only out of sight. Runs in the supervisor and
+ * of a broken file are not gone, only out of sight. Runs in the loader and
  * in commands.
  */
 #ifndef CONFIGURATION_SOURCES_H
@@ -18,7 +18,7 @@
 
 struct sources;
 
-/* Owned; everything is borrowed until sources_free. progress may be NULL. NULL when memory is short. */
+/* Owned; everything is borrowed until sources_free. progress may be NULL. */
 struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
                             struct watch *watch, const struct progress_callback *progress);
 void sources_free(struct sources *sources);
@@ -55,12 +55,11 @@ struct source_file {
     bool is_bare;     /* it names no domain */
 };
 
-/* All of them, the main one first; borrowed from the arena. NULL when memory is short. */
+/* All of them, the main one first; borrowed from the arena. */
 const struct source_file *sources_list(const struct sources *sources, struct arena *arena,
                                        size_t *ret_count);
 
-/* The path as the file that names it means it; borrowed from the arena. NULL
- * when memory is short, which was reported. */
+/* The path as the file that names it means it; borrowed from the arena. */
 const char *sources_resolve(struct sources *sources, const char *naming_file, const char *path);
 
 #endif

@@ -2,7 +2,7 @@
  * Opens and reads files that somebody else may have put there, safely: never
  * blocks on a pipe, never opens a device, never reads more than it was told,
  * and follows no link by which its maker would have us read what he may not.
- * Runs in the supervisor and in commands.
+ * Runs in the loader and in commands.
  *
  * The rule of links: a symbolic link counts, at the end of the path or above
  * it, if its owner is root, this process's user, or the owner of what it points

@@ -2,7 +2,7 @@
  * Signatures of files: a number that changes when a file does, taken from its
  * path and status without reading it, so that it works on every file system
  * and through every kind of link. The fingerprint of a set of files is the sum
- * of their signatures. Supervisor and commands only; it opens nothing.
+ * of their signatures. Loader, watcher and commands only; it opens nothing.
  */
 #ifndef FILES_STAMP_H
 #define FILES_STAMP_H

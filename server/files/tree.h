@@ -2,7 +2,7 @@
  * Walks the files and folders that the configuration names: hands out every
  * regular file with its path and status, and says what it could not look at. It
  * opens folders but no file, and follows no link out of a folder but those to
- * files. Nothing is reported to people here. Supervisor and commands only.
+ * files. Nothing is reported to people here. Loader and commands only.
  */
 #ifndef FILES_TREE_H
 #define FILES_TREE_H

@@ -4,34 +4,30 @@
 #include "files/stamp.h"
 #include "files/tree.h"
 
-bool watch_add_file(struct watch *watch, const char *path)
+void watch_add_file(struct watch *watch, const char *path)
 {
     watch->file = arena_copy(watch->arena, span_of(path));
-    return watch->file != NULL;
 }
 
 /* At the end of the list, so that paths are looked at in the order in which they were read. */
-static bool add(struct arena *arena, struct watch_path **list, const char *path, struct position at)
+static void add(struct arena *arena, struct watch_path **list, const char *path, struct position at)
 {
     struct watch_path *entry = arena_take(arena, sizeof(*entry));
-    const char *copy = arena_copy(arena, span_of(path));
-    if (entry == NULL || copy == NULL)
-        return false;
-    *entry = (struct watch_path){.path = copy, .line = at.line, .column = at.column};
+    *entry = (struct watch_path){
+        .path = arena_copy(arena, span_of(path)), .line = at.line, .column = at.column};
     while (*list != NULL)
         list = &(*list)->next;
     *list = entry;
-    return true;
 }
 
-bool watch_add_include(struct watch *watch, const char *pattern)
+void watch_add_include(struct watch *watch, const char *pattern)
 {
-    return add(watch->arena, &watch->includes, pattern, (struct position){0});
+    add(watch->arena, &watch->includes, pattern, (struct position){0});
 }
 
-bool watch_add_certificates(struct watch *watch, const char *path, struct position at)
+void watch_add_certificates(struct watch *watch, const char *path, struct position at)
 {
-    return add(watch->arena, &watch->certificates, path, at);
+    add(watch->arena, &watch->certificates, path, at);
 }
 
 struct watch_look watch_read(const struct watch *watch)

@@ -39,10 +39,10 @@ struct watch {
     struct watch_look read; /* as the files were just before they were read */
 };
 
-/* For the loader: notes a path, as the process would open it. False when memory is short. */
-bool watch_add_file(struct watch *watch, const char *path);
-bool watch_add_include(struct watch *watch, const char *pattern);
-bool watch_add_certificates(struct watch *watch, const char *path, struct position at);
+/* For the loader: notes a path, as the process would open it. */
+void watch_add_file(struct watch *watch, const char *path);
+void watch_add_include(struct watch *watch, const char *pattern);
+void watch_add_certificates(struct watch *watch, const char *path, struct position at);
 
 /* The look when this configuration was read: taken of each file before it was opened, so that a
  * change while it was read is a change. */

@@ -42,10 +42,7 @@ static bool read_certificate_path(void *context, const struct node *item)
 {
     struct loader *loader = context;
     const char *path = sources_resolve(loader->sources, item->at.file, item->text.data);
-    if (path == NULL)
-        return false;
-    if (!watch_add_certificates(&loader->configuration->watch, path, item->at))
-        return out_of_memory(loader);
+    watch_add_certificates(&loader->configuration->watch, path, item->at);
     certificates_read(loader->store, path, item->at);
     return true;
 }
