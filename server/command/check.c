@@ -26,13 +26,6 @@ static bool is_input(const struct command_line *line)
     return line->operand_count == 1 && strcmp(line->operands[0], "-") == 0;
 }
 
-/* Whether the domain is to be judged: one of those that are named, or of standard input. */
-static bool is_judged(const struct command_line *line, const struct site_domain *domain)
-{
-    return is_input(line) ? strcmp(site_file(domain), "-") == 0
-                          : reading_is_asked(line, site_name(domain));
-}
-
 static struct counts count(const struct command_line *line, const struct reading *reading)
 {
     struct counts counts = {
@@ -41,9 +34,11 @@ static struct counts count(const struct command_line *line, const struct reading
     };
     const struct configuration *configuration = reading->configuration;
     for (size_t i = 0; configuration != NULL && i < site_count(configuration->site); i++) {
-        if (!is_judged(line, site_at(configuration->site, i)))
+        const struct site_domain *domain = site_at(configuration->site, i);
+        if (is_input(line) ? strcmp(site_file(domain), "-") != 0
+                           : !reading_is_asked(line, site_name(domain)))
             continue;
-        enum domain_state state = verdict_state(site_at(configuration->site, i));
+        enum domain_state state = verdict_state(domain);
         if (state == DOMAIN_NO_CERTIFICATE && !configuration->has_certificates)
             state = DOMAIN_SERVED;
         counts.served += state == DOMAIN_SERVED || state == DOMAIN_STALE;
@@ -119,47 +114,35 @@ static bool read_input(struct text *ret_bytes)
 /* Whether all that is to be judged is there; if not, after saying what is missing. */
 static bool has_all(const struct command_line *line, const struct reading *reading)
 {
-    bool good = true;
     if (reading->configuration == NULL)
         return true;
-    if (is_input(line)) {
-        const struct counts counts = count(line, reading);
-        good = counts.served + counts.no_certificate + counts.refused > 0;
-        if (!good && counts.errors == 0)
-            (void)command_complain("standard input names no domain");
-        return good;
-    }
-    for (size_t i = 0; i < line->operand_count; i++)
-        good = reading_check(reading, line->operands[i]) && good;
+    if (!is_input(line))
+        return reading_check_all(line, reading);
+    const struct counts counts = count(line, reading);
+    bool good = counts.served + counts.no_certificate + counts.refused > 0;
+    if (!good && counts.errors == 0)
+        (void)command_complain("standard input names no domain");
     return good;
 }
 
-int command_check(const struct command_line *line)
+int command_check(const struct command_line *line, struct text *out)
 {
-    struct text out = {0}, input = {0};
-    int status = STATUS_WRONG;
-    bool told = true;
-    if (is_input(line) && !read_input(&input)) {
-        text_free(&input);
-        return status;
-    }
-    struct reading reading = reading_new_by_life(line, is_input(line) ? &input : NULL);
-    if (reading.diag == NULL)
-        goto done;
+    struct text input = {0};
+    bool told = !is_input(line) || read_input(&input);
+    struct reading reading = {0};
+    if (told)
+        reading = reading_new_by_life(line, is_input(line) ? &input : NULL);
+    told = reading.diag != NULL;
     if (reading.configuration != NULL && line->operand_count == 0)
         machine_check(&reading.configuration->settings, line->path, reading.diag);
-    if (line->json) {
-        print_json(line, &reading, &out);
-    } else {
+    if (told && line->json) {
+        print_json(line, &reading, out);
+    } else if (told) {
         told = reading_print(&reading, DIAG_NOTE);
-        print_summary(line, &reading, &out);
+        print_summary(line, &reading, out);
     }
-    told = has_all(line, &reading) && told;
-    if (command_write(&out) && told && count(line, &reading).errors == 0)
-        status = STATUS_GOOD;
-done:
-    text_free(&out);
+    told = told && has_all(line, &reading) && count(line, &reading).errors == 0;
     text_free(&input);
     reading_free(&reading);
-    return status;
+    return told ? STATUS_GOOD : STATUS_WRONG;
 }

@@ -167,52 +167,42 @@ void command_show_progress(size_t done, size_t count)
         (void)fprintf(stderr, "\r%zu of %zu\033[K%s", done, count, done == count ? "\r\033[K" : "");
 }
 
-static int print(struct text *out)
+static int print_help(const struct command *commands, struct text *out)
 {
-    int status = command_write(out) ? STATUS_GOOD : STATUS_WRONG;
-    text_free(out);
-    return status;
-}
-
-static int print_help(const struct command *commands)
-{
-    struct text out = {0};
-    text_append(&out, span_of("mta-sts-httpd serves MTA-STS policies (RFC 8461) over HTTPS.\n\n"
-                              "Usage: mta-sts-httpd COMMAND [OPTION...] [OPERAND...]\n\n"
-                              "Commands:\n"));
+    text_append(out, span_of("mta-sts-httpd serves MTA-STS policies (RFC 8461) over HTTPS.\n\n"
+                             "Usage: mta-sts-httpd COMMAND [OPTION...] [OPERAND...]\n\n"
+                             "Commands:\n"));
     for (const struct command *command = commands; command->name != NULL; command++)
-        text_printf(&out, "  %-8s %-15s %s\n", command->name, command->operands, command->summary);
-    print_options(~0U, &out);
-    text_append(&out, span_of("\nExit status: 0 good, 1 something is wrong with what was checked, "
-                              "2 wrong usage,\n3 good, but something is withheld or not served as "
-                              "configured.\n\"mta-sts-httpd COMMAND --help\" says what a command "
-                              "takes; the manual is mta-sts-httpd(8).\n"));
-    return print(&out);
+        text_printf(out, "  %-8s %-15s %s\n", command->name, command->operands, command->summary);
+    print_options(~0U, out);
+    text_append(out, span_of("\nExit status: 0 good, 1 something is wrong with what was checked, "
+                             "2 wrong usage,\n3 good, but something is withheld or not served as "
+                             "configured.\n\"mta-sts-httpd COMMAND --help\" says what a command "
+                             "takes; the manual is mta-sts-httpd(8).\n"));
+    return STATUS_GOOD;
 }
 
-static int print_command_help(const struct command *command)
+static int print_command_help(const struct command *command, struct text *out)
 {
-    struct text out = {0};
-    text_printf(&out, "Usage: mta-sts-httpd %s [OPTION...]%s%s\n\n%c%s.\n", command->name,
+    text_printf(out, "Usage: mta-sts-httpd %s [OPTION...]%s%s\n\n%c%s.\n", command->name,
                 command->operands[0] == '\0' ? "" : " ", command->operands,
                 toupper((unsigned char)command->summary[0]), command->summary + 1);
-    print_options(command->options | OPTION_HELP, &out);
-    return print(&out);
+    print_options(command->options | OPTION_HELP, out);
+    return STATUS_GOOD;
 }
 
-static int print_version(void)
+static int print_version(struct text *out)
 {
-    struct text out = {0};
-    text_printf(&out,
+    text_printf(out,
                 "mta-sts-httpd " MTA_STS_HTTPD_VERSION "\n"
                 "TLS: mbedTLS %s\n"
                 "cryptography: %s\n"
                 "YAML: libyaml %s\n",
                 tls_library_version(), accelerate_name(), document_library_version());
 #ifdef __GLIBC__
-    text_printf(&out, "C library: glibc %s\n", gnu_get_libc_version());
+    text_printf(out, "C library: glibc %s\n", gnu_get_libc_version());
 #endif
-    return print(&out);
+    return STATUS_GOOD;
 }
 
 int command_misused(const char *command, const char *before, const char *word, const char *behind)
@@ -405,7 +395,7 @@ static int refuse_files(const struct command *command, const struct command_line
     return STATUS_GOOD;
 }
 
-static int run(const struct command *command, int argc, char **argv)
+static int run(const struct command *command, int argc, char **argv, struct text *out)
 {
     char letters[2 * OPTIONS + 2];
     struct option longs[OPTIONS + 1];
@@ -421,7 +411,7 @@ static int run(const struct command *command, int argc, char **argv)
         if (row == OPTIONS)
             return unknown_option(command, argv[optind - 1]);
         if (options[row].bit == OPTION_HELP)
-            return print_command_help(command);
+            return print_command_help(command, out);
         status = take_option(command, row, &line, &listen);
         if (status != STATUS_GOOD)
             return status;
@@ -437,23 +427,34 @@ static int run(const struct command *command, int argc, char **argv)
     if (line.operand_count > command->operands_most)
         return command_misused(command->name, "unexpected operand",
                                line.operands[command->operands_most], NULL);
-    return command->run(&line);
+    return command->run(&line, out);
 }
 
-int command_main(const struct command *commands, int argc, char **argv)
+static int run_word(const struct command *commands, int argc, char **argv, struct text *out)
 {
     if (argc < 2)
         return command_misused("", "a command is missing", NULL, NULL);
     const char *word = argv[1];
     const bool is_help = strcmp(word, "help") == 0;
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || (is_help && argc == 2))
-        return print_help(commands);
+        return print_help(commands, out);
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
-        return print_version();
+        return print_version(out);
     if (is_help)
         word = argv[2]; /* "help COMMAND" is "COMMAND --help" */
     for (const struct command *command = commands; command->name != NULL; command++)
         if (strcmp(command->name, word) == 0)
-            return is_help ? print_command_help(command) : run(command, argc - 1, argv + 1);
+            return is_help ? print_command_help(command, out)
+                           : run(command, argc - 1, argv + 1, out);
     return unknown_command(commands, word);
+}
+
+int command_main(const struct command *commands, int argc, char **argv)
+{
+    struct text out = {0};
+    int status = run_word(commands, argc, argv, &out);
+    if ((out.len > 0 || out.failed) && !command_write(&out))
+        status = STATUS_WRONG;
+    text_free(&out);
+    return status;
 }

@@ -81,6 +81,10 @@ struct command_line {
     size_t operand_count;
 };
 
+/* Returns the exit status. What it appends to out is written to standard output at its end; when that is not
+ * possible the status is STATUS_WRONG. */
+typedef int command_run(const struct command_line *line, struct text *out);
+
 struct command {
     const char *name;
     const char *operands; /* as the help shows them; "" when there are none */
@@ -88,7 +92,7 @@ struct command {
     size_t operands_most;
     unsigned options;
     const char *summary; /* one line */
-    int (*run)(const struct command_line *line);
+    command_run *run;
 };
 
 /* Reads the command line, runs the command, and returns the exit status. The
@@ -99,8 +103,10 @@ int command_main(const struct command *commands, int argc, char **argv);
  * between the other two; each may be NULL. Returns STATUS_USAGE. */
 int command_misused(const char *command, const char *before, const char *word, const char *behind);
 
-/* Reads the value of --connect: "192.0.2.1", "2001:db8::1", or either with a port. */
+/* Reads the value of --connect: "192.0.2.1", "2001:db8::1", or either with a port. What else it is is no
+ * server: a word for command_misused. */
 bool command_read_server(const char *word, struct address *ret_address);
+#define COMMAND_NO_SERVER "not an address such as 192.0.2.1 or [2001:db8::1]:443:"
 
 /* Writes to standard output. False when it could not, after saying why on
  * standard error. */
@@ -115,19 +121,9 @@ bool command_complain_lines(const struct text *lines);
 /* Shows on standard error how many of several are done, if that is a terminal; removed at the end. */
 void command_show_progress(size_t done, size_t count);
 
-/* One function a file: command/NAME.c. Each returns an exit status. */
-int command_serve(const struct command_line *line);
-int command_reload(const struct command_line *line);
-int command_check(const struct command_line *line);
-int command_policy(const struct command_line *line);
-int command_list(const struct command_line *line);
-int command_list_held(
-    const struct command_line *line); /* list --held; 3 when nothing was recorded */
-int command_hosts(const struct command_line *line);
-int command_dns(const struct command_line *line);
-int command_seal(const struct command_line *line);
-int command_probe(const struct command_line *line);
-int command_health(const struct command_line *line);
-int command_import(const struct command_line *line);
+/* One function a file: command/NAME.c. */
+command_run command_serve, command_reload, command_check, command_policy, command_list,
+    command_hosts, command_dns, command_seal, command_probe, command_health, command_import;
+command_run command_list_held; /* list --held; 3 when nothing was recorded */
 
 #endif

@@ -200,9 +200,8 @@ static bool commit(const struct command_line *line, struct publication *publicat
 
 static int print_records(const struct command_line *line, const struct reading *reading,
                          records_print *print, struct records *before,
-                         struct publication *publication)
+                         struct publication *publication, struct text *out)
 {
-    struct text out = {0};
     struct records records;
     int status = STATUS_WRONG;
     if (!records_begin(&records)) {
@@ -223,22 +222,21 @@ static int print_records(const struct command_line *line, const struct reading *
     }
     if (before != NULL)
         good = keep_emptied(reading->configuration, before) && good;
-    out.failed = records.shortage || (before != NULL && before->shortage);
-    if (publication != NULL && !out.failed) {
+    out->failed = records.shortage || (before != NULL && before->shortage);
+    if (publication != NULL && !out->failed) {
         struct publication_counts counts;
         publication_count(publication, &records, &counts);
         if (is_too_much(line, publication, &counts))
             goto done;
     }
     if (publication == NULL || line->commit_with == NULL)
-        print(&records, before, &out);
-    else if (!out.failed)
-        good = commit(line, publication, &records, print, &out) && good;
-    if (command_write(&out) && good)
+        print(&records, before, out);
+    else if (!out->failed)
+        good = commit(line, publication, &records, print, out) && good;
+    if (good)
         status = is_complete(&records) ? STATUS_GOOD : STATUS_PENDING;
 done:
     records_free(&records);
-    text_free(&out);
     return status;
 }
 
@@ -260,7 +258,7 @@ static int check_options(const struct command_line *line)
     return STATUS_GOOD;
 }
 
-int command_dns(const struct command_line *line)
+int command_dns(const struct command_line *line, struct text *out)
 {
     struct records since = {0};
     struct records *before = NULL;
@@ -282,7 +280,7 @@ int command_dns(const struct command_line *line)
     status = STATUS_WRONG;
     if (good)
         status = print_records(line, &reading, find_format(line->format), before,
-                               line->published == NULL ? NULL : &publication);
+                               line->published == NULL ? NULL : &publication, out);
     /* An error may have cost a domain that is then missing here. */
     if (!told || reading_errors(&reading) > 0)
         status = STATUS_WRONG;

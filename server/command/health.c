@@ -375,37 +375,25 @@ static bool can_read_any(const struct command_line *line, struct text *out)
     return good;
 }
 
-int command_health(const struct command_line *line)
+int command_health(const struct command_line *line, struct text *out)
 {
-    struct text out = {0};
-    int status = STATUS_WRONG;
-    bool good = false;
-    bool idle = false;
+    bool good = false, idle = false;
     const struct site_domain *only = NULL;
     struct reading reading = reading_new(line, true, NULL);
-    if (reading.configuration == NULL && line->operand_count == 0 && reading.diag != NULL) {
-        good = ask_blindly(line, &out);
-    } else if (reading.configuration == NULL) {
+    const struct configuration *configuration = reading.configuration;
+    if (configuration != NULL && line->operand_count > 0)
+        only = reading_find(&reading, line->operands[0]);
+    if (configuration == NULL && line->operand_count == 0 && reading.diag != NULL) {
+        good = ask_blindly(line, out);
+    } else if (configuration == NULL ||
+               (line->operand_count > 0 && (only == NULL || site_policy(only) == NULL))) {
         reading_tell(line, &reading);
-        goto done;
     } else {
-        const struct configuration *configuration = reading.configuration;
-        if (line->operand_count > 0) {
-            only = reading_find(&reading, line->operands[0]);
-            if (only == NULL || site_policy(only) == NULL) {
-                reading_tell(line, &reading);
-                goto done;
-            }
-        }
         good = ask_all(configuration->settings.listeners, configuration->settings.listener_count,
-                       configuration->site, only, line->now, &idle, &out);
+                       configuration->site, only, line->now, &idle, out);
         if (good && idle && only == NULL)
-            good = can_read_any(line, &out);
+            good = can_read_any(line, out);
     }
-    if (command_write(&out) && good)
-        status = STATUS_GOOD;
-done:
-    text_free(&out);
     reading_free(&reading);
-    return status;
+    return good ? STATUS_GOOD : STATUS_WRONG;
 }

@@ -352,28 +352,22 @@ static void print_since(const struct held *held, struct text *out)
                 text);
 }
 
-static int print_held(struct held *held)
+static int print_held(struct held *held, struct text *out)
 {
-    struct text out = {0};
     bool is_known = history_since(held->history) != INT64_MAX;
-    int status = is_known ? STATUS_GOOD : STATUS_PENDING;
     if (held->line->sort != NULL && strcmp(held->line->sort, "until") == 0 && held->count > 0)
         qsort(held->rows, held->count, sizeof(*held->rows), by_until);
     if (held->line->json)
-        print_json(held, &out);
+        print_json(held, out);
     else if (!is_known)
-        text_append(&out,
-                    span_of("Nothing is known: no server has recorded yet what it served.\n"));
+        text_append(out, span_of("Nothing is known: no server has recorded yet what it served.\n"));
     else if (held->line->operand_count > 0)
-        print_domains(held, &out);
+        print_domains(held, out);
     else
-        print_overview(held, &out);
+        print_overview(held, out);
     if (!held->line->json && is_known)
-        print_since(held, &out);
-    if (!command_write(&out))
-        status = STATUS_WRONG;
-    text_free(&out);
-    return status;
+        print_since(held, out);
+    return is_known ? STATUS_GOOD : STATUS_PENDING;
 }
 
 /* Whether each operand means a domain that is listed; if not, after saying so. */
@@ -389,7 +383,7 @@ static bool has_all(const struct held *held)
     return good;
 }
 
-int command_list_held(const struct command_line *line)
+int command_list_held(const struct command_line *line, struct text *out)
 {
     struct held held = {.line = line};
     struct history *history = NULL;
@@ -417,7 +411,7 @@ int command_list_held(const struct command_line *line)
         goto done;
     }
     bool good = has_all(&held);
-    status = print_held(&held);
+    status = print_held(&held, out);
     if (!good || !told)
         status = STATUS_WRONG;
 done:

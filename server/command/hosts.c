@@ -22,63 +22,42 @@ static unsigned parse_group(const char *text)
     return span_number(span_of(text), GROUP_MOST, &number) ? (unsigned)number : 0;
 }
 
-/* A certificate that senders accept, and that is not to be renewed yet. */
-static bool is_good(const struct credential *credential, int64_t now, int64_t warning)
-{
-    return credential != NULL && credential_judge(credential, now) == CREDENTIAL_SOUND &&
-           verdict_warning_time(credential_not_before(credential), credential_not_after(credential),
-                                warning) >= now;
-}
-
+/* Whether it has no certificate that senders accept and that is not to be renewed yet. */
 static bool is_missing(const struct site_domain *domain, int64_t now, int64_t warning)
 {
-    for (size_t kind = 0; kind < CREDENTIAL_KINDS && !site_is_proxied(domain); kind++)
-        if (is_good(site_credential(domain, kind), now, warning))
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS && !site_is_proxied(domain); kind++) {
+        const struct credential *credential = site_credential(domain, kind);
+        if (credential != NULL && credential_judge(credential, now) == CREDENTIAL_SOUND &&
+            verdict_warning_time(credential_not_before(credential),
+                                 credential_not_after(credential), warning) >= now)
             return false;
+    }
     return !site_is_proxied(domain);
 }
 
-static void print_hosts(const struct command_line *line, const struct configuration *configuration,
-                        unsigned group, struct text *out)
+int command_hosts(const struct command_line *line, struct text *out)
 {
-    const struct site *site = configuration->site;
-    int64_t warning = configuration->settings.certificate_warning;
-    size_t count = 0;
-    for (size_t i = 0; i < site_count(site); i++) {
-        const struct site_domain *domain = site_at(site, i);
-        if (!reading_is_asked(line, site_name(domain)) ||
-            (line->missing && !is_missing(domain, line->now, warning)))
-            continue;
-        const char *between = count == 0 ? "" : count % group == 0 ? "\n" : " ";
-        text_printf(out, "%smta-sts.%s", between, site_name(domain));
-        count++;
-    }
-    if (count > 0)
-        text_append(out, span_of("\n"));
-}
-
-int command_hosts(const struct command_line *line)
-{
-    struct text out = {0};
-    int status = STATUS_WRONG;
     unsigned group = line->group == NULL ? 1 : parse_group(line->group);
     if (group == 0)
         return command_misused(
             "hosts", "neither a number from 1 to 100 nor a profile such as tlsserver:", line->group,
             NULL);
     struct reading reading = reading_new(line, !line->missing, NULL);
-    bool told = true;
-    if (reading.configuration == NULL) {
-        (void)reading_tell(line, &reading); /* the exit status says it too */
-        goto done;
+    const struct configuration *configuration = reading.configuration;
+    bool good = configuration != NULL ? reading_check_all(line, &reading)
+                                      : reading_tell(line, &reading) && false;
+    size_t count = 0;
+    for (size_t i = 0; configuration != NULL && i < site_count(configuration->site); i++) {
+        const struct site_domain *domain = site_at(configuration->site, i);
+        if (!reading_is_asked(line, site_name(domain)) ||
+            (line->missing &&
+             !is_missing(domain, line->now, configuration->settings.certificate_warning)))
+            continue;
+        const char *between = count == 0 ? "" : count % group == 0 ? "\n" : " ";
+        text_printf(out, "%smta-sts.%s", between, site_name(domain));
+        count++;
     }
-    for (size_t i = 0; i < line->operand_count; i++)
-        told = reading_check(&reading, line->operands[i]) && told;
-    print_hosts(line, reading.configuration, group, &out);
-    if (command_write(&out) && told)
-        status = STATUS_GOOD;
-done:
-    text_free(&out);
+    text_append(out, span_of(count > 0 ? "\n" : ""));
     reading_free(&reading);
-    return status;
+    return good ? STATUS_GOOD : STATUS_WRONG;
 }

@@ -299,10 +299,10 @@ static void print_all(const struct command_line *line, const struct site_domain 
 }
 
 /* Prints the table, or JSON. False after saying on standard error what is wrong. */
-static bool list_senders(const struct command_line *line, const struct reading *reading)
+static bool list_senders(const struct command_line *line, const struct reading *reading,
+                         struct text *out)
 {
     struct fetch fetch = {0};
-    struct text out = {0};
     const struct endpoint *endpoint = find_endpoint(&reading->configuration->settings);
     const struct site_domain *domain = reading_find(reading, line->operands[0]);
     bool good = domain != NULL;
@@ -313,14 +313,11 @@ static bool list_senders(const struct command_line *line, const struct reading *
             "the address of \"metrics:\" is known to the service manager only: write it "
             "there to use this");
     good = good && ask(endpoint, site_name(domain), &fetch);
-    if (good && (fetch.answer->is_cut ||
-                 !are_sound((struct span){fetch.answer->body, fetch.answer->body_len})))
+    const struct span body = {good ? fetch.answer->body : NULL, good ? fetch.answer->body_len : 0};
+    if (good && (fetch.answer->is_cut || !are_sound(body)))
         good = command_complain("the answer of %s is damaged", endpoint->address.text);
-    if (good) {
-        print_all(line, domain, (struct span){fetch.answer->body, fetch.answer->body_len}, &out);
-        good = command_write(&out);
-    }
-    text_free(&out);
+    if (good)
+        print_all(line, domain, body, out);
     fetch_free(&fetch);
     return good;
 }
@@ -424,12 +421,11 @@ static void print_listed(const struct command_line *line, const struct site *sit
     free(listed);
 }
 
-int command_list(const struct command_line *line)
+int command_list(const struct command_line *line, struct text *out)
 {
-    struct text out = {0};
     int status = STATUS_WRONG;
     if (line->held)
-        return command_list_held(line);
+        return command_list_held(line, out);
     const struct order *order = find_order(line->sort);
     if (order == NULL)
         return command_misused("list", "cannot sort by", line->sort,
@@ -442,20 +438,13 @@ int command_list(const struct command_line *line)
         return command_misused("list", "--senders needs one domain", NULL, NULL);
     struct reading reading = reading_new(line, line->senders, NULL);
     bool told = reading_tell(line, &reading);
-    if (reading.configuration == NULL)
-        goto done;
-    if (line->senders) {
-        status = list_senders(line, &reading) ? STATUS_GOOD : STATUS_WRONG;
-        goto done;
+    if (reading.configuration != NULL && line->senders) {
+        status = list_senders(line, &reading, out) ? STATUS_GOOD : STATUS_WRONG;
+    } else if (reading.configuration != NULL) {
+        bool good = reading_check_all(line, &reading);
+        print_listed(line, reading.configuration->site, order, out);
+        status = told && good && reading_errors(&reading) == 0 ? STATUS_GOOD : STATUS_WRONG;
     }
-    bool good = true;
-    for (size_t i = 0; i < line->operand_count; i++)
-        good = reading_check(&reading, line->operands[i]) && good;
-    print_listed(line, reading.configuration->site, order, &out);
-    if (command_write(&out) && told && good && reading_errors(&reading) == 0)
-        status = STATUS_GOOD;
-done:
-    text_free(&out);
     reading_free(&reading);
     return status;
 }

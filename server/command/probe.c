@@ -1,6 +1,6 @@
 #include "probe/probe.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +8,39 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/calendar.h"
 #include "base/clock.h"
-#include "base/text.h"
+#include "base/columns.h"
+#include "base/json.h"
 #include "command/command.h"
-#include "command/probe_options.h"
-#include "command/probe_output.h"
+#include "command/probing.h"
 #include "command/reading.h"
 #include "policy/name.h"
+
+static const char *const headings[] = {"DOMAIN",      "ADDRESS", "DNS",    "CONNECT", "TLS",
+                                       "CERTIFICATE", "FETCH",   "POLICY", "TOTAL"};
+enum { COLUMNS = sizeof(headings) / sizeof(headings[0]) };
+
+/* What the levels are called, as a finding and as the state of a domain, and the colour of a terminal
+ * (ECMA-48). */
+static const struct {
+    const char *finding, *state, *colour;
+} levels[DIAG_LEVELS] = {
+    [DIAG_FATAL] = {"error", "error", "\033[31m"},
+    [DIAG_ERROR] = {"error", "error", "\033[31m"},
+    [DIAG_WARNING] = {"warning", "warning", "\033[33m"},
+    [DIAG_NOTE] = {"note", "good", "\033[32m"},
+};
+
+/* What is kept of a report. The reports come in any order; what is shown at one time is in that of the
+ * domains. */
+struct outcome {
+    struct columns rows; /* of the table */
+    struct text json;    /* instead of the others */
+    struct text findings;
+    enum diag_level level;
+    bool is_mx, is_there, is_new, is_shown; /* new: to be shown now */
+};
 
 /* A host that takes mail, and how grave it is that senders would refuse it. */
 struct mx {
@@ -25,20 +51,374 @@ struct mx {
 /* Everything that a run needs. */
 struct run {
     const struct command_line *line;
-    struct reading reading;  /* without a configuration when there is none to compare with */
-    struct history *history; /* owned; of the state folder; NULL without a configuration */
-    int64_t now;             /* to count with in the history */
-    bool is_recorded;        /* what the DNS said is in the history, so far */
-    struct probe_options options;
+    struct reading reading; /* without a configuration when there is none to compare with */
+    struct probing probing;
     struct probe_domain *domains; /* owned */
+    struct outcome *outcomes;     /* owned; of the domains, and of the MX behind them */
     struct name *names;           /* owned; of the operands */
     struct mx *mx;                /* owned; with --smtp, of all domains */
     size_t mx_count, mx_capacity;
-    size_t count, done, first; /* what the output has before the first of domains */
-    int64_t show_us;           /* when the first results are shown, whatever others take */
-    bool is_written;           /* so far */
-    struct probe_output output;
+    size_t count, first; /* of the outcomes, and before those of this round */
+    int64_t show_us;     /* when the first results are shown, whatever others take */
+    bool colour, notes;  /* notes: show also what needs no correction */
+    bool is_begun;       /* the headings are shown */
+    bool is_written;     /* so far */
+    size_t widths[COLUMNS_MOST];
 };
+
+static void print_time(struct text *out, int64_t us)
+{
+    int64_t ms = (us + 500) / 1000;
+    if (ms < 10000)
+        text_printf(out, "%" PRId64 " ms", ms);
+    else
+        text_printf(out, "%" PRId64 ".%" PRId64 " s", ms / 1000, ms / 100 % 10);
+}
+
+static int64_t total_us(const struct report *report, const struct report_visit *visit)
+{
+    return report->dns_us + visit->connect_us + visit->tls_us + visit->http_us;
+}
+
+/* What a stage says when nothing is wrong with it. */
+static void print_value(const struct report *report, const struct report_visit *visit,
+                        enum stage stage, int64_t now, struct text *out)
+{
+    switch (stage) {
+    case STAGE_DNS:
+        if (report->has_dns)
+            print_time(out, report->dns_us);
+        else
+            text_append(out, span_of("-"));
+        break;
+    case STAGE_CONNECT:
+        print_time(out, visit->connect_us);
+        break;
+    case STAGE_TLS:
+        text_printf(out, "%s ", visit->tls_version == NULL ? "-" : visit->tls_version);
+        print_time(out, visit->tls_us);
+        break;
+    case STAGE_CERTIFICATE:
+        if (visit->has_certificate)
+            text_printf(out, "%" PRId64 " days", calendar_days(visit->not_after - now));
+        else
+            text_append(out, span_of("-"));
+        break;
+    case STAGE_HTTP:
+        text_printf(out, "%u ", visit->status);
+        print_time(out, visit->http_us);
+        break;
+    case STAGE_POLICY:
+        text_append(out, span_of(visit->mode[0] == '\0' ? "-" : visit->mode));
+        break;
+    }
+}
+
+static void add_cell(const struct report *report, const struct report_visit *visit,
+                     enum stage stage, int64_t now, struct columns *rows)
+{
+    const struct report_finding *finding = report_gravest(report, visit, stage);
+    bool is_grave = finding != NULL && finding->level < DIAG_NOTE;
+    bool is_end = visit == NULL ? stage == STAGE_DNS : stage == visit->reached;
+    bool is_beyond = visit == NULL ? stage != STAGE_DNS : stage > visit->reached;
+    const char *colour = levels[finding == NULL ? DIAG_NOTE : finding->level].colour;
+    if (finding != NULL && finding->cell != NULL && (is_grave || (is_end && stage < STAGE_POLICY)))
+        text_append(&rows->text, span_of(finding->cell));
+    else if (is_beyond) {
+        text_append(&rows->text, span_of("-"));
+        colour = "";
+    } else
+        print_value(report, visit, stage, now, &rows->text);
+    columns_end_cell(rows, colour);
+}
+
+/* visit is NULL for a domain that has no address. */
+static void add_row(const struct report *report, const struct report_visit *visit, int64_t now,
+                    struct columns *rows)
+{
+    columns_add(rows, "%s", report->domain);
+    columns_add(rows, "%s", visit == NULL ? "-" : visit->address);
+    for (int stage = 0; stage < STAGES; stage++)
+        add_cell(report, visit, (enum stage)stage, now, rows);
+    if (visit == NULL)
+        text_append(&rows->text, span_of("-"));
+    else
+        print_time(&rows->text, total_us(report, visit));
+    columns_end_cell(rows, "");
+}
+
+/* The addresses that have the fault, when others have not. */
+static void print_addresses(const struct report *report, const struct report_finding *finding,
+                            struct text *out)
+{
+    const char *before = "at ";
+    if (finding->visits == 0 || finding->visits == (1U << report->visit_count) - 1)
+        return;
+    for (size_t i = 0; i < report->visit_count; i++) {
+        if ((finding->visits >> i & 1) == 0)
+            continue;
+        text_printf(out, "%s%s", before, report->visits[i].address);
+        before = ", ";
+    }
+    text_append(out, span_of(": "));
+}
+
+static void print_finding(const struct run *run, const struct report *report,
+                          const struct report_finding *finding, struct text *out)
+{
+    text_append(out, span_of(report->domain));
+    if (finding->line > 0)
+        text_printf(out, ":%" PRIu32 ":%" PRIu32, finding->line, finding->column);
+    const char *colour = run->colour ? levels[finding->level].colour : "";
+    text_printf(out, ": %s%s%s: ", colour, levels[finding->level].finding,
+                colour[0] == '\0' ? "" : "\033[0m");
+    print_addresses(report, finding, out);
+    text_printf(out, "%s\n", finding->message);
+    if (finding->senders[0] != '\0')
+        text_printf(out, "    why: %s\n", finding->senders);
+    if (finding->fix[0] != '\0')
+        text_printf(out, "    fix: %s\n", finding->fix);
+}
+
+static void print_findings(const struct run *run, const struct report *report, struct text *out)
+{
+    for (int stage = 0; stage < STAGES; stage++) {
+        for (size_t i = 0; i < report->finding_count; i++) {
+            const struct report_finding *finding = &report->findings[i];
+            if ((int)finding->stage == stage && (run->notes || finding->level < DIAG_NOTE))
+                print_finding(run, report, finding, out);
+        }
+    }
+    if (report->lost > 0)
+        text_printf(out, "%s: note: %zu more are not shown\n", report->domain, report->lost);
+}
+
+static void print_json_ms(struct text *out, const char *name, int64_t us)
+{
+    json_printf(out, name, "%" PRId64 ".%03" PRId64, us / 1000, us % 1000);
+}
+
+static void print_json_certificate(const struct report_visit *visit, int64_t now, struct text *out)
+{
+    char begin[CALENDAR_DAY_SIZE], end[CALENDAR_DAY_SIZE];
+    if (!visit->has_certificate) {
+        json_null(out, "certificate");
+        return;
+    }
+    calendar_day(visit->not_before, begin);
+    calendar_day(visit->not_after, end);
+    json_open(out, "certificate", '{');
+    json_text(out, "issuer", visit->issuer);
+    json_text(out, "algorithm", visit->key);
+    json_text(out, "begins", begin);
+    json_text(out, "expires", end);
+    json_number(out, "days_left", calendar_days(visit->not_after - now));
+    json_close(out, '}');
+}
+
+static void print_json_policy(const struct report_visit *visit, struct text *out)
+{
+    if (visit->reached < STAGE_POLICY) {
+        json_null(out, "policy");
+        return;
+    }
+    json_open(out, "policy", '{');
+    json_text(out, "mode", visit->mode);
+    json_text(out, "max_age", visit->max_age);
+    json_number(out, "mx", (int64_t)visit->mx_count);
+    if (visit->is_compared)
+        json_flag(out, "as_configured", visit->is_configured);
+    else
+        json_null(out, "as_configured");
+    json_close(out, '}');
+}
+
+static void print_json_visit(const struct report *report, const struct report_visit *visit,
+                             int64_t now, struct text *out)
+{
+    json_open(out, NULL, '{');
+    json_text(out, "address", visit->address);
+    json_text(out, "reached", stage_text(visit->reached));
+    print_json_ms(out, "connect_ms", visit->connect_us);
+    print_json_ms(out, "tls_ms", visit->tls_us);
+    print_json_ms(out, "http_ms", visit->http_us);
+    print_json_ms(out, "total_ms", total_us(report, visit));
+    json_text(out, "tls", visit->tls_version);
+    print_json_certificate(visit, now, out);
+    json_ordinal(out, "status", visit->status);
+    json_text(out, "content_type", visit->content_type);
+    json_number(out, "size", (int64_t)visit->size);
+    print_json_policy(visit, out);
+    json_close(out, '}');
+}
+
+static void print_json_finding(const struct report *report, const struct report_finding *finding,
+                               struct text *out)
+{
+    json_open(out, NULL, '{');
+    json_text(out, "code", finding->code);
+    json_text(out, "stage", stage_text(finding->stage));
+    json_text(out, "level", levels[finding->level].finding);
+    json_open(out, "addresses", '[');
+    for (size_t i = 0; i < report->visit_count; i++)
+        if ((finding->visits >> i & 1) != 0)
+            json_text(out, NULL, report->visits[i].address);
+    json_close(out, ']');
+    json_ordinal(out, "line", finding->line);
+    json_ordinal(out, "column", finding->column);
+    json_text(out, "message", finding->message);
+    json_text(out, "reason", finding->senders);
+    json_text(out, "hint", finding->fix);
+    json_close(out, '}');
+}
+
+static void print_json(const struct report *report, int64_t now, struct text *out)
+{
+    json_open(out, NULL, '{');
+    json_text(out, report->is_mx ? "mx" : "domain", report->domain);
+    json_text(out, "state", levels[report_level(report)].state);
+    if (report->has_dns) {
+        json_open(out, "dns", '{');
+        json_text(out, "id", report->id);
+        json_text(out, "alias", report->alias); /* null when there is none */
+        print_json_ms(out, "ms", report->dns_us);
+        json_open(out, "mx", '[');
+        for (size_t i = 0; i < report->mx_count; i++)
+            json_text(out, NULL, report->mx[i]);
+        json_close(out, ']');
+        json_close(out, '}');
+    } else {
+        json_null(out, "dns");
+    }
+    json_open(out, "servers", '[');
+    for (size_t i = 0; i < report->visit_count; i++)
+        print_json_visit(report, &report->visits[i], now, out);
+    json_close(out, ']');
+    json_open(out, "findings", '[');
+    for (size_t i = 0; i < report->finding_count; i++)
+        print_json_finding(report, &report->findings[i], out);
+    json_close(out, ']');
+    json_close(out, '}');
+}
+
+static bool keep_mx(struct run *run, const struct report *report)
+{
+    for (size_t i = 0; i < report->mx_count; i++) {
+        if (!array_room(&run->mx, run->mx_count, &run->mx_capacity, sizeof(*run->mx)))
+            return command_complain("out of memory");
+        struct mx *mx = &run->mx[run->mx_count++];
+        (void)snprintf(mx->name, sizeof(mx->name), "%s", report->mx[i]); /* it fits */
+        mx->level = report->mx_level;
+    }
+    return true;
+}
+
+static void take(void *context, size_t index, const struct report *report)
+{
+    struct run *run = context;
+    struct outcome *outcome = &run->outcomes[run->first + index];
+    outcome->level = report_level(report);
+    outcome->is_mx = report->is_mx;
+    outcome->is_there = true;
+    outcome->rows.count = COLUMNS;
+    if (run->line->smtp)
+        run->is_written = keep_mx(run, report) && run->is_written;
+    if (run->line->json) {
+        print_json(report, run->line->now, &outcome->json);
+        return;
+    }
+    for (size_t i = 0; i < report->visit_count; i++)
+        add_row(report, &report->visits[i], run->line->now, &outcome->rows);
+    if (report->visit_count == 0)
+        add_row(report, NULL, run->line->now, &outcome->rows);
+    print_findings(run, report, &outcome->findings);
+}
+
+/* Appends the part of the table that is there and not shown yet, with its findings between two empty
+ * lines. */
+static void show(struct run *run, struct text *out)
+{
+    bool is_any = false, has_findings = false;
+    for (size_t i = 0; i < run->count; i++) {
+        struct outcome *outcome = &run->outcomes[i];
+        outcome->is_new = outcome->is_there && !outcome->is_shown;
+        outcome->is_shown = outcome->is_there;
+        is_any = is_any || outcome->is_new;
+        if (outcome->is_new)
+            columns_measure(&outcome->rows, run->widths);
+    }
+    if (is_any && !run->is_begun) {
+        struct columns columns = {.count = COLUMNS};
+        for (size_t i = 0; i < COLUMNS; i++) {
+            text_append(&columns.text, span_of(headings[i]));
+            columns_end_cell(&columns, "\033[1m");
+        }
+        columns_print(&columns, run->widths, run->colour, out);
+        columns_free(&columns);
+        run->is_begun = true;
+    }
+    for (size_t i = 0; i < run->count; i++)
+        if (run->outcomes[i].is_new)
+            columns_print(&run->outcomes[i].rows, run->widths, run->colour, out);
+    for (size_t i = 0; i < run->count; i++) {
+        const struct text *findings = &run->outcomes[i].findings;
+        if (!run->outcomes[i].is_new || findings->len == 0)
+            continue;
+        text_append(out, span_of(has_findings ? "" : "\n"));
+        text_append(out, (struct span){findings->data, findings->len});
+        out->failed = out->failed || findings->failed;
+        has_findings = true;
+    }
+    text_append(out, span_of(has_findings ? "\n" : ""));
+}
+
+/* Appends what was not shown yet, when every report was taken. */
+static void show_rest(struct run *run, struct text *out)
+{
+    size_t counts[2][DIAG_LEVELS] = {0}, sums[2] = {0};
+    if (run->line->json) {
+        json_open(out, NULL, '[');
+        for (size_t i = 0; i < run->count; i++) {
+            const struct text *object = &run->outcomes[i].json;
+            json_new_line(out);
+            text_append(out, (struct span){object->data, object->len});
+            out->failed = out->failed || object->failed;
+        }
+        text_append(out, span_of("\n]\n"));
+        return;
+    }
+    show(run, out);
+    for (size_t i = 0; i < run->count; i++) {
+        counts[run->outcomes[i].is_mx][run->outcomes[i].level]++;
+        sums[run->outcomes[i].is_mx]++;
+    }
+    for (size_t i = 0; i < 2; i++)
+        if (i == 0 || sums[i] > 0)
+            text_printf(out, "%zu %s%s: %zu good, %zu with warnings, %zu with errors\n", sums[i],
+                        i == 0 ? "domain" : "MX", i > 0 || sums[i] == 1 ? "" : "s",
+                        counts[i][DIAG_NOTE], counts[i][DIAG_WARNING],
+                        counts[i][DIAG_ERROR] + counts[i][DIAG_FATAL]);
+}
+
+/* Writes what is there to standard output. */
+static void write_results(struct run *run, void (*print)(struct run *run, struct text *out))
+{
+    struct text out = {0};
+    print(run, &out);
+    if (out.len > 0 && run->count > 1 && isatty(STDERR_FILENO))
+        (void)fputs("\r\033[K", stderr); /* the progress, which comes again */
+    if (out.len > 0 || out.failed)
+        run->is_written = command_write(&out) && run->is_written;
+    text_free(&out);
+}
+
+static void tick(void *context)
+{
+    struct run *run = context;
+    if (!run->line->json && run->probing.done < run->probing.count &&
+        clock_monotonic_us() >= run->show_us)
+        write_results(run, show);
+}
 
 /* The operand as a domain; what people write instead is answered with what they meant. */
 static int read_operand(const char *word, struct name *ret_name)
@@ -61,7 +441,7 @@ static int read_operands(struct run *run)
 {
     run->count = run->line->operand_count;
     run->names = calloc(run->count + 1, sizeof(*run->names));
-    for (size_t i = 0; i < run->count && run->names != NULL; i++) {
+    for (size_t i = 0; run->names != NULL && i < run->count; i++) {
         int status = read_operand(run->line->operands[i], &run->names[i]);
         if (status != STATUS_GOOD)
             return status;
@@ -74,87 +454,54 @@ static int read_configuration(struct run *run)
 {
     const struct command_line *line = run->line;
     bool is_needed = run->count == 0 || !line->is_default_path;
-    if (!is_needed && access(line->path, R_OK) != 0)
-        return STATUS_GOOD;
-    run->reading = reading_new(line, true, NULL);
-    if (run->reading.configuration != NULL) {
-        run->options.probe.delegate = run->reading.configuration->settings.dns_delegate;
-        run->options.probe.warning = run->reading.configuration->settings.certificate_warning;
-        reading_tell(line, &run->reading);
-        run->history = reading_history(line, &run->reading, &run->now);
-        return run->history != NULL ? STATUS_GOOD : STATUS_WRONG;
+    if (is_needed || access(line->path, R_OK) == 0) {
+        run->reading = reading_new(line, true, NULL);
+        const struct configuration *configuration = run->reading.configuration;
+        if (configuration != NULL) {
+            run->probing.probe.delegate = configuration->settings.dns_delegate;
+            run->probing.probe.warning = configuration->settings.certificate_warning;
+        }
+        if (configuration != NULL || is_needed)
+            reading_tell(line, &run->reading);
+        else
+            (void)fprintf(stderr,
+                          "%s: the policies are not compared with it, because it has errors\n",
+                          line->path); /* the policies are probed all the same */
+        if (configuration == NULL && is_needed)
+            return STATUS_WRONG;
     }
-    if (is_needed) {
-        reading_tell(line, &run->reading);
-        return STATUS_WRONG;
-    }
-    (void)fprintf(stderr, "%s: the policies are not compared with it, because it has errors\n",
-                  line->path); /* the policies are probed all the same */
-    return STATUS_GOOD;
+    return probing_read(&run->probing, &run->reading) ? STATUS_GOOD : STATUS_WRONG;
 }
 
 static bool list_domains(struct run *run)
 {
     const struct configuration *configuration = run->reading.configuration;
     const struct site *site = configuration == NULL ? NULL : configuration->site;
+    const struct history *history = run->probing.history;
     bool by_name = run->count > 0;
     if (!by_name)
         run->count = site_count(site);
     run->domains = calloc(run->count + 1, sizeof(*run->domains));
-    if (run->domains == NULL || run->names == NULL)
+    run->outcomes = calloc(run->count + 1, sizeof(*run->outcomes));
+    run->notes = run->count == 1;
+    if (run->domains == NULL || run->outcomes == NULL || run->names == NULL)
         return false;
     for (size_t i = 0; i < run->count; i++) {
         const struct site_domain *domain =
             !by_name       ? site_at(site, i)
             : site == NULL ? NULL
                            : site_find_domain(site, span_of(run->names[i].text));
-        run->domains[i] = (struct probe_domain){
-            .name = by_name ? run->names[i].text : site_name(domain),
-            .policy = domain == NULL ? NULL : site_policy(domain),
-            .label = domain == NULL ? NULL : site_label(domain),
-        };
-        if (run->history == NULL)
+        struct probe_domain *asked = &run->domains[i];
+        asked->name = by_name ? run->names[i].text : site_name(domain);
+        asked->policy = domain == NULL ? NULL : site_policy(domain);
+        asked->label = domain == NULL ? NULL : site_label(domain);
+        if (history == NULL)
             continue;
-        run->domains[i].facts = history_facts(
-            run->history, history_find(run->history, span_of(run->domains[i].name)), run->now);
-        run->domains[i].facts.ttl = configuration->settings.dns_ttl;
+        asked->facts =
+            history_facts(history, history_find(history, span_of(asked->name)), run->probing.now);
+        asked->facts.ttl = configuration->settings.dns_ttl;
     }
     return true;
-}
-
-/* Writes what is there to standard output. */
-static void write_results(struct run *run, bool is_end)
-{
-    struct text out = {0};
-    if (is_end)
-        probe_output_end(&run->output, &out);
-    else
-        probe_output_show(&run->output, &out);
-    if (out.len > 0 && run->count > 1 && isatty(STDERR_FILENO))
-        (void)fputs("\r\033[K", stderr); /* the progress, which comes again */
-    if (out.len > 0 || out.failed)
-        run->is_written = command_write(&out) && run->is_written;
-    text_free(&out);
-}
-
-static void tick(void *context)
-{
-    struct run *run = context;
-    if (!run->output.json && run->done < run->count && clock_monotonic_us() >= run->show_us)
-        write_results(run, false);
-}
-
-static void keep_mx(struct run *run, const struct report *report)
-{
-    for (size_t i = 0; i < report->mx_count; i++) {
-        if (!array_room(&run->mx, run->mx_count, &run->mx_capacity, sizeof(*run->mx))) {
-            run->is_written = command_complain("out of memory");
-            return;
-        }
-        struct mx *mx = &run->mx[run->mx_count++];
-        (void)snprintf(mx->name, sizeof(mx->name), "%s", report->mx[i]); /* it fits */
-        mx->level = report->mx_level;
-    }
 }
 
 /* The gravest of equal ones is the first. */
@@ -168,72 +515,54 @@ static int compare_mx(const void *left, const void *right)
 /* Each once, whatever the number of its domains. */
 static bool list_mx(struct run *run)
 {
-    run->first = run->count;
-    run->count = run->done = 0;
+    size_t count = 0;
     free(run->domains);
     run->domains = calloc(run->mx_count + 1, sizeof(*run->domains));
     if (run->domains == NULL)
         return false;
-    qsort(run->mx, run->mx_count, sizeof(*run->mx), compare_mx);
+    if (run->mx_count > 0)
+        qsort(run->mx, run->mx_count, sizeof(*run->mx), compare_mx);
     for (size_t i = 0; i < run->mx_count; i++)
         if (i == 0 || strcasecmp(run->mx[i].name, run->mx[i - 1].name) != 0)
-            run->domains[run->count++] = (struct probe_domain){
+            run->domains[count++] = (struct probe_domain){
                 .name = run->mx[i].name, .is_mx = true, .mx_level = run->mx[i].level};
-    return probe_output_extend(&run->output, run->count);
-}
-
-static void take(void *context, size_t index, const struct report *report)
-{
-    struct run *run = context;
-    probe_output_take(&run->output, run->first + index, report);
-    if (run->line->smtp)
-        keep_mx(run, report);
-    if (run->line->record && report->is_record_known)
-        run->is_recorded =
-            history_see(run->history, report->domain, span_of(report->id), report->ttl, run->now) &&
-            run->is_recorded;
-    run->done++;
-    command_show_progress(run->done, run->count);
-}
-
-static bool wants_colour(void)
-{
-    const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
-    return isatty(STDOUT_FILENO) && (no_colour == NULL || no_colour[0] == '\0') &&
-           terminal != NULL && strcmp(terminal, "dumb") != 0;
+    run->first = run->count;
+    struct outcome *outcomes =
+        realloc(run->outcomes, (run->count + count + 1) * sizeof(*run->outcomes));
+    if (outcomes == NULL)
+        return false;
+    memset(outcomes + run->first, 0, (count + 1) * sizeof(*outcomes));
+    run->outcomes = outcomes;
+    run->count += count;
+    return true;
 }
 
 static int probe_all(struct run *run)
 {
-    run->is_written = run->is_recorded = true;
+    const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    run->colour = isatty(STDOUT_FILENO) && (no_colour == NULL || no_colour[0] == '\0') &&
+                  terminal != NULL && strcmp(terminal, "dumb") != 0;
+    run->is_written = true;
     run->show_us = clock_monotonic_us() + LIMIT_PROBE_SHOW_MS * INT64_C(1000);
-    run->output = (struct probe_output){
-        .json = run->line->json,
-        .colour = wants_colour(),
-        .notes = run->count == 1,
-        .now = run->line->now,
-    };
-    for (int i = 0; i < (run->line->smtp ? 2 : 1); i++) {
-        if (!(i == 0 ? list_domains(run) && probe_output_extend(&run->output, run->count)
-                     : list_mx(run))) {
+    for (int round = 0; round < (run->line->smtp ? 2 : 1); round++) {
+        if (!(round == 0 ? list_domains(run) : list_mx(run))) {
             (void)command_complain("out of memory");
             return STATUS_WRONG;
         }
-        if (!probe_domains(&run->options.probe, run->domains, run->count, take, tick, run)) {
-            (void)command_complain("cannot start processes to probe: %s", strerror(errno));
+        if (!probing_run(&run->probing, run->domains, run->count - run->first, take, tick, run))
             return STATUS_WRONG;
-        }
     }
-    write_results(run, true);
-    bool is_recorded = !run->line->record ||
-                       (run->is_recorded && reading_record(&run->reading, run->history, run->now));
-    bool is_good = is_recorded && run->is_written && probe_output_is_good(&run->output);
-    return is_good ? STATUS_GOOD : STATUS_WRONG;
+    write_results(run, show_rest);
+    bool good = probing_record(&run->probing, &run->reading) && run->is_written;
+    for (size_t i = 0; i < run->count; i++)
+        good = good && run->outcomes[i].level > DIAG_ERROR;
+    return good ? STATUS_GOOD : STATUS_WRONG;
 }
 
-int command_probe(const struct command_line *line)
+int command_probe(const struct command_line *line, struct text *out)
 {
     struct run run = {.line = line};
+    (void)out; /* it is written as the results come */
     if ((line->record || line->smtp) && line->connect != NULL)
         return command_misused(
             "probe",
@@ -242,17 +571,21 @@ int command_probe(const struct command_line *line)
             NULL, NULL);
     int status = read_operands(&run);
     if (status == STATUS_GOOD)
-        status = probe_options_read("probe", line, &run.options);
+        status = probing_begin(&run.probing, "probe", line);
     if (status == STATUS_GOOD)
         status = read_configuration(&run);
     if (status == STATUS_GOOD)
-        status = !line->record || reading_can_record(&run.reading) ? probe_all(&run) : STATUS_WRONG;
-    probe_output_free(&run.output);
-    probe_options_free(&run.options);
+        status = probe_all(&run);
+    for (size_t i = 0; run.outcomes != NULL && i < run.count; i++) {
+        columns_free(&run.outcomes[i].rows);
+        text_free(&run.outcomes[i].json);
+        text_free(&run.outcomes[i].findings);
+    }
+    free(run.outcomes);
     free(run.domains);
     free(run.names);
     free(run.mx);
-    history_free(run.history);
+    probing_end(&run.probing);
     reading_free(&run.reading);
     return status;
 }

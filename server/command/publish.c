@@ -1,5 +1,3 @@
-#include "command/publish.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,48 +5,47 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/limits.h"
 #include "command/command.h"
+#include "command/publish.h"
 #include "command/records_before.h"
-#include "files/file.h"
+#include "load/state_file.h"
 
-/* Beside the file: what is locked, what may have been sent, and what is being written. */
-static const char LOCK[] = ".lock", PENDING[] = ".pending", NEW[] = ".new";
-
-/* Owned; NULL when memory is short. */
+/* The path of a file beside it: of what is locked, or of what may have been sent. Owned; NULL when memory is
+ * short. */
 static char *beside(const char *path, const char *suffix)
 {
     char *joined = NULL;
     return asprintf(&joined, "%s%s", path, suffix) < 0 ? NULL : joined;
 }
 
-static void report(struct diag *diag, const char *path, const char *problem)
+static void report(struct diag *diag, const char *path, const char *problem, const char *hint)
 {
     struct position at = {.file = diag_intern(diag, span_of(path))};
     diag_add(diag, DIAG_FATAL, at, "%s", problem);
+    diag_hint(diag, "%s", hint);
 }
 
 /* Locks by a file of its own, because the other one is replaced. */
 static bool lock(struct publication *publication, struct diag *diag)
 {
-    char *path = beside(publication->path, LOCK);
+    char *path = beside(publication->path, ".lock");
     if (path == NULL) {
         diag_shortage(diag);
         return false;
     }
     publication->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
     bool good = publication->lock >= 0 && flock(publication->lock, LOCK_EX | LOCK_NB) == 0;
-    if (!good && publication->lock >= 0 && errno == EWOULDBLOCK) {
-        report(diag, publication->path, "another process is publishing");
-        diag_hint(diag, "wait until it has ended, and try again");
-    } else if (!good) {
-        report(diag, path, strerror(errno));
-        diag_hint(diag, "the folder must be there, and this user must be allowed to write in it");
-    }
+    if (!good && publication->lock >= 0 && errno == EWOULDBLOCK)
+        report(diag, publication->path, "another process is publishing",
+               "wait until it has ended, and try again");
+    else if (!good)
+        report(diag, path, strerror(errno),
+               "the folder must be there, and this user must be allowed to write in it");
     free(path);
     return good;
 }
@@ -70,7 +67,7 @@ bool publication_open(const char *path, bool is_committing, struct diag *diag,
     *ret_publication =
         (struct publication){.path = resolved != NULL ? resolved : strdup(path), .lock = -1};
     char *pending_path =
-        ret_publication->path == NULL ? NULL : beside(ret_publication->path, PENDING);
+        ret_publication->path == NULL ? NULL : beside(ret_publication->path, ".pending");
     if (pending_path == NULL) {
         diag_shortage(diag);
         goto done;
@@ -103,11 +100,6 @@ void publication_close(struct publication *publication)
     *publication = (struct publication){.lock = -1};
 }
 
-static bool is_sent(const struct dns_record *record)
-{
-    return record->withheld == NULL && (record->news == DNS_NEW || record->news == DNS_CHANGED);
-}
-
 void publication_count(const struct publication *publication, const struct records *now,
                        struct publication_counts *ret_counts)
 {
@@ -138,99 +130,71 @@ static bool fail(const char *path, const char *what)
     return command_complain("%s: %s: %s", path, what, strerror(errno));
 }
 
-/* Makes sure that a new name is on the disk. */
-static bool sync_folder(const char *path)
+/* Replaces the file by the list, so that at any moment the one or the other is there, whole. */
+static bool replace(const char *path, struct records *list)
 {
+    struct text bytes = {0};
     const char *slash = strrchr(path, '/');
     char *folder = slash == NULL   ? strdup(".")
                    : slash == path ? strdup("/")
                                    : strndup(path, (size_t)(slash - path));
-    int fd = folder == NULL ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(folder);
-    if (fd < 0)
-        return false;
-    bool good = fsync(fd) == 0 || errno == EINVAL; /* some file systems cannot */
-    (void)close(fd);                               /* it was only read */
-    return good;
-}
-
-static bool has_bytes(const char *path, const struct text *bytes)
-{
-    struct text old = {0};
-    bool same =
-        !bytes->failed && file_read(path, LIMIT_YAML_FILE, &old, NULL) &&
-        span_equal((struct span){old.data, old.len}, (struct span){bytes->data, bytes->len});
-    text_free(&old);
-    return same;
-}
-
-/* Replaces the file by the list, so that at any moment the one or the other is there, whole. */
-static bool replace(const char *path, struct records *list)
-{
-    struct stat old;
-    struct text bytes = {0};
-    bool good = false;
     records_sort(list);
     list->with_files = true;
     records_print_json(list, NULL, &bytes);
-    bytes.failed = bytes.failed || list->shortage;
-    if (has_bytes(path, &bytes)) {
-        text_free(&bytes);
-        return true;
-    }
-    char *new_path = beside(path, NEW);
-    int fd = new_path == NULL
-                 ? -1
-                 : open(new_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0)
-        goto done;
-    if (stat(path, &old) == 0)
-        (void)fchmod(fd, old.st_mode & 0777); /* without it it is as a new one */
-    good = text_write(&bytes, fd) && fsync(fd) == 0;
-    good = close(fd) == 0 && good;
-    good = good && rename(new_path, path) == 0 && sync_folder(path);
-done:
+    bytes.failed = bytes.failed || list->shortage || folder == NULL;
+    bool good = !bytes.failed && state_file_write(folder, slash == NULL ? path : slash + 1, &bytes);
+    if (bytes.failed)
+        errno = ENOMEM;
     if (!good)
         (void)fail(path, "cannot be written");
-    if (!good && new_path != NULL)
-        (void)unlink(new_path); /* what is left of it is overwritten the next time */
     text_free(&bytes);
-    free(new_path);
+    free(folder);
     return good;
+}
+
+/* Adds a record whose texts are those of another list, which lives longer. */
+static void add(struct records *list, const struct dns_record *record)
+{
+    if (array_room(&list->items, list->count, &list->capacity, sizeof(*list->items)))
+        list->items[list->count++] = *record;
+    else
+        list->shortage = true;
+}
+
+static bool is_sent(const struct dns_record *record)
+{
+    return record->withheld == NULL && (record->news == DNS_NEW || record->news == DNS_CHANGED);
 }
 
 /* What may be published and is not known to be: what was not sent or was not taken, and with
  * is_before_sending all that is about to be sent. */
-static bool list_pending(const struct records *before, const struct records *now,
-                         bool is_before_sending, struct records *ret_list)
+static struct records list_pending(const struct records *before, const struct records *now,
+                                   bool is_before_sending)
 {
-    if (!records_begin(ret_list))
-        return false;
-    for (size_t i = 0; i < before->count; i++) {
-        const struct dns_record *record = &before->items[i];
+    struct records list = {0};
+    for (const struct dns_record *record = before->items; record < before->items + before->count;
+         record++)
         if ((record->is_uncertain && record->news == DNS_KEPT) ||
             (is_before_sending && record->news == DNS_GONE))
-            records_add(ret_list, record);
-    }
-    for (size_t i = 0; i < now->count; i++)
-        if (now->items[i].is_uncertain || (is_before_sending && is_sent(&now->items[i])))
-            records_add(ret_list, &now->items[i]);
-    return true;
+            add(&list, record);
+    for (const struct dns_record *record = now->items; record < now->items + now->count; record++)
+        if (record->is_uncertain || (is_before_sending && is_sent(record)))
+            add(&list, record);
+    return list;
 }
 
 /* What is published after the difference was sent. */
-static bool list_published(const struct records *before, const struct records *now,
-                           struct records *ret_list)
+static struct records list_published(const struct records *before, const struct records *now)
 {
-    if (!records_begin(ret_list))
-        return false;
-    for (size_t i = 0; i < before->count; i++)
-        if (before->items[i].news == DNS_KEPT)
-            records_add(ret_list, &before->items[i]);
-    for (size_t i = 0; i < now->count; i++)
-        if (now->items[i].withheld == NULL && now->items[i].news != DNS_KEPT)
-            records_add(ret_list, &now->items[i]);
-    return true;
+    struct records list = {0};
+    for (const struct dns_record *record = before->items; record < before->items + before->count;
+         record++)
+        if (record->news == DNS_KEPT)
+            add(&list, record);
+    for (const struct dns_record *record = now->items; record < now->items + now->count; record++)
+        if (record->withheld == NULL && record->news != DNS_KEPT)
+            add(&list, record);
+    return list;
 }
 
 /* The text as a descriptor to read from, so that it does not matter how much of it the command reads. */
@@ -238,7 +202,7 @@ static int open_text(const struct text *text)
 {
     int fd = memfd_create("difference", MFD_CLOEXEC);
     if (fd >= 0 && (!text_write(text, fd) || lseek(fd, 0, SEEK_SET) != 0)) {
-        (void)close(fd); /* nothing is in it that anybody needs */
+        (void)close(fd); /* it is of no use */
         return -1;
     }
     return fd;
@@ -267,7 +231,7 @@ static int run(const char *command, const struct text *input)
 
 /* The domains of which something is sent, and what became of it. */
 struct sending {
-    struct records *before, *now; /* borrowed */
+    struct records *lists[2]; /* the earlier one and the new one; borrowed */
     records_print *print;
     const char *command; /* borrowed */
     const char **names;  /* owned; sorted, each once; borrowed texts */
@@ -293,16 +257,17 @@ static size_t find_name(const struct sending *sending, size_t first, size_t last
 
 static bool list_names(struct sending *sending)
 {
-    const struct records *const lists[] = {sending->before, sending->now};
-    size_t most = sending->before->count + sending->now->count, count = 0;
+    size_t most = sending->lists[0]->count + sending->lists[1]->count, count = 0;
     sending->names = calloc(most + 1, sizeof(*sending->names));
     sending->failed = calloc(most + 1, sizeof(*sending->failed));
     if (sending->names == NULL || sending->failed == NULL)
         return false;
     for (size_t l = 0; l < 2; l++)
-        for (size_t i = 0; i < lists[l]->count; i++)
-            if (l == 0 ? lists[l]->items[i].news == DNS_GONE : is_sent(&lists[l]->items[i]))
-                sending->names[count++] = lists[l]->items[i].domain;
+        for (size_t i = 0; i < sending->lists[l]->count; i++) {
+            const struct dns_record *record = &sending->lists[l]->items[i];
+            if (l == 0 ? record->news == DNS_GONE : is_sent(record))
+                sending->names[count++] = record->domain;
+        }
     qsort(sending->names, count, sizeof(*sending->names), compare_names);
     for (size_t i = 0; i < count; i++)
         if (i == 0 || strcmp(sending->names[i], sending->names[i - 1]) != 0)
@@ -310,32 +275,19 @@ static bool list_names(struct sending *sending)
     return true;
 }
 
-/* The records of the domains, with their news. */
-static bool select_records(const struct sending *sending, const struct records *list, size_t first,
-                           size_t last, struct records *ret_list)
-{
-    if (!records_begin(ret_list))
-        return false;
-    for (size_t i = 0; i < list->count; i++) {
-        if (find_name(sending, first, last, list->items[i].domain) == last)
-            continue;
-        records_add(ret_list, &list->items[i]);
-        if (!ret_list->shortage)
-            ret_list->items[ret_list->count - 1].news = list->items[i].news;
-    }
-    return !ret_list->shortage;
-}
-
 /* Sends what concerns the domains, in one run of the command. */
 static bool send_part(struct sending *sending, size_t first, size_t last)
 {
-    struct records before = {0}, now = {0};
+    struct records parts[2] = {0};
     struct text difference = {0};
     int status = -1;
+    for (size_t l = 0; l < 2; l++)
+        for (size_t i = 0; i < sending->lists[l]->count; i++)
+            if (find_name(sending, first, last, sending->lists[l]->items[i].domain) != last)
+                add(&parts[l], &sending->lists[l]->items[i]);
     errno = ENOMEM;
-    if (select_records(sending, sending->before, first, last, &before) &&
-        select_records(sending, sending->now, first, last, &now)) {
-        sending->print(&now, &before, &difference);
+    if (!parts[0].shortage && !parts[1].shortage) {
+        sending->print(&parts[1], &parts[0], &difference);
         status = run(sending->command, &difference);
     }
     if (status != 0) {
@@ -345,8 +297,8 @@ static bool send_part(struct sending *sending, size_t first, size_t last)
     }
     sending->any_success = sending->any_success || status == 0;
     text_free(&difference);
-    records_free(&before);
-    records_free(&now);
+    records_free(&parts[0]);
+    records_free(&parts[1]);
     return status == 0;
 }
 
@@ -370,22 +322,16 @@ static void send_all(struct sending *sending, size_t first, size_t last)
 /* What was not taken may be published or not, and what was published before is so still. */
 static void note_failures(struct sending *sending)
 {
-    for (size_t i = 0; i < sending->before->count; i++) {
-        struct dns_record *record = &sending->before->items[i];
-        size_t index = find_name(sending, 0, sending->count, record->domain);
-        if (index == sending->count || !sending->failed[index])
-            continue;
-        record->is_uncertain = record->is_uncertain || record->news != DNS_SAME;
-        record->news = DNS_KEPT;
-    }
-    for (size_t i = 0; i < sending->now->count; i++) {
-        struct dns_record *record = &sending->now->items[i];
-        size_t index = find_name(sending, 0, sending->count, record->domain);
-        if (index == sending->count || !sending->failed[index])
-            continue;
-        record->is_uncertain = is_sent(record);
-        record->news = DNS_KEPT;
-    }
+    for (size_t l = 0; l < 2; l++)
+        for (size_t i = 0; i < sending->lists[l]->count; i++) {
+            struct dns_record *record = &sending->lists[l]->items[i];
+            size_t index = find_name(sending, 0, sending->count, record->domain);
+            if (index == sending->count || !sending->failed[index])
+                continue;
+            record->is_uncertain =
+                l == 0 ? record->is_uncertain || record->news != DNS_SAME : is_sent(record);
+            record->news = DNS_KEPT;
+        }
 }
 
 /* Says which domains were not published. True when there is none. */
@@ -416,56 +362,42 @@ static bool tell_failures(const struct sending *sending)
     return false;
 }
 
-/* Leaves in the file beside what may be published and is not known to be. */
-static bool write_pending(const char *path, struct records *list)
+/* Leaves in the file beside what may be published and is not known to be. Frees the list. */
+static bool write_pending(const char *path, struct records list)
 {
-    if (list->count > 0 || list->shortage)
-        return replace(path, list);
-    return unlink(path) == 0 || errno == ENOENT || fail(path, "cannot be removed");
-}
-
-/* Writes what is known after sending. */
-static bool finish(const struct publication *publication, const struct records *now,
-                   const char *pending_path)
-{
-    struct records published = {0}, left = {0};
-    bool good = list_published(&publication->before, now, &published) &&
-                list_pending(&publication->before, now, false, &left);
-    if (!good) {
-        errno = ENOMEM;
-        (void)fail(publication->path, "cannot be written");
-    }
-    good = good && replace(publication->path, &published) && write_pending(pending_path, &left);
-    records_free(&published);
-    records_free(&left);
+    bool good = list.count > 0 || list.shortage
+                    ? replace(path, &list)
+                    : unlink(path) == 0 || errno == ENOENT || fail(path, "cannot be removed");
+    records_free(&list);
     return good;
 }
 
 bool publication_commit(struct publication *publication, struct records *now, records_print *print,
                         const char *command)
 {
-    struct sending sending = {
-        .before = &publication->before, .now = now, .print = print, .command = command};
-    struct records pending = {0};
+    struct records *before = &publication->before;
+    struct sending sending = {.lists = {before, now}, .print = print, .command = command};
     bool good = false;
-    char *pending_path = beside(publication->path, PENDING);
-    if (pending_path == NULL || !list_names(&sending) ||
-        !list_pending(&publication->before, now, true, &pending)) {
+    char *pending_path = beside(publication->path, ".pending");
+    if (pending_path == NULL || !list_names(&sending)) {
         errno = ENOMEM;
         (void)fail(publication->path, "nothing is sent");
         goto done;
     }
-    good = sending.count == 0 || write_pending(pending_path, &pending);
+    good = sending.count == 0 || write_pending(pending_path, list_pending(before, now, true));
     if (!good)
         goto done;
     send_all(&sending, 0, sending.count);
     note_failures(&sending);
     /* Without anything to send the files of domains may be other ones. */
-    if (sending.any_success || sending.count == 0)
-        good = finish(publication, now, pending_path);
+    if (sending.any_success || sending.count == 0) {
+        struct records published = list_published(before, now);
+        good = replace(publication->path, &published) &&
+               write_pending(pending_path, list_pending(before, now, false));
+        records_free(&published);
+    }
     good = tell_failures(&sending) && good;
 done:
-    records_free(&pending);
     free(sending.names);
     free(sending.failed);
     free(pending_path);

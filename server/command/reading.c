@@ -1,11 +1,8 @@
 #include "command/reading.h"
 
 #include <errno.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/calendar.h"
 #include "base/suggest.h"
@@ -195,6 +192,14 @@ bool reading_check(const struct reading *reading, const char *operand)
     (void)command_complain_lines(&said); /* the exit status says it too */
     text_free(&said);
     return false;
+}
+
+bool reading_check_all(const struct command_line *line, const struct reading *reading)
+{
+    bool good = true;
+    for (size_t i = 0; i < line->operand_count; i++)
+        good = reading_check(reading, line->operands[i]) && good;
+    return good;
 }
 
 static void report_clock(struct diag *diag, struct position at, int64_t clock, int64_t now)

@@ -58,4 +58,7 @@ bool reading_is_asked(const struct command_line *line, const char *name);
 /* Whether the operand, a name or a pattern, means any domain; if not, after saying so. */
 bool reading_check(const struct reading *reading, const char *operand);
 
+/* The same for each operand. */
+bool reading_check_all(const struct command_line *line, const struct reading *reading);
+
 #endif

@@ -143,26 +143,26 @@ static int judge_all(const struct status_reading *reading)
 }
 
 /* Prints what became of the load, or of the domains that are named, and returns the exit status. */
-static int print_result(const struct command_line *line, const struct status_reading *reading)
+static int print_result(const struct command_line *line, const struct status_reading *reading,
+                        struct text *out)
 {
-    struct text out = {0}, faults = {0};
+    struct text faults = {0};
     int status = reading->is_refused ? STATUS_WRONG : STATUS_GOOD;
     if (line->operand_count == 0 || reading->is_refused)
-        sort_report(reading, &out, &faults);
+        sort_report(reading, out, &faults);
     if (line->operand_count == 0)
         status = graver(status, judge_all(reading));
     for (size_t i = 0; i < line->operand_count; i++)
-        status = graver(status, print_domain(reading, line->operands[i], &out, &faults));
+        status = graver(status, print_domain(reading, line->operands[i], out, &faults));
     if (faults.len > 0 || faults.failed)
         (void)command_complain_lines(&faults); /* the exit status says it too */
-    if (!command_write(&out) || faults.failed)
+    if (faults.failed)
         status = STATUS_WRONG;
-    text_free(&out);
     text_free(&faults);
     return status;
 }
 
-int command_reload(const struct command_line *line)
+int command_reload(const struct command_line *line, struct text *out)
 {
     struct status_reading reading = {.fd = -1};
     uint32_t seconds = LIMIT_RELOAD_TIMEOUT;
@@ -176,7 +176,7 @@ int command_reload(const struct command_line *line)
     if (status == STATUS_GOOD)
         status = wait_for_load(path, since_us, (int64_t)seconds * 1000000, &reading);
     if (status == STATUS_GOOD)
-        status = print_result(line, &reading);
+        status = print_result(line, &reading, out);
     status_reading_free(&reading);
     free(path);
     return status;

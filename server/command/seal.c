@@ -210,25 +210,20 @@ static void print(const struct seal_report *report, const struct text *status, b
         text_append(out, span_of("]\n"));
 }
 
-int command_seal(const struct command_line *line)
+int command_seal(const struct command_line *line, struct text *out)
 {
-    struct text status = {0}, out = {0};
+    struct text status = {0};
     struct seal_report report;
     struct identity identity;
     struct reading reading = reading_new(line, true, NULL);
-    int result = STATUS_WRONG;
     (void)reading_print(&reading, DIAG_FATAL);
     /* The same steps in the same order as the supervisor's. */
-    if (reading.configuration == NULL || !confine_supervisor() ||
-        !identity_resolve(reading.configuration->settings.user, geteuid() == 0, &identity) ||
-        !try_seal(&identity, &report, &status))
-        goto done;
-    print(&report, &status, line->json, &out);
-    if (command_write(&out) && seal_is_whole(&report))
-        result = STATUS_GOOD;
-done:
-    text_free(&out);
+    bool good = reading.configuration != NULL && confine_supervisor() &&
+                identity_resolve(reading.configuration->settings.user, geteuid() == 0, &identity) &&
+                try_seal(&identity, &report, &status);
+    if (good)
+        print(&report, &status, line->json, out);
     text_free(&status);
     reading_free(&reading);
-    return result;
+    return good && seal_is_whole(&report) ? STATUS_GOOD : STATUS_WRONG;
 }

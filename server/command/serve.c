@@ -34,8 +34,9 @@ static void give_up_input_and_output(void)
         (void)close(fd); /* nothing was written through it */
 }
 
-int command_serve(const struct command_line *line)
+int command_serve(const struct command_line *line, struct text *out)
 {
+    (void)out; /* a server has a log */
     if (!occupy_standard_descriptors()) {
         log_line(LOG_LEVEL_ERROR, "cannot open /dev/null: %s", strerror(errno));
         return STATUS_WRONG;

@@ -329,9 +329,9 @@ static void find_certificates(struct import *import)
     }
 }
 
-static int import_all(struct import *import, const struct address *connect)
+static int import_all(struct import *import, const struct address *connect, struct text *out)
 {
-    struct text out = {0}, said = {0};
+    struct text said = {0};
     int status = gather(import);
     if (status != STATUS_GOOD)
         return status;
@@ -344,31 +344,27 @@ static int import_all(struct import *import, const struct address *connect)
     report_rest(import);
     if (import->shortage)
         diag_shortage(import->diag);
-    import_write(import, &out, &said);
-    if (out.failed || said.failed)
+    import_write(import, out, &said);
+    if (out->failed || said.failed)
         diag_shortage(import->diag);
     (void)command_complain_lines(&said); /* the exit status says it too */
-    status = command_write(&out) && diag_count(import->diag, DIAG_ERROR) == 0 &&
-                     diag_count(import->diag, DIAG_FATAL) == 0
-                 ? STATUS_GOOD
-                 : STATUS_WRONG;
     text_free(&said);
-    text_free(&out);
-    return status;
+    return diag_count(import->diag, DIAG_ERROR) == 0 && diag_count(import->diag, DIAG_FATAL) == 0
+               ? STATUS_GOOD
+               : STATUS_WRONG;
 }
 
-int command_import(const struct command_line *line)
+int command_import(const struct command_line *line, struct text *out)
 {
     struct address connect;
     struct import import = {.line = line, .diag = diag_new(), .arena = arena_new()};
     int status = STATUS_WRONG;
     if (line->connect != NULL && !command_read_server(line->connect, &connect))
-        status = command_misused("import", "not an address such as 192.0.2.1 or [2001:db8::1]:443:",
-                                 line->connect, NULL);
+        status = command_misused("import", COMMAND_NO_SERVER, line->connect, NULL);
     else if (import.diag == NULL || import.arena == NULL)
         (void)command_complain("out of memory");
     else
-        status = import_all(&import, line->connect == NULL ? NULL : &connect);
+        status = import_all(&import, line->connect == NULL ? NULL : &connect, out);
     import_free(&import);
     return status;
 }

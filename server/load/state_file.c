@@ -3,15 +3,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "files/file.h"
 
 static const char TRAILER[] = "# complete ";
-enum { TRAILER_LEN = sizeof(TRAILER) - 1 + 16 + 1, NAME_SIZE = 64 };
+enum { TRAILER_LEN = sizeof(TRAILER) - 1 + 16 + 1 };
 
 void state_file_complete(struct text *bytes)
 {
@@ -60,8 +62,18 @@ static bool is_written_already(int folder, const char *name, const struct text *
     return same;
 }
 
-/* Writes a file that was not there before, and makes sure that it is on the disk. */
-static bool write_new(int folder, const char *name, const struct text *text)
+/* A new file has the rights of the one that it replaces, if there is one. */
+static bool copy_rights(int folder, const char *name, int fd)
+{
+    struct stat old, new;
+    if (fstatat(folder, name, &old, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(old.st_mode))
+        return true;
+    return fstat(fd, &new) == 0 &&
+           (((old.st_mode ^ new.st_mode) & 0777) == 0 || fchmod(fd, old.st_mode & 0777) == 0);
+}
+
+/* Writes a file that was not there before, to replace the other one, and makes sure that it is on the disk. */
+static bool write_new(int folder, const char *name, const char *replaced, const struct text *text)
 {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
     if (unlinkat(folder, name, 0) != 0 && errno != ENOENT)
@@ -69,7 +81,7 @@ static bool write_new(int folder, const char *name, const struct text *text)
     int fd = openat(folder, name, flags, 0644);
     if (fd < 0)
         return false;
-    bool good = text_write(text, fd) && fsync(fd) == 0;
+    bool good = copy_rights(folder, replaced, fd) && text_write(text, fd) && fsync(fd) == 0;
     int reason = errno;
     if (close(fd) != 0 && good) {
         reason = errno;
@@ -82,9 +94,10 @@ static bool write_new(int folder, const char *name, const struct text *text)
 /* The new name is on the disk only when the folder is. */
 static bool replace(int folder, const char *name, const struct text *text)
 {
-    char new_name[NAME_SIZE];
-    (void)snprintf(new_name, sizeof(new_name), "%s.new", name); /* our names are short */
-    bool good = write_new(folder, new_name, text) && renameat(folder, new_name, folder, name) == 0;
+    char new_name[NAME_MAX + 8]; /* the kernel refuses what is too long for it */
+    (void)snprintf(new_name, sizeof(new_name), "%s.new", name);
+    bool good =
+        write_new(folder, new_name, name, text) && renameat(folder, new_name, folder, name) == 0;
     int reason = errno;
     if (!good)
         (void)unlinkat(folder, new_name, 0); /* it may not be there */

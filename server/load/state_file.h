@@ -16,7 +16,7 @@
  * errno. */
 bool state_file_read(const char *folder, const char *name, struct text *ret_bytes);
 
-/* Replaces the file, unless its bytes are these already. False with the reason in errno; the old file
+/* Replaces the file, unless its bytes are these already, and leaves it its rights. False with the reason in errno; the old file
  * is then as it was. */
 bool state_file_write(const char *folder, const char *name, const struct text *bytes);
 

@@ -600,7 +600,7 @@ blank-line.example:5:1: error: there is a blank line
     why: mox, foxcpp and postfix-tlspol refuse the policy
     fix: leave it out
 ends-soon.example: warning: the certificate expires on {soon}, in 5 days
-    why: after that no sender takes a policy from the server
+    why: after that no sender accepts the server
     fix: have a new certificate issued, and see that the server takes it over
 
 4 domains: 1 good, 1 with warnings, 2 with errors

@@ -491,7 +491,7 @@ static void keeps_state_and_watches(void **state)
 
 /* A command with its output in two files. */
 struct command_run {
-    int (*run)(const struct command_line *line);
+    int (*run)(const struct command_line *line, struct text *out);
     struct command_line line;
     struct text output[2]; /* owned; in good times, of standard output and standard error */
     int status;
@@ -541,8 +541,12 @@ static bool run_command(enum fault_kind kind, int64_t n, void *context)
     (void)fflush(stdout);
     int kept[2] = {redirect(STDOUT_FILENO, files[0]), redirect(STDERR_FILENO, files[1])};
     arm(kind, n);
-    int status = command->run(&command->line);
+    struct text out = {0};
+    int status = command->run(&command->line, &out);
+    if ((out.len > 0 || out.failed) && !command_write(&out))
+        status = STATUS_WRONG;
     bool fired = disarm();
+    text_free(&out);
     for (int i = 0; i < 2; i++) {
         assert_true(dup2(kept[i], i == 0 ? STDOUT_FILENO : STDERR_FILENO) >= 0);
         assert_int_equal(close(kept[i]), 0);

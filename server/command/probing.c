@@ -1,0 +1,94 @@
+#include "command/probing.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/calendar.h"
+#include "site/verdict.h"
+
+static bool read_trust(struct probing *probing)
+{
+    struct text out = {0};
+    struct diag *diag = diag_new();
+    if (diag == NULL)
+        return false;
+    probing->probe.trust = probing->trust = trust_new(probing->line->ca, diag);
+    diag_print(diag, DIAG_ERROR, &out);
+    (void)command_complain_lines(&out); /* the exit status says it too */
+    text_free(&out);
+    diag_free(diag);
+    return probing->trust != NULL;
+}
+
+int probing_begin(struct probing *probing, const char *command, const struct command_line *line)
+{
+    uint32_t seconds = LIMIT_PROBE_TIMEOUT;
+    if (line->connect != NULL && !command_read_server(line->connect, &probing->connect))
+        return command_misused(command, COMMAND_NO_SERVER, line->connect, NULL);
+    if (line->timeout != NULL && (!calendar_duration(span_of(line->timeout), &seconds) ||
+                                  seconds == 0 || seconds > LIMIT_PROBE_TIMEOUT_MOST))
+        return command_misused(command, "not a duration such as 5s:", line->timeout, NULL);
+    probing->line = line;
+    probing->is_recorded = true;
+    probing->probe = (struct probe){
+        .connect = line->connect == NULL ? NULL : &probing->connect,
+        .now = line->now,
+        .warning = VERDICT_WARNING_DEFAULT,
+        .timeout_ms = (int64_t)seconds * 1000,
+    };
+    return read_trust(probing) ? STATUS_GOOD : STATUS_WRONG;
+}
+
+void probing_end(struct probing *probing)
+{
+    trust_free(probing->trust);
+    history_free(probing->history);
+    *probing = (struct probing){0};
+}
+
+bool probing_read(struct probing *probing, const struct reading *reading)
+{
+    if (reading->configuration != NULL) {
+        probing->history = reading_history(probing->line, reading, &probing->now);
+        if (probing->history == NULL)
+            return false;
+    }
+    return !probing->line->record || reading_can_record(reading);
+}
+
+static void take(void *context, size_t index, const struct report *report)
+{
+    struct probing *probing = context;
+    probing->take(probing->context, index, report);
+    if (probing->line->record && report->is_record_known)
+        probing->is_recorded = history_see(probing->history, report->domain, span_of(report->id),
+                                           report->ttl, probing->now) &&
+                               probing->is_recorded;
+    probing->done++;
+    command_show_progress(probing->done, probing->count);
+}
+
+static void tick(void *context)
+{
+    struct probing *probing = context;
+    if (probing->tick != NULL)
+        probing->tick(probing->context);
+}
+
+bool probing_run(struct probing *probing, const struct probe_domain *domains, size_t count,
+                 probe_take *taken, probe_tick *ticked, void *context)
+{
+    probing->count = count;
+    probing->done = 0;
+    probing->take = taken;
+    probing->tick = ticked;
+    probing->context = context;
+    return probe_domains(&probing->probe, domains, count, take, tick, probing) ||
+           command_complain("cannot start processes to probe: %s", strerror(errno));
+}
+
+bool probing_record(struct probing *probing, const struct reading *reading)
+{
+    return !probing->line->record ||
+           (probing->is_recorded && reading_record(reading, probing->history, probing->now));
+}

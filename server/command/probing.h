@@ -1,0 +1,46 @@
+/*
+ * How the commands probe and dns ask servers: the options --connect, --ca and --timeout, and --record, by
+ * which what the DNS says is written down in the state folder.
+ */
+#ifndef COMMAND_PROBING_H
+#define COMMAND_PROBING_H
+
+#include "base/address.h"
+#include "certificates/trust.h"
+#include "command/command.h"
+#include "command/reading.h"
+#include "probe/probe.h"
+
+/* Begin with {0}; end with probing_end. */
+struct probing {
+    struct probe probe; /* as the options say */
+    struct address connect;
+    struct trust *trust; /* owned */
+    const struct command_line *line;
+    struct history *history; /* owned; of the state folder; NULL before probing_read */
+    int64_t now;             /* to count with in it */
+    bool is_recorded;        /* what the DNS said is in the history, so far */
+    size_t count, done;      /* domains */
+    probe_take *take;
+    probe_tick *tick;
+    void *context;
+};
+
+/* Reads the options, and the authorities. STATUS_GOOD, or an exit status after saying on standard error
+ * what is wrong. */
+int probing_begin(struct probing *probing, const char *command, const struct command_line *line);
+void probing_end(struct probing *probing);
+
+/* Reads the history of the configuration, if there is one. False after saying on standard error what is
+ * wrong, such as that --record has no folder to write to. */
+bool probing_read(struct probing *probing, const struct reading *reading);
+
+/* Probes the domains, shows how many are done, and calls back as probe_domains does; tick may be NULL. False
+ * after saying on standard error what went wrong. */
+bool probing_run(struct probing *probing, const struct probe_domain *domains, size_t count,
+                 probe_take *take, probe_tick *tick, void *context);
+
+/* With --record, writes what the DNS said into the state folder. False after saying why that failed. */
+bool probing_record(struct probing *probing, const struct reading *reading);
+
+#endif
