@@ -17,9 +17,9 @@
 #include "base/log.h"
 #include "command/command.h"
 #include "command/reading.h"
+#include "sandbox/confine.h"
 #include "sandbox/filesystem.h"
 #include "sandbox/identity.h"
-#include "sandbox/supervisor_sandbox.h"
 
 /* What the child reports: one message, so it comes as a whole. */
 struct result {

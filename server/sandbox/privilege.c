@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <grp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -64,6 +65,27 @@ bool privilege_forbid_core(void)
 {
     const struct rlimit none = {0, 0};
     return setrlimit(RLIMIT_CORE, &none) == 0;
+}
+
+bool privilege_forbid_processes(void)
+{
+    const struct rlimit none = {0, 0};
+    return setrlimit(RLIMIT_NPROC, &none) == 0;
+}
+
+/* A parent that died before prctl was called sends no signal any more. */
+bool privilege_follow(pid_t parent)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+        return false;
+    errno = ESRCH;
+    return getppid() == parent;
+}
+
+bool privilege_is_lack(int reason)
+{
+    return reason == ENOSYS || reason == EOPNOTSUPP || reason == EPERM || reason == EACCES ||
+           reason == EINVAL;
 }
 
 bool privilege_drop_groups(void)

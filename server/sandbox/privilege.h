@@ -30,6 +30,16 @@ bool privilege_drop_groups(void);
 bool privilege_become_group(gid_t gid);
 bool privilege_become_user(uid_t uid);
 
+/* No process can be forked. There is no such limit for the size of files: standard error may be one, and the
+ * log must go on. */
+bool privilege_forbid_processes(void);
+
+/* The kernel kills this process when its parent dies. False, too, when that is not the parent any more. */
+bool privilege_follow(pid_t parent);
+
+/* Is the errno what a kernel or a container says that lacks a piece? Memory, say, is another matter. */
+bool privilege_is_lack(int reason);
+
 /* False when the process is not wholly the user and the group, or could become root again. */
 bool privilege_is_final(uid_t uid, gid_t gid);
 

@@ -16,8 +16,8 @@
 #include "load/configuration.h"
 #include "load/history.h"
 #include "load/state.h"
+#include "sandbox/confine.h"
 #include "sandbox/identity.h"
-#include "sandbox/reader_sandbox.h"
 #include "supervise/changes.h"
 #include "supervise/loader.h"
 #include "supervise/report.h"
@@ -288,7 +288,7 @@ void load_run(void *context, int socket)
     stats_free(load.order->stats);
     challenges_free(load.order->challenges);
     yield_memory();
-    if (!sandbox_reader(SANDBOX_LOADER, load.order->supervisor))
+    if (!confine_reader(SYSCALLS_LOADER, load.order->supervisor))
         return;
     if (load.order->extent == LOAD_NEW_CERTIFICATES && !are_certificates_new(load.order)) {
         result.outcome = LOADER_UNCHANGED;

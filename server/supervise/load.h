@@ -1,6 +1,6 @@
 /*
  * One load: what a loader does from its first instruction to its last. It gives up everything but
- * reading (sandbox/reader_sandbox.h), reads and judges the files, logs what is wrong with them, builds the
+ * reading (sandbox/confine.h), reads and judges the files, logs what is wrong with them, builds the
  * images of settings and site, and hands them over (supervise/loader.h). What was served before it has as
  * images of the same kind. It has no way to survive a shortage: it says so and ends. Runs in the loader.
  */

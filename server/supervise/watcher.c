@@ -15,7 +15,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "sandbox/reader_sandbox.h"
+#include "sandbox/confine.h"
 #include "supervise/challenger.h"
 #include "supervise/report.h"
 
@@ -96,7 +96,7 @@ static _Noreturn void run(const struct watcher *watcher, int control, pid_t supe
     stats_free(watcher->stats);
     log_begin();
     (void)prctl(PR_SET_NAME, WATCHER_NAME, 0, 0, 0); /* it cannot fail for a text */
-    if (!sandbox_reader(SANDBOX_WATCHER, supervisor))
+    if (!confine_reader(SYSCALLS_WATCHER, supervisor))
         _exit(1);
     memory_give_back();
     for (;;) {

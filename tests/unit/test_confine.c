@@ -1,5 +1,5 @@
 /* What the supervisor's filter forbids, as the kernel sees it: each in a process of its own. */
-#include "sandbox/supervisor_sandbox.h"
+#include "sandbox/confine.h"
 
 #include <errno.h>
 #include <sched.h>

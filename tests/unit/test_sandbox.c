@@ -1,6 +1,6 @@
 /* The sandbox of the processes that read files, as the kernel sees it: each act in a process of its
  * own. */
-#include "sandbox/reader_sandbox.h"
+#include "sandbox/confine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -336,7 +336,7 @@ static bool be_root_without_capabilities(void)
     return privilege_retain(NULL, 0);
 }
 
-static int status_of(prepare *before, enum sandbox_reader reader, const struct place *place,
+static int status_of(prepare *before, enum syscalls_process reader, const struct place *place,
                      long (*act)(const struct place *place))
 {
     int status = 0;
@@ -345,7 +345,7 @@ static int status_of(prepare *before, enum sandbox_reader reader, const struct p
     if (pid == 0) {
         (void)signal(SIGSYS, SIG_DFL);
         (void)signal(SIGABRT, SIG_DFL);
-        if (!before() || !sandbox_reader(reader, supervisor))
+        if (!before() || !confine_reader(reader, supervisor))
             _exit(UNCONFINED);
         errno = 0;
         _exit(act(place) >= 0 ? 0 : errno);
@@ -354,7 +354,7 @@ static int status_of(prepare *before, enum sandbox_reader reader, const struct p
     return status;
 }
 
-static void try_rows(enum sandbox_reader reader, const struct row *rows, size_t count,
+static void try_rows(enum syscalls_process reader, const struct row *rows, size_t count,
                      const struct place *place)
 {
     for (size_t i = 0; i < count; i++) {
@@ -409,10 +409,10 @@ static void only_reading_is_left(void **state)
     if (SANITIZED || !has_filters())
         skip();
     struct place place = open_place(OTHER);
-    try_rows(SANDBOX_LOADER, both, COUNT(both), &place);
-    try_rows(SANDBOX_WATCHER, both, COUNT(both), &place);
-    try_rows(SANDBOX_LOADER, of_loader, COUNT(of_loader), &place);
-    try_rows(SANDBOX_WATCHER, of_watcher, COUNT(of_watcher), &place);
+    try_rows(SYSCALLS_LOADER, both, COUNT(both), &place);
+    try_rows(SYSCALLS_WATCHER, both, COUNT(both), &place);
+    try_rows(SYSCALLS_LOADER, of_loader, COUNT(of_loader), &place);
+    try_rows(SYSCALLS_WATCHER, of_watcher, COUNT(of_watcher), &place);
     close_place(&place);
 }
 
@@ -491,8 +491,8 @@ static void readers_can_read_whatever_the_supervisor_was(void **state)
         skip();
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct place place = open_place(rows[i].owner);
-        int loader = status_of(rows[i].before, SANDBOX_LOADER, &place, rows[i].check);
-        int watcher = status_of(rows[i].before, SANDBOX_WATCHER, &place, rows[i].check);
+        int loader = status_of(rows[i].before, SYSCALLS_LOADER, &place, rows[i].check);
+        int watcher = status_of(rows[i].before, SYSCALLS_WATCHER, &place, rows[i].check);
         close_place(&place);
         if (loader != 0 || watcher != 0)
             fail_msg("%s: status %#x, %#x", rows[i].why, (unsigned)loader, (unsigned)watcher);
@@ -513,7 +513,7 @@ static void links_of_nobody_are_not_followed(void **state)
     assert_int_equal(lchown(link, FILE_NOBODY, FILE_NOBODY), 0);
     struct place by_link = place;
     memcpy(by_link.file, link, sizeof(by_link.file));
-    int status = status_of(stay, SANDBOX_LOADER, &by_link, read_secret);
+    int status = status_of(stay, SYSCALLS_LOADER, &by_link, read_secret);
     assert_int_equal(unlink(link), 0);
     close_place(&place);
     assert_true(WIFEXITED(status));
@@ -527,7 +527,7 @@ static void a_reader_follows_its_own_supervisor_only(void **state)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0)
-        _exit(sandbox_reader(SANDBOX_LOADER, getpid()) ? 1 : 0);
+        _exit(confine_reader(SYSCALLS_LOADER, getpid()) ? 1 : 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
 }
@@ -544,7 +544,7 @@ static void a_reader_dies_with_its_supervisor(void **state)
     if (supervisor == 0) {
         pid_t parent = getpid(), reader = fork();
         if (reader == 0) {
-            if (!sandbox_reader(SANDBOX_WATCHER, parent) || write(ends[1], "r", 1) != 1)
+            if (!confine_reader(SYSCALLS_WATCHER, parent) || write(ends[1], "r", 1) != 1)
                 _exit(1);
             (void)sleep(60);
             _exit(0);
