@@ -215,11 +215,19 @@ enum dns_result dns_read_mx(struct span message, const char *name, struct dns_mx
         if (!take_number(&data, &preference) || !take_name(message, &data, host))
             return DNS_MALFORMED;
         records++;
-        ret_mx->is_null = records == 1 && host[0] == '\0';
+        ret_mx->is_null = ret_mx->is_null || host[0] == '\0';
         if (host[0] != '\0' && strlen(host) <= LIMIT_NAME && ret_mx->count < LIMIT_PROBE_MX)
             memcpy(ret_mx->hosts[ret_mx->count++], host, strlen(host) + 1);
     }
     return result == DNS_DONE && records == 0 ? DNS_NONE : result;
+}
+
+void dns_read_alias(struct span message, const char *name, char ret_alias[static LIMIT_NAME + 1])
+{
+    struct reader reader;
+    bool is_alias = begin_reading(&reader, message, name) == DNS_DONE &&
+                    strcasecmp(reader.owner, name) != 0 && strlen(reader.owner) <= LIMIT_NAME;
+    memcpy(ret_alias, is_alias ? reader.owner : "", is_alias ? strlen(reader.owner) + 1 : 1);
 }
 
 enum dns_result dns_read_addresses(struct span message, const char *name, int type, uint16_t port,

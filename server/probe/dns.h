@@ -59,8 +59,10 @@ struct dns_txt {
 /* The hosts of MX records, in the order of the answer. DNS_NONE: there is no such record. */
 struct dns_mx {
     char hosts[LIMIT_PROBE_MX][LIMIT_NAME + 1];
+    char aliases[LIMIT_PROBE_MX][LIMIT_NAME + 1]; /* what each is an alias of; "" when it is none */
     size_t count;
-    bool is_null; /* the domain takes no mail (RFC 7505) */
+    bool
+        is_null; /* the domain takes no mail (RFC 7505); with hosts it is not known what is meant */
     struct dns_outcome outcome;
 };
 
@@ -77,6 +79,9 @@ enum dns_result dns_read_txt(struct span message, const char *name, struct dns_t
 
 /* The same for the MX records; what is no name of a host is left out. */
 enum dns_result dns_read_mx(struct span message, const char *name, struct dns_mx *ret_mx);
+
+/* The name that this one is an alias of; "" when it is none. */
+void dns_read_alias(struct span message, const char *name, char ret_alias[static LIMIT_NAME + 1]);
 
 /* The same for the addresses of the type (ns_t_a, ns_t_aaaa), with the port. Writes at most most. */
 enum dns_result dns_read_addresses(struct span message, const char *name, int type, uint16_t port,

@@ -265,20 +265,30 @@ static void judge_held(const struct promise *promise, const struct promise_facts
                end.kind == PROMISE_DATED ? "" : " at the earliest", refused);
 }
 
-/* Without an MX record mail goes to the domain itself (RFC 5321 section 5.1). */
-static void judge_mx(const struct dns_mx *mx, const struct probe_domain *domain,
-                     struct report *report)
+/* Without an MX record mail goes to the domain itself (RFC 5321 section 5.1). A look-up that fails as the
+ * other did, which was reported, is not reported again. */
+static void judge_mx(struct dns_mx *mx, const struct dns_outcome *other,
+                     const struct probe_domain *domain, int64_t deadline_us, struct report *report)
 {
     if (mx->is_null)
-        report_add(report, NULL, FAULT_MX_NULL, "%s has a null MX record", report->domain);
-    report->is_mx_known = !mx->is_null && (mx->outcome.result == DNS_NONE ||
-                                           (mx->outcome.result == DNS_DONE && mx->count > 0));
+        report_add(report, NULL, mx->count == 0 ? FAULT_MX_NULL : FAULT_MX_NULL_AMONG,
+                   "%s has a null MX record%s", report->domain,
+                   mx->count == 0 ? "" : " beside others");
+    if (has_failed(&mx->outcome) && !is_same(&mx->outcome, other))
+        report_add(report, NULL, FAULT_MX_UNKNOWN, "the look-up of the MX of %s %s", report->domain,
+                   dns_text(&mx->outcome));
+    if (mx->outcome.result == DNS_NONE)
+        (void)snprintf(mx->hosts[mx->count++], LIMIT_NAME + 1, "%s", domain->name); /* it fits */
+    report->is_mx_known = !has_failed(&mx->outcome) && mx->count > 0;
     if (!report->is_mx_known)
         return;
-    for (size_t i = 0; i < mx->count; i++) /* each is a name that fits */
+    resolve_aliases(mx, deadline_us);
+    for (size_t i = 0; i < mx->count; i++) {
         (void)snprintf(report->mx[report->mx_count++], REPORT_NAME, "%s", mx->hosts[i]);
-    if (mx->count == 0)
-        (void)snprintf(report->mx[report->mx_count++], REPORT_NAME, "%s", domain->name);
+        if (mx->aliases[i][0] != '\0')
+            report_add(report, NULL, FAULT_MX_ALIAS, "the MX %s is an alias (CNAME) of %s",
+                       mx->hosts[i], report_show(span_of(mx->aliases[i]), LIMIT_NAME).text);
+    }
     for (size_t i = 0; i < domain->facts.count; i++)
         judge_held(&domain->facts.promises[i], &domain->facts, report);
 }
@@ -316,7 +326,7 @@ static void ask_dns(const struct probe *probe, const struct probe_domain *domain
         judge_txt(&txt, name, domain, probe->timeout_ms, report);
         if (txt.outcome.result == DNS_DONE || report->alias[0] != '\0')
             judge_alias(probe, domain, name, report);
-        judge_mx(&mx, domain, report);
+        judge_mx(&mx, &txt.outcome, domain, question.deadline_us, report);
     }
     if (report->dns_us > LIMIT_PROBE_BUDGET_MS * 1000)
         report_add(report, NULL, FAULT_DNS_SLOW, "the look-up of the address takes %s",

@@ -19,7 +19,7 @@
  * answer over TCP at most 65535 (section 4.2.2). */
 enum { SERVERS = 3, WIRE_NAME = 255, ANSWER_MOST = 65535, PORT = 53 };
 enum { MESSAGE_HEADER = 12, QUERY_MOST = MESSAGE_HEADER + WIRE_NAME + 4, TCP_PREFIX = 2 };
-enum { FLAG_RESPONSE = 0x80, FLAG_CUT = 0x02, LOOKUPS = 4 };
+enum { FLAG_RESPONSE = 0x80, FLAG_CUT = 0x02, LOOKUPS = LIMIT_PROBE_MX };
 
 struct servers {
     struct address items[SERVERS];
@@ -421,17 +421,41 @@ static void take_addresses(const struct resolve_question *question, struct looku
                 add_address(host, &found[k][i]);
 }
 
+static struct run begin_run(int64_t deadline_us)
+{
+    struct run run = {
+        .servers = read_servers(), .begin_us = clock_monotonic_us(), .deadline_us = deadline_us};
+    run.retry_us = (deadline_us - run.begin_us) / 3;
+    if (run.retry_us > LIMIT_DNS_RETRY_MS * 1000)
+        run.retry_us = LIMIT_DNS_RETRY_MS * 1000;
+    return run;
+}
+
+static void end_run(struct run *run)
+{
+    for (size_t i = 0; i < run->count; i++)
+        text_free(&run->lookups[i].message);
+}
+
+void resolve_aliases(struct dns_mx *mx, int64_t deadline_us)
+{
+    struct run run = begin_run(deadline_us);
+    for (size_t i = 0; i < mx->count; i++)
+        (void)add_lookup(&run, mx->hosts[i], ns_t_a); /* it is in the run */
+    run_all(&run);
+    for (size_t i = 0; i < mx->count; i++)
+        if (run.lookups[i].outcome.result == DNS_DONE)
+            dns_read_alias(message_of(&run.lookups[i]), mx->hosts[i], mx->aliases[i]);
+    end_run(&run);
+}
+
 void resolve_ask(const struct resolve_question *question, struct resolve_host *ret_host,
                  struct dns_txt *ret_txt, struct dns_mx *ret_mx)
 {
     struct resolve_host none;
     struct resolve_host *host = ret_host == NULL ? &none : ret_host;
-    struct run run = {.servers = read_servers(), .begin_us = clock_monotonic_us()};
+    struct run run = begin_run(question->deadline_us);
     struct lookup *pair[2] = {NULL}, *txt = NULL, *mx = NULL;
-    run.deadline_us = question->deadline_us;
-    run.retry_us = (question->deadline_us - run.begin_us) / 3;
-    if (run.retry_us > LIMIT_DNS_RETRY_MS * 1000)
-        run.retry_us = LIMIT_DNS_RETRY_MS * 1000;
     *host = (struct resolve_host){.ipv4.result = DNS_NONE, .ipv6.result = DNS_NONE};
     if (question->host != NULL) {
         struct hosts hosts = {question, host};
@@ -462,8 +486,7 @@ void resolve_ask(const struct resolve_question *question, struct resolve_host *r
         if (mx->outcome.result == DNS_DONE)
             ret_mx->outcome.result = dns_read_mx(message_of(mx), mx->name, ret_mx);
     }
-    for (size_t i = 0; i < run.count; i++)
-        text_free(&run.lookups[i].message);
+    end_run(&run);
 }
 
 void resolve_servers_text(char *out, size_t size)

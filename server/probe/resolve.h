@@ -35,6 +35,10 @@ struct resolve_question {
 void resolve_ask(const struct resolve_question *question, struct resolve_host *ret_host,
                  struct dns_txt *ret_txt, struct dns_mx *ret_mx);
 
+/* Finds out which of the hosts are aliases: one whose address is not known before the deadline counts as
+ * none. */
+void resolve_aliases(struct dns_mx *mx, int64_t deadline_us);
+
 /* The name servers of this machine for a sentence: "127.0.0.53, 192.0.2.1". */
 void resolve_servers_text(char *out, size_t size);
 

@@ -194,6 +194,28 @@ MX = {
         ],
     ),
     "mx-null.example": (["."], [("mx-null", "note", "mx-null.example has a null MX record")]),
+    "mx-null-among.example": (
+        ["mail.example.com.", ".", "a.mx.example.com."],
+        [("mx-null-among", "warning", "mx-null-among.example has a null MX record beside others")],
+    ),
+    # RFC 2181 section 10.3; one alias leads to another.
+    "mx-alias.example": (
+        ["a.mx.example.com.", "alias.mx.example.com.", "mail.example.com.", "circle.mx.example.com."],
+        [("mx-alias", "warning", "the MX alias.mx.example.com is an alias (CNAME) of far.example.net")],
+    ),
+    "servfail-mx.example": (
+        [],
+        [("mx-unknown", "warning", "the look-up of the MX of servfail-mx.example fails with SERVFAIL")],
+    ),
+    "mx-itself.example": (
+        None,
+        [
+            ("mx-alias", "warning", "the MX mx-itself.example is an alias (CNAME) of far.example.net"),
+            ("mx-refused", "error", "the policy does not name mx-itself.example, an MX of the domain"),
+            ("mx-unused", "note", 'no MX of the domain is "mail.example.com"'),
+            ("mx-unused", "note", 'no MX of the domain is "*.mx.example.com"'),
+        ],
+    ),
     "mx-testing.example": (
         ["mail.example.com.", "a.mx.example.com.", "other.example."],
         [("mx-uncovered", "warning", "the policy does not name other.example, an MX of the domain")],
@@ -227,12 +249,14 @@ def zone_of(printed):
         lines.append(f"mta-sts.x.{label}. IN A 127.0.0.1")
     for address in nameserver.SILENT_ADDRESSES:
         lines.append(f"mta-sts.slow.example. IN A {address}")
+    lines += ["alias.mx.example.com. IN CNAME near.example.net.", "near.example.net. IN CNAME far.example.net."]
+    lines += ["mx-itself.example. IN CNAME far.example.net.", "far.example.net. IN A 127.0.0.1"]
     lines += ['_mta-sts.old.example. IN TXT "v=STSv1; id=1;"', "mta-sts.old.example. IN A 127.0.0.1"]
     for domain in ("example.com", DUAL, "old.example", "slow.example", *RECORDS, *(f"x.{label}" for label in SILENT)):
         lines += [f"{domain}. IN MX {number} {host}." for number, host in enumerate(("mail.example.com", "a.mx.example.com"))]
     for domain, (hosts, _) in MX.items():
         lines += [f"mta-sts.{domain}. IN A 127.0.0.1", f'_mta-sts.{domain}. IN TXT "{SOUND}"']
-        lines += [f"{domain}. IN MX 10 {host}" for host in hosts]
+        lines += [f"{domain}. IN MX 10 {host}" for host in hosts or ()]
     for domain, (records, _) in RECORDS.items():
         lines += records
         if domain not in NOT_REACHED:
@@ -319,9 +343,10 @@ def test_hosts_of_mail_are_compared_with_the_policy(world):
     reports = world.json(*MX, status=1)
     for domain, (hosts, wanted) in MX.items():
         assert found(reports[domain]) == wanted, domain
-        if domain not in ("mx-none.example", "mx-null.example"):
+        if domain not in ("mx-none.example", "mx-null.example", "mx-null-among.example", "mx-itself.example", "servfail-mx.example"):
             assert reports[domain]["dns"]["mx"] == [host[:-1] for host in hosts]
     assert reports["mx-none.example"]["dns"]["mx"] == ["mx-none.example"]
+    assert reports["mx-null-among.example"]["dns"]["mx"] == ["mail.example.com", "a.mx.example.com"]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ of the name makes it odd:
     servfail, refused   it fails with this code
     mute                it says nothing
     no-aaaa             it says nothing when it is asked for AAAA
+    servfail-mx         it fails when it is asked for MX
     cut                 over UDP an answer is cut; it is there over TCP
     cut-silent          the same, but over TCP it says nothing
     cut-drip            or begins a long answer and goes on byte by byte
@@ -63,6 +64,9 @@ class Zone(BaseResolver):
             return reply
         if cut not in (None, "cut"):
             be_silent(handler, labels)
+        if "servfail-mx" in labels and request.q.qtype == QTYPE.MX:
+            reply.header.rcode = RCODE.SERVFAIL
+            return reply
         for label in labels & set(CODES):
             reply.header.rcode = CODES[label]
             return reply
