@@ -1,6 +1,8 @@
 """What every test of the running program may ask for."""
 
+import fcntl
 import hashlib
+import itertools
 import os
 import pathlib
 import subprocess
@@ -18,6 +20,51 @@ from support.setup import DEFAULT_POLICY, Setup, body_of
 from support.wait import take_long
 
 
+# What takes long or makes what others use, begun first.
+FIRST = ("test_boot", "test_build", "test_debian", "test_anomaly", "test_watch", "test_loads", "test_scanners")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: it measures, or takes all processors: nothing runs beside it")
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        name = item.path.stem
+        return FIRST.index(name) if name in FIRST else len(FIRST)
+
+    items.sort(key=place)
+
+
+def unclaimed(items, claims):
+    """The tests of each file that no other pytest has claimed; a file's tests share its servers."""
+    for path, those in itertools.groupby(items, key=lambda item: item.path):
+        name = str(path.relative_to(tree.ROOT)).replace("/", ":")
+        try:
+            os.close(os.open(os.path.join(claims, name), os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        yield from those
+
+
+def pytest_runtestloop(session):
+    """As pytest's own, for several pytests that share the files (tests/run)."""
+    claims = os.environ.get("TEST_CLAIMS")
+    if not claims or session.testsfailed or session.config.option.collectonly:
+        return None
+    items = unclaimed(session.items, claims)
+    item = next(items, None)
+    while item:
+        following = next(items, None)
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+        item = following
+    return True
+
+
 @pytest.fixture(scope="session")
 def program():
     """The program under test, which must be there: a missing one is a failure, not a skip."""
@@ -33,20 +80,24 @@ def package():
     is taken when it was built here from the same files."""
     folder = tree.ROOT / "build" / "deb"
     made_from = folder / "made-from"
-    digest = digest_of_sources()
-    if not made_from.is_file() or made_from.read_text() != digest:
-        take_long()
-        done = subprocess.run(
-            ["make", "deb"],
-            cwd=tree.ROOT,
-            env={**os.environ, "MAKEFLAGS": ""},
-            capture_output=True,
-            text=True,
-            timeout=1200,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        made_from.write_text(digest)
+    take_long()
+    (tree.ROOT / "build").mkdir(exist_ok=True)
+    with open(tree.ROOT / "build" / "deb.lock", "w", encoding="utf-8") as lock:
+        # Another pytest may be building it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        digest = digest_of_sources()
+        if not made_from.is_file() or made_from.read_text() != digest:
+            done = subprocess.run(
+                ["make", "deb"],
+                cwd=tree.ROOT,
+                env={**os.environ, "MAKEFLAGS": ""},
+                capture_output=True,
+                text=True,
+                timeout=1200,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            made_from.write_text(digest)
     (found,) = folder.glob("mta-sts-httpd_*.deb")
     return found
 

@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from support import acme, client, tree
+from support.server import free_port
 from support.setup import DEFAULT_POLICY, body_of
 from support.wait import until
 
@@ -110,7 +111,7 @@ def test_dehydrated_by_tls_alpn_01(setup, start, authority, tmp_path):
     port = site.server.port
     environment = {**in_haste(tmp_path / "bin"), "ADDRESS": f"127.0.0.1:{port}"}
     with acme.pebble(
-        tmp_path / "pebble", authority, tls_port=port, http_port=acme.free_port()
+        tmp_path / "pebble", authority, tls_port=port, http_port=free_port()
     ) as pebble:
         settings = dehydrated_settings(site, pebble)
         environment |= {"CONFIG": str(setup.config), "DEHYDRATED": str(settings)}
@@ -134,7 +135,7 @@ def test_dehydrated_on_a_new_machine(setup, start, authority, tmp_path):
     lines = [line for line in lines if line.startswith("dehydrated ")]
     assert len(lines) == 2 and HOSTS[0] in lines[1]
     with acme.pebble(
-        tmp_path / "pebble", authority, tls_port=port, http_port=acme.free_port()
+        tmp_path / "pebble", authority, tls_port=port, http_port=free_port()
     ) as pebble:
         settings = dehydrated_settings(site, pebble)
         for line in lines:
@@ -148,12 +149,12 @@ TRUSTING = ["sh", "-c", 'mount --bind "$1" /etc/ssl/certs/ca-certificates.crt &&
 
 
 def test_uacme_by_http_01(setup, start, authority, tmp_path):
-    http_port = acme.free_port()
+    http_port = free_port()
     site = Site(setup, start, {"http": f"127.0.0.1:{http_port}", "webroot": "www"})
     environment = {**os.environ, "WEBROOT": str(tmp_path / "www")}
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     with acme.pebble(
-        tmp_path / "pebble", authority, tls_port=acme.free_port(), http_port=http_port
+        tmp_path / "pebble", authority, tls_port=free_port(), http_port=http_port
     ) as pebble:
         command = ["unshare", *user, "--mount", "--propagation", "private"]
         command += [*TRUSTING, "sh", pebble.ca, "uacme", "-y", "-a", pebble.directory]

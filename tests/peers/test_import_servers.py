@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from support import old_servers, server
-from support.old_servers import apache, caddy, free_port, haproxy, lighttpd, nginx
-from support.server import Server
+from support.old_servers import apache, caddy, haproxy, lighttpd, nginx
+from support.server import Server, free_port
 
 PATH = "/.well-known/mta-sts.txt"
 

@@ -9,8 +9,8 @@ import pytest
 
 from support import old_servers, server
 from support.authority import PEM
-from support.old_servers import apache, free_port, nginx
-from support.server import Server
+from support.old_servers import apache, nginx
+from support.server import Server, free_port
 
 POLICY = "version: STSv1\r\nmode: enforce\r\nmx: mail.{domain}\r\nmax_age: 604800\r\n"
 

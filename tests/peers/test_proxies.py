@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from support import client, monitor, server, tree
-from support.acme import free_port
-from support.server import Server
+from support.server import Server, free_port
 from support.setup import Setup, body_of
 from support.wait import until
 

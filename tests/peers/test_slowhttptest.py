@@ -25,9 +25,10 @@ MODES = {
     "slow read": ["-X", "-w", "1", "-y", "64", "-n", "1", "-z", "1", "-k", "10"],
 }
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("slowhttptest") is None, reason="slowhttptest (Debian) is not installed"
-)
+pytestmark = [
+    pytest.mark.skipif(shutil.which("slowhttptest") is None, reason="slowhttptest (Debian) is not installed"),
+    pytest.mark.alone,
+]
 
 
 def attack(options, port, *, seconds, host, environment=None):

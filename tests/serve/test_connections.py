@@ -194,6 +194,7 @@ def test_handshakes_have_a_limit_of_their_own(start, setup, trusted):
             assert asked(plain, stepped).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind, count", [("handshake", 200), ("hello", 200), ("hello", 2000)])
 def test_flood_of_handshakes_does_not_take_all_the_time(
     start, setup, authority, trusted, kind, count
@@ -209,6 +210,7 @@ def test_flood_of_handshakes_does_not_take_all_the_time(
     fresh.assert_prompt()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("count", [1000, 4000])
 def test_idle_connections_are_held_beside_a_fresh_client(start, setup, authority, trusted, count):
     """All from one address, as behind a proxy, and in one worker."""

@@ -11,6 +11,7 @@ from support.namespace import entered
 from support.tree import instrumented
 
 HOST = "mta-sts.example.com"
+pytestmark = pytest.mark.alone
 SHORTAGE = r"(connection|descriptor|open files)"
 SECONDS, WITHIN = 4, 2.0
 # An attacker with the addresses of 16 machines, beside the honest one's.

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from support import client, monitor, server
-from support.acme import free_port
+from support.server import free_port
 from support.setup import DEFAULT_POLICY, body_of
 from support.wait import until
 

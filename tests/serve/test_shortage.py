@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from support import burst, client, limits, preload, tracer, tree
-from support.server import READY, Server, alive, parent_of, workers_of
+from support.server import READY, Server, alive, free_port, parent_of, workers_of
 from support.setup import DEFAULT_POLICY, body_of, replace_file
 from support.tracer import Tracer
 from support.wait import until
@@ -140,6 +140,7 @@ def test_memory_of_a_worker_runs_out(server, trusted):
     assert len(re.findall(TURNED_AWAY, server.log(), re.M)) <= 2
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(tree.instrumented(), reason="the address sanitizer ends when memory does")
 def test_memory_runs_out_in_a_flood_of_others(server, authority):
     """Handshakes of a few networks take all of it: they give way, not who comes from another one."""
@@ -158,11 +159,6 @@ def test_memory_runs_out_in_a_flood_of_others(server, authority):
     # The server learns of it when a few handshakes fail in the middle: at most one in ten.
     assert good >= 20 and (len(times) - good) * 10 <= len(times)
     assert server.workers() == [worker]
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as plain:
-        return plain.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -9,17 +9,8 @@ import ssl
 import subprocess
 import urllib.request
 
+from .server import free_port
 from .wait import until
-
-
-def free_port():
-    """A port that nobody has now, for TCP and UDP."""
-    while True:
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
-            stream.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError):
-                datagram.bind(stream.getsockname())
-                return stream.getsockname()[1]
 
 
 def _answers(port):

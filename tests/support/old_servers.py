@@ -48,11 +48,6 @@ MODULES = (
 ).split()
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
-
-
 def nginx(folder, port):
     del port
     (folder / "temp").mkdir()

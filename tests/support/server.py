@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -34,6 +36,19 @@ def port_of(listener):
     if listener.startswith("unix:"):
         return listener[len("unix:") :]
     return int(listener.rpartition(":")[2])
+
+
+def free_port():
+    """A port that nobody has now, for TCP and UDP. It is none of those that the kernel gives to clients
+    and to who names no port, so that only another caller of this function could take it meanwhile."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10000, max(first, 20000))
+        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
+            with contextlib.suppress(OSError):
+                stream.bind(("127.0.0.1", port))
+                datagram.bind(("127.0.0.1", port))
+                return port
 
 
 def parent_of(pid):
