@@ -15,11 +15,11 @@ WORKDIR /source
 
 # Apart from the rest, so that a change of the source fetches nothing anew.
 COPY server/dependencies.sh server/
-RUN server/dependencies.sh packages build && server/dependencies.sh mbedtls build/mbedtls \
+RUN server/dependencies.sh install build source && server/dependencies.sh mbedtls build/mbedtls \
     && { server/dependencies.sh awslc build/awslc || true; }
 
 COPY . .
-RUN make -j"$(nproc)" NO_INSTALL=1 STATIC=1 install DESTDIR=/installed prefix=/usr
+RUN make -j"$(nproc)" STATIC=1 install DESTDIR=/installed prefix=/usr
 ARG SOURCE_DATE_EPOCH=0
 RUN mkdir /image && mv /installed/usr/sbin/mta-sts-httpd /image/ \
     && for part in LICENSE build/mbedtls/source/LICENSE \

@@ -3,15 +3,15 @@
 # mbedTLS and AWS-LC. Every sub-command may be repeated; when nothing is missing it says and changes
 # nothing.
 #
-#   dependencies.sh packages PURPOSE   installs the Debian packages that are missing to build, run,
-#                                      test, fuzz, bench, lint, deb, image-test, arm64 or release
+#   dependencies.sh require PURPOSE…   fails when a Debian package is missing, and says how to install it
+#   dependencies.sh install PURPOSE…   installs those that are missing. A purpose: build, source (to fetch
+#                                      one), run, test, fuzz, bench, lint, deb, image-test, arm64, release
 #   dependencies.sh arm64 DIR          unpacks Debian's libraries for arm64 into DIR
 #   dependencies.sh mbedtls DIR        unpacks Debian's mbedTLS 3.6 into DIR/source
 #   dependencies.sh awslc DIR          unpacks AWS-LC from Debian's rust-aws-lc-sys into DIR/source
 #   dependencies.sh awslc-check DIR    fails unless DIR is the source of an AWS-LC that is known to build
 #   dependencies.sh mirrors            prints the mirrors of Debian that they would come from
 #
-# NO_INSTALL=1   never installs: names what is missing and fails
 # DEBIAN_MIRROR  where they come from; default: the mirror that this machine's apt already uses
 set -eu
 
@@ -137,31 +137,70 @@ install_without_daemons() {
     return "$status"
 }
 
-install_packages() {
-    purpose=$1
-    shift
-    missing=$(missing_of "$@")
+# Prints the list of a purpose.
+packages_for() {
+    case $1 in
+    build) echo "$build" ;;
+    # Elsewhere no source can be fetched, which is said where one is.
+    source) ! command -v apt-get >/dev/null 2>&1 || echo "$source" ;;
+    run) echo "$run" ;;
+    test) echo "$test" ;;
+    lint) echo "$lint" ;;
+    fuzz) echo "$fuzz" ;;
+    deb) echo "$deb" ;;
+    bench) echo "$bench" ;;
+    arm64) echo "$arm64" ;;
+    release) echo "$release" ;;
+    image-test) echo "$image" ;;
+    *) fail "no such purpose: $1" ;;
+    esac
+}
+
+as_root() {
+    [ "$(id -u)" -eq 0 ] || printf 'sudo '
+}
+
+# Sets $wanted to the entries of all purposes and $missing to the names of those that are not there.
+look_for() {
+    wanted=
+    for purpose in "$@"; do
+        more=$(packages_for "$purpose") || exit 1
+        wanted="$wanted $more"
+    done
+    # shellcheck disable=SC2086 # a list of entries, to be split
+    missing=$(missing_of $wanted)
     missing=${missing% }
+}
+
+require_packages() {
+    look_for "$@"
     [ -n "$missing" ] || return 0
-    if [ -n "${NO_INSTALL:-}" ]; then
-        fail "missing ($purpose): $missing
-NO_INSTALL is set, so nothing is installed."
-    fi
     if ! command -v apt-get >/dev/null 2>&1; then
-        fail "missing ($purpose), by their names in Debian: $missing
+        fail "missing (to $*), by their names in Debian: $missing
+This system has no apt-get: install the like with its own package manager."
+    fi
+    fail "missing (to $*): $missing
+Install with: $(as_root)apt-get install --no-install-recommends $missing"
+}
+
+install_packages() {
+    look_for "$@"
+    [ -n "$missing" ] || return 0
+    if ! command -v apt-get >/dev/null 2>&1; then
+        fail "missing (to $*), by their names in Debian: $missing
 This system has no apt-get: install the like with its own package manager, then use NO_INSTALL=1."
     fi
     if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null 2>&1; then
-        fail "missing ($purpose): $missing
+        fail "missing (to $*): $missing
 Neither root nor sudo is at hand. Run as root: apt-get install --no-install-recommends $missing"
     fi
-    say "Installing Debian packages ($purpose): $missing"
+    say "Installing Debian packages (to $*): $missing"
     quietly_as_root apt-get -qq update ||
         say 'The package lists could not be refreshed; going on with those that are there.'
     # shellcheck disable=SC2086 # a list of package names, to be split
     install_without_daemons $missing || fail "apt-get could not install: $missing"
-    missing=$(missing_of "$@")
-    [ -z "$missing" ] || fail "installed, and yet not found ($purpose): $missing"
+    look_for "$@"
+    [ -z "$missing" ] || fail "installed, and yet not found (to $*): $missing"
 }
 
 # Prints the Debian mirrors that the machine's apt names, best first. Origin and label are known only
@@ -266,8 +305,7 @@ fetch() {
     command -v apt-get >/dev/null 2>&1 ||
         fail "the source of $name comes from Debian by apt-get, which is not here.
 $hint"
-    # shellcheck disable=SC2086 # a list of entries, to be split
-    install_packages "to fetch $name" $source
+    require_packages source
 
     mkdir -p "$dir"
     apt=$(mktemp -d "$(cd "$dir" && pwd)/apt.XXXXXX")
@@ -350,18 +388,9 @@ fetch_arm64() {
     mv -T "$1.new" "$1"
 }
 
-# shellcheck disable=SC2086 # lists of entries, to be split
 case "${1:-} ${2:-}" in
-'packages build') install_packages 'to build' $build ;;
-'packages run') install_packages 'to run' $run ;;
-'packages test' | 'packages archive-test') install_packages 'to test' $test ;;
-'packages lint') install_packages 'to lint' $lint ;;
-'packages fuzz') install_packages 'to fuzz' $fuzz ;;
-'packages deb') install_packages 'to package' $deb ;;
-'packages bench') install_packages 'to measure' $bench ;;
-'packages arm64') install_packages 'to build for arm64' $arm64 ;;
-'packages release') install_packages 'to make a release' $release ;;
-'packages image-test') install_packages 'to test the image' $image ;;
+'require '?*) shift && require_packages "$@" ;;
+'install '?*) shift && install_packages "$@" ;;
 'mbedtls '?*) fetch_mbedtls "$2" ;;
 'arm64 '?*) fetch_arm64 "$2" ;;
 'awslc '?*) fetch_awslc "$2" ;;

@@ -82,7 +82,7 @@ def test_named_checkzone_accepts_the_zone(case, tmp_path):
     """It reads the records as they were meant: what it writes out has the values of the JSON."""
     _, config = case
     checker = shutil.which("named-checkzone")
-    assert checker, "server/dependencies.sh packages test brings named-checkzone"
+    assert checker, "server/dependencies.sh install test brings named-checkzone"
     zone = tmp_path / "zone"
     zone.write_text(ROOT_ZONE + run("dns", "-c", config).stdout.decode())
     command = [checker, "-i", "none", "-k", "fail", "-r", "fail", "-D", "-s", "full", ".", zone]

@@ -43,7 +43,7 @@ class Bind:
         (folder / "named.conf").write_text(CONF.format(folder=folder, zones=zones, recursion=recursion))
         self._prefix = namespace.prefix
         program = shutil.which("named", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-        assert program, "server/dependencies.sh packages test brings named"
+        assert program, "server/dependencies.sh install test brings named"
         self._process = subprocess.Popen(
             [*self._prefix, program, "-g", "-n", "1", "-c", folder / "named.conf"],
             stderr=subprocess.PIPE,
@@ -178,7 +178,7 @@ def test_sender_sees_what_was_published(setup, bind, authority):
     record = bind.dig("_mta-sts.one.example", "TXT")
     identity = re.fullmatch(r"v=STSv1; id=([1-9][0-9]{17});", record[0])[1]
     query = shutil.which("mta-sts-query")
-    assert query, "server/dependencies.sh packages test brings mta-sts-query"
+    assert query, "server/dependencies.sh install test brings mta-sts-query"
     with Server.running(config, prefix=bind.namespace.prefix):
         done = subprocess.run(
             [*bind.namespace.prefix, query, "one.example"],

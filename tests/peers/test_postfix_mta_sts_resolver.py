@@ -65,7 +65,7 @@ class Sender:
 
     def __init__(self, namespace, root_file):
         query = shutil.which("mta-sts-query")
-        assert query, "mta-sts-query is not there: server/dependencies.sh packages test brings it"
+        assert query, "mta-sts-query is not there: server/dependencies.sh install test brings it"
         self._command = [*namespace.prefix, query]
         self._environment = {"PATH": os.environ["PATH"], "SSL_CERT_FILE": str(root_file)}
 

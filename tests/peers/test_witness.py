@@ -28,7 +28,7 @@ WEEK = "1w"
 class Sender:
     def __init__(self, play):
         daemon = shutil.which("mta-sts-daemon")
-        assert daemon, "mta-sts-daemon is not there: server/dependencies.sh packages test brings it"
+        assert daemon, "mta-sts-daemon is not there: server/dependencies.sh install test brings it"
         config = play.setup.root / "resolver.yml"
         config.write_text("host: 127.0.0.1\nport: 8461\ncache: {type: internal}\ndefault_zone: {timeout: 4}\n")
         self._play = play
