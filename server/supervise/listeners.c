@@ -1,6 +1,7 @@
 #include "supervise/listeners.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,10 @@
 #include "base/limits.h"
 #include "base/log.h"
 
-/* The kernel cuts this down to net.core.somaxconn. */
-enum { BACKLOG = 4096 };
+enum {
+    BACKLOG = 4096,       /* the kernel cuts this down to net.core.somaxconn */
+    FIRST_DESCRIPTOR = 3, /* SD_LISTEN_FDS_START */
+};
 
 /* On a machine without IPv6 the wildcard means IPv4 alone. */
 static void fall_back_to_v4(struct address *address)
@@ -115,6 +118,86 @@ static void close_listener(const struct listener *listener)
     (void)close(listener->fd);                         /* it only listened */
 }
 
+/* For so many more. */
+static bool make_room(struct listeners *listeners, size_t count)
+{
+    void *items =
+        reallocarray(listeners->items, listeners->count + count + 1, sizeof(*listeners->items));
+    if (items == NULL) {
+        log_line(LOG_LEVEL_ERROR, "out of memory");
+        return false;
+    }
+    listeners->items = items;
+    return true;
+}
+
+static bool has_option(int fd, int option, int wanted)
+{
+    int value = 0;
+    socklen_t len = sizeof(value);
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 && value == wanted;
+}
+
+/* Makes a listener of the descriptor. False when it is no listening stream socket of a family that an
+ * address can be written for. */
+static bool take_passed(struct listener *listener)
+{
+    int fd = listener->fd, only = 0, flags = fcntl(fd, F_GETFL);
+    socklen_t len = sizeof(only);
+    bool is_local = has_option(fd, SO_DOMAIN, AF_UNIX), is_v6 = has_option(fd, SO_DOMAIN, AF_INET6);
+    listener->bound.len = sizeof(listener->bound.local);
+    if ((!is_local && !is_v6 && !has_option(fd, SO_DOMAIN, AF_INET)) ||
+        !has_option(fd, SO_TYPE, SOCK_STREAM) || !has_option(fd, SO_ACCEPTCONN, 1) ||
+        fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+        (!is_local && !set_bounds(fd)) ||
+        (is_v6 && getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) != 0) ||
+        getsockname(fd, &listener->bound.any, &listener->bound.len) != 0)
+        return false;
+    listener->v6_only = only != 0;
+    address_print(&listener->bound);
+    return true;
+}
+
+/* How many descriptors are ours: 0 unless they were meant for this process. */
+static size_t count_offered(void)
+{
+    const char *pid = getenv("LISTEN_PID");
+    const char *count = getenv("LISTEN_FDS");
+    if (pid == NULL || count == NULL || strtoll(pid, NULL, 10) != getpid())
+        return 0;
+    long long offered = strtoll(count, NULL, 10);
+    return offered < 0 ? 0 : offered > LIMIT_LISTENERS ? LIMIT_LISTENERS : (size_t)offered;
+}
+
+bool listeners_inherit(struct listeners *listeners)
+{
+    const char *names = getenv("LISTEN_FDNAMES");
+    size_t offered = count_offered();
+    if (!make_room(listeners, offered))
+        return false;
+    for (size_t i = 0; i < offered; i++) {
+        struct listener listener = {.fd = FIRST_DESCRIPTOR + (int)i};
+        size_t len = names == NULL ? 0 : strcspn(names, ":");
+        listener.name = names == NULL ? strdup("") : strndup(names, len);
+        if (names != NULL)
+            names = names[len] == ':' ? names + len + 1 : NULL;
+        if (listener.name != NULL && take_passed(&listener)) {
+            listeners->items[listeners->count++] = listener;
+            continue;
+        }
+        log_line(LOG_LEVEL_WARNING,
+                 "descriptor %d, passed on by the service manager, is no "
+                 "listening stream socket of IP or of the file system",
+                 listener.fd);
+        free(listener.name);
+    }
+    /* These cannot fail for such names. */
+    (void)unsetenv("LISTEN_PID");
+    (void)unsetenv("LISTEN_FDS");
+    (void)unsetenv("LISTEN_FDNAMES");
+    return true;
+}
+
 /* How strongly an endpoint has a socket; see listeners.h. */
 enum claim {
     CLAIM_NONE,
@@ -208,6 +291,12 @@ static const char *socket_unit(const struct listeners *listeners)
     return "mta-sts-httpd.socket";
 }
 
+/* They come first. */
+static bool is_any_passed(const struct listeners *listeners)
+{
+    return listeners->count > 0 && listeners->items[0].name != NULL;
+}
+
 /* Appends what was passed on: "[::]:443, [::]:80". */
 static void print_passed(const struct listeners *listeners, struct text *out)
 {
@@ -219,12 +308,15 @@ static void print_passed(const struct listeners *listeners, struct text *out)
         }
 }
 
-/* What to do about it goes into a line of its own, as in diagnostics. */
-static void log_fault(struct text *fault, const struct text *fix)
+/* False. What to do about the fault, which may be nothing, goes into a line of its own, as in diagnostics. */
+static bool refuse(struct text *fault, struct text *fix)
 {
     log_line(LOG_LEVEL_ERROR, "%s", fault->failed ? "cannot listen: out of memory" : fault->data);
     if (fix->data != NULL && !fix->failed)
         log_line(LOG_LEVEL_ERROR, "    fix: %s", fix->data);
+    text_free(fault);
+    text_free(fix);
+    return false;
 }
 
 /* As ListenStream= is written. */
@@ -285,14 +377,11 @@ static bool open_own(struct listeners *listeners, const struct endpoint *endpoin
     begin_fault(endpoint, &fault);
     text_append(&fault, span_of(strerror(reason)));
     explain_bind(listeners, endpoint, reason, &fault, &fix);
-    if (listeners->inherited.count > 0 && reason != EADDRINUSE) {
+    if (is_any_passed(listeners) && reason != EADDRINUSE) {
         text_append(&fault, span_of("; the service manager has passed on "));
         print_passed(listeners, &fault);
     }
-    log_fault(&fault, &fix);
-    text_free(&fault);
-    text_free(&fix);
-    return false;
+    return refuse(&fault, &fix);
 }
 
 static bool report_missing(const struct listeners *listeners, const struct endpoint *endpoint)
@@ -300,7 +389,7 @@ static bool report_missing(const struct listeners *listeners, const struct endpo
     struct text fault = {0}, fix = {0};
     begin_fault(endpoint, &fault);
     text_append(&fault, span_of("the service manager has passed on "));
-    if (listeners->inherited.count == 0) {
+    if (!is_any_passed(listeners)) {
         text_append(&fault, span_of("no such socket (is there a socket unit, and was the program "
                                     "started by it?)"));
     } else {
@@ -309,10 +398,7 @@ static bool report_missing(const struct listeners *listeners, const struct endpo
         text_append(&fix, span_of("write the address of one of these instead, or give the socket "
                                   "unit FileDescriptorName="));
     }
-    log_fault(&fault, &fix);
-    text_free(&fault);
-    text_free(&fix);
-    return false;
+    return refuse(&fault, &fix);
 }
 
 /* What the endpoint listens on, whoever opens it. */
@@ -352,10 +438,7 @@ static bool is_whole(const struct listeners *listeners, const struct endpoint *e
                 v4 ? '4' : '6');
     text_printf(&fix, "write \"ListenStream=%s\" and \"BindIPv6Only=both\" in %s",
                 endpoint->address.text, socket_unit(listeners));
-    log_fault(&fault, &fix);
-    text_free(&fault);
-    text_free(&fix);
-    return false;
+    return refuse(&fault, &fix);
 }
 
 /* Clients of a socket that is not served would wait until they give up, also where the others are
@@ -380,49 +463,15 @@ static bool is_wanted(const struct listeners *listeners, const struct endpoint *
                 "configure it (listen, metrics, or http of acme), or take its ListenStream= out: "
                 "\"systemctl edit %s\", then \"systemctl restart %s\"",
                 socket_unit(listeners), socket_unit(listeners));
-    log_fault(&fault, &fix);
-    text_free(&fault);
-    text_free(&fix);
-    return false;
-}
-
-/* Puts what was passed on among the sockets, once. */
-static bool adopt(struct listeners *listeners)
-{
-    const struct inherited *passed = &listeners->inherited;
-    bool adopted = listeners->count > 0;
-    for (size_t i = 0; i < passed->count && !adopted; i++) {
-        struct listener listener = {.bound.len = sizeof(listener.bound.local),
-                                    .fd = passed->items[i].fd,
-                                    .name = passed->items[i].name};
-        int only = 0;
-        socklen_t len = sizeof(only);
-        if (getsockname(listener.fd, &listener.bound.any, &listener.bound.len) != 0 ||
-            (listener.bound.any.sa_family != AF_UNIX && !set_bounds(listener.fd)) ||
-            (listener.bound.any.sa_family == AF_INET6 &&
-             getsockopt(listener.fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) != 0)) {
-            log_line(LOG_LEVEL_ERROR, "cannot use what the service manager has passed on: %s",
-                     strerror(errno));
-            return false;
-        }
-        listener.v6_only = only != 0;
-        address_print(&listener.bound);
-        listeners->items[listeners->count++] = listener;
-    }
-    return true;
+    return refuse(&fault, &fix);
 }
 
 bool listeners_open(struct listeners *listeners, const struct endpoint *endpoints, size_t count)
 {
-    size_t most = listeners->count + count + listeners->inherited.count;
-    void *items = reallocarray(listeners->items, most, sizeof(*listeners->items));
-    if (items == NULL) {
-        log_line(LOG_LEVEL_ERROR, "out of memory");
-        return false;
-    }
-    listeners->items = items;
-    bool good = adopt(listeners);
+    bool good = make_room(listeners, count);
     size_t before = listeners->count;
+    if (!good)
+        return false;
     for (size_t i = 0; good && i < before; i++)
         good = is_wanted(listeners, endpoints, count, &listeners->items[i]);
     for (size_t i = 0; i < count; i++)
@@ -449,8 +498,10 @@ void listeners_retain(struct listeners *listeners, const struct endpoint *endpoi
 
 void listeners_close(struct listeners *listeners)
 {
-    listeners_retain(listeners, NULL, 0);
-    inherited_close(&listeners->inherited);
+    for (size_t i = 0; i < listeners->count; i++) {
+        close_listener(&listeners->items[i]);
+        free(listeners->items[i].name);
+    }
     free(listeners->items);
     *listeners = (struct listeners){0};
 }

@@ -21,22 +21,27 @@
 #include "base/text.h"
 #include "serve/acceptor.h"
 #include "site/endpoint.h"
-#include "supervise/inherited.h"
 
 struct listener {
     struct address wanted; /* as configured */
     struct address bound;  /* as the kernel says: differs for port 0 */
     bool v6_only;          /* of IPv6: it takes no IPv4 (IPV6_V6ONLY) */
     int fd;
-    const char *name; /* borrowed; of one that was passed on, else NULL: we have opened it */
+    char *name; /* owned; of one that was passed on, as LISTEN_FDNAMES calls it, or ""; else NULL */
 };
 
-/* Begin with {0}, or with what was inherited; end with listeners_close. */
+/* Begin with {0}; end with listeners_close. */
 struct listeners {
-    struct listener *items; /* owned, and so are the descriptors */
+    struct listener *items; /* owned, and so are the descriptors; those that were passed on first */
     size_t count;
-    struct inherited inherited; /* owned */
 };
+
+/* To be called once, before others: takes over the sockets that a service manager has opened for us and
+ * passed on (sd_listen_fds(3)), as LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES say, which it removes from the
+ * environment. They stay open until the end, because a reload may stop using one and a later one begin again.
+ * What is no listening stream socket is logged, and none of them: who keeps the others closes it. False,
+ * logged, when memory is short. */
+bool listeners_inherit(struct listeners *listeners);
 
 /* Opens those of the endpoints that are not open yet. On an error (all are logged, with what to do
  * about it) the set is as it was and the result is false. */

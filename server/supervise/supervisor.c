@@ -649,7 +649,7 @@ static void supervise(struct supervisor *supervisor)
 /* Whoever has started us may have left anything open; workers would inherit it. */
 static void keep_descriptors(const struct supervisor *supervisor)
 {
-    const struct inherited *inherited = &supervisor->listeners.inherited;
+    const struct listeners *listeners = &supervisor->listeners;
     const int own[] = {STDIN_FILENO,
                        STDOUT_FILENO,
                        STDERR_FILENO,
@@ -660,9 +660,9 @@ static void keep_descriptors(const struct supervisor *supervisor)
     enum { OWN = sizeof(own) / sizeof(own[0]) };
     int kept[LIMIT_LISTENERS + OWN];
     memcpy(kept, own, sizeof(own));
-    for (size_t i = 0; i < inherited->count; i++)
-        kept[OWN + i] = inherited->items[i].fd;
-    descriptors_keep_only(kept, OWN + inherited->count);
+    for (size_t i = 0; i < listeners->count; i++)
+        kept[OWN + i] = listeners->items[i].fd;
+    descriptors_keep_only(kept, OWN + listeners->count);
 }
 
 /* These end a process that says nothing of them, or stop it, and mean nothing to this one: a script
@@ -720,7 +720,8 @@ int supervisor_run(const struct supervisor_options *options)
     }
     supervisor.watcher.stats = supervisor.stats;
     supervisor.notifier = notifier_open(clock_monotonic_ms());
-    inherited_take(&supervisor.listeners.inherited);
+    if (!listeners_inherit(&supervisor.listeners))
+        return 1;
     keep_descriptors(&supervisor);
     load(&supervisor, LOAD_ALL);
     supervise(&supervisor);
