@@ -1,7 +1,9 @@
 #include "base/arena.h"
 
 #include <assert.h>
+#include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/heap.h"
@@ -72,5 +74,19 @@ char *arena_copy(struct arena *arena, struct span span)
     char *copy = arena_take(arena, span.len + 1);
     if (span.len > 0)
         memcpy(copy, span.data, span.len);
+    return copy;
+}
+
+const char *arena_printf(struct arena *arena, const char *format, ...)
+{
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int len = vsnprintf(NULL, 0, format, arguments);
+    assert(len >= 0);
+    char *copy = arena_take(arena, (size_t)len + 1);
+    (void)vsnprintf(copy, (size_t)len + 1, format, again); /* measured */
+    va_end(again);
+    va_end(arguments);
     return copy;
 }

@@ -25,4 +25,8 @@ void *arena_take(struct arena *arena, size_t size);
 /* A NUL-terminated copy of the span; borrowed from the arena. */
 char *arena_copy(struct arena *arena, struct span span);
 
+/* A text that is made by the format; borrowed from the arena. */
+const char *arena_printf(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 #endif

@@ -1,12 +1,14 @@
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
+#include "base/heap.h"
 #include "command/command.h"
-#include "command/publish.h"
+#include "command/probing.h"
 #include "command/reading.h"
-#include "command/records_before.h"
-#include "command/records_print.h"
-#include "command/served.h"
+#include "command/records.h"
 
 static const struct {
     const char *name;
@@ -19,79 +21,78 @@ static const struct {
 
 static records_print *find_format(const char *name)
 {
-    if (name == NULL)
-        return formats[0].print;
     for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
-        if (strcmp(formats[i].name, name) == 0)
+        if (name == NULL || strcmp(formats[i].name, name) == 0)
             return formats[i].print;
     return NULL;
 }
 
-/* Whether the operand is named once more before. */
-static bool is_repeated(const struct command_line *line, size_t index)
+/* What the command works on. */
+struct job {
+    const struct command_line *line;
+    const struct reading *reading;
+    records_print *print;
+    struct records now;
+    struct records since;   /* an earlier list */
+    struct records *before; /* that or the publication's; NULL: there is none to compare with */
+    struct publication publication;
+};
+
+/* Whether the operand is the zone of the shared records. */
+static bool is_delegate(const struct job *job, const char *operand)
 {
-    for (size_t i = 0; i < index; i++)
-        if (strcasecmp(line->operands[i], line->operands[index]) == 0)
-            return true;
-    return false;
+    const char *zone = job->reading->configuration->settings.dns_delegate;
+    return zone != NULL && concern_matches(operand, zone);
 }
 
-/* Whether the name is the zone of the shared records. */
-static bool is_delegate(const struct configuration *configuration, const char *name)
+/* Adds the records of the domain that the operand names, or the shared ones of the zone. False when it
+ * is neither, after saying so. */
+static bool add_operand(struct job *job, const char *operand)
 {
-    const char *zone = configuration->settings.dns_delegate;
-    return zone != NULL && concern_matches(name, zone);
+    const struct configuration *configuration = job->reading->configuration;
+    const struct site *site = configuration->site;
+    bool is_zone = is_delegate(job, operand);
+    for (size_t i = 0; is_zone && i < site_count(site); i++)
+        records_add_shared(&job->now, &configuration->settings, site_at(site, i), job->line->now);
+    if (is_zone && site_find_domain(site, span_of(operand)) == NULL)
+        return true;
+    const struct site_domain *domain = reading_find(job->reading, operand);
+    if (domain != NULL)
+        records_add_domain(&job->now, &configuration->settings, domain, job->line->now);
+    return domain != NULL;
 }
 
-/* The zone of the shared records if all of them are known; else NULL. */
-static const char *known_zone(const struct command_line *line, const struct reading *reading)
-{
-    const struct configuration *configuration = reading->configuration;
-    for (size_t i = 0; i < line->operand_count; i++)
-        if (is_delegate(configuration, line->operands[i]) &&
-            diag_count(reading->diag, DIAG_ERROR) == 0)
-            return configuration->settings.dns_delegate;
-    return NULL;
-}
-
-/* The records of the domains that the command line names, or of all. False when it names one that
- * is not configured. */
-static bool gather(const struct command_line *line, const struct reading *reading,
-                   struct records *records)
+/* The records of the domains that the command line names, each once, or of all. False when it names one
+ * that is not configured. */
+static bool gather(struct job *job)
 {
     bool good = true;
-    const struct configuration *configuration = reading->configuration;
+    const struct command_line *line = job->line;
+    const struct configuration *configuration = job->reading->configuration;
     for (size_t i = 0; i < line->operand_count; i++) {
-        bool is_zone = is_delegate(configuration, line->operands[i]);
-        for (size_t k = 0; is_zone && k < site_count(configuration->site); k++)
-            records_add_shared(records, &configuration->settings, site_at(configuration->site, k),
-                               line->now);
-        if (is_repeated(line, i) ||
-            (is_zone && site_find_domain(configuration->site, span_of(line->operands[i])) == NULL))
-            continue;
-        const struct site_domain *domain = reading_find(reading, line->operands[i]);
-        good = good && domain != NULL;
-        if (domain != NULL)
-            records_add_domain(records, &configuration->settings, domain, line->now);
+        size_t first = 0;
+        while (strcasecmp(line->operands[first], line->operands[i]) != 0)
+            first++;
+        if (first == i)
+            good = add_operand(job, line->operands[i]) && good;
     }
     for (size_t i = 0; line->operand_count == 0 && i < site_count(configuration->site); i++)
-        records_add_domain(records, &configuration->settings, site_at(configuration->site, i),
+        records_add_domain(&job->now, &configuration->settings, site_at(configuration->site, i),
                            line->now);
     return good;
 }
 
-static bool is_complete(const struct records *records)
-{
-    for (size_t i = 0; i < records->count; i++)
-        if (records->items[i].withheld != NULL)
-            return false;
-    return true;
-}
-
 /* Domains may be out of sight because of a mistake, or because others were asked for. */
-static bool may_miss_domains(const struct command_line *line, const struct reading *reading)
+static void compare(struct job *job)
 {
-    return line->operand_count > 0 || diag_count(reading->diag, DIAG_ERROR) > 0;
+    const struct reading *reading = job->reading;
+    bool has_errors = diag_count(reading->diag, DIAG_ERROR) > 0;
+    const char *zone = NULL; /* when all of its records are known */
+    for (size_t i = 0; i < job->line->operand_count && !has_errors; i++)
+        if (is_delegate(job, job->line->operands[i]))
+            zone = reading->configuration->settings.dns_delegate;
+    if (job->before != NULL)
+        records_compare(job->before, &job->now, job->line->operand_count > 0 || has_errors, zone);
 }
 
 static const char *last_part(const char *path)
@@ -130,11 +131,194 @@ static bool keep_emptied(const struct configuration *configuration, struct recor
                         record->file, record->domain);
         domain = record->domain;
     }
-    bool good = out.len == 0 && !out.failed;
+    bool good = out.len == 0;
     if (!good)
         (void)command_complain_lines(&out); /* the exit status says it too */
     text_free(&out);
     return good;
+}
+
+/* Why the policy is not known to be served as it is configured, at every address; "" when it is. What the
+ * record or an MX has is no reason: this record is not published yet. An address of a family that this
+ * machine does not have says nothing about the server. */
+static void find_reason(const struct report *report, struct text *out)
+{
+    size_t served = 0;
+    static const char PENDING[] = "its policy is not served yet: ";
+    for (size_t i = 0; i < report->finding_count; i++) {
+        const struct report_finding *finding = &report->findings[i];
+        bool is_about_dns =
+            strncmp(finding->code, "record-", 7) == 0 || strncmp(finding->code, "mx-", 3) == 0;
+        /* A look-up that failed for one family leaves addresses unknown. */
+        if (is_about_dns ||
+            (finding->level > DIAG_ERROR && strcmp(finding->code, "dns-family") != 0))
+            continue;
+        text_append(out, span_of(PENDING));
+        size_t at = 0;
+        while (at < report->visit_count && (finding->visits & 1U << at) == 0)
+            at++;
+        if (at < report->visit_count)
+            text_printf(out, "%s: ", report->visits[at].address);
+        text_append(out, span_of(finding->message));
+        return;
+    }
+    for (size_t i = 0; i < report->visit_count; i++) {
+        const struct report_visit *visit = &report->visits[i];
+        const struct report_finding *finding = report_gravest(report, visit, STAGE_CONNECT);
+        if (visit->is_compared && visit->is_configured)
+            served++;
+        else if (visit->reached != STAGE_CONNECT || finding == NULL ||
+                 finding->level != DIAG_NOTE) {
+            text_printf(out, "%s%s does not answer with it", PENDING, visit->address);
+            return;
+        }
+    }
+    if (served == 0)
+        text_printf(out, "%sno address answers with it", PENDING);
+}
+
+/* A domain that is asked, and the records that depend on its answer; NULL for none. */
+struct asked {
+    struct dns_record *own, *shared;
+};
+
+/* What the domains have said that share a record. */
+struct agreement {
+    bool is_served;   /* one of them serves its policy */
+    bool is_hindered; /* one of them serves another, and sees the record */
+};
+
+struct asking {
+    struct records *records;
+    struct asked *asked;          /* owned; of each domain */
+    struct agreement *agreements; /* owned; of each record */
+};
+
+/* Whether the domain answers with another policy, and the DNS does not say that its record is not the
+ * shared one. One that answers with none, as before it is set up, hinders no other. */
+static bool hinders_others(const struct report *report, const struct dns_record *shared)
+{
+    bool is_other = false;
+    for (size_t i = 0; i < report->visit_count; i++)
+        is_other = is_other || report->visits[i].is_compared;
+    return is_other && (!report->is_record_known || strcasecmp(report->alias, shared->domain) == 0);
+}
+
+static void take(void *context, size_t index, const struct report *report)
+{
+    const struct asking *asking = context;
+    struct arena *arena = asking->records->arena;
+    struct text text = {0};
+    struct dns_record *own = asking->asked[index].own, *shared = asking->asked[index].shared;
+    find_reason(report, &text);
+    const char *reason = text.len == 0 ? NULL : arena_copy(arena, heap_text(&text));
+    text_free(&text);
+    if (own != NULL && reason != NULL)
+        own->withheld = reason;
+    if (shared == NULL)
+        return;
+    /* Until the end a record that several share is withheld for the first reason, or the gravest. */
+    struct agreement *agreement = &asking->agreements[shared - asking->records->items];
+    bool hinders = reason != NULL && hinders_others(report, shared);
+    if (reason != NULL && (shared->withheld == NULL || (hinders && !agreement->is_hindered)))
+        shared->withheld = arena_printf(arena, "%s: %s", report->domain, reason);
+    agreement->is_served = agreement->is_served || reason == NULL;
+    agreement->is_hindered = agreement->is_hindered || hinders;
+}
+
+/* The record, if its policy is to be asked for. */
+static struct dns_record *if_asked(struct dns_record *record, bool is_news)
+{
+    bool is_asked = record != NULL && record->withheld == NULL && record->value != NULL &&
+                    (!is_news || record->news != DNS_SAME);
+    return is_asked ? record : NULL;
+}
+
+/* Withholds what is not served yet, of the records that are not withheld already, or of those that are news:
+ * unless every address of the policy host serves the policy. One domain that serves it is enough for a record
+ * that several share, if none hinders it. STATUS_GOOD, or an exit status after saying on standard error
+ * why nothing is known. */
+static int withhold_unserved(struct job *job)
+{
+    struct probing probing = {0};
+    size_t count = 0;
+    struct records *now = &job->now;
+    const struct configuration *configuration = job->reading->configuration;
+    const struct site *site = configuration->site;
+    struct asking asking = {now, heap_take(site_count(site), sizeof(*asking.asked)),
+                            heap_take(now->count, sizeof(*asking.agreements))};
+    struct probe_domain *domains = heap_take(site_count(site), sizeof(*domains));
+    for (size_t i = 0; i < site_count(site); i++) {
+        const struct site_domain *domain = site_at(site, i);
+        const struct asked asked = {
+            if_asked(records_find(now, domain), job->before != NULL),
+            if_asked(records_find_shared(now, &configuration->settings, domain),
+                     job->before != NULL)};
+        if (asked.own == NULL && asked.shared == NULL)
+            continue;
+        domains[count].name = site_name(domain);
+        domains[count].policy = asked.shared == NULL ? site_policy(domain) : asked.shared->policy;
+        asking.asked[count++] = asked;
+    }
+    int status = probing_begin(&probing, "dns", job->line);
+    if (status == STATUS_GOOD && ((job->line->record && !probing_read(&probing, job->reading)) ||
+                                  !probing_run(&probing, domains, count, take, NULL, &asking) ||
+                                  !probing_record(&probing, job->reading)))
+        status = STATUS_WRONG;
+    for (size_t i = 0; i < now->count; i++)
+        if (asking.agreements[i].is_served && !asking.agreements[i].is_hindered)
+            now->items[i].withheld = NULL;
+    compare(job); /* what is withheld now stays as it was published */
+    probing_end(&probing);
+    free(asking.asked);
+    free(asking.agreements);
+    free(domains);
+    return status;
+}
+
+/* What comparing the two lists has come to. */
+struct counts {
+    size_t added, changed, removed;  /* records to be sent */
+    size_t kept;                     /* published records that stay as they are */
+    size_t domains, removed_domains; /* published before, and those of them that go */
+};
+
+static struct counts count_news(const struct records *before, const struct records *now)
+{
+    struct counts counts = {0};
+    for (size_t i = 0; i < now->count; i++) {
+        bool is_sent = now->items[i].withheld == NULL;
+        counts.added += is_sent && now->items[i].news == DNS_NEW ? 1 : 0;
+        counts.changed += is_sent && now->items[i].news == DNS_CHANGED ? 1 : 0;
+    }
+    bool is_going = true;
+    for (size_t i = 0; i < before->count; i++) {
+        enum dns_news news = before->items[i].news;
+        bool is_last = i + 1 == before->count ||
+                       strcmp(before->items[i].domain, before->items[i + 1].domain) != 0;
+        counts.removed += news == DNS_GONE ? 1 : 0;
+        counts.kept += news == DNS_KEPT ? 1 : 0;
+        is_going = is_going && news == DNS_GONE;
+        counts.domains += is_last ? 1 : 0;
+        counts.removed_domains += is_last && is_going ? 1 : 0;
+        is_going = is_going || is_last;
+    }
+    return counts;
+}
+
+/* A folder that is not mounted looks like a thousand customers who have left. */
+static bool is_too_much(const struct job *job)
+{
+    enum { FEW = 10, SHARE = 4 };
+    struct counts counts = count_news(job->before, &job->now);
+    if (job->line->remove_many || counts.removed_domains <= FEW ||
+        counts.removed_domains <= counts.domains / SHARE)
+        return false;
+    return !command_complain(
+        "%s: %zu of its %zu domains are not configured any more: nothing is done\n"
+        "    why: it may be a folder of \"include:\" that is not there\n"
+        "    fix: use --remove-many if their records are to be removed",
+        job->publication.path, counts.removed_domains, counts.domains);
 }
 
 /* Says on standard error what is withheld: the first few of it. */
@@ -154,138 +338,105 @@ static void tell_withheld(const struct records *records)
             &out,
             "mta-sts-httpd: %zu more records are withheld: \"mta-sts-httpd dns\" shows them\n",
             count - SHOWN);
-    if (count > 0)
-        (void)command_complain_lines(&out); /* the exit status says it too */
+    (void)command_complain_lines(&out); /* the exit status says it too */
     text_free(&out);
 }
 
-/* A folder that is not mounted looks like a thousand customers who have left. */
-static bool is_too_much(const struct command_line *line, const struct publication *publication,
-                        const struct publication_counts *counts)
-{
-    enum { FEW = 10, SHARE = 4 };
-    if (line->remove_many || counts->removed_domains <= FEW ||
-        counts->removed_domains <= counts->domains / SHARE)
-        return false;
-    return !command_complain(
-        "%s: %zu of its %zu domains are not configured any more: nothing is done\n"
-        "    why: it may be a folder of \"include:\" that is not there\n"
-        "    fix: use --remove-many if their records are to be removed",
-        publication->path, counts->removed_domains, counts->domains);
-}
-
-static void print_counts(const struct publication_counts *counts, struct text *out)
-{
-    text_printf(out, "%zu record%s added, %zu changed, %zu removed", counts->added,
-                counts->added == 1 ? "" : "s", counts->changed, counts->removed);
-    if (counts->kept > 0)
-        text_printf(out, "; %zu kept as published", counts->kept);
-    text_append(out, span_of("\n"));
-}
-
 /* Sends the difference and tells what was done. */
-static bool commit(const struct command_line *line, struct publication *publication,
-                   struct records *now, records_print *print, struct text *out)
+static bool commit(struct job *job, struct text *out)
 {
-    struct publication_counts counts;
-    tell_withheld(now);
-    bool is_new = publication->is_new;
-    bool good = publication_commit(publication, now, print, line->commit_with);
-    publication_count(publication, now, &counts);
-    print_counts(&counts, out);
-    if (good && is_new)
-        text_printf(out, "%s is written for the first time\n", publication->path);
+    tell_withheld(&job->now);
+    bool good =
+        publication_commit(&job->publication, &job->now, job->print, job->line->commit_with);
+    struct counts counts = count_news(job->before, &job->now);
+    text_printf(out, "%zu record%s added, %zu changed, %zu removed", counts.added,
+                counts.added == 1 ? "" : "s", counts.changed, counts.removed);
+    if (counts.kept > 0)
+        text_printf(out, "; %zu kept as published", counts.kept);
+    text_append(out, span_of("\n"));
+    if (good && job->publication.is_new)
+        text_printf(out, "%s is written for the first time\n", job->publication.path);
     return good;
 }
 
-static int print_records(const struct command_line *line, const struct reading *reading,
-                         records_print *print, struct records *before,
-                         struct publication *publication, struct text *out)
+static int run(struct job *job, struct text *out)
 {
-    struct records records;
-    int status = STATUS_WRONG;
-    if (!records_begin(&records)) {
-        (void)command_complain("out of memory");
+    int status = STATUS_GOOD;
+    bool good = gather(job);
+    compare(job);
+    if (job->line->served)
+        status = withhold_unserved(job);
+    if (status != STATUS_GOOD)
         return status;
-    }
-    bool good = gather(line, reading, &records);
-    const char *zone = known_zone(line, reading);
-    if (before != NULL)
-        records_compare(before, &records, may_miss_domains(line, reading), zone);
-    if (line->served) {
-        status = served_withhold(line, reading, &records, before != NULL);
-        if (status != STATUS_GOOD)
-            goto done;
-        if (before != NULL) /* what is withheld now stays as it was published */
-            records_compare(before, &records, may_miss_domains(line, reading), zone);
-        status = STATUS_WRONG;
-    }
-    if (before != NULL)
-        good = keep_emptied(reading->configuration, before) && good;
-    out->failed = records.shortage || (before != NULL && before->shortage);
-    if (publication != NULL && !out->failed) {
-        struct publication_counts counts;
-        publication_count(publication, &records, &counts);
-        if (is_too_much(line, publication, &counts))
-            goto done;
-    }
-    if (publication == NULL || line->commit_with == NULL)
-        print(&records, before, out);
-    else if (!out->failed)
-        good = commit(line, publication, &records, print, out) && good;
-    if (good)
-        status = is_complete(&records) ? STATUS_GOOD : STATUS_PENDING;
-done:
-    records_free(&records);
-    return status;
+    if (job->before != NULL)
+        good = keep_emptied(job->reading->configuration, job->before) && good;
+    if (job->line->published != NULL && is_too_much(job))
+        return STATUS_WRONG;
+    if (job->line->commit_with == NULL)
+        job->print(&job->now, job->before, out);
+    else
+        good = commit(job, out) && good;
+    for (size_t i = 0; i < job->now.count; i++)
+        if (job->now.items[i].withheld != NULL)
+            status = STATUS_PENDING;
+    return good ? status : STATUS_WRONG;
 }
 
 static int check_options(const struct command_line *line)
 {
+    const struct {
+        bool is_wrong;
+        const char *text;
+    } rules[] = {
+        {line->commit_with != NULL && line->published == NULL,
+         "--commit-with needs --published FILE"},
+        {line->remove_many && line->published == NULL, "--remove-many needs --published FILE"},
+        {line->since != NULL && line->published != NULL,
+         "--since and --published exclude each other"},
+        {!line->served && (line->connect != NULL || line->ca != NULL || line->timeout != NULL),
+         "--connect, --ca and --timeout need --served"},
+        {line->record && (!line->served || line->connect != NULL),
+         "--record needs --served, without --connect"},
+    };
     if (find_format(line->format) == NULL)
         return command_misused("dns", "unknown format", line->format,
                                "; use zone, nsupdate or json");
-    if (line->commit_with != NULL && line->published == NULL)
-        return command_misused("dns", "--commit-with needs --published FILE", NULL, NULL);
-    if (line->remove_many && line->published == NULL)
-        return command_misused("dns", "--remove-many needs --published FILE", NULL, NULL);
-    if (line->since != NULL && line->published != NULL)
-        return command_misused("dns", "--since and --published exclude each other", NULL, NULL);
-    if (!line->served && (line->connect != NULL || line->ca != NULL || line->timeout != NULL))
-        return command_misused("dns", "--connect, --ca and --timeout need --served", NULL, NULL);
-    if (line->record && (!line->served || line->connect != NULL))
-        return command_misused("dns", "--record needs --served, without --connect", NULL, NULL);
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+        if (rules[i].is_wrong)
+            return command_misused("dns", rules[i].text, NULL, NULL);
     return STATUS_GOOD;
 }
 
 int command_dns(const struct command_line *line, struct text *out)
 {
-    struct records since = {0};
-    struct records *before = NULL;
-    struct publication publication = {.lock = -1};
+    struct reading reading;
+    struct job job = {.line = line,
+                      .reading = &reading,
+                      .print = find_format(line->format),
+                      .publication = {.lock = -1}};
     int status = check_options(line);
     if (status != STATUS_GOOD)
         return status;
-    struct reading reading = reading_new(line, false, NULL);
+    reading = reading_new(line, false, NULL);
     bool good = reading.configuration != NULL;
+    job.now.arena = arena_new();
+    job.since.arena = arena_new();
     if (good && line->since != NULL) {
-        good = records_begin(&since) && records_read(&since, line->since, reading.diag);
-        before = &since;
+        good = records_read(&job.since, line->since, reading.diag);
+        job.before = &job.since;
     } else if (good && line->published != NULL) {
         good = publication_open(line->published, line->commit_with != NULL, reading.diag,
-                                &publication);
-        before = &publication.before;
+                                &job.publication);
+        job.before = &job.publication.before;
     }
     bool told = reading_tell(line, &reading);
-    status = STATUS_WRONG;
-    if (good)
-        status = print_records(line, &reading, find_format(line->format), before,
-                               line->published == NULL ? NULL : &publication, out);
+    status = good ? run(&job, out) : STATUS_WRONG;
     /* An error may have cost a domain that is then missing here. */
     if (!told || reading_errors(&reading) > 0)
         status = STATUS_WRONG;
-    records_free(&since);
-    publication_close(&publication);
+    records_free(&job.now);
+    records_free(&job.since);
+    publication_close(&job.publication);
     reading_free(&reading);
     return status;
 }

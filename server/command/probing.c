@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/calendar.h"
+#include "load/state_file.h"
 #include "site/verdict.h"
 
 static bool read_trust(struct probing *probing)
@@ -53,7 +54,10 @@ bool probing_read(struct probing *probing, const struct reading *reading)
         if (probing->history == NULL)
             return false;
     }
-    return !probing->line->record || reading_can_record(reading);
+    return !probing->line->record ||
+           (reading->configuration != NULL && reading->configuration->settings.state != NULL) ||
+           command_complain("--record writes into the folder of \"state:\", and no configuration "
+                            "with one was read");
 }
 
 static void take(void *context, size_t index, const struct report *report)
@@ -89,6 +93,18 @@ bool probing_run(struct probing *probing, const struct probe_domain *domains, si
 
 bool probing_record(struct probing *probing, const struct reading *reading)
 {
-    return !probing->line->record ||
-           (probing->is_recorded && reading_record(reading, probing->history, probing->now));
+    struct text bytes = {0};
+    if (!probing->line->record)
+        return true;
+    const char *folder = reading->configuration->settings.state;
+    errno = ENOMEM;
+    bool good = probing->is_recorded &&
+                history_settle(probing->history, probing->now, &probing->now) &&
+                history_print_sightings(probing->history, &bytes) &&
+                state_file_write(folder, HISTORY_SIGHTINGS, &bytes);
+    if (!good)
+        (void)command_complain("%s/%s cannot be written: %s", folder, HISTORY_SIGHTINGS,
+                               strerror(errno));
+    text_free(&bytes);
+    return good;
 }

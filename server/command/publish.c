@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -9,18 +8,16 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "command/command.h"
-#include "command/publish.h"
-#include "command/records_before.h"
+#include "command/records.h"
 #include "load/state_file.h"
 
-/* The path of a file beside it: of what is locked, or of what may have been sent. Owned; NULL when memory is
- * short. */
-static char *beside(const char *path, const char *suffix)
+/* What may have been sent is in a file beside the other one. */
+static const char *pending_path(const struct publication *publication)
 {
-    char *joined = NULL;
-    return asprintf(&joined, "%s%s", path, suffix) < 0 ? NULL : joined;
+    return arena_printf(publication->before.arena, "%s.pending", publication->path);
 }
 
 static void report(struct diag *diag, const char *path, const char *problem, const char *hint)
@@ -33,61 +30,52 @@ static void report(struct diag *diag, const char *path, const char *problem, con
 /* Locks by a file of its own, because the other one is replaced. */
 static bool lock(struct publication *publication, struct diag *diag)
 {
-    char *path = beside(publication->path, ".lock");
-    if (path == NULL) {
-        diag_shortage(diag);
-        return false;
-    }
+    const char *path = arena_printf(publication->before.arena, "%s.lock", publication->path);
     publication->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
-    bool good = publication->lock >= 0 && flock(publication->lock, LOCK_EX | LOCK_NB) == 0;
-    if (!good && publication->lock >= 0 && errno == EWOULDBLOCK)
+    if (publication->lock >= 0 && flock(publication->lock, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    if (publication->lock >= 0 && errno == EWOULDBLOCK)
         report(diag, publication->path, "another process is publishing",
                "wait until it has ended, and try again");
-    else if (!good)
+    else
         report(diag, path, strerror(errno),
                "the folder must be there, and this user must be allowed to write in it");
-    free(path);
-    return good;
+    return false;
 }
 
 /* Reads a list that need not be there. */
 static bool read_list(struct records *list, const char *path, bool *ret_is_there, struct diag *diag)
 {
     *ret_is_there = access(path, F_OK) == 0 || errno != ENOENT;
-    return records_begin(list) && (!*ret_is_there || records_read(list, path, diag));
+    return !*ret_is_there || records_read(list, path, diag);
 }
 
 bool publication_open(const char *path, bool is_committing, struct diag *diag,
                       struct publication *ret_publication)
 {
-    bool is_there = false, good = false;
-    struct records pending = {0};
+    bool is_there = false, good = true;
+    struct records pending = {.arena = arena_new()};
+    struct publication *publication = ret_publication;
     /* A link leads to the file that is replaced. */
     char *resolved = realpath(path, NULL);
-    *ret_publication =
-        (struct publication){.path = resolved != NULL ? resolved : strdup(path), .lock = -1};
-    char *pending_path =
-        ret_publication->path == NULL ? NULL : beside(ret_publication->path, ".pending");
-    if (pending_path == NULL) {
-        diag_shortage(diag);
-        goto done;
-    }
-    if (is_committing && !lock(ret_publication, diag))
-        goto done;
-    if (!read_list(&ret_publication->before, ret_publication->path, &is_there, diag)) {
+    *publication = (struct publication){.lock = -1, .before.arena = arena_new()};
+    publication->path =
+        arena_copy(publication->before.arena, span_of(resolved == NULL ? path : resolved));
+    free(resolved);
+    if (is_committing && !lock(publication, diag)) {
+        good = false;
+    } else if (!read_list(&publication->before, publication->path, &is_there, diag)) {
         diag_hint(diag, "restore it; without it, all records are sent again and none is removed");
-        goto done;
+        good = false;
+    } else {
+        publication->is_new = !is_there;
+        good = read_list(&pending, pending_path(publication), &is_there, diag);
+        if (!good)
+            diag_hint(diag, "remove it together with %s, and all records are sent again", path);
     }
-    ret_publication->is_new = !is_there;
-    if (!read_list(&pending, pending_path, &is_there, diag)) {
-        diag_hint(diag, "remove it together with %s, and all records are sent again", path);
-        goto done;
-    }
-    records_doubt(&ret_publication->before, &pending);
-    good = true;
-done:
+    if (good)
+        records_doubt(&publication->before, &pending);
     records_free(&pending);
-    free(pending_path);
     return good;
 }
 
@@ -96,32 +84,7 @@ void publication_close(struct publication *publication)
     if (publication->lock >= 0)
         (void)close(publication->lock); /* which ends the lock */
     records_free(&publication->before);
-    free(publication->path);
     *publication = (struct publication){.lock = -1};
-}
-
-void publication_count(const struct publication *publication, const struct records *now,
-                       struct publication_counts *ret_counts)
-{
-    const struct records *before = &publication->before;
-    *ret_counts = (struct publication_counts){0};
-    for (size_t i = 0; i < now->count; i++) {
-        bool is_sent = now->items[i].withheld == NULL;
-        ret_counts->added += is_sent && now->items[i].news == DNS_NEW ? 1 : 0;
-        ret_counts->changed += is_sent && now->items[i].news == DNS_CHANGED ? 1 : 0;
-    }
-    bool is_going = true;
-    for (size_t i = 0; i < before->count; i++) {
-        enum dns_news news = before->items[i].news;
-        bool is_last = i + 1 == before->count ||
-                       strcmp(before->items[i].domain, before->items[i + 1].domain) != 0;
-        ret_counts->removed += news == DNS_GONE ? 1 : 0;
-        ret_counts->kept += news == DNS_KEPT ? 1 : 0;
-        is_going = is_going && news == DNS_GONE;
-        ret_counts->domains += is_last ? 1 : 0;
-        ret_counts->removed_domains += is_last && is_going ? 1 : 0;
-        is_going = is_going || is_last;
-    }
 }
 
 /* Says what went wrong with the file, from errno. */
@@ -135,18 +98,12 @@ static bool replace(const char *path, struct records *list)
 {
     struct text bytes = {0};
     const char *slash = strrchr(path, '/');
-    char *folder = slash == NULL   ? strdup(".")
-                   : slash == path ? strdup("/")
-                                   : strndup(path, (size_t)(slash - path));
-    records_sort(list);
-    list->with_files = true;
-    records_print_json(list, NULL, &bytes);
-    bytes.failed = bytes.failed || list->shortage || folder == NULL;
-    bool good = !bytes.failed && state_file_write(folder, slash == NULL ? path : slash + 1, &bytes);
-    if (bytes.failed)
-        errno = ENOMEM;
-    if (!good)
-        (void)fail(path, "cannot be written");
+    char *folder = slash == NULL   ? heap_copy(span_of("."))
+                   : slash == path ? heap_copy(span_of("/"))
+                                   : heap_copy((struct span){path, (size_t)(slash - path)});
+    records_print_published(list, &bytes);
+    bool good = state_file_write(folder, slash == NULL ? path : slash + 1, &bytes) ||
+                fail(path, "cannot be written");
     text_free(&bytes);
     free(folder);
     return good;
@@ -155,10 +112,8 @@ static bool replace(const char *path, struct records *list)
 /* Adds a record whose texts are those of another list, which lives longer. */
 static void add(struct records *list, const struct dns_record *record)
 {
-    if (array_room(&list->items, list->count, &list->capacity, sizeof(*list->items)))
-        list->items[list->count++] = *record;
-    else
-        list->shortage = true;
+    (void)array_room(&list->items, list->count, &list->capacity, sizeof(*list->items));
+    list->items[list->count++] = *record;
 }
 
 static bool is_sent(const struct dns_record *record)
@@ -255,13 +210,11 @@ static size_t find_name(const struct sending *sending, size_t first, size_t last
     return found == NULL ? last : (size_t)(found - sending->names);
 }
 
-static bool list_names(struct sending *sending)
+static void list_names(struct sending *sending)
 {
     size_t most = sending->lists[0]->count + sending->lists[1]->count, count = 0;
-    sending->names = calloc(most + 1, sizeof(*sending->names));
-    sending->failed = calloc(most + 1, sizeof(*sending->failed));
-    if (sending->names == NULL || sending->failed == NULL)
-        return false;
+    sending->names = heap_take(most, sizeof(*sending->names));
+    sending->failed = heap_take(most, sizeof(*sending->failed));
     for (size_t l = 0; l < 2; l++)
         for (size_t i = 0; i < sending->lists[l]->count; i++) {
             const struct dns_record *record = &sending->lists[l]->items[i];
@@ -272,7 +225,6 @@ static bool list_names(struct sending *sending)
     for (size_t i = 0; i < count; i++)
         if (i == 0 || strcmp(sending->names[i], sending->names[i - 1]) != 0)
             sending->names[sending->count++] = sending->names[i];
-    return true;
 }
 
 /* Sends what concerns the domains, in one run of the command. */
@@ -280,16 +232,12 @@ static bool send_part(struct sending *sending, size_t first, size_t last)
 {
     struct records parts[2] = {0};
     struct text difference = {0};
-    int status = -1;
     for (size_t l = 0; l < 2; l++)
         for (size_t i = 0; i < sending->lists[l]->count; i++)
             if (find_name(sending, first, last, sending->lists[l]->items[i].domain) != last)
                 add(&parts[l], &sending->lists[l]->items[i]);
-    errno = ENOMEM;
-    if (!parts[0].shortage && !parts[1].shortage) {
-        sending->print(&parts[1], &parts[0], &difference);
-        status = run(sending->command, &difference);
-    }
+    sending->print(&parts[1], &parts[0], &difference);
+    int status = run(sending->command, &difference);
     if (status != 0) {
         sending->failures++;
         sending->last_errno = errno;
@@ -365,7 +313,7 @@ static bool tell_failures(const struct sending *sending)
 /* Leaves in the file beside what may be published and is not known to be. Frees the list. */
 static bool write_pending(const char *path, struct records list)
 {
-    bool good = list.count > 0 || list.shortage
+    bool good = list.count > 0
                     ? replace(path, &list)
                     : unlink(path) == 0 || errno == ENOENT || fail(path, "cannot be removed");
     records_free(&list);
@@ -377,29 +325,22 @@ bool publication_commit(struct publication *publication, struct records *now, re
 {
     struct records *before = &publication->before;
     struct sending sending = {.lists = {before, now}, .print = print, .command = command};
-    bool good = false;
-    char *pending_path = beside(publication->path, ".pending");
-    if (pending_path == NULL || !list_names(&sending)) {
-        errno = ENOMEM;
-        (void)fail(publication->path, "nothing is sent");
-        goto done;
+    const char *pending = pending_path(publication);
+    list_names(&sending);
+    bool good = sending.count == 0 || write_pending(pending, list_pending(before, now, true));
+    if (good) {
+        send_all(&sending, 0, sending.count);
+        note_failures(&sending);
+        /* Without anything to send the files of domains may be other ones. */
+        if (sending.any_success || sending.count == 0) {
+            struct records published = list_published(before, now);
+            good = replace(publication->path, &published) &&
+                   write_pending(pending, list_pending(before, now, false));
+            records_free(&published);
+        }
+        good = tell_failures(&sending) && good;
     }
-    good = sending.count == 0 || write_pending(pending_path, list_pending(before, now, true));
-    if (!good)
-        goto done;
-    send_all(&sending, 0, sending.count);
-    note_failures(&sending);
-    /* Without anything to send the files of domains may be other ones. */
-    if (sending.any_success || sending.count == 0) {
-        struct records published = list_published(before, now);
-        good = replace(publication->path, &published) &&
-               write_pending(pending_path, list_pending(before, now, false));
-        records_free(&published);
-    }
-    good = tell_failures(&sending) && good;
-done:
     free(sending.names);
     free(sending.failed);
-    free(pending_path);
     return good;
 }

@@ -1,13 +1,11 @@
 #include "command/reading.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/calendar.h"
 #include "base/suggest.h"
 #include "base/text.h"
-#include "load/state_file.h"
 
 static void begin(struct reading *reading)
 {
@@ -244,26 +242,4 @@ struct history *reading_history(const struct command_line *line, const struct re
     text_free(&out);
     diag_free(diag);
     return history;
-}
-
-bool reading_can_record(const struct reading *reading)
-{
-    if (reading->configuration != NULL && reading->configuration->settings.state != NULL)
-        return true;
-    return command_complain(
-        "--record writes into the folder of \"state:\", and no configuration with one was read");
-}
-
-bool reading_record(const struct reading *reading, struct history *history, int64_t now)
-{
-    struct text bytes = {0};
-    const char *folder = reading->configuration->settings.state;
-    errno = ENOMEM;
-    bool good = history_settle(history, now, &now) && history_print_sightings(history, &bytes) &&
-                state_file_write(folder, HISTORY_SIGHTINGS, &bytes);
-    if (!good)
-        (void)command_complain("%s/%s cannot be written: %s", folder, HISTORY_SIGHTINGS,
-                               strerror(errno));
-    text_free(&bytes);
-    return good;
 }

@@ -44,11 +44,6 @@ size_t reading_errors(const struct reading *reading);
 struct history *reading_history(const struct command_line *line, const struct reading *reading,
                                 int64_t *ret_now);
 
-/* Whether what the DNS says can be recorded; if not, after saying why. And records it: writes what was seen
- * into the state folder. False after saying why not. */
-bool reading_can_record(const struct reading *reading);
-bool reading_record(const struct reading *reading, struct history *history, int64_t now);
-
 /* The domain, or NULL after saying on standard error that it is not configured. */
 const struct site_domain *reading_find(const struct reading *reading, const char *name);
 

@@ -1,20 +1,19 @@
 #include "command/records.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "base/limits.h"
-#include "base/text.h"
+#include "configuration/document.h"
+#include "files/file.h"
 #include "policy/record.h"
 #include "site/verdict.h"
-
-bool records_begin(struct records *records)
-{
-    *records = (struct records){.arena = arena_new()};
-    return records->arena != NULL;
-}
 
 void records_free(struct records *records)
 {
@@ -26,19 +25,14 @@ void records_free(struct records *records)
 
 static const char *copy(struct records *records, const char *text)
 {
-    const char *copied = text == NULL ? NULL : arena_copy(records->arena, span_of(text));
-    records->shortage = records->shortage || (copied == NULL && text != NULL);
-    return copied;
+    return text == NULL ? NULL : arena_copy(records->arena, span_of(text));
 }
 
-void records_add(struct records *records, const struct dns_record *record)
+/* Appends a record, whose texts are copied. */
+static void add(struct records *records, const struct dns_record *record)
 {
-    if (!array_room(&records->items, records->count, &records->capacity, sizeof(*records->items))) {
-        records->shortage = true;
-        return;
-    }
-    /* A record without all of its words is none. */
-    records->items[records->count] = (struct dns_record){
+    (void)array_room(&records->items, records->count, &records->capacity, sizeof(*record));
+    records->items[records->count++] = (struct dns_record){
         .domain = copy(records, record->domain),
         .name = copy(records, record->name),
         .type = copy(records, record->type),
@@ -49,12 +43,6 @@ void records_add(struct records *records, const struct dns_record *record)
         .is_uncertain = record->is_uncertain,
         .policy = record->policy,
     };
-    records->count += records->shortage ? 0 : 1;
-}
-
-void records_withhold(struct records *records, size_t index, const char *reason)
-{
-    records->items[index].withheld = copy(records, reason);
 }
 
 size_t records_set_end(const struct records *records, size_t begin)
@@ -67,37 +55,27 @@ size_t records_set_end(const struct records *records, size_t begin)
     return end;
 }
 
-enum { REASON_SIZE = 128 };
-
 /* Why senders could not fetch the policy, or NULL. */
-static const char *judge_certificates(const struct site_domain *domain, int64_t now,
-                                      char reason[static REASON_SIZE])
+static const char *judge_certificates(struct arena *arena, const struct site_domain *domain,
+                                      int64_t now)
 {
     char day[CALENDAR_DAY_SIZE];
     const struct credential *credential;
     enum credential_fault fault = verdict_certificate(domain, now, &credential);
-    switch (fault) {
-    case CREDENTIAL_SOUND:
+    if (fault == CREDENTIAL_SOUND)
         return NULL;
-    case CREDENTIAL_MISSING:
+    if (fault == CREDENTIAL_MISSING)
         return "no certificate with its key covers its policy host";
-    case CREDENTIAL_EXPIRED:
-        calendar_day(credential_not_after(credential), day);
-        (void)snprintf(reason, REASON_SIZE, "its certificate has expired on %s", day);
-        break;
-    case CREDENTIAL_NOT_YET:
-        calendar_day(credential_not_before(credential), day);
-        (void)snprintf(reason, REASON_SIZE, "its certificate is not valid before %s", day);
-        break;
-    case CREDENTIAL_SELF_SIGNED:
-    case CREDENTIAL_INCOMPLETE:
-    case CREDENTIAL_CHAIN_EXPIRED:
-    case CREDENTIAL_MUST_STAPLE:
-        (void)snprintf(reason, REASON_SIZE, "its certificate cannot be verified: %s",
-                       credential_fault_text(fault)); /* a short clause */
-        break;
-    }
-    return reason;
+    if (fault != CREDENTIAL_EXPIRED && fault != CREDENTIAL_NOT_YET)
+        return arena_printf(arena, "its certificate cannot be verified: %s",
+                            credential_fault_text(fault));
+    calendar_day(fault == CREDENTIAL_EXPIRED ? credential_not_after(credential)
+                                             : credential_not_before(credential),
+                 day);
+    return arena_printf(arena,
+                        fault == CREDENTIAL_EXPIRED ? "its certificate has expired on %s"
+                                                    : "its certificate is not valid before %s",
+                        day);
 }
 
 static struct span name_key(const void *items, size_t index)
@@ -106,43 +84,41 @@ static struct span name_key(const void *items, size_t index)
     return span_of(records[index].name);
 }
 
-static size_t find(const struct records *records, const char *name)
+static struct dns_record *find(const struct records *records, const char *name)
 {
-    return table_find(&records->by_name, span_of(name), name_key, records->items);
+    size_t index = table_find(&records->by_name, span_of(name), name_key, records->items);
+    return index == TABLE_NONE ? NULL : &records->items[index];
 }
 
-/* The name of a record has one place in the table. */
+/* Adds a record that is found by its name; where several have one name, the first of them. */
 static void add_named(struct records *records, const struct dns_record *record)
 {
-    size_t index = records->count;
-    records_add(records, record);
-    if (records->shortage || find(records, record->name) != TABLE_NONE)
-        return;
-    records->shortage = !table_add(&records->by_name, span_of(record->name), index);
+    if (find(records, record->name) == NULL)
+        (void)table_add(&records->by_name, span_of(record->name), records->count);
+    add(records, record);
 }
 
 /* Adds a record at PREFIX.DOMAIN, which may be too long a name. */
-static void add_below(struct records *records, const char *prefix, struct dns_record record)
+static void add_below(struct records *records, const char *prefix, struct dns_record record,
+                      const char *type, const char *value)
 {
-    char name[LIMIT_NAME + 16];
-    int len = snprintf(name, sizeof(name), "%s.%s.", prefix, record.domain);
-    if (len - 1 > LIMIT_NAME)
+    record.name = arena_printf(records->arena, "%s.%s.", prefix, record.domain);
+    record.type = type;
+    record.value = value;
+    if (strlen(record.name) - 1 > LIMIT_NAME)
         record.withheld = "the name would be longer than DNS allows";
-    record.name = name;
     add_named(records, &record);
 }
 
-size_t records_find(const struct records *records, const struct site_domain *domain)
+struct dns_record *records_find(const struct records *records, const struct site_domain *domain)
 {
-    char name[LIMIT_NAME + 16];
-    (void)snprintf(name, sizeof(name), "_mta-sts.%s.", site_name(domain)); /* it fits */
-    return find(records, name);
+    return find(records, arena_printf(records->arena, "_mta-sts.%s.", site_name(domain)));
 }
 
 /* The bytes that senders agree on: one space behind each semicolon but the last. */
-static void print_id(const struct policy *policy, struct text *out)
+static const char *print_id(struct arena *arena, const struct policy *policy)
 {
-    text_printf(out, "v=STSv1; id=%s;", policy_id(policy));
+    return arena_printf(arena, "v=STSv1; id=%s;", policy_id(policy));
 }
 
 /* Whose last valid policy is served, though another is configured, does not tell what the record says. */
@@ -161,129 +137,305 @@ static bool name_shared(const struct settings *settings, const struct site_domai
     return len <= LIMIT_NAME;
 }
 
-size_t records_find_shared(const struct records *records, const struct settings *settings,
-                           const struct site_domain *domain)
+struct dns_record *records_find_shared(const struct records *records,
+                                       const struct settings *settings,
+                                       const struct site_domain *domain)
 {
     char name[RECORD_NAME_SIZE + 1];
-    return site_label(domain) == NULL || !name_shared(settings, domain, name) ? TABLE_NONE
-                                                                              : find(records, name);
+    return site_label(domain) != NULL && name_shared(settings, domain, name) ? find(records, name)
+                                                                             : NULL;
 }
 
 void records_add_shared(struct records *records, const struct settings *settings,
                         const struct site_domain *domain, int64_t now)
 {
-    char name[RECORD_NAME_SIZE + 1], key[LIMIT_NAME + 1], reason[REASON_SIZE];
-    struct text value = {0};
+    char name[RECORD_NAME_SIZE + 1];
     if (!is_shared(domain) || !name_shared(settings, domain, name))
         return;
-    const char *withheld = judge_certificates(domain, now, reason);
-    size_t known = records_find_shared(records, settings, domain);
-    if (known != TABLE_NONE && withheld == NULL)
-        records->items[known].withheld = NULL; /* one domain that senders reach is enough */
-    if (known != TABLE_NONE)
-        return;
-    (void)snprintf(key, sizeof(key), "%.*s", (int)strlen(name) - 1, name); /* it fits */
-    print_id(site_policy(domain), &value);
-    records->shortage = records->shortage || value.failed;
-    add_named(records, &(struct dns_record){
-                           .domain = key,
-                           .name = name,
-                           .type = "TXT",
-                           .value = value.data,
-                           .ttl = settings->dns_ttl,
-                           .withheld = withheld,
-                           .policy = site_policy(domain),
-                       });
-    text_free(&value);
+    const char *withheld = judge_certificates(records->arena, domain, now);
+    struct dns_record *known = find(records, name);
+    if (known == NULL)
+        add_named(records,
+                  &(struct dns_record){
+                      .domain = arena_printf(records->arena, "%.*s", (int)strlen(name) - 1, name),
+                      .name = name,
+                      .type = "TXT",
+                      .value = print_id(records->arena, site_policy(domain)),
+                      .ttl = settings->dns_ttl,
+                      .withheld = withheld,
+                      .policy = site_policy(domain),
+                  });
+    else if (withheld == NULL)
+        known->withheld = NULL; /* one domain that senders reach is enough */
 }
 
-/* In place of a TXT record of its own. */
-static void add_delegation(struct records *records, const struct settings *settings,
-                           const struct site_domain *domain, struct dns_record record)
+/* The record that leads to the policy: of its own, or an alias of the shared one. */
+static void add_policy(struct records *records, const struct settings *settings,
+                       const struct site_domain *domain, struct dns_record record, int64_t now)
 {
     char target[RECORD_NAME_SIZE + 1];
-    record.type = "CNAME";
-    record.value = target;
+    record.withheld = judge_certificates(records->arena, domain, now);
+    if (settings->dns_delegate == NULL) {
+        add_below(records, "_mta-sts", record, "TXT",
+                  print_id(records->arena, site_policy(domain)));
+        return;
+    }
     if (!name_shared(settings, domain, target))
         record.withheld = "the name that it leads to would be longer than DNS allows";
-    add_below(records, "_mta-sts", record);
-}
-
-static void add_alias(struct records *records, const struct settings *settings,
-                      const struct site_domain *domain)
-{
-    char target[LIMIT_NAME + 2], host[LIMIT_NAME + 2];
-    (void)snprintf(target, sizeof(target), "%s.", settings->dns_target);  /* was judged */
-    (void)snprintf(host, sizeof(host), "mta-sts.%s.", site_name(domain)); /* so was this */
-    struct dns_record record = {
-        .domain = site_name(domain),
-        .file = site_file(domain),
-        .type = "CNAME",
-        .value = target,
-        .ttl = settings->dns_ttl,
-    };
-    if (strcmp(target, host) == 0)
-        record.withheld = "it is the target itself, which needs address records";
-    add_below(records, "mta-sts", record);
-}
-
-/* Those of one type follow each other. */
-static void add_addresses(struct records *records, const struct settings *settings,
-                          const struct site_domain *domain)
-{
-    struct dns_record record = {
-        .domain = site_name(domain), .file = site_file(domain), .ttl = settings->dns_ttl};
-    for (int family = 0; family < 2; family++)
-        for (size_t i = 0; i < settings->dns_address_count; i++) {
-            record.type = family == 0 ? "A" : "AAAA";
-            record.value = settings->dns_addresses[i];
-            if ((strchr(record.value, ':') != NULL) == (family == 1))
-                add_below(records, "mta-sts", record);
-        }
-}
-
-/* A text that is not whole makes no record. */
-static void add_text(struct records *records, const char *prefix, struct dns_record record,
-                     const struct text *value)
-{
-    records->shortage = records->shortage || value->failed;
-    record.value = value->data;
-    add_below(records, prefix, record);
+    add_below(records, "_mta-sts", record, "CNAME", target);
 }
 
 void records_add_domain(struct records *records, const struct settings *settings,
                         const struct site_domain *domain, int64_t now)
 {
-    char reason[REASON_SIZE];
-    struct text value = {0};
-    struct dns_record record = {.domain = site_name(domain),
-                                .file = site_file(domain),
-                                .type = "TXT",
-                                .ttl = settings->dns_ttl};
+    const struct dns_record record = {
+        .domain = site_name(domain), .file = site_file(domain), .ttl = settings->dns_ttl};
+    struct dns_record refused = record, alias = record;
     if (settings->dns_delegate != NULL)
         records_add_shared(records, settings, domain, now);
     if (site_policy(domain) == NULL || (settings->dns_delegate != NULL && !is_shared(domain))) {
-        record.type = settings->dns_delegate == NULL ? "TXT" : "CNAME";
-        record.withheld = "it is refused, and \"mta-sts-httpd check\" says why";
-        add_below(records, "_mta-sts", record);
+        refused.withheld = "it is refused, and \"mta-sts-httpd check\" says why";
+        add_below(records, "_mta-sts", refused, settings->dns_delegate == NULL ? "TXT" : "CNAME",
+                  NULL);
         return;
     }
-    if (settings->dns_target != NULL)
-        add_alias(records, settings, domain);
-    add_addresses(records, settings, domain);
-    record.withheld = judge_certificates(domain, now, reason);
-    if (settings->dns_delegate != NULL) {
-        add_delegation(records, settings, domain, record);
-    } else {
-        print_id(site_policy(domain), &value);
-        add_text(records, "_mta-sts", record, &value);
+    if (settings->dns_target != NULL) {
+        const char *target = arena_printf(records->arena, "%s.", settings->dns_target);
+        if (strcmp(target, arena_printf(records->arena, "mta-sts.%s.", record.domain)) == 0)
+            alias.withheld = "it is the target itself, which needs address records";
+        add_below(records, "mta-sts", alias, "CNAME", target);
     }
+    for (int is_v6 = 0; is_v6 < 2; is_v6++) /* those of one type follow each other */
+        for (size_t i = 0; i < settings->dns_address_count; i++)
+            if ((strchr(settings->dns_addresses[i], ':') != NULL) == (is_v6 == 1))
+                add_below(records, "mta-sts", record, is_v6 ? "AAAA" : "A",
+                          settings->dns_addresses[i]);
+    add_policy(records, settings, domain, record, now);
     const char *rua = site_tls_rpt(domain) != NULL ? site_tls_rpt(domain) : settings->tls_rpt;
-    if (rua != NULL) {
-        value.len = 0;
-        text_printf(&value, "v=TLSRPTv1; rua=%s", rua);
-        record.withheld = NULL;
-        add_text(records, "_smtp._tls", record, &value);
+    if (rua != NULL)
+        add_below(records, "_smtp._tls", record, "TXT",
+                  arena_printf(records->arena, "v=TLSRPTv1; rua=%s", rua));
+}
+
+/* A record as records_print_json prints it. False when it is none. */
+static bool read_record(const struct node *object, const char *withheld,
+                        struct dns_record *ret_record)
+{
+    const struct {
+        const char *key;
+        const char **text;
+        bool is_given; /* a text, and neither null nor left out */
+    } members[] = {
+        {"domain", &ret_record->domain, true}, {"name", &ret_record->name, true},
+        {"type", &ret_record->type, true},     {"value", &ret_record->value, false},
+        {"file", &ret_record->file, false}, /* only a list of what is published has it */
+    };
+    const struct node *ttl = document_member(object, "ttl");
+    *ret_record = (struct dns_record){.withheld = withheld};
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        const struct node *node = document_member(object, members[i].key);
+        bool is_text = node != NULL && node->kind == NODE_SCALAR;
+        if (is_text && !node->null)
+            *members[i].text = node->text.data;
+        else if (members[i].is_given || (!is_text && members[i].text == &ret_record->value))
+            return false;
     }
-    text_free(&value);
+    return ttl != NULL && ttl->kind == NODE_SCALAR &&
+           (ttl->null || calendar_duration(ttl->text, &ret_record->ttl));
+}
+
+static bool read_list(struct records *before, const struct node *root, const char *key,
+                      const char *withheld, struct diag *diag)
+{
+    struct dns_record record;
+    const struct node *list = document_member(root, key), *wrong = root;
+    bool good = list != NULL && list->kind == NODE_SEQUENCE;
+    for (size_t i = 0; good && i < list->count; i++) {
+        wrong = list->items[i];
+        good = read_record(list->items[i], withheld, &record);
+        if (good && record.value != NULL)
+            add(before, &record);
+    }
+    if (!good)
+        diag_add(diag, DIAG_FATAL, wrong->at,
+                 "this is not what \"mta-sts-httpd dns --format json\" prints");
+    return good;
+}
+
+bool records_read(struct records *before, const char *path, struct diag *diag)
+{
+    bool good = false;
+    struct text bytes = {0};
+    const char *file = diag_intern(diag, span_of(path));
+    if (file_read_named(path, LIMIT_YAML_FILE, &bytes, NULL)) {
+        /* JSON as we print it is YAML too. */
+        const struct node *root =
+            document_parse(before->arena, heap_text(&bytes), file, DIAG_FATAL, diag);
+        good = root != NULL && read_list(before, root, "records", NULL, diag) &&
+               read_list(before, root, "withheld", "it was withheld then", diag);
+    } else {
+        diag_add(diag, DIAG_FATAL, (struct position){.file = file}, "cannot be read: %s",
+                 file_error(errno));
+    }
+    text_free(&bytes);
+    return good;
+}
+
+/* The order of the earlier list, in which a set and a domain are stretches. An empty name or type is
+ * before every other. */
+static int compare_places(const struct dns_record *one, const struct dns_record *other)
+{
+    int order = strcmp(one->domain, other->domain);
+    if (order == 0)
+        order = strcmp(one->name, other->name);
+    return order == 0 ? strcmp(one->type, other->type) : order;
+}
+
+static int compare_records(const void *left, const void *right)
+{
+    const struct dns_record *one = left, *other = right;
+    int order = compare_places(one, other);
+    return order == 0 ? strcmp(one->value, other->value) : order;
+}
+
+void records_sort(struct records *list)
+{
+    if (list->count > 0)
+        qsort(list->items, list->count, sizeof(*list->items), compare_records);
+}
+
+/* The index of the first of the records, which are sorted, that is not before this place. */
+static size_t find_place(const struct records *before, const struct dns_record *place)
+{
+    size_t low = 0, high = before->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare_places(&before->items[middle], place) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The set of that name and type: its first record, and the index behind its last; an empty one when there
+ * is none. */
+static size_t find_set(const struct records *before, const struct dns_record *place,
+                       size_t *ret_end)
+{
+    size_t begin = find_place(before, place);
+    bool is_there = begin < before->count && compare_places(&before->items[begin], place) == 0;
+    *ret_end = is_there ? records_set_end(before, begin) : begin;
+    return begin;
+}
+
+static bool has_equal(const struct records *records, size_t begin, size_t end,
+                      const struct dns_record *wanted)
+{
+    for (size_t i = begin; i < end; i++)
+        if (strcmp(records->items[i].value, wanted->value) == 0 &&
+            records->items[i].ttl == wanted->ttl)
+            return true;
+    return false;
+}
+
+/* Sets the news of a set of the new list and of the same one in the earlier list. */
+static void compare_set(struct records *before, struct records *now, size_t begin, size_t end)
+{
+    size_t to, from = find_set(before, &now->items[begin], &to);
+    if (from == to)
+        return;
+    bool is_withheld = now->items[begin].withheld != NULL;
+    bool known = before->items[from].withheld == NULL;
+    bool same = known && to - from == end - begin;
+    for (size_t i = from; i < to && same; i++)
+        same = !before->items[i].is_uncertain && has_equal(now, begin, end, &before->items[i]);
+    for (size_t i = begin; i < end; i++)
+        now->items[i].news = !known ? DNS_NEW : same ? DNS_SAME : DNS_CHANGED;
+    for (size_t i = from; i < to; i++)
+        before->items[i].news = is_withheld ? DNS_KEPT : !known || same ? DNS_SAME : DNS_CHANGED;
+}
+
+/* Where a TXT record is withheld, an alias in its place stays; and the other way round. */
+static void keep_place(struct records *before, const struct dns_record *withheld)
+{
+    struct dns_record place = *withheld;
+    place.type = "";
+    for (size_t i = find_place(before, &place);
+         i < before->count && strcmp(before->items[i].name, withheld->name) == 0; i++)
+        before->items[i].news = DNS_KEPT;
+}
+
+/* Whether the record of a policy is one in the zone. */
+static bool is_in_zone(const struct dns_record *record, const char *zone)
+{
+    const char *end = zone == NULL ? NULL : strstr(record->name, "._mta-sts.");
+    size_t len = zone == NULL ? 0 : strlen(zone);
+    return end != NULL && strncmp(end + strlen("._mta-sts."), zone, len) == 0 &&
+           strcmp(end + strlen("._mta-sts.") + len, ".") == 0;
+}
+
+/* The shared records that aliases lead to which stay. */
+static void keep_targets(struct records *before)
+{
+    for (size_t i = 0; i < before->count; i++) {
+        const struct dns_record *alias = &before->items[i];
+        size_t len = strlen(alias->value);
+        if (alias->news != DNS_KEPT || strcmp(alias->type, "CNAME") != 0 || len == 0)
+            continue;
+        const struct dns_record target = {
+            /* a shared record belongs to its name */
+            .domain = arena_printf(before->arena, "%.*s", (int)len - 1, alias->value),
+            .name = alias->value,
+            .type = "TXT",
+        };
+        size_t end, place = find_set(before, &target, &end);
+        if (place < end && before->items[place].news == DNS_GONE)
+            before->items[place].news = DNS_KEPT;
+    }
+}
+
+void records_doubt(struct records *before, struct records *pending)
+{
+    records_sort(before);
+    records_sort(pending);
+    const size_t count = before->count; /* the new ones come behind */
+    for (size_t i = 0, end; i < pending->count; i = end) {
+        const struct records known = {.items = before->items, .count = count};
+        size_t to, from = find_set(&known, &pending->items[i], &to);
+        end = records_set_end(pending, i);
+        for (size_t j = from; j < to; j++)
+            before->items[j].is_uncertain = true;
+        for (size_t j = i; j < end && from == to; j++) {
+            pending->items[j].is_uncertain = true;
+            add(before, &pending->items[j]);
+        }
+    }
+    records_sort(before);
+}
+
+void records_compare(struct records *before, struct records *now, bool keep_missing,
+                     const char *zone)
+{
+    records_sort(before);
+    for (size_t i = 0; i < before->count; i++)
+        before->items[i].news =
+            keep_missing && !is_in_zone(&before->items[i], zone) ? DNS_KEPT : DNS_GONE;
+    for (size_t i = 0, end; i < now->count; i = end) {
+        const struct dns_record *first = &now->items[i];
+        bool is_new_domain = i == 0 || strcmp(first->domain, now->items[i - 1].domain) != 0;
+        const struct dns_record place = {.domain = first->domain, .name = "", .type = ""};
+        end = records_set_end(now, i);
+        /* A mistake in a file must not take away what a refused domain has published. */
+        for (size_t j = find_place(before, &place);
+             (first->value == NULL || is_new_domain) && j < before->count &&
+             strcmp(before->items[j].domain, first->domain) == 0;
+             j++)
+            before->items[j].news = first->value == NULL ? DNS_KEPT : DNS_GONE;
+        if (first->value != NULL)
+            compare_set(before, now, i, end);
+        if (first->value != NULL && first->withheld != NULL)
+            keep_place(before, first);
+    }
+    keep_targets(before);
 }

@@ -1,14 +1,14 @@
-#include "command/records_print.h"
-
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/json.h"
+#include "command/records.h"
 
-/* RFC 1035 section 3.3: a character string holds at most this many bytes. */
-enum { CHARACTER_STRING = 255 };
-
-/* nsupdate wants a time to live: an hour, so that a new policy is noticed within. */
-enum { DEFAULT_TTL = 3600 };
+enum {
+    CHARACTER_STRING = 255, /* bytes that one holds at most (RFC 1035 section 3.3) */
+    DEFAULT_TTL = 3600, /* nsupdate wants one: an hour, so that a new policy is noticed within */
+    ANY_NEWS = -1,
+};
 
 /* Character strings with their quotes (RFC 1035 section 5.1). */
 static void print_strings(struct text *out, struct span value)
@@ -102,8 +102,7 @@ static void print_replacement(struct text *out, const struct records *records, s
         print_delete(out, first->name, "A");
         print_delete(out, first->name, "AAAA");
     }
-    for (size_t i = begin; i < end; i++) {
-        const struct dns_record *record = &records->items[i];
+    for (const struct dns_record *record = first; record < &records->items[end]; record++) {
         text_printf(out, "update add %s %" PRIu32 " %s ", record->name,
                     record->ttl > 0 ? record->ttl : DEFAULT_TTL, record->type);
         print_value(out, record);
@@ -144,14 +143,15 @@ void records_print_nsupdate(const struct records *records, const struct records 
     }
 }
 
-/* The records of a list that are withheld, or those that are not and have the news. */
+/* The records of a list that are withheld, or those that are not and have the news, or any. */
 static void print_list(struct text *out, const char *key, const struct records *records,
-                       bool withheld, const enum dns_news *news)
+                       bool withheld, int news, bool with_files)
 {
     json_open(out, key, '[');
     for (size_t i = 0; i < records->count; i++) {
         const struct dns_record *record = &records->items[i];
-        if ((record->withheld != NULL) != withheld || (news != NULL && record->news != *news))
+        if ((record->withheld != NULL) != withheld ||
+            (news != ANY_NEWS && (int)record->news != news))
             continue;
         json_new_line(out);
         json_open(out, NULL, '{');
@@ -160,9 +160,9 @@ static void print_list(struct text *out, const char *key, const struct records *
         json_text(out, "type", record->type);
         json_ordinal(out, "ttl", record->ttl);
         json_text(out, "value", record->value);
-        if (record->withheld != NULL)
+        if (withheld)
             json_text(out, "reason", record->withheld);
-        if (records->with_files)
+        if (with_files)
             json_text(out, "file", record->file);
         json_close(out, '}');
     }
@@ -172,19 +172,33 @@ static void print_list(struct text *out, const char *key, const struct records *
 void records_print_json(const struct records *records, const struct records *before,
                         struct text *out)
 {
+    const struct {
+        const char *key;
+        const struct records *list;
+        int news;
+    } lists[] = {{"added", records, DNS_NEW},
+                 {"changed", records, DNS_CHANGED},
+                 {"was", before, DNS_CHANGED},
+                 {"removed", before, DNS_GONE}};
     json_open(out, NULL, '{');
-    if (before == NULL) {
-        print_list(out, "records", records, false, NULL);
-    } else {
-        print_list(out, "added", records, false, &(enum dns_news){DNS_NEW});
-        json_new_line(out);
-        print_list(out, "changed", records, false, &(enum dns_news){DNS_CHANGED});
-        json_new_line(out);
-        print_list(out, "was", before, false, &(enum dns_news){DNS_CHANGED});
-        json_new_line(out);
-        print_list(out, "removed", before, false, &(enum dns_news){DNS_GONE});
+    if (before == NULL)
+        print_list(out, "records", records, false, ANY_NEWS, false);
+    for (size_t i = 0; before != NULL && i < sizeof(lists) / sizeof(lists[0]); i++) {
+        if (i > 0)
+            json_new_line(out);
+        print_list(out, lists[i].key, lists[i].list, false, lists[i].news, false);
     }
     json_new_line(out);
-    print_list(out, "withheld", records, true, NULL);
+    print_list(out, "withheld", records, true, ANY_NEWS, false);
+    text_append(out, span_of("}\n"));
+}
+
+void records_print_published(struct records *list, struct text *out)
+{
+    records_sort(list);
+    json_open(out, NULL, '{');
+    print_list(out, "records", list, false, ANY_NEWS, true);
+    json_new_line(out);
+    print_list(out, "withheld", list, true, ANY_NEWS, true);
     text_append(out, span_of("}\n"));
 }
