@@ -37,18 +37,23 @@ try      = $(shell $(CC) -Werror $(1) -S -o /dev/null -x c /dev/null 2>/dev/null
 KNOWN    = $(eval KNOWN := $(foreach flag,-fstack-clash-protection -fcf-protection \
     -mbranch-protection=standard -ftrivial-auto-var-init=$(if $(FUZZER)$(SAN),pattern,zero), \
     $(call try,$(flag))))$(KNOWN)
-# The libraries are in C: nothing unwinds them at run time, and a debugger has tables of its own.
-UNWOUND := -fno-asynchronous-unwind-tables -fno-unwind-tables
 HARDEN   = -fPIE -fstack-protector-strong $(KNOWN)
 ifdef FUZZER
 HARDEN  += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else ifdef SAN
 HARDEN  += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else
-HARDEN  += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+# All is in C: nothing unwinds it at run time, and a debugger has tables of its own.
+HARDEN  += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fno-asynchronous-unwind-tables -fno-unwind-tables
 endif
 LINK     = $(HARDEN) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--build-id=sha1 \
     $(CFLAGS) $(LDFLAGS)
+# A static program relocates itself, as glibc can from 2.36 on: so its relocations may be packed.
+PACKED   = -Wl,-z,pack-relative-relocs
+STATIC_LINK = $(LINK:-pie=-static-pie) $(shell \
+    echo '_Static_assert(__GLIBC_PREREQ(2, 36), ""); int main(void) { return 0; }' | \
+    $(CC) -include features.h -fPIE -static-pie -Wl,--fatal-warnings $(PACKED) -o /dev/null -x c - \
+    2>/dev/null && echo $(PACKED))
 # The same source gives the same bytes wherever it and those of the libraries are.
 MAPPED   = -ffile-prefix-map=$(CURDIR)=. \
     $(if $(MBEDTLS_TREE),-ffile-prefix-map=$(MBEDTLS_TREE)=mbedtls) \
@@ -111,7 +116,7 @@ $(ARCHIVE): $(ARCHIVED)
 $(B)/mta-sts-httpd $(STATICS): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB) $(AWSLC_LIB)
 	@mkdir -p $(@D)
 	@echo "  link $@"
-	$(Q)$(CC) $(if $(filter $(STATICS),$@),$(LINK:-pie=-static-pie),$(LINK)) -o $@ \
+	$(Q)$(CC) $(if $(filter $(STATICS),$@),$(STATIC_LINK),$(LINK)) -o $@ \
 	    $(B)/obj/server/main.o $(LIBRARIES) -Wl,--dependency-file=$@.parts
 	@$(if $(ACCEL_ON),:,echo "  note: without AWS-LC mbedTLS' own cryptography is used: a fetch takes about six" \
 	    "times the CPU time$(if $(filter bundled-1-,$(MBEDTLS)-$(ACCEL)-$(AWSLC_HERE)),; to try again for its source: rm -r build/awslc)")

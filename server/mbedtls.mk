@@ -25,7 +25,7 @@ MBEDTLS_LINK  := $(MBEDTLS_LIB)
 # Unaligned access is left out as in Debian: some releases of gcc miscompile it.
 MBEDTLS_BUILD  = $(HARDEN) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAGS) -O2 -w \
     -Iserver $(MBEDTLS_FLAGS) \
-    $(UNWOUND) -DMBEDTLS_ALIGNMENT_DISABLE_EFFICENT_UNALIGNED_ACCESS -I$(MBEDTLS_TREE)/library
+    -DMBEDTLS_ALIGNMENT_DISABLE_EFFICENT_UNALIGNED_ACCESS -I$(MBEDTLS_TREE)/library
 endif
 
 system-mbedtls: | packages

@@ -81,7 +81,7 @@ AWSLC_FILES := $(AWSLC_AROUND) $(AWSLC_ASM)
 # What nothing calls has to go from the program, because it calls files that are left out: a fuzzer's
 # marks would keep it, and so would vectors of addresses, which gcc from 14 on puts in one section.
 AWSLC_BUILD  = $(if $(FUZZER),$(filter-out -fsanitize=%,$(HARDEN)),$(HARDEN)) $(MAPPED) \
-    -ffunction-sections -fdata-sections $(CFLAGS) -O2 -fno-tree-slp-vectorize -w -std=gnu17 $(UNWOUND) \
+    -ffunction-sections -fdata-sections $(CFLAGS) -O2 -fno-tree-slp-vectorize -w -std=gnu17 \
     -Werror=implicit-function-declaration -DNDEBUG -DBORINGSSL_IMPLEMENTATION \
     -DBORINGSSL_NO_STATIC_INITIALIZER -DOPENSSL_NO_THREADS_CORRUPT_MEMORY_AND_LEAK_SECRETS_IF_THREADED \
     -I$(AWSLC_TREE)/include -I$(AWSLC_TREE) -I$(AWSLC_TREE)/$(S2N)/include \

@@ -200,14 +200,15 @@ def test_image_is_small_and_says_what_it_is(podman):
     assert config["Labels"]["org.opencontainers.image.version"] == version
 
 
-def test_probe_in_the_image_knows_the_authorities(podman, world, authority):
-    """It has Debian's list, by which a server with a certificate of our own is found out; and with
+def test_program_in_the_image_is_whole(podman, world, authority):
+    """It is built with AWS-LC, and has Debian's list, by which a server with a certificate of our own is found out; and with
     another list in its place it is good."""
     podman.mounts.certify(authority, *(f"mta-sts.{domain}" for domain in DOMAINS))
     podman.mounts.configure(sample())
     probe = ["/mta-sts-httpd", "probe", "-c", "/config/mta-sts.yaml", "--timeout", "1s", "--connect", "127.0.0.1:443",
              "example.com"]
     podman.start()
+    assert "\ncryptography: AWS-LC " in podman.execute("/mta-sts-httpd", "--version").stdout
     bundle = Path(f"/proc/{podman.supervisor()}/root/etc/ssl/certs/ca-certificates.crt").read_text()
     assert bundle.count("BEGIN CERTIFICATE") > 100
     said = podman.execute(*probe)
