@@ -10,97 +10,21 @@ import subprocess
 import pytest
 
 from support import tree
-from support.namespace import Namespace, NotPossible
+from support.bind import Bind
+from support.namespace import entered
 from support.server import Server, run
 from support.setup import DEFAULT_POLICY, Setup
 
-ZONE = """$TTL 60
-@ IN SOA ns.invalid. hostmaster.invalid. 1 3600 600 86400 60
-@ IN NS ns.invalid.
-mail IN A 127.0.0.1
-"""
 ZONES = ("one.example", "two.example", "xn--bcher-kva.example")
-CONF = """
-options {{ directory "{folder}"; listen-on port 53 {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
-  recursion {recursion}; pid-file none; session-keyfile none; notify no; dnssec-validation no; }};
-controls {{ }};
-{zones}
-"""
-
-
-class Bind:
-    """The name server. close() ends it."""
-
-    def __init__(self, namespace, folder, names, recursion):
-        self.namespace = namespace
-        self._recurse = "+norecurse" if recursion == "no" else "+recurse"
-        folder.mkdir()
-        zones = ""
-        for name in names:
-            (folder / name).write_text(ZONE)
-            zones += f'zone "{name}" {{ type primary; file "{name}"; '
-            zones += "allow-update { 127.0.0.1; }; };\n"
-        (folder / "named.conf").write_text(CONF.format(folder=folder, zones=zones, recursion=recursion))
-        self._prefix = namespace.prefix
-        program = shutil.which("named", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-        assert program, "server/dependencies.sh install test brings named"
-        self._process = subprocess.Popen(
-            [*self._prefix, program, "-g", "-n", "1", "-c", folder / "named.conf"],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        said = []
-        for line in self._process.stderr:
-            said.append(line)
-            if re.search(r"\brunning$", line.rstrip()):
-                break
-        else:
-            pytest.fail("".join(said))
-        # What it says later has to go somewhere, or it would wait for us.
-        self._drain = subprocess.Popen(["cat"], stdin=self._process.stderr, stdout=subprocess.DEVNULL)
-
-    def close(self):
-        self._process.terminate()
-        self._process.wait(20)
-        self._drain.wait(20)
-
-    def update(self, text):
-        """Sends what nsupdate is given, to this server and no other."""
-        done = subprocess.run(
-            [*self._prefix, "nsupdate"],
-            input="server 127.0.0.1 53\n" + text,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, ""), done.stderr
-
-    def dig(self, name, kind):
-        """The answers, sorted; the character strings of a text are joined."""
-        command = [*self._prefix, "dig", "@127.0.0.1", "+short", self._recurse, name, kind]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-        lines = done.stdout.splitlines()
-        if kind == "TXT":
-            lines = ["".join(re.findall(r'"([^"]*)"', line)).replace("\\;", ";") for line in lines]
-        return sorted(lines)
 
 
 @pytest.fixture
 def bind(request, tmp_path):
-    namespace = Namespace(tmp_path)
-    try:
-        namespace.open()
-    except (NotPossible, FileNotFoundError) as reason:
-        pytest.skip(f"no namespace to be had here: {reason}")
     # An alias that leads to another zone is followed for who may ask for recursion.
     names = getattr(request, "param", ZONES)
-    server = Bind(namespace, tmp_path / "named", names, "no" if names is ZONES else "yes")
-    try:
-        yield server
-    finally:
-        server.close()
-        namespace.close()
+    with entered(tmp_path) as namespace:
+        with Bind.running(namespace, tmp_path / "named", names, "no" if names is ZONES else "yes") as bind:
+            yield bind
 
 
 @pytest.fixture

@@ -5,25 +5,20 @@ All of it is in a namespace of its own: name server, our server on port 443, mai
 and a Postfix with a configuration and a queue of its own, which no other Postfix knows of.
 """
 
-import contextlib
 import dataclasses
 import os
 import re
 import shutil
-import signal
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 
-from support import nameserver, server
+from support import nameserver, postfix, server
 from support.authority import Authority
 from support.namespace import entered
 from support.server import Server
 from support.setup import Setup
 from support.sink import Sink
-from support.wait import until
 
 
 @dataclasses.dataclass
@@ -65,38 +60,8 @@ CASES = {
 }
 
 MAIN = """
-compatibility_level = 3.6
-queue_directory = {base}/queue
-data_directory = {base}/data
-maillog_file = {base}/log
-maillog_file_prefixes = {base}
-myhostname = sender.example
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-alias_maps =
-alias_database =
 smtp_connect_timeout = 10s
-smtp_tls_security_level = may
 smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:postfix
-smtp_tls_CAfile = {base}/root.pem
-smtp_tls_loglevel = 1
-"""
-MASTER = """
-pickup    unix  n - n 60    1 pickup
-cleanup   unix  n - n -     0 cleanup
-qmgr      unix  n - n 300   1 qmgr
-tlsmgr    unix  - - n 1000? 1 tlsmgr
-rewrite   unix  - - n -     - trivial-rewrite
-bounce    unix  - - n -     0 bounce
-defer     unix  - - n -     0 bounce
-trace     unix  - - n -     0 bounce
-flush     unix  n - n 1000? 0 flush
-proxymap  unix  - - n -     - proxymap
-smtp      unix  - - n -     - smtp
-error     unix  - - n -     - error
-retry     unix  - - n -     - error
-postlog   unix-dgram n - n - 1 postlogd
 """
 RESOLVER = """
 host: 127.0.0.1
@@ -165,91 +130,19 @@ def listeners(folder, authority):
 
 
 @pytest.fixture(scope="module")
-def postfix(world, authority):
-    """A Postfix with its resolver. Its folder is not pytest's, which its user may not enter."""
-    if os.geteuid() != 0:
-        pytest.skip("Postfix runs for root only")
-    if not shutil.which("postfix"):
-        pytest.skip("there is no Postfix here, perhaps because there is another mail server")
-    with tempfile.TemporaryDirectory(prefix="mta-sts-postfix-") as name:
-        base = Path(name)
-        base.chmod(0o755)
-        prepare(base, authority)
-        command = [*world.namespace.prefix, "mta-sts-daemon", "-c", str(base / "resolver.yml")]
-        with running(command, base / "resolver.log", world.environment):
-            until(lambda: "8461" in sockets(world.namespace), "mta-sts-daemon to listen")
-            # Not by `postfix start-fg`, which leaves its daemon behind when it is ended. That one
-            # ends its process group, which has to be its own.
-            command = [*world.namespace.prefix, daemon(base), "-d", "-c", str(base)]
-            with running(command, base / "start.log", {"PATH": os.environ["PATH"]}):
-                until(lambda: "daemon started" in log_of(base), "Postfix to start", 20)
-                yield base
-
-
-class running:
-    """A program in a session of its own, which ends as a whole."""
-
-    def __init__(self, command, log, environment):
-        self._options = {"env": environment, "stdin": subprocess.DEVNULL, "start_new_session": True}
-        self._command, self._log = command, log
-
-    def __enter__(self):
-        with open(self._log, "wb") as log:
-            self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=subprocess.STDOUT, **self._options
-            )
-
-    def __exit__(self, *_):
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-
-def prepare(base, authority):
-    (base / "main.cf").write_text(MAIN.format(base=base))
-    (base / "master.cf").write_text(MASTER)
-    (base / "resolver.yml").write_text(RESOLVER)
-    shutil.copy(authority.root_file, base / "root.pem")
-    for name in ("queue", "data"):
-        (base / name).mkdir()
-    shutil.chown(base / "data", "postfix")
-
-
-def daemon(base):
-    """Has the queue laid out, and returns the path of master(8)."""
-    subprocess.run(["postfix", "-c", str(base), "check"], check=True, timeout=60)
-    command = ["postconf", "-c", str(base), "-h", "daemon_directory"]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
-    return f"{done.stdout.decode().strip()}/master"
-
-
-def sockets(namespace):
-    command = [*namespace.prefix, "ss", "-Hltn", "sport = :8461"]
-    return subprocess.run(command, capture_output=True, check=True, timeout=20).stdout.decode()
-
-
-def log_of(base):
-    """Postfix's log, or why there is none."""
-    log = base / "log"
-    return log.read_text() if log.exists() else (base / "start.log").read_text()
-
-
-def send(world, base, recipient):
-    """Hands a message over, as a program on the machine would, and waits for what is said of it."""
-    command = ["sendmail", "-C", str(base), "-f", "user@sender.example", recipient]
-    message = f"Subject: a test\nTo: {recipient}\n\nHello {recipient}\n".encode()
-    subprocess.run([*world.namespace.prefix, *command], input=message, check=True, timeout=60)
-    pattern = re.compile(rf"to=<{re.escape(recipient)}>, .*\bstatus=(\w+) \((.*)\)$", re.M)
-    return until(lambda: pattern.search(log_of(base)), f"a word about {recipient}", 40, 0.1)
+def sender(world, authority):
+    """A Postfix with its resolver."""
+    with postfix.folder(authority) as base:
+        (base / "resolver.yml").write_text(RESOLVER)
+        with postfix.resolving(world.namespace, base / "resolver.yml", world.environment):
+            with postfix.Postfix(world.namespace, base, MAIN) as sender:
+                yield sender
 
 
 @pytest.mark.parametrize("domain", CASES)
-def test_postfix_obeys_the_policy(world, postfix, domain):
+def test_postfix_obeys_the_policy(world, sender, domain):
     case, recipient = CASES[domain], f"someone@{domain}"
-    said = send(world, postfix, recipient)
+    said = sender.send(recipient)
     came = [message for message in world.sink.messages if message["recipients"] == [recipient]]
     if not case.delivered:
         assert said[1] == "deferred" and re.search(case.why, said[2]), said[0]
@@ -260,7 +153,7 @@ def test_postfix_obeys_the_policy(world, postfix, domain):
     assert came[0]["tls"] == (None if case.certificate == "none" else "TLSv1.3")
     if case.mode == "enforce":
         established = f"Verified TLS connection established to {case.host}[{case.address}]"
-        assert established in log_of(postfix)
+        assert established in sender.log()
 
 
 @pytest.mark.skipif(not shutil.which("smtp-check"), reason="chasquid is not installed")
