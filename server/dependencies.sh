@@ -33,7 +33,7 @@ test="$run
     gnutls-bin=cmd:gnutls-cli iproute2=cmd:ip procps=cmd:ps binutils=cmd:readelf strace=cmd:strace
     valgrind=cmd:valgrind
     slowhttptest=cmd:slowhttptest
-    postfix-mta-sts-resolver=cmd:mta-sts-query
+    postfix-mta-sts-resolver=cmd:mta-sts-query faketime=cmd:faketime
     nginx=file:/usr/sbin/nginx apache2-bin=file:/usr/sbin/apache2
     postfix=cmd:sendmail chasquid=cmd:smtp-check
     sslscan=cmd:sslscan testssl.sh=cmd:testssl

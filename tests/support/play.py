@@ -32,7 +32,10 @@ class Play:
 
     def at(self, days, hour=0, minute=0):
         """From now on it is that time of the day, counted from the first one."""
-        self.now = self.first + days * DAY + datetime.timedelta(hours=hour, minutes=minute)
+        self.jump(self.first + days * DAY + datetime.timedelta(hours=hour, minutes=minute))
+
+    def jump(self, now):
+        self.now = now
         self.clock.jump(int((self.now - datetime.datetime.now(datetime.timezone.utc)).total_seconds()))
 
     def day(self, days, hour=0, minute=0):
@@ -81,6 +84,7 @@ class Play:
         return self.probe()
 
     def answer(self, zone):
+        self.zone = zone
         self._zone.write_text(zone)
         if self._names is not None:
             self._names.close()
