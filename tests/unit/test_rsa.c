@@ -5,6 +5,7 @@
 
 #include <mbedtls/pk.h>
 #include <mbedtls/rsa.h>
+#include <openssl/bn.h>
 #include <openssl/bytestring.h>
 #include <openssl/rsa.h>
 #include <psa/crypto.h>
@@ -381,6 +382,44 @@ static void test_mutated_key(void **state)
     key_end(&key);
 }
 
+static struct span modulus_of(struct key *key, uint8_t *bytes)
+{
+    assert_int_equal(
+        mbedtls_rsa_export_raw(rsa_of(key), bytes, key->len, NULL, 0, NULL, 0, NULL, 0, NULL, 0),
+        0);
+    return (struct span){(const char *)bytes, key->len};
+}
+
+/* A fault in the computation: a number of a sound key changes after it was checked. Each of the results
+ * by the Chinese remainder theorem would be wrong, and would give away a prime. */
+static void test_fault_after_check(void **state)
+{
+    const BIGNUM *(*const numbers[])(const RSA *) = {RSA_get0_dmp1, RSA_get0_dmq1, RSA_get0_iqmp};
+    const uint8_t digest[64] = {0x12, 0x34};
+    uint8_t result[128];
+    struct key key;
+    (void)state;
+
+    key_make(&key, 1024);
+    for (size_t i = 0; i < 2 * COUNT(numbers); i++) {
+        struct rsa_context *context = rsa_keep(key.der);
+        assert_non_null(context);
+        RSA *rsa = *(RSA **)context; /* its first member */
+        BIGNUM *number = (BIGNUM *)(uintptr_t)numbers[i / 2](rsa);
+        assert_int_equal(BN_is_bit_set(number, 1) ? BN_clear_bit(number, 1) : BN_set_bit(number, 1),
+                         1);
+        memset(result, 0xa5, sizeof(result));
+        assert_int_equal(rsa_sign(context, i % 2 == 0 ? RSA_PKCS1 : RSA_PSS, RSA_SHA256, digest,
+                                  &good_random, result, sizeof(result)),
+                         0);
+        for (size_t j = 0; j < sizeof(result); j++)
+            assert_int_equal(result[j], 0xa5);
+        /* It is forgotten, and the next is sound. */
+        assert_null(rsa_find(modulus_of(&key, result)));
+    }
+    key_end(&key);
+}
+
 struct failing {
     size_t left; /* calls that still succeed */
 };
@@ -425,14 +464,6 @@ static void test_refused(void **state)
         rsa_sign(context, RSA_PSS, RSA_SHA512, digest, &good_random, result, sizeof(result)), 0);
     rsa_forget();
     key_end(&key);
-}
-
-static struct span modulus_of(struct key *key, uint8_t *bytes)
-{
-    assert_int_equal(
-        mbedtls_rsa_export_raw(rsa_of(key), bytes, key->len, NULL, 0, NULL, 0, NULL, 0, NULL, 0),
-        0);
-    return (struct span){(const char *)bytes, key->len};
 }
 
 /* A bounded number is kept, the last ones used; each gives its own key's signatures. */
@@ -498,10 +529,15 @@ static void test_blinding(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known),       cmocka_unit_test(test_random),
-        cmocka_unit_test(test_rsa_in_pk),   cmocka_unit_test(test_corrupted_key),
-        cmocka_unit_test(test_mutated_key), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_contexts),    cmocka_unit_test(test_blinding),
+        cmocka_unit_test(test_known),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_rsa_in_pk),
+        cmocka_unit_test(test_corrupted_key),
+        cmocka_unit_test(test_mutated_key),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_contexts),
+        cmocka_unit_test(test_blinding),
+        cmocka_unit_test(test_fault_after_check),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
