@@ -99,13 +99,14 @@ static bool ask(struct smtp *smtp, const char *what, const char *command)
 static void print_ehlo(const struct stream *stream, char out[static COMMAND_SIZE])
 {
     struct address own = {.len = sizeof(own.v6)};
-    char number[INET6_ADDRSTRLEN] = "127.0.0.1";
-    bool is_v4 = getsockname(stream->fd, &own.any, &own.len) != 0 || own.any.sa_family == AF_INET;
-    if (own.any.sa_family == AF_INET)
-        (void)inet_ntop(AF_INET, &own.v4.sin_addr, number, sizeof(number)); /* each fits */
-    else if (own.any.sa_family == AF_INET6)
+    char number[INET6_ADDRSTRLEN] = "127.0.0.1"; /* each fits */
+    bool is_known = getsockname(stream->fd, &own.any, &own.len) == 0;
+    bool is_v6 = is_known && own.any.sa_family == AF_INET6;
+    if (is_v6)
         (void)inet_ntop(AF_INET6, &own.v6.sin6_addr, number, sizeof(number));
-    (void)snprintf(out, COMMAND_SIZE, "EHLO [%s%s]\r\n", is_v4 ? "" : "IPv6:", number);
+    else if (is_known && own.any.sa_family == AF_INET)
+        (void)inet_ntop(AF_INET, &own.v4.sin_addr, number, sizeof(number));
+    (void)snprintf(out, COMMAND_SIZE, "EHLO [%s%s]\r\n", is_v6 ? "IPv6:" : "", number);
 }
 
 bool smtp_start_tls(struct stream *stream, struct report *report, struct report_visit *visit)

@@ -1,17 +1,22 @@
 /*
  * Any bytes as what a foreign server or name server says: a response that is cut
  * anywhere is read as in one piece, and of no more than there is room for; a
- * message of the DNS and a record in it lead nowhere but to a verdict.
+ * message of the DNS and a record in it lead nowhere but to a verdict; and a mail server is taken at its
+ * word, or there is a finding.
  */
 #include <arpa/nameser.h>
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "fuzz.h"
 #include "policy/record.h"
 #include "probe/answer.h"
 #include "probe/dns.h"
+#include "probe/smtp.h"
 
 static struct answer *read_in_pieces(struct span input, size_t piece,
                                      enum answer_progress *ret_progress)
@@ -86,6 +91,34 @@ static void check_message(struct span message)
     assert(count <= 2);
 }
 
+/* A mail server whose replies are those before, between and behind the form feeds. */
+static void check_smtp(struct span input)
+{
+    int pair[2];
+    struct report *report = malloc(sizeof(*report));
+    assert(report != NULL && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) == 0);
+    struct stream stream = {.fd = pair[0], .deadline_us = clock_monotonic_us() + 10000000};
+    struct address address = {.text = "127.0.0.1:25"};
+    report_begin(report, "mx.example");
+    report->is_mx = true;
+    struct report_visit *visit = report_add_visit(report, &address);
+    for (int i = 0; i < 8 && input.len > 0; i++) {
+        const char *end = memchr(input.data, '\f', input.len);
+        size_t len = end == NULL ? input.len : (size_t)(end - input.data);
+        if (len > 0)
+            (void)!send(pair[1], input.data, len, MSG_NOSIGNAL); /* what has no room is not said */
+        input = span_skip(input, len + (end == NULL ? 0 : 1));
+    }
+    (void)shutdown(pair[1], SHUT_WR);
+    bool is_ready = smtp_start_tls(&stream, report, visit);
+    assert(is_ready == (report->finding_count == 0) && report->finding_count <= 1);
+    for (const char *at = report->findings[0].message; *at != '\0'; at++)
+        assert(*at >= ' ' && *at <= '~');
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+    free(report);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *copy = malloc(size + 1);
@@ -97,6 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_answer(input);
     check_record(input);
     check_message(input);
+    check_smtp(input);
     free(copy);
     return 0;
 }

@@ -6,6 +6,7 @@ and a Postfix with a configuration and a queue of its own, which no other Postfi
 """
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 
 import pytest
 
-from support import nameserver, postfix, server
+from support import nameserver, postfix, server, tree
 from support.authority import Authority
 from support.namespace import entered
 from support.server import Server
@@ -75,6 +76,7 @@ default_zone: {timeout: 10, strict_testing: false}
 class World:
     namespace: object
     sink: object
+    config: object
     environment: dict
 
 
@@ -98,7 +100,7 @@ def world(program, authority, tmp_path_factory):
         with nameserver.running(namespace, zone):
             with Sink(namespace, folder, listeners(folder, authority)) as sink:
                 with Server.running(config, prefix=namespace.prefix):
-                    yield World(namespace, sink, environment)
+                    yield World(namespace, sink, config, environment)
 
 
 def zone_of(config):
@@ -154,6 +156,23 @@ def test_postfix_obeys_the_policy(world, sender, domain):
     if case.mode == "enforce":
         established = f"Verified TLS connection established to {case.host}[{case.address}]"
         assert established in sender.log()
+
+
+@pytest.mark.parametrize("domain", CASES)
+def test_probe_says_what_postfix_does(world, domain):
+    """Before a message is sent: an error where it would be refused, and nowhere else."""
+    case = CASES[domain]
+    done = subprocess.run(
+        [*world.namespace.prefix, tree.program(), "probe", "--smtp", "--json", "-c", world.config, domain],
+        env=world.environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == (0 if case.delivered else 1), done.stdout
+    reports = {report.get("mx"): report["state"] for report in json.loads(done.stdout)}
+    good = case.certificate == "good"
+    assert reports[case.host] == ("good" if good or case.mode == "none" else "warning" if case.delivered else "error")
 
 
 @pytest.mark.skipif(not shutil.which("smtp-check"), reason="chasquid is not installed")

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from support import mx, nameserver, tree
+from support import history, mx, nameserver, tree
 from support.authority import PEM, Authority
 from support.mx import GOOD, GREETING, OFFER, READY
 from support.namespace import entered
@@ -119,11 +119,11 @@ def chain_of(authority, other, label, kind):
 
 class World:
     def __init__(self, namespace, setup, config, heard):
-        self._namespace, self._setup, self._config, self.heard = namespace, setup, config, heard
+        self._namespace, self._setup, self.config, self.heard = namespace, setup, config, heard
 
     def probe(self, *arguments, status=None):
         done = subprocess.run(
-            [*self._namespace.prefix, tree.program(), "probe", "-c", self._config, "--timeout", "2s", *arguments],
+            [*self._namespace.prefix, tree.program(), "probe", "-c", self.config, "--timeout", "2s", *arguments],
             capture_output=True,
             timeout=60,
             check=False,
@@ -158,6 +158,7 @@ def world(program, authority, tmp_path_factory):
     hosts = HALVES | {
         "testing.example": ["clear", "expired", "greets-554"],
         "none.example": ["clear"],
+        "bare.example": ["clear"],
         "both.example": ["clear", "good"],
         "good.example": ["good"],
         "reach.example": ["refuses", "nowhere", "good"],
@@ -165,6 +166,7 @@ def world(program, authority, tmp_path_factory):
     }
     modes = {"testing.example": "testing", "none.example": "none", "both.example": "testing"}
     domains = {domain: {"mode": modes.get(domain, "enforce"), "max_age": "2w", "mx": ["*.mx.example"]} for domain in hosts}
+    del domains["bare.example"]
     setup.certify(*hosts)
     config = setup.write(domains, policies={}, listen="127.0.0.1:443", dns={"addresses": ["127.0.0.1"]})
     for domain, labels in hosts.items():
@@ -223,7 +225,21 @@ def test_mode_decides_how_grave_it_is(world):
     }
     assert tested["expired.mx.example"]["findings"][0]["reason"] == TESTED
     assert [one["level"] for one in world.hosts("none.example", status=0)["clear.mx.example"]["findings"]] == ["note"]
+    # Of a domain without a policy, which may be to come.
+    assert world.hosts("bare.example", status=1)["clear.mx.example"]["state"] == "warning"
     assert world.hosts("none.example", "testing.example", "two.example", status=1)["clear.mx.example"]["state"] == "error"
+
+
+def test_policy_that_senders_still_enforce_decides(world, tmp_path):
+    config = tmp_path / "mta-sts.yaml"
+    config.write_text(world.config.read_text().replace('["certs"]', f'["{world.config.parent}/certs"]') + f"state: {tmp_path}\n")
+    policy = "enforce 31536000 9 *.mx.example"
+    history.write_served(tmp_path, "2026-01-01", ("testing.example", policy, "2126-01-01", "2126-01-02"))
+    words = ("-c", config, "testing.example")
+    assert world.hosts(*words, "--at", "2126-01-03", status=1)["clear.mx.example"]["state"] == "error"
+    history.write_served(tmp_path, "2026-01-01", ("testing.example", policy, "2020-01-01", "2020-01-02"))
+    history.write_seen(tmp_path, ("testing.example", "9", "2020-01-01", "2020-01-02", 60), ("testing.example", "8", "2020-01-02", "2020-01-03", 60))
+    assert world.hosts(*words)["clear.mx.example"]["state"] == "warning"
 
 
 def test_what_cannot_be_connected_to_is_no_verdict(world):
