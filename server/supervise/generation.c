@@ -1,8 +1,10 @@
 #include "supervise/generation.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -15,6 +17,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "serve/worker.h"
+#include "site/verdict.h"
 
 /* As many as we may use, which a container can limit to fewer than there are. */
 static size_t count_cpus(void)
@@ -268,4 +271,66 @@ void generation_signal(const struct generation *generation, int signal_number)
         if (generation->workers[i].pid != 0)
             (void)kill(generation->workers[i].pid,
                        signal_number); /* not yet reaped, so it exists */
+}
+
+static const enum stats_gauge figure_of[DOMAIN_STATES] = {
+    [DOMAIN_REFUSED] = STATS_DOMAINS_REFUSED,
+    [DOMAIN_STALE] = STATS_DOMAINS_STALE,
+    [DOMAIN_NO_CERTIFICATE] = STATS_DOMAINS_NO_CERTIFICATE,
+    [DOMAIN_SERVED] = STATS_DOMAINS_SERVED,
+};
+
+void generation_set_gauges(const struct generation *generation, int64_t now)
+{
+    const struct settings_image *image = generation->image;
+    struct stats *stats = generation->stats;
+    for (size_t state = 0; state < DOMAIN_STATES; state++)
+        stats_set(stats, figure_of[state], (int64_t)image->domains[state]);
+    stats_set(stats, STATS_TESTED_LONG, (int64_t)image->tested_long);
+    stats_set(stats, STATS_HELD_AGAINST, (int64_t)image->held_against);
+    stats_set(stats, STATS_BLOCKED, image->is_blocked ? 1 : 0);
+    stats_set(stats, STATS_NOT_AFTER, image->not_after);
+    stats_set(stats, STATS_WARNING, image->warning);
+    stats_set(stats, STATS_LAST_RELOAD, now);
+}
+
+/* proc(5): the second number of statm is that of resident pages. 0: not known. */
+static int64_t resident_bytes(pid_t pid)
+{
+    char path[64], line[128];
+    (void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid); /* it fits */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return 0;
+    ssize_t len = read(fd, line, sizeof(line) - 1);
+    (void)close(fd); /* it was only read */
+    line[len < 0 ? 0 : len] = '\0';
+    const char *second = strchr(line, ' ');
+    return second == NULL ? 0 : strtoll(second, NULL, 10) * sysconf(_SC_PAGESIZE);
+}
+
+static int64_t resident_bytes_of(const struct generation *generation)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; generation != NULL && i < generation->worker_count; i++)
+        if (generation->workers[i].pid != 0)
+            sum += resident_bytes(generation->workers[i].pid);
+    return sum;
+}
+
+void generation_set_memory_gauges(const struct generation *current,
+                                  const struct generation *retiring)
+{
+    stats_set(current->stats, STATS_MEMORY_SUPERVISOR, resident_bytes(getpid()));
+    stats_set(current->stats, STATS_MEMORY_WORKERS,
+              resident_bytes_of(current) + resident_bytes_of(retiring));
+}
+
+bool generation_has_metrics(const struct generation *generation)
+{
+    const struct settings *settings = &generation->image->settings;
+    for (size_t i = 0; i < settings->listener_count; i++)
+        if (settings->listeners[i].service == ENDPOINT_METRICS)
+            return true;
+    return false;
 }

@@ -1,7 +1,7 @@
 /*
  * A generation: the workers that were forked for one load, and what that has
- * come to: the settings, and the site, which only the workers map. The supervisor starts it, waits until it is ready, lets it
- * drain and buries it. It reads no byte of a client.
+ * come to: the settings, and the site, which only the workers map. The supervisor starts it, waits until it
+ * is ready, and lets it drain. It reads no byte of a client.
  */
 #ifndef SUPERVISE_GENERATION_H
 #define SUPERVISE_GENERATION_H
@@ -76,6 +76,16 @@ int64_t generation_next_deadline(const struct generation *generation);
 
 /* Tells every worker to finish what it began and exit. */
 void generation_drain(struct generation *generation);
+
+/* Sets the gauges of the metrics: of the configuration, which serves from now on (seconds since 1970 UTC); and
+ * of the memory that the processes take, which is read from /proc because a sealed worker cannot. retiring
+ * may be NULL. */
+void generation_set_gauges(const struct generation *generation, int64_t now);
+void generation_set_memory_gauges(const struct generation *current,
+                                  const struct generation *retiring);
+
+/* Has the configuration a listener for metrics? */
+bool generation_has_metrics(const struct generation *generation);
 
 /* Sends the signal to every running worker. */
 void generation_signal(const struct generation *generation, int signal_number);

@@ -1,5 +1,6 @@
-#include "supervise/load.h"
+#include "supervise/loader.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -18,9 +19,27 @@
 #include "load/state.h"
 #include "sandbox/confine.h"
 #include "sandbox/identity.h"
-#include "supervise/changes.h"
-#include "supervise/loader.h"
+#include "site/site.h"
 #include "supervise/report.h"
+
+/* What a load has changed, found by comparing the site before with the one after. */
+enum change {
+    CHANGE_ADDED,
+    CHANGE_REMOVED,
+    CHANGE_POLICY,      /* another policy than before, valid and served */
+    CHANGE_STALE,       /* the last valid policy from now on */
+    CHANGE_REFUSED,     /* no valid policy from now on */
+    CHANGE_MENDED,      /* it was stale or refused */
+    CHANGE_CERTIFICATE, /* another one than before, or the first one */
+};
+#define CHANGES 7
+
+enum { CHANGES_NAMED = 10 }; /* of each kind; the others are counted */
+
+struct changes {
+    size_t counts[CHANGES];
+    char names[CHANGES][CHANGES_NAMED][LIMIT_NAME + 1];
+};
 
 struct load {
     const struct load_order *order;
@@ -119,6 +138,112 @@ static struct span span_of_text(const struct text *text)
     return (struct span){text->data, text->len};
 }
 
+static void note(struct changes *changes, enum change change, const struct site_domain *domain)
+{
+    size_t index = changes->counts[change]++;
+    if (index < CHANGES_NAMED)
+        memcpy(changes->names[change][index], site_name(domain), site_name_span(domain).len + 1);
+}
+
+/* A certificate is renewed with other dates. */
+static bool has_new_credential(const struct site_domain *before, const struct site_domain *now)
+{
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        const struct credential *one = site_credential(before, kind),
+                                *other = site_credential(now, kind);
+        if (other == NULL || one == other)
+            continue;
+        if (one == NULL || credential_not_before(one) != credential_not_before(other) ||
+            credential_not_after(one) != credential_not_after(other))
+            return true;
+    }
+    return false;
+}
+
+static bool has_new_policy(const struct site_domain *before, const struct site_domain *now)
+{
+    return site_policy(before) != site_policy(now) &&
+           (strcmp(policy_id(site_policy(before)), policy_id(site_policy(now))) != 0 ||
+            !span_equal(policy_body(site_policy(before)), policy_body(site_policy(now))));
+}
+
+static void compare(struct changes *changes, const struct site_domain *before,
+                    const struct site_domain *now)
+{
+    if (site_state(now) == SITE_STALE && site_state(before) != SITE_STALE)
+        note(changes, CHANGE_STALE, now);
+    else if (site_state(now) == SITE_REFUSED && site_state(before) != SITE_REFUSED)
+        note(changes, CHANGE_REFUSED, now);
+    else if (site_state(now) == SITE_SERVED && site_state(before) != SITE_SERVED)
+        note(changes, CHANGE_MENDED, now);
+    else if (site_state(now) == SITE_SERVED && has_new_policy(before, now))
+        note(changes, CHANGE_POLICY, now);
+    if (has_new_credential(before, now))
+        note(changes, CHANGE_CERTIFICATE, now);
+}
+
+/* Without an earlier site nothing has changed. */
+static void find_changes(const struct site *before, const struct site *now,
+                         struct changes *ret_changes)
+{
+    *ret_changes = (struct changes){0};
+    if (before == NULL)
+        return;
+    size_t i = 0, j = 0;
+    while (i < site_count(before) || j < site_count(now)) {
+        const struct site_domain *left = i < site_count(before) ? site_at(before, i) : NULL;
+        const struct site_domain *right = j < site_count(now) ? site_at(now, j) : NULL;
+        assert(left != NULL || right != NULL);
+        int order = left == NULL    ? 1
+                    : right == NULL ? -1
+                                    : strcmp(site_name(left), site_name(right));
+        if (right == NULL || order < 0) {
+            note(ret_changes, CHANGE_REMOVED, left);
+        } else if (left == NULL || order > 0) {
+            note(ret_changes, CHANGE_ADDED, right);
+            if (site_state(right) == SITE_REFUSED)
+                note(ret_changes, CHANGE_REFUSED, right);
+        } else {
+            compare(ret_changes, left, right);
+        }
+        i += order <= 0 ? 1 : 0;
+        j += order >= 0 ? 1 : 0;
+    }
+}
+
+static const char *const words[CHANGES] = {
+    [CHANGE_ADDED] = "added",
+    [CHANGE_REMOVED] = "removed",
+    [CHANGE_POLICY] = "with another policy",
+    [CHANGE_STALE] = "now stale",
+    [CHANGE_REFUSED] = "now refused",
+    [CHANGE_MENDED] = "valid again",
+    [CHANGE_CERTIFICATE] = "with a new certificate",
+};
+
+/* Appends "2 domains added (a.example, b.example)" for each kind that there is, the first ten names and
+ * how many more, with the separator between them. No name is told beyond bytes_most. */
+static void print_changes(const struct changes *changes, const char *separator, size_t bytes_most,
+                          struct text *out)
+{
+    const size_t begin = out->len;
+    for (int change = 0; change < CHANGES; change++) {
+        size_t count = changes->counts[change], shown = 0;
+        if (count == 0)
+            continue;
+        text_printf(out, "%s%zu domain%s %s (", out->len == begin ? "" : separator, count,
+                    count == 1 ? "" : "s", words[change]);
+        while (shown < count && shown < CHANGES_NAMED &&
+               out->len - begin + strlen(changes->names[change][shown]) < bytes_most) {
+            text_printf(out, "%s%s", shown == 0 ? "" : ", ", changes->names[change][shown]);
+            shown++;
+        }
+        if (shown < count)
+            text_printf(out, "%s%zu more", shown == 0 ? "" : " and ", count - shown);
+        text_append(out, span_of(")"));
+    }
+}
+
 /* The settings image of what was loaded, sealed. */
 static int print_settings(const struct load *load, const struct configuration *configuration,
                           const struct identity *identity, const struct text *told)
@@ -140,9 +265,9 @@ static int print_settings(const struct load *load, const struct configuration *c
     }
     describe_domains(configuration->site, &image, &lines);
     image.is_blocked = verdict_is_blocked(configuration->site, configuration->denied);
-    changes_find(load->before, configuration->site, &changes);
-    (void)changes_print(&changes, "\n", SIZE_MAX, &changes_lines);
-    (void)changes_print(&changes, ", ", LIMIT_LOG_NAMES, &clause);
+    find_changes(load->before, configuration->site, &changes);
+    print_changes(&changes, "\n", SIZE_MAX, &changes_lines);
+    print_changes(&changes, ", ", LIMIT_LOG_NAMES, &clause);
     if (lines.failed || changes_lines.failed || clause.failed || told->failed)
         heap_end();
     image.domain_lines = span_of_text(&lines);

@@ -1,8 +1,11 @@
 /*
- * The loader as the supervisor sees it: a short-lived child that makes one load (supervise/load.h) and
- * hands over what it has come to, or why it was refused, in one message. The supervisor waits for it
- * beside everything else. A loader that crashes, makes no progress, or runs out of memory is a refused
- * load, and nothing else. Runs in the supervisor, but for the child.
+ * The loader: a short-lived child that makes one load and hands over what it has come to, or why it was
+ * refused, in one message. What the supervisor does is in loader.c: it waits for the child beside everything
+ * else, and one that crashes, makes no progress, or runs out of memory is a refused load, and nothing else.
+ * What the child does, from its first instruction to its last, is in load.c: it gives up everything but
+ * reading (sandbox/confine.h), reads and judges the files, logs what is wrong with them, and builds the images
+ * of settings and site. What was served before it has as images of the same kind. It has no way to survive a
+ * shortage: it says so and ends.
  */
 #ifndef SUPERVISE_LOADER_H
 #define SUPERVISE_LOADER_H
@@ -12,8 +15,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/address.h"
 #include "base/span.h"
 #include "base/text.h"
+#include "shared/challenges.h"
+#include "shared/stats.h"
 #include "supervise/saver.h"
 #include "supervise/settings_image.h"
 
@@ -94,5 +100,32 @@ bool loader_tell(int socket, const struct loader_result *result, int settings_fd
 
 /* The exit status of a loader that has failed, and logged why. HEAP_END_STATUS is another. */
 enum { LOADER_FAILED = 2 };
+
+/* In rising order: a greater one includes the smaller. */
+enum load_extent {
+    LOAD_NOTHING,
+    LOAD_NEW_CERTIFICATES, /* the certificates, if they are others than were loaded last */
+    LOAD_CERTIFICATES,     /* the configuration files stay as they were read */
+    LOAD_ALL,
+};
+
+/* Everything is borrowed. */
+struct load_order {
+    const char *path;             /* of the main file */
+    const struct address *listen; /* replaces the configured listeners; or NULL */
+    enum load_extent extent;
+    const struct settings_image *previous; /* of what is served now; NULL: nothing is */
+    int site_fd;                           /* the site of that; or -1 */
+    bool state_hangs;                      /* the disk of the state folder does not answer */
+    int64_t now; /* seconds since 1970 UTC, by a clock that is never set back */
+    pid_t supervisor;
+    /* What other processes read, which it is not to write: it gives both up. */
+    struct stats *stats;
+    struct challenges *challenges; /* or NULL */
+};
+
+/* A loader_job; the context is a struct load_order. It returns only when it has failed, which was
+ * logged. */
+void load_run(void *context, int socket);
 
 #endif

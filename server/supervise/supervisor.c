@@ -23,9 +23,7 @@
 #include "sandbox/filesystem.h"
 #include "shared/stats.h"
 #include "supervise/backoff.h"
-#include "supervise/gauges.h"
 #include "supervise/generation.h"
-#include "supervise/load.h"
 #include "supervise/loader.h"
 #include "supervise/notify.h"
 #include "supervise/report.h"
@@ -353,8 +351,8 @@ static void promote_next(struct supervisor *supervisor)
     const struct settings_image *image = supervisor->current->image;
     int64_t now = clock_monotonic_ms();
     log_set_style(&image->settings.log);
-    gauges_set_settings(supervisor->stats, image, time(NULL));
-    supervisor->gauges_at = gauges_are_wanted(&image->settings) ? 0 : INT64_MAX;
+    generation_set_gauges(supervisor->current, time(NULL));
+    supervisor->gauges_at = generation_has_metrics(supervisor->current) ? 0 : INT64_MAX;
     watcher_begin(&supervisor->watcher, &image->watch, &image->settings.acme, supervisor->load_ms,
                   now);
     supervisor->stale_at = now + LIMIT_WATCH_DAY_MS;
@@ -492,7 +490,7 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
             start_workers(supervisor, supervisor->current);
     }
     if (now >= supervisor->gauges_at) {
-        gauges_set_memory(supervisor->stats, supervisor->current, supervisor->retiring);
+        generation_set_memory_gauges(supervisor->current, supervisor->retiring);
         supervisor->gauges_at = now + LIMIT_GAUGES_MS;
     }
     struct loader_result result = LOADER_RESULT_NONE;

@@ -1,6 +1,6 @@
 /*
  * The watcher: a child of the supervisor that looks at the files which the current generation was loaded from
- * (supervise/lookout.h) and at the challenges of ACME clients (supervise/challenger.h). It may only
+ * (supervise/lookout.h) and at the challenges of ACME clients, which it alone shows to workers. It may only
  * read (sandbox/confine.h), and it tells the supervisor of what has changed by a message; the supervisor
  * never waits for it. One that dies is started again, after a pause that grows, and goes
  * on with what the one before it knew; challenges stay shown meanwhile. Runs in the supervisor, but for
