@@ -18,7 +18,6 @@
 #include "http/response.h"
 #include "serve/acme_http.h"
 #include "serve/monitor.h"
-#include "serve/plain.h"
 #include "shared/client_address.h"
 
 enum connection_state {
@@ -529,24 +528,30 @@ static void acknowledge_handshake(const struct connection *connection)
         (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
 
+/* Behind a proxy that ends TLS the results mean the same. */
+static enum tls_result plain_result(ssize_t done, enum tls_result again, size_t *ret_len)
+{
+    if (done < 0)
+        return errno == EAGAIN || errno == EINTR ? again : TLS_FAILED;
+    *ret_len = (size_t)done;
+    return TLS_DONE;
+}
+
 static enum tls_result conn_read(struct connection *connection, char *buf, size_t size,
                                  size_t *ret_len)
 {
-    return connection->endpoint->plain ? plain_read(connection->fd, buf, size, ret_len)
-                                       : tls_read(connection->session, buf, size, ret_len);
+    if (!connection->endpoint->plain)
+        return tls_read(connection->session, buf, size, ret_len);
+    ssize_t got = recv(connection->fd, buf, size, 0);
+    return got == 0 ? TLS_CLOSED : plain_result(got, TLS_WANT_READ, ret_len);
 }
 
 static enum tls_result conn_write(struct connection *connection, const char *data, size_t len,
                                   size_t *ret_len)
 {
-    return connection->endpoint->plain ? plain_write(connection->fd, data, len, ret_len)
-                                       : tls_write(connection->session, data, len, ret_len);
-}
-
-/* Has the kernel take what was given. */
-static enum tls_result conn_flush(struct connection *connection)
-{
-    return connection->endpoint->plain ? TLS_DONE : tls_flush(connection->session);
+    if (!connection->endpoint->plain)
+        return tls_write(connection->session, data, len, ret_len);
+    return plain_result(send(connection->fd, data, len, MSG_NOSIGNAL), TLS_WANT_WRITE, ret_len);
 }
 
 static enum step read_request(struct connection *connection, int64_t now)
@@ -617,7 +622,8 @@ static enum step finish_response(struct connection *connection, int64_t now)
     if (connection->response.persistence == HTTP_CLOSE)
         return say_goodbye(connection, now);
     if (connection->received == 0) {
-        enum tls_result result = conn_flush(connection);
+        enum tls_result result =
+            connection->endpoint->plain ? TLS_DONE : tls_flush(connection->session);
         if (result != TLS_DONE)
             return result == TLS_WANT_WRITE ? STEP_WRITE : hang_up(connection, now);
     }

@@ -23,16 +23,17 @@
 /* What the connections of a worker share; everything is borrowed. */
 struct connection_setting {
     struct tls_context *tls;
+    const struct site *site;
+    const struct challenges *challenges; /* or NULL */
+    struct stats *stats;                 /* where it counts; or NULL */
+    bool records_fetches;                /* there, because somebody may ask for them */
+    /* The rest is the pool's. */
     struct timers *timers;
     struct shortage *shortage; /* where it says that memory is short */
     struct access_rate *rate;  /* of failed handshakes in the log */
-    const struct site *site;
-    const struct challenges *challenges; /* or NULL */
     /* LIMIT_REQUEST_HEAD bytes for what is read from a client, while its connection goes on. */
     char *request;
-    struct stats *stats;  /* where it counts; or NULL */
-    bool records_fetches; /* there, because somebody may ask for them */
-    bool draining;        /* what is not begun is not waited for; what ends is closed */
+    bool draining; /* what is not begun is not waited for; what ends is closed */
 };
 
 enum connection_wish {

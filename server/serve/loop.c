@@ -24,7 +24,7 @@ struct loop {
 };
 
 struct loop *loop_new(int control, const struct entrance *entrances, size_t count,
-                      const struct pool_shared *shared, size_t capacity)
+                      const struct connection_setting *setting, size_t capacity)
 {
     size_t event_count = capacity + count + 1;
     struct loop *loop = calloc(1, sizeof(*loop) + event_count * sizeof(loop->events[0]));
@@ -37,7 +37,7 @@ struct loop *loop_new(int control, const struct entrance *entrances, size_t coun
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_ADD, control, &event) != 0)
         goto fail;
-    loop->pool = pool_new(loop->epoll, shared, capacity);
+    loop->pool = pool_new(loop->epoll, setting, capacity);
     if (loop->pool == NULL) {
         errno = ENOMEM;
         goto fail;

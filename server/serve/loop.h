@@ -37,7 +37,7 @@ enum loop_state {
  * drain closes the descriptors of the entrances. capacity is that of the pool. Owned; NULL with
  * errno when the kernel, memory or randomness is short. */
 struct loop *loop_new(int control, const struct entrance *entrances, size_t count,
-                      const struct pool_shared *shared, size_t capacity);
+                      const struct connection_setting *setting, size_t capacity);
 
 /* Closes every connection as it is. */
 void loop_free(struct loop *loop);

@@ -46,7 +46,7 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-struct pool *pool_new(int epoll, const struct pool_shared *shared, size_t capacity)
+struct pool *pool_new(int epoll, const struct connection_setting *setting, size_t capacity)
 {
     assert(capacity > 0 && capacity <= LIMIT_CONNECTIONS);
     struct pool *pool = calloc(1, sizeof(*pool) + capacity * sizeof(pool->turns[0]));
@@ -58,17 +58,11 @@ struct pool *pool_new(int epoll, const struct pool_shared *shared, size_t capaci
     pool->capacity = capacity;
     pool->most_a_network = smaller(share, LIMIT_CONNECTIONS_A_NETWORK);
     pool->most_handshakes_a_network = smaller(share, LIMIT_HANDSHAKES_A_NETWORK);
-    pool->setting = (struct connection_setting){
-        .tls = shared->tls,
-        .timers = &pool->timers,
-        .shortage = &pool->shortage,
-        .rate = &pool->rate,
-        .site = shared->site,
-        .challenges = shared->challenges,
-        .request = pool->request,
-        .stats = shared->stats,
-        .records_fetches = shared->records_fetches,
-    };
+    pool->setting = *setting;
+    pool->setting.timers = &pool->timers;
+    pool->setting.shortage = &pool->shortage;
+    pool->setting.rate = &pool->rate;
+    pool->setting.request = pool->request;
     pool->networks = networks_new(capacity);
     pool->usage = usage_new();
     if (pool->networks == NULL || pool->usage == NULL) {

@@ -20,19 +20,10 @@ struct pool;
 
 /* Times are milliseconds of the monotonic clock in every function here. */
 
-/* What the connections of a worker have in common; everything is borrowed. */
-struct pool_shared {
-    const struct site *site;
-    const struct challenges *challenges; /* or NULL */
-    struct tls_context *tls;
-    struct stats *stats;  /* or NULL */
-    bool records_fetches; /* which sender has fetched what is recorded */
-};
-
-/* An empty pool. epoll is a descriptor, borrowed until pool_free, as are all of
- * the shared. capacity is 1 to LIMIT_CONNECTIONS. Owned; NULL when memory or
+/* An empty pool. epoll is a descriptor, borrowed until pool_free, as is what the setting names: the
+ * site, the challenges, TLS and the stats. capacity is 1 to LIMIT_CONNECTIONS. Owned; NULL when memory or
  * randomness is short. */
-struct pool *pool_new(int epoll, const struct pool_shared *shared, size_t capacity);
+struct pool *pool_new(int epoll, const struct connection_setting *setting, size_t capacity);
 
 /* Every function that ends a connection closes its socket at once and frees its memory here: to be
  * called when no event and no list of the caller names a connection any more. */

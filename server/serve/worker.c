@@ -110,7 +110,7 @@ static bool prepare(struct worker *worker)
     worker->tls = tls_context_new(options->site, options->challenges);
     if (worker->tls == NULL)
         return fail("prepare TLS", ENOMEM);
-    const struct pool_shared shared = {
+    const struct connection_setting setting = {
         .site = options->site,
         .challenges = options->challenges,
         .tls = worker->tls,
@@ -118,7 +118,7 @@ static bool prepare(struct worker *worker)
         .records_fetches = is_watched(options),
     };
     worker->loop =
-        loop_new(options->control, options->entrances, options->entrance_count, &shared, capacity);
+        loop_new(options->control, options->entrances, options->entrance_count, &setting, capacity);
     memory_give_back();
     return worker->loop != NULL || fail("prepare connections", errno);
 }

@@ -1,4 +1,4 @@
-#include "shared/fetch_records.h"
+#include "shared/stats.h"
 
 #include <stdatomic.h>
 #include <string.h>

@@ -37,8 +37,8 @@ static int begin(void **state)
     stage->site = clients_site();
     stage->tls = tls_context_new(stage->site, NULL);
     stage->epoll = epoll_create1(EPOLL_CLOEXEC);
-    const struct pool_shared shared = {.site = stage->site, .tls = stage->tls};
-    stage->pool = pool_new(stage->epoll, &shared, CAPACITY);
+    const struct connection_setting setting = {.site = stage->site, .tls = stage->tls};
+    stage->pool = pool_new(stage->epoll, &setting, CAPACITY);
     assert_non_null(stage->pool);
     *state = stage;
     return 0;

@@ -1,5 +1,5 @@
 /* Visits: who came again is counted, the oldest makes room, and nobody can foresee where an entry is. */
-#include "shared/fetch_records.h"
+#include "shared/stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -58,8 +58,8 @@ static int begin(void **state)
         stage->entrances[i] =
             (struct entrance){clients_listen(&stage->ports[i]), &stage->endpoints[i]};
     }
-    const struct pool_shared shared = {.site = stage->site, .tls = stage->tls};
-    stage->loop = loop_new(stage->control[0], stage->entrances, 2, &shared, CAPACITY);
+    const struct connection_setting setting = {.site = stage->site, .tls = stage->tls};
+    stage->loop = loop_new(stage->control[0], stage->entrances, 2, &setting, CAPACITY);
     assert_non_null(stage->loop);
     assert_true(loop_open(stage->loop));
     assert_int_equal(recv(stage->control[1], &ready, 1, 0), 1);
