@@ -88,7 +88,8 @@ CASES = {
     ),
     "tls-never": ([*BEFORE_TLS, READY, "wait"], "good", refused("tls-timeout", "the TLS handshake does not end within 2 s")),
     "tls-not": ([*BEFORE_TLS, READY, "<", "500 what?\r\n", "wait"], "good", refused("not-tls", "the port does not speak TLS")),
-    "tls-old": (GOOD, "old", refused("tls-old", "the server supports neither TLS 1.2 nor 1.3")),
+    "tls-1.2": (GOOD, "TLSv1_2", None),
+    "tls-old": (GOOD, "TLSv1_1", refused("tls-old", "the server supports neither TLS 1.2 nor 1.3")),
     "expired": (GOOD, "expired", refused("certificate-expired", "the certificate expired on ")),
     "ends-soon": (GOOD, "ends-soon", unknown("certificate-ends-soon", "the certificate expires on ")),
     "other-name": (GOOD, "other-name", refused("certificate-name", "the certificate is for www.example.com, not for other-name.mx.example")),
@@ -149,7 +150,7 @@ def world(program, authority, tmp_path_factory):
         leaf, chain = chain_of(authority, other, label, kind)
         at = leaf.write(folder / "mx" / label)
         (at / "chain.pem").write_bytes(chain)
-        entry = {"chain": str(at / "chain.pem"), "key": str(at / "privkey.pem"), "old": kind == "old", "script": script}
+        entry = {"chain": str(at / "chain.pem"), "key": str(at / "privkey.pem"), "version": kind if kind.startswith("TLS") else None, "script": script}
         entries.append(entry | {"address": f"127.0.1.{number}"})
         zone.append(f"{label}.mx.example. IN A 127.0.1.{number}")
     of = dict(zip(CASES, entries))
@@ -196,7 +197,7 @@ def test_mx_is_judged(hosts, label):
     if wanted is None:
         assert not report["findings"] and report["state"] == "good"
         (server,) = report["servers"]
-        assert server["reached"] == "certificate" and server["status"] == 220 and server["tls"] == "1.3"
+        assert server["reached"] == "certificate" and server["status"] == 220 and server["tls"] == ("1.2" if label == "tls-1.2" else "1.3")
         assert server["certificate"]["days_left"] > 30
         return
     ((code, level, message),) = found(report)
@@ -263,7 +264,7 @@ def test_table_for_people(world):
     assert re.search(r"^good\.mx\.example +127\.0\.1\.1:25 .* 1\.3 ", text, re.M)
     assert re.search(r"^clear\.mx\.example +127\.0\.1\.\d+:25 .* no STARTTLS +- +- +-", text, re.M)
     assert f'greets-554.mx.example: warning: the server refuses with its greeting: "554 {SHOWN}"' in text
-    assert re.search(rf"^{len(CASES)} MX: 3 good, ", text, re.M)
+    assert re.search(rf"^{len(CASES)} MX: 4 good, ", text, re.M)
     assert not re.search(r"[^\n -~]", text)
 
 

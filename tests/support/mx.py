@@ -1,5 +1,5 @@
 """Mail servers that say exactly what a test wants. Run as a program inside a namespace with the path of a
-JSON file, a list of {"address", "chain", "key", "old", "script"}; it says "ready", then a line of JSON with
+JSON file, a list of {"address", "chain", "key", "version", "script"}; it says "ready", then a line of JSON with
 what each client said and the name that it sent by SNI, and ends with its standard input.
 
 A script is a list: "<" reads a line, "tls" is the handshake, "wait" waits until the client hangs up,
@@ -33,8 +33,8 @@ class Session:
     def _context(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_ciphers("DEFAULT@SECLEVEL=0")
-        if self._entry.get("old"):
-            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+        if self._entry.get("version"):
+            context.minimum_version = context.maximum_version = ssl.TLSVersion[self._entry["version"]]
         context.load_cert_chain(self._entry["chain"], self._entry["key"])
         context.sni_callback = lambda _, name, __: self.heard.update(name=name)
         context.set_alpn_protocols(["smtp"])
