@@ -1,7 +1,6 @@
-#include "inspect/finding.h"
-
 #include <assert.h>
-#include <stddef.h>
+
+#include "inspect/inspect.h"
 
 static const char RFC_FORM[] = "no sender is known to refuse it, but only the form of RFC 8461 is "
                                "known to be accepted by all";
@@ -38,7 +37,8 @@ static const struct finding_rule rules[] = {
      "mox, foxcpp and postfix-tlspol refuse the policy", "leave it out"},
     {FINDING_LEADING_BLANK_LINE, "leading-blank-line", ERROR, 0,
      "there is a blank line at the beginning",
-     "mox, foxcpp and postfix-tlspol refuse the policy, and Mail::STS reads \"mode: none\"",
+     "mox, foxcpp and postfix-tlspol refuse the policy, and Mail::STS reads "
+     "\"mode: none\"",
      "leave it out"},
     {FINDING_COMMENT, "comment", ERROR, 0, "there is a comment",
      "7 of 14 senders refuse the policy", "leave it out"},
@@ -66,7 +66,8 @@ static const struct finding_rule rules[] = {
     {FINDING_KEY_UNKNOWN, "key-unknown", ERROR, 0, "unknown key",
      "danmarg, Mail::STS, checkdmarc and NCSC refuse the policy", "leave out the line"},
     {FINDING_KEY_MISSPELT, "key-misspelt", ERROR, DECISION, "unknown key",
-     "danmarg, Mail::STS, checkdmarc and NCSC refuse the policy, the others do without the line",
+     "danmarg, Mail::STS, checkdmarc and NCSC refuse the policy, the others do "
+     "without the line",
      NULL},
     {FINDING_KEY_TWICE, "key-twice", WARNING, 0, "a second line has the key",
      "senders read it in different ways", "leave out the line"},
@@ -77,7 +78,8 @@ static const struct finding_rule rules[] = {
      "checkdmarc and KumoMTA refuse the policy", "leave out the line"},
     {FINDING_MODE_CONTRADICTION, "mode-contradiction", ERROR, DECISION,
      "a second line with another value has the key",
-     "checkdmarc and KumoMTA refuse the policy, of the others some take the first and some the last",
+     "checkdmarc and KumoMTA refuse the policy, of the others some take the "
+     "first and some the last",
      "leave out one of them"},
     {FINDING_ORDER, "order", NOTE, 0, "not in the order version, mode, mx, max_age:", RFC_FORM,
      "write them in this order"},
@@ -107,7 +109,8 @@ static const struct finding_rule rules[] = {
      "aykevl refuses the policy, and Google asks for at least a day",
      "write 86400 (one day), which is the least"},
     {FINDING_MAX_AGE_ABOVE, "max-age-above", ERROR, MEANING, "max_age",
-     "chasquid, rest-mail, mailauth, postfix-mta-sts-resolver and checkdmarc refuse the policy",
+     "chasquid, rest-mail, mailauth, postfix-mta-sts-resolver and checkdmarc "
+     "refuse the policy",
      "write 31557600 (one year), which is the most"},
     {FINDING_MAX_AGE_SHORT, "max-age-short", WARNING, ADVICE, "max_age",
      "mimecast raises it to a week, NCSC and aykevl warn",

@@ -1,12 +1,12 @@
 #include "inspect/inspect.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
 #include "base/array.h"
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/suggest.h"
 #include "base/table.h"
@@ -23,8 +23,7 @@ struct inspector {
     struct arena *arena;     /* owned */
     struct position at;      /* of the whole */
     size_t capacity;         /* of the findings */
-    bool shortage;
-    bool is_one_line; /* two keys were found in one */
+    bool is_one_line;        /* two keys were found in one */
 
     struct field values[KEYS]; /* as they were written; mx unused */
     struct field keys[KEYS];   /* where each was written first */
@@ -51,20 +50,9 @@ struct line {
 
 static const char *const key_texts[KEYS] = {"version", "mode", "mx", "max_age"};
 
-/* A copy of the text, which is freed; borrowed from the inspector. NULL on a shortage, which is
- * noted. */
-static const char *keep(struct inspector *inspector, struct text *text)
-{
-    const char *copy = text->failed || text->data == NULL
-                           ? NULL
-                           : arena_copy(inspector->arena, (struct span){text->data, text->len});
-    inspector->shortage = inspector->shortage || copy == NULL;
-    text_free(text);
-    return copy;
-}
-
-/* Adds a finding: the rule's text, what it is about in quotes (or NOTHING), and a tail (or NULL). The
- * finding may be changed until the next one; NULL when it is not kept. */
+/* Adds a finding: the rule's text, what it is about in quotes (or NOTHING), and
+ * a tail (or NULL). The finding may be changed until the next one; NULL when it
+ * is not kept. */
 static struct inspect_finding *add(struct inspector *inspector, enum finding_kind kind,
                                    struct position at, struct span about, const char *tail)
 {
@@ -78,11 +66,6 @@ static struct inspect_finding *add(struct inspector *inspector, enum finding_kin
         inspector->found.level = rule->level;
     if (inspector->found.count >= LIMIT_FINDINGS && !is_first_decision)
         return NULL;
-    if (!array_room(&inspector->found.findings, inspector->found.count, &inspector->capacity,
-                    sizeof(*inspector->found.findings))) {
-        inspector->shortage = true;
-        return NULL;
-    }
     struct text message = {0};
     text_append(&message, span_of(rule->text));
     if (about.data != NULL) {
@@ -92,26 +75,27 @@ static struct inspect_finding *add(struct inspector *inspector, enum finding_kin
     }
     if (tail != NULL)
         text_printf(&message, " %s", tail);
+    (void)array_room(&inspector->found.findings, inspector->found.count, &inspector->capacity,
+                     sizeof(*inspector->found.findings));
     struct inspect_finding *finding = &inspector->found.findings[inspector->found.count++];
     *finding = (struct inspect_finding){
         .rule = rule,
         .at = at,
-        .message = keep(inspector, &message),
+        .message = arena_copy(inspector->arena, heap_text(&message)),
         .senders = rule->senders,
         .fix = rule->fix,
     };
+    text_free(&message);
     return finding;
 }
 
-/* What to write instead, when that depends on what stands there. finding may be NULL. */
+/* What to write instead, when that depends on what stands there. finding may be
+ * NULL. */
 static void advise(struct inspector *inspector, struct inspect_finding *finding, const char *verb,
                    const char *words)
 {
-    struct text fix = {0};
-    if (finding == NULL)
-        return;
-    text_printf(&fix, "%s %s", verb, words);
-    finding->fix = keep(inspector, &fix);
+    if (finding != NULL)
+        finding->fix = arena_printf(inspector->arena, "%s %s", verb, words);
 }
 
 /* The place of a byte of the line, or of its end; columns are characters. */
@@ -136,14 +120,11 @@ static void add_mx(struct inspector *inspector, struct span text, struct positio
         (void)add(inspector, FINDING_MX_TWICE, at, text, "is listed twice");
         return;
     }
-    const char *copy = arena_copy(inspector->arena, text);
-    if (!array_room(&inspector->mx, inspector->mx_count, &inspector->mx_capacity,
-                    sizeof(*inspector->mx)) ||
-        copy == NULL || !table_add(&inspector->by_name, text, inspector->mx_count)) {
-        inspector->shortage = true;
-        return;
-    }
-    inspector->mx[inspector->mx_count++] = (struct field){{copy, text.len}, at};
+    (void)array_room(&inspector->mx, inspector->mx_count, &inspector->mx_capacity,
+                     sizeof(*inspector->mx));
+    (void)table_add(&inspector->by_name, text, inspector->mx_count);
+    inspector->mx[inspector->mx_count++] =
+        (struct field){{arena_copy(inspector->arena, text), text.len}, at};
 }
 
 static void read_name(struct inspector *inspector, struct span text, struct position at)
@@ -166,7 +147,8 @@ static void read_name(struct inspector *inspector, struct span text, struct posi
     add_mx(inspector, sure ? (struct span){name.text, name.len} : text, at);
 }
 
-/* Takes the next name off a list with commas, semicolons or space between them. */
+/* Takes the next name off a list with commas, semicolons or space between them.
+ */
 static bool next_name(struct span *list, struct span *ret_name)
 {
     size_t len = 0;
@@ -236,7 +218,8 @@ static void read_mode(struct inspector *inspector, struct span text, struct posi
     (void)add(inspector, FINDING_MODE_UNKNOWN, at, text, NULL);
 }
 
-/* Digits alone, of any length, as a number; what is too large becomes the largest. */
+/* Digits alone, of any length, as a number; what is too large becomes the
+ * largest. */
 static bool read_digits(struct span text, uint32_t *ret_number)
 {
     uint64_t number = 0;
@@ -268,24 +251,19 @@ static uint32_t bound_max_age(struct inspector *inspector, struct field max_age,
 static void read_max_age(struct inspector *inspector, struct span text, struct position at)
 {
     uint32_t seconds = 0;
-    struct text written = {0};
     inspector->max_age = (struct field){text, at};
     if (read_digits(text, &seconds)) {
         if (text.len > 1 && text.data[0] == '0')
             (void)add(inspector, FINDING_MAX_AGE_ZEROS, at, text, "begins with a zero");
     } else if (calendar_duration(text, &seconds)) {
-        char number[16];
-        (void)snprintf(number, sizeof(number), "%" PRIu32, seconds); /* ten digits fit */
         advise(inspector, add(inspector, FINDING_MAX_AGE_UNIT, at, text, "has a unit"), "write",
-               number);
+               arena_printf(inspector->arena, "%" PRIu32, seconds));
     } else {
         (void)add(inspector, FINDING_MAX_AGE_FORM, at, text, "is not a number of seconds");
         return;
     }
-    text_printf(&written, "%" PRIu32, bound_max_age(inspector, inspector->max_age, seconds));
-    const char *copy = keep(inspector, &written);
-    if (copy != NULL)
-        inspector->max_age.text = span_of(copy);
+    seconds = bound_max_age(inspector, inspector->max_age, seconds);
+    inspector->max_age.text = span_of(arena_printf(inspector->arena, "%" PRIu32, seconds));
 }
 
 /* The same key again. Of the version nobody has two opinions. */
@@ -354,7 +332,8 @@ static enum key read_key(struct inspector *inspector, struct span text, struct p
     return KEYS;
 }
 
-/* The length of the key and its colon that the text begins with; 0 when it begins with none. */
+/* The length of the key and its colon that the text begins with; 0 when it
+ * begins with none. */
 static size_t key_length(struct span text)
 {
     for (enum key key = 0; key < KEYS; key++) {
@@ -375,7 +354,8 @@ static size_t next_key(struct span text)
     return at < text.len ? at : 0;
 }
 
-/* Without space at the end, and without "\\n" and "\\r" as they are written for a line end. */
+/* Without space at the end, and without "\\n" and "\\r" as they are written for
+ * a line end. */
 static struct span trim_part(struct span part)
 {
     for (;;) {
@@ -387,21 +367,20 @@ static struct span trim_part(struct span part)
     }
 }
 
-/* A character that looks like a space, or is not seen, becomes a space or nothing: it came from a
- * web page or a word processor. */
+/* A character that looks like a space, or is not seen, becomes a space or
+ * nothing: it came from a web page or a word processor. */
 static void replace_blanks(struct inspector *inspector, struct line *line)
 {
     struct text clean = {0};
-    char tail[64];
     size_t len = 0;
     for (size_t i = 0; i < line->text.len; i += len) {
         struct name_blank blank;
         struct span rest = span_skip(line->text, i);
         len = name_blank(rest, &blank);
         if (len > 0 && clean.data == NULL) { /* the first of the line is told */
-            (void)snprintf(tail, sizeof(tail), "U+%04" PRIX32 "%s", blank.point,
-                           blank.point == 0xa0 ? ", a non-breaking space" : "");
-            (void)add(inspector, FINDING_BLANK, place_of(line, rest.data), NOTHING, tail);
+            (void)add(inspector, FINDING_BLANK, place_of(line, rest.data), NOTHING,
+                      arena_printf(inspector->arena, "U+%04" PRIX32 "%s", blank.point,
+                                   blank.point == 0xa0 ? ", a non-breaking space" : ""));
             text_append(&clean, (struct span){line->text.data, i});
         }
         if (clean.data != NULL)
@@ -410,11 +389,9 @@ static void replace_blanks(struct inspector *inspector, struct line *line)
                                                  : span_of(""));
         len = len == 0 ? 1 : len;
     }
-    if (clean.data == NULL)
-        return;
-    size_t count = clean.len;
-    const char *copy = keep(inspector, &clean);
-    line->text = (struct span){copy == NULL ? "" : copy, copy == NULL ? 0 : count};
+    if (clean.data != NULL)
+        line->text = (struct span){arena_copy(inspector->arena, heap_text(&clean)), clean.len};
+    text_free(&clean);
 }
 
 /* A line that is not blank and has nothing before or behind its text. */
@@ -523,15 +500,15 @@ static void judge_line_ends(struct inspector *inspector)
 
 static void judge_missing(struct inspector *inspector)
 {
-    struct position at = inspector->at;
-    if (inspector->keys[KEY_VERSION].text.data == NULL)
-        (void)add(inspector, FINDING_VERSION_MISSING, at, NOTHING, NULL);
-    if (inspector->keys[KEY_MODE].text.data == NULL)
-        (void)add(inspector, FINDING_MODE_MISSING, at, NOTHING, NULL);
-    if (inspector->mx_count == 0)
-        (void)add(inspector, FINDING_MX_MISSING, at, NOTHING, NULL);
-    if (inspector->keys[KEY_MAX_AGE].text.data == NULL)
-        (void)add(inspector, FINDING_MAX_AGE_MISSING, at, NOTHING, NULL);
+    static const enum finding_kind kinds[KEYS] = {
+        [KEY_VERSION] = FINDING_VERSION_MISSING,
+        [KEY_MODE] = FINDING_MODE_MISSING,
+        [KEY_MX] = FINDING_MX_MISSING,
+        [KEY_MAX_AGE] = FINDING_MAX_AGE_MISSING,
+    };
+    for (enum key key = 0; key < KEYS; key++)
+        if (key == KEY_MX ? inspector->mx_count == 0 : inspector->keys[key].text.data == NULL)
+            (void)add(inspector, kinds[key], inspector->at, NOTHING, NULL);
 }
 
 static void judge_short_max_age(struct inspector *inspector)
@@ -547,7 +524,6 @@ static void judge_short_max_age(struct inspector *inspector)
 /* The bytes as they are, and as policy_new will write them. */
 static void judge_size(struct inspector *inspector, size_t len)
 {
-    char tail[64];
     size_t written = strlen("version: STSv1\r\nmode: \r\nmax_age: \r\n") +
                      inspector->mode.text.len + inspector->max_age.text.len;
     for (size_t i = 0; i < inspector->mx_count; i++)
@@ -558,11 +534,12 @@ static void judge_size(struct inspector *inspector, size_t len)
                                                      : FINDING_LARGE_ADVISED;
     if (written <= LIMIT_BODY && len <= LIMIT_BODY_ADVISED)
         return;
-    (void)snprintf(tail, sizeof(tail), "%zu bytes long", len); /* a number and two words */
-    (void)add(inspector, kind, inspector->at, NOTHING, tail);
+    (void)add(inspector, kind, inspector->at, NOTHING,
+              arena_printf(inspector->arena, "%zu bytes long", len));
 }
 
-/* What is no text of lines at all; FINDING_LF, which it cannot be, when it is one. */
+/* What is no text of lines at all; FINDING_LF, which it cannot be, when it is
+ * one. */
 static enum finding_kind recognise(struct span bytes)
 {
     if (bytes.len >= 2 &&
@@ -600,19 +577,12 @@ static void inspect(struct inspector *inspector, struct span bytes)
 
 struct inspection *inspection_new(struct span bytes, const char *file)
 {
-    struct inspector *inspector = calloc(1, sizeof(*inspector));
-    if (inspector == NULL)
-        return NULL;
+    struct inspector *inspector = heap_take(1, sizeof(*inspector));
     inspector->at = (struct position){file, 1, 1};
     inspector->is_ordered = true;
     inspector->found.level = DIAG_NOTE;
     inspector->arena = arena_new();
-    if (inspector->arena != NULL)
-        inspect(inspector, bytes);
-    if (inspector->arena == NULL || inspector->shortage) {
-        inspection_free(&inspector->found);
-        return NULL;
-    }
+    inspect(inspector, bytes);
     inspector->found.fields = (struct policy_fields){
         .at = inspector->at,
         .mode = inspector->mode,

@@ -1,10 +1,10 @@
 /*
- * Reads the bytes of a policy that somebody else wrote, such as an old file or
- * what a server sent: leniently, so that what was meant is found, and sharply,
- * so that nothing a sender would mind goes unnoticed. What is found is told
- * against every rule, in the order of the file; no finding at all means that
- * the bytes are those that policy_new would make of the fields. Pure: no file,
- * socket or clock.
+ * For inspect and finding. Reads the bytes of a policy that somebody else
+ * wrote, such as an old file or what a server sent: leniently, so that what was
+ * meant is found, and sharply, so that nothing a sender would mind goes
+ * unnoticed. What is found is told against every rule, in the order of the
+ * file; no finding at all means that the bytes are those that policy_new would
+ * make of the fields. Pure: no file, socket or clock.
  */
 #ifndef INSPECT_INSPECT_H
 #define INSPECT_INSPECT_H
@@ -15,10 +15,90 @@
 
 #include "base/diag.h"
 #include "base/span.h"
-#include "inspect/finding.h"
 #include "policy/policy.h"
 
-/* Every text is borrowed from the inspection; what stood in the bytes is escaped in it. */
+/* What can be wrong with the bytes of a policy. */
+enum finding_kind {
+    FINDING_EMPTY,
+    FINDING_WEB_PAGE,
+    FINDING_UTF16,
+    FINDING_BYTE_ORDER_MARK,
+    FINDING_LF,
+    FINDING_MIXED_LINE_ENDS,
+    FINDING_LONE_CR,
+    FINDING_NO_LAST_LINE_END,
+    FINDING_BLANK_LINE,
+    FINDING_LEADING_BLANK_LINE,
+    FINDING_COMMENT,
+    FINDING_NO_COLON,
+    FINDING_LINE_END_LOST, /* two keys in a line */
+    FINDING_BLANK,         /* a character that looks like a space, or is not seen */
+    FINDING_LEADING_SPACE,
+    FINDING_TRAILING_SPACE,
+    FINDING_SPACE_BEFORE_COLON,
+    FINDING_NO_SPACE,
+    FINDING_OTHER_SPACE,
+    FINDING_KEY_CASE,
+    FINDING_KEY_UNKNOWN,
+    FINDING_KEY_MISSPELT, /* unknown, and near to a key that is known */
+    FINDING_KEY_TWICE,
+    FINDING_KEY_CONTRADICTION, /* twice, with different values */
+    FINDING_MODE_TWICE,
+    FINDING_MODE_CONTRADICTION,
+    FINDING_ORDER,
+    FINDING_VERSION_MISSING,
+    FINDING_VERSION_CASE,
+    FINDING_VERSION_OTHER,
+    FINDING_MODE_MISSING,
+    FINDING_MODE_CASE,
+    FINDING_MODE_UNKNOWN,
+    FINDING_MAX_AGE_MISSING,
+    FINDING_MAX_AGE_FORM,
+    FINDING_MAX_AGE_UNIT,
+    FINDING_MAX_AGE_ZEROS,
+    FINDING_MAX_AGE_ZERO,
+    FINDING_MAX_AGE_BELOW,
+    FINDING_MAX_AGE_ABOVE,
+    FINDING_MAX_AGE_SHORT,
+    FINDING_MX_MISSING,
+    FINDING_MX_EMPTY,
+    FINDING_MX_CASE,
+    FINDING_MX_TWICE,
+    FINDING_MX_SEVERAL, /* several names in one line */
+    FINDING_MX_MENDED,  /* no valid name, but it is sure which one was meant */
+    FINDING_MX_INVALID,
+    FINDING_LARGE_ADVISED,
+    FINDING_LARGE,
+    FINDING_LARGE_MOST,
+    FINDING_LARGE_WRITTEN, /* too large even when it is written well */
+};
+
+/* What a rule says beside its level. */
+enum {
+    FINDING_NEEDS_DECISION = 1,  /* only the operator knows what is right */
+    FINDING_CHANGES_MEANING = 2, /* once mended, the policy is another one for
+                                  some sender that accepted it */
+    FINDING_IS_ADVICE = 4,       /* to write the policy again changes nothing about it */
+};
+
+struct finding_rule {
+    enum finding_kind kind;
+    const char *code; /* for programs; never changes: "blank-line" */
+    /* DIAG_ERROR: at least one sender refuses the policy, or misreads it;
+   * DIAG_WARNING: testers complain, or it is not wise; DIAG_NOTE: no sender is
+   * known to mind. */
+    enum diag_level level;
+    unsigned flags;
+    const char *text;    /* the fault, as the beginning of a sentence */
+    const char *senders; /* why it matters: who refuses it; or NULL */
+    const char *fix;     /* what to write instead; or NULL */
+};
+
+/* The row of the kind; static. */
+const struct finding_rule *finding_rule(enum finding_kind kind);
+
+/* Every text is borrowed from the inspection; what stood in the bytes is
+ * escaped in it. */
 struct inspect_finding {
     const struct finding_rule *rule; /* static: its kind, its word for programs, its level */
     struct position at;              /* line and column count from 1 */
@@ -32,27 +112,27 @@ struct inspection {
     struct inspect_finding *findings; /* in the order in which they were found; owned */
     size_t count;
     enum diag_level level; /* of the gravest; DIAG_NOTE when there is none */
-    /* One of the findings can only be mended by the operator. Exactly when none is, policy_new makes a
-     * policy of the fields. */
+    /* One of the findings can only be mended by the operator. Exactly when none
+   * is, policy_new makes a policy of the fields. */
     bool needs_decision;
-    /* policy_new makes a policy of the fields that means something else than the bytes did to any
-     * sender that took them: then the id has to change. */
+    /* policy_new makes a policy of the fields that means something else than the
+   * bytes did to any sender that took them: then the id has to change. */
     bool changes_meaning;
-    /* What the bytes mean: mended where that is sure, else as it was written. Borrowed from here. */
+    /* What the bytes mean: mended where that is sure, else as it was written.
+   * Borrowed from here. */
     struct policy_fields fields;
 };
 
 /* Inspects the bytes, of any length and content, which must live as long as the
  * inspection. file is for the positions, borrowed as long; it may be NULL.
- * LIMIT_FINDINGS are kept, and the first decision always. Owned; NULL when
- * memory is short. */
+ * LIMIT_FINDINGS are kept, and the first decision always. Owned. */
 struct inspection *inspection_new(struct span bytes, const char *file);
 void inspection_free(struct inspection *inspection);
 
 /* Adds every finding to diag, with its reason and its fix. For bytes that are
  * going to be written anew (mended) only what needs a decision is
- * DIAG_ERROR, what else would be is DIAG_WARNING, and the fix says that it is done; for
- * bytes that are served the levels are those of the rules. */
+ * DIAG_ERROR, what else would be is DIAG_WARNING, and the fix says that it is
+ * done; for bytes that are served the levels are those of the rules. */
 void inspection_report(const struct inspection *inspection, bool mended, struct diag *diag);
 
 #endif
