@@ -69,7 +69,7 @@ SOURCES  := $(filter-out $(if $(ACCEL_ON),,server/crypto/%),server/main.c \
     $(sort $(wildcard server/*/*.c)))
 OBJECTS  := $(SOURCES:%.c=$(B)/obj/%.o)
 ARCHIVE  := $(B)/libmta-sts-httpd.a
-ARCHIVED := $(filter-out %/main.o $(if $(CLIENT),%/probe/client.o),$(OBJECTS)) $(CLIENT)
+ARCHIVED := $(filter-out %/main.o $(if $(CLIENT),%/probe/fetch.o),$(OBJECTS)) $(CLIENT)
 COMPILE   = -std=gnu17 -D_GNU_SOURCE -DMTA_STS_HTTPD_VERSION='"$(VERSION)"' -Iserver -Itests/unit \
     $(MBEDTLS_FLAGS) $(ACCEL_FLAGS) $(WARNINGS) $(HARDEN) $(MAPPED) -ffunction-sections \
     -fdata-sections $(CFLAGS)

@@ -53,7 +53,7 @@ $(B)/mbedtls/client/%.o: $(MBEDTLS_TREE)/library/%.c $(B)/mbedtls.flags server/m
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MBEDTLS_BUILD) -DMTA_STS_HTTPD_TLS_CLIENT -fvisibility=hidden -c -o $@ $<
 
-$(CLIENT): $(B)/obj/server/probe/client.o $(CLIENT_TLS)
+$(CLIENT): $(B)/obj/server/probe/fetch.o $(CLIENT_TLS)
 	$(Q)$(CC) -r -nostdlib -o $@ $^ && $(CROSS)objcopy --localize-hidden $@
 
 $(B)/mbedtls/obj/%.o: $(MBEDTLS_TREE)/%.c $(B)/mbedtls.flags server/mbedtls_config.h

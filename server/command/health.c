@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
@@ -79,8 +80,7 @@ static bool is_proxy(const struct endpoint *endpoint, const struct address *targ
     return false;
 }
 
-/* False when memory is short. */
-static bool fetch(struct inquiry *inquiry)
+static void fetch(struct inquiry *inquiry)
 {
     const struct endpoint *endpoint = inquiry->question->endpoint;
     for (int attempt = 0;; attempt++) {
@@ -92,21 +92,20 @@ static bool fetch(struct inquiry *inquiry)
             .preamble = {LOCAL, is_proxy(endpoint, &target) ? sizeof(LOCAL) - 1 : 0},
             .versions = endpoint->plain ? CLIENT_PLAIN : CLIENT_TLS_ALL,
         };
-        if (!fetch_run(&request, &inquiry->fetch))
-            return false;
+        fetch_run(&request, &inquiry->fetch);
         bool is_v6_wildcard = target.any.sa_family == AF_INET6 &&
                               endpoint->address.any.sa_family == AF_INET6 &&
                               IN6_IS_ADDR_UNSPECIFIED(&endpoint->address.v6.sin6_addr);
         if (inquiry->fetch.step != FETCH_CONNECT || !is_v6_wildcard)
-            return true;
+            return;
         fetch_free(&inquiry->fetch);
     }
 }
 
 /* Strictly: everything that senders mind but the authority. */
-static bool judge_strictly(struct inquiry *inquiry)
+static void judge_strictly(struct inquiry *inquiry)
 {
-    struct report *report = calloc(1, sizeof(*report));
+    struct report *report = heap_take(1, sizeof(*report));
     const struct fetch *fetch = &inquiry->fetch;
     const struct chain_question question = {
         .chain = fetch->chain,
@@ -114,21 +113,20 @@ static bool judge_strictly(struct inquiry *inquiry)
         .host = inquiry->host,
         .now = inquiry->question->now,
     };
-    bool good = report != NULL && chain_judge(&question, report, &report->visits[0]);
-    if (!good)
-        die(inquiry->health, "out of memory");
-    else if (report_level(report) <= DIAG_ERROR)
+    chain_judge(&question, report, &report->visits[0]);
+    if (report_level(report) <= DIAG_ERROR)
         die(inquiry->health, "%s", report->findings[0].message);
     else if (inquiry->health->differs)
         die(inquiry->health, "the policy is not that of the configuration");
     free(report);
-    return good;
 }
 
 static bool leaf_covers(const struct inquiry *inquiry)
 {
     struct certificate *leaf = certificate_new(inquiry->fetch.chain[0]);
-    bool covers = leaf != NULL && chain_covers(leaf, span_of(inquiry->host));
+    if (leaf == NULL)
+        heap_end();
+    bool covers = chain_covers(leaf, span_of(inquiry->host));
     certificate_free(leaf);
     return covers;
 }
@@ -148,13 +146,13 @@ static void judge_policy(struct inquiry *inquiry)
     }
     if (health->differs) {
         struct inspection *inspection = inspection_new(body, NULL);
-        if (inspection == NULL || inspection->level <= DIAG_ERROR)
+        if (inspection->level <= DIAG_ERROR)
             die(health, "what is served for %s is no valid policy", site_name(inquiry->domain));
         inspection_free(inspection);
     }
     if (inquiry->question->only != NULL && health->state == HEALTH_SERVES &&
         inquiry->fetch.chain_len > 0)
-        (void)judge_strictly(inquiry); /* a shortage is told in the state */
+        judge_strictly(inquiry);
     if (inquiry->question->only != NULL && health->state == HEALTH_SERVES &&
         site_state(inquiry->domain) == SITE_STALE)
         die(health, "the policy of %s is the last valid one, not the configured one",
@@ -218,10 +216,8 @@ static void inquire(const struct health_question *question, const struct site_do
     /* It fits; nobody has the second name (RFC 6761 section 6.4). */
     (void)snprintf(inquiry.host, sizeof(inquiry.host), "mta-sts.%s",
                    domain == NULL ? "health.invalid" : site_name(domain));
-    if (fetch(&inquiry))
-        judge(&inquiry);
-    else
-        die(health, "out of memory");
+    fetch(&inquiry);
+    judge(&inquiry);
     fetch_free(&inquiry.fetch);
 }
 

@@ -9,6 +9,7 @@
 #include "base/calendar.h"
 #include "base/clock.h"
 #include "base/columns.h"
+#include "base/heap.h"
 #include "base/json.h"
 #include "command/command.h"
 #include "command/reading.h"
@@ -167,8 +168,7 @@ static bool ask(const struct endpoint *endpoint, const char *domain, struct fetc
             .versions = CLIENT_PLAIN,
         };
         fetch_free(ret_fetch);
-        if (!fetch_run(&request, ret_fetch))
-            return command_complain("out of memory");
+        fetch_run(&request, ret_fetch);
         if (ret_fetch->step != FETCH_CONNECT)
             break;
     }
@@ -402,11 +402,7 @@ static void print_listed(const struct command_line *line, const struct site *sit
                          const struct order *order, struct text *out)
 {
     size_t count = 0;
-    struct listed *listed = calloc(site_count(site) + 1, sizeof(*listed));
-    if (listed == NULL) {
-        out->failed = true;
-        return;
-    }
+    struct listed *listed = heap_take(site_count(site), sizeof(*listed));
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
         if (is_listed(line, domain))

@@ -42,10 +42,9 @@ struct asking {
 /* Whether there is a policy, sound or not: other pages are answers of another server. */
 static bool is_policy(const struct visit_kept *kept)
 {
-    struct inspection *inspection =
-        kept->is_whole ? inspection_new((struct span){kept->body, kept->body_len}, NULL) : NULL;
-    if (inspection == NULL)
+    if (!kept->is_whole)
         return false;
+    struct inspection *inspection = inspection_new((struct span){kept->body, kept->body_len}, NULL);
     bool found = inspection->fields.mode.text.data != NULL || inspection->fields.mx_count > 0;
     inspection_free(inspection);
     return found;
@@ -94,8 +93,7 @@ static void visit(const struct asking *asking, const char *host, const struct ad
     };
     report_begin(&next->report, best->report.domain);
     next->kept.is_whole = false;
-    if (!visit_run(&question, &next->report))
-        report_add(&next->report, NULL, FAULT_INTERNAL, "out of memory");
+    visit_run(&question, &next->report);
     if (rank(next) > rank(best))
         found->best = 1 - found->best;
 }
@@ -185,7 +183,7 @@ static void lose(const struct asking *asking, size_t index, struct answer_found 
     found->is_asked = host->file == NULL;
     found->id_problem = NO_DNS;
     report_begin(&found->attempts[0].report, host->domain);
-    report_add(&found->attempts[0].report, NULL, FAULT_INTERNAL, "%s", why);
+    report_add(&found->attempts[0].report, FAULT_INTERNAL, "%s", why);
 }
 
 static void died(void *context, size_t index, void *result)
@@ -200,9 +198,7 @@ static void late(void *context, size_t index, void *result)
 
 static struct span keep(struct import *import, const char *bytes, size_t len)
 {
-    const char *copy = arena_copy(import->arena, (struct span){bytes, len});
-    import->shortage = import->shortage || copy == NULL;
-    return (struct span){copy, copy == NULL ? 0 : len};
+    return (struct span){arena_copy(import->arena, (struct span){bytes, len}), len};
 }
 
 /* Why the host is left out. */
@@ -210,10 +206,12 @@ static void report_problem(struct import *import, struct import_host *host,
                            const struct report *report)
 {
     const struct report_finding *finding = problem_of(report);
-    const char *from =
-        report->visit_count == 0 ? "" : import_format(import, " (%s)", report->visits[0].address);
-    host->problem = import_format(
-        import, "%s%s", finding == NULL ? "the answer is no policy" : finding->message, from);
+    const char *from = report->visit_count == 0
+                           ? ""
+                           : arena_printf(import->arena, " (%s)", report->visits[0].address);
+    host->problem =
+        arena_printf(import->arena, "%s%s",
+                     finding == NULL ? "the answer is no policy" : finding->message, from);
     diag_add(import->diag, host->sure == IMPORT_NAMED ? DIAG_ERROR : DIAG_NOTE, host->at,
              "mta-sts.%s has no policy: %s", host->domain, host->problem);
     if (finding != NULL && finding->senders[0] != '\0')
@@ -248,7 +246,7 @@ static void keep_id(struct import *import, struct import_host *host,
     if (problem == NULL && host->inspection->changes_meaning)
         problem = "the corrections change what the policy means";
     if (problem == NULL) {
-        host->id = import_format(import, "%s", found->id);
+        host->id = arena_printf(import->arena, "%s", found->id);
         return;
     }
     diag_add(import->diag, DIAG_WARNING, host->at, "%s: its id is not kept: %s%s", host->domain,
@@ -266,14 +264,14 @@ static void take(void *context, size_t index, const void *result)
     const struct attempt *best = &found->attempts[found->best];
     bool is_wanted = host->sure == IMPORT_NAMED ? best->kept.is_whole : rank(best) == POLICY;
     if (found->is_asked && is_wanted) {
-        host->address = import_format(import, "%s", best->report.visits[0].address);
+        host->address = arena_printf(import->arena, "%s", best->report.visits[0].address);
         host->bytes = keep(import, best->kept.body, best->kept.body_len);
         if (best->kept.leaf_len > 0)
             host->leaf = keep(import, best->kept.leaf, best->kept.leaf_len);
         report_certificate(import, host, &best->report);
-        import_inspect(
-            import, host,
-            import_format(import, "https://mta-sts.%s/.well-known/mta-sts.txt", host->domain));
+        import_inspect(import, host,
+                       arena_printf(import->arena, "https://mta-sts.%s/.well-known/mta-sts.txt",
+                                    host->domain));
     } else if (found->is_asked) {
         report_problem(import, host, &best->report);
     }
@@ -290,7 +288,7 @@ void import_ask(struct import *import, const struct address *connect)
     if (!is_needed)
         return;
     struct diag *told = diag_new(); /* that there are no authorities shows in every certificate */
-    struct asking asking = {import, connect, told == NULL ? NULL : trust_new(NULL, told)};
+    struct asking asking = {import, connect, trust_new(NULL, told)};
     const struct probe_jobs jobs = {
         .count = import->count,
         .result_size = sizeof(struct answer_found),

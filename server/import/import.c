@@ -1,13 +1,12 @@
 #include "import/import.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "files/file.h"
 #include "policy/name.h"
@@ -21,43 +20,11 @@ static const char *const folders[] = {
 };
 enum { FOLDERS = sizeof(folders) / sizeof(folders[0]) };
 
-void import_free(struct import *import)
-{
-    for (size_t i = 0; i < import->count; i++) {
-        inspection_free(import->hosts[i].inspection);
-        policy_free(import->hosts[i].policy);
-    }
-    free(import->hosts);
-    table_free(&import->by_domain);
-    import_free_paths(&import->searched);
-    import_free_paths(&import->certificates);
-    certificates_free(import->store);
-    diag_free(import->certificate_diag);
-    arena_free(import->arena);
-    diag_free(import->diag);
-}
-
-const char *import_format(struct import *import, const char *format, ...)
-{
-    char *words = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    int len = vasprintf(&words, format, arguments);
-    va_end(arguments);
-    const char *copy =
-        len < 0 ? NULL : arena_copy(import->arena, (struct span){words, (size_t)len});
-    if (len >= 0)
-        free(words);
-    import->shortage = import->shortage || copy == NULL;
-    return copy == NULL ? "" : copy;
-}
-
 const char *import_shown(struct import *import, struct span bytes)
 {
     struct text shown = {0};
     text_escape(&shown, bytes, 100);
-    const char *copy = import_format(import, "%s", shown.data == NULL ? "" : shown.data);
-    import->shortage = import->shortage || shown.failed;
+    const char *copy = arena_copy(import->arena, heap_text(&shown));
     text_free(&shown);
     return copy;
 }
@@ -73,12 +40,9 @@ void import_add_path(struct import *import, struct import_paths *paths, const ch
     struct span key = span_of(path);
     if (table_find(&paths->by_text, key, path_key, paths->items) != TABLE_NONE)
         return;
-    const char *copy = arena_copy(import->arena, key);
-    if (!array_room(&paths->items, paths->count, &paths->capacity, sizeof(*paths->items)) ||
-        copy == NULL || !table_add(&paths->by_text, key, paths->count))
-        import->shortage = true;
-    else
-        paths->items[paths->count++] = copy;
+    (void)array_room(&paths->items, paths->count, &paths->capacity, sizeof(*paths->items));
+    (void)table_add(&paths->by_text, key, paths->count);
+    paths->items[paths->count++] = arena_copy(import->arena, key);
 }
 
 void import_free_paths(struct import_paths *paths)
@@ -93,20 +57,10 @@ static struct span domain_key(const void *items, size_t index)
     return span_of(hosts[index].domain);
 }
 
-static void report_name(struct import *import, struct span domain, struct position at,
-                        enum name_fault fault)
-{
-    struct name meant;
-    diag_add(import->diag, DIAG_ERROR, at, "domain \"%s\" %s", import_shown(import, domain),
-             name_fault_text(fault));
-    if (name_suggest(domain, NAME_HOST, &meant))
-        diag_hint(import->diag, "write %s", meant.text);
-}
-
 struct import_host *import_add_host(struct import *import, struct span domain, struct position at,
                                     enum import_sure sure)
 {
-    struct name name;
+    struct name name, meant;
     if (span_begins_fold(domain, span_of(PREFIX)))
         domain = span_skip(domain, strlen(PREFIX));
     enum name_fault fault = name_parse(domain, NAME_HOST, &name);
@@ -114,11 +68,14 @@ struct import_host *import_add_host(struct import *import, struct span domain, s
         fault = NAME_OK; /* in a configuration it does no harm */
     if (fault == NAME_OK && name.len + strlen(PREFIX) > LIMIT_NAME)
         fault = NAME_LONG;
-    if (fault != NAME_OK) {
-        if (sure == IMPORT_NAMED)
-            report_name(import, domain, at, fault);
-        return NULL;
+    if (fault != NAME_OK && sure == IMPORT_NAMED) {
+        diag_add(import->diag, DIAG_ERROR, at, "domain \"%s\" %s", import_shown(import, domain),
+                 name_fault_text(fault));
+        if (name_suggest(domain, NAME_HOST, &meant))
+            diag_hint(import->diag, "write %s", meant.text);
     }
+    if (fault != NAME_OK)
+        return NULL;
     struct span key = {name.text, name.len};
     size_t known = table_find(&import->by_domain, key, domain_key, import->hosts);
     if (known != TABLE_NONE) {
@@ -128,13 +85,10 @@ struct import_host *import_add_host(struct import *import, struct span domain, s
         host->sure = sure > host->sure ? sure : host->sure;
         return host;
     }
-    const char *copy = arena_copy(import->arena, key);
-    if (!array_room(&import->hosts, import->count, &import->capacity, sizeof(*import->hosts)) ||
-        copy == NULL || !table_add(&import->by_domain, key, import->count)) {
-        import->shortage = true;
-        return NULL;
-    }
-    import->hosts[import->count] = (struct import_host){.domain = copy, .at = at, .sure = sure};
+    (void)array_room(&import->hosts, import->count, &import->capacity, sizeof(*import->hosts));
+    (void)table_add(&import->by_domain, key, import->count);
+    import->hosts[import->count] =
+        (struct import_host){.domain = arena_copy(import->arena, key), .at = at, .sure = sure};
     return &import->hosts[import->count++];
 }
 
@@ -142,10 +96,6 @@ void import_inspect(struct import *import, struct import_host *host, const char 
 {
     const char *file = diag_intern(import->diag, span_of(from));
     host->inspection = inspection_new(host->bytes, file);
-    if (host->inspection == NULL) {
-        import->shortage = true;
-        return;
-    }
     inspection_report(host->inspection, true, import->diag);
     if (host->inspection->needs_decision) {
         host->problem = "what it means has to be decided";
@@ -153,8 +103,7 @@ void import_inspect(struct import *import, struct import_host *host, const char 
     }
     /* The inspection has told everything, and better, for it knows the bytes. */
     struct diag *told = diag_new();
-    host->policy = told == NULL ? NULL : policy_new(&host->inspection->fields, told);
-    import->shortage = import->shortage || host->policy == NULL;
+    host->policy = policy_new(&host->inspection->fields, told);
     diag_free(told);
 }
 
@@ -163,17 +112,14 @@ static void read_file(struct import *import, struct import_host *host)
     struct text bytes = {0};
     const char *file = diag_intern(import->diag, span_of(host->file));
     if (file_read(host->file, LIMIT_IMPORT_FILE, &bytes, NULL)) {
-        struct span whole = {bytes.data == NULL ? "" : bytes.data, bytes.len};
-        host->bytes = (struct span){arena_copy(import->arena, whole), whole.len};
-        import->shortage = import->shortage || host->bytes.data == NULL;
+        host->bytes = (struct span){arena_copy(import->arena, heap_text(&bytes)), bytes.len};
+        import_inspect(import, host, host->file);
     } else {
-        host->problem = import_format(import, "its file cannot be read: %s", strerror(errno));
+        host->problem = arena_printf(import->arena, "its file cannot be read: %s", strerror(errno));
         diag_add(import->diag, DIAG_ERROR, (struct position){.file = file},
                  "the policy of %s cannot be read: %s", host->domain, strerror(errno));
     }
     text_free(&bytes);
-    if (host->bytes.data != NULL)
-        import_inspect(import, host, host->file);
 }
 
 /* "DOMAIN" or "DOMAIN=FILE"; with --search also a path, for a shell may have made many of one. */
@@ -194,7 +140,7 @@ static int take_operand(struct import *import, const char *operand, struct impor
         return command_misused("import", "not of the form DOMAIN or DOMAIN=FILE:", operand, NULL);
     const char *place =
         equals == NULL
-            ? import_format(import, "https://mta-sts.%s/.well-known/mta-sts.txt", name.text)
+            ? arena_printf(import->arena, "https://mta-sts.%s/.well-known/mta-sts.txt", name.text)
             : equals + 1;
     struct position at = {.file = diag_intern(import->diag, span_of(place))};
     size_t before = import->count;
@@ -238,7 +184,7 @@ static void report_rest(struct import *import)
             diag_hint(import->diag, "name the domain if it has a policy: import %s", host->domain);
         }
     }
-    if (named > 0 || import->shortage)
+    if (named > 0)
         return;
     diag_add(import->diag, DIAG_ERROR, (struct position){.file = "mta-sts-httpd"},
              "no name of a policy host (mta-sts.*) was found");
@@ -271,12 +217,7 @@ static void read_certificates(struct import *import, bool adds_hosts)
 {
     /* The files were not named for this, so that their faults are not reported. */
     import->certificate_diag = diag_new();
-    import->store =
-        import->certificate_diag == NULL ? NULL : certificates_new(import->certificate_diag, NULL);
-    if (import->store == NULL) {
-        import->shortage = true;
-        return;
-    }
+    import->store = certificates_new(import->certificate_diag, NULL);
     for (size_t i = 0; i < import->searched.count; i++)
         certificates_read(import->store, import->searched.items[i], (struct position){0});
     for (size_t i = 0; i < ACME_FOLDERS; i++)
@@ -292,17 +233,16 @@ static void list_certificate(struct import *import, const char *path)
 {
     const char *live = strstr(path, "/live/");
     if (live != NULL)
-        path = import_format(import, "%.*s", (int)(live - path) + 5, path);
+        path = arena_printf(import->arena, "%.*s", (int)(live - path) + 5, path);
     for (size_t i = 0; i < ACME_FOLDERS; i++)
         if (strncmp(path, acme_folders[i], strlen(acme_folders[i])) == 0 &&
             path[strlen(acme_folders[i])] == '/')
             path = acme_folders[i];
     if (path[0] != '/') {
         char *here = getcwd(NULL, 0);
-        import->shortage = import->shortage || here == NULL;
         while (strncmp(path, "./", 2) == 0)
             path += 2;
-        path = import_format(import, "%s/%s", here == NULL ? "" : here, path);
+        path = arena_printf(import->arena, "%s/%s", here == NULL ? "" : here, path);
         free(here);
     }
     import_add_path(import, &import->certificates, path);
@@ -310,7 +250,7 @@ static void list_certificate(struct import *import, const char *path)
 
 static void find_certificates(struct import *import)
 {
-    for (size_t i = 0; i < import->count && import->store != NULL; i++) {
+    for (size_t i = 0; i < import->count; i++) {
         struct certificates_place place;
         struct import_host *host = &import->hosts[i];
         if (host->leaf.data == NULL || host->policy == NULL)
@@ -342,11 +282,7 @@ static int import_all(struct import *import, const struct address *connect, stru
     import_ask(import, connect);
     find_certificates(import);
     report_rest(import);
-    if (import->shortage)
-        diag_shortage(import->diag);
     import_write(import, out, &said);
-    if (out->failed || said.failed)
-        diag_shortage(import->diag);
     (void)command_complain_lines(&said); /* the exit status says it too */
     text_free(&said);
     return diag_count(import->diag, DIAG_ERROR) == 0 && diag_count(import->diag, DIAG_FATAL) == 0
@@ -357,14 +293,23 @@ static int import_all(struct import *import, const struct address *connect, stru
 int command_import(const struct command_line *line, struct text *out)
 {
     struct address connect;
-    struct import import = {.line = line, .diag = diag_new(), .arena = arena_new()};
-    int status = STATUS_WRONG;
+    struct import import = {.line = line};
     if (line->connect != NULL && !command_read_server(line->connect, &connect))
-        status = command_misused("import", COMMAND_NO_SERVER, line->connect, NULL);
-    else if (import.diag == NULL || import.arena == NULL)
-        (void)command_complain("out of memory");
-    else
-        status = import_all(&import, line->connect == NULL ? NULL : &connect, out);
-    import_free(&import);
+        return command_misused("import", COMMAND_NO_SERVER, line->connect, NULL);
+    import.diag = diag_new();
+    import.arena = arena_new();
+    int status = import_all(&import, line->connect == NULL ? NULL : &connect, out);
+    for (size_t i = 0; i < import.count; i++) {
+        inspection_free(import.hosts[i].inspection);
+        policy_free(import.hosts[i].policy);
+    }
+    free(import.hosts);
+    table_free(&import.by_domain);
+    import_free_paths(&import.searched);
+    import_free_paths(&import.certificates);
+    certificates_free(import.store);
+    diag_free(import.certificate_diag);
+    arena_free(import.arena);
+    diag_free(import.diag);
     return status;
 }

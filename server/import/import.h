@@ -58,14 +58,9 @@ struct import {
     struct import_paths certificates; /* to be written */
     struct diag *certificate_diag;    /* owned; of the store */
     struct certificates *store;       /* owned; or NULL */
-    bool shortage;                    /* of memory: something is missing */
 };
 
-/* A text that lives as long as the import; "" on a shortage, which is noted. */
-const char *import_format(struct import *import, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-/* The same of foreign bytes: escaped, and cut when they are many. */
+/* Foreign bytes as a text that lives as long as the import: escaped, and cut when they are many. */
 const char *import_shown(struct import *import, struct span bytes);
 
 /* Adds the path, unless it is there. */
@@ -90,11 +85,8 @@ void import_search(struct import *import, const char *const *paths, size_t count
  * or at NULL on this machine, or else where the DNS says. What comes is inspected and reported. */
 void import_ask(struct import *import, const struct address *connect);
 
-/* Frees what is in it. */
-void import_free(struct import *import);
-
 /* Appends the configuration, as YAML that "check" accepts, or with --json all that was found to
- * ret_out; diagnostics and a summary to ret_said. A shortage is noted in the texts. */
+ * ret_out; diagnostics and a summary to ret_said. */
 void import_write(const struct import *import, struct text *ret_out, struct text *ret_said);
 
 #endif

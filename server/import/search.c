@@ -54,7 +54,6 @@ static void walk(struct search *search, const char *path)
 {
     struct tree tree = {.visit = add_file, .fail = report_failure, .context = search};
     tree_walk(&tree, path);
-    search->import->shortage = search->import->shortage || tree.shortage;
     tree_free(&tree);
 }
 
@@ -68,12 +67,12 @@ static const char *resolve(struct search *search, struct span path)
     if (path.len > 0 && path.data[0] == '/')
         folder.len = 0;
     for (;;) {
-        const char *found = import_format(import, "%.*s%.*s", (int)folder.len, folder.data,
-                                          (int)path.len, path.data);
+        const char *found = arena_printf(import->arena, "%.*s%.*s", (int)folder.len, folder.data,
+                                         (int)path.len, path.data);
         const char *star = strpbrk(found, "*?[");
         const char *end = star == NULL ? NULL : memrchr(found, '/', (size_t)(star - found));
         const char *there =
-            end == NULL ? found : import_format(import, "%.*s/", (int)(end - found), found);
+            end == NULL ? found : arena_printf(import->arena, "%.*s/", (int)(end - found), found);
         if (access(there, F_OK) == 0)
             return found;
         if (folder.len <= (search->path[0] == '/' ? 1 : 0))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/json.h"
 #include "policy/policy.h"
 
@@ -31,14 +32,12 @@ static struct span body_key(const void *items, size_t index)
 }
 
 /* Equal policies come together; the one with most members is the default. */
-static bool make_groups(struct writer *writer)
+static void make_groups(struct writer *writer)
 {
     const struct import *import = writer->import;
     size_t most = 0;
-    writer->groups = calloc(import->count + 1, sizeof(*writer->groups));
-    writer->group_of = calloc(import->count + 1, sizeof(*writer->group_of));
-    if (writer->groups == NULL || writer->group_of == NULL)
-        return false;
+    writer->groups = heap_take(import->count, sizeof(*writer->groups));
+    writer->group_of = heap_take(import->count, sizeof(*writer->group_of));
     for (size_t i = 0; i < import->count; i++) {
         const struct policy *policy = import->hosts[i].policy;
         if (policy == NULL)
@@ -46,12 +45,10 @@ static bool make_groups(struct writer *writer)
         struct span body = policy_body(policy);
         size_t index = table_find(&writer->by_body, body, body_key, writer->groups);
         if (index == TABLE_NONE) {
-            index = writer->group_count;
+            index = writer->group_count++;
             writer->groups[index].policy = policy;
             writer->groups[index].first = import->hosts[i].domain;
-            if (!table_add(&writer->by_body, body, index))
-                return false;
-            writer->group_count++;
+            (void)table_add(&writer->by_body, body, index);
         }
         /* The first domain that has it gives a name that is free: "default" has no dot. */
         if (++writer->groups[index].members == 2)
@@ -62,7 +59,6 @@ static bool make_groups(struct writer *writer)
     }
     if (writer->group_count == 1 || (writer->group_count > 1 && writer->groups[most].members > 1))
         writer->groups[most].name = "default";
-    return true;
 }
 
 /* A word or path. What JSON calls a text YAML calls one, too. */
@@ -254,10 +250,8 @@ void import_write(const struct import *import, struct text *ret_out, struct text
         return;
     }
     diag_print(import->diag, DIAG_NOTE, ret_said);
-    if (make_groups(&writer))
-        write_yaml(&writer, ret_said);
-    else
-        ret_out->failed = true;
+    make_groups(&writer);
+    write_yaml(&writer, ret_said);
     table_free(&writer.by_body);
     free(writer.groups);
     free(writer.group_of);

@@ -1,4 +1,4 @@
-#include "probe/answer.h"
+#include "probe/fetch.h"
 
 /* What a size in a chunk can have at most: more digits would not fit 64 bits. */
 enum { SIZE_DIGITS = 15, EXTENSION_MOST = 1024, TRAILER_MOST = 8192 };

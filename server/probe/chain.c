@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "certificates/extensions.h"
 #include "site/verdict.h"
 
@@ -11,7 +12,6 @@
 struct chain {
     const struct chain_question *question;
     struct report *report;
-    struct report_visit *visit;
     struct certificate *items[LIMIT_PROBE_CHAIN]; /* owned */
     size_t count;
 };
@@ -40,13 +40,13 @@ static void judge_names(const struct chain *chain)
     if (leaf->name_count == 0 && leaf->has_dns_names) {
         struct span written = {NULL, 0};
         (void)extensions_next_name(chain->question->chain[0], &written); /* there is one */
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NAME,
+        report_add(chain->report, FAULT_CERTIFICATE_NAME,
                    "the certificate has no valid DNS name (\"%s\" is none), so it is not for %s",
                    report_show(written, 80).text, host);
         return;
     }
     if (leaf->name_count == 0) {
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NAME,
+        report_add(chain->report, FAULT_CERTIFICATE_NAME,
                    "the certificate has no DNS name in its subject alternative name, so it is not "
                    "for %s",
                    host);
@@ -55,9 +55,8 @@ static void judge_names(const struct chain *chain)
     char more[32] = "";
     if (leaf->name_count > 1) /* a number fits */
         (void)snprintf(more, sizeof(more), " and %zu more", leaf->name_count - 1);
-    report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NAME,
-               "the certificate is for %.*s%s, not for %s", (int)leaf->names[0].len,
-               leaf->names[0].data, more, host);
+    report_add(chain->report, FAULT_CERTIFICATE_NAME, "the certificate is for %.*s%s, not for %s",
+               (int)leaf->names[0].len, leaf->names[0].data, more, host);
 }
 
 static void judge_dates(const struct chain *chain)
@@ -69,14 +68,13 @@ static void judge_dates(const struct chain *chain)
     calendar_day(leaf->not_before, begin);
     calendar_day(leaf->not_after, end);
     if (now < leaf->not_before)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NOT_YET,
+        report_add(chain->report, FAULT_CERTIFICATE_NOT_YET,
                    "the certificate is valid from %s on, not yet", begin);
     else if (left < 0)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_EXPIRED,
-                   "the certificate expired on %s", end);
+        report_add(chain->report, FAULT_CERTIFICATE_EXPIRED, "the certificate expired on %s", end);
     else if (now >
              verdict_warning_time(leaf->not_before, leaf->not_after, chain->question->warning))
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_ENDS_SOON,
+        report_add(chain->report, FAULT_CERTIFICATE_ENDS_SOON,
                    "the certificate expires on %s, in %" PRId64 " day%s", end, calendar_days(left),
                    calendar_days(left) == 1 ? "" : "s");
 }
@@ -85,13 +83,13 @@ static void judge_leaf(const struct chain *chain)
 {
     const struct certificate *leaf = chain->items[0];
     if (!leaf->kind.accepted)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_KEY,
-                   "the key of the certificate is %s", leaf->kind.text);
+        report_add(chain->report, FAULT_CERTIFICATE_KEY, "the key of the certificate is %s",
+                   leaf->kind.text);
     if (!leaf->may_serve || !leaf->may_sign)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_USAGE,
+        report_add(chain->report, FAULT_CERTIFICATE_USAGE,
                    "the certificate is not made for TLS servers");
     if (leaf->must_staple)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_STAPLE,
+        report_add(chain->report, FAULT_CERTIFICATE_STAPLE,
                    "the certificate demands a stapled OCSP response");
     judge_names(chain);
     judge_dates(chain);
@@ -125,14 +123,13 @@ static void explain_distrust(const struct chain *chain)
     }
     certificate_issuer_text(chain->items[top], issuer);
     if (top == 0 && chain->items[0]->is_self_issued)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_SELF_SIGNED,
-                   "the certificate is self-signed");
+        report_add(chain->report, FAULT_CERTIFICATE_SELF_SIGNED, "the certificate is self-signed");
     else if (top == 0)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_INCOMPLETE,
+        report_add(chain->report, FAULT_CERTIFICATE_INCOMPLETE,
                    "the chain is incomplete: the certificate of the issuer (%s) is not sent",
                    report_show(span_of(issuer), sizeof(issuer)).text);
     else
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_UNKNOWN_ROOT,
+        report_add(chain->report, FAULT_CERTIFICATE_UNKNOWN_ROOT,
                    "the chain ends at an authority that is not trusted (%s)",
                    report_show(span_of(issuer), sizeof(issuer)).text);
 }
@@ -141,21 +138,21 @@ static void explain_distrust(const struct chain *chain)
 static void judge_way(const struct chain *chain, const struct trust_verdict *verdict)
 {
     if (verdict->is_expired)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_CHAIN_EXPIRED,
+        report_add(chain->report, FAULT_CERTIFICATE_CHAIN_EXPIRED,
                    "a certificate above that of the server has expired or is not valid yet (%s)",
                    report_show(span_of(verdict->expired), TRUST_NAME_SIZE).text);
     if (verdict->is_constrained)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_CONSTRAINED,
+        report_add(chain->report, FAULT_CERTIFICATE_CONSTRAINED,
                    "the authority %s may not issue for %s (name constraints)",
                    report_show(span_of(verdict->constrained), TRUST_NAME_SIZE).text,
                    report_show(span_of(verdict->forbidden), TRUST_NAME_SIZE).text);
     if (verdict->not_judged != NULL)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_NOT_JUDGED,
+        report_add(chain->report, FAULT_CERTIFICATE_NOT_JUDGED,
                    "the authority %s has a critical extension that is not checked here (%s)",
                    report_show(span_of(verdict->not_judged_of), TRUST_NAME_SIZE).text,
                    verdict->not_judged);
     if (verdict->is_weak && chain->items[0]->kind.accepted)
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_WEAK,
+        report_add(chain->report, FAULT_CERTIFICATE_WEAK,
                    "a key or signature in the chain is too weak");
 }
 
@@ -168,7 +165,7 @@ static void judge_tail(const struct chain *chain)
         if (item->fault != CERTIFICATE_SOUND || item->not_after >= chain->question->now)
             continue;
         calendar_day(item->not_after, end);
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_TAIL_EXPIRED,
+        report_add(chain->report, FAULT_CERTIFICATE_TAIL_EXPIRED,
                    "a certificate that is sent without need expired on %s", end);
     }
 }
@@ -180,12 +177,11 @@ static void judge_trust(const struct chain *chain)
     if (question->trust == NULL)
         return;
     if (!trust_judge(question->trust, question->chain, question->count, question->now, &verdict)) {
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_UNREADABLE,
-                   "the certificate cannot be read");
+        report_add(chain->report, FAULT_CERTIFICATE_UNREADABLE, "the certificate cannot be read");
         return;
     }
     if (!verdict.is_trusted && verdict.is_costly) {
-        report_add(chain->report, chain->visit, FAULT_CERTIFICATE_COSTLY,
+        report_add(chain->report, FAULT_CERTIFICATE_COSTLY,
                    "a key above the certificate has an RSA exponent of more than 32 bits");
         return;
     }
@@ -198,47 +194,34 @@ static void judge_trust(const struct chain *chain)
         judge_tail(chain);
 }
 
-static bool take_apart(struct chain *chain)
-{
-    for (; chain->count < chain->question->count; chain->count++) {
-        struct certificate *item = certificate_new(chain->question->chain[chain->count]);
-        if (item == NULL)
-            return false;
-        chain->items[chain->count] = item;
-    }
-    return true;
-}
-
-static void note_facts(const struct chain *chain)
-{
-    const struct certificate *leaf = chain->items[0];
-    struct report_visit *visit = chain->visit;
-    visit->has_certificate = true;
-    visit->not_before = leaf->not_before;
-    visit->not_after = leaf->not_after;
-    (void)snprintf(visit->key, sizeof(visit->key), "%s", leaf->kind.text); /* it fits */
-    certificate_issuer_text(leaf, visit->issuer);
-}
-
-bool chain_judge(const struct chain_question *question, struct report *report,
+void chain_judge(const struct chain_question *question, struct report *report,
                  struct report_visit *visit)
 {
-    struct chain chain = {.question = question, .report = report, .visit = visit};
-    bool good = take_apart(&chain);
-    if (good && chain.count > 0 && chain.items[0]->fault == CERTIFICATE_SOUND) {
-        note_facts(&chain);
+    struct chain chain = {.question = question, .report = report};
+    for (; chain.count < question->count; chain.count++) {
+        chain.items[chain.count] = certificate_new(question->chain[chain.count]);
+        if (chain.items[chain.count] == NULL)
+            heap_end();
+    }
+    const struct certificate *leaf = chain.items[0];
+    enum certificate_fault fault = chain.count == 0 ? CERTIFICATE_JUNK : leaf->fault;
+    if (fault == CERTIFICATE_SOUND) {
+        visit->has_certificate = true;
+        visit->not_before = leaf->not_before;
+        visit->not_after = leaf->not_after;
+        (void)snprintf(visit->key, sizeof(visit->key), "%s", leaf->kind.text); /* it fits */
+        certificate_issuer_text(leaf, visit->issuer);
         judge_leaf(&chain);
         judge_trust(&chain);
-    } else if (good && chain.count > 0 && chain.items[0]->fault == CERTIFICATE_KEY) {
-        report_add(report, visit, FAULT_CERTIFICATE_KEY, "the key of the certificate is %s",
-                   chain.items[0]->kind.text);
-    } else if (good && chain.count > 0 && chain.items[0]->fault == CERTIFICATE_EXTENSION) {
-        report_add(report, visit, FAULT_CERTIFICATE_UNREADABLE,
-                   "the certificate has a critical extension that senders do not know");
-    } else if (good) {
-        report_add(report, visit, FAULT_CERTIFICATE_UNREADABLE, "the certificate cannot be read");
+    } else if (fault == CERTIFICATE_KEY) {
+        report_add(report, FAULT_CERTIFICATE_KEY, "the key of the certificate is %s",
+                   leaf->kind.text);
+    } else {
+        report_add(report, FAULT_CERTIFICATE_UNREADABLE,
+                   fault == CERTIFICATE_EXTENSION
+                       ? "the certificate has a critical extension that senders do not know"
+                       : "the certificate cannot be read");
     }
     while (chain.count > 0)
         certificate_free(chain.items[--chain.count]);
-    return good;
 }

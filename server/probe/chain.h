@@ -24,9 +24,8 @@ struct chain_question {
     int64_t warning; /* seconds before the end of the leaf, or the default of site/verdict.h */
 };
 
-/* Adds what is wrong to the report, and the facts of the leaf to the visit, which is the report's.
- * False when memory is short. */
-bool chain_judge(const struct chain_question *question, struct report *report,
+/* Adds what is wrong to the report, and the facts of the leaf to the visit, which is the report's. */
+void chain_judge(const struct chain_question *question, struct report *report,
                  struct report_visit *visit);
 
 /* Whether one of the names of the certificate covers the host (RFC 6125 section 6.4). */

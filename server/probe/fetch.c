@@ -1,29 +1,368 @@
+/* The bundled TLS library has a client for this file alone (mbedtls_config.h). */
+#define MTA_STS_HTTPD_TLS_CLIENT
+
 #include "probe/fetch.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <mbedtls/build_info.h>
+#include <mbedtls/error.h>
+#include <mbedtls/net_sockets.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/psa_util.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/ssl_ciphersuites.h>
+#include <mbedtls/x509_crt.h>
+#include <psa/crypto.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/text.h"
+#include "certificates/extensions.h"
+
+/* What the handshake ends with when the key of the server is costly; nothing else there is it. */
+enum { COSTLY = MBEDTLS_ERR_X509_FILE_IO_ERROR };
+
+#ifdef mbedtls_x509_crt_parse_der
+static int take_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
+                          int critical, const unsigned char *value, const unsigned char *end)
+{
+    (void)context, (void)crt, (void)oid, (void)critical, (void)value, (void)end; /* see below */
+    return 0;
+}
+
+/* What the bundled library's client calls for each certificate that a server sends. Critical
+ * extensions that it does not know are judged later. The key of the first is used at once. */
+int mbedtls_x509_crt_parse_der(mbedtls_x509_crt *chain, const unsigned char *der, size_t len)
+{
+    if (chain->raw.p == NULL && extensions_key_is_costly((struct span){(const char *)der, len}))
+        return COSTLY;
+    return mbedtls_x509_crt_parse_der_with_ext_cb(chain, der, len, 1, take_extension, NULL);
+}
+#endif
+
+struct client {
+    struct stream *stream; /* borrowed */
+    bool plain;
+    mbedtls_ssl_config config;
+    mbedtls_ssl_context ssl;
+};
+
+/* What every sender of today offers; the server chooses among them. */
+static const uint16_t groups[] = {
+    MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1,
+    MBEDTLS_SSL_IANA_TLS_GROUP_NONE,
+};
+
+static const int suites[] = {
+    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
+    MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
+    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    0,
+};
+
+static const uint16_t signatures[] = {
+    MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
+    MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
+    MBEDTLS_TLS1_3_SIG_NONE,
+};
+
+static const char *protocols[] = {"http/1.1", NULL};
+
+/* Waits for the events. False at the deadline. */
+static bool wait_for(struct stream *stream, short events)
+{
+    for (;;) {
+        struct pollfd poll_fd = {.fd = stream->fd, .events = events};
+        int64_t left_ms = (stream->deadline_us - clock_monotonic_us() + 999) / 1000;
+        if (left_ms <= 0) {
+            stream->error = ETIMEDOUT;
+            return false;
+        }
+        int count = poll(&poll_fd, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
+        if (count > 0)
+            return true;
+        if (count < 0 && errno != EINTR) {
+            stream->error = errno;
+            return false;
+        }
+    }
+}
+
+/* Connects, as all waits here, until the deadline at most. False with the reason in stream->error. */
+static bool open_stream(struct stream *stream, const struct address *address, int64_t deadline_us)
+{
+    *stream = (struct stream){.fd = -1, .deadline_us = deadline_us};
+    stream->fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (stream->fd < 0) {
+        stream->error = errno;
+        return false;
+    }
+    const int on = 1; /* else our request waits until the server has confirmed our handshake */
+    (void)setsockopt(stream->fd, IPPROTO_TCP, TCP_NODELAY, &on,
+                     sizeof(on)); /* a Unix socket has none */
+    if (connect(stream->fd, &address->any, address->len) == 0)
+        return true;
+    stream->error = errno;
+    if (errno != EINPROGRESS || !wait_for(stream, POLLOUT))
+        return false;
+    socklen_t size = sizeof(stream->error);
+    if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &stream->error, &size) != 0)
+        stream->error = errno;
+    return stream->error == 0;
+}
+
+static void remember(struct stream *stream, const char *data, size_t len)
+{
+    size_t room = sizeof(stream->opening) - stream->opening_len;
+    size_t kept = len < room ? len : room;
+    memcpy(stream->opening + stream->opening_len, data, kept);
+    stream->opening_len += kept;
+}
+
+ssize_t stream_write(struct stream *stream, const void *data, size_t len)
+{
+    while (wait_for(stream, POLLOUT)) {
+        ssize_t count = send(stream->fd, data, len, MSG_NOSIGNAL);
+        if (count >= 0)
+            return count;
+        stream->error = errno;
+        if (errno != EAGAIN && errno != EINTR)
+            break;
+    }
+    return -1;
+}
+
+ssize_t stream_read(struct stream *stream, void *buf, size_t size)
+{
+    while (wait_for(stream, POLLIN)) {
+        ssize_t count = recv(stream->fd, buf, size, 0);
+        if (count >= 0)
+            return count;
+        stream->error = errno;
+        if (errno != EAGAIN && errno != EINTR)
+            break;
+    }
+    return -1;
+}
+
+static int failure_of(const struct stream *stream)
+{
+    return stream->error == ETIMEDOUT ? MBEDTLS_ERR_SSL_TIMEOUT : MBEDTLS_ERR_NET_CONN_RESET;
+}
+
+static int receive(void *opaque, unsigned char *buf, size_t size)
+{
+    struct stream *stream = opaque;
+    ssize_t count = stream_read(stream, buf, size);
+    if (count < 0)
+        return failure_of(stream);
+    remember(stream, (const char *)buf, (size_t)count);
+    return (int)count;
+}
+
+static int transmit(void *opaque, const unsigned char *data, size_t len)
+{
+    struct stream *stream = opaque;
+    ssize_t count = stream_write(stream, data, len);
+    return count < 0 ? failure_of(stream) : (int)count;
+}
+
+/* The verdict on the certificate comes later and has more to say, so any is taken here. */
+static bool configure(mbedtls_ssl_config *config, enum client_versions versions)
+{
+    if (mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                    MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
+        (versions != CLIENT_TLS_MAIL && mbedtls_ssl_conf_alpn_protocols(config, protocols) != 0))
+        return false;
+    mbedtls_ssl_conf_rng(config, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
+    mbedtls_ssl_conf_max_tls_version(config, versions == CLIENT_TLS_12_ONLY
+                                                 ? MBEDTLS_SSL_VERSION_TLS1_2
+                                                 : MBEDTLS_SSL_VERSION_TLS1_3);
+    mbedtls_ssl_conf_ciphersuites(config, suites);
+    mbedtls_ssl_conf_groups(config, groups);
+    mbedtls_ssl_conf_sig_algs(config, signatures);
+    mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_NONE);
+    return true;
+}
+
+/* Begins the client over the stream, for the host name, which it sends as SNI. */
+static void begin_client(struct client *client, const char *host, enum client_versions versions)
+{
+    mbedtls_ssl_config_init(&client->config);
+    mbedtls_ssl_init(&client->ssl);
+    if (client->plain)
+        return;
+    /* Repeating the first is free; it seeds the generator of this very process. What fails lacks memory. */
+    if (psa_crypto_init() != PSA_SUCCESS || !configure(&client->config, versions) ||
+        mbedtls_ssl_setup(&client->ssl, &client->config) != 0 ||
+        mbedtls_ssl_set_hostname(&client->ssl, host) != 0)
+        heap_end();
+    mbedtls_ssl_set_bio(&client->ssl, client->stream, transmit, receive, NULL);
+}
+
+/* Record and message types (RFC 8446 sections 4 and 5.1), and where the version of a ServerHello is
+ * (section 4.1.3) behind the headers of its record and of itself. */
+enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_HEADER = 5, SERVER_HELLO = 2 };
+enum { HELLO_VERSION = RECORD_HEADER + 4, MAJOR_TLS = 3, MINOR_TLS_12 = 3 };
+
+static struct span opening_of(const struct client *client)
+{
+    return (struct span){client->stream->opening, client->stream->opening_len};
+}
+
+static bool is_record(struct span opening)
+{
+    return opening.data[0] >= 20 && opening.data[0] <= RECORD_HANDSHAKE + 1 &&
+           (opening.len < 2 || opening.data[1] == MAJOR_TLS);
+}
+
+static bool is_old_hello(struct span opening)
+{
+    return opening.len > HELLO_VERSION + 1 && opening.data[0] == RECORD_HANDSHAKE &&
+           opening.data[RECORD_HEADER] == SERVER_HELLO &&
+           opening.data[HELLO_VERSION] == MAJOR_TLS &&
+           opening.data[HELLO_VERSION + 1] < MINOR_TLS_12;
+}
+
+/* The description of the alert (RFC 8446 section 6) that the server answered the first message with;
+ * -1 when there was none. */
+static int alert_of(const struct client *client)
+{
+    struct span opening = opening_of(client);
+    return opening.len > RECORD_HEADER + 1 && opening.data[0] == RECORD_ALERT
+               ? (unsigned char)opening.data[RECORD_HEADER + 1]
+               : -1;
+}
+
+/* Is it about a certificate or its key? mbedTLS' codes are sums of a module's part and a low one. */
+static bool is_about_certificate(int code)
+{
+    int high = -code & 0xff80;
+    return high == -MBEDTLS_ERR_SSL_BAD_CERTIFICATE || (high >= 0x1080 && high <= 0x2f80) ||
+           (high >= 0x3880 && high <= 0x3f80);
+}
+
+/* Why the handshake ended, from the library's code and from what the server said first. */
+static enum client_result reason_of(const struct client *client, int code)
+{
+    struct span opening = opening_of(client);
+    if (opening.len > 0 && span_begins_fold(opening, span_of("HTTP/")))
+        return CLIENT_HTTP;
+    if (opening.len > 0 && !is_record(opening))
+        return CLIENT_NOT_TLS;
+    if (is_old_hello(opening) || alert_of(client) == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
+        return CLIENT_OLD;
+    if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
+        return CLIENT_ALERT;
+    if (code == COSTLY)
+        return CLIENT_COSTLY;
+    /* The library's answers to a message for which its buffer has no room. */
+    if (code == MBEDTLS_ERR_SSL_BAD_INPUT_DATA || code == MBEDTLS_ERR_ERROR_CORRUPTION_DETECTED)
+        return CLIENT_LARGE;
+    return is_about_certificate(code) ? CLIENT_CERTIFICATE : CLIENT_FAILED;
+}
+
+/* What reading, writing and shaking hands have in common. */
+static enum client_result result_of(const struct client *client, int code)
+{
+    switch (code) {
+    case MBEDTLS_ERR_SSL_TIMEOUT:
+        return CLIENT_LATE;
+    case MBEDTLS_ERR_NET_CONN_RESET:
+        return CLIENT_RESET;
+    case MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY:
+    case MBEDTLS_ERR_SSL_CONN_EOF:
+        return CLIENT_CLOSED;
+    default:
+        return code >= 0 ? CLIENT_DONE : reason_of(client, code);
+    }
+}
+
+/* The stream waits by itself, so that the library asks for patience only between two messages. */
+static bool is_patience(int code)
+{
+    return code == MBEDTLS_ERR_SSL_WANT_READ || code == MBEDTLS_ERR_SSL_WANT_WRITE ||
+           code == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET;
+}
+
+static enum client_result shake_hands(struct client *client)
+{
+    int code = 0;
+    if (client->plain)
+        return CLIENT_DONE;
+    do
+        code = mbedtls_ssl_handshake(&client->ssl);
+    while (is_patience(code));
+    return result_of(client, code);
+}
+
+static enum client_result write_all(struct client *client, struct span bytes)
+{
+    while (bytes.len > 0) {
+        const unsigned char *data = (const unsigned char *)bytes.data;
+        int code = client->plain ? transmit(client->stream, data, bytes.len)
+                                 : mbedtls_ssl_write(&client->ssl, data, bytes.len);
+        if (code > 0)
+            bytes = span_skip(bytes, (size_t)code);
+        else if (!is_patience(code))
+            return code == 0 ? CLIENT_FAILED : result_of(client, code);
+    }
+    return CLIENT_DONE;
+}
+
+/* Waits for at least one byte. */
+static enum client_result read_some(struct client *client, char *buf, size_t size, size_t *ret_len)
+{
+    int code;
+    do
+        code = client->plain ? receive(client->stream, (unsigned char *)buf, size)
+                             : mbedtls_ssl_read(&client->ssl, (unsigned char *)buf, size);
+    while (is_patience(code));
+    if (code == 0) /* without close_notify */
+        return CLIENT_CLOSED;
+    if (code > 0)
+        *ret_len = (size_t)code;
+    return result_of(client, code);
+}
 
 /* The certificates are copied, because they are judged when the connection is gone. */
-static bool keep_chain(const struct client *client, struct fetch *fetch)
+static void keep_chain(const struct client *client, struct fetch *fetch)
 {
-    struct span chain[LIMIT_PROBE_CHAIN];
-    size_t count = client_chain(client, chain, LIMIT_PROBE_CHAIN);
-    size_t bytes = 0;
-    for (size_t i = 0; i < count; i++)
-        bytes += chain[i].len;
-    fetch->chain = calloc(1, count * sizeof(*chain) + bytes + 1);
-    if (fetch->chain == NULL)
-        return false;
+    const mbedtls_x509_crt *crt,
+        *first = client->plain ? NULL : mbedtls_ssl_get_peer_cert(&client->ssl);
+    size_t count = 0, bytes = 0;
+    for (crt = first; crt != NULL && count < LIMIT_PROBE_CHAIN; crt = crt->next, count++)
+        bytes += crt->raw.len;
+    fetch->chain = heap_take(1, count * sizeof(*fetch->chain) + bytes + 1);
     char *place = (char *)(fetch->chain + count);
-    for (size_t i = 0; i < count; i++) {
-        memcpy(place, chain[i].data, chain[i].len);
-        fetch->chain[fetch->chain_len++] = (struct span){place, chain[i].len};
-        place += chain[i].len;
+    for (crt = first; fetch->chain_len < count; crt = crt->next) {
+        memcpy(place, crt->raw.p, crt->raw.len);
+        fetch->chain[fetch->chain_len++] = (struct span){place, crt->raw.len};
+        place += crt->raw.len;
     }
-    return true;
 }
 
 static enum client_result ask(struct client *client, const char *host, const char *target)
@@ -36,8 +375,7 @@ static enum client_result ask(struct client *client, const char *host, const cha
                 "Accept: text/plain\r\n"
                 "Connection: close\r\n\r\n",
                 target == NULL ? "/.well-known/mta-sts.txt" : target, host);
-    enum client_result result =
-        text.failed ? CLIENT_FAILED : client_write(client, (struct span){text.data, text.len});
+    enum client_result result = write_all(client, heap_text(&text));
     text_free(&text);
     return result;
 }
@@ -49,7 +387,7 @@ static enum client_result listen_to(struct client *client, struct answer *answer
     enum answer_progress progress = ANSWER_MORE;
     while (progress == ANSWER_MORE) {
         size_t len = 0;
-        enum client_result result = client_read(client, buf, sizeof(buf), &len);
+        enum client_result result = read_some(client, buf, sizeof(buf), &len);
         if (result == CLIENT_CLOSED)
             progress = answer_end(answer);
         else if (result == CLIENT_DONE)
@@ -60,27 +398,27 @@ static enum client_result listen_to(struct client *client, struct answer *answer
     return CLIENT_DONE;
 }
 
-static bool run_client(struct client *client, const struct fetch_request *request,
+static void run_client(struct client *client, const struct fetch_request *request,
                        struct fetch *fetch)
 {
     int64_t begin = clock_monotonic_us();
     fetch->step = FETCH_HANDSHAKE;
-    fetch->result = client_handshake(client);
-    fetch->alert = fetch->result == CLIENT_ALERT ? client_alert(client) : -1;
+    fetch->result = shake_hands(client);
+    fetch->alert = fetch->result == CLIENT_ALERT ? alert_of(client) : -1;
     fetch->handshake_us = clock_monotonic_us() - begin;
     if (fetch->result != CLIENT_DONE)
-        return true;
+        return;
     fetch->step = FETCH_ANSWER;
-    fetch->tls_version = client_version(client);
-    if (!keep_chain(client, fetch))
-        return false;
+    fetch->tls_version =
+        client->plain                                                                ? "none"
+        : mbedtls_ssl_get_version_number(&client->ssl) == MBEDTLS_SSL_VERSION_TLS1_3 ? "1.3"
+                                                                                     : "1.2";
+    keep_chain(client, fetch);
     if (request->versions == CLIENT_TLS_MAIL)
-        (void)client_write(client, span_of("QUIT\r\n")); /* all is known by now */
+        (void)write_all(client, span_of("QUIT\r\n")); /* all is known by now */
     if (request->handshake_only)
-        return true;
-    fetch->answer = malloc(sizeof(*fetch->answer));
-    if (fetch->answer == NULL)
-        return false;
+        return;
+    fetch->answer = heap_take(1, sizeof(*fetch->answer));
     answer_begin(fetch->answer);
     begin = clock_monotonic_us();
     fetch->result = ask(client, request->host, request->target);
@@ -89,7 +427,6 @@ static bool run_client(struct client *client, const struct fetch_request *reques
     fetch->answer_us = clock_monotonic_us() - begin;
     if (fetch->result == CLIENT_DONE)
         fetch->step = FETCH_DONE;
-    return true;
 }
 
 /* A few bytes, for which a new connection has room. */
@@ -104,14 +441,12 @@ static bool send_preamble(struct stream *stream, struct span preamble)
     return true;
 }
 
-bool fetch_run(const struct fetch_request *request, struct fetch *ret_fetch)
+void fetch_run(const struct fetch_request *request, struct fetch *ret_fetch)
 {
-    bool good = true;
     struct stream stream;
-    struct client *client = NULL;
     int64_t begin = clock_monotonic_us();
     *ret_fetch = (struct fetch){.step = FETCH_CONNECT, .alert = -1};
-    bool open = stream_open(&stream, request->address, begin + request->timeout_ms * 1000) &&
+    bool open = open_stream(&stream, request->address, begin + request->timeout_ms * 1000) &&
                 send_preamble(&stream, request->preamble);
     if (open && request->begin != NULL) {
         ret_fetch->step = FETCH_BEGIN;
@@ -119,14 +454,16 @@ bool fetch_run(const struct fetch_request *request, struct fetch *ret_fetch)
     }
     ret_fetch->connect_us = clock_monotonic_us() - begin;
     if (open) {
-        client = client_new(&stream, request->host, request->versions);
-        good = client != NULL && run_client(client, request, ret_fetch);
+        struct client client = {.stream = &stream, .plain = request->versions == CLIENT_PLAIN};
+        begin_client(&client, request->host, request->versions);
+        run_client(&client, request, ret_fetch);
+        mbedtls_ssl_free(&client.ssl);
+        mbedtls_ssl_config_free(&client.config);
     }
     ret_fetch->error = stream.error;
     ret_fetch->is_late = stream.error == ETIMEDOUT;
-    client_free(client);
-    stream_close(&stream);
-    return good;
+    if (stream.fd >= 0)
+        (void)close(stream.fd); /* what was to be told was told by TLS */
 }
 
 void fetch_free(struct fetch *fetch)

@@ -1,8 +1,10 @@
 /*
- * One fetch of a policy from one address, as a sender does it: connect, shake
- * hands, ask, read the answer, all before one deadline. It tells what came and
- * how long each step took, and judges nothing. Runs in a child of the probe,
- * and in the health check.
+ * For answer and fetch. One fetch of a policy from one address, as a sender does
+ * it: connect, shake hands (TLS 1.2 or 1.3, with what all senders have), ask, read
+ * the answer, all before one deadline. It takes any certificate, tells what came
+ * and how long each step took, and judges nothing. Objects and codes of the TLS
+ * library do not leave it. Runs in a child of the probe, and in commands; never
+ * in a server.
  */
 #ifndef PROBE_FETCH_H
 #define PROBE_FETCH_H
@@ -10,12 +12,106 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/address.h"
 #include "base/limits.h"
 #include "base/span.h"
-#include "probe/answer.h"
-#include "probe/client.h"
+
+/* One HTTP response (RFC 9112) as it arrives, byte by byte: its head, and its body with the chunks taken
+ * apart. What the server claims about sizes is never believed beyond the room that is here. It is as strict
+ * as the strictest sender, and says what it minds. */
+enum answer_progress {
+    ANSWER_MORE,   /* bytes are missing */
+    ANSWER_WHOLE,  /* the response is there; with is_cut, as much of it as anybody wants */
+    ANSWER_BROKEN, /* it is malformed; fault tells how */
+};
+
+/* Where in the response the next byte belongs. */
+enum answer_place {
+    ANSWER_HEAD,
+    ANSWER_COUNTED,    /* a body with a length */
+    ANSWER_UNCOUNTED,  /* a body that ends with the connection */
+    ANSWER_CHUNK_SIZE, /* its digits */
+    ANSWER_CHUNK_EXTENSION,
+    ANSWER_CHUNK_SIZE_LF,
+    ANSWER_CHUNK_DATA,
+    ANSWER_CHUNK_CR,
+    ANSWER_CHUNK_LF,
+    ANSWER_TRAILER, /* the beginning of a line */
+    ANSWER_TRAILER_LINE,
+    ANSWER_TRAILER_LF, /* of the empty line at the end */
+    ANSWER_FINISHED,
+};
+
+/* Begin with answer_begin. Spans point into head; they are empty when the header is missing. */
+struct answer {
+    unsigned status; /* 100 to 999; 0 before the head is there */
+    struct span content_type;
+    struct span content_encoding;
+    struct span location;
+    size_t body_len;
+    bool is_cut;       /* the body goes on behind LIMIT_BODY_MOST */
+    const char *fault; /* when broken: the end of the sentence "the response ..."; static */
+
+    enum answer_place place;
+    bool is_chunked, has_length;
+    uint64_t left;  /* bytes of the body or chunk that are still to come */
+    unsigned count; /* digits of a chunk's size, or bytes of its extension or of the trailer */
+    size_t head_len;
+    char head[LIMIT_ANSWER_HEAD];
+    char body[LIMIT_BODY_MOST];
+};
+
+void answer_begin(struct answer *answer);
+
+/* Takes the next bytes. Anything but ANSWER_MORE is final. */
+enum answer_progress answer_feed(struct answer *answer, struct span bytes);
+
+/* Takes the end of the connection, which is the end of some bodies. */
+enum answer_progress answer_end(struct answer *answer);
+
+/* What the server said first: enough to tell TLS from other protocols, and an alert. */
+enum { STREAM_OPENING = 64 };
+
+/* A connection that is never waited for beyond its deadline. */
+struct stream {
+    int fd;              /* owned; -1 when it is closed */
+    int64_t deadline_us; /* of the clock that never jumps */
+    int error;           /* errno of what failed last; ETIMEDOUT when the deadline had passed */
+    size_t opening_len;
+    char opening[STREAM_OPENING]; /* the first bytes that came for TLS */
+};
+
+/* Waits for room for at least one byte. Returns how many bytes were moved, or -1 with the reason in
+ * stream->error. */
+ssize_t stream_write(struct stream *stream, const void *data, size_t len);
+
+/* Waits for at least one byte. Returns how many bytes there are, 0 at the end, or -1 with the reason in
+ * stream->error. */
+ssize_t stream_read(struct stream *stream, void *buf, size_t size);
+
+enum client_result {
+    CLIENT_DONE,
+    CLIENT_CLOSED,      /* the server ended the stream, with or without a word */
+    CLIENT_LATE,        /* the deadline has passed */
+    CLIENT_RESET,       /* the connection broke */
+    CLIENT_ALERT,       /* a fatal alert; fetch->alert tells which */
+    CLIENT_OLD,         /* the server speaks TLS 1.1 or older only */
+    CLIENT_HTTP,        /* it answered in plain HTTP */
+    CLIENT_NOT_TLS,     /* it answered in something else */
+    CLIENT_CERTIFICATE, /* it sent a certificate that cannot be read */
+    CLIENT_LARGE,       /* a message of the handshake is larger than 16 KB: its certificates */
+    CLIENT_COSTLY,      /* its key makes a check of a signature costly (load/extensions) */
+    CLIENT_FAILED,      /* the server broke the protocol */
+};
+
+enum client_versions {
+    CLIENT_TLS_ALL,
+    CLIENT_TLS_12_ONLY,
+    CLIENT_TLS_MAIL, /* all, for a server of mail: without the names of other protocols */
+    CLIENT_PLAIN,    /* no TLS at all, for a listener behind a proxy that ends it */
+};
 
 /* The step in which it ended. */
 enum fetch_step {
@@ -58,8 +154,7 @@ struct fetch {
  * fall_back by IPv4, for a machine without IPv6. */
 struct address fetch_address_of(const struct address *listener, bool fall_back);
 
-/* False when memory is short; ret_fetch can be freed even then. */
-bool fetch_run(const struct fetch_request *request, struct fetch *ret_fetch);
+void fetch_run(const struct fetch_request *request, struct fetch *ret_fetch);
 void fetch_free(struct fetch *fetch);
 
 #endif

@@ -47,18 +47,18 @@ static void judge_record(struct span value, const struct probe_domain *domain,
     struct record record;
     record_read(value, &record);
     if (record.form != RECORD_SOUND)
-        report_add(report, NULL, fault_of(record.form), "the record _mta-sts.%s %s: \"%s\"",
+        report_add(report, fault_of(record.form), "the record _mta-sts.%s %s: \"%s\"",
                    report->domain, record_form_text(record.form), report_show(value, 100).text);
     if (record.id.data == NULL)
         return;
     /* An id has at most LIMIT_ID letters and digits. */
     (void)snprintf(report->id, sizeof(report->id), "%.*s", (int)record.id.len, record.id.data);
     if (policy != NULL && !span_equal(record.id, span_of(policy_id(policy))))
-        report_add(report, NULL, FAULT_RECORD_DIFFERS,
+        report_add(report, FAULT_RECORD_DIFFERS,
                    "the id of the record is %s, that of the configured policy %s%s", report->id,
                    policy_id(policy), since_text(&domain->facts, record.id).text);
     else if (!record.is_number)
-        report_add(report, NULL, FAULT_RECORD_ID,
+        report_add(report, FAULT_RECORD_ID,
                    "the id of the record is not a number of at most %d digits: %s", LIMIT_ID_DIGITS,
                    report->id);
 }
@@ -87,17 +87,17 @@ static void judge_no_record(const struct dns_txt *txt, struct report *report)
         if (!quoted && !mentions_version(value))
             continue;
         if (quoted)
-            report_add(report, NULL, FAULT_RECORD_QUOTED,
+            report_add(report, FAULT_RECORD_QUOTED,
                        "the value of the record _mta-sts.%s begins with a quotation mark: \"%s\"",
                        report->domain, report_show(value, 100).text);
         else
-            report_add(report, NULL, FAULT_RECORD_FORM,
+            report_add(report, FAULT_RECORD_FORM,
                        "the record _mta-sts.%s does not begin with v=STSv1;: \"%s\"",
                        report->domain, report_show(value, 100).text);
         return;
     }
-    report_add(report, NULL, FAULT_RECORD_MISSING,
-               "the TXT record at _mta-sts.%s is not one of MTA-STS", report->domain);
+    report_add(report, FAULT_RECORD_MISSING, "the TXT record at _mta-sts.%s is not one of MTA-STS",
+               report->domain);
 }
 
 /* RFC 8461 section 3.1: what does not begin with "v=STSv1;" is discarded, and one must be left. When
@@ -121,15 +121,15 @@ static void judge_records(const struct dns_txt *txt, const struct probe_domain *
     if (sound + meant == 0)
         judge_no_record(txt, report);
     else if (sound > 1)
-        report_add(report, NULL, FAULT_RECORD_SEVERAL,
-                   "there are %zu MTA-STS records at _mta-sts.%s", sound, report->domain);
+        report_add(report, FAULT_RECORD_SEVERAL, "there are %zu MTA-STS records at _mta-sts.%s",
+                   sound, report->domain);
     else
         judge_record(which, domain, report);
     if (sound + meant > 0 && txt->count > (sound > 1 ? sound : 1))
-        report_add(report, NULL, FAULT_RECORD_OTHERS, "there are other TXT records at _mta-sts.%s",
+        report_add(report, FAULT_RECORD_OTHERS, "there are other TXT records at _mta-sts.%s",
                    report->domain);
     if (txt->is_more)
-        report_add(report, NULL, FAULT_RECORD_OTHERS,
+        report_add(report, FAULT_RECORD_OTHERS,
                    "there are more than %d TXT records at _mta-sts.%s, of which no more are read",
                    LIMIT_DNS_RECORDS, report->domain);
 }
@@ -147,13 +147,13 @@ static void judge_failure(const struct dns_outcome *outcome, const char *what, i
     enum fault fault = FAULT_DNS_FAILED;
     resolve_servers_text(servers, sizeof(servers));
     if (outcome->result == DNS_SHORTAGE) {
-        report_add(report, NULL, FAULT_INTERNAL, "out of memory");
+        report_add(report, FAULT_INTERNAL, "out of memory");
     } else if (outcome->result == DNS_NO_SERVER) {
-        report_add(report, NULL, FAULT_DNS_HERE,
-                   "no name server of this machine (%s) can be reached", servers);
+        report_add(report, FAULT_DNS_HERE, "no name server of this machine (%s) can be reached",
+                   servers);
     } else if (outcome->result == DNS_SILENT) {
-        report_add(report, NULL, FAULT_DNS_SILENT, "the look-up of %s gets no answer within %s",
-                   what, report_seconds(timeout_ms).text);
+        report_add(report, FAULT_DNS_SILENT, "the look-up of %s gets no answer within %s", what,
+                   report_seconds(timeout_ms).text);
     } else {
         if (outcome->result == DNS_CUT)
             fault = FAULT_DNS_CUT;
@@ -161,7 +161,7 @@ static void judge_failure(const struct dns_outcome *outcome, const char *what, i
             fault = FAULT_DNS_SERVFAIL;
         else if (outcome->result == DNS_ERROR && outcome->rcode == RCODE_REFUSED)
             fault = FAULT_DNS_REFUSED;
-        report_add(report, NULL, fault, "the look-up of %s %s", what, dns_text(outcome));
+        report_add(report, fault, "the look-up of %s %s", what, dns_text(outcome));
     }
 }
 
@@ -184,13 +184,13 @@ static void judge_host(const struct resolve_host *found, const char *host, int64
         (void)snprintf(what, sizeof(what), "%s of %s", is_both ? "the address" : families[i],
                        host); /* it fits */
         if (found->count > 0 && outcomes[i]->result == DNS_ERROR)
-            report_add(report, NULL, FAULT_DNS_FAMILY, "the look-up of %s %s", what,
+            report_add(report, FAULT_DNS_FAMILY, "the look-up of %s %s", what,
                        dns_text(outcomes[i]));
         else
             judge_failure(outcomes[i], what, timeout_ms, report);
     }
     if (found->count == 0 && found->ipv4.result == DNS_NONE && found->ipv6.result == DNS_NONE)
-        report_add(report, NULL, FAULT_NO_ADDRESS, "%s has no address", host);
+        report_add(report, FAULT_NO_ADDRESS, "%s has no address", host);
 }
 
 /* A sender waits for both families. Where no answer came, a finding of its own tells so. */
@@ -214,7 +214,7 @@ static void judge_txt(const struct dns_txt *txt, const char *name,
     if (txt->outcome.result == DNS_DONE)
         judge_records(txt, domain, report);
     else if (txt->outcome.result == DNS_NONE)
-        report_add(report, NULL, FAULT_RECORD_MISSING, "there is no TXT record at %s%s%s", name,
+        report_add(report, FAULT_RECORD_MISSING, "there is no TXT record at %s%s%s", name,
                    is_alias ? ", which is an alias of " : "", report->alias);
     else
         judge_failure(&txt->outcome, what, timeout_ms, report);
@@ -236,8 +236,8 @@ static void judge_alias(const struct probe *probe, const struct probe_domain *do
     record_shared_name(domain->label, probe->delegate, wanted);
     if (strcasecmp(report->alias, wanted) == 0)
         return;
-    report_add(report, NULL, FAULT_RECORD_ALIAS, "%s is %s%s instead of an alias (CNAME) of %s",
-               name, report->alias[0] == '\0' ? "no alias" : "an alias of ", report->alias, wanted);
+    report_add(report, FAULT_RECORD_ALIAS, "%s is %s%s instead of an alias (CNAME) of %s", name,
+               report->alias[0] == '\0' ? "no alias" : "an alias of ", report->alias, wanted);
 }
 
 /* The MX hosts that a policy which senders hold does not name. Of one that is served the fetch tells. */
@@ -258,7 +258,7 @@ static void judge_held(const struct promise *promise, const struct promise_facts
     if (count == 0)
         return;
     calendar_iso_time(end.at, at);
-    report_add(report, NULL, count == report->mx_count ? FAULT_MX_HELD_ALL : FAULT_MX_HELD,
+    report_add(report, count == report->mx_count ? FAULT_MX_HELD_ALL : FAULT_MX_HELD,
                "senders may hold the enforced policy with id %.*s until %s%s, and it does not name "
                "the MX %s",
                (int)promise->id.len, promise->id.data, at,
@@ -271,11 +271,11 @@ static void judge_mx(struct dns_mx *mx, const struct dns_outcome *other,
                      const struct probe_domain *domain, int64_t deadline_us, struct report *report)
 {
     if (mx->is_null)
-        report_add(report, NULL, mx->count == 0 ? FAULT_MX_NULL : FAULT_MX_NULL_AMONG,
+        report_add(report, mx->count == 0 ? FAULT_MX_NULL : FAULT_MX_NULL_AMONG,
                    "%s has a null MX record%s", report->domain,
                    mx->count == 0 ? "" : " beside others");
     if (has_failed(&mx->outcome) && !is_same(&mx->outcome, other))
-        report_add(report, NULL, FAULT_MX_UNKNOWN, "the look-up of the MX of %s %s", report->domain,
+        report_add(report, FAULT_MX_UNKNOWN, "the look-up of the MX of %s %s", report->domain,
                    dns_text(&mx->outcome));
     if (mx->outcome.result == DNS_NONE)
         (void)snprintf(mx->hosts[mx->count++], LIMIT_NAME + 1, "%s", domain->name); /* it fits */
@@ -286,8 +286,8 @@ static void judge_mx(struct dns_mx *mx, const struct dns_outcome *other,
     for (size_t i = 0; i < mx->count; i++) {
         (void)snprintf(report->mx[report->mx_count++], REPORT_NAME, "%s", mx->hosts[i]);
         if (mx->aliases[i][0] != '\0')
-            report_add(report, NULL, FAULT_MX_ALIAS, "the MX %s is an alias (CNAME) of %s",
-                       mx->hosts[i], report_show(span_of(mx->aliases[i]), LIMIT_NAME).text);
+            report_add(report, FAULT_MX_ALIAS, "the MX %s is an alias (CNAME) of %s", mx->hosts[i],
+                       report_show(span_of(mx->aliases[i]), LIMIT_NAME).text);
     }
     for (size_t i = 0; i < domain->facts.count; i++)
         judge_held(&domain->facts.promises[i], &domain->facts, report);
@@ -318,7 +318,7 @@ static void ask_dns(const struct probe *probe, const struct probe_domain *domain
     if (txt.outcome.result == DNS_SILENT && ret_found->ipv4.result == DNS_SILENT &&
         ret_found->ipv6.result == DNS_SILENT) {
         resolve_servers_text(servers, sizeof(servers));
-        report_add(report, NULL, FAULT_DNS_MUTE,
+        report_add(report, FAULT_DNS_MUTE,
                    "no question about the domain is answered by %s within %s", servers,
                    report_seconds(probe->timeout_ms).text);
     } else {
@@ -329,7 +329,7 @@ static void ask_dns(const struct probe *probe, const struct probe_domain *domain
         judge_mx(&mx, &txt.outcome, domain, question.deadline_us, report);
     }
     if (report->dns_us > LIMIT_PROBE_BUDGET_MS * 1000)
-        report_add(report, NULL, FAULT_DNS_SLOW, "the look-up of the address takes %s",
+        report_add(report, FAULT_DNS_SLOW, "the look-up of the address takes %s",
                    report_seconds(report->dns_us / 1000).text);
     dns_txt_free(&txt);
 }
@@ -386,7 +386,7 @@ static void judge_reach(struct report *report)
             return;
     }
     if (report->visit_count > 0)
-        report_add(report, NULL, FAULT_UNREACHABLE,
+        report_add(report, FAULT_UNREACHABLE,
                    "none of the addresses can be reached from this machine");
 }
 
@@ -408,8 +408,7 @@ static void visit_one(const struct probe *probe, const struct probe_domain *doma
         .deadline_us = end < deadline_us ? end : deadline_us,
         .spent_us = is_slow ? 0 : report->dns_us,
     };
-    if (!visit_run(&question, report))
-        report_add(report, NULL, FAULT_INTERNAL, "out of memory");
+    visit_run(&question, report);
 }
 
 /* All domains of one run. */
@@ -455,15 +454,14 @@ static void run(void *context, size_t index, void *result)
 static void died(void *context, size_t index, void *ret_result)
 {
     prepare(context, index, ret_result);
-    report_add(ret_result, NULL, FAULT_INTERNAL, "the process that probed this domain crashed");
+    report_add(ret_result, FAULT_INTERNAL, "the process that probed this domain crashed");
 }
 
 static void late(void *context, size_t index, void *result)
 {
     (void)context, (void)index; /* the report has all that is told */
     struct report *report = result;
-    report_add(report, report->visit_count == 0 ? NULL : &report->visits[report->visit_count - 1],
-               FAULT_UNFINISHED, "the probe of this domain takes too long, and was ended");
+    report_add(report, FAULT_UNFINISHED, "the probe of this domain takes too long, and was ended");
 }
 
 static void done(void *context, size_t index, const void *result)

@@ -244,18 +244,6 @@ void report_begin(struct report *report, const char *domain)
     (void)snprintf(report->domain, sizeof(report->domain), "%s", domain); /* a valid name fits */
 }
 
-static unsigned bit_of(const struct report *report, const struct report_visit *visit)
-{
-    return visit == NULL ? 0 : 1U << (visit - report->visits);
-}
-
-static bool is_same(const struct report_finding *left, const struct report_finding *right)
-{
-    return strcmp(left->code, right->code) == 0 && left->line == right->line &&
-           left->column == right->column && (left->visits == 0) == (right->visits == 0) &&
-           strcmp(left->message, right->message) == 0;
-}
-
 /* The place of the next finding. When there is no room, a graver one takes that of the last of the
  * least. NULL when there is none that is less grave. */
 static struct report_finding *room_for(struct report *report, enum diag_level level)
@@ -271,15 +259,17 @@ static struct report_finding *room_for(struct report *report, enum diag_level le
     return least;
 }
 
-void report_add_finding(struct report *report, const struct report_visit *visit,
-                        const struct report_finding *finding)
+void report_add_finding(struct report *report, const struct report_finding *finding)
 {
     struct report_finding added = *finding;
-    added.visits = bit_of(report, visit);
+    added.visits = report->visiting;
     for (size_t i = 0; i < report->finding_count; i++) {
-        if (!is_same(&report->findings[i], &added))
+        struct report_finding *same = &report->findings[i];
+        if (strcmp(same->code, added.code) != 0 || same->line != added.line ||
+            same->column != added.column || (same->visits == 0) != (added.visits == 0) ||
+            strcmp(same->message, added.message) != 0)
             continue;
-        report->findings[i].visits |= added.visits;
+        same->visits |= added.visits;
         return;
     }
     struct report_finding *place = room_for(report, added.level);
@@ -296,7 +286,7 @@ struct report_visit *report_add_visit(struct report *report, const struct addres
     struct report_visit *visit = &report->visits[report->visit_count];
     (void)snprintf(visit->address, sizeof(visit->address), "%s", address->text); /* of equal size */
     atomic_signal_fence(memory_order_release);
-    report->visit_count++;
+    report->visiting = 1U << report->visit_count++;
     return visit;
 }
 
@@ -343,8 +333,7 @@ static void judge_mx_fault(const struct report *report, enum fault fault,
         (void)snprintf(finding->fix, sizeof(finding->fix), "%s", MX_ELSEWHERE);
 }
 
-void report_add(struct report *report, const struct report_visit *visit, enum fault fault,
-                const char *format, ...)
+void report_add(struct report *report, enum fault fault, const char *format, ...)
 {
     const struct fault_rule *rule = fault_rule(fault);
     struct report_finding finding = {
@@ -362,14 +351,14 @@ void report_add(struct report *report, const struct report_visit *visit, enum fa
     (void)snprintf(finding.fix, sizeof(finding.fix), "%s", rule->fix == NULL ? "" : rule->fix);
     if (report->is_mx)
         judge_mx_fault(report, fault, &finding);
-    report_add_finding(report, visit, &finding);
+    report_add_finding(report, &finding);
 }
 
 const struct report_finding *report_gravest(const struct report *report,
                                             const struct report_visit *visit, enum stage stage)
 {
     const struct report_finding *gravest = NULL;
-    unsigned bit = bit_of(report, visit);
+    unsigned bit = visit == NULL ? 0 : 1U << (visit - report->visits);
     for (size_t i = 0; i < report->finding_count; i++) {
         const struct report_finding *finding = &report->findings[i];
         bool concerns = finding->visits == 0 || (finding->visits & bit) != 0;

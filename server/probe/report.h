@@ -189,6 +189,7 @@ struct report {
     size_t mx_count;
     struct report_visit visits[LIMIT_PROBE_ADDRESSES];
     size_t visit_count;
+    unsigned visiting; /* the bit of the one that goes on; 0: none */
     struct report_finding findings[LIMIT_PROBE_FINDINGS];
     size_t finding_count;
     size_t lost; /* findings for which there was no room */
@@ -196,18 +197,18 @@ struct report {
 
 void report_begin(struct report *report, const char *domain);
 
-/* Adds the fetch from one address, for which there is room. Borrowed from the report. */
+/* Begins the fetch from one address, for which there is room: until visiting is 0 again what is added
+ * concerns it, else the domain. Borrowed from the report. */
 struct report_visit *report_add_visit(struct report *report, const struct address *address);
 
-/* Adds a fault of the domain (visit NULL) or of the visit, which is the report's. The same words for
- * several visits are taken once. The message is one sentence without a full stop. */
-void report_add(struct report *report, const struct report_visit *visit, enum fault fault,
-                const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Adds a fault. The same words for several visits are taken once. The message is one sentence without a full
+ * stop. */
+void report_add(struct report *report, enum fault fault, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* The same for a fault that has no row of its own. Texts are copied; cell and code are static; visits
  * is set here. */
-void report_add_finding(struct report *report, const struct report_visit *visit,
-                        const struct report_finding *finding);
+void report_add_finding(struct report *report, const struct report_finding *finding);
 
 /* "3 s" or "2.5 s". */
 struct report_words report_seconds(int64_t ms);

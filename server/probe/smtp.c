@@ -1,4 +1,4 @@
-#include "probe/smtp.h"
+#include "probe/visit.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,9 +31,9 @@ static bool fail(struct smtp *smtp, enum fault fault, const char *problem, struc
 {
     smtp->visit->reached = fault_rule(fault)->stage;
     if (shown.len == 0)
-        report_add(smtp->report, smtp->visit, fault, "%s %s", problem, smtp->what);
+        report_add(smtp->report, fault, "%s %s", problem, smtp->what);
     else
-        report_add(smtp->report, smtp->visit, fault, "%s %s: \"%s\"", problem, smtp->what,
+        report_add(smtp->report, fault, "%s %s: \"%s\"", problem, smtp->what,
                    report_show(shown, SHOWN).text);
     return false;
 }

@@ -1,5 +1,5 @@
 /*
- * One address of a policy host: fetches from it and judges every stage, from
+ * For smtp and visit. One address of a policy host: fetches from it and judges every stage, from
  * the connection to the bytes of the policy; or one of an MX, up to its
  * certificate. Runs in a child of the probe.
  */
@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "certificates/trust.h"
 #include "policy/policy.h"
+#include "probe/fetch.h"
 #include "probe/report.h"
 
 /* What a server sent, for who wants to use it. */
@@ -39,8 +40,12 @@ struct visit_question {
     struct visit_kept *kept;
 };
 
-/* Adds a visit, for which the report has room, and all that is wrong with it. False when memory is
- * short. */
-bool visit_run(const struct visit_question *question, struct report *report);
+/* Adds a visit, for which the report has room, and all that is wrong with it. */
+void visit_run(const struct visit_question *question, struct report *report);
+
+/* What comes before TLS on the port of an MX (RFC 5321, RFC 3207): the greeting, EHLO and STARTTLS. A reply
+ * is bounded in bytes and, by the stream, in time, and nothing of it is shown but escaped. False when TLS
+ * does not begin; then the report has the reason, and the visit, which is the report's, the stage. */
+bool smtp_start_tls(struct stream *stream, struct report *report, struct report_visit *visit);
 
 #endif

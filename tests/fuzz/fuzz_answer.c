@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "fuzz.h"
 #include "policy/record.h"
-#include "probe/answer.h"
+#include "probe/fetch.h"
 #include "probe/dns.h"
 #include "probe/smtp.h"
 

@@ -1,5 +1,5 @@
 /* Responses: every row is given whole, byte by byte and at every split, and ends at a guard page. */
-#include "probe/answer.h"
+#include "probe/fetch.h"
 
 #include <stdlib.h>
 
