@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "command/command.h"
@@ -98,17 +99,12 @@ static bool read_input(struct text *ret_bytes)
 {
     char buffer[16384];
     ssize_t count;
-    while ((count = read(STDIN_FILENO, buffer, sizeof(buffer))) > 0 && !ret_bytes->failed) {
+    while ((count = read(STDIN_FILENO, buffer, sizeof(buffer))) > 0) {
         text_append(ret_bytes, (struct span){buffer, (size_t)count});
-        if (ret_bytes->len > LIMIT_INCLUDE_FILE) {
-            errno = EFBIG;
-            count = -1;
-            break;
-        }
+        if (heap_text(ret_bytes).len > LIMIT_INCLUDE_FILE)
+            return command_complain("standard input: %s", strerror(EFBIG));
     }
-    if (count == 0 && !ret_bytes->failed)
-        return true;
-    return command_complain("standard input: %s", strerror(count < 0 ? errno : ENOMEM));
+    return count == 0 || command_complain("standard input: %s", strerror(errno));
 }
 
 /* Whether all that is to be judged is there; if not, after saying what is missing. */
@@ -128,21 +124,22 @@ static bool has_all(const struct command_line *line, const struct reading *readi
 int command_check(const struct command_line *line, struct text *out)
 {
     struct text input = {0};
-    bool told = !is_input(line) || read_input(&input);
-    struct reading reading = {0};
-    if (told)
-        reading = reading_new_by_life(line, is_input(line) ? &input : NULL);
-    told = reading.diag != NULL;
+    if (is_input(line) && !read_input(&input)) {
+        text_free(&input);
+        return STATUS_WRONG;
+    }
+    struct reading reading = reading_new_by_life(line, is_input(line) ? &input : NULL);
+    bool told = true;
     if (reading.configuration != NULL && line->operand_count == 0)
         machine_check(&reading.configuration->settings, line->path, reading.diag);
-    if (told && line->json) {
+    if (line->json) {
         print_json(line, &reading, out);
-    } else if (told) {
+    } else {
         told = reading_print(&reading, DIAG_NOTE);
         print_summary(line, &reading, out);
     }
-    told = told && has_all(line, &reading) && count(line, &reading).errors == 0;
+    bool good = has_all(line, &reading) && told && count(line, &reading).errors == 0;
     text_free(&input);
     reading_free(&reading);
-    return told ? STATUS_GOOD : STATUS_WRONG;
+    return good ? STATUS_GOOD : STATUS_WRONG;
 }

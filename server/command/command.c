@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "base/suggest.h"
 #include "base/text.h"
 #include "configuration/document.h"
@@ -147,18 +148,17 @@ bool command_complain(const char *format, ...)
     text_vprintf(&out, format, arguments);
     va_end(arguments);
     text_append(&out, span_of("\n"));
-    (void)command_complain_lines(&out); /* the exit status says it too */
-    text_free(&out);
-    return false;
+    return command_complain_lines(&out) && false;
 }
 
-bool command_complain_lines(const struct text *lines)
+bool command_complain_lines(struct text *lines)
 {
-    if (text_write(lines, STDERR_FILENO))
-        return true;
-    (void)fprintf(stderr, "mta-sts-httpd: cannot print all errors: %s\n",
-                  strerror(errno)); /* the last resort */
-    return false;
+    bool good = text_write(lines, STDERR_FILENO);
+    if (!good)
+        (void)fprintf(stderr, "mta-sts-httpd: cannot print all errors: %s\n",
+                      strerror(errno)); /* the last resort */
+    text_free(lines);
+    return good;
 }
 
 void command_show_progress(size_t done, size_t count)
@@ -219,7 +219,6 @@ int command_misused(const char *command, const char *before, const char *word, c
     text_printf(&out, "\nTry \"mta-sts-httpd %s%s--help\".\n", command,
                 command[0] == '\0' ? "" : " ");
     (void)command_complain_lines(&out); /* the exit status says it too */
-    text_free(&out);
     return STATUS_USAGE;
 }
 
@@ -350,12 +349,9 @@ static int take_option(const struct command *command, size_t row, struct command
 bool command_read_server(const char *word, struct address *ret_address)
 {
     struct text text = {0};
-    bool good = address_parse(span_of(word), ret_address);
-    if (!good) {
-        text_printf(&text, strchr(word, ':') == NULL || word[0] == '[' ? "%s:443" : "[%s]:443",
-                    word);
-        good = text.data != NULL && address_parse(span_of(text.data), ret_address);
-    }
+    text_printf(&text, strchr(word, ':') == NULL || word[0] == '[' ? "%s:443" : "[%s]:443", word);
+    bool good =
+        address_parse(span_of(word), ret_address) || address_parse(heap_text(&text), ret_address);
     text_free(&text);
     return good &&
            (ret_address->any.sa_family == AF_INET || ret_address->any.sa_family == AF_INET6);

@@ -115,8 +115,9 @@ bool command_write(const struct text *text);
 /* Writes "mta-sts-httpd: ", the complaint and a line end to standard error. Always false. */
 bool command_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Writes complete lines to standard error. False when it could not, after saying why there, if possible. */
-bool command_complain_lines(const struct text *lines);
+/* Writes complete lines to standard error, and frees them. False when it could not, after saying why there, if
+ * possible. */
+bool command_complain_lines(struct text *lines);
 
 /* Shows on standard error how many of several are done, if that is a terminal; removed at the end. */
 void command_show_progress(size_t done, size_t count);

@@ -131,11 +131,9 @@ static bool keep_emptied(const struct configuration *configuration, struct recor
                         record->file, record->domain);
         domain = record->domain;
     }
-    bool good = out.len == 0;
-    if (!good)
-        (void)command_complain_lines(&out); /* the exit status says it too */
-    text_free(&out);
-    return good;
+    if (out.len == 0)
+        return true;
+    return command_complain_lines(&out) && false;
 }
 
 /* Why the policy is not known to be served as it is configured, at every address; "" when it is. What the
@@ -339,7 +337,6 @@ static void tell_withheld(const struct records *records)
             "mta-sts-httpd: %zu more records are withheld: \"mta-sts-httpd dns\" shows them\n",
             count - SHOWN);
     (void)command_complain_lines(&out); /* the exit status says it too */
-    text_free(&out);
 }
 
 /* Sends the difference and tells what was done. */

@@ -379,7 +379,7 @@ int command_health(const struct command_line *line, struct text *out)
     const struct configuration *configuration = reading.configuration;
     if (configuration != NULL && line->operand_count > 0)
         only = reading_find(&reading, line->operands[0]);
-    if (configuration == NULL && line->operand_count == 0 && reading.diag != NULL) {
+    if (configuration == NULL && line->operand_count == 0) {
         good = ask_blindly(line, out);
     } else if (configuration == NULL ||
                (line->operand_count > 0 && (only == NULL || site_policy(only) == NULL))) {

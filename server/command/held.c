@@ -36,7 +36,7 @@ static bool is_held(const struct promise *promise, const struct promise_facts *f
     return ret_end->kind != PROMISE_DATED || ret_end->at > facts->now;
 }
 
-static bool add_row(struct held *held, const char *name, const struct history_domain *known,
+static void add_row(struct held *held, const char *name, const struct history_domain *known,
                     const struct site_domain *domain)
 {
     struct promise_end end;
@@ -46,23 +46,20 @@ static bool add_row(struct held *held, const char *name, const struct history_do
         .policy = domain == NULL ? NULL : site_policy(domain),
     };
     if (!reading_is_asked(held->line, name))
-        return true;
+        return;
     row.facts.ttl = held->reading->configuration->settings.dns_ttl;
     for (size_t i = 0; i < row.facts.count; i++)
         row.held += is_held(&row.facts.promises[i], &row.facts, &end);
     row.free = promise_free(&row.facts, (struct span){0});
-    if (!array_room(&held->rows, held->count, &held->capacity, sizeof(row)))
-        return false;
+    (void)array_room(&held->rows, held->count, &held->capacity, sizeof(row));
     held->rows[held->count++] = row;
-    return true;
 }
 
 /* The domains that are configured and those that are not any more, both in the order of their names. */
-static bool add_rows(struct held *held)
+static void add_rows(struct held *held)
 {
     const struct site *site = held->reading->configuration->site;
-    bool good = true;
-    for (size_t i = 0, k = 0; good && (i < site_count(site) || k < history_count(held->history));) {
+    for (size_t i = 0, k = 0; i < site_count(site) || k < history_count(held->history);) {
         const struct site_domain *domain = i < site_count(site) ? site_at(site, i) : NULL;
         const struct history_domain *known =
             k < history_count(held->history) ? history_at(held->history, k) : NULL;
@@ -74,9 +71,8 @@ static bool add_rows(struct held *held)
         i += domain != NULL ? 1 : 0;
         k += known != NULL ? 1 : 0;
         const char *name = domain != NULL ? site_name(domain) : known != NULL ? known->name : "";
-        good = add_row(held, name, known, domain);
+        add_row(held, name, known, domain);
     }
-    return good;
 }
 
 /* Those that are free last come last; what has no end is behind every date. */
@@ -150,7 +146,6 @@ static void add_promise(const struct row *row, const struct promise *promise,
 struct hosts {
     struct span *items; /* owned; borrowed texts */
     size_t count, capacity;
-    bool failed;
 };
 
 static void add_host(struct hosts *hosts, struct span host)
@@ -158,10 +153,8 @@ static void add_host(struct hosts *hosts, struct span host)
     for (size_t i = 0; i < hosts->count; i++)
         if (span_equal(hosts->items[i], host))
             return;
-    if (array_room(&hosts->items, hosts->count, &hosts->capacity, sizeof(*hosts->items)))
-        hosts->items[hosts->count++] = host;
-    else
-        hosts->failed = true;
+    (void)array_room(&hosts->items, hosts->count, &hosts->capacity, sizeof(*hosts->items));
+    hosts->items[hosts->count++] = host;
 }
 
 static struct hosts list_hosts(const struct row *row)
@@ -216,7 +209,6 @@ static void print_conclusions(const struct row *row, struct text *out)
     }
     text_printf(out, "%s: no enforced policy is held", row->name);
     print_from(&row->free, out);
-    out->failed = out->failed || hosts.failed;
     free(hosts.items);
 }
 
@@ -320,7 +312,6 @@ static void print_row_json(const struct row *row, struct text *out)
     json_close(out, ']');
     print_end_json("free", &row->free, out);
     json_close(out, '}');
-    out->failed = out->failed || hosts.failed;
     free(hosts.items);
 }
 
@@ -405,11 +396,7 @@ int command_list_held(const struct command_line *line, struct text *out)
     }
     held.reading = &reading;
     held.history = history = reading_history(line, &reading, &held.now);
-    if (history == NULL || !add_rows(&held)) {
-        if (history != NULL)
-            (void)command_complain("out of memory");
-        goto done;
-    }
+    add_rows(&held);
     bool good = has_all(&held);
     status = print_held(&held, out);
     if (!good || !told)

@@ -11,6 +11,7 @@
 #include "base/calendar.h"
 #include "base/clock.h"
 #include "base/columns.h"
+#include "base/heap.h"
 #include "base/json.h"
 #include "command/command.h"
 #include "command/probing.h"
@@ -301,16 +302,14 @@ static void print_json(const struct report *report, int64_t now, struct text *ou
     json_close(out, '}');
 }
 
-static bool keep_mx(struct run *run, const struct report *report)
+static void keep_mx(struct run *run, const struct report *report)
 {
     for (size_t i = 0; i < report->mx_count; i++) {
-        if (!array_room(&run->mx, run->mx_count, &run->mx_capacity, sizeof(*run->mx)))
-            return command_complain("out of memory");
+        (void)array_room(&run->mx, run->mx_count, &run->mx_capacity, sizeof(*run->mx));
         struct mx *mx = &run->mx[run->mx_count++];
         (void)snprintf(mx->name, sizeof(mx->name), "%s", report->mx[i]); /* it fits */
         mx->level = report->mx_level;
     }
-    return true;
 }
 
 static void take(void *context, size_t index, const struct report *report)
@@ -322,7 +321,7 @@ static void take(void *context, size_t index, const struct report *report)
     outcome->is_there = true;
     outcome->rows.count = COLUMNS;
     if (run->line->smtp)
-        run->is_written = keep_mx(run, report) && run->is_written;
+        keep_mx(run, report);
     if (run->line->json) {
         print_json(report, run->line->now, &outcome->json);
         return;
@@ -365,8 +364,7 @@ static void show(struct run *run, struct text *out)
         if (!run->outcomes[i].is_new || findings->len == 0)
             continue;
         text_append(out, span_of(has_findings ? "" : "\n"));
-        text_append(out, (struct span){findings->data, findings->len});
-        out->failed = out->failed || findings->failed;
+        text_append(out, heap_text(findings));
         has_findings = true;
     }
     text_append(out, span_of(has_findings ? "\n" : ""));
@@ -381,8 +379,7 @@ static void show_rest(struct run *run, struct text *out)
         for (size_t i = 0; i < run->count; i++) {
             const struct text *object = &run->outcomes[i].json;
             json_new_line(out);
-            text_append(out, (struct span){object->data, object->len});
-            out->failed = out->failed || object->failed;
+            text_append(out, heap_text(object));
         }
         text_append(out, span_of("\n]\n"));
         return;
@@ -407,7 +404,7 @@ static void write_results(struct run *run, void (*print)(struct run *run, struct
     print(run, &out);
     if (out.len > 0 && run->count > 1 && isatty(STDERR_FILENO))
         (void)fputs("\r\033[K", stderr); /* the progress, which comes again */
-    if (out.len > 0 || out.failed)
+    if (out.len > 0)
         run->is_written = command_write(&out) && run->is_written;
     text_free(&out);
 }
@@ -440,8 +437,8 @@ static int read_operand(const char *word, struct name *ret_name)
 static int read_operands(struct run *run)
 {
     run->count = run->line->operand_count;
-    run->names = calloc(run->count + 1, sizeof(*run->names));
-    for (size_t i = 0; run->names != NULL && i < run->count; i++) {
+    run->names = heap_take(run->count, sizeof(*run->names));
+    for (size_t i = 0; i < run->count; i++) {
         int status = read_operand(run->line->operands[i], &run->names[i]);
         if (status != STATUS_GOOD)
             return status;
@@ -473,7 +470,7 @@ static int read_configuration(struct run *run)
     return probing_read(&run->probing, &run->reading) ? STATUS_GOOD : STATUS_WRONG;
 }
 
-static bool list_domains(struct run *run)
+static void list_domains(struct run *run)
 {
     const struct configuration *configuration = run->reading.configuration;
     const struct site *site = configuration == NULL ? NULL : configuration->site;
@@ -481,11 +478,9 @@ static bool list_domains(struct run *run)
     bool by_name = run->count > 0;
     if (!by_name)
         run->count = site_count(site);
-    run->domains = calloc(run->count + 1, sizeof(*run->domains));
-    run->outcomes = calloc(run->count + 1, sizeof(*run->outcomes));
+    run->domains = heap_take(run->count, sizeof(*run->domains));
+    run->outcomes = heap_take(run->count, sizeof(*run->outcomes));
     run->notes = run->count == 1;
-    if (run->domains == NULL || run->outcomes == NULL || run->names == NULL)
-        return false;
     for (size_t i = 0; i < run->count; i++) {
         const struct site_domain *domain =
             !by_name       ? site_at(site, i)
@@ -501,7 +496,6 @@ static bool list_domains(struct run *run)
             history_facts(history, history_find(history, span_of(asked->name)), run->probing.now);
         asked->facts.ttl = configuration->settings.dns_ttl;
     }
-    return true;
 }
 
 /* The gravest of equal ones is the first. */
@@ -513,13 +507,11 @@ static int compare_mx(const void *left, const void *right)
 }
 
 /* Each once, whatever the number of its domains. */
-static bool list_mx(struct run *run)
+static void list_mx(struct run *run)
 {
     size_t count = 0;
     free(run->domains);
-    run->domains = calloc(run->mx_count + 1, sizeof(*run->domains));
-    if (run->domains == NULL)
-        return false;
+    run->domains = heap_take(run->mx_count, sizeof(*run->domains));
     if (run->mx_count > 0)
         qsort(run->mx, run->mx_count, sizeof(*run->mx), compare_mx);
     for (size_t i = 0; i < run->mx_count; i++)
@@ -527,14 +519,9 @@ static bool list_mx(struct run *run)
             run->domains[count++] = (struct probe_domain){
                 .name = run->mx[i].name, .is_mx = true, .mx_level = run->mx[i].level};
     run->first = run->count;
-    struct outcome *outcomes =
-        realloc(run->outcomes, (run->count + count + 1) * sizeof(*run->outcomes));
-    if (outcomes == NULL)
-        return false;
-    memset(outcomes + run->first, 0, (count + 1) * sizeof(*outcomes));
-    run->outcomes = outcomes;
     run->count += count;
-    return true;
+    run->outcomes = heap_grow(run->outcomes, run->count + 1, sizeof(*run->outcomes));
+    memset(run->outcomes + run->first, 0, (count + 1) * sizeof(*run->outcomes));
 }
 
 static int probe_all(struct run *run)
@@ -545,10 +532,10 @@ static int probe_all(struct run *run)
     run->is_written = true;
     run->show_us = clock_monotonic_us() + LIMIT_PROBE_SHOW_MS * INT64_C(1000);
     for (int round = 0; round < (run->line->smtp ? 2 : 1); round++) {
-        if (!(round == 0 ? list_domains(run) : list_mx(run))) {
-            (void)command_complain("out of memory");
-            return STATUS_WRONG;
-        }
+        if (round == 0)
+            list_domains(run);
+        else
+            list_mx(run);
         if (!probing_run(&run->probing, run->domains, run->count - run->first, take, tick, run))
             return STATUS_WRONG;
     }

@@ -11,12 +11,9 @@ static bool read_trust(struct probing *probing)
 {
     struct text out = {0};
     struct diag *diag = diag_new();
-    if (diag == NULL)
-        return false;
     probing->probe.trust = probing->trust = trust_new(probing->line->ca, diag);
     diag_print(diag, DIAG_ERROR, &out);
     (void)command_complain_lines(&out); /* the exit status says it too */
-    text_free(&out);
     diag_free(diag);
     return probing->trust != NULL;
 }
@@ -49,11 +46,8 @@ void probing_end(struct probing *probing)
 
 bool probing_read(struct probing *probing, const struct reading *reading)
 {
-    if (reading->configuration != NULL) {
+    if (reading->configuration != NULL)
         probing->history = reading_history(probing->line, reading, &probing->now);
-        if (probing->history == NULL)
-            return false;
-    }
     return !probing->line->record ||
            (reading->configuration != NULL && reading->configuration->settings.state != NULL) ||
            command_complain("--record writes into the folder of \"state:\", and no configuration "

@@ -306,7 +306,6 @@ static bool tell_failures(const struct sending *sending)
     else
         text_printf(&out, "ended by signal %d\n", WTERMSIG(sending->last_status));
     (void)command_complain_lines(&out); /* the exit status says it too */
-    text_free(&out);
     return false;
 }
 

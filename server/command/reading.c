@@ -4,20 +4,14 @@
 #include <string.h>
 
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "base/suggest.h"
 #include "base/text.h"
-
-static void begin(struct reading *reading)
-{
-    *reading = (struct reading){.diag = diag_new()};
-    if (reading->diag == NULL)
-        (void)command_complain("out of memory");
-}
 
 static struct reading read_all(const struct command_line *line, bool without_certificates,
                                const struct text *extra, bool by_life, const struct site *earlier)
 {
-    struct reading reading;
+    struct reading reading = {.diag = diag_new()};
     const struct concern concern = {
         .names = line->operands,
         .count = extra == NULL ? line->operand_count : 0,
@@ -33,9 +27,7 @@ static struct reading read_all(const struct command_line *line, bool without_cer
         .extra = extra,
         .concern = line->operand_count == 0 ? NULL : &concern,
     };
-    begin(&reading);
-    if (reading.diag != NULL)
-        reading.configuration = configuration_load(&request, reading.diag);
+    reading.configuration = configuration_load(&request, reading.diag);
     return reading;
 }
 
@@ -47,14 +39,12 @@ struct reading reading_new(const struct command_line *line, bool without_certifi
 
 struct reading reading_new_by_life(const struct command_line *line, const struct text *extra)
 {
-    struct reading earlier = {0};
     if (line->since == NULL)
         return read_all(line, false, extra, true, NULL);
     const struct load_request request = {
         .path = line->since, .now = line->now, .without_certificates = true};
-    begin(&earlier);
-    if (earlier.diag != NULL)
-        earlier.configuration = configuration_load(&request, earlier.diag);
+    struct reading earlier = {.diag = diag_new()};
+    earlier.configuration = configuration_load(&request, earlier.diag);
     /* What is wrong with it is of interest only when nothing is left of it. */
     earlier.is_earlier_refused = earlier.configuration == NULL;
     if (earlier.is_earlier_refused)
@@ -74,12 +64,8 @@ void reading_free(struct reading *reading)
 bool reading_print(const struct reading *reading, enum diag_level least)
 {
     struct text out = {0};
-    if (reading->diag == NULL)
-        return false;
     diag_print(reading->diag, least, &out);
-    bool good = command_complain_lines(&out);
-    text_free(&out);
-    return good;
+    return command_complain_lines(&out);
 }
 
 size_t reading_errors(const struct reading *reading)
@@ -98,7 +84,6 @@ static void tell(void *context, const struct diag_entry *entry, struct span text
     if (entry->level != DIAG_FATAL && telling->shown == telling->most)
         return;
     telling->shown += entry->level == DIAG_FATAL ? 0 : 1;
-    telling->out->failed = telling->out->failed || text.len == 0;
     text_append(telling->out, text);
 }
 
@@ -106,8 +91,6 @@ bool reading_tell(const struct command_line *line, const struct reading *reading
 {
     enum { FEW = 3, SOME = 10 };
     struct text out = {0};
-    if (reading->diag == NULL)
-        return false;
     size_t count = diag_shown(reading->diag, DIAG_ERROR);
     struct telling telling = {.out = &out, .most = SIZE_MAX};
     if (reading->configuration == NULL)
@@ -124,17 +107,13 @@ bool reading_tell(const struct command_line *line, const struct reading *reading
                                           : "\"mta-sts-httpd check -c %s\" prints them\n",
                     line->path);
     }
-    bool good = out.len == 0 || command_complain_lines(&out);
-    text_free(&out);
-    return good;
+    return out.len == 0 || command_complain_lines(&out);
 }
 
 static const char *nearest_domain(const struct site *site, const char *name)
 {
     const char *nearest = NULL;
-    const char **names = calloc(site_count(site) + 1, sizeof(*names));
-    if (names == NULL)
-        return NULL;
+    const char **names = heap_take(site_count(site), sizeof(*names));
     for (size_t i = 0; i < site_count(site); i++)
         names[i] = site_name(site_at(site, i));
     size_t index = suggest_nearest(span_of(name), names, site_count(site));
@@ -163,7 +142,6 @@ const struct site_domain *reading_find(const struct reading *reading, const char
         text_printf(&out, "; did you mean \"%s\"?", nearest);
     text_append(&out, span_of("\n"));
     (void)command_complain_lines(&out); /* the exit status says it too */
-    text_free(&out);
     return NULL;
 }
 
@@ -188,7 +166,6 @@ bool reading_check(const struct reading *reading, const char *operand)
     text_escape(&said, span_of(operand), 256);
     text_append(&said, span_of("\"\n"));
     (void)command_complain_lines(&said); /* the exit status says it too */
-    text_free(&said);
     return false;
 }
 
@@ -222,24 +199,16 @@ struct history *reading_history(const struct command_line *line, const struct re
     struct history *history = history_new();
     struct position at = {.file = line->path};
     struct text out = {0};
-    bool good = diag != NULL && history != NULL;
     const char *own[] = {settings->state};
     const char *const *folders = line->state.count > 0 ? line->state.items : own;
     size_t count = line->state.count > 0 ? line->state.count : settings->state != NULL ? 1 : 0;
-    for (size_t i = 0; i < count && good; i++)
+    for (size_t i = 0; i < count && history != NULL; i++)
         (void)history_read(history, folders[i], at, diag); /* what is wrong is told below */
-    good = good && history_settle(history, line->now, ret_now);
-    if (!good) {
-        (void)command_complain("out of memory");
-        history_free(history);
-        history = NULL;
-    } else {
-        report_clock(diag, at, line->now, *ret_now);
-        diag_print(diag, DIAG_WARNING, &out);
-    }
-    if (out.len > 0)
-        (void)command_complain_lines(&out); /* the exit status says it too */
-    text_free(&out);
+    if (history == NULL || !history_settle(history, line->now, ret_now))
+        heap_end();
+    report_clock(diag, at, line->now, *ret_now);
+    diag_print(diag, DIAG_WARNING, &out);
+    (void)command_complain_lines(&out); /* the exit status says it too */
     diag_free(diag);
     return history;
 }

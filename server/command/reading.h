@@ -11,7 +11,7 @@
 #include "load/history.h"
 
 struct reading {
-    struct diag *diag;                   /* owned; NULL when memory is short */
+    struct diag *diag;                   /* owned */
     struct configuration *configuration; /* owned; NULL after a fault of the file */
     bool is_earlier_refused; /* the fault is in the file of --since; no other was read */
 };
@@ -39,8 +39,8 @@ bool reading_tell(const struct command_line *line, const struct reading *reading
 size_t reading_errors(const struct reading *reading);
 
 /* What the folders of the command line, or else the state folder of the configuration, say of what was
- * served and seen; owned. ret_now is the time to count with. NULL after saying on standard error why there
- * is none. Where the clock is behind, a warning says so. */
+ * served and seen; owned. ret_now is the time to count with. What is wrong is said on standard error. Where
+ * the clock is behind, a warning says so. */
 struct history *reading_history(const struct command_line *line, const struct reading *reading,
                                 int64_t *ret_now);
 

@@ -154,12 +154,7 @@ static int print_result(const struct command_line *line, const struct status_rea
         status = graver(status, judge_all(reading));
     for (size_t i = 0; i < line->operand_count; i++)
         status = graver(status, print_domain(reading, line->operands[i], out, &faults));
-    if (faults.len > 0 || faults.failed)
-        (void)command_complain_lines(&faults); /* the exit status says it too */
-    if (faults.failed)
-        status = STATUS_WRONG;
-    text_free(&faults);
-    return status;
+    return command_complain_lines(&faults) ? status : STATUS_WRONG;
 }
 
 int command_reload(const struct command_line *line, struct text *out)

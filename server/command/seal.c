@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/descriptors.h"
+#include "base/heap.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -201,9 +202,8 @@ static void print(const struct seal_report *report, const struct text *status, b
     text_append(out, json ? span_of("[") : span_of("STEP                    STATE     KERNEL\n"));
     for (size_t i = 0; i < SEAL_STEPS; i++) {
         struct text kernel = {0};
-        describe(report, i, (struct span){status->data, status->len}, &kernel);
-        out->failed = out->failed || kernel.failed;
-        print_step(report, i, (struct span){kernel.data, kernel.len}, json, out);
+        describe(report, i, heap_text(status), &kernel);
+        print_step(report, i, heap_text(&kernel), json, out);
         text_free(&kernel);
     }
     if (json)

@@ -20,6 +20,22 @@ static const char *const folders[] = {
 };
 enum { FOLDERS = sizeof(folders) / sizeof(folders[0]) };
 
+void import_free(struct import *import)
+{
+    for (size_t i = 0; i < import->count; i++) {
+        inspection_free(import->hosts[i].inspection);
+        policy_free(import->hosts[i].policy);
+    }
+    free(import->hosts);
+    table_free(&import->by_domain);
+    import_free_paths(&import->searched);
+    import_free_paths(&import->certificates);
+    certificates_free(import->store);
+    diag_free(import->certificate_diag);
+    arena_free(import->arena);
+    diag_free(import->diag);
+}
+
 const char *import_shown(struct import *import, struct span bytes)
 {
     struct text shown = {0};
@@ -284,7 +300,6 @@ static int import_all(struct import *import, const struct address *connect, stru
     report_rest(import);
     import_write(import, out, &said);
     (void)command_complain_lines(&said); /* the exit status says it too */
-    text_free(&said);
     return diag_count(import->diag, DIAG_ERROR) == 0 && diag_count(import->diag, DIAG_FATAL) == 0
                ? STATUS_GOOD
                : STATUS_WRONG;
@@ -299,17 +314,6 @@ int command_import(const struct command_line *line, struct text *out)
     import.diag = diag_new();
     import.arena = arena_new();
     int status = import_all(&import, line->connect == NULL ? NULL : &connect, out);
-    for (size_t i = 0; i < import.count; i++) {
-        inspection_free(import.hosts[i].inspection);
-        policy_free(import.hosts[i].policy);
-    }
-    free(import.hosts);
-    table_free(&import.by_domain);
-    import_free_paths(&import.searched);
-    import_free_paths(&import.certificates);
-    certificates_free(import.store);
-    diag_free(import.certificate_diag);
-    arena_free(import.arena);
-    diag_free(import.diag);
+    import_free(&import);
     return status;
 }

@@ -1,4 +1,4 @@
-#include "import/scan.h"
+#include "import/import.h"
 
 #include <assert.h>
 

@@ -9,7 +9,6 @@
 #include "files/file.h"
 #include "files/include.h"
 #include "files/tree.h"
-#include "import/scan.h"
 #include "policy/name.h"
 
 struct search {

@@ -1,5 +1,3 @@
-#include "probe/dns.h"
-
 #include <arpa/nameser.h> /* numbers of types */
 #include <resolv.h>
 #include <stdio.h>
@@ -8,6 +6,8 @@
 #include <strings.h>
 
 #include "base/array.h"
+#include "base/heap.h"
+#include "probe/resolve.h"
 
 /* An answer over TCP can be as long as its length field tells (RFC 1035 section 4.2.2). */
 enum { ANSWER_MOST = 65535, CODES = 16 };
@@ -22,32 +22,24 @@ void dns_txt_free(struct dns_txt *txt)
 
 const char *dns_text(const struct dns_outcome *outcome)
 {
+    static const char *const texts[] = {
+        [DNS_DONE] = "succeeds",
+        [DNS_NONE] = "finds nothing",
+        [DNS_SILENT] = "gets no answer",
+        [DNS_CUT] = "gets an answer that is too long for UDP, and none over TCP",
+        [DNS_ERROR] = "fails with an error code",
+        [DNS_MALFORMED] = "gets an answer that cannot be read",
+        [DNS_NO_SERVER] = "reaches no name server",
+    };
     static const char *const codes[CODES] = {
         [ns_r_formerr] = "fails with FORMERR",
         [ns_r_servfail] = "fails with SERVFAIL",
         [ns_r_notimpl] = "fails with NOTIMP",
         [ns_r_refused] = "fails with REFUSED",
     };
-    switch (outcome->result) {
-    case DNS_DONE:
-        return "succeeds";
-    case DNS_NONE:
-        return "finds nothing";
-    case DNS_SILENT:
-        return "gets no answer";
-    case DNS_CUT:
-        return "gets an answer that is too long for UDP, and none over TCP";
-    case DNS_ERROR:
-        return outcome->rcode < CODES && codes[outcome->rcode] != NULL ? codes[outcome->rcode]
-                                                                       : "fails with an error code";
-    case DNS_MALFORMED:
-        return "gets an answer that cannot be read";
-    case DNS_NO_SERVER:
-        return "reaches no name server";
-    case DNS_SHORTAGE:
-        return "runs out of memory";
-    }
-    return "fails";
+    bool is_known =
+        outcome->result == DNS_ERROR && outcome->rcode < CODES && codes[outcome->rcode] != NULL;
+    return is_known ? codes[outcome->rcode] : texts[outcome->result];
 }
 
 static bool skip(struct span *rest, size_t count)
@@ -119,7 +111,7 @@ struct reader {
     uint32_t ttl; /* the longest of the records that were read */
 };
 
-static void rewind_reader(struct reader *reader)
+static void start(struct reader *reader)
 {
     reader->rest = reader->message.answers;
     reader->left = reader->message.count;
@@ -151,7 +143,7 @@ static enum dns_result begin_reading(struct reader *reader, struct span message,
     reader->ttl = 0;
     (void)snprintf(reader->owner, sizeof(reader->owner), "%s", name); /* else it matches nothing */
     for (int i = 0; i < LIMIT_DNS_ALIASES; i++) {
-        rewind_reader(reader);
+        start(reader);
         bool is_alias = next_record(reader, ns_t_cname, &data);
         if (is_alias && !take_name(message, &data, reader->owner))
             return DNS_MALFORMED;
@@ -159,7 +151,7 @@ static enum dns_result begin_reading(struct reader *reader, struct span message,
             continue;
         if (reader->left > 0)
             return DNS_MALFORMED;
-        rewind_reader(reader);
+        start(reader);
         return DNS_DONE;
     }
     return DNS_NONE; /* a circle, or as good as one */
@@ -191,14 +183,11 @@ enum dns_result dns_read_txt(struct span message, const char *name, struct dns_t
             ret_txt->is_more = true;
             break;
         }
-        if (!array_room(&ret_txt->values, ret_txt->count, &ret_txt->capacity,
-                        sizeof(*ret_txt->values)))
-            return DNS_SHORTAGE;
+        (void)array_room(&ret_txt->values, ret_txt->count, &ret_txt->capacity,
+                         sizeof(*ret_txt->values));
         ret_txt->ttl = reader.ttl;
         ret_txt->values[ret_txt->count] = (struct text){0};
-        join_strings(data, &ret_txt->values[ret_txt->count]);
-        if (ret_txt->values[ret_txt->count++].failed)
-            return DNS_SHORTAGE;
+        join_strings(data, &ret_txt->values[ret_txt->count++]);
     }
     return result == DNS_DONE && ret_txt->count == 0 ? DNS_NONE : result;
 }
@@ -242,16 +231,15 @@ enum dns_result dns_read_addresses(struct span message, const char *name, int ty
         if (type == ns_t_a && data.len == sizeof(address.v4.sin_addr)) {
             address.len = sizeof(address.v4);
             address.v4.sin_family = AF_INET;
-            address.v4.sin_port = htons(port);
             memcpy(&address.v4.sin_addr, data.data, data.len);
         } else if (type == ns_t_aaaa && data.len == sizeof(address.v6.sin6_addr)) {
             address.len = sizeof(address.v6);
             address.v6.sin6_family = AF_INET6;
-            address.v6.sin6_port = htons(port);
             memcpy(&address.v6.sin6_addr, data.data, data.len);
         } else {
             return DNS_MALFORMED;
         }
+        address.v4.sin_port = htons(port); /* at the same place in both */
         address_print(&address);
         ret_addresses[(*ret_count)++] = address;
     }

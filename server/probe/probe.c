@@ -146,9 +146,7 @@ static void judge_failure(const struct dns_outcome *outcome, const char *what, i
     char servers[REPORT_NAME];
     enum fault fault = FAULT_DNS_FAILED;
     resolve_servers_text(servers, sizeof(servers));
-    if (outcome->result == DNS_SHORTAGE) {
-        report_add(report, FAULT_INTERNAL, "out of memory");
-    } else if (outcome->result == DNS_NO_SERVER) {
+    if (outcome->result == DNS_NO_SERVER) {
         report_add(report, FAULT_DNS_HERE, "no name server of this machine (%s) can be reached",
                    servers);
     } else if (outcome->result == DNS_SILENT) {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 
 /* resolv.conf(5) takes three; a name has at most 255 bytes on the wire (RFC 1035 section 3.1), an
  * answer over TCP at most 65535 (section 4.2.2). */
@@ -85,22 +86,18 @@ static char *next_word(char **rest)
 static bool parse_number(char *word, uint16_t port, struct address *ret_address)
 {
     char *scope = strchr(word, '%');
-    *ret_address = (struct address){.len = sizeof(ret_address->v4)};
-    ret_address->v4.sin_family = AF_INET;
-    ret_address->v4.sin_port = htons(port);
-    if (inet_pton(AF_INET, word, &ret_address->v4.sin_addr) == 1) {
-        address_print(ret_address);
-        return true;
-    }
-    if (scope != NULL)
+    struct address v4 = {.len = sizeof(v4.v4)}, v6 = {.len = sizeof(v6.v6)};
+    v4.v4.sin_family = AF_INET;
+    v6.v6.sin6_family = AF_INET6;
+    v4.v4.sin_port = v6.v6.sin6_port = htons(port);
+    bool is_v4 = inet_pton(AF_INET, word, &v4.v4.sin_addr) == 1;
+    if (scope != NULL) {
         *scope = '\0';
-    *ret_address = (struct address){.len = sizeof(ret_address->v6)};
-    ret_address->v6.sin6_family = AF_INET6;
-    ret_address->v6.sin6_port = htons(port);
-    if (inet_pton(AF_INET6, word, &ret_address->v6.sin6_addr) != 1)
+        v6.v6.sin6_scope_id = if_nametoindex(scope + 1);
+    }
+    if (!is_v4 && inet_pton(AF_INET6, word, &v6.v6.sin6_addr) != 1)
         return false;
-    if (scope != NULL)
-        ret_address->v6.sin6_scope_id = if_nametoindex(scope + 1);
+    *ret_address = is_v4 ? v4 : v6;
     address_print(ret_address);
     return true;
 }
@@ -278,7 +275,7 @@ static void take_message(const struct run *run, struct lookup *lookup, struct ch
         fail(run, lookup, channel, DNS_ERROR);
     } else {
         text_append(&lookup->message, message);
-        finish(run, lookup, lookup->message.failed ? DNS_SHORTAGE : DNS_DONE);
+        finish(run, lookup, DNS_DONE);
     }
 }
 
@@ -310,11 +307,7 @@ static void hear_tcp(const struct run *run, struct lookup *lookup, struct channe
         channel->sent += count < 0 ? 0 : (size_t)count;
     } else {
         if (channel->answer == NULL)
-            channel->answer = calloc(1, TCP_PREFIX + ANSWER_MOST);
-        if (channel->answer == NULL) {
-            fail(run, lookup, channel, DNS_SHORTAGE);
-            return;
-        }
+            channel->answer = heap_take(1, TCP_PREFIX + ANSWER_MOST);
         count =
             recv(channel->fd, channel->answer + channel->len, wanted_of(channel) - channel->len, 0);
         channel->len += count < 0 ? 0 : (size_t)count;
@@ -396,11 +389,6 @@ static struct lookup *add_lookup(struct run *run, const char *name, int type)
     return lookup;
 }
 
-static struct span message_of(const struct lookup *lookup)
-{
-    return (struct span){lookup->message.data, lookup->message.len};
-}
-
 /* Both families in turn, so that many of one leave room for the other. */
 static void take_addresses(const struct resolve_question *question, struct lookup *const pair[2],
                            struct resolve_host *host)
@@ -412,7 +400,7 @@ static void take_addresses(const struct resolve_question *question, struct looku
         *outcome = pair[i]->outcome;
         if (outcome->result == DNS_DONE)
             outcome->result =
-                dns_read_addresses(message_of(pair[i]), question->host, pair[i]->type,
+                dns_read_addresses(heap_text(&pair[i]->message), question->host, pair[i]->type,
                                    question->port, found[i], LIMIT_PROBE_ADDRESSES, &counts[i]);
     }
     for (size_t i = 0; i < LIMIT_PROBE_ADDRESSES; i++)
@@ -445,7 +433,7 @@ void resolve_aliases(struct dns_mx *mx, int64_t deadline_us)
     run_all(&run);
     for (size_t i = 0; i < mx->count; i++)
         if (run.lookups[i].outcome.result == DNS_DONE)
-            dns_read_alias(message_of(&run.lookups[i]), mx->hosts[i], mx->aliases[i]);
+            dns_read_alias(heap_text(&run.lookups[i].message), mx->hosts[i], mx->aliases[i]);
     end_run(&run);
 }
 
@@ -477,14 +465,14 @@ void resolve_ask(const struct resolve_question *question, struct resolve_host *r
     if (txt != NULL && ret_txt != NULL) {
         ret_txt->outcome = txt->outcome;
         if (txt->outcome.result == DNS_DONE)
-            ret_txt->outcome.result = dns_read_txt(message_of(txt), txt->name, ret_txt);
+            ret_txt->outcome.result = dns_read_txt(heap_text(&txt->message), txt->name, ret_txt);
     }
     if (ret_mx != NULL)
         *ret_mx = (struct dns_mx){.outcome.result = DNS_NONE};
     if (mx != NULL && ret_mx != NULL) {
         ret_mx->outcome = mx->outcome;
         if (mx->outcome.result == DNS_DONE)
-            ret_mx->outcome.result = dns_read_mx(message_of(mx), mx->name, ret_mx);
+            ret_mx->outcome.result = dns_read_mx(heap_text(&mx->message), mx->name, ret_mx);
     }
     end_run(&run);
 }

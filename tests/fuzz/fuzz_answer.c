@@ -15,8 +15,8 @@
 #include "fuzz.h"
 #include "policy/record.h"
 #include "probe/fetch.h"
-#include "probe/dns.h"
-#include "probe/smtp.h"
+#include "probe/resolve.h"
+#include "probe/visit.h"
 
 static struct answer *read_in_pieces(struct span input, size_t piece,
                                      enum answer_progress *ret_progress)

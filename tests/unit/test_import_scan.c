@@ -1,5 +1,5 @@
 /* What the import takes for names of hosts in the files of web servers; each input ends at a guard page. */
-#include "import/scan.h"
+#include "import/import.h"
 
 #include <stdio.h>
 #include <stdlib.h>

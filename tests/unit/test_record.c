@@ -4,7 +4,7 @@
 #include <arpa/nameser.h>
 
 #include "base/text.h"
-#include "probe/dns.h"
+#include "probe/resolve.h"
 #include "unit.h"
 
 #define BYTES(literal) literal, sizeof(literal) - 1
