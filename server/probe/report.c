@@ -312,25 +312,28 @@ struct report_words report_show(struct span bytes, size_t limit)
     return words;
 }
 
-/* Senders that enforce a policy refuse an MX for its TLS, but not for what hinders this program alone. */
+/* Senders that enforce a policy refuse an MX for its TLS, but not for what hinders this program alone. They
+ * wait for minutes. */
 static void judge_mx_fault(const struct report *report, enum fault fault,
                            struct report_finding *finding)
 {
-    bool is_unknown = finding->stage <= STAGE_CONNECT || fault == FAULT_TLS_SUITES ||
-                      fault == FAULT_CERTIFICATE_LARGE;
+    bool is_unknown = finding->stage <= STAGE_CONNECT || fault == FAULT_TLS_TIMEOUT ||
+                      fault == FAULT_TLS_SUITES || fault == FAULT_CERTIFICATE_LARGE;
     enum diag_level least = is_unknown && report->mx_level < WARNING ? WARNING : report->mx_level;
+    const char *senders =
+        is_unknown ? MX_UNKNOWN
+        : least == ERROR
+            ? "senders that enforce the policy of the domain do not deliver to this host"
+            : "senders would not deliver to this host if the policy of the domain were enforced";
+    if (fault == FAULT_INTERNAL || fault == FAULT_UNFINISHED)
+        return;
     if (finding->level == ERROR) {
-        const char *senders =
-            is_unknown ? MX_UNKNOWN
-            : least == ERROR
-                ? "senders that enforce the policy of the domain do not deliver to this host"
-                : "senders would not deliver to this host if the policy of the domain were enforced";
         (void)snprintf(finding->senders, sizeof(finding->senders), "%s", senders);
+        if (finding->stage == STAGE_CONNECT)
+            (void)snprintf(finding->fix, sizeof(finding->fix), "%s", MX_ELSEWHERE);
     }
     if (finding->level < least)
         finding->level = least;
-    if (finding->stage == STAGE_CONNECT)
-        (void)snprintf(finding->fix, sizeof(finding->fix), "%s", MX_ELSEWHERE);
 }
 
 void report_add(struct report *report, enum fault fault, const char *format, ...)

@@ -119,6 +119,48 @@ static void faults_are_a_table(void **state)
     }
 }
 
+/* What senders refuse is as grave as the policy is; what only this program does not know is none. */
+static void mode_decides_how_grave_a_fault_of_an_mx_is(void **state)
+{
+    static const struct {
+        enum fault fault;
+        enum diag_level levels[3]; /* enforce, testing, none */
+        const char *senders, *fix;
+    } cases[] = {
+        {FAULT_STARTTLS_MISSING,
+         {DIAG_ERROR, DIAG_WARNING, DIAG_NOTE},
+         "deliver to",
+         "switch on TLS"},
+        {FAULT_CERTIFICATE_NAME,
+         {DIAG_ERROR, DIAG_WARNING, DIAG_NOTE},
+         "deliver to",
+         "this very name"},
+        {FAULT_CERTIFICATE_ENDS_SOON, {DIAG_WARNING, DIAG_WARNING, DIAG_NOTE}, "after that", "new"},
+        {FAULT_REFUSED,
+         {DIAG_WARNING, DIAG_WARNING, DIAG_NOTE},
+         "nothing is known",
+         "block port 25"},
+        {FAULT_NOT_ASKED, {DIAG_WARNING, DIAG_WARNING, DIAG_NOTE}, "nothing is known", "--timeout"},
+        {FAULT_DNS_SERVFAIL, {DIAG_WARNING, DIAG_WARNING, DIAG_NOTE}, "nothing is known", "DNSSEC"},
+        {FAULT_TLS_SUITES, {DIAG_WARNING, DIAG_WARNING, DIAG_NOTE}, "nothing is known", "ECDHE"},
+        {FAULT_NO_ROUTE, {DIAG_NOTE, DIAG_NOTE, DIAG_NOTE}, "this machine has no address", ""},
+        {FAULT_INTERNAL, {DIAG_ERROR, DIAG_ERROR, DIAG_ERROR}, "nothing is known", "try again"},
+    };
+    static const enum diag_level modes[] = {DIAG_ERROR, DIAG_WARNING, DIAG_NOTE};
+    (void)state;
+    for (size_t i = 0; i < 3 * (sizeof(cases) / sizeof(cases[0])); i++) {
+        struct report *report = new_report();
+        report->is_mx = true;
+        report->mx_level = modes[i % 3];
+        add(report, 1, cases[i / 3].fault, "x");
+        const struct report_finding *found = &report->findings[0];
+        assert_int_equal(found->level, cases[i / 3].levels[i % 3]);
+        assert_non_null(strstr(found->senders, cases[i / 3].senders));
+        assert_non_null(strstr(found->fix, cases[i / 3].fix));
+        free(report);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +170,7 @@ int main(void)
         cmocka_unit_test(grave_findings_displace_others),
         cmocka_unit_test(long_messages_are_cut),
         cmocka_unit_test(faults_are_a_table),
+        cmocka_unit_test(mode_decides_how_grave_a_fault_of_an_mx_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
