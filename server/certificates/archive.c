@@ -4,6 +4,8 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
+#include "base/heap.h"
+
 enum { ARCHIVE_VERSION = 1 };
 
 /* The archive begins with it, and the arrays follow in this order. */
@@ -60,27 +62,23 @@ static struct span signature_of(const void *items, size_t index)
     return (struct span){(const char *)&sources[index].signature, sizeof(sources[index].signature)};
 }
 
-bool certificate_archive_open(const struct site *site, struct certificate_archive *ret_archive)
+void certificate_archive_open(const struct site *site, struct certificate_archive *ret_archive)
 {
     struct certificate_archive archive = {0};
     *ret_archive = archive;
     if (site == NULL)
-        return true;
+        return;
     archive.image = site_bytes(site);
     archive.archive = site_archive(site);
     if (!read_arrays(&archive))
-        return true;
+        return;
     for (size_t i = 0; i < archive.source_count; i++) {
         struct span key = signature_of(archive.sources, i);
         /* A file may be named twice. */
-        if (table_find(&archive.by_signature, key, signature_of, archive.sources) == TABLE_NONE &&
-            !table_add(&archive.by_signature, key, i)) {
-            table_free(&archive.by_signature);
-            return false;
-        }
+        if (table_find(&archive.by_signature, key, signature_of, archive.sources) == TABLE_NONE)
+            table_add(&archive.by_signature, key, i);
     }
     *ret_archive = archive;
-    return true;
 }
 
 void certificate_archive_close(struct certificate_archive *archive)
@@ -169,9 +167,7 @@ struct certificate *certificate_archive_take(const struct certificate_archive *a
 {
     const struct archived_certificate *record = &archive->certificates[index];
     struct certificate *facts =
-        calloc(1, sizeof(*facts) + record->name_count * sizeof(facts->names[0]));
-    if (facts == NULL)
-        return NULL;
+        heap_take(1, sizeof(*facts) + record->name_count * sizeof(facts->names[0]));
     facts->fault = CERTIFICATE_SOUND;
     facts->der = certificate_archive_bytes(archive, record->der);
     facts->info = certificate_archive_bytes(archive, record->info);
@@ -255,7 +251,7 @@ static char *append_array(char *place, const void *items, size_t size)
     return place + size;
 }
 
-bool certificate_archive_finish(struct archive_draft *draft, struct site_builder *builder)
+void certificate_archive_finish(struct archive_draft *draft, struct site_builder *builder)
 {
     const struct archive_header header = {
         .version = ARCHIVE_VERSION,
@@ -276,15 +272,13 @@ bool certificate_archive_finish(struct archive_draft *draft, struct site_builder
         {draft->contents, draft->content_count * sizeof(*draft->contents)},
         {draft->keys, draft->key_count * sizeof(*draft->keys)},
         {draft->proofs, draft->proof_count * sizeof(*draft->proofs)},
-        {draft->names.data, draft->names.len},
+        {heap_text(&draft->names).data, draft->names.len},
     };
     enum { ARRAYS = sizeof(arrays) / sizeof(arrays[0]) };
     size_t size = 0;
     for (size_t i = 0; i < ARRAYS; i++)
         size += arrays[i].size;
-    draft->bytes = draft->names.failed ? NULL : malloc(size);
-    if (draft->bytes == NULL)
-        return false;
+    draft->bytes = heap_take(1, size);
     /* Names are referred to from the begin of the archive, and they are its end. */
     for (size_t i = 0; i < draft->certificate_count; i++)
         draft->certificates[i].names.at += (uint32_t)(size - draft->names.len);
@@ -292,7 +286,6 @@ bool certificate_archive_finish(struct archive_draft *draft, struct site_builder
     for (size_t i = 0; i < ARRAYS; i++)
         place = append_array(place, arrays[i].items, arrays[i].size);
     site_builder_set_archive(builder, (struct span){draft->bytes, size});
-    return true;
 }
 
 void certificate_archive_free(struct archive_draft *draft)

@@ -82,15 +82,15 @@ struct certificate_archive {
     struct table by_signature; /* signature to source */
 };
 
-/* Empty when the site has none, or when it makes no sense. False on a shortage. */
-bool certificate_archive_open(const struct site *site, struct certificate_archive *ret_archive);
+/* Empty when the site has none, or when it makes no sense. */
+void certificate_archive_open(const struct site *site, struct certificate_archive *ret_archive);
 void certificate_archive_close(struct certificate_archive *archive);
 
 /* The file with the signature, all of whose contents are there, or NULL; its contents are borrowed. */
 const struct archived_source *certificate_archive_find(const struct certificate_archive *archive,
                                                        uint64_t signature);
 
-/* The facts of a certificate of such a file; they borrow from the site. Owned; NULL on a shortage. */
+/* The facts of a certificate of such a file; they borrow from the site. Owned. */
 struct certificate *certificate_archive_take(const struct certificate_archive *archive,
                                              uint32_t index);
 
@@ -115,8 +115,8 @@ struct archive_draft {
 void certificate_archive_put(struct archive_draft *draft, size_t index,
                              const struct certificate *facts, struct site_builder *builder);
 
-/* Gives all to the builder, which borrows it until its end. False on a shortage. */
-bool certificate_archive_finish(struct archive_draft *draft, struct site_builder *builder);
+/* Gives all to the builder, which borrows it until its end. */
+void certificate_archive_finish(struct archive_draft *draft, struct site_builder *builder);
 
 void certificate_archive_free(struct archive_draft *draft); /* {0} is legal */
 

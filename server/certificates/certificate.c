@@ -2,8 +2,6 @@
 
 #include <assert.h>
 #include <mbedtls/asn1.h>
-#include <mbedtls/bignum.h>
-#include <mbedtls/ecp.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/x509.h>
 #include <mbedtls/x509_crt.h>
@@ -11,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "certificates/der.h"
 #include "certificates/memory.h"
 #include "policy/name.h"
@@ -70,16 +69,8 @@ static bool look_inside(struct span der, struct span *ret_oid, struct span *ret_
            der_take(&algorithm, DER_OBJECT_IDENTIFIER, ret_oid, NULL);
 }
 
-/* mbedTLS' codes are sums of a high part, of the module, and a low one, of what it called. */
-static bool is_shortage(int code)
-{
-    int high = -(-code & 0xff80), low = -(-code & 0x7f);
-    return high == MBEDTLS_ERR_X509_ALLOC_FAILED || high == MBEDTLS_ERR_PK_ALLOC_FAILED ||
-           high == MBEDTLS_ERR_ECP_ALLOC_FAILED || low == MBEDTLS_ERR_ASN1_ALLOC_FAILED ||
-           low == MBEDTLS_ERR_MPI_ALLOC_FAILED;
-}
-
-/* Which part did mbedTLS refuse? */
+/* Which part did mbedTLS refuse? Its codes are sums of a high part, of the module, and a low one, of what
+ * it called. */
 static enum certificate_fault judge_unparsed(struct span der, int code, struct certificate *found)
 {
     struct span oid, info;
@@ -184,9 +175,7 @@ static void read_facts(const mbedtls_x509_crt *crt, struct certificate *found)
 /* code 0: the library has read it, and an extension speaks against it. */
 static struct certificate *make_refused(struct span der, int code)
 {
-    struct certificate *certificate = is_shortage(code) ? NULL : calloc(1, sizeof(*certificate));
-    if (certificate == NULL)
-        return NULL;
+    struct certificate *certificate = heap_take(1, sizeof(*certificate));
     certificate->fault = code == 0 ? CERTIFICATE_EXTENSION : judge_unparsed(der, code, certificate);
     return certificate;
 }
@@ -218,9 +207,7 @@ static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct span d
         info.len = 0;
 
     struct certificate *found =
-        calloc(1, sizeof(*found) + count * sizeof(found->names[0]) + texts + info.len + der.len);
-    if (found == NULL)
-        return NULL;
+        heap_take(1, sizeof(*found) + count * sizeof(found->names[0]) + texts + info.len + der.len);
     found->fault = CERTIFICATE_SOUND;
     found->has_dns_names = count > 0;
     char *place = read_names(crt, (char *)&found->names[count], found);
@@ -253,52 +240,48 @@ struct certificate *certificate_new(struct span der)
     mbedtls_x509_crt crt;
     mbedtls_x509_crt_init(&crt);
     int code = parse(der, &crt, &extensions);
-    if (code != 0)
-        code = memory_is_there() ? parse(der, &crt, &extensions) : MBEDTLS_ERR_X509_ALLOC_FAILED;
+    if (code != 0) {
+        memory_check(code);
+        code = parse(der, &crt, &extensions);
+    }
     bool is_odd = code == 0 && extensions.is_critical && mbedtls_x509_crt_get_ca_istrue(&crt) != 1;
     struct certificate *certificate =
         code == 0 && !is_odd ? make_sound(&crt, der) : make_refused(der, code);
-    if (certificate != NULL)
-        certificate->must_staple = extensions.must_staple;
+    certificate->must_staple = extensions.must_staple;
     mbedtls_x509_crt_free(&crt);
     return certificate;
 }
 
-/* It was parsed before, so only a shortage can make it fail, which may be over the next moment. */
+/* It was parsed before; but the facts may be those of an archive that somebody has changed. */
 static bool parse_again(const struct certificate *certificate, mbedtls_x509_crt *crt)
 {
     struct extensions extensions; /* judged before */
     int code = parse(certificate->der, crt, &extensions);
     if (code != 0)
-        code = parse(certificate->der, crt, &extensions);
+        memory_check(code);
     return code == 0;
 }
 
 static bool verify(const struct certificate *child, const struct certificate *parent)
 {
     /* Only the signature is asked for: date, name and strength are judged elsewhere. */
-    uint32_t flags = 0;
-    bool verified = false;
+    uint32_t flags = MBEDTLS_X509_BADCERT_NOT_TRUSTED;
     mbedtls_x509_crt child_crt, parent_crt;
     mbedtls_x509_crt_init(&child_crt);
     mbedtls_x509_crt_init(&parent_crt);
-    if (parse_again(child, &child_crt) && parse_again(parent, &parent_crt)) {
+    if (parse_again(child, &child_crt) && parse_again(parent, &parent_crt))
         (void)mbedtls_x509_crt_verify(&child_crt, &parent_crt, NULL, NULL, &flags, NULL, NULL);
-        verified = (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) == 0;
-    }
     mbedtls_x509_crt_free(&parent_crt);
     mbedtls_x509_crt_free(&child_crt);
-    return verified;
+    return (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) == 0;
 }
 
-bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent,
-                              bool *ret_is_known)
+bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent)
 {
-    *ret_is_known = true;
     if (verify(child, parent))
         return true;
-    *ret_is_known = memory_is_there();
-    return *ret_is_known && verify(child, parent);
+    memory_check(0);
+    return verify(child, parent);
 }
 
 void certificate_issuer_text(const struct certificate *certificate,

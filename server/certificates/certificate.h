@@ -46,16 +46,15 @@ struct certificate {
     struct span names[]; /* the valid ones, lower case */
 };
 
-/* Reads the certificate. Owned; NULL when memory is short. An authority may have any critical extension: who verifies a chain judges
+/* Reads the certificate. Owned. An authority may have any critical extension: who verifies a chain judges
  * them, who sends it does not (RFC 5280 section 4.2). kind is told for CERTIFICATE_KEY too, and weak_signature for
  * CERTIFICATE_SIGNATURE. */
 struct certificate *certificate_new(struct span der);
 void certificate_free(struct certificate *certificate);
 
 /* True when the parent's key made the child's signature. Costs a millisecond, and two when it did
- * not. False and not known when memory is short. */
-bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent,
-                              bool *ret_is_known);
+ * not. */
+bool certificate_is_signed_by(const struct certificate *child, const struct certificate *parent);
 
 enum { CERTIFICATE_NAME_SIZE = 256 };
 

@@ -26,8 +26,7 @@ void certificate_add_authority(struct certificates *store, uint32_t index)
     struct stored_certificate *authority = &store->certificates[index];
     uint32_t first = certificate_find_subject(store, authority->facts->subject);
     if (first == CERTIFICATE_NONE) {
-        if (!table_add(&store->by_subject, authority->facts->subject, index))
-            store->shortage = true;
+        table_add(&store->by_subject, authority->facts->subject, index);
         return;
     }
     authority->next_subject = store->certificates[first].next_subject;
@@ -105,12 +104,10 @@ static void add_placed(struct certificates *store, uint64_t folder, uint32_t ind
     /* A chain often is in two files of a folder. */
     if (first != CERTIFICATE_NONE && store->placed[first].index == index)
         return;
-    if (!array_room(&store->placed, store->placed_count, &store->placed_capacity,
-                    sizeof(*store->placed)) ||
-        (first == CERTIFICATE_NONE && !table_add(&store->by_place, key, store->placed_count))) {
-        store->shortage = true;
-        return;
-    }
+    array_room(&store->placed, store->placed_count, &store->placed_capacity,
+               sizeof(*store->placed));
+    if (first == CERTIFICATE_NONE)
+        table_add(&store->by_place, key, store->placed_count);
     store->placed[store->placed_count] = (struct placed){
         .place = place,
         .index = index,

@@ -44,7 +44,7 @@ static const char *judge_parsed(const mbedtls_x509_crt *crt, struct arena *arena
     const char *copy =
         arena_copy(arena, (struct span){(const char *)info + sizeof(info) - len, (size_t)len});
     *ret_host = (struct span){(const char *)names->buf.p, names->buf.len};
-    *ret_info = (struct span){copy, copy == NULL ? 0 : (size_t)len};
+    *ret_info = (struct span){copy, (size_t)len};
     return NULL;
 }
 
@@ -65,10 +65,10 @@ const char *certificate_challenge_judge(struct span der, struct arena *arena, st
     *ret_host = *ret_info = (struct span){0};
     mbedtls_x509_crt_init(&crt);
     int code = parse(der, &crt, &is_challenge);
-    if (code != 0 && memory_is_there())
+    if (code != 0) {
+        memory_check(code);
         code = parse(der, &crt, &is_challenge);
-    else if (code != 0)
-        why = NULL;
+    }
     if (code == 0)
         why = is_challenge ? judge_parsed(&crt, arena, ret_host, ret_info)
                            : "is not one for tls-alpn-01 (RFC 8737)";

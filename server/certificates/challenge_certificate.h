@@ -1,7 +1,7 @@
 /*
  * Tells a certificate for tls-alpn-01 (RFC 8737) from all others: it is the one
  * kind with a critical extension that no other reader here knows. Owns nothing.
- * Supervisor only.
+ * Watcher only.
  */
 #ifndef CERTIFICATES_CHALLENGE_CERTIFICATE_H
 #define CERTIFICATES_CHALLENGE_CERTIFICATE_H
@@ -11,8 +11,7 @@
 
 /* Judges one certificate: whether it is one for tls-alpn-01. ret_host is borrowed from der, and
  * ret_info, the public key as struct private_key has it, from the arena. Otherwise returns why not,
- * the end of the sentence "the certificate ..." (static). When memory is short it cannot tell: NULL, and
- * ret_info is empty. */
+ * the end of the sentence "the certificate ..." (static). */
 const char *certificate_challenge_judge(struct span der, struct arena *arena, struct span *ret_host,
                                         struct span *ret_info);
 

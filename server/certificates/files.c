@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "base/limits.h"
 #include "certificates/private_key.h"
 #include "files/file.h"
@@ -27,7 +28,7 @@ static void report_error(struct certificate_files *files, const char *path, bool
 {
     report(files, path, is_named, file_error(error));
     if (error == EACCES && files->denied++ == 0)
-        files->first_denied = strdup(path);
+        files->first_denied = heap_copy(span_of(path));
     if (!file_hint_hidden(path, files->diag) && error == EACCES)
         diag_hint(files->diag, "start as root (files are read before the rights are dropped), or "
                                "let the user of this process read it");
@@ -109,11 +110,7 @@ static void visit(void *context, const struct tree_file *file)
     if (files->skip(files->context, file))
         return;
     if (files->buffer == NULL)
-        files->buffer = malloc(LIMIT_CERTIFICATE_FILE + 1);
-    if (files->buffer == NULL) {
-        files->tree.shortage = true;
-        return;
-    }
+        files->buffer = heap_grow(NULL, 1, LIMIT_CERTIFICATE_FILE + 1);
     /* The operator may name what he likes; in a folder a link may be another user's. */
     int fd = file->is_named ? open(file->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
                             : file_open(file->folder, file->name, &status);

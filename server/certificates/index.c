@@ -43,16 +43,13 @@ static uint64_t hash_of_folder(const char *path)
 }
 
 /* A file may be named twice. Nothing is said twice of it, so what counts is its first reading. */
-bool certificate_add_source(struct certificates *store, const struct tree_file *file)
+void certificate_add_source(struct certificates *store, const struct tree_file *file)
 {
     struct span key = {(const char *)&file->signature, sizeof(file->signature)};
-    bool is_known = certificate_find_source(store, file->signature) != CERTIFICATE_NONE;
-    if (!array_room(&store->sources, store->source_count, &store->source_capacity,
-                    sizeof(*store->sources)) ||
-        (!is_known && !table_add(&store->by_signature, key, store->source_count))) {
-        store->shortage = true;
-        return false;
-    }
+    array_room(&store->sources, store->source_count, &store->source_capacity,
+               sizeof(*store->sources));
+    if (certificate_find_source(store, file->signature) == CERTIFICATE_NONE)
+        table_add(&store->by_signature, key, store->source_count);
     store->sources[store->source_count++] = (struct source){
         .signature = file->signature,
         .folder = hash_of_folder(file->path),
@@ -60,32 +57,23 @@ bool certificate_add_source(struct certificates *store, const struct tree_file *
         .warning = SIZE_MAX,
         .first = (uint32_t)store->content_count,
     };
-    return true;
 }
 
-bool certificate_add_content(struct certificates *store, struct content content)
+void certificate_add_content(struct certificates *store, struct content content)
 {
     struct source *source = &store->sources[store->source_count - 1];
-    if (!array_room(&store->contents, store->content_count, &store->content_capacity,
-                    sizeof(*store->contents))) {
-        store->shortage = true;
-        return false;
-    }
+    array_room(&store->contents, store->content_count, &store->content_capacity,
+               sizeof(*store->contents));
     store->contents[store->content_count++] = content;
     source->count++;
     source->certificate_count += content.is_key ? 0 : 1;
-    return true;
 }
 
 uint32_t certificate_add(struct certificates *store, struct certificate *facts)
 {
-    if (!array_room(&store->certificates, store->certificate_count, &store->certificate_capacity,
-                    sizeof(*store->certificates)) ||
-        !table_add(&store->by_der, facts->der, store->certificate_count)) {
-        store->shortage = true;
-        certificate_free(facts);
-        return CERTIFICATE_NONE;
-    }
+    array_room(&store->certificates, store->certificate_count, &store->certificate_capacity,
+               sizeof(*store->certificates));
+    table_add(&store->by_der, facts->der, store->certificate_count);
     store->certificates[store->certificate_count] = (struct stored_certificate){
         .facts = facts,
         .source = CERTIFICATE_NONE,
@@ -116,12 +104,8 @@ uint32_t certificate_add_key(struct certificates *store, struct stored_key key)
         private_key_free(key.key);
         return known;
     }
-    if (!array_room(&store->keys, store->key_count, &store->key_capacity, sizeof(*store->keys)) ||
-        !table_add(&store->by_info, key.info, store->key_count)) {
-        store->shortage = true;
-        private_key_free(key.key);
-        return CERTIFICATE_NONE;
-    }
+    array_room(&store->keys, store->key_count, &store->key_capacity, sizeof(*store->keys));
+    table_add(&store->by_info, key.info, store->key_count);
     store->keys[store->key_count] = key;
     return (uint32_t)store->key_count++;
 }

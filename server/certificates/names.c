@@ -58,10 +58,7 @@ static const struct trust *open_trust(struct certificates *store)
         return store->trust;
     store->is_trust_asked = true;
     struct diag *unheard = diag_new(); /* a system may have none */
-    if (unheard == NULL)
-        store->shortage = true;
-    else
-        store->trust = trust_new(NULL, unheard);
+    store->trust = trust_new(NULL, unheard);
     diag_free(unheard);
     return store->trust;
 }
@@ -85,8 +82,9 @@ static bool is_trusted(struct certificates *store, uint32_t index)
     if (leaf->is_judged || open_trust(store) == NULL)
         return leaf->is_trusted;
     if (ends_at_known_name(store, leaf)) {
-        if (store->trust_checks >= LIMIT_TRUST_CHECKS || !certificate_crypto_begin(store))
+        if (store->trust_checks >= LIMIT_TRUST_CHECKS)
             return false;
+        certificate_crypto_begin(store);
         store->trust_checks++;
         for (size_t i = 0; i < leaf->chain_len; i++)
             chain[i] = store->certificates[leaf->chain[i]].facts->der;
@@ -125,12 +123,8 @@ static uint32_t add_name(struct certificates *store, struct span name)
     uint32_t index = find_name(store, name);
     if (index != CERTIFICATE_NONE)
         return index;
-    if (!array_room(&store->names, store->name_count, &store->name_capacity,
-                    sizeof(*store->names)) ||
-        !table_add(&store->by_name, name, store->name_count)) {
-        store->shortage = true;
-        return CERTIFICATE_NONE;
-    }
+    array_room(&store->names, store->name_count, &store->name_capacity, sizeof(*store->names));
+    table_add(&store->by_name, name, store->name_count);
     store->names[store->name_count] = (struct stored_name){
         .text = name,
         .first = CERTIFICATE_NONE,
@@ -145,12 +139,8 @@ void certificate_add_names(struct certificates *store, uint32_t index)
     const struct certificate *facts = store->certificates[index].facts;
     for (size_t i = 0; i < facts->name_count; i++) {
         uint32_t name = add_name(store, facts->names[i]);
-        if (!array_room(&store->candidates, store->candidate_count, &store->candidate_capacity,
-                        sizeof(*store->candidates)) ||
-            name == CERTIFICATE_NONE) {
-            store->shortage = true;
-            return;
-        }
+        array_room(&store->candidates, store->candidate_count, &store->candidate_capacity,
+                   sizeof(*store->candidates));
         store->candidates[store->candidate_count] =
             (struct candidate){.leaf = index, .next = store->names[name].first};
         store->names[name].first = (uint32_t)store->candidate_count++;
@@ -263,8 +253,8 @@ void certificate_report_unused(struct certificates *store, const struct stored_c
     uint32_t used = CERTIFICATE_NONE;
     for (size_t i = 0; i < facts->name_count && used == CERTIFICATE_NONE; i++) {
         uint32_t name = find_name(store, facts->names[i]);
-        if (name == CERTIFICATE_NONE || !store->names[name].is_asked)
-            continue; /* Out of memory, a name may be missing. */
+        if (!store->names[name].is_asked)
+            continue;
         shown = facts->names[i];
         used = store->names[name].used[facts->kind.kind];
     }
@@ -284,21 +274,12 @@ void certificate_doubt(struct certificates *store, const struct span *names, siz
 {
     struct doubt doubt = {diag_mark(store->diag), otherwise, (uint32_t)store->doubt_name_count, 0};
     for (size_t i = 0; i < count; i++) {
-        uint32_t name = add_name(store, names[i]);
-        if (!array_room(&store->doubt_names, store->doubt_name_count, &store->doubt_name_capacity,
-                        sizeof(*store->doubt_names)) ||
-            name == CERTIFICATE_NONE) {
-            store->shortage = true;
-            return;
-        }
-        store->doubt_names[store->doubt_name_count++] = name;
+        array_room(&store->doubt_names, store->doubt_name_count, &store->doubt_name_capacity,
+                   sizeof(*store->doubt_names));
+        store->doubt_names[store->doubt_name_count++] = add_name(store, names[i]);
         doubt.name_count++;
     }
-    if (!array_room(&store->doubts, store->doubt_count, &store->doubt_capacity,
-                    sizeof(*store->doubts))) {
-        store->shortage = true;
-        return;
-    }
+    array_room(&store->doubts, store->doubt_count, &store->doubt_capacity, sizeof(*store->doubts));
     store->doubts[store->doubt_count++] = doubt;
 }
 

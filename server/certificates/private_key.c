@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/heap.h"
 #include "certificates/memory.h"
 
 /* A key's DER grows by at most its public part and its headers: the largest is that of P-521. */
@@ -48,9 +49,7 @@ static int kernel_random(void *context, unsigned char *output, size_t len)
 static struct private_key *make_key(enum private_key_fault fault, const struct public_key *kind,
                                     struct span der, struct span info)
 {
-    struct private_key *key = malloc(sizeof(*key) + der.len + info.len);
-    if (key == NULL)
-        return NULL;
+    struct private_key *key = heap_take(1, sizeof(*key) + der.len + info.len);
     *key = (struct private_key){.fault = fault, .kind = *kind};
     if (der.len > 0)
         memcpy(key->bytes, der.data, der.len);
@@ -62,12 +61,10 @@ static struct private_key *make_key(enum private_key_fault fault, const struct p
 }
 
 /* mbedTLS refused it: was it a key all the same? */
-static struct private_key *make_refused(struct span der, int code)
+static struct private_key *make_refused(struct span der)
 {
     const struct span none = {0};
     struct public_key kind = {0};
-    if (code == MBEDTLS_ERR_PK_ALLOC_FAILED)
-        return NULL;
     public_key_judge_private(der, &kind);
     bool ours = kind.accepted || span_equal(span_of(kind.text), span_of("RSA"));
     bool refused = kind.known && !ours;
@@ -96,9 +93,7 @@ static struct private_key *make_parsed(const mbedtls_pk_context *pk, size_t size
     public_key_judge(info, &kind);
     if (!public_key_is_served(&kind))
         return make_key(PRIVATE_KEY_REFUSED, &kind, none, none);
-    unsigned char *private = malloc(size);
-    if (private == NULL)
-        return NULL;
+    unsigned char *private = heap_take(1, size);
     struct span der = written(private, size, mbedtls_pk_write_key_der(pk, private, size));
     if (der.len == 0)
         key = make_key(PRIVATE_KEY_JUNK, &kind, none, none);
@@ -109,24 +104,25 @@ static struct private_key *make_parsed(const mbedtls_pk_context *pk, size_t size
     return key;
 }
 
-static struct private_key *read_key(struct span der)
+static struct private_key *read_key(struct span der, int *ret_code)
 {
     mbedtls_pk_context pk;
     mbedtls_pk_init(&pk);
-    int code = mbedtls_pk_parse_key(&pk, (const unsigned char *)der.data, der.len, NULL, 0,
-                                    kernel_random, NULL);
+    *ret_code = mbedtls_pk_parse_key(&pk, (const unsigned char *)der.data, der.len, NULL, 0,
+                                     kernel_random, NULL);
     struct private_key *key =
-        code == 0 ? make_parsed(&pk, der.len + GROWTH) : make_refused(der, code);
+        *ret_code == 0 ? make_parsed(&pk, der.len + GROWTH) : make_refused(der);
     mbedtls_pk_free(&pk);
     return key;
 }
 
-/* What looks like junk is read again (certificates/memory.h). */
 struct private_key *private_key_new(struct span der)
 {
-    struct private_key *key = read_key(der);
-    if (key == NULL || key->fault != PRIVATE_KEY_JUNK)
+    int code = 0;
+    struct private_key *key = read_key(der, &code);
+    if (key->fault != PRIVATE_KEY_JUNK)
         return key;
     private_key_free(key);
-    return memory_is_there() ? read_key(der) : NULL;
+    memory_check(code);
+    return read_key(der, &code);
 }

@@ -28,7 +28,7 @@ struct private_key {
     char bytes[];
 };
 
-/* Reads the key. Owned; NULL when memory is short. */
+/* Reads the key. Owned. */
 struct private_key *private_key_new(struct span der);
 /* Wipes it. */
 void private_key_free(struct private_key *key);

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "base/heap.h"
 #include "certificates/extensions.h"
 #include "certificates/pem.h"
 #include "certificates/store_inside.h"
@@ -175,10 +176,6 @@ static uint32_t read_certificate(struct reading *reading, const struct pem_block
 {
     struct certificates *store = reading->store;
     struct certificate *facts = certificate_new(der);
-    if (facts == NULL) {
-        store->shortage = true;
-        return CERTIFICATE_NONE;
-    }
     if (facts->fault == CERTIFICATE_SOUND)
         return certificate_add(store, facts);
     if (may_report(reading, block)) {
@@ -198,9 +195,10 @@ static void take_certificate(struct reading *reading, const struct pem_block *bl
     uint32_t index = certificate_find_der(store, der);
     if (index == CERTIFICATE_NONE)
         index = read_certificate(reading, block, der);
-    if (index != CERTIFICATE_NONE &&
-        certificate_add_content(store, (struct content){index, block->line, false}))
-        certificate_settle(store, index, place(reading, block->line), reading->certificate_count);
+    if (index == CERTIFICATE_NONE)
+        return;
+    certificate_add_content(store, (struct content){index, block->line, false});
+    certificate_settle(store, index, place(reading, block->line), reading->certificate_count);
 }
 
 static void report_key(struct reading *reading, const struct pem_block *block,
@@ -223,10 +221,6 @@ static void take_key(struct reading *reading, const struct pem_block *block, str
 {
     struct certificates *store = reading->store;
     struct private_key *key = private_key_new(der);
-    if (key == NULL) {
-        store->shortage = true;
-        return;
-    }
     if (key->fault != PRIVATE_KEY_SOUND) {
         if (may_report(reading, block)) {
             report_key(reading, block, key);
@@ -242,9 +236,7 @@ static void take_key(struct reading *reading, const struct pem_block *block, str
     struct stored_key stored = {
         .key = key, .der = key->der, .info = key->info, .at = place(reading, block->line)};
     index = certificate_add_key(store, stored);
-    if (index != CERTIFICATE_NONE)
-        (void)certificate_add_content(store,
-                                      (struct content){index, block->line, true}); /* noted */
+    certificate_add_content(store, (struct content){index, block->line, true});
 }
 
 static void report_encrypted(struct reading *reading, const struct pem_block *block)
@@ -280,11 +272,7 @@ static void take_block(struct reading *reading, const struct pem_block *block, e
         doubt(reading);
         return;
     }
-    der = malloc(block->der_len);
-    if (der == NULL) {
-        reading->store->shortage = true;
-        return;
-    }
+    der = heap_take(1, block->der_len);
     pem_decode(block, der);
     bytes = (struct span){(const char *)der, block->der_len};
     if (use == BLOCK_KEY)
@@ -346,8 +334,7 @@ void certificate_read_file(void *context, const struct tree_file *file, struct s
         keys += use == BLOCK_KEY;
         reading.certificate_count += use == BLOCK_CERTIFICATE;
     }
-    if (!certificate_add_source(store, file))
-        return;
+    certificate_add_source(store, file);
     if (useful == 0)
         report_nothing(&reading, bytes);
     if (useful > 0)
@@ -362,5 +349,5 @@ void certificate_read_file(void *context, const struct tree_file *file, struct s
     if (useful > 0)
         read_blocks(&reading, bytes);
     store->sources[store->source_count - 1].is_reusable =
-        reading.is_spotless && !store->shortage && signature_is_settled(file->status, store->begun);
+        reading.is_spotless && signature_is_settled(file->status, store->begun);
 }

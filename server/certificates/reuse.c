@@ -1,6 +1,8 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "base/heap.h"
+#include "certificates/store.h"
 #include "certificates/store_inside.h"
 
 /* A file without anything for us is as good as none, but not when it is named. */
@@ -12,18 +14,16 @@ static const struct archived_source *find_source(const struct certificates *stor
     return source != NULL && file->is_named && source->count == 0 ? NULL : source;
 }
 
-/* The number here of a certificate of the archive, be it new here or not; CERTIFICATE_NONE on a
- * shortage, which is noted. */
+/* The number here of a certificate of the archive, be it new here or not. */
 static uint32_t take_certificate(struct certificates *store, uint32_t before)
 {
     if (store->moved[before] != CERTIFICATE_NONE)
         return store->moved[before];
     struct certificate *facts = certificate_archive_take(&store->previous, before);
-    uint32_t known = facts == NULL ? CERTIFICATE_NONE : certificate_find_der(store, facts->der);
-    store->shortage = store->shortage || facts == NULL;
+    uint32_t known = certificate_find_der(store, facts->der);
     if (known != CERTIFICATE_NONE)
         certificate_free(facts);
-    else if (facts != NULL)
+    else
         known = certificate_add(store, facts);
     store->moved[before] = known;
     return known;
@@ -45,8 +45,8 @@ static void take(struct certificates *store, const struct archived_content *cont
     } else {
         index = take_certificate(store, content->index);
     }
-    if (index != CERTIFICATE_NONE &&
-        certificate_add_content(store, (struct content){index, content->line, is_key}) && !is_key)
+    certificate_add_content(store, (struct content){index, content->line, is_key});
+    if (!is_key)
         certificate_settle(store, index, at, beside_count);
 }
 
@@ -56,12 +56,11 @@ bool certificate_reuse_file(void *context, const struct tree_file *file)
     const struct archived_source *source = find_source(store, file);
     if (source == NULL)
         return false;
-    if (!certificate_add_source(store, file))
-        return true;
+    certificate_add_source(store, file);
     const char *name = source->count == 0 ? NULL : diag_intern(store->diag, span_of(file->path));
     for (uint32_t i = 0; i < source->count; i++)
         take(store, &store->previous.contents[source->first + i], name, source->certificate_count);
-    store->sources[store->source_count - 1].is_reusable = !store->shortage;
+    store->sources[store->source_count - 1].is_reusable = true;
     return true;
 }
 
@@ -74,12 +73,8 @@ static struct span proof_key(const void *items, size_t index)
 
 static void add_proof(struct certificates *store, struct proof proof)
 {
-    if (!array_room(&store->proofs, store->proof_count, &store->proof_capacity,
-                    sizeof(*store->proofs)) ||
-        !table_add(&store->by_proof, proof_key(&proof, 0), store->proof_count)) {
-        store->shortage = true;
-        return;
-    }
+    array_room(&store->proofs, store->proof_count, &store->proof_capacity, sizeof(*store->proofs));
+    table_add(&store->by_proof, proof_key(&proof, 0), store->proof_count);
     store->proofs[store->proof_count++] = proof;
 }
 
@@ -109,15 +104,11 @@ bool certificate_prove(struct certificates *store, uint32_t child, uint32_t pare
 {
     struct proof proof = {child, parent, false};
     const struct proof *known = find_proof(store, proof);
-    bool is_known = false;
     if (known != NULL)
         return known->is_signed;
     proof.is_signed = certificate_is_signed_by(store->certificates[child].facts,
-                                               store->certificates[parent].facts, &is_known);
-    if (is_known)
-        add_proof(store, proof);
-    else
-        store->shortage = true;
+                                               store->certificates[parent].facts);
+    add_proof(store, proof);
     return proof.is_signed;
 }
 
@@ -132,15 +123,13 @@ static bool is_archived(const struct certificates *store, const struct source *s
     return source->is_reusable;
 }
 
-static bool make_arrays(const struct certificates *store, struct archive_draft *draft)
+static void make_arrays(const struct certificates *store, struct archive_draft *draft)
 {
-    draft->certificates = calloc(store->certificate_count + 1, sizeof(*draft->certificates));
-    draft->sources = calloc(store->source_count + 1, sizeof(*draft->sources));
-    draft->contents = calloc(store->content_count + 1, sizeof(*draft->contents));
-    draft->keys = calloc(store->key_count + 1, sizeof(*draft->keys));
-    draft->proofs = calloc(store->proof_count + 1, sizeof(*draft->proofs));
-    return draft->certificates != NULL && draft->sources != NULL && draft->contents != NULL &&
-           draft->keys != NULL && draft->proofs != NULL;
+    draft->certificates = heap_take(store->certificate_count, sizeof(*draft->certificates));
+    draft->sources = heap_take(store->source_count, sizeof(*draft->sources));
+    draft->contents = heap_take(store->content_count, sizeof(*draft->contents));
+    draft->keys = heap_take(store->key_count, sizeof(*draft->keys));
+    draft->proofs = heap_take(store->proof_count, sizeof(*draft->proofs));
 }
 
 static void archive_sources(const struct certificates *store, struct archive_draft *draft)
@@ -178,13 +167,10 @@ static void archive_keys(const struct certificates *store, struct archive_draft 
     }
 }
 
-void certificate_write_archive(struct certificates *store, struct site_builder *builder)
+void certificates_archive(struct certificates *store, struct site_builder *builder)
 {
     struct archive_draft *draft = &store->archived;
-    if (!make_arrays(store, draft)) {
-        store->shortage = true;
-        return;
-    }
+    make_arrays(store, draft);
     draft->certificate_count = store->certificate_count;
     for (size_t i = 0; i < store->certificate_count; i++)
         certificate_archive_put(draft, i, store->certificates[i].facts, builder);
@@ -194,5 +180,5 @@ void certificate_write_archive(struct certificates *store, struct site_builder *
     for (size_t i = 0; i < store->proof_count; i++)
         draft->proofs[draft->proof_count++] = (struct archived_proof){
             store->proofs[i].child, store->proofs[i].parent, store->proofs[i].is_signed};
-    store->shortage = !certificate_archive_finish(draft, builder) || store->shortage;
+    certificate_archive_finish(draft, builder);
 }

@@ -4,6 +4,7 @@
 #include <psa/crypto.h>
 #include <stdlib.h>
 
+#include "base/heap.h"
 #include "certificates/store_inside.h"
 
 static void doubt_file(void *context, enum diag_level otherwise)
@@ -13,9 +14,7 @@ static void doubt_file(void *context, enum diag_level otherwise)
 
 struct certificates *certificates_new(struct diag *diag, const struct site *previous)
 {
-    struct certificates *store = calloc(1, sizeof(*store));
-    if (store == NULL)
-        return NULL;
+    struct certificates *store = heap_take(1, sizeof(*store));
     store->diag = diag;
     store->files = (struct certificate_files){
         .diag = diag,
@@ -26,23 +25,18 @@ struct certificates *certificates_new(struct diag *diag, const struct site *prev
     };
     (void)clock_gettime(CLOCK_REALTIME, &store->begun); /* it cannot fail */
     store->arena = arena_new();
-    if (store->arena != NULL && certificate_archive_open(previous, &store->previous))
-        store->moved = malloc((store->previous.certificate_count + 1) * sizeof(*store->moved));
-    if (store->moved == NULL) {
-        certificates_free(store);
-        return NULL;
-    }
+    certificate_archive_open(previous, &store->previous);
+    store->moved = heap_take(store->previous.certificate_count, sizeof(*store->moved));
     for (size_t i = 0; i < store->previous.certificate_count; i++)
         store->moved[i] = CERTIFICATE_NONE;
     return store;
 }
 
-bool certificate_crypto_begin(struct certificates *store)
+void certificate_crypto_begin(struct certificates *store)
 {
     store->is_crypto_begun = psa_crypto_init() == PSA_SUCCESS;
     if (!store->is_crypto_begun)
-        store->shortage = true;
-    return store->is_crypto_begun;
+        heap_end(); /* it asks for nothing but memory and random bytes of the kernel */
 }
 
 void certificate_crypto_end(struct certificates *store)
@@ -80,13 +74,6 @@ void certificates_free(struct certificates *store)
     free(store);
 }
 
-/* What was not read cannot be judged, so a shortage is the fault of the whole configuration. */
-static void tell_shortage(const struct certificates *store)
-{
-    if (store->shortage || store->files.tree.shortage)
-        diag_shortage(store->diag);
-}
-
 void certificates_set_progress(struct certificates *store, const struct progress_callback *progress)
 {
     store->files.progress = progress;
@@ -94,9 +81,8 @@ void certificates_set_progress(struct certificates *store, const struct progress
 
 void certificates_read(struct certificates *store, const char *path, struct position at)
 {
-    if (certificate_crypto_begin(store))
-        certificate_files_walk(&store->files, path, at);
-    tell_shortage(store);
+    certificate_crypto_begin(store);
+    certificate_files_walk(&store->files, path, at);
 }
 
 static void leave_out(struct certificates *store, const struct stored_certificate *stored,
@@ -173,33 +159,27 @@ void certificates_match(struct certificates *store, int64_t now)
     assert(!store->is_matched);
     store->is_matched = true;
     store->now = now;
-    /* After a shortage a certificate may be there without its file, and the whole is refused anyway. */
-    if (!store->shortage && certificate_crypto_begin(store)) {
-        match_keys(store);
-        certificate_reuse_proofs(store);
-        for (size_t i = 0; i < store->certificate_count; i++) {
-            struct stored_certificate *stored = &store->certificates[i];
-            progress_make(store->files.progress);
-            if (is_authority(stored->facts) || !judge_leaf(store, stored))
-                continue;
-            stored->is_leaf = certificate_build_chain(store, stored);
-            if (stored->is_leaf)
-                certificate_add_names(store, (uint32_t)i);
-            else
-                certificate_doubt(store, stored->facts->names, stored->facts->name_count,
-                                  DIAG_NOTE);
-        }
+    certificate_crypto_begin(store);
+    match_keys(store);
+    certificate_reuse_proofs(store);
+    for (size_t i = 0; i < store->certificate_count; i++) {
+        struct stored_certificate *stored = &store->certificates[i];
+        progress_make(store->files.progress);
+        if (is_authority(stored->facts) || !judge_leaf(store, stored))
+            continue;
+        stored->is_leaf = certificate_build_chain(store, stored);
+        if (stored->is_leaf)
+            certificate_add_names(store, (uint32_t)i);
+        else
+            certificate_doubt(store, stored->facts->names, stored->facts->name_count, DIAG_NOTE);
     }
     certificate_crypto_end(store);
-    tell_shortage(store);
 }
 
 static struct credential_fields *make_credential(const struct certificates *store,
                                                  const struct stored_certificate *leaf)
 {
     struct credential_fields *credential = arena_take(store->arena, sizeof(*credential));
-    if (credential == NULL)
-        return NULL;
     *credential = (struct credential_fields){
         .kind = leaf->facts->kind.kind,
         .chain_len = leaf->chain_len,
@@ -229,10 +209,6 @@ void certificates_find(struct certificates *store, struct span host,
         struct stored_certificate *leaf = &store->certificates[leaves[kind]];
         if (leaf->credential == NULL)
             leaf->credential = make_credential(store, leaf);
-        if (leaf->credential == NULL) {
-            store->shortage = true;
-            continue;
-        }
         if (!leaf->is_used)
             certificate_warn_of_chain(store, leaf);
         leaf->is_used = true;
@@ -242,18 +218,11 @@ void certificates_find(struct certificates *store, struct span host,
     }
     if (is_without)
         certificate_note_without(store, host);
-    tell_shortage(store);
 }
 
 uint64_t certificates_fingerprint(const struct certificates *store)
 {
     return store->files.tree.fingerprint;
-}
-
-void certificates_archive(struct certificates *store, struct site_builder *builder)
-{
-    certificate_write_archive(store, builder);
-    tell_shortage(store);
 }
 
 size_t certificates_denied(const struct certificates *store, const char **ret_first)

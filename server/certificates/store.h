@@ -32,8 +32,7 @@ void certificates_set_progress(struct certificates *store,
 
 /* Reads a file, or a folder with everything below it (LIMIT_CERTIFICATE_DEPTH).
  * at is where the configuration names it. What cannot be read or is not sound
- * is reported as DIAG_ERROR at its own file and line, and left out. A shortage
- * of memory, here or later, is DIAG_FATAL. */
+ * is reported as DIAG_ERROR at its own file and line, and left out. */
 void certificates_read(struct certificates *store, const char *path, struct position at);
 
 /* After the last certificates_read, once: matches keys, orders chains, and reports

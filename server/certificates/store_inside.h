@@ -125,7 +125,6 @@ struct certificates {
     struct timespec begun;          /* before the first file was looked at */
     struct certificate_files files; /* owned */
     int64_t now;
-    bool shortage; /* of memory; told at the end of a step */
     bool is_matched;
     bool is_crypto_begun; /* a generator may be seeded; not after the matching */
 
@@ -175,14 +174,13 @@ void certificate_read_file(void *context, const struct tree_file *file, struct s
  * must be read for another reason. */
 bool certificate_reuse_file(void *context, const struct tree_file *file);
 
-/* A source without contents yet; false on a shortage, which is noted. */
-bool certificate_add_source(struct certificates *store, const struct tree_file *file);
+/* A source without contents yet. */
+void certificate_add_source(struct certificates *store, const struct tree_file *file);
 
-/* Appends to the contents of the last source; false on a shortage, which is noted. */
-bool certificate_add_content(struct certificates *store, struct content content);
+/* Appends to the contents of the last source. */
+void certificate_add_content(struct certificates *store, struct content content);
 
-/* The number of the new certificate, whose facts are taken; CERTIFICATE_NONE on a shortage, which
- * is noted. */
+/* The number of the new certificate, whose facts are taken. */
 uint32_t certificate_add(struct certificates *store, struct certificate *facts);
 
 /* The last source has the certificate at this line. Its home is the file that has most of the
@@ -190,12 +188,8 @@ uint32_t certificate_add(struct certificates *store, struct certificate *facts);
 void certificate_settle(struct certificates *store, uint32_t index, struct position at,
                         uint32_t beside_count);
 
-/* The number of the key: a new one, or that of an equal one. If it has an object, that is taken.
- * CERTIFICATE_NONE on a shortage, which is noted. */
+/* The number of the key: a new one, or that of an equal one. If it has an object, that is taken. */
 uint32_t certificate_add_key(struct certificates *store, struct stored_key key);
-
-/* Leaves to the next load what it need not do again. */
-void certificate_write_archive(struct certificates *store, struct site_builder *builder);
 
 /* After the matching of keys: brings what is known of signatures from the load before. */
 void certificate_reuse_proofs(struct certificates *store);
@@ -222,8 +216,8 @@ bool certificate_build_chain(struct certificates *store, struct stored_certifica
 void certificate_warn_of_chain(struct certificates *store, const struct stored_certificate *leaf);
 
 /* mbedTLS may use PSA inside, which seeds a generator when it starts. It is stopped again before
- * anything can fork: workers must not share its state. False on a shortage, which is noted. */
-bool certificate_crypto_begin(struct certificates *store);
+ * anything can fork: workers must not share its state. */
+void certificate_crypto_begin(struct certificates *store);
 void certificate_crypto_end(struct certificates *store);
 
 /* Lists the leaf under its names. */

@@ -7,14 +7,15 @@
 
 #include "base/array.h"
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "certificates/extensions.h"
 #include "certificates/files.h"
+#include "certificates/memory.h"
 #include "certificates/pem.h"
 
 struct trust {
     mbedtls_x509_crt list; /* its first is empty when there is none */
     size_t count;
-    bool shortage;
 };
 
 /* Debian, Fedora, Alpine and OpenBSD; the first that is there counts. */
@@ -49,15 +50,14 @@ static int take_extension(void *context, const mbedtls_x509_crt *crt, const mbed
 /* An authority that the TLS library cannot read is one that is not trusted; the others are. */
 static void add(struct trust *trust, const struct pem_block *block)
 {
-    unsigned char *der = malloc(block->der_len);
-    if (der == NULL) {
-        trust->shortage = true;
-        return;
-    }
+    unsigned char *der = heap_take(1, block->der_len);
     pem_decode(block, der);
-    if (mbedtls_x509_crt_parse_der_with_ext_cb(&trust->list, der, block->der_len, 1, take_extension,
-                                               NULL) == 0)
+    int code = mbedtls_x509_crt_parse_der_with_ext_cb(&trust->list, der, block->der_len, 1,
+                                                      take_extension, NULL);
+    if (code == 0)
         trust->count++;
+    else
+        memory_check(code);
     free(der);
 }
 
@@ -81,32 +81,22 @@ static bool skip(void *context, const struct tree_file *file)
 
 struct trust *trust_new(const char *path, struct diag *diag)
 {
-    struct trust *trust = calloc(1, sizeof(*trust));
+    struct trust *trust = heap_take(1, sizeof(*trust));
     struct certificate_files files = {.diag = diag, .skip = skip, .visit = visit, .context = trust};
     if (path == NULL)
         path = usual_path();
     struct position at = {"authorities", 0, 0}; /* no file: which it is, is in the words */
-    if (trust == NULL) {
-        diag_add(diag, DIAG_ERROR, at, "out of memory");
-        return NULL;
-    }
     mbedtls_x509_crt_init(&trust->list);
     size_t told = diag_count(diag, DIAG_ERROR);
     certificate_files_walk(&files, path, at);
-    bool shortage = files.tree.shortage || trust->shortage;
-    if (trust->count > 0 && !shortage)
-        goto done;
-    if (shortage)
-        diag_add(diag, DIAG_ERROR, at, "out of memory");
-    else if (diag_count(diag, DIAG_ERROR) == told)
-        diag_add(diag, DIAG_ERROR, at, "%s: there is no certificate of an authority", path);
-    if (!shortage)
-        diag_hint(diag, "install the package ca-certificates, or name a file with --ca");
-    trust_free(trust);
-    trust = NULL;
-done:
     certificate_files_free(&files);
-    return trust;
+    if (trust->count > 0)
+        return trust;
+    if (diag_count(diag, DIAG_ERROR) == told)
+        diag_add(diag, DIAG_ERROR, at, "%s: there is no certificate of an authority", path);
+    diag_hint(diag, "install the package ca-certificates, or name a file with --ca");
+    trust_free(trust);
+    return NULL;
 }
 
 void trust_free(struct trust *trust)
@@ -186,17 +176,14 @@ static int look(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flags
     return 0;
 }
 
-/* The DNS names of the leaf, as they are written. Owned; NULL when memory is short. */
+/* The DNS names of the leaf, as they are written. Owned. */
 static struct span *names_of(struct span leaf, size_t *ret_count)
 {
     struct span name = {NULL, 0}, *names = NULL;
     size_t capacity = 0;
     *ret_count = 0;
     for (bool more = true; more;) {
-        if (!array_room(&names, *ret_count, &capacity, sizeof(*names))) {
-            free(names);
-            return NULL;
-        }
+        array_room(&names, *ret_count, &capacity, sizeof(*names));
         more = extensions_next_name(leaf, &name);
         if (more)
             names[(*ret_count)++] = name;
@@ -216,7 +203,7 @@ bool trust_judge(const struct trust *trust, const struct span *chain, size_t cou
     *ret_verdict = (struct trust_verdict){0};
     walk.names = names;
     mbedtls_x509_crt_init(&crt);
-    bool good = names != NULL;
+    bool good = count > 0;
     for (size_t i = 0; i < count && good; i++) {
         bool is_costly = i > 0 && extensions_key_is_costly(chain[i]);
         ret_verdict->is_costly = ret_verdict->is_costly || is_costly;
@@ -230,6 +217,8 @@ bool trust_judge(const struct trust *trust, const struct span *chain, size_t cou
         (void)mbedtls_x509_crt_verify(&crt, list, NULL, NULL, &flags, look, &walk);
         ret_verdict->is_trusted = (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) == 0;
     }
+    if (!ret_verdict->is_trusted)
+        memory_check(0);
     mbedtls_x509_crt_free(&crt);
     free(names);
     return good;

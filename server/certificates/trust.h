@@ -17,8 +17,8 @@
 struct trust;
 
 /* Reads a file of certificates in PEM, or a folder of such files. path NULL: SSL_CERT_FILE,
- * SSL_CERT_DIR, or where systems have theirs. Owned; NULL when there is no certificate in it, or
- * when memory is short, which diag tells (DIAG_ERROR). */
+ * SSL_CERT_DIR, or where systems have theirs. Owned; NULL when there is no certificate in it, which
+ * diag tells (DIAG_ERROR). */
 struct trust *trust_new(const char *path, struct diag *diag);
 void trust_free(struct trust *trust);
 
@@ -41,8 +41,8 @@ struct trust_verdict {
     char not_judged_of[TRUST_NAME_SIZE];
 };
 
-/* Judges the chain (DER, leaf first) as of now, seconds since 1970 UTC. False when memory is short or
- * a certificate cannot be parsed. */
+/* Judges the chain (DER, leaf first) as of now, seconds since 1970 UTC. False when its first
+ * certificate cannot be parsed. */
 bool trust_judge(const struct trust *trust, const struct span *chain, size_t count, int64_t now,
                  struct trust_verdict *ret_verdict);
 

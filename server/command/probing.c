@@ -27,7 +27,6 @@ int probing_begin(struct probing *probing, const char *command, const struct com
                                   seconds == 0 || seconds > LIMIT_PROBE_TIMEOUT_MOST))
         return command_misused(command, "not a duration such as 5s:", line->timeout, NULL);
     probing->line = line;
-    probing->is_recorded = true;
     probing->probe = (struct probe){
         .connect = line->connect == NULL ? NULL : &probing->connect,
         .now = line->now,
@@ -59,9 +58,8 @@ static void take(void *context, size_t index, const struct report *report)
     struct probing *probing = context;
     probing->take(probing->context, index, report);
     if (probing->line->record && report->is_record_known)
-        probing->is_recorded = history_see(probing->history, report->domain, span_of(report->id),
-                                           report->ttl, probing->now) &&
-                               probing->is_recorded;
+        history_see(probing->history, report->domain, span_of(report->id), report->ttl,
+                    probing->now);
     probing->done++;
     command_show_progress(probing->done, probing->count);
 }
@@ -91,11 +89,9 @@ bool probing_record(struct probing *probing, const struct reading *reading)
     if (!probing->line->record)
         return true;
     const char *folder = reading->configuration->settings.state;
-    errno = ENOMEM;
-    bool good = probing->is_recorded &&
-                history_settle(probing->history, probing->now, &probing->now) &&
-                history_print_sightings(probing->history, &bytes) &&
-                state_file_write(folder, HISTORY_SIGHTINGS, &bytes);
+    (void)history_settle(probing->history, probing->now); /* by the same clock */
+    history_print_sightings(probing->history, &bytes);
+    bool good = state_file_write(folder, HISTORY_SIGHTINGS, &bytes);
     if (!good)
         (void)command_complain("%s/%s cannot be written: %s", folder, HISTORY_SIGHTINGS,
                                strerror(errno));

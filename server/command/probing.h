@@ -19,7 +19,6 @@ struct probing {
     const struct command_line *line;
     struct history *history; /* owned; of the state folder; NULL before probing_read */
     int64_t now;             /* to count with in it */
-    bool is_recorded;        /* what the DNS said is in the history, so far */
     size_t count, done;      /* domains */
     probe_take *take;
     probe_tick *tick;

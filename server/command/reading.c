@@ -202,10 +202,9 @@ struct history *reading_history(const struct command_line *line, const struct re
     const char *own[] = {settings->state};
     const char *const *folders = line->state.count > 0 ? line->state.items : own;
     size_t count = line->state.count > 0 ? line->state.count : settings->state != NULL ? 1 : 0;
-    for (size_t i = 0; i < count && history != NULL; i++)
+    for (size_t i = 0; i < count; i++)
         (void)history_read(history, folders[i], at, diag); /* what is wrong is told below */
-    if (history == NULL || !history_settle(history, line->now, ret_now))
-        heap_end();
+    *ret_now = history_settle(history, line->now);
     report_clock(diag, at, line->now, *ret_now);
     diag_print(diag, DIAG_WARNING, &out);
     (void)command_complain_lines(&out); /* the exit status says it too */

@@ -315,8 +315,6 @@ static bool read_include(void *context, const struct node *item)
         report_none(sources, item, pattern);
     if (error == 0)
         return true;
-    if (error == ENOMEM)
-        heap_end();
     diag_add(sources->diag, DIAG_FATAL, item->at, "include \"%s\" cannot be searched: %s", pattern,
              strerror(error));
     diag_reason(sources->diag, "domains that are served now might be lost");

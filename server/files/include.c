@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "files/stamp.h"
 
 static const char WILDCARDS[] = "*?[{";
@@ -42,18 +43,16 @@ static int look_at_folders(const struct finder *finder, const char *pattern, siz
     glob_t found = {0};
     int count = -1, error = 0;
     /* Without the slash at its end, unless it is the root. */
-    char *folders = len == 0 ? strdup(".") : strndup(pattern, len > 1 ? len - 1 : len);
-    if (folders == NULL)
-        return -1;
+    char *folders =
+        heap_copy(len == 0 ? span_of(".") : (struct span){pattern, len > 1 ? len - 1 : len});
     if (strpbrk(folders, WILDCARDS) == NULL) {
         error = list_error(folders);
         count = error == 0 ? 0 : -1;
         goto done;
     }
     int result = glob(folders, GLOB_BRACE | GLOB_ONLYDIR, NULL, &found);
-    error = result == GLOB_NOSPACE ? ENOMEM : 0;
-    if (error != 0)
-        goto done;
+    if (result == GLOB_NOSPACE)
+        heap_end();
     count = 0;
     for (size_t i = 0; result == 0 && i < found.gl_pathc; i++) {
         int trouble = list_error(found.gl_pathv[i]);
@@ -112,7 +111,8 @@ int include_find(const char *pattern, include_visit *visit_found, void *context,
         }
     }
     if (result != 0 && result != GLOB_NOMATCH) {
-        error = result == GLOB_NOSPACE || error == 0 ? ENOMEM : error;
+        if (result == GLOB_NOSPACE || error == 0 || error == ENOMEM)
+            heap_end();
         *fingerprint += stamp_of_error(pattern, error);
     } else if (result == GLOB_NOMATCH && strpbrk(pattern, WILDCARDS) == NULL) {
         visit(&finder, pattern, 0);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "files/stamp.h"
 
@@ -31,8 +32,9 @@ void tree_free(struct tree *tree)
 
 static void fail(struct tree *tree, enum tree_trouble trouble, int error, bool is_named)
 {
+    if (error == ENOMEM)
+        heap_end();
     tree->fingerprint += stamp_of_error(tree->path.data, error);
-    tree->shortage = tree->shortage || error == ENOMEM;
     if (tree->fail != NULL)
         tree->fail(tree->context,
                    &(struct tree_failure){trouble, error, tree->path.data, is_named});
@@ -72,16 +74,12 @@ static int entry_compare(const void *left, const void *right)
     return strcmp(a->name, b->name);
 }
 
-static bool listing_add(struct listing *listing, const struct dirent *found)
+static void listing_add(struct listing *listing, const struct dirent *found)
 {
-    if (!array_room(&listing->entries, listing->count, &listing->capacity,
-                    sizeof(*listing->entries)))
-        return false;
-    listing->entries[listing->count] =
+    array_room(&listing->entries, listing->count, &listing->capacity, sizeof(*listing->entries));
+    listing->entries[listing->count++] =
         (struct entry){.offset = listing->names.len, .type = found->d_type};
     text_append(&listing->names, (struct span){found->d_name, strlen(found->d_name) + 1});
-    listing->count += listing->names.failed ? 0 : 1;
-    return !listing->names.failed;
 }
 
 /* Names sort so that the outcome does not depend on the file system. 0 or an error of errno; what
@@ -89,15 +87,14 @@ static bool listing_add(struct listing *listing, const struct dirent *found)
 static int list(DIR *stream, struct listing *ret_listing)
 {
     struct dirent *found;
-    int error = 0;
     /* readdir tells its end from an error by errno alone. */
-    for (errno = 0; error == 0 && (found = readdir(stream)) != NULL; errno = 0)
-        if (found->d_name[0] != '.' && !listing_add(ret_listing, found))
-            error = ENOMEM;
-    if (error == 0)
-        error = errno;
+    for (errno = 0; (found = readdir(stream)) != NULL; errno = 0)
+        if (found->d_name[0] != '.')
+            listing_add(ret_listing, found);
+    int error = errno;
+    const char *names = heap_text(&ret_listing->names).data;
     for (size_t i = 0; i < ret_listing->count; i++)
-        ret_listing->entries[i].name = ret_listing->names.data + ret_listing->entries[i].offset;
+        ret_listing->entries[i].name = names + ret_listing->entries[i].offset;
     if (ret_listing->count > 0)
         qsort(ret_listing->entries, ret_listing->count, sizeof(*ret_listing->entries),
               entry_compare);
@@ -143,10 +140,7 @@ static void walk_entries(struct tree *tree, int folder, const struct listing *li
         if (len > 0 && tree->path.data[len - 1] != '/')
             text_append(&tree->path, span_of("/"));
         text_append(&tree->path, span_of(listing->entries[i].name));
-        if (tree->path.failed) {
-            tree->shortage = true;
-            return;
-        }
+        (void)heap_text(&tree->path); /* else it is the path of something else */
         walk_entry(tree, folder, &listing->entries[i], depth);
         tree->path.len = len;
         tree->path.data[len] = '\0';
@@ -189,9 +183,8 @@ void tree_walk(struct tree *tree, const char *path)
     tree->path.len = 0;
     tree->count = 0;
     text_append(&tree->path, span_of(path));
-    if (tree->path.failed)
-        tree->shortage = true;
-    else if (stat(path, &status) != 0)
+    (void)heap_text(&tree->path);
+    if (stat(path, &status) != 0)
         fail(tree, TREE_UNREADABLE, errno, true);
     else if (S_ISDIR(status.st_mode))
         walk_folder(tree, AT_FDCWD, path, 0);

@@ -47,7 +47,6 @@ struct tree {
     struct text path;     /* of what is looked at now */
     size_t count;         /* files seen of the path that is walked */
     uint64_t fingerprint; /* of everything that was seen, failures too */
-    bool shortage;        /* of memory; something was not seen */
 };
 
 /* Visits the file, or every file below the folder in the order of their names. Names that begin

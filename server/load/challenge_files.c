@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "certificates/challenge_certificate.h"
 #include "certificates/pem.h"
 #include "certificates/private_key.h"
@@ -27,12 +28,16 @@ struct reading {
     struct piece *keys;
 };
 
-/* The machine lacks something for the moment. What is there was not seen, which is not the same as that it
- * is not there. */
-static bool is_lack(int reason)
+/* Whether the machine lacks something for the moment, which is remembered: what is there was not seen,
+ * and that is not the same as that it is not there. */
+static bool is_lack(struct challenge_files *files, int error)
 {
-    return reason == ENOMEM || reason == EMFILE || reason == ENFILE || reason == ENOBUFS ||
-           reason == EIO;
+    if (error == ENOMEM)
+        heap_end();
+    bool is = error == EMFILE || error == ENFILE || error == ENOBUFS || error == EIO;
+    if (is)
+        files->lack = error;
+    return is;
 }
 
 static void leave_out(struct reading *reading, const char *name, const char *why)
@@ -51,13 +56,9 @@ static struct piece *add_piece(struct reading *reading, struct piece **list, con
 {
     struct arena *arena = reading->files->arena;
     struct piece *piece = arena_take(arena, sizeof(*piece));
-    const char *copy = arena_copy(arena, der);
-    const char *file = arena_copy(arena, span_of(name));
-    if (piece == NULL || copy == NULL || file == NULL) {
-        reading->files->shortage = true;
-        return NULL;
-    }
-    *piece = (struct piece){.der = {copy, der.len}, .file = file, .next = *list};
+    *piece = (struct piece){.der = {arena_copy(arena, der), der.len},
+                            .file = arena_copy(arena, span_of(name)),
+                            .next = *list};
     *list = piece;
     return piece;
 }
@@ -67,14 +68,10 @@ static void take_certificate(struct reading *reading, const char *name, struct s
 {
     struct piece *rest = reading->certificates;
     struct piece *piece = add_piece(reading, &reading->certificates, name, der);
-    if (piece == NULL)
-        return;
     const char *why =
         certificate_challenge_judge(piece->der, reading->files->arena, &piece->host, &piece->info);
-    if (why == NULL) {
-        reading->files->shortage = reading->files->shortage || piece->info.len == 0;
+    if (why == NULL)
         return;
-    }
     reading->certificates = rest;
     leave_out(reading, name, why);
 }
@@ -83,16 +80,9 @@ static void take_certificate(struct reading *reading, const char *name, struct s
 static void take_key(struct reading *reading, const char *name, struct span der)
 {
     struct private_key *key = private_key_new(der);
-    if (key == NULL) {
-        reading->files->shortage = true;
-        return;
-    }
     if (key->fault == PRIVATE_KEY_SOUND) {
         struct piece *piece = add_piece(reading, &reading->keys, name, key->der);
-        const char *info = arena_copy(reading->files->arena, key->info);
-        reading->files->shortage = reading->files->shortage || info == NULL;
-        if (piece != NULL)
-            piece->info = (struct span){info, info == NULL ? 0 : key->info.len};
+        piece->info = (struct span){arena_copy(reading->files->arena, key->info), key->info.len};
     } else {
         leave_out(reading, name, "holds a key that this server does not take");
     }
@@ -157,13 +147,10 @@ static void take_authorization(struct reading *reading, const char *name, struct
         leave_out(reading, name, "does not hold the key authorization of its token");
         return;
     }
-    const char *copy = arena_copy(arena, token), *answer = arena_copy(arena, bytes);
-    if (copy == NULL || answer == NULL)
-        reading->files->shortage = true;
-    else
-        add(reading, name,
-            (struct challenge){
-                .kind = CHALLENGE_HTTP, .name = {copy, token.len}, .answer = {answer, bytes.len}});
+    add(reading, name,
+        (struct challenge){.kind = CHALLENGE_HTTP,
+                           .name = {arena_copy(arena, token), token.len},
+                           .answer = {arena_copy(arena, bytes), bytes.len}});
 }
 
 /* Reads a small regular file; returns how many bytes, or why not in ret_why (NULL: it is gone, or
@@ -177,22 +164,19 @@ static size_t read_file(struct reading *reading, int folder, const char *name, c
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     *ret_why = NULL;
     if (fd < 0) {
-        reading->files->shortage = reading->files->shortage || is_lack(errno);
-        if (errno != ENOENT && !is_lack(errno))
+        if (!is_lack(reading->files, errno) && errno != ENOENT)
             *ret_why = errno == ELOOP ? "is a link, which is not followed" : strerror(errno);
         return 0;
     }
     if (fstat(fd, &status) != 0) {
-        reading->files->shortage = true;
+        reading->files->lack = errno;
     } else if (!S_ISREG(status.st_mode)) {
         *ret_why = "is not a file";
     } else {
         while (len <= LIMIT_CHALLENGE_FILE &&
                (count = read(fd, buffer + len, LIMIT_CHALLENGE_FILE + 1 - len)) > 0)
             len += (size_t)count;
-        if (count < 0 && is_lack(errno))
-            reading->files->shortage = true;
-        else if (count < 0)
+        if (count < 0 && !is_lack(reading->files, errno))
             *ret_why = strerror(errno);
         else if (len > LIMIT_CHALLENGE_FILE)
             *ret_why = "is too large for a challenge";
@@ -225,12 +209,8 @@ void challenge_files_read(struct challenge_files *files, enum challenge_kind kin
 {
     struct reading reading = {.files = files, .folder = folder};
     DIR *stream = opendir(folder);
-    if (stream == NULL && is_lack(errno)) {
-        files->shortage = true;
-        return;
-    }
     if (stream == NULL) {
-        if (errno != ENOENT && files->left_out++ == 0)
+        if (!is_lack(files, errno) && errno != ENOENT && files->left_out++ == 0)
             text_printf(&files->trouble, "%s: %s", folder, strerror(errno));
         return;
     }
@@ -241,7 +221,8 @@ void challenge_files_read(struct challenge_files *files, enum challenge_kind kin
             take_file(&reading, kind, dirfd(stream), entry->d_name);
         errno = 0;
     }
-    files->shortage = files->shortage || is_lack(errno) || files->trouble.failed;
+    (void)is_lack(files, errno); /* remembered */
+    (void)heap_text(&files->trouble);
     (void)closedir(stream); /* it was only read */
     match(&reading);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/limits.h"
 #include "files/file.h"
 
@@ -145,17 +146,6 @@ static bool concerns(void *context, struct position at, const struct position *r
     return strcmp(at.file, search->main_file) == 0 || is_listed(search, at.file);
 }
 
-/* False when memory is short; then nothing is hidden. */
-static bool begin(struct search *search, struct draft *draft, const struct site *site,
-                  const struct concern *concern)
-{
-    size_t anchors = draft_count(draft) + draft_policy_count(draft);
-    size_t files = draft_count(draft) + site_count(site) * (1 + CREDENTIAL_KINDS) + concern->count;
-    search->anchors = calloc(anchors + 1, sizeof(*search->anchors));
-    search->files = calloc(files + 1, sizeof(*search->files));
-    return search->anchors != NULL && search->files != NULL;
-}
-
 static void add_file(struct search *search, const char *file)
 {
     search->files[search->file_count++] = file;
@@ -196,25 +186,27 @@ static void add_site(struct search *search, const struct site *site, const struc
 void concern_restrict(const struct concern *concern, struct draft *draft, const struct site *site,
                       const struct source_file *files, size_t file_count, struct diag *diag)
 {
-    struct search search = {.main_file = file_count > 0 ? files[0].path : ""};
-    search.own_file = concern->file;
-    if (begin(&search, draft, site, concern)) {
-        add_draft(&search, draft, concern);
-        add_site(&search, site, concern);
-        for (size_t i = 0; i < concern->count; i++) {
-            struct span name = span_of(concern->names[i]);
-            const char *file = concern_is_pattern(name.data) || site_find_domain(site, name) != NULL
-                                   ? NULL
-                                   : concern_find_mention(files, file_count, name);
-            if (file != NULL)
-                add_file(&search, file);
-        }
-        qsort(search.anchors, search.count, sizeof(*search.anchors), compare_anchors);
-        qsort(search.files, search.file_count, sizeof(*search.files), compare_files);
-        diag_restrict(diag, concerns, &search);
-    } else {
-        diag_shortage(diag);
+    size_t anchors = draft_count(draft) + draft_policy_count(draft);
+    size_t most = draft_count(draft) + site_count(site) * (1 + CREDENTIAL_KINDS) + concern->count;
+    struct search search = {
+        .main_file = file_count > 0 ? files[0].path : "",
+        .own_file = concern->file,
+        .anchors = heap_take(anchors, sizeof(*search.anchors)),
+        .files = heap_take(most, sizeof(*search.files)),
+    };
+    add_draft(&search, draft, concern);
+    add_site(&search, site, concern);
+    for (size_t i = 0; i < concern->count; i++) {
+        struct span name = span_of(concern->names[i]);
+        const char *file = concern_is_pattern(name.data) || site_find_domain(site, name) != NULL
+                               ? NULL
+                               : concern_find_mention(files, file_count, name);
+        if (file != NULL)
+            add_file(&search, file);
     }
+    qsort(search.anchors, search.count, sizeof(*search.anchors), compare_anchors);
+    qsort(search.files, search.file_count, sizeof(*search.files), compare_files);
+    diag_restrict(diag, concerns, &search);
     free(search.anchors);
     free(search.files);
 }

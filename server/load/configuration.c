@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "certificates/store.h"
 #include "configuration/draft.h"
@@ -32,12 +33,6 @@ struct loader {
     struct configuration *configuration; /* owned until it is returned */
 };
 
-static bool out_of_memory(struct loader *loader)
-{
-    diag_shortage(loader->diag);
-    return false;
-}
-
 static bool read_certificate_path(void *context, const struct node *item)
 {
     struct loader *loader = context;
@@ -55,13 +50,11 @@ static bool needs_certificates(const struct loader *loader)
            !endpoint_all_plain(settings->listeners, settings->listener_count);
 }
 
-static bool begin_certificates(struct loader *loader)
+static void begin_certificates(struct loader *loader)
 {
     loader->store = certificates_new(loader->diag, loader->request->previous);
     diag_set_part(loader->diag, DIAG_CERTIFICATES);
-    if (loader->store != NULL)
-        certificates_set_progress(loader->store, &loader->request->progress);
-    return loader->store != NULL || out_of_memory(loader);
+    certificates_set_progress(loader->store, &loader->request->progress);
 }
 
 static void match_certificates(struct loader *loader)
@@ -71,39 +64,35 @@ static void match_certificates(struct loader *loader)
     diag_set_part(loader->diag, DIAG_FILES);
 }
 
-static bool read_certificates(struct loader *loader, const struct node *node)
+static void read_certificates(struct loader *loader, const struct node *node)
 {
     if (loader->request->without_certificates || (node == NULL && !needs_certificates(loader)))
-        return true;
+        return;
     if (node == NULL) {
         diag_add(loader->diag, DIAG_WARNING, sources_begin(loader->sources),
                  "no certificates are configured");
         diag_reason(loader->diag, "no sender can fetch a policy without");
         diag_hint(loader->diag, "write \"certificates: /etc/letsencrypt/live\", or where they are");
-        return true;
+        return;
     }
-    if (!begin_certificates(loader))
-        return false;
-    bool good = schema_each_scalar(node, "certificates", DIAG_FATAL, loader->diag,
-                                   read_certificate_path, loader);
+    begin_certificates(loader);
+    (void)schema_each_scalar(node, "certificates", DIAG_FATAL, loader->diag, read_certificate_path,
+                             loader); /* counted in diag */
     match_certificates(loader);
-    return good;
 }
 
 /* From the paths that the load before has found in the configuration. */
-static bool read_certificates_again(struct loader *loader)
+static void read_certificates_again(struct loader *loader)
 {
     const struct watch *watch = &loader->configuration->watch;
     if (watch->certificates == NULL || loader->request->without_certificates)
-        return true;
-    if (!begin_certificates(loader))
-        return false;
+        return;
+    begin_certificates(loader);
     const char *file = diag_intern(loader->diag, span_of(watch->file));
     for (const struct watch_path *path = watch->certificates; path != NULL; path = path->next)
         certificates_read(loader->store, path->path,
                           (struct position){file, path->line, path->column});
     match_certificates(loader);
-    return true;
 }
 
 static void read_state(struct loader *loader, struct position at)
@@ -125,17 +114,14 @@ static void remember(struct loader *loader, const struct node *node)
 {
     struct configuration *configuration = loader->configuration;
     const char *folder = sources_resolve(loader->sources, node->at.file, node->text.data);
-    if (folder != NULL)
-        configuration->settings.state = arena_copy(configuration->arena, span_of(folder));
+    configuration->settings.state = arena_copy(configuration->arena, span_of(folder));
     configuration->settings.state_hangs = loader->request->state_hangs;
-    if (configuration->settings.state == NULL)
-        (void)out_of_memory(loader); /* counted in diag */
-    else if (loader->previous == NULL)
+    if (loader->previous == NULL)
         read_state(loader, node->at);
 }
 
 /* What was served before, from the state folder or as the request says. */
-static bool read_history(struct loader *loader, const struct node *state)
+static void read_history(struct loader *loader, const struct node *state)
 {
     const struct load_request *request = loader->request;
     const struct settings *settings = &loader->configuration->settings;
@@ -143,10 +129,8 @@ static bool read_history(struct loader *loader, const struct node *state)
         request->judge_life && state != NULL && settings->state != NULL && !request->state_hangs;
     struct history_files files = {0};
     if (!has_state && request->earlier == NULL)
-        return true;
+        return;
     loader->history = history_new();
-    if (loader->history == NULL)
-        return out_of_memory(loader);
     if (has_state) {
         /* Only the disk is waited for; what it gave takes as long as it takes. */
         progress_make(&request->waits_for_state);
@@ -156,12 +140,10 @@ static bool read_history(struct loader *loader, const struct node *state)
                            loader->diag); /* what cannot be read is told */
     }
     loader->life = (struct life){.history = loader->history, .ttl = settings->dns_ttl};
-    return ((request->earlier == NULL ||
-             history_assume(loader->history, request->earlier, request->now)) &&
-            history_settle(loader->history,
-                           request->history_now != 0 ? request->history_now : request->now,
-                           &loader->life.now)) ||
-           out_of_memory(loader);
+    if (request->earlier != NULL)
+        history_assume(loader->history, request->earlier, request->now);
+    loader->life.now = history_settle(
+        loader->history, request->history_now != 0 ? request->history_now : request->now);
 }
 
 /* The folders of challenges as this process opens them. */
@@ -174,11 +156,7 @@ static void resolve_acme(struct loader *loader, struct position at)
         if (*folders[i] == NULL)
             continue;
         const char *path = sources_resolve(loader->sources, at.file, *folders[i]);
-        if (path == NULL)
-            return; /* reported */
         *folders[i] = arena_copy(configuration->arena, span_of(path));
-        if (*folders[i] == NULL)
-            (void)out_of_memory(loader); /* counted in diag */
     }
 }
 
@@ -195,10 +173,10 @@ static void read_files(struct loader *loader)
     loader->configuration->watch.for_files = loader->configuration->settings.watch_files;
     if (nodes.acme != NULL)
         resolve_acme(loader, nodes.acme->at);
-    (void)read_certificates(loader, nodes.certificates); /* counted in diag */
+    read_certificates(loader, nodes.certificates);
     if (nodes.state != NULL)
         remember(loader, nodes.state);
-    (void)read_history(loader, nodes.state); /* counted in diag */
+    read_history(loader, nodes.state);
     draft_set_previous(loader->draft, loader->previous);
     if (loader->request->extra != NULL)
         sources_read_extra(loader->sources, loader->request->extra);
@@ -436,49 +414,39 @@ static void keep_domains(struct loader *loader)
     }
 }
 
-static bool read_everything(struct loader *loader)
+static void read_everything(struct loader *loader)
 {
     struct configuration *configuration = loader->configuration;
     loader->scratch = arena_new();
-    loader->draft = loader->scratch == NULL ? NULL : draft_new(loader->scratch, loader->diag);
-    if (loader->draft == NULL)
-        return out_of_memory(loader);
+    loader->draft = draft_new(loader->scratch, loader->diag);
     loader->sources = sources_new(loader->scratch, loader->draft, loader->diag,
                                   &configuration->watch, &loader->request->progress);
-    if (loader->sources == NULL)
-        return out_of_memory(loader);
     read_files(loader);
     add_drafted(loader);
     keep_lost(loader);
     configuration->files =
         sources_list(loader->sources, configuration->arena, &configuration->file_count);
-    return configuration->files != NULL || out_of_memory(loader);
 }
 
-static bool read_again(struct loader *loader)
+static void read_again(struct loader *loader)
 {
     loader->configuration->settings = *loader->request->kept_settings;
     loader->configuration->watch = *loader->request->kept_watch;
-    if (!read_certificates_again(loader))
-        return false;
+    read_certificates_again(loader);
     keep_domains(loader);
-    return true;
 }
 
-static bool replace_listeners(struct loader *loader)
+static void replace_listeners(struct loader *loader)
 {
     struct configuration *configuration = loader->configuration;
     struct endpoint *listener = arena_take(configuration->arena, sizeof(*listener));
-    if (listener == NULL)
-        return out_of_memory(loader);
     *listener = (struct endpoint){.address = *loader->request->listen};
     configuration->settings.listeners = listener;
     configuration->settings.listener_count = 1;
-    return true;
 }
 
-/* All hosts have theirs. False when memory is short. */
-static bool finish_certificates(struct loader *loader)
+/* All hosts have theirs. */
+static void finish_certificates(struct loader *loader)
 {
     struct configuration *configuration = loader->configuration;
     const char *first = NULL;
@@ -489,7 +457,20 @@ static bool finish_certificates(struct loader *loader)
     configuration->has_certificates = true;
     configuration->denied = certificates_denied(loader->store, &first);
     configuration->first_denied = arena_copy(configuration->arena, span_of(first));
-    return configuration->first_denied != NULL;
+}
+
+/* Why there is no image of what was read. */
+static void report_no_site(struct loader *loader, int error)
+{
+    if (error == EFBIG) {
+        diag_add(loader->diag, DIAG_FATAL, (struct position){0},
+                 "domains, policies and certificates take more than %d MiB of memory",
+                 LIMIT_IMAGE / 1024 / 1024);
+        diag_hint(loader->diag, "divide the domains among several servers");
+    } else {
+        diag_add(loader->diag, DIAG_FATAL, (struct position){0},
+                 "no memory file can be made for what is to be served: %s", strerror(error));
+    }
 }
 
 static bool build(struct loader *loader)
@@ -500,18 +481,20 @@ static bool build(struct loader *loader)
 
     configuration->arena = configuration->watch.arena = arena_new();
     loader->builder = site_builder_new();
-    if (configuration->arena == NULL || loader->builder == NULL)
-        return out_of_memory(loader);
-    if (!(request->kept_settings == NULL ? read_everything(loader) : read_again(loader)))
-        return false;
-    if (loader->store != NULL && !finish_certificates(loader))
-        return out_of_memory(loader);
+    if (request->kept_settings == NULL)
+        read_everything(loader);
+    else
+        read_again(loader);
+    if (loader->store != NULL)
+        finish_certificates(loader);
     configuration->site = site_builder_finish(loader->builder);
     loader->builder = NULL;
-    if (configuration->site == NULL)
-        return out_of_memory(loader);
-    if (request->listen != NULL && !replace_listeners(loader))
+    if (configuration->site == NULL) {
+        report_no_site(loader, errno);
         return false;
+    }
+    if (request->listen != NULL)
+        replace_listeners(loader);
     if (loader->history != NULL)
         life_judge_gone(&loader->life, configuration->site, sources_begin(loader->sources), diag);
     bool good = diag_count(diag, DIAG_FATAL) == 0 &&
@@ -531,11 +514,7 @@ struct configuration *configuration_load(const struct load_request *request, str
         .diag = diag,
         .previous = request->previous,
     };
-    loader.configuration = calloc(1, sizeof(*loader.configuration));
-    if (loader.configuration == NULL) {
-        (void)out_of_memory(&loader); /* reported; NULL tells our caller */
-        return NULL;
-    }
+    loader.configuration = heap_take(1, sizeof(*loader.configuration));
     bool good = build(&loader);
     if (!good) {
         configuration_free(loader.configuration);

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/array.h"
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/table.h"
 #include "load/state_file.h"
@@ -48,15 +49,10 @@ struct history {
 
 struct history *history_new(void)
 {
-    struct history *history = calloc(1, sizeof(*history));
-    if (history == NULL)
-        return NULL;
+    struct history *history = heap_take(1, sizeof(*history));
     history->since = INT64_MAX;
     history->arena = arena_new();
-    if (history->arena != NULL)
-        return history;
-    free(history);
-    return NULL;
+    return history;
 }
 
 static void free_settled(struct history *history)
@@ -84,12 +80,10 @@ void history_free(struct history *history)
     free(history);
 }
 
-static bool add(struct list *list, const struct item *item)
+static void add(struct list *list, const struct item *item)
 {
-    if (!array_room(&list->items, list->count, &list->capacity, sizeof(*item)))
-        return false;
+    array_room(&list->items, list->count, &list->capacity, sizeof(*item));
     list->items[list->count++] = *item;
-    return true;
 }
 
 /* Reading. */
@@ -212,15 +206,17 @@ static bool read_promise_line(struct history *history, struct policies *policies
         return line.len == 0;
     }
     if (span_equal(word, span_of("policy"))) {
-        if (!array_room(&policies->items, policies->count, &policies->capacity,
-                        sizeof(*policies->items)))
-            return false;
+        array_room(&policies->items, policies->count, &policies->capacity,
+                   sizeof(*policies->items));
         policies->items[policies->count] = (struct promise){0};
         return read_policy(line, &policies->items[policies->count++]);
     }
     bool is_open = span_equal(word, span_of("served"));
-    return (is_open || span_equal(word, span_of("held"))) &&
-           read_promise(history, line, is_open, policies, &item) && add(&history->promises, &item);
+    if ((!is_open && !span_equal(word, span_of("held"))) ||
+        !read_promise(history, line, is_open, policies, &item))
+        return false;
+    add(&history->promises, &item);
+    return true;
 }
 
 /* "DOMAIN ID FIRST LAST TTL", where "-" is no record */
@@ -238,19 +234,11 @@ static bool read_sighting_line(struct history *history, struct span line)
         line = span_skip(line, 2);
     else if (!take_id(&line, &sighting->id))
         return false;
-    return take_instant(&line, &sighting->first) && take_instant(&line, &sighting->last) &&
-           take_number(&line, &sighting->ttl) && line.len == 0 && sighting->ttl <= INT32_MAX &&
-           sighting->first <= sighting->last && add(list, &item);
-}
-
-/* Takes the bytes, which then live as long as the history. */
-static bool keep(struct history *history, struct text *bytes)
-{
-    if (!array_room(&history->files, history->file_count, &history->file_capacity,
-                    sizeof(*history->files)))
+    if (!take_instant(&line, &sighting->first) || !take_instant(&line, &sighting->last) ||
+        !take_number(&line, &sighting->ttl) || line.len > 0 || sighting->ttl > INT32_MAX ||
+        sighting->first > sighting->last)
         return false;
-    history->files[history->file_count++] = bytes->data;
-    *bytes = (struct text){0};
+    add(list, &item);
     return true;
 }
 
@@ -261,8 +249,13 @@ static bool read_lines(struct history *history, struct text *bytes, const char *
     struct policies policies = {0};
     const size_t promises = history->promises.count, sightings = history->sightings.count;
     const int64_t since = history->since;
-    bool good = state_file_is_whole(rest, header) && keep(history, bytes);
+    bool good = state_file_is_whole(rest, header);
     rest = good ? span_skip(state_file_body(rest), strlen(header)) : (struct span){0};
+    /* What is read borrows from the bytes, which the history frees. */
+    array_room(&history->files, history->file_count, &history->file_capacity,
+               sizeof(*history->files));
+    history->files[history->file_count++] = bytes->data;
+    *bytes = (struct text){0};
     while (good && rest.len > 0) {
         const char *end = memchr(rest.data, '\n', rest.len);
         good = end != NULL;
@@ -281,7 +274,6 @@ static bool read_lines(struct history *history, struct text *bytes, const char *
         history->since = since;
     }
     free(policies.items);
-    text_free(bytes);
     return good;
 }
 
@@ -475,15 +467,13 @@ static size_t end_of(const struct list *list, size_t begin, const char *domain)
 }
 
 /* Lays out promises and sightings so that those of a domain follow each other. */
-static bool flatten(struct history *history)
+static void flatten(struct history *history)
 {
     const struct list *promises = &history->promises, *sightings = &history->sightings;
     free_settled(history);
-    history->flat = calloc(promises->count + 1, sizeof(*history->flat));
-    history->flat_sightings = calloc(sightings->count + 1, sizeof(*history->flat_sightings));
-    history->domains = calloc(promises->count + sightings->count + 1, sizeof(*history->domains));
-    if (history->flat == NULL || history->flat_sightings == NULL || history->domains == NULL)
-        return false;
+    history->flat = heap_take(promises->count, sizeof(*history->flat));
+    history->flat_sightings = heap_take(sightings->count, sizeof(*history->flat_sightings));
+    history->domains = heap_take(promises->count + sightings->count, sizeof(*history->domains));
     for (size_t i = 0; i < promises->count; i++)
         history->flat[i] = promises->items[i].promise;
     for (size_t i = 0; i < sightings->count; i++)
@@ -500,17 +490,17 @@ static bool flatten(struct history *history)
         i = end;
         k = sighting_end;
     }
-    return true;
 }
 
-bool history_settle(struct history *history, int64_t clock, int64_t *ret_now)
+int64_t history_settle(struct history *history, int64_t clock)
 {
     sort(&history->promises, compare_promises);
     unite_promises(&history->promises);
     sort(&history->sightings, compare_sightings);
     unite_sightings(&history->sightings);
-    *ret_now = align(history, clock);
-    return flatten(history);
+    int64_t now = align(history, clock);
+    flatten(history);
+    return now;
 }
 
 bool history_is_unread(const struct history *history)
@@ -577,47 +567,40 @@ struct copied {
     struct promise promise;
 };
 
-static bool copy_policy(struct history *history, const struct policy *policy, struct copied *copied)
+static void copy_policy(struct history *history, const struct policy *policy, struct copied *copied)
 {
     struct text mx = {0};
     if (copied->policy == policy)
-        return true;
+        return;
     for (size_t i = 0; i < policy_mx_count(policy); i++) {
         text_append(&mx, span_of(i == 0 ? "" : " "));
         text_append(&mx, policy_mx(policy, i));
     }
     const char *id = arena_copy(history->arena, span_of(policy_id(policy)));
-    const char *text =
-        mx.failed ? NULL : arena_copy(history->arena, (struct span){mx.data, mx.len});
-    if (id != NULL && text != NULL)
-        *copied = (struct copied){
-            policy,
-            {policy_mode(policy), policy_max_age(policy), span_of(id), {text, mx.len}, 0, 0}};
+    const char *text = arena_copy(history->arena, heap_text(&mx));
+    *copied = (struct copied){
+        policy, {policy_mode(policy), policy_max_age(policy), span_of(id), {text, mx.len}, 0, 0}};
     text_free(&mx);
-    return id != NULL && text != NULL;
 }
 
-static bool add_served(struct history *history, const struct site_domain *domain, int64_t from,
+static void add_served(struct history *history, const struct site_domain *domain, int64_t from,
                        struct copied *copied)
 {
     struct item item = {.domain = arena_copy(history->arena, site_name_span(domain))};
-    if (item.domain == NULL || !copy_policy(history, site_policy(domain), copied))
-        return false;
+    copy_policy(history, site_policy(domain), copied);
     item.promise = copied->promise;
     item.promise.from = from;
     item.promise.until = PROMISE_OPEN;
-    return add(&history->promises, &item);
+    add(&history->promises, &item);
 }
 
-bool history_assume(struct history *history, const struct site *site, int64_t from)
+void history_assume(struct history *history, const struct site *site, int64_t from)
 {
     struct copied copied = {0};
-    bool good = true;
-    for (size_t i = 0; i < site_count(site) && good; i++)
-        good = site_policy(site_at(site, i)) == NULL ||
-               add_served(history, site_at(site, i), from, &copied);
+    for (size_t i = 0; i < site_count(site); i++)
+        if (site_policy(site_at(site, i)) != NULL)
+            add_served(history, site_at(site, i), from, &copied);
     history->since = history->since == INT64_MAX ? from : history->since;
-    return good;
 }
 
 /* Of the promises of the domain, which is settled, the one of the policy; or NULL. */
@@ -648,7 +631,7 @@ static void drop_over(struct list *list, int64_t now)
     list->count = count;
 }
 
-bool history_serve(struct history *history, const struct site *const *sites, size_t count,
+void history_serve(struct history *history, const struct site *const *sites, size_t count,
                    int64_t now)
 {
     struct copied copied = {0};
@@ -656,20 +639,17 @@ bool history_serve(struct history *history, const struct site *const *sites, siz
     for (size_t i = 0; i < known; i++)
         cut(&history->promises.items[i].promise.from, now);
     /* Those that are served are marked; then the rest is closed. */
-    bool *is_served = calloc(known + 1, sizeof(*is_served));
-    if (is_served == NULL)
-        return false;
-    bool good = true;
-    for (size_t s = 0; s < count && good; s++)
-        for (size_t i = 0; i < site_count(sites[s]) && good; i++) {
+    bool *is_served = heap_take(known, sizeof(*is_served));
+    for (size_t s = 0; s < count; s++)
+        for (size_t i = 0; i < site_count(sites[s]); i++) {
             const struct site_domain *domain = site_at(sites[s], i);
             struct item *item = site_policy(domain) == NULL ? NULL : find_promise(history, domain);
             if (item != NULL)
                 is_served[item - history->promises.items] = true;
             else if (site_policy(domain) != NULL)
-                good = add_served(history, domain, now, &copied);
+                add_served(history, domain, now, &copied);
         }
-    for (size_t i = 0; i < known && good; i++) {
+    for (size_t i = 0; i < known; i++) {
         struct promise *promise = &history->promises.items[i].promise;
         if (is_served[i])
             promise->until = PROMISE_OPEN;
@@ -680,10 +660,10 @@ bool history_serve(struct history *history, const struct site *const *sites, siz
     if (history->since == INT64_MAX)
         history->since = now;
     drop_over(&history->promises, now);
-    return good && history_settle(history, now, &now);
+    (void)history_settle(history, now); /* by the same clock */
 }
 
-bool history_see(struct history *history, const char *domain, struct span id, uint32_t ttl,
+void history_see(struct history *history, const char *domain, struct span id, uint32_t ttl,
                  int64_t now)
 {
     const struct history_domain *known = history_find(history, span_of(domain));
@@ -696,15 +676,12 @@ bool history_see(struct history *history, const char *domain, struct span id, ui
     if (last != NULL && span_equal(last->sighting.id, id)) {
         last->sighting.last = now > last->sighting.last ? now : last->sighting.last;
         last->sighting.ttl = ttl > last->sighting.ttl ? ttl : last->sighting.ttl;
-        return true;
+        return;
     }
     struct item item = {.domain = arena_copy(history->arena, span_of(domain)),
                         .sighting = {.first = now, .last = now, .ttl = ttl}};
-    const char *copy = id.len == 0 ? "" : arena_copy(history->arena, id);
-    if (item.domain == NULL || copy == NULL)
-        return false;
-    item.sighting.id = (struct span){copy, id.len};
-    return add(&history->sightings, &item);
+    item.sighting.id = (struct span){arena_copy(history->arena, id), id.len};
+    add(&history->sightings, &item);
 }
 
 /* Printing. */
@@ -770,35 +747,30 @@ static void print_policy(const struct promise *promise, struct text *out)
 }
 
 /* The number of the policy, whose line is added when it is not there. */
-static bool number_policy(struct printed *printed, const struct promise *promise,
-                          size_t *ret_number)
+static size_t number_policy(struct printed *printed, const struct promise *promise)
 {
     const size_t begin = printed->lines.len;
     print_policy(promise, &printed->lines);
-    if (printed->lines.failed ||
-        !array_room(&printed->begins, printed->count, &printed->capacity, sizeof(*printed->begins)))
-        return false;
+    array_room(&printed->begins, printed->count, &printed->capacity, sizeof(*printed->begins));
     printed->begins[printed->count] = begin;
-    const struct span key = {printed->lines.data + begin, printed->lines.len - begin};
-    *ret_number = table_find(&printed->table, key, printed_key, printed);
-    if (*ret_number != TABLE_NONE) {
+    const struct span key = span_skip(heap_text(&printed->lines), begin);
+    size_t number = table_find(&printed->table, key, printed_key, printed);
+    if (number != TABLE_NONE) {
         printed->lines.len = begin;
-        return true;
+        return number;
     }
-    *ret_number = printed->count++;
-    return table_add(&printed->table, key, *ret_number);
+    table_add(&printed->table, key, printed->count);
+    return printed->count++;
 }
 
-bool history_print_promises(const struct history *history, struct text *out)
+void history_print_promises(const struct history *history, struct text *out)
 {
     struct printed printed = {0};
     struct text lines = {0};
     struct stamp from = {0}, until = {0}, since = {0};
-    bool good = true;
-    for (size_t i = 0; i < history->promises.count && good; i++) {
+    for (size_t i = 0; i < history->promises.count; i++) {
         const struct item *item = &history->promises.items[i];
-        size_t number = 0;
-        good = number_policy(&printed, &item->promise, &number);
+        size_t number = number_policy(&printed, &item->promise);
         print_word(&lines, span_of(item->promise.until == PROMISE_OPEN ? "served" : "held"));
         print_word(&lines, span_of(item->domain));
         print_number(number, &lines);
@@ -814,18 +786,16 @@ bool history_print_promises(const struct history *history, struct text *out)
     print_word(out, span_of("since"));
     print_instant(&since, history->since == INT64_MAX ? 0 : history->since, out);
     text_append(out, (struct span){"\n", 1});
-    text_append(out, (struct span){printed.lines.data, printed.lines.len});
-    text_append(out, (struct span){lines.data, lines.len});
+    text_append(out, heap_text(&printed.lines));
+    text_append(out, heap_text(&lines));
     state_file_complete(out);
-    good = good && !lines.failed && !printed.lines.failed && !out->failed;
     table_free(&printed.table);
     free(printed.begins);
     text_free(&printed.lines);
     text_free(&lines);
-    return good;
 }
 
-bool history_print_sightings(const struct history *history, struct text *out)
+void history_print_sightings(const struct history *history, struct text *out)
 {
     struct stamp first = {0}, last = {0};
     text_append(out, span_of(HEADER_SIGHTINGS));
@@ -842,5 +812,4 @@ bool history_print_sightings(const struct history *history, struct text *out)
         text_append(out, (struct span){"\n", 1});
     }
     state_file_complete(out);
-    return !out->failed;
 }

@@ -24,12 +24,12 @@ struct history_domain {
     size_t first_sighting, sighting_count; /* the same */
 };
 
-/* Nothing; owned. NULL when memory is short. */
+/* Nothing; owned. */
 struct history *history_new(void);
 void history_free(struct history *history);
 
 /* Adds what the files of the folder say. A file that is not there adds nothing. One that cannot be read or
- * trusted is reported as DIAG_WARNING. False when it was, or when memory is short, which is reported too. */
+ * trusted is reported as DIAG_WARNING. False when it was. */
 bool history_read(struct history *history, const char *folder, struct position at,
                   struct diag *diag);
 
@@ -49,20 +49,20 @@ bool history_read_promises(struct history *history, struct text *bytes);
 bool history_read_sightings(struct history *history, struct text *bytes);
 
 /* Adds every policy of the site as served from the instant on, until now: for who has no state. */
-bool history_assume(struct history *history, const struct site *site, int64_t from);
+void history_assume(struct history *history, const struct site *site, int64_t from);
 
 /* To be called after reading and before asking: unites equal promises, and brings the instants in line with
  * the clock. Where the clock is more than an hour behind what was recorded, that is the time instead; the
- * answer is the time to count with. False when memory is short. */
-bool history_settle(struct history *history, int64_t clock, int64_t *ret_now);
+ * answer is the time to count with. */
+int64_t history_settle(struct history *history, int64_t clock);
 
 /* Records that the sites are served from now on and nothing else; what is not served any more was so until
- * now. What can no longer be held is dropped. Settled before and after. False when memory is short. */
-bool history_serve(struct history *history, const struct site *const *sites, size_t count,
+ * now. What can no longer be held is dropped. Settled before and after. */
+void history_serve(struct history *history, const struct site *const *sites, size_t count,
                    int64_t now);
 
 /* Records a look at the DNS, which has found the id (empty: no valid record). Settle it afterwards. */
-bool history_see(struct history *history, const char *domain, struct span id, uint32_t ttl,
+void history_see(struct history *history, const char *domain, struct span id, uint32_t ttl,
                  int64_t now);
 
 /* Whether a file is there that could not be read: then nothing of it may be replaced. */
@@ -79,8 +79,8 @@ struct promise_facts history_facts(const struct history *history,
                                    const struct history_domain *domain, int64_t now);
 
 /* The whole bytes of the files, and their names. */
-bool history_print_promises(const struct history *history, struct text *out);
-bool history_print_sightings(const struct history *history, struct text *out);
+void history_print_promises(const struct history *history, struct text *out);
+void history_print_sightings(const struct history *history, struct text *out);
 extern const char HISTORY_PROMISES[], HISTORY_SIGHTINGS[];
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "policy/name.h"
@@ -79,14 +80,14 @@ static uint64_t propose_id(const struct subject *subject, const struct promise *
         seed.len = 0;
         text_append(&seed, policy_body(subject->policy));
         text_printf(&seed, "%" PRId64 " %" PRIu64, back->from, attempt);
-        uint64_t id = least + span_hash((struct span){seed.data, seed.len}) % (9 * least);
+        uint64_t id = least + span_hash(heap_text(&seed)) % (9 * least);
         (void)snprintf(digits, sizeof(digits), "%" PRIu64, id); /* 18 digits */
         bool is_known = false;
         for (size_t i = 0; i < subject->facts.count; i++)
             is_known = is_known || span_equal(subject->facts.promises[i].id, span_of(digits));
         for (size_t i = 0; i < subject->facts.sighting_count; i++)
             is_known = is_known || span_equal(subject->facts.sightings[i].id, span_of(digits));
-        if (!is_known || seed.failed) {
+        if (!is_known) {
             text_free(&seed);
             return id;
         }

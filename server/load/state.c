@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -35,22 +36,18 @@ static struct span policy_key(const void *items, size_t index)
     return (struct span){(const char *)&policies[index], sizeof(const struct policy *)};
 }
 
-static bool number_policies(const struct site *site, struct numbering *numbering)
+static void number_policies(const struct site *site, struct numbering *numbering)
 {
-    numbering->policies = calloc(site_count(site) + 1, sizeof(*numbering->policies));
-    if (numbering->policies == NULL)
-        return false;
+    numbering->policies = heap_take(site_count(site), sizeof(*numbering->policies));
     for (size_t i = 0; i < site_count(site); i++) {
         const struct policy *policy = site_policy(site_at(site, i));
         struct span key = {(const char *)&policy, sizeof(policy)};
         if (policy == NULL ||
             table_find(&numbering->table, key, policy_key, numbering->policies) != TABLE_NONE)
             continue;
-        if (!table_add(&numbering->table, key, numbering->count))
-            return false;
+        table_add(&numbering->table, key, numbering->count);
         numbering->policies[numbering->count++] = policy;
     }
-    return true;
 }
 
 static void append_policy(struct text *text, size_t number, const struct policy *policy)
@@ -84,17 +81,14 @@ static void append_domains(struct text *text, const struct site *site,
 void state_print(const struct site *site, struct text *out)
 {
     struct numbering numbering = {0};
-    if (number_policies(site, &numbering)) {
-        text_append(out, span_of(HEADER));
-        text_append(out, span_of("policies:\n"));
-        for (size_t i = 0; i < numbering.count; i++)
-            append_policy(out, i, numbering.policies[i]);
-        text_append(out, span_of("domains:\n"));
-        append_domains(out, site, &numbering);
-        state_file_complete(out);
-    } else {
-        out->failed = true;
-    }
+    number_policies(site, &numbering);
+    text_append(out, span_of(HEADER));
+    text_append(out, span_of("policies:\n"));
+    for (size_t i = 0; i < numbering.count; i++)
+        append_policy(out, i, numbering.policies[i]);
+    text_append(out, span_of("domains:\n"));
+    append_domains(out, site, &numbering);
+    state_file_complete(out);
     table_free(&numbering.table);
     free(numbering.policies);
 }
@@ -140,7 +134,7 @@ static bool add_domain(struct site_builder *site, struct draft *draft, const str
     return true;
 }
 
-/* The site of a whole file; NULL when it does not make sense after all, or on a shortage. */
+/* The site of a whole file; NULL when it does not make sense after all. */
 static struct site *build(struct span bytes, struct arena *arena, struct diag *diag)
 {
     struct site_builder *builder = site_builder_new();
@@ -148,10 +142,6 @@ static struct site *build(struct span bytes, struct arena *arena, struct diag *d
     struct site *site = NULL;
     struct span last = {0};
     bool good = false;
-    if (builder == NULL || draft == NULL) {
-        diag_shortage(diag);
-        goto done;
-    }
     const struct node *root = document_parse(arena, bytes, FILE_NAME, DIAG_ERROR, diag);
     const struct node *policies = root == NULL ? NULL : document_member(root, "policies");
     const struct node *domains = root == NULL ? NULL : document_member(root, "domains");
@@ -165,8 +155,6 @@ static struct site *build(struct span bytes, struct arena *arena, struct diag *d
     if (good) {
         site = site_builder_finish(builder);
         builder = NULL;
-        if (site == NULL)
-            diag_shortage(diag);
     }
 done:
     draft_free(draft);
@@ -186,21 +174,13 @@ struct site *state_read(const char *folder, struct position at, struct diag *dia
     struct site *site = NULL;
     struct diag *own = diag_new();
     struct arena *arena = arena_new();
-    if (own == NULL || arena == NULL) {
-        diag_shortage(diag);
-    } else if (!state_file_read(folder, FILE_NAME, &bytes)) {
-        if (errno == ENOMEM)
-            diag_shortage(diag);
-        else if (errno != ENOENT)
+    if (!state_file_read(folder, FILE_NAME, &bytes)) {
+        if (errno != ENOENT)
             state_warn_unread(folder, errno, at, diag);
     } else {
         struct span span = {bytes.data, bytes.len};
         site = state_file_is_whole(span, HEADER) ? build(span, arena, own) : NULL;
-        if (diag_count(own, DIAG_FATAL) > 0) {
-            diag_shortage(diag); /* nothing else is fatal there */
-            site_free(site);
-            site = NULL;
-        } else if (site == NULL) {
+        if (site == NULL) {
             diag_add(diag, DIAG_WARNING, at,
                      "%s/%s is damaged or of another program, and is ignored", folder, FILE_NAME);
             diag_reason(diag, "domains that are broken now have no policy to fall back to");

@@ -17,7 +17,7 @@
 
 /* The site that was written last, without certificates; owned. NULL when there
  * is none, or none that can be trusted, which is reported as DIAG_WARNING at
- * the place where the configuration names the folder; or on a shortage. */
+ * the place where the configuration names the folder. */
 struct site *state_read(const char *folder, struct position at, struct diag *diag);
 
 /* What state_read reports of a file that cannot be read for that reason, an errno: ETIMEDOUT, say. */

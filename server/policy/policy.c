@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/calendar.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -265,8 +266,8 @@ static size_t find_same(const struct rendering *rendering, const struct table *t
     return TABLE_NONE;
 }
 
-/* Appends the line. False when memory is short. */
-static bool add_mx(struct rendering *rendering, struct table *table, struct span name,
+/* Appends the line. */
+static void add_mx(struct rendering *rendering, struct table *table, struct span name,
                    size_t source)
 {
     enum { FEW = 8 };
@@ -275,14 +276,12 @@ static bool add_mx(struct rendering *rendering, struct table *table, struct span
     append(rendering, name);
     append(rendering, span_of("\r\n"));
     if (rendering->len > LIMIT_BODY)
-        return true; /* the body is too long, which its own check tells */
+        return; /* the body is too long, which its own check tells */
     size_t first = rendering->mx_count == FEW ? 0 : rendering->mx_count;
     rendering->mx[rendering->mx_count] = (uint16_t)at;
     rendering->sources[rendering->mx_count++] = (uint32_t)source;
     for (size_t i = first; rendering->mx_count > FEW && i < rendering->mx_count; i++)
-        if (!table_add(table, mx_key(rendering, i), i))
-            return false;
-    return true;
+        table_add(table, mx_key(rendering, i), i);
 }
 
 /* Appends the mx lines to the body, and stops where a body ends: a list may be of any length, and
@@ -310,10 +309,8 @@ static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
             diag_hint(diag, "delete one of them");
             diag_related(diag, fields->mx[rendering->sources[first]].at, "the first one is here");
             good = false;
-        } else if (!add_mx(rendering, &table, (struct span){name.text, name.len}, i)) {
-            diag_shortage(diag);
-            good = false;
-            break;
+        } else {
+            add_mx(rendering, &table, (struct span){name.text, name.len}, i);
         }
     }
     table_free(&table);
@@ -346,14 +343,10 @@ static void derive_id(struct span body, char ret_id[static LIMIT_ID + 1])
 }
 
 static struct policy *make(const struct rendering *rendering, struct span id, enum policy_mode mode,
-                           uint32_t max_age, struct diag *diag)
+                           uint32_t max_age)
 {
     size_t mx_size = rendering->mx_count * sizeof(uint16_t);
-    struct policy *policy = malloc(sizeof(*policy) + mx_size + rendering->len);
-    if (policy == NULL) {
-        diag_shortage(diag);
-        return NULL;
-    }
+    struct policy *policy = heap_take(1, sizeof(*policy) + mx_size + rendering->len);
     *policy = (struct policy){
         .max_age = max_age,
         .body_len = (uint16_t)rendering->len,
@@ -396,16 +389,13 @@ static struct policy *judge(const struct policy_fields *fields, struct diag *dia
     append(rendering, span_of(line));
     if (!judge_size(fields, rendering->len + rest, diag) || !good || fields->unreadable)
         return NULL;
-    return make(rendering, fields->id.text, mode, max_age, diag);
+    return make(rendering, fields->id.text, mode, max_age);
 }
 
 struct policy *policy_new(const struct policy_fields *fields, struct diag *diag)
 {
-    struct rendering *rendering = malloc(sizeof(*rendering));
-    if (rendering == NULL) {
-        diag_shortage(diag);
-        return NULL;
-    }
+    struct rendering *rendering =
+        heap_grow(NULL, 1, sizeof(*rendering)); /* large, and not zeroed */
     rendering->len = rendering->mx_count = 0;
     struct policy *policy = judge(fields, diag, rendering);
     free(rendering);

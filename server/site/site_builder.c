@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/array.h"
+#include "base/heap.h"
 #include "base/table.h"
 #include "site/image.h"
 
@@ -70,15 +71,12 @@ struct site_builder {
 
 struct site_builder *site_builder_new(void)
 {
-    struct site_builder *builder = calloc(1, sizeof(*builder));
-    if (builder == NULL)
-        return NULL;
+    struct site_builder *builder = heap_take(1, sizeof(*builder));
     builder->arena = arena_new();
     builder->used = sizeof(struct site_image);
-    if (builder->arena != NULL && memory_file_new(builder->used, &builder->file))
-        return builder;
-    site_builder_free(builder);
-    return NULL;
+    if (!memory_file_new(builder->used, &builder->file))
+        builder->error = errno;
+    return builder;
 }
 
 static void stretches_free(struct stretches *stretches)
@@ -109,7 +107,7 @@ static void fail(struct site_builder *builder, int error)
         builder->error = error;
 }
 
-/* Room for a record: its place, or 0 after a shortage. */
+/* Room for a record: its place, or 0 after a failure. */
 static uint32_t take(struct site_builder *builder, size_t size, size_t align)
 {
     size_t at = (builder->used + align - 1) / align * align;
@@ -164,11 +162,8 @@ static uint32_t place_once(struct site_builder *builder, struct stretches *known
     size_t found = table_find(&known->table, bytes, key_of, builder);
     if (found != TABLE_NONE)
         return known->items[found].at;
-    if (!array_room(&known->items, known->count, &known->capacity, sizeof(*known->items)) ||
-        !table_add(&known->table, bytes, known->count)) {
-        fail(builder, ENOMEM);
-        return 0;
-    }
+    array_room(&known->items, known->count, &known->capacity, sizeof(*known->items));
+    table_add(&known->table, bytes, known->count);
     uint32_t at = copy(builder, bytes, align);
     known->items[known->count++] = (struct stretch){at, (uint32_t)bytes.len};
     return at;
@@ -211,12 +206,9 @@ static struct stretch place_bytes(struct site_builder *builder, struct span byte
     struct stretch stretch = {copy(builder, bytes, 1), (uint32_t)bytes.len};
     if (found != TABLE_NONE || builder->error != 0)
         return stretch;
-    if (!array_room(&builder->origins, builder->origin_count, &builder->origin_capacity,
-                    sizeof(*builder->origins)) ||
-        !table_add(&builder->by_origin, key, builder->origin_count)) {
-        fail(builder, ENOMEM);
-        return none;
-    }
+    array_room(&builder->origins, builder->origin_count, &builder->origin_capacity,
+               sizeof(*builder->origins));
+    table_add(&builder->by_origin, key, builder->origin_count);
     builder->origins[builder->origin_count++] = (struct origin){bytes.data, stretch};
     return stretch;
 }
@@ -316,12 +308,9 @@ static uint32_t place_credential(struct site_builder *builder,
     uint32_t at = write_credential(builder, fields);
     if (at == 0 || found != TABLE_NONE)
         return at;
-    if (!array_room(&builder->made, builder->made_count, &builder->made_capacity,
-                    sizeof(*builder->made)) ||
-        !table_add(&builder->by_leaf, key, builder->made_count)) {
-        fail(builder, ENOMEM);
-        return 0;
-    }
+    array_room(&builder->made, builder->made_count, &builder->made_capacity,
+               sizeof(*builder->made));
+    table_add(&builder->by_leaf, key, builder->made_count);
     builder->made[builder->made_count++] = (struct made){leaf, at};
     return at;
 }
@@ -344,11 +333,8 @@ void site_builder_add(struct site_builder *builder, const struct site_fields *do
     };
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
         entry.credentials[kind] = place_credential(builder, domain->credentials[kind]);
-    if (entry.name == NULL || !array_room(&builder->entries, builder->count, &builder->capacity,
-                                          sizeof(*builder->entries)))
-        fail(builder, ENOMEM);
-    else
-        builder->entries[builder->count++] = entry;
+    array_room(&builder->entries, builder->count, &builder->capacity, sizeof(*builder->entries));
+    builder->entries[builder->count++] = entry;
 }
 
 static int compare_entries(const void *left, const void *right)
@@ -442,6 +428,8 @@ struct site *site_builder_finish(struct site_builder *builder)
         (void)close(fd); /* it is only memory */
 done:
     site_builder_free(builder);
+    if (site == NULL && error == ENOMEM)
+        heap_end();
     errno = error;
     return site;
 }

@@ -84,13 +84,14 @@ static void say_end_of_wait(void *context)
 }
 
 /* A sealed file with the bytes. */
-static int hold(const struct text *bytes)
+static int hold(const struct text *text)
 {
+    struct span bytes = heap_text(text);
     struct memory_file file = {0};
-    if (bytes->failed || !memory_file_new(bytes->len, &file))
+    if (!memory_file_new(bytes.len, &file))
         heap_end();
-    memcpy(file.data, bytes->data, bytes->len);
-    int fd = memory_file_finish(&file, bytes->len);
+    memcpy(file.data, bytes.data, bytes.len);
+    int fd = memory_file_finish(&file, bytes.len);
     if (fd < 0)
         heap_end();
     return fd;
@@ -131,11 +132,6 @@ static void describe_domains(const struct site *site, struct settings_image *ima
         text_append(lines, span_of(policy == NULL ? "-" : policy_id(policy)));
         text_append(lines, span_of("\n"));
     }
-}
-
-static struct span span_of_text(const struct text *text)
-{
-    return (struct span){text->data, text->len};
 }
 
 static void note(struct changes *changes, enum change change, const struct site_domain *domain)
@@ -255,7 +251,7 @@ static int print_settings(const struct load *load, const struct configuration *c
         .watch = configuration->watch,
         .uid = identity->keep ? FILE_NOBODY : identity->uid,
         .gid = identity->keep ? FILE_NOBODY : identity->gid,
-        .told = span_of_text(told),
+        .told = heap_text(told),
         .tested_long = configuration->tested_long,
         .held_against = configuration->life_findings,
     };
@@ -268,11 +264,9 @@ static int print_settings(const struct load *load, const struct configuration *c
     find_changes(load->before, configuration->site, &changes);
     print_changes(&changes, "\n", SIZE_MAX, &changes_lines);
     print_changes(&changes, ", ", LIMIT_LOG_NAMES, &clause);
-    if (lines.failed || changes_lines.failed || clause.failed || told->failed)
-        heap_end();
-    image.domain_lines = span_of_text(&lines);
-    image.change_lines = span_of_text(&changes_lines);
-    image.change_clause = span_of_text(&clause);
+    image.domain_lines = heap_text(&lines);
+    image.change_lines = heap_text(&changes_lines);
+    image.change_clause = heap_text(&clause);
     settings_image_print(&image, &bytes);
     int fd = hold(&bytes);
     text_free(&bytes);
@@ -297,8 +291,7 @@ static int print_state(const struct configuration *configuration)
 static int hold_history(const struct history *history)
 {
     struct text bytes = {0};
-    if (!history_print_promises(history, &bytes))
-        heap_end();
+    history_print_promises(history, &bytes);
     int fd = hold(&bytes);
     text_free(&bytes);
     return fd;
@@ -314,13 +307,11 @@ static void print_history(const struct load *load, const struct configuration *c
     int64_t now = configuration->history_now;
     if (history == NULL)
         return;
-    if (!history_serve(history, sites, count, now))
-        heap_end();
+    history_serve(history, sites, count, now);
     result->state_fds[SAVER_PROMISES] = hold_history(history);
     if (count == 1)
         return;
-    if (!history_serve(history, sites, 1, now + LIMIT_SWITCH))
-        heap_end();
+    history_serve(history, sites, 1, now + LIMIT_SWITCH);
     result->state_fds[SAVER_PROMISES_AFTER] = hold_history(history);
 }
 

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/descriptors.h"
+#include "base/heap.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -42,7 +43,7 @@ struct challenger {
     int64_t next;                  /* the next look; INT64_MAX: none */
     int64_t rested;                /* not before this, whatever the kernel tells */
     uint64_t told;                 /* what was said last of files that are left out */
-    bool is_short;                 /* the last look could not see all, which was told */
+    bool lacks;                    /* the last look could not see all, which was told */
 };
 
 /* The child. */
@@ -129,13 +130,13 @@ static void report_left_out(struct challenger *challenger, const struct challeng
 }
 
 /* Once, until it is over. */
-static void tell_shortage(struct challenger *challenger, bool shortage)
+static void tell_lack(struct challenger *challenger, int lack)
 {
-    if (shortage && !challenger->is_short)
+    if (lack != 0 && !challenger->lacks)
         log_line(LOG_LEVEL_ERROR,
-                 "challenges cannot be read: out of memory or descriptors; what is "
-                 "shown to authorities stays as it is");
-    challenger->is_short = shortage;
+                 "challenges cannot be read: %s; what is shown to authorities stays as it is",
+                 strerror(lack));
+    challenger->lacks = lack != 0;
 }
 
 /* By this challenger or one before it. */
@@ -145,28 +146,22 @@ static bool is_any_shown(const struct challenges *challenges)
            challenges_pending(challenges, CHALLENGE_HTTP);
 }
 
-/* In a shortage what is shown stays as it is, until the next look. */
+/* When something lacks, what is shown stays as it is until the next look. */
 static void publish(struct challenger *challenger, const char *below_webroot)
 {
-    struct challenge_files *files = calloc(1, sizeof(*files));
-    struct arena *arena = arena_new();
-    if (files == NULL || arena == NULL)
-        goto done;
-    files->arena = arena;
+    struct challenge_files *files = heap_take(1, sizeof(*files));
+    files->arena = arena_new();
     if (challenger->acme->alpn != NULL)
         challenge_files_read(files, CHALLENGE_ALPN, challenger->acme->alpn);
     if (challenger->acme->webroot != NULL)
         challenge_files_read(files, CHALLENGE_HTTP, below_webroot);
-    if (files->shortage)
-        goto done;
-    if (files->count > 0 || is_any_shown(challenger->challenges))
+    if (files->lack == 0 && (files->count > 0 || is_any_shown(challenger->challenges)))
         (void)challenges_publish(challenger->challenges, files->items, files->count);
-    report_left_out(challenger, files);
-done:
-    tell_shortage(challenger, files == NULL || arena == NULL || files->shortage);
-    if (files != NULL)
-        text_free(&files->trouble);
-    arena_free(arena);
+    if (files->lack == 0)
+        report_left_out(challenger, files);
+    tell_lack(challenger, files->lack);
+    text_free(&files->trouble);
+    arena_free(files->arena);
     free(files);
 }
 
