@@ -148,7 +148,8 @@ def test_challenges(start, setup, authority, trusted, fault, kind):
     folder.mkdir()
     setup.certify("example.com")
     server = start(setup.write(["example.com"], workers=1, acme={"alpn": "alpn"}),
-                   environment=fault.environment, expect=[r"challenges cannot be read", r"watcher \d+ (died|ended|is replaced)"])
+                   environment=fault.environment,
+                   expect=[r"challenges cannot be read", r"error: out of memory$", r"watcher \d+ (died|ended|is replaced)"])
     leaf = challenge_for(authority, HOST)
     put(folder, HOST, leaf)
     until(lambda: is_shown(server.port, HOST, leaf), "the challenge")

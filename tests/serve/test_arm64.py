@@ -22,7 +22,7 @@ pytestmark = [
 @pytest.fixture(scope="session", name="arm64")
 def fixture_arm64():
     """The words that run the program."""
-    for command in (QEMU, "aarch64-linux-gnu-gcc", "mmdebstrap"):
+    for command in (QEMU, "aarch64-linux-gnu-gcc"):
         if shutil.which(command) is None:
             pytest.skip(f"{command} is not here")
     take_long()
