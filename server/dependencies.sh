@@ -6,7 +6,7 @@
 #   dependencies.sh require PURPOSE…   fails when a Debian package is missing, and says how to install it
 #   dependencies.sh install PURPOSE…   installs those that are missing. A purpose: build, source (to fetch
 #                                      one), run, test, fuzz, bench, lint, deb, image-test, arm64, release
-#   dependencies.sh arm64 DIR          unpacks Debian's libraries for arm64 into DIR
+#   dependencies.sh arm64 DIR          unpacks Debian's libyaml for arm64 into DIR
 #   dependencies.sh mbedtls DIR        unpacks Debian's mbedTLS 3.6 into DIR/source
 #   dependencies.sh awslc DIR          unpacks AWS-LC from Debian's rust-aws-lc-sys into DIR/source
 #   dependencies.sh awslc-check DIR    fails unless DIR is the source of an AWS-LC that is known to build
@@ -50,7 +50,7 @@ test="$run
 lint="$build gcc=cmd:gcc clang=cmd:clang clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy
     cppcheck=cmd:cppcheck shellcheck=cmd:shellcheck libcmocka-dev=pc:cmocka libssl-dev=pc:libssl"
 arm64="$build gcc-aarch64-linux-gnu=cmd:aarch64-linux-gnu-gcc
-    libc6-dev-arm64-cross=file:/usr/aarch64-linux-gnu/lib/libc.a mmdebstrap=cmd:mmdebstrap debian-archive-keyring"
+    libc6-dev-arm64-cross=file:/usr/aarch64-linux-gnu/lib/libc.a $source"
 release="$deb $arm64"
 fuzz="$build clang=cmd:clang libclang-rt-dev python3=cmd:/usr/bin/python3"
 image="$test
@@ -227,11 +227,13 @@ debian_keyring() {
     fail "Debian's archive keyring is not in /usr/share/keyrings (package debian-archive-keyring)"
 }
 
+#   configure_apt MIRROR KEYRING USER SUITE KIND
 # Writes a configuration for apt with a source list, lists and a cache of its own: nothing of the
 # machine is changed, its other sources are not asked, and what it hooks to an update is not run. The
 # signature is checked, always, and against Debian's keys alone.
 configure_apt() {
-    printf 'deb-src [signed-by=%s] %s %s main\n' "$2" "$1" "$4" >"$apt/sources.list"
+    printf '%s [signed-by=%s] %s %s main\n' "$5" "$2" "$1" "$4" >"$apt/sources.list"
+    : >"$apt/status"
     cat >"$apt/apt.conf" <<CONFIG
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -248,6 +250,13 @@ Acquire::AllowWeakRepositories "false";
 Acquire::AllowDowngradeToInsecureRepositories "false";
 Acquire::Languages "none";
 Acquire::Retries "2";
+CONFIG
+    # A package is for another processor, and what this machine has of it does not matter.
+    [ "$5" = deb-src ] || cat >>"$apt/apt.conf" <<CONFIG
+APT::Architecture "arm64";
+#clear APT::Architectures;
+APT::Architectures "arm64";
+Dir::State::status "$apt/status";
 CONFIG
 }
 
@@ -291,19 +300,23 @@ require_awslc() {
     fi
 }
 
-# Downloads the newest source package of the suite with apt, which has checked it when this returns 0.
+# Downloads the newest package of the suite with apt, which has checked it when this returns 0.
 download() {
     private_apt update >"$apt/log" 2>&1 || return 1
-    (cd "$apt/download" && private_apt --download-only source "$1") >>"$apt/log" 2>&1
+    case $kind in
+    deb) (cd "$apt/download" && private_apt download "$1") >>"$apt/log" 2>&1 ;;
+    *) (cd "$apt/download" && private_apt --download-only source "$1") >>"$apt/log" 2>&1 ;;
+    esac
 }
 
-# Unpacks a source package of Debian, from the first suite that has it, into $apt/unpacked.
-#   fetch DIR PACKAGE NAME HINT SUITE...
+# Unpacks a package of Debian, from the first suite that has it, into $apt/unpacked. KIND is deb-src for a
+# source package, deb for one for arm64.
+#   fetch KIND DIR PACKAGE NAME HINT SUITE...
 fetch() {
-    dir=$1 package=$2 name=$3 hint=$4
-    shift 4
+    kind=$1 dir=$2 package=$3 name=$4 hint=$5
+    shift 5
     command -v apt-get >/dev/null 2>&1 ||
-        fail "the source of $name comes from Debian by apt-get, which is not here.
+        fail "$name comes from Debian by apt-get, which is not here.
 $hint"
     require_packages source
 
@@ -329,7 +342,7 @@ DEBIAN_MIRROR=URL. $hint"
     got=
     for suite in "$@"; do
         for mirror in $mirrors; do
-            configure_apt "$mirror" "$keyring" "$sandbox" "$suite"
+            configure_apt "$mirror" "$keyring" "$sandbox" "$suite" "$kind"
             if download "$package"; then
                 got=yes
                 break 2
@@ -339,22 +352,25 @@ DEBIAN_MIRROR=URL. $hint"
     done
     if [ -z "$got" ]; then
         cat "$apt/failures" >&2
-        fail "the source of $name could not be fetched and verified (see above).
+        fail "$name could not be fetched and verified (see above).
 $hint"
     fi
-    say "Fetched the source of $name from Debian $suite."
+    say "Fetched $name from Debian $suite."
 
     # apt has checked the signature of the list and the sums of these files, with Debian's keys.
-    dpkg-source --no-check -x "$apt/download/$package"_*.dsc "$apt/unpacked" >"$apt/log" 2>&1 || {
+    case $kind in
+    deb) dpkg-deb -x "$apt/download/$package"_*.deb "$apt/unpacked" >"$apt/log" 2>&1 ;;
+    *) dpkg-source --no-check -x "$apt/download/$package"_*.dsc "$apt/unpacked" >"$apt/log" 2>&1 ;;
+    esac || {
         cat "$apt/log" >&2
-        fail "the source of $name could not be unpacked"
+        fail "$name could not be unpacked"
     }
 }
 
 # Renaming comes last: a source folder is either whole or not there.
 fetch_mbedtls() {
     if [ ! -e "$1/source" ]; then
-        fetch "$1" mbedtls "mbedTLS $mbedtls_series" \
+        fetch deb-src "$1" mbedtls "the source of mbedTLS $mbedtls_series" \
             "Bring your own with MBEDTLS_SRC=DIR, or use the system's with MBEDTLS=system." forky
         require_mbedtls "$(mbedtls_version "$apt/unpacked")" "Debian's source package in $suite"
         mv -T "$apt/unpacked" "$1/source" || [ -e "$1/source" ]
@@ -365,27 +381,19 @@ fetch_mbedtls() {
 # The package is a crate of Rust, which has AWS-LC in a folder.
 fetch_awslc() {
     if [ ! -e "$1/source" ]; then
-        fetch "$1" rust-aws-lc-sys AWS-LC "Bring your own with AWSLC_SRC=DIR." forky sid
+        fetch deb-src "$1" rust-aws-lc-sys "the source of AWS-LC" "Bring your own with AWSLC_SRC=DIR." forky sid
         require_awslc "$(awslc_version "$apt/unpacked/aws-lc")" "Debian's source package in $suite"
         mv -T "$apt/unpacked/aws-lc" "$1/source" || [ -e "$1/source" ]
     fi
     require_awslc "$(awslc_version "$1/source")" "$1/source"
 }
 
-# What the cross compiler links with. The release is this machine's, whose C library it brings.
+# What the cross compiler links with and does not have. The release is this machine's, as is its C library.
 fetch_arm64() {
     [ ! -e "$1" ] || return 0
     release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-    mirrors=${DEBIAN_MIRROR:-$(machine_mirrors)}
-    say "Unpacking Debian's libraries for arm64."
-    mkdir -p "$(dirname "$1")"
-    rm -rf "$1.new"
-    # shellcheck disable=SC2086 # a list of entries, to be split
-    libraries=$(printf '%s\n' $build | sed -n 's/=pc:.*//p' | paste -s -d ,)
-    mmdebstrap --quiet --variant=extract --architectures=arm64 --include="$libraries" \
-        "${release:-bookworm}" "$1.new" "${mirrors%%
-*}" >&2 || fail "the libraries for arm64 could not be fetched"
-    mv -T "$1.new" "$1"
+    fetch deb "$(dirname "$1")" libyaml-dev "libyaml for arm64" "" "${release:-bookworm}"
+    mv -T "$apt/unpacked" "$1" || [ -e "$1" ]
 }
 
 case "${1:-} ${2:-}" in

@@ -1,8 +1,8 @@
 # The program for arm64, and a release (server/release.sh). Part of the Makefile.
 .PHONY: arm64 release
 
-# For another processor, from this one: the compiler is Debian's, and the libraries are those of its
-# packages, which are unpacked below build/ and not installed.
+# For another processor, from this one: the compiler and the C library are Debian's, and libyaml is that of
+# its package, which is unpacked below build/ and not installed.
 ARM64      := build/arm64
 ARM64_ROOT := $(ARM64)/root
 arm64: | packages $(MBEDTLS_READY) $(ARM64_ROOT) ## cross-compile the static program, build/arm64/static
