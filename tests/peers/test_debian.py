@@ -1,28 +1,15 @@
 """The Debian package: what lintian says, and a life of installing, upgrading and removing. That is
 done on a copy of this machine's file system that vanishes with its mount namespace."""
 
-import os
-import shutil
 import subprocess
 
 import pytest
 
 from support import tree
-
-# The copy is written in memory. Daemons are never started there: nothing runs as process 1.
-IN_A_COPY = """
-set -e
-mount -t tmpfs none "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
-mount --bind /proc "$1/root/proc"
-mount --bind /dev "$1/root/dev"
-cp "$2" "$1/root/package.deb"
-chroot "$1/root" sh -euc "$3"
-"""
+from support.namespace import in_a_copy
 
 LIFE = """
-dpkg --install /package.deb
+dpkg --install /file
 mta-sts-httpd check
 for file in /usr/share/mta-sts-httpd/mta-sts.schema.json /usr/share/mta-sts-httpd/mta-sts-include.schema.json \\
     /usr/share/bash-completion/completions/mta-sts-httpd /usr/share/zsh/vendor-completions/_mta-sts-httpd \\
@@ -31,7 +18,7 @@ do
     test -s $file
 done
 echo '# mine' >>/etc/mta-sts/mta-sts.yaml
-dpkg --install /package.deb
+dpkg --install /file
 grep -q mine /etc/mta-sts/mta-sts.yaml
 test ! -e /etc/systemd/system/sockets.target.wants/mta-sts-httpd.socket
 test ! -e /etc/systemd/system/multi-user.target.wants/mta-sts-httpd.service
@@ -82,24 +69,6 @@ def test_examples_are_in_the_package(package):
 
 
 def test_package_is_installed_upgraded_and_removed(package, tmp_path):
-    if os.geteuid() != 0 or shutil.which("unshare") is None:
-        pytest.skip("a copy of the file system needs root")
-    probe = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", IN_A_COPY, "sh", tmp_path, package, "true"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if probe.returncode != 0:
-        pytest.skip(f"no copy of the file system can be made here: {probe.stderr.strip()}")
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", IN_A_COPY, "sh", tmp_path, package, LIFE],
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = in_a_copy(tmp_path, package, LIFE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Failed" not in done.stderr, done.stderr

@@ -1,6 +1,7 @@
-"""A release: its bill of materials, checksums and signature. `make release` as a whole takes minutes; what
-it calls is tried here on the program under test."""
+"""A release: its bill of materials, checksums and signature, tried on the program under test; and with
+SCAN=all two releases as a whole, of which every file is used."""
 
+import hashlib
 import json
 import os
 import re
@@ -9,7 +10,10 @@ import subprocess
 
 import pytest
 
-from support import tree
+from support import client, tree
+from support.namespace import in_a_copy
+from support.setup import DEFAULT_POLICY, body_of
+from support.wait import take_long
 
 SCRIPT = tree.ROOT / "server" / "release.sh"
 VERSION = re.search(r"^VERSION := (\S+)$", (tree.ROOT / "Makefile").read_text(), re.M)[1]
@@ -127,3 +131,131 @@ def test_checksums_are_signed(tmp_path, kind):
     with (out / "SHA256SUMS").open("a") as file:
         file.write("\n")
     assert subprocess.run(verify, check=False, timeout=60, capture_output=True).returncode != 0
+
+
+# A release as a whole.
+
+
+def clone(folder):
+    """What is committed, with the sources that a build would fetch."""
+    subprocess.run(["git", "clone", "--quiet", tree.ROOT, folder], check=True, timeout=120)
+    for name in ("mbedtls/source", "awslc/source", "awslc/state.mk"):
+        fetched = tree.ROOT / "build" / name
+        if fetched.exists():
+            (folder / "build" / name).parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if fetched.is_dir() else shutil.copy2
+            copy(fetched, folder / "build" / name)
+    return folder
+
+
+def build(folder, *words, **variables):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(["make", "-C", str(folder), *words], env={**environment, **variables}, capture_output=True,
+                          text=True, timeout=1500, check=False)
+    if "could not be fetched" in done.stderr:
+        pytest.skip(f"no mirror of Debian answers: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(name="released", scope="module")
+def fixture_released(tmp_path_factory):
+    """The folder of a release, signed with the key whose public half is its sibling "public"."""
+    if not tree.is_long():
+        pytest.skip(tree.LONG)
+    if tree.instrumented() or tree.uses_system_library() or not (tree.ROOT / ".git").exists():
+        pytest.skip("a release is made of a git tree, with the bundled library and without sanitizers")
+    take_long()
+    folder = tmp_path_factory.mktemp("release")
+    for command in (["genpkey", "-algorithm", "ed25519", "-out", folder / "secret"],
+                    ["pkey", "-in", folder / "secret", "-pubout", "-out", folder / "public"]):
+        subprocess.run(["openssl", *command], check=True, timeout=60, capture_output=True)
+    found = []
+    for name in ("one", "another-with-a-longer-name"):
+        source = clone(folder / name)
+        build(source, "release", SIGN_KEY=str(folder / "secret"))
+        shutil.move(source / "build" / "release", folder / f"{name}.out")
+        found.append(contents(folder / f"{name}.out"))
+        shutil.rmtree(source)
+    assert set(found[0]) == set(found[1])
+    assert [name for name in found[0] if found[0][name] != found[1][name]] == []
+    return folder / "one.out"
+
+
+def test_two_clones_give_the_same_bytes(released):
+    """The fixture has compared them."""
+    name = f"mta-sts-httpd-{VERSION}"
+    deb = f"mta-sts-httpd_{VERSION}-1_amd64.deb"
+    assert set(contents(released)) == {
+        f"{name}.tar.gz", f"{name}-linux-amd64", f"{name}-linux-arm64", f"{name}-linux-amd64.spdx.json",
+        f"{name}-linux-arm64.spdx.json", deb, f"{deb}.spdx.json", "mta-sts-httpd.8", "mta-sts.yaml.5", "SHA256SUMS",
+        "SHA256SUMS.sig"}
+
+
+def test_released_checksums_and_signature_hold(released):
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=released, check=True, timeout=60)
+    listed = {line.split()[1] for line in (released / "SHA256SUMS").read_text().splitlines()}
+    assert listed == set(contents(released)) - {"SHA256SUMS", "SHA256SUMS.sig"}
+    subprocess.run(["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", released.parent / "public", "-rawin", "-in",
+                    released / "SHA256SUMS", "-sigfile", released / "SHA256SUMS.sig"], check=True, timeout=60,
+                   capture_output=True)
+
+
+def test_released_bills_are_those_of_the_programs(released):
+    for path in released.glob("*.spdx.json"):
+        bill_of = json.loads(path.read_text())
+        (program,) = [package for package in bill_of["packages"] if package["SPDXID"] == "SPDXRef-program"]
+        digest = hashlib.sha256((released / path.name.removesuffix(".spdx.json")).read_bytes()).hexdigest()
+        assert program["checksums"][0]["checksumValue"] == digest
+        names = {package["name"] for package in bill_of["packages"]}
+        assert "mbedtls" in names and any(name.startswith("libyaml") for name in names), names
+
+
+@pytest.mark.parametrize("machine", ["amd64", "arm64"])
+def test_released_program_serves(released, setup, start, trusted, machine):
+    program = released / f"mta-sts-httpd-{VERSION}-linux-{machine}"
+    words = [program]
+    if machine == "arm64" and os.uname().machine != "aarch64":
+        if shutil.which("qemu-aarch64") is None:
+            pytest.skip("no emulator is here")
+        words = ["qemu-aarch64", program]
+    program.chmod(0o755)
+    setup.certify("example.com")
+    config = setup.write(["example.com"])
+    running = start(config, command=[*words, "serve", "-c", config], seconds=60,
+                    expect=["this machine lacks: ", "no certificate with its key"])
+    response = client.fetch(running.port, "mta-sts.example.com", trusted)
+    assert (response.status, response.body) == (200, body_of(DEFAULT_POLICY))
+    running.stop()
+    said = subprocess.run([*words, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert said.split()[:2] == ["mta-sts-httpd", VERSION]
+
+
+def test_released_package_is_installed(released, tmp_path):
+    done = in_a_copy(tmp_path, released / f"mta-sts-httpd_{VERSION}-1_amd64.deb",
+                     "dpkg --install /file; mta-sts-httpd --version; mta-sts-httpd check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"mta-sts-httpd {VERSION}" in done.stdout
+
+
+def test_released_source_builds(released, tmp_path):
+    """Without git, and with the sources of the libraries as they were fetched."""
+    take_long()
+    subprocess.run(["tar", "-xzf", released / f"mta-sts-httpd-{VERSION}.tar.gz", "-C", tmp_path], check=True, timeout=60)
+    source = tmp_path / f"mta-sts-httpd-{VERSION}"
+    awslc = tree.ROOT / "build/awslc/source"
+    build(source, "-j2", "install", f"DESTDIR={tmp_path}/installed", "prefix=/usr",
+          MBEDTLS_SRC=str(tree.ROOT / "build/mbedtls/source"), **({"AWSLC_SRC": str(awslc)} if awslc.exists() else {"ACCEL": "0"}))
+    said = subprocess.run([tmp_path / "installed/usr/sbin/mta-sts-httpd", "--version"], capture_output=True, text=True,
+                          timeout=60, check=True).stdout
+    assert said.split()[:2] == ["mta-sts-httpd", VERSION]
+
+
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not here")
+def test_released_manuals_are_pages(released):
+    for name in ("mta-sts-httpd.8", "mta-sts.yaml.5"):
+        subprocess.run(["mandoc", "-T", "lint", "-W", "error", released / name], check=True, timeout=60,
+                       capture_output=True)

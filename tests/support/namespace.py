@@ -54,6 +54,33 @@ class Namespace:
         self._holder = None
 
 
+# It is written in memory. Daemons are never started there: nothing runs as process 1.
+IN_A_COPY = """
+set -e
+mount -t tmpfs none "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount --bind /proc "$1/root/proc"
+mount --bind /dev "$1/root/dev"
+cp "$2" "$1/root/file"
+chroot "$1/root" sh -euc "$3"
+"""
+
+
+def in_a_copy(folder, file, script):
+    """Runs a script of the shell as root of a copy of this machine's file system, which vanishes with its
+    mount namespace. There the file is /file. Skips where no copy can be made."""
+    if os.geteuid() != 0:
+        pytest.skip("a copy of the file system needs root")
+    for line in ("true", script):
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", IN_A_COPY, "sh", folder, file, line],
+                              env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, capture_output=True, text=True,
+                              timeout=300, check=False)
+        if line == "true" and done.returncode != 0:
+            pytest.skip(f"no copy of the file system can be made here: {done.stderr.strip()}")
+    return done
+
+
 @contextlib.contextmanager
 def entered(folder):
     """A namespace, or a skip with the reason."""
