@@ -20,7 +20,11 @@ AR      := $(CROSS)ar
 endif
 prefix  ?= /usr/local
 B       := build$(if $(FUZZER),/fuzz,$(if $(SAN),/san))
-# For a second make, unless the first was already told how many jobs to run.
+# As many jobs as there are processors, unless make was told how many, or another make has called this one.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+# For a second make, when the first has no jobs to share.
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 Q       := $(if $(V),,@)
 STATICS := $(B)/static/mta-sts-httpd

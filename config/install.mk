@@ -51,6 +51,8 @@ deb: | packages $(MBEDTLS_READY) ## make a Debian package, build/deb/*.deb
 	@sed -i 's/@VERSION@/$(VERSION)/; s/@DATE@/$(shell date -Rud @$(or $(SOURCE_DATE_EPOCH),$(shell \
 	    stat -c %Y CHANGELOG.md)))/' $(DEB)/source/debian/changelog
 	@cd $(DEB)/source && MBEDTLS_SRC=$(abspath $(MBEDTLS_TREE)) \
-	    $(if $(AWSLC_TREE),AWSLC_SRC=$(abspath $(AWSLC_TREE)),ACCEL=0) dpkg-buildpackage -b -us -uc -Ppkg.mta-sts-httpd.bundled >../log 2>&1 || \
+	    $(if $(AWSLC_TREE),AWSLC_SRC=$(abspath $(AWSLC_TREE)),ACCEL=0) env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+	    dpkg-buildpackage -b -us -uc -Ppkg.mta-sts-httpd.bundled \
+	    -j$(shell nproc) >../log 2>&1 || \
 	    { tail -n 40 ../log >&2; exit 1; }
 	@$(if $(KEEP),,rm -rf $(DEB)/source &&) ls $(DEB)/*.deb

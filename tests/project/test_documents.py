@@ -225,3 +225,13 @@ def test_page_names_only_pages_that_are_ours_or_known():
         for name, section in re.findall(r"^\.Xr (\S+) (\d)", page.read_text(), re.M):
             ours = (documents.CONFIG / f"{name}.{section}").exists()
             assert ours or name in ("nsupdate", "sd_listen_fds", "sd_notify", "systemd.socket"), name
+
+
+def test_table_of_the_tests_names_every_folder():
+    table = (tree.ROOT / "tests" / "README.md").read_text()
+    rows = re.findall(r"^\| `(\w+)/` \|", table, re.M)
+    folders = {path.name for path in (tree.ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert sorted(rows) == sorted(folders)
+    goals = re.findall(r"^    (?:\w+=\w+ )?make (?:\w+=\w+ )?([a-z-]+)", table, re.M)
+    makefiles = "".join(path.read_text() for path in [tree.ROOT / "Makefile", *tree.ROOT.glob("*/*.mk")])
+    assert goals and not [goal for goal in goals if not re.search(rf"^{goal}:", makefiles, re.M)]
