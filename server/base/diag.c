@@ -186,11 +186,10 @@ static size_t defuse(char *words)
 {
     size_t len = 0;
     for (struct span rest = span_of(words); rest.len > 0;) {
-        bool is_shown = false;
-        size_t count = text_character(rest, &is_shown);
-        memmove(words + len, is_shown ? rest.data : "?", is_shown ? count : 1);
-        len += is_shown ? count : 1;
-        rest = span_skip(rest, count);
+        struct text_character next = text_character(rest);
+        memmove(words + len, next.is_shown ? rest.data : "?", next.is_shown ? next.len : 1);
+        len += next.is_shown ? next.len : 1;
+        rest = span_skip(rest, next.len);
     }
     words[len] = '\0';
     return len;

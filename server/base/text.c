@@ -91,45 +91,6 @@ void text_escape(struct text *text, struct span span, size_t limit)
         text_append(text, span_of("..."));
 }
 
-/* Length of the valid UTF-8 sequence that the span begins with (RFC 3629 section 4), or 0. */
-static size_t utf8_sequence(struct span span)
-{
-    static const struct {
-        unsigned char first_least, first_most, second_least, second_most;
-        size_t len;
-    } forms[] = {
-        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    const unsigned char *bytes = (const unsigned char *)span.data;
-    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-        if (bytes[0] < forms[i].first_least || bytes[0] > forms[i].first_most)
-            continue;
-        size_t len = forms[i].len;
-        if (span.len < len)
-            return 0;
-        if (len > 1 && (bytes[1] < forms[i].second_least || bytes[1] > forms[i].second_most))
-            return 0;
-        for (size_t k = 2; k < len; k++)
-            if ((bytes[k] & 0xc0) != 0x80)
-                return 0;
-        return len;
-    }
-    return 0;
-}
-
-/* The character that a valid sequence encodes. */
-static uint32_t utf8_decode(struct span sequence)
-{
-    uint32_t point = (unsigned char)sequence.data[0];
-    if (sequence.len > 1)
-        point &= 0x7fU >> sequence.len;
-    for (size_t i = 1; i < sequence.len; i++)
-        point = point << 6 | ((unsigned char)sequence.data[i] & 0x3fU);
-    return point;
-}
-
 /* What a terminal obeys, or what nobody sees: controls, ends of lines, marks of direction, and Unicode's
  * Default_Ignorable_Code_Point with the tag characters. Ranges may have a few unassigned characters. */
 static bool is_hidden(uint32_t point)
@@ -149,11 +110,25 @@ static bool is_hidden(uint32_t point)
     return false;
 }
 
-size_t text_character(struct span span, bool *ret_is_shown)
+/* RFC 3629 section 3: no longer than needed, and no half of a pair of surrogates. */
+struct text_character text_character(struct span span)
 {
-    size_t len = utf8_sequence(span);
-    *ret_is_shown = len > 0 && !is_hidden(utf8_decode((struct span){span.data, len}));
-    return len > 0 ? len : 1;
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    unsigned char first = (unsigned char)span.data[0];
+    size_t len = first < 0x80         ? 1
+                 : first >> 5 == 0x06 ? 2
+                 : first >> 4 == 0x0e ? 3
+                 : first >> 3 == 0x1e ? 4
+                                      : 0;
+    uint32_t point = len > 1 ? first & (0x7fU >> len) : first;
+    bool is_valid = len > 0 && len <= span.len;
+    for (size_t i = 1; is_valid && i < len; i++) {
+        is_valid = ((unsigned char)span.data[i] & 0xc0) == 0x80;
+        point = point << 6 | ((unsigned char)span.data[i] & 0x3fU);
+    }
+    if (!is_valid || point < least[len] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
+        return (struct text_character){.len = 1, .point = first};
+    return (struct text_character){len, point, true, !is_hidden(point)};
 }
 
 /* RFC 8259 section 7: what does not fit four digits is a pair of surrogates. */
@@ -171,20 +146,18 @@ void text_json(struct text *text, struct span span)
 {
     text_append(text, span_of("\""));
     while (span.len > 0) {
-        unsigned char byte = (unsigned char)span.data[0];
-        bool is_shown = false;
-        size_t len = text_character(span, &is_shown);
-        if (utf8_sequence(span) == 0)
+        struct text_character next = text_character(span);
+        if (!next.is_valid)
             text_append(text, span_of("\xef\xbf\xbd"));
-        else if (byte == '"' || byte == '\\')
-            text_printf(text, "\\%c", byte);
-        else if (byte == '\n')
+        else if (next.point == '"' || next.point == '\\')
+            text_printf(text, "\\%c", (char)next.point);
+        else if (next.point == '\n')
             text_append(text, span_of("\\n"));
-        else if (!is_shown)
-            append_json_escape(text, utf8_decode((struct span){span.data, len}));
+        else if (!next.is_shown)
+            append_json_escape(text, next.point);
         else
-            text_append(text, (struct span){span.data, len});
-        span = span_skip(span, len);
+            text_append(text, (struct span){span.data, next.len});
+        span = span_skip(span, next.len);
     }
     text_append(text, span_of("\""));
 }

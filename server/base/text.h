@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/span.h"
 
@@ -37,14 +38,20 @@ void text_vprintf(struct text *text, const char *format, va_list arguments)
  * shown; three dots tell that there were more. */
 void text_escape(struct text *text, struct span span, size_t limit);
 
-/* How many bytes the first character of the span has, which is not empty. Not shown is what a terminal
- * would obey instead: a control character (C0, DEL, C1), one that ends a line or turns its direction;
- * what nobody would see, such as a byte order mark or a tag; and a byte that is not UTF-8, which counts
- * as a character. */
-size_t text_character(struct span span, bool *ret_is_shown);
+/* A character of UTF-8 (RFC 3629). Not shown is what a terminal would obey instead: a control character (C0,
+ * DEL, C1), one that ends a line or turns its direction; and what nobody would see, such as a byte order mark
+ * or a tag. A byte that is not UTF-8 counts as a character, which is not valid and not shown. */
+struct text_character {
+    size_t len; /* bytes */
+    uint32_t point;
+    bool is_valid, is_shown;
+};
+
+/* The first character of the span, which is not empty. */
+struct text_character text_character(struct span span);
 
 /* Appends the span as a JSON string with its quotes (RFC 8259 section 7).
- * Bytes that are not valid UTF-8 become U+FFFD; what text_character does not show is escaped. */
+ * Bytes that are not valid UTF-8 become U+FFFD; what is not shown is escaped. */
 void text_json(struct text *text, struct span span);
 
 /* Writes all of the text to the descriptor. False when that failed (errno

@@ -83,10 +83,10 @@ static void sort_report(const struct status_reading *reading, struct text *out, 
         struct text *to = is_fault || reading->is_refused ? faults : out;
         if (is_fault)
             line = span_skip(line, 2);
-        for (bool is_shown; line.len > 0;) {
-            size_t len = text_character(line, &is_shown);
-            text_append(to, is_shown ? (struct span){line.data, len} : span_of("?"));
-            line = span_skip(line, len);
+        while (line.len > 0) {
+            struct text_character next = text_character(line);
+            text_append(to, next.is_shown ? (struct span){line.data, next.len} : span_of("?"));
+            line = span_skip(line, next.len);
         }
         text_append(to, span_of("\n"));
     }
@@ -95,13 +95,6 @@ static void sort_report(const struct status_reading *reading, struct text *out, 
 static int graver(int one, int other)
 {
     return one == STATUS_WRONG || other == STATUS_GOOD ? one : other;
-}
-
-static int judge_state(struct span state)
-{
-    return span_equal(state, span_of("served"))           ? STATUS_GOOD
-           : span_equal(state, span_of("no-certificate")) ? STATUS_PENDING
-                                                          : STATUS_WRONG;
 }
 
 /* Appends what became of the domain, and returns the exit status for it. */
@@ -124,7 +117,9 @@ static int print_domain(const struct status_reading *reading, const char *operan
         text_append(out, span_of(", id "));
         text_escape(out, id, LIMIT_ID);
     }
-    int status = judge_state(state);
+    int status = span_equal(state, span_of("served"))           ? STATUS_GOOD
+                 : span_equal(state, span_of("no-certificate")) ? STATUS_PENDING
+                                                                : STATUS_WRONG;
     if (status == STATUS_WRONG)
         text_printf(out, ": \"mta-sts-httpd check %.*s\" says why", (int)name.len, name.data);
     text_append(out, span_of("\n"));

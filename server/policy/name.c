@@ -70,19 +70,15 @@ static enum name_fault judge_label(struct span label)
 
 size_t name_blank(struct span text, struct name_blank *ret_blank)
 {
-    bool is_shown;
-    size_t len = text.len == 0 ? 0 : text_character(text, &is_shown);
-    const unsigned char *bytes = (const unsigned char *)text.data;
-    if (len == 0 || bytes[0] < 0x80)
+    if (text.len == 0 || (unsigned char)text.data[0] < 0x80)
         return 0;
-    uint32_t point = len == 1 ? bytes[0] : bytes[0] & (0x7fU >> len);
-    for (size_t i = 1; i < len; i++)
-        point = point << 6 | (bytes[i] & 0x3fU);
+    struct text_character next = text_character(text);
+    uint32_t point = next.point;
     ret_blank->point = point;
     ret_blank->is_space = point == 0x85 || point == 0xa0 || point == 0x1680 || point == 0x202f ||
                           point == 0x205f || point == 0x3000 || point == 0x2028 ||
                           point == 0x2029 || (point >= 0x2000 && point <= 0x200a);
-    return ret_blank->is_space || (!is_shown && len > 1) ? len : 0;
+    return ret_blank->is_space || (next.is_valid && !next.is_shown) ? next.len : 0;
 }
 
 static bool has_blank(struct span text)
@@ -187,22 +183,13 @@ static bool maps_to_itself(uint32_t point)
 static bool decode_label(struct span label, uint32_t points[static LIMIT_LABEL], size_t *ret_count)
 {
     size_t count = 0;
-    const unsigned char *bytes = (const unsigned char *)label.data;
-    for (size_t i = 0; i < label.len; count++) {
-        size_t more = bytes[i] < 0x80 ? 0 : bytes[i] >> 5 == 6 ? 1 : bytes[i] >> 4 == 14 ? 2 : 9;
-        if (more >= label.len - i || count == LIMIT_LABEL)
+    for (; label.len > 0; count++) {
+        struct text_character next = text_character(label);
+        bool is_ascii = next.point < 0x80;
+        if (!next.is_valid || count == LIMIT_LABEL || (!is_ascii && !maps_to_itself(next.point)))
             return false;
-        uint32_t point = more == 0 ? (uint32_t)(unsigned char)ascii_lower(label.data[i])
-                                   : bytes[i] & (more == 1 ? 0x1fU : 0x0fU);
-        for (size_t k = 1; k <= more; k++) {
-            if ((bytes[i + k] & 0xc0) != 0x80)
-                return false;
-            point = point << 6 | (bytes[i + k] & 0x3fU);
-        }
-        if (more > 0 && !maps_to_itself(point))
-            return false;
-        points[count] = point;
-        i += more + 1;
+        points[count] = is_ascii ? (unsigned char)ascii_lower((char)next.point) : next.point;
+        label = span_skip(label, next.len);
     }
     *ret_count = count;
     return true;
