@@ -26,36 +26,26 @@ enum health_state {
     HEALTH_DEAD,   /* it does not answer, or not as it should */
 };
 
-struct health {
-    enum health_state state;
-    const char *domain; /* whose policy was served; borrowed from the site; or NULL */
-    bool differs;       /* it is not the policy of the site */
-    int64_t took_us;    /* of the fetch that decided */
-    char reason[512];   /* why it is dead, as a sentence without a full stop */
-};
-
-/* Everything is borrowed for the call. */
-struct health_question {
-    const struct endpoint *endpoint;
-    const struct site *site;        /* or NULL */
-    const struct site_domain *only; /* of the site; or NULL */
-    int64_t now;                    /* seconds since 1970 UTC */
-    int64_t deadline_us;            /* of all that is asked */
-};
-
-enum { ALERT_UNRECOGNIZED_NAME = 112, HOST_SIZE = LIMIT_NAME + 16 };
+enum { ALERT_UNRECOGNIZED_NAME = 112 };
 
 /* A header of the PROXY protocol, version 2, with the command LOCAL: the proxy speaks for itself. */
 static const char LOCAL[] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
-/* One question to the endpoint. */
-struct inquiry {
-    const struct health_question *question;
-    const struct site_domain *domain; /* or NULL */
-    char host[HOST_SIZE];
-    int64_t begin_us;
+/* The question to an endpoint, and what came of it. Everything is borrowed for the call. */
+struct health {
+    const struct endpoint *endpoint;
+    const struct site_domain *only; /* the only domain that is asked for; or NULL */
+    int64_t now;                    /* seconds since 1970 UTC */
+    int64_t begin_us, deadline_us;  /* of all that is asked */
+
+    const struct site_domain *domain; /* that is asked for now; or NULL */
+    char host[LIMIT_NAME + 16];
     struct fetch fetch;
-    struct health *health;
+
+    enum health_state state;
+    bool differs;     /* what is served is not the policy of the site */
+    int64_t took_us;  /* of the fetch that decided */
+    char reason[512]; /* why it is dead, as a sentence without a full stop */
 };
 
 static void die(struct health *health, const char *format, ...)
@@ -71,106 +61,95 @@ static void die(struct health *health, const char *format, ...)
     health->state = HEALTH_DEAD;
 }
 
-/* Who connects to an address of this machine comes from it: are we taken for a proxy? */
-static bool is_proxy(const struct endpoint *endpoint, const struct address *target)
+static void fetch(struct health *health)
 {
-    for (size_t i = 0; i < endpoint->proxy_count; i++)
-        if (prefix_contains(&endpoint->proxies[i], &target->any))
-            return true;
-    return false;
-}
-
-static void fetch(struct inquiry *inquiry)
-{
-    const struct endpoint *endpoint = inquiry->question->endpoint;
-    for (int attempt = 0;; attempt++) {
-        struct address target = fetch_address_of(&endpoint->address, attempt > 0);
+    const struct endpoint *endpoint = health->endpoint;
+    const struct address *own = &endpoint->address;
+    bool is_v6_wildcard =
+        own->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&own->v6.sin6_addr);
+    for (int attempt = 0; attempt < (is_v6_wildcard ? 2 : 1); attempt++) {
+        struct address target = fetch_address_of(own, attempt > 0);
+        bool is_proxy = false; /* who connects to an address of this machine comes from it */
+        for (size_t i = 0; i < endpoint->proxy_count; i++)
+            is_proxy = is_proxy || prefix_contains(&endpoint->proxies[i], &target.any);
         const struct fetch_request request = {
             .address = &target,
-            .host = inquiry->host,
-            .timeout_ms = (inquiry->question->deadline_us - clock_monotonic_us()) / 1000,
-            .preamble = {LOCAL, is_proxy(endpoint, &target) ? sizeof(LOCAL) - 1 : 0},
+            .host = health->host,
+            .timeout_ms = (health->deadline_us - clock_monotonic_us()) / 1000,
+            .preamble = {LOCAL, is_proxy ? sizeof(LOCAL) - 1 : 0},
             .versions = endpoint->plain ? CLIENT_PLAIN : CLIENT_TLS_ALL,
         };
-        fetch_run(&request, &inquiry->fetch);
-        bool is_v6_wildcard = target.any.sa_family == AF_INET6 &&
-                              endpoint->address.any.sa_family == AF_INET6 &&
-                              IN6_IS_ADDR_UNSPECIFIED(&endpoint->address.v6.sin6_addr);
-        if (inquiry->fetch.step != FETCH_CONNECT || !is_v6_wildcard)
+        fetch_free(&health->fetch);
+        fetch_run(&request, &health->fetch);
+        if (health->fetch.step != FETCH_CONNECT)
             return;
-        fetch_free(&inquiry->fetch);
     }
 }
 
 /* Strictly: everything that senders mind but the authority. */
-static void judge_strictly(struct inquiry *inquiry)
+static void judge_strictly(struct health *health)
 {
     struct report *report = heap_take(1, sizeof(*report));
-    const struct fetch *fetch = &inquiry->fetch;
     const struct chain_question question = {
-        .chain = fetch->chain,
-        .count = fetch->chain_len,
-        .host = inquiry->host,
-        .now = inquiry->question->now,
+        .chain = health->fetch.chain,
+        .count = health->fetch.chain_len,
+        .host = health->host,
+        .now = health->now,
     };
-    chain_judge(&question, report, &report->visits[0]);
+    if (health->fetch.chain_len > 0)
+        chain_judge(&question, report, &report->visits[0]);
     if (report_level(report) <= DIAG_ERROR)
-        die(inquiry->health, "%s", report->findings[0].message);
-    else if (inquiry->health->differs)
-        die(inquiry->health, "the policy is not that of the configuration");
+        die(health, "%s", report->findings[0].message);
+    else if (health->fetch.chain_len > 0 && health->differs)
+        die(health, "the policy is not that of the configuration");
+    else if (site_state(health->domain) == SITE_STALE)
+        die(health, "the policy of %s is the last valid one, not the configured one",
+            site_name(health->domain));
     free(report);
 }
 
-static bool leaf_covers(const struct inquiry *inquiry)
+static bool leaf_covers(const struct health *health)
 {
-    struct certificate *leaf = certificate_new(inquiry->fetch.chain[0]);
+    struct certificate *leaf = certificate_new(health->fetch.chain[0]);
     if (leaf == NULL)
         heap_end();
-    bool covers = chain_covers(leaf, span_of(inquiry->host));
+    bool covers = chain_covers(leaf, span_of(health->host));
     certificate_free(leaf);
     return covers;
 }
 
 /* A policy that is not configured may be one that is not configured any more, or not yet. */
-static void judge_policy(struct inquiry *inquiry)
+static void judge_policy(struct health *health)
 {
-    struct health *health = inquiry->health;
-    const struct answer *answer = inquiry->fetch.answer;
+    const struct answer *answer = health->fetch.answer;
     const struct span body = {answer->body, answer->body_len};
     health->state = HEALTH_SERVES;
-    health->domain = site_name(inquiry->domain);
-    health->differs = !span_equal(body, policy_body(site_policy(inquiry->domain)));
-    if (inquiry->fetch.chain_len > 0 && !leaf_covers(inquiry)) {
-        die(health, "the certificate is not for %s", inquiry->host);
+    health->differs = !span_equal(body, policy_body(site_policy(health->domain)));
+    if (health->fetch.chain_len > 0 && !leaf_covers(health)) {
+        die(health, "the certificate is not for %s", health->host);
         return;
     }
     if (health->differs) {
         struct inspection *inspection = inspection_new(body, NULL);
         if (inspection->level <= DIAG_ERROR)
-            die(health, "what is served for %s is no valid policy", site_name(inquiry->domain));
+            die(health, "what is served for %s is no valid policy", site_name(health->domain));
         inspection_free(inspection);
     }
-    if (inquiry->question->only != NULL && health->state == HEALTH_SERVES &&
-        inquiry->fetch.chain_len > 0)
-        judge_strictly(inquiry);
-    if (inquiry->question->only != NULL && health->state == HEALTH_SERVES &&
-        site_state(inquiry->domain) == SITE_STALE)
-        die(health, "the policy of %s is the last valid one, not the configured one",
-            site_name(inquiry->domain));
+    if (health->only != NULL && health->state == HEALTH_SERVES)
+        judge_strictly(health);
 }
 
-static void judge_failure(struct inquiry *inquiry)
+static void judge_failure(struct health *health)
 {
-    const struct fetch *fetch = &inquiry->fetch;
-    struct health *health = inquiry->health;
+    const struct fetch *fetch = &health->fetch;
     bool is_unknown = fetch->step == FETCH_HANDSHAKE && fetch->alert == ALERT_UNRECOGNIZED_NAME;
-    if (is_unknown && inquiry->question->only == NULL)
+    if (is_unknown && health->only == NULL)
         health->state = HEALTH_IDLE;
     else if (is_unknown)
-        die(health, "there is no certificate for %s", inquiry->host);
+        die(health, "there is no certificate for %s", health->host);
     else if (fetch->is_late)
         die(health, "no answer within %s",
-            report_seconds((inquiry->question->deadline_us - inquiry->begin_us) / 1000).text);
+            report_seconds((health->deadline_us - health->begin_us) / 1000).text);
     else if (fetch->step == FETCH_CONNECT)
         die(health, "%s", strerror(fetch->error));
     else if (fetch->step == FETCH_HANDSHAKE)
@@ -179,115 +158,86 @@ static void judge_failure(struct inquiry *inquiry)
         die(health, "the connection breaks before there is a response");
 }
 
-/* 503 is the answer for a domain that was refused, 421 that for one that is not served at all. */
-static void judge(struct inquiry *inquiry)
+/* Asks for the domain; with NULL for a name that no server has (RFC 6761 section 6.4). 503 is the answer for
+ * a domain that was refused, 421 that for one that is not served at all. */
+static void inquire(struct health *health, const struct site_domain *domain)
 {
-    struct health *health = inquiry->health;
-    const struct answer *answer = inquiry->fetch.answer;
+    health->domain = domain;
+    (void)snprintf(health->host, sizeof(health->host), "mta-sts.%s",
+                   domain == NULL ? "health.invalid" : site_name(domain)); /* it fits */
+    fetch(health);
+    const struct answer *answer = health->fetch.answer;
     health->took_us =
-        inquiry->fetch.connect_us + inquiry->fetch.handshake_us + inquiry->fetch.answer_us;
-    if (inquiry->fetch.step != FETCH_DONE)
-        judge_failure(inquiry);
+        health->fetch.connect_us + health->fetch.handshake_us + health->fetch.answer_us;
+    if (health->fetch.step != FETCH_DONE)
+        judge_failure(health);
     else if (answer->fault != NULL)
         die(health, "the response %s", answer->fault);
-    else if (answer->status == 200 && inquiry->domain != NULL)
-        judge_policy(inquiry);
-    else if ((answer->status == 503 || answer->status == 421) && inquiry->question->only == NULL)
+    else if (answer->status == 200 && domain != NULL)
+        judge_policy(health);
+    else if ((answer->status == 503 || answer->status == 421) && health->only == NULL)
         health->state = HEALTH_IDLE;
     else if (answer->status == 200)
         die(health,
             "another program answers there: it has status 200 for %s, a name that no server "
             "has",
-            inquiry->host);
+            health->host);
     else
-        die(health, "the status for %s is %u instead of 200", inquiry->host, answer->status);
-}
-
-static void inquire(const struct health_question *question, const struct site_domain *domain,
-                    int64_t begin_us, struct health *health)
-{
-    struct inquiry inquiry = {
-        .question = question,
-        .domain = domain,
-        .begin_us = begin_us,
-        .health = health,
-    };
-    *health = (struct health){.state = HEALTH_DEAD};
-    /* It fits; nobody has the second name (RFC 6761 section 6.4). */
-    (void)snprintf(inquiry.host, sizeof(inquiry.host), "mta-sts.%s",
-                   domain == NULL ? "health.invalid" : site_name(domain));
-    fetch(&inquiry);
-    judge(&inquiry);
-    fetch_free(&inquiry.fetch);
+        die(health, "the status for %s is %u instead of 200", health->host, answer->status);
+    fetch_free(&health->fetch);
 }
 
 /* A service manager may know the address, or the kernel the port. */
 static bool is_known(const struct address *address)
 {
-    switch (address->any.sa_family) {
-    case AF_INET:
-        return address->v4.sin_port != 0;
-    case AF_INET6:
-        return address->v6.sin6_port != 0;
-    case AF_UNIX:
-        return true;
-    default:
-        return false;
-    }
+    bool is_inet = address->any.sa_family == AF_INET || address->any.sa_family == AF_INET6;
+    return is_inet ? address->v4.sin_port != 0 /* at the same place in both */
+                   : address->any.sa_family == AF_UNIX;
 }
 
 /* Asks one endpoint of the server that runs on this machine whether it is healthy, as a client would: no
  * authority is trusted and no name is resolved, so that it works where there is neither.
- * Asks for the domains of the site until one is served. With only, for that one alone and strictly:
+ * Asks for the domains of the site (or NULL) until one is served. With only, for that one alone and strictly:
  * its certificate is to be valid now, and the policy to be the configured one; else the state is
  * HEALTH_DEAD. */
-static void ask_health(const struct health_question *question, struct health *ret_health)
+static void ask_health(struct health *health, const struct site *site)
 {
-    const struct site *site = question->site;
     size_t count = site == NULL ? 0 : site_count(site);
     size_t tries = count < LIMIT_HEALTH_NAMES ? count : LIMIT_HEALTH_NAMES;
     size_t asked = 0;
-    int64_t begin_us = clock_monotonic_us();
-    *ret_health = (struct health){.state = HEALTH_DEAD};
-    if (!is_known(&question->endpoint->address)) {
-        die(ret_health, "the configuration does not give its address or port: name them with "
-                        "--listen");
+    if (!is_known(&health->endpoint->address)) {
+        die(health, "the configuration does not give its address or port: name them with "
+                    "--listen");
         return;
     }
-    if (question->only != NULL) {
-        inquire(question, question->only, begin_us, ret_health);
+    if (health->only != NULL) {
+        inquire(health, health->only);
         return;
     }
     for (size_t i = 0; i < tries; i++) {
         const struct site_domain *domain = site_at(site, i * count / tries);
-        if (site_policy(domain) == NULL || (site_is_proxied(domain) && !question->endpoint->plain))
+        if (site_policy(domain) == NULL || (site_is_proxied(domain) && !health->endpoint->plain))
             continue;
-        inquire(question, domain, begin_us, ret_health);
+        inquire(health, domain);
         asked++;
-        if (ret_health->state != HEALTH_IDLE)
+        if (health->state != HEALTH_IDLE)
             return;
     }
     if (asked == 0)
-        inquire(question, NULL, begin_us, ret_health);
+        inquire(health, NULL);
 }
 
-static void print_health(const struct endpoint *endpoint, const struct health *health,
-                         struct text *out)
+static void print_health(const struct health *health, struct text *out)
 {
-    text_printf(out, "%s: ", endpoint->address.text);
-    switch (health->state) {
-    case HEALTH_SERVES:
-        text_printf(out, "healthy, serves the policy of %s (%" PRId64 " ms)%s\n", health->domain,
-                    (health->took_us + 500) / 1000,
-                    health->differs ? "; it is not that of the configuration: reload?" : "");
-        break;
-    case HEALTH_IDLE:
-        text_append(out, span_of("alive, but there is no certificate yet, so nothing is served\n"));
-        break;
-    case HEALTH_DEAD:
+    text_printf(out, "%s: ", health->endpoint->address.text);
+    if (health->state == HEALTH_DEAD)
         text_printf(out, "unhealthy: %s\n", health->reason);
-        break;
-    }
+    else if (health->state == HEALTH_IDLE)
+        text_append(out, span_of("alive, but there is no certificate yet, so nothing is served\n"));
+    else
+        text_printf(out, "healthy, serves the policy of %s (%" PRId64 " ms)%s\n",
+                    site_name(health->domain), (health->took_us + 500) / 1000,
+                    health->differs ? "; it is not that of the configuration: reload?" : "");
 }
 
 /* What a proxy shows senders is not shown at a listener with TLS. */
@@ -297,44 +247,31 @@ static bool is_asked(const struct endpoint *endpoint, const struct site_domain *
            (only == NULL || !site_is_proxied(only) || endpoint->plain);
 }
 
-static size_t count_listeners(const struct endpoint *endpoints, size_t count,
-                              const struct site_domain *only)
-{
-    size_t found = 0;
-    for (size_t i = 0; i < count; i++)
-        found += is_asked(&endpoints[i], only) ? 1 : 0;
-    return found;
-}
-
 /* Asks every listener, each for its part of the time that is left. True when all are alive. */
 static bool ask_all(const struct endpoint *endpoints, size_t count, const struct site *site,
                     const struct site_domain *only, int64_t now, bool *ret_idle, struct text *out)
 {
     int64_t end_us = clock_monotonic_us() + LIMIT_HEALTH_ALL_MS * INT64_C(1000);
-    size_t left = count_listeners(endpoints, count, only);
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++)
+        left += is_asked(&endpoints[i], only) ? 1 : 0;
     if (left == 0) {
         text_append(out, span_of("unhealthy: no listener for policies has \"tls: false\"\n"));
         return false;
     }
     bool good = true;
     for (size_t i = 0; i < count; i++) {
-        struct health health;
+        struct health health = {.endpoint = &endpoints[i], .only = only, .now = now};
         if (!is_asked(&endpoints[i], only))
             continue;
-        int64_t begin_us = clock_monotonic_us();
         assert(left > 0);
-        int64_t share_us = (end_us - begin_us) / (int64_t)left--;
+        health.begin_us = clock_monotonic_us();
+        int64_t share_us = (end_us - health.begin_us) / (int64_t)left--;
         if (share_us > LIMIT_HEALTH_MS * INT64_C(1000))
             share_us = LIMIT_HEALTH_MS * INT64_C(1000);
-        const struct health_question question = {
-            .endpoint = &endpoints[i],
-            .site = site,
-            .only = only,
-            .now = now,
-            .deadline_us = begin_us + share_us,
-        };
-        ask_health(&question, &health);
-        print_health(&endpoints[i], &health, out);
+        health.deadline_us = health.begin_us + share_us;
+        ask_health(&health, site);
+        print_health(&health, out);
         good = good && health.state != HEALTH_DEAD;
         *ret_idle = *ret_idle || health.state == HEALTH_IDLE;
     }

@@ -86,28 +86,30 @@ static int by_until(const void *left, const void *right)
     return strcmp(one->name, other->name);
 }
 
-/* When the end comes. */
-static void print_end(const struct promise_end *end, struct text *out)
+/* How an end is told, in a cell and behind "X may be the only MX" or the like: the instant stands for
+ * "@", the id that is in the DNS for "#". */
+static const struct {
+    const char *cell, *sentence;
+} ends[] = {
+    [PROMISE_NONE] = {"now", " now\n"},
+    [PROMISE_DATED] = {"@", " from @ on\n"},
+    [PROMISE_UNKNOWN] =
+        {"unknown, not before @",
+         " from @ on at the earliest; it is not known when which id was in the DNS\n"},
+    [PROMISE_SERVED] = {"served (@ if replaced now)",
+                        " from @ on if the served policy were replaced now\n"},
+    [PROMISE_RENEWED] = {"renewed while id # is in the DNS",
+                         " from @ on if the TXT record, still with id #, were changed now\n"},
+};
+
+static void print_end(const struct promise_end *end, const char *form, struct text *out)
 {
     char at[CALENDAR_ISO_SIZE];
     calendar_iso_time(end->at, at);
-    switch (end->kind) {
-    case PROMISE_NONE:
-        text_append(out, span_of("now"));
-        return;
-    case PROMISE_DATED:
-        text_append(out, span_of(at));
-        return;
-    case PROMISE_UNKNOWN:
-        text_printf(out, "unknown, not before %s", at);
-        return;
-    case PROMISE_SERVED:
-        text_printf(out, "served (%s if replaced now)", at);
-        return;
-    case PROMISE_RENEWED:
-        text_printf(out, "renewed while id %.*s is in the DNS", (int)end->id.len, end->id.data);
-        return;
-    }
+    for (; *form != '\0'; form++)
+        text_append(out, *form == '@'   ? span_of(at)
+                         : *form == '#' ? end->id
+                                        : (struct span){form, 1});
 }
 
 /* The first pattern, and how many more. */
@@ -138,7 +140,7 @@ static void add_promise(const struct row *row, const struct promise *promise,
     columns_add(columns, "%s", until);
     print_mx(promise->mx, &columns->text);
     columns_end_cell(columns, "");
-    print_end(end, &columns->text);
+    print_end(end, ends[end->kind].cell, &columns->text);
     columns_end_cell(columns, "");
 }
 
@@ -171,32 +173,6 @@ static struct hosts list_hosts(const struct row *row)
     return hosts;
 }
 
-/* From when on it is so, behind "X may be the only MX" or the like. */
-static void print_from(const struct promise_end *end, struct text *out)
-{
-    char at[CALENDAR_ISO_SIZE];
-    calendar_iso_time(end->at, at);
-    switch (end->kind) {
-    case PROMISE_NONE:
-        text_append(out, span_of(" now\n"));
-        return;
-    case PROMISE_DATED:
-        text_printf(out, " from %s on\n", at);
-        return;
-    case PROMISE_UNKNOWN:
-        text_printf(
-            out, " from %s on at the earliest; it is not known when which id was in the DNS\n", at);
-        return;
-    case PROMISE_SERVED:
-        text_printf(out, " from %s on if the served policy were replaced now\n", at);
-        return;
-    case PROMISE_RENEWED:
-        text_printf(out, " from %s on if the TXT record, still with id %.*s, were changed now\n",
-                    at, (int)end->id.len, end->id.data);
-        return;
-    }
-}
-
 /* What follows from the promises of the domain. */
 static void print_conclusions(const struct row *row, struct text *out)
 {
@@ -205,10 +181,10 @@ static void print_conclusions(const struct row *row, struct text *out)
         struct promise_end free = promise_free(&row->facts, hosts.items[i]);
         text_printf(out, "%s: %.*s may be the only MX", row->name, (int)hosts.items[i].len,
                     hosts.items[i].data);
-        print_from(&free, out);
+        print_end(&free, ends[free.kind].sentence, out);
     }
     text_printf(out, "%s: no enforced policy is held", row->name);
-    print_from(&row->free, out);
+    print_end(&row->free, ends[row->free.kind].sentence, out);
     free(hosts.items);
 }
 
@@ -241,7 +217,7 @@ static void print_overview(const struct held *held, struct text *out)
     for (size_t i = 0; i < held->count; i++) {
         columns_add(&columns, "%s", held->rows[i].name);
         columns_add(&columns, "%zu", held->rows[i].held);
-        print_end(&held->rows[i].free, &columns.text);
+        print_end(&held->rows[i].free, ends[held->rows[i].free.kind].cell, &columns.text);
         columns_end_cell(&columns, "");
     }
     columns_print(&columns, (size_t[COLUMNS_MOST]){0}, false, out);

@@ -185,36 +185,38 @@ static bool ask(const struct endpoint *endpoint, const char *domain, struct fetc
     return true;
 }
 
-/* Cuts the next line of the rest into its fields. False at the end, and for what is no such line. */
+/* Cuts the next line of the rest into its fields. False at the end, and for what is no such line: the server
+ * has escaped everything, and a count is a number as JSON has it (RFC 8259 section 6). */
 static bool take_line(struct span *rest, struct span ret_fields[static FIELDS])
 {
+    int64_t last;
+    uint64_t count;
     for (int i = 0; i < FIELDS; i++) {
-        const char *end =
-            rest->len == 0 ? NULL : memchr(rest->data, "\t\n"[i == AGENT], rest -> len);
-        if (end == NULL)
+        size_t len = 0;
+        char end = "\t\n"[i == AGENT];
+        while (len < rest->len && rest->data[len] >= ' ' && rest->data[len] <= '~')
+            len++;
+        if (len == rest->len || rest->data[len] != end)
             return false;
-        ret_fields[i] = (struct span){rest->data, (size_t)(end - rest->data)};
-        *rest = span_skip(*rest, ret_fields[i].len + 1);
+        ret_fields[i] = (struct span){rest->data, len};
+        *rest = span_skip(*rest, len + 1);
     }
-    return true;
+    return calendar_parse(ret_fields[LAST], &last) &&
+           span_number(ret_fields[COUNT], UINT64_MAX, &count) &&
+           (ret_fields[COUNT].data[0] != '0' || ret_fields[COUNT].len == 1) &&
+           span_is_word(ret_fields[ID], "") && ret_fields[ID].len <= LIMIT_ID &&
+           ret_fields[NETWORK].len > 0;
 }
 
-/* What comes from the server is text from clients: nothing of it reaches a terminal as it is. */
 static void print_sender(const struct span fields[static FIELDS], bool is_current, struct text *out)
 {
-    text_escape(out, fields[LAST], 32);
-    text_append(out, span_of("  "));
-    text_append(out, span_of(is_current ? "new " : "old "));
-    text_printf(out, " %7.*s  %-18.*s  ", (int)fields[COUNT].len, fields[COUNT].data,
-                (int)fields[NETWORK].len, fields[NETWORK].data);
-    if (fields[AGENT].len == 0)
-        text_append(out, span_of("-"));
-    text_append(out, fields[AGENT]);
-    if (!is_current) {
-        text_append(out, span_of(" (still has "));
-        text_append(out, fields[ID]);
-        text_append(out, span_of(")"));
-    }
+    text_append(out, fields[LAST]);
+    text_printf(out, "  %s  %7.*s  %-18.*s  %.*s", is_current ? "new" : "old",
+                (int)fields[COUNT].len, fields[COUNT].data, (int)fields[NETWORK].len,
+                fields[NETWORK].data, fields[AGENT].len == 0 ? 1 : (int)fields[AGENT].len,
+                fields[AGENT].len == 0 ? "-" : fields[AGENT].data);
+    if (!is_current)
+        text_printf(out, " (still has %.*s)", (int)fields[ID].len, fields[ID].data);
     text_append(out, span_of("\n"));
 }
 
@@ -231,44 +233,8 @@ static void print_sender_json(const struct span fields[static FIELDS], bool is_c
     json_close(out, '}');
 }
 
-/* A number as JSON has it (RFC 8259 section 6), which 64 bits hold. */
-static bool is_count(struct span text)
-{
-    uint64_t count;
-    return span_number(text, UINT64_MAX, &count) && (text.data[0] != '0' || text.len == 1);
-}
-
-static bool is_id(struct span text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (!ascii_is_digit(text.data[i]) && !ascii_is_alpha(text.data[i]))
-            return false;
-    return text.len > 0 && text.len <= LIMIT_ID;
-}
-
-/* The server has escaped everything. */
-static bool is_sound(const struct span fields[static FIELDS])
-{
-    int64_t last;
-    for (int i = 0; i < FIELDS; i++)
-        for (size_t k = 0; k < fields[i].len; k++)
-            if (fields[i].data[k] < ' ' || fields[i].data[k] > '~')
-                return false;
-    return calendar_parse(fields[LAST], &last) && is_count(fields[COUNT]) && is_id(fields[ID]) &&
-           fields[NETWORK].len > 0;
-}
-
-/* Whether every line is one of the server's: of damaged ones none is printed. */
-static bool are_sound(struct span rest)
-{
-    struct span fields[FIELDS];
-    while (rest.len > 0)
-        if (!take_line(&rest, fields) || !is_sound(fields))
-            return false;
-    return true;
-}
-
-static void print_all(const struct command_line *line, const struct site_domain *domain,
+/* False when a line is none of the server's. */
+static bool print_all(const struct command_line *line, const struct site_domain *domain,
                       struct span rest, struct text *out)
 {
     const char *id = site_policy(domain) == NULL ? "" : policy_id(site_policy(domain));
@@ -280,7 +246,9 @@ static void print_all(const struct command_line *line, const struct site_domain 
         json_span(out, "id", span_of(id));
         json_open(out, "senders", '[');
     }
-    for (; take_line(&rest, fields); count++) {
+    for (; rest.len > 0; count++) {
+        if (!take_line(&rest, fields))
+            return false;
         bool is_current = span_equal(fields[ID], span_of(id));
         if (line->json) {
             print_sender_json(fields, is_current, out);
@@ -296,6 +264,7 @@ static void print_all(const struct command_line *line, const struct site_domain 
     else if (count == 0)
         text_printf(out, "no sender has fetched the policy of %s since the server was started\n",
                     site_name(domain));
+    return true;
 }
 
 /* Prints the table, or JSON. False after saying on standard error what is wrong. */
@@ -313,11 +282,12 @@ static bool list_senders(const struct command_line *line, const struct reading *
             "the address of \"metrics:\" is known to the service manager only: write it "
             "there to use this");
     good = good && ask(endpoint, site_name(domain), &fetch);
-    const struct span body = {good ? fetch.answer->body : NULL, good ? fetch.answer->body_len : 0};
-    if (good && (fetch.answer->is_cut || !are_sound(body)))
+    if (good && (fetch.answer->is_cut ||
+                 !print_all(line, domain, (struct span){fetch.answer->body, fetch.answer->body_len},
+                            out))) {
+        out->len = 0; /* of a damaged answer nothing is printed */
         good = command_complain("the answer of %s is damaged", endpoint->address.text);
-    if (good)
-        print_all(line, domain, body, out);
+    }
     fetch_free(&fetch);
     return good;
 }
@@ -331,54 +301,37 @@ static int compare_listed(const void *left, const void *right)
     return order == 0 ? strcmp(site_name(one->domain), site_name(other->domain)) : order;
 }
 
-static int64_t state_of(const struct site_domain *domain)
-{
-    return verdict_state(domain);
-}
-
-/* Domains without a policy come first: they need a look. */
-static int64_t mode_of(const struct site_domain *domain)
-{
-    const struct policy *policy = site_policy(domain);
-    return policy == NULL ? -1 : (int64_t)policy_mode(policy);
-}
-
-static int64_t max_age_of(const struct site_domain *domain)
-{
-    const struct policy *policy = site_policy(domain);
-    return policy == NULL ? -1 : (int64_t)policy_max_age(policy);
-}
-
-/* Domains without a certificate come last: none of theirs will expire. */
-static int64_t end_of(const struct site_domain *domain)
-{
-    const struct credential *credential = verdict_first_to_end(domain);
-    return credential == NULL ? INT64_MAX : credential_not_after(credential);
-}
-
-static const char *id_of(const struct site_domain *domain)
-{
-    const struct policy *policy = site_policy(domain);
-    return policy == NULL ? "" : policy_id(policy);
-}
-
 /* By what a list may be sorted; the first without being asked to. */
-static const struct order {
-    const char *name;
-    int64_t (*number)(const struct site_domain *domain); /* or NULL */
-    const char *(*text)(const struct site_domain *domain);
-} orders[] = {
-    {"domain", NULL, site_name},  {"state", state_of, site_name},
-    {"mode", mode_of, site_name}, {"max_age", max_age_of, site_name},
-    {"id", NULL, id_of},          {"expires", end_of, site_name},
-};
+enum order { BY_DOMAIN, BY_STATE, BY_MODE, BY_MAX_AGE, BY_ID, BY_END, ORDERS };
+static const char *const orders[ORDERS] = {"domain", "state", "mode", "max_age", "id", "expires"};
 
-static const struct order *find_order(const char *name)
+/* ORDERS when there is no such order. */
+static enum order find_order(const char *name)
 {
-    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
-        if (name == NULL || strcmp(orders[i].name, name) == 0)
-            return &orders[i];
-    return NULL;
+    enum order order = BY_DOMAIN;
+    while (order < ORDERS && name != NULL && strcmp(orders[order], name) != 0)
+        order++;
+    return order;
+}
+
+/* Domains without a policy come first: they need a look. Those without a certificate come last: none of
+ * theirs will expire. */
+static struct listed list_one(const struct site_domain *domain, enum order order)
+{
+    const struct policy *policy = site_policy(domain);
+    const struct credential *credential = verdict_first_to_end(domain);
+    struct listed listed = {domain, 0, ""};
+    if (order == BY_STATE)
+        listed.number = verdict_state(domain);
+    else if (order == BY_MODE)
+        listed.number = policy == NULL ? -1 : (int64_t)policy_mode(policy);
+    else if (order == BY_MAX_AGE)
+        listed.number = policy == NULL ? -1 : (int64_t)policy_max_age(policy);
+    else if (order == BY_ID && policy != NULL)
+        listed.text = policy_id(policy);
+    else if (order == BY_END)
+        listed.number = credential == NULL ? INT64_MAX : credential_not_after(credential);
+    return listed;
 }
 
 /* DOMAIN_STATES when there is no such state. */
@@ -398,16 +351,15 @@ static bool is_listed(const struct command_line *line, const struct site_domain 
     return is_state && reading_is_asked(line, site_name(domain));
 }
 
-static void print_listed(const struct command_line *line, const struct site *site,
-                         const struct order *order, struct text *out)
+static void print_listed(const struct command_line *line, const struct site *site, enum order order,
+                         struct text *out)
 {
     size_t count = 0;
     struct listed *listed = heap_take(site_count(site), sizeof(*listed));
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
         if (is_listed(line, domain))
-            listed[count++] = (struct listed){
-                domain, order->number == NULL ? 0 : order->number(domain), order->text(domain)};
+            listed[count++] = list_one(domain, order);
     }
     qsort(listed, count, sizeof(*listed), compare_listed);
     if (line->json)
@@ -422,8 +374,8 @@ int command_list(const struct command_line *line, struct text *out)
     int status = STATUS_WRONG;
     if (line->held)
         return command_list_held(line, out);
-    const struct order *order = find_order(line->sort);
-    if (order == NULL)
+    enum order order = find_order(line->sort);
+    if (order == ORDERS)
         return command_misused("list", "cannot sort by", line->sort,
                                "; use domain, state, mode, max_age, id or expires");
     for (size_t i = 0; i < line->state.count; i++)
