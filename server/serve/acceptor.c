@@ -66,12 +66,6 @@ bool acceptor_watch(struct acceptor *acceptor)
     return true;
 }
 
-static void pause_watching(struct acceptor *acceptor, int64_t now)
-{
-    unwatch(acceptor);
-    acceptor->resume = now + PAUSE_MS;
-}
-
 /* accept(2): Linux passes on errors that the new connection has met already. */
 static enum outcome outcome_of(int reason)
 {
@@ -105,25 +99,20 @@ static enum outcome accept_one(struct acceptor *acceptor, const struct entrance 
     return OUTCOME_ACCEPTED;
 }
 
-/* One connection gives way for the newcomer. When even that does not help, the
- * shortage is not ours to end, and ending more connections would be a loss. */
-static enum outcome make_room(struct acceptor *acceptor, const struct entrance *entrance,
-                              int64_t now)
-{
-    shortage_tell(&acceptor->shortage, "accept a connection", errno, now);
-    return pool_evict(acceptor->pool) ? accept_one(acceptor, entrance, now) : OUTCOME_SHORT;
-}
-
 void acceptor_accept(struct acceptor *acceptor, const struct entrance *entrance, int64_t now)
 {
     for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
         enum outcome outcome = accept_one(acceptor, entrance, now);
-        if (outcome == OUTCOME_SHORT)
-            outcome = make_room(acceptor, entrance, now);
-        if (outcome == OUTCOME_BROKEN)
-            shortage_tell(&acceptor->shortage, "accept a connection", errno, now);
         if (outcome == OUTCOME_SHORT || outcome == OUTCOME_BROKEN)
-            pause_watching(acceptor, now);
+            shortage_tell(&acceptor->shortage, "accept a connection", errno, now);
+        /* One connection gives way for the newcomer. When even that does not help, the shortage is not
+         * ours to end, and ending more connections would be a loss. */
+        if (outcome == OUTCOME_SHORT && pool_evict(acceptor->pool))
+            outcome = accept_one(acceptor, entrance, now);
+        if (outcome == OUTCOME_SHORT || outcome == OUTCOME_BROKEN) {
+            unwatch(acceptor);
+            acceptor->resume = now + PAUSE_MS;
+        }
         if (outcome != OUTCOME_ACCEPTED && outcome != OUTCOME_GONE)
             return;
     }

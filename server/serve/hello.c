@@ -50,13 +50,6 @@ static bool is_ignored(const struct record *record)
            (record->bytes[1] != ALERT_CLOSE_NOTIFY && record->bytes[1] != ALERT_NO_RENEGOTIATION);
 }
 
-static void add(struct message *message, const unsigned char *bytes, size_t len)
-{
-    for (size_t i = 0; i < len && message->len + i < MESSAGE_HEADER; i++)
-        message->header[message->len + i] = bytes[i];
-    message->len += len;
-}
-
 /* A message of another kind is seen by the library when its first record is there; one that claims to
  * be too long is waited for until there are too many bytes. */
 static enum hello_progress look_at_message(const struct message *message,
@@ -87,7 +80,9 @@ enum hello_progress hello_look(struct span input, size_t *ret_len)
         if (!is_sound(&record, (unsigned)bytes[1] << 8 | bytes[2]))
             return HELLO_OTHER;
         if (record.type == RECORD_HANDSHAKE) {
-            add(&message, record.bytes, record.here);
+            for (size_t i = 0; i < record.here && message.len + i < MESSAGE_HEADER; i++)
+                message.header[message.len + i] = record.bytes[i];
+            message.len += record.here;
             enum hello_progress progress = look_at_message(&message, &record, ret_len);
             if (progress != HELLO_PARTIAL)
                 return progress;

@@ -202,13 +202,6 @@ static void make_room_in_network(struct pool *pool, uint64_t key)
     stats_count(pool->setting.stats, STATS_LIMITED);
 }
 
-static void make_room(struct pool *pool, uint64_t key)
-{
-    make_room_in_network(pool, key);
-    while (pool->count >= pool->capacity && pool_evict(pool))
-        ;
-}
-
 /* Whether there is memory for another connection. Asked only where it has been short before. */
 static bool has_memory(const struct pool *pool)
 {
@@ -222,7 +215,9 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
                 const struct sockaddr *client, int64_t now)
 {
     uint64_t key = network_key(client);
-    make_room(pool, key);
+    make_room_in_network(pool, key);
+    while (pool->count >= pool->capacity && pool_evict(pool))
+        ;
     for (int i = 0; i < EVICTIONS_FOR_ONE && !has_memory(pool); i++)
         if (!evict_for(pool, networks_find(pool->networks, key), NULL))
             break;

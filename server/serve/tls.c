@@ -83,7 +83,7 @@ struct tls_session {
     struct wire wire;
     unsigned char last_type_sent;     /* type of the record sent last; 0: none was */
     unsigned char last_type_received; /* type of the record whose header was read last */
-    bool answered;                    /* it was sent after the client was last_type_received last */
+    bool answered;                    /* a record was sent after that */
     bool is_begun;     /* the library has been set up for it: the ClientHello is there */
     bool is_other;     /* what is there instead of it is no ClientHello */
     bool is_open;      /* the handshake is over */
@@ -654,7 +654,7 @@ static unsigned char description_of(int code)
 }
 
 /* Encrypted records of TLS 1.3 hide their type, so of those we know only whether the library has
- * sent one since it last_type_received of the fault. */
+ * sent one since it read the record with the fault. */
 static bool is_alert_missing(const struct tls_session *session)
 {
     return !session->answered || (session->last_type_sent != MBEDTLS_SSL_MSG_ALERT &&
@@ -701,22 +701,6 @@ static void end_handshake(struct tls_session *session)
     (void)shorten_input(&session->ssl,
                         INPUT_MOST); /* Without the memory for it the buffer stays. */
     session->is_open = true;
-}
-
-/* Between two requests nothing lies in the incoming buffer, which is more than half of a session. */
-static void shelve_input(struct tls_session *session)
-{
-    mbedtls_ssl_context *ssl = &session->ssl;
-    bool is_empty = ssl->MBEDTLS_PRIVATE(in_left) == 0 && ssl->MBEDTLS_PRIVATE(in_offt) == NULL;
-
-    if (session->is_open && is_empty)
-        (void)shorten_input(ssl, 0); /* Without the memory for it the buffer stays. */
-}
-
-/* False when memory is short. */
-static bool restore_input(struct tls_session *session)
-{
-    return input_len(&session->ssl) >= INPUT_MOST || resize_input(&session->ssl, INPUT_MOST);
 }
 
 /* The library ended a call although it has not read all that is here, where no event of the socket
@@ -833,8 +817,8 @@ enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, si
 {
     int code;
 
-    if (!restore_input(session))
-        return TLS_FAILED;
+    if (input_len(&session->ssl) < INPUT_MOST && !resize_input(&session->ssl, INPUT_MOST))
+        return TLS_FAILED; /* memory is short */
     wire_allow(&session->wire, RECEIVE_AT_ONCE);
     do
         code = mbedtls_ssl_read(&session->ssl, (unsigned char *)buf, size);
@@ -882,7 +866,11 @@ enum tls_result tls_close(struct tls_session *session)
 
 bool tls_leave(struct tls_session *session)
 {
-    shelve_input(session);
+    mbedtls_ssl_context *ssl = &session->ssl;
+    bool is_empty = ssl->MBEDTLS_PRIVATE(in_left) == 0 && ssl->MBEDTLS_PRIVATE(in_offt) == NULL;
+    /* Between two requests nothing lies in the incoming buffer, which is more than half of a session. */
+    if (session->is_open && is_empty)
+        (void)shorten_input(ssl, 0); /* Without the memory for it the buffer stays. */
     return wire_save(&session->wire);
 }
 

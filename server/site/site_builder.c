@@ -246,11 +246,6 @@ static struct span leaf_key(const void *items, size_t index)
     return (struct span){(const char *)&made[index].leaf, sizeof(made[index].leaf)};
 }
 
-static const struct credential *credential_at(const struct site_builder *builder, uint32_t at)
-{
-    return (const void *)(builder->file.data + at);
-}
-
 /* Whether a credential of the image is made of these. */
 static bool is_made_of(const struct credential *credential, const struct credential_fields *fields)
 {
@@ -303,7 +298,8 @@ static uint32_t place_credential(struct site_builder *builder,
     uint32_t leaf = place_bytes(builder, fields->chain[0]).at;
     struct span key = {(const char *)&leaf, sizeof(leaf)};
     size_t found = table_find(&builder->by_leaf, key, leaf_key, builder->made);
-    if (found != TABLE_NONE && is_made_of(credential_at(builder, builder->made[found].at), fields))
+    if (found != TABLE_NONE &&
+        is_made_of((const void *)(builder->file.data + builder->made[found].at), fields))
         return builder->made[found].at;
     uint32_t at = write_credential(builder, fields);
     if (at == 0 || found != TABLE_NONE)

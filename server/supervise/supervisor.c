@@ -460,16 +460,10 @@ static void on_process_exit(struct supervisor *supervisor, pid_t pid, int status
     }
 }
 
-static void reap(struct supervisor *supervisor)
-{
-    int status = 0;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        on_process_exit(supervisor, pid, status);
-}
-
 static void on_signals(struct supervisor *supervisor)
 {
     struct signalfd_siginfo info;
+    int status = 0;
     while (read(supervisor->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGHUP)
             supervisor->reload_wanted = LOAD_ALL;
@@ -477,7 +471,8 @@ static void on_signals(struct supervisor *supervisor)
             stop(supervisor);
     }
     /* Several children may share one SIGCHLD, so it only says that it is time to look. */
-    reap(supervisor);
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+        on_process_exit(supervisor, pid, status);
 }
 
 static void on_deadlines(struct supervisor *supervisor, int64_t now)
