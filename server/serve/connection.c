@@ -683,8 +683,20 @@ static enum step step_closing(struct connection *connection, int64_t now)
     return hang_up(connection, now);
 }
 
+/* True for one record that can be the client's close_notify. TLS 1.3 says only inside the seal that it is
+ * an alert, so there its length has to tell (RFC 8446 section 5.2). */
+static bool is_close_notify(const char *bytes, size_t len)
+{
+    enum { HEADER = 5, SEALED_ALERT = 2 + 1 + 16, ALERT = 21, APPLICATION_DATA = 23 };
+    const unsigned char *header = (const unsigned char *)bytes;
+    if (len < HEADER || len != HEADER + (size_t)(header[3] << 8 | header[4]))
+        return false;
+    return header[0] == ALERT || (header[0] == APPLICATION_DATA && len == HEADER + SEALED_ALERT);
+}
+
 /* Closing a socket with unread bytes resets it, and a reset may overtake what
- * we sent last. So we read until the client hangs up or the time is over. */
+ * we sent last. So we read until the client says that nothing more comes, hangs up, or
+ * the time is over. */
 static enum step step_lingering(struct connection *connection, int64_t now)
 {
     char discarded[4096];
@@ -693,7 +705,7 @@ static enum step step_lingering(struct connection *connection, int64_t now)
         ssize_t got = recv(connection->fd, discarded, sizeof(discarded), 0);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return STEP_READ;
-        if (got <= 0)
+        if (got <= 0 || is_close_notify(discarded, (size_t)got))
             return STEP_OVER;
         if ((size_t)got < sizeof(discarded))
             break; /* most likely the end is still to come */

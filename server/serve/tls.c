@@ -861,6 +861,7 @@ enum tls_result tls_close(struct tls_session *session)
             return result;
         session->said_goodbye = true;
     }
+    session->wire.is_ending = true;
     return tls_flush(session);
 }
 

@@ -103,9 +103,10 @@ bool wire_has_unsent(struct wire *wire)
 bool wire_flush(struct wire *wire)
 {
     struct wire_buffers *buffers = buffers_of(wire);
+    int flags = MSG_NOSIGNAL | (wire->is_ending ? MSG_MORE : 0);
     while (tray_len(&buffers->out) > 0) {
-        ssize_t sent = send(wire->fd, buffers->out_bytes + buffers->out.begin,
-                            tray_len(&buffers->out), MSG_NOSIGNAL);
+        ssize_t sent =
+            send(wire->fd, buffers->out_bytes + buffers->out.begin, tray_len(&buffers->out), flags);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0)

@@ -34,7 +34,8 @@ struct wire {
     struct wire_buffers *buffers; /* borrowed */
     struct wire_saved *saved;     /* owned; what wire_save has copied from the buffers, or NULL */
     bool is_dry;                  /* the kernel gave less than it was asked for: it has no more */
-    size_t receivable;            /* bytes that may still be taken from the kernel */
+    bool is_ending;    /* shutdown follows: the last bytes leave with the end of the stream */
+    size_t receivable; /* bytes that may still be taken from the kernel */
 };
 
 /* A connected, non-blocking socket and the worker's buffers, both borrowed until wire_free. */

@@ -89,6 +89,39 @@ static void answers_and_is_idle(void **state)
     assert_int_equal(connection_wish(stage->connection), CONNECTION_OVER);
 }
 
+/* What a client sends after our end is thrown away, until its own end. */
+static void close_notify_ends_lingering(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        enum connection_wish wish;
+    } cases[] = {
+        {"\x17\x03\x03\x00\x14 1234567890123456789", 25, CONNECTION_READ},
+        {"\x17\x03\x03\x00\x13 12345678901234567", 23, CONNECTION_READ},
+        {"\x15\x03\x03\x00\x1a 12345", 11, CONNECTION_READ},
+        {"\x15\x03\x03", 3, CONNECTION_READ},
+        {GET, sizeof(GET) - 1, CONNECTION_READ},
+        {"\x17\x03\x03\x00\x13 123456789012345678", 24, CONNECTION_OVER},
+        {"\x15\x03\x03\x00\x12 12345678901234567", 23, CONNECTION_OVER},
+        {"\x15\x03\x03\x00\x02\x01\x00", 7, CONNECTION_OVER},
+    };
+    struct stage *stage = *state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        if (i > 0) {
+            (void)close(stage->client);
+            connection_free(stage->connection);
+        }
+        open_one(stage, true, false, GET);
+        connection_advance(stage->connection, START);
+        connection_expire(stage->connection, START + LIMIT_IDLE_MS);
+        assert_int_equal(connection_stage(stage->connection), NETWORK_LINGERING);
+        clients_send(stage->client, (struct span){cases[i].bytes, cases[i].len});
+        connection_advance(stage->connection, START);
+        assert_int_equal(connection_wish(stage->connection), cases[i].wish);
+    }
+}
+
 static void a_proxy_names_the_client(void **state)
 {
     struct stage *stage = *state;
@@ -151,11 +184,9 @@ static void a_broken_one_is_over(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_stage(answers_and_is_idle),
-        on_stage(a_proxy_names_the_client),
-        on_stage(a_proxy_that_says_something_else_is_cut_off),
-        on_stage(ends_before_it_is_freed),
-        on_stage(a_broken_one_is_over),
+        on_stage(answers_and_is_idle),      on_stage(close_notify_ends_lingering),
+        on_stage(a_proxy_names_the_client), on_stage(a_proxy_that_says_something_else_is_cut_off),
+        on_stage(ends_before_it_is_freed),  on_stage(a_broken_one_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
