@@ -162,11 +162,9 @@ static void find_reason(const struct report *report, struct text *out)
     }
     for (size_t i = 0; i < report->visit_count; i++) {
         const struct report_visit *visit = &report->visits[i];
-        const struct report_finding *finding = report_gravest(report, visit, STAGE_CONNECT);
         if (visit->is_compared && visit->is_configured)
             served++;
-        else if (visit->reached != STAGE_CONNECT || finding == NULL ||
-                 finding->level != DIAG_NOTE) {
+        else if (!report_is_out_of_reach(report, visit)) {
             text_printf(out, "%s%s does not answer with it", PENDING, visit->address);
             return;
         }

@@ -29,13 +29,6 @@ struct held {
     size_t count, capacity;
 };
 
-static bool is_held(const struct promise *promise, const struct promise_facts *facts,
-                    struct promise_end *ret_end)
-{
-    *ret_end = promise_end(promise, facts);
-    return ret_end->kind != PROMISE_DATED || ret_end->at > facts->now;
-}
-
 static void add_row(struct held *held, const char *name, const struct history_domain *known,
                     const struct site_domain *domain)
 {
@@ -49,7 +42,7 @@ static void add_row(struct held *held, const char *name, const struct history_do
         return;
     row.facts.ttl = held->reading->configuration->settings.dns_ttl;
     for (size_t i = 0; i < row.facts.count; i++)
-        row.held += is_held(&row.facts.promises[i], &row.facts, &end);
+        row.held += promise_is_held(&row.facts.promises[i], &row.facts, &end);
     row.free = promise_free(&row.facts, (struct span){0});
     (void)array_room(&held->rows, held->count, &held->capacity, sizeof(row));
     held->rows[held->count++] = row;
@@ -167,7 +160,7 @@ static struct hosts list_hosts(const struct row *row)
     for (size_t i = 0; row->policy != NULL && i < policy_mx_count(row->policy); i++)
         add_host(&hosts, policy_mx(row->policy, i));
     for (size_t i = 0; i < row->facts.count; i++)
-        if (is_held(&row->facts.promises[i], &row->facts, &end))
+        if (promise_is_held(&row->facts.promises[i], &row->facts, &end))
             for (struct span rest = row->facts.promises[i].mx; promise_take_mx(&rest, &mx);)
                 add_host(&hosts, mx);
     return hosts;
@@ -199,7 +192,7 @@ static void print_domains(const struct held *held, struct text *out)
         columns_add(&columns, "%s", headings[i]);
     for (size_t i = 0; i < held->count; i++)
         for (size_t k = 0; k < held->rows[i].facts.count; k++)
-            if (is_held(&held->rows[i].facts.promises[k], &held->rows[i].facts, &end))
+            if (promise_is_held(&held->rows[i].facts.promises[k], &held->rows[i].facts, &end))
                 add_promise(&held->rows[i], &held->rows[i].facts.promises[k], &end, &columns);
     columns_print(&columns, (size_t[COLUMNS_MOST]){0}, false, out);
     for (size_t i = 0; i < held->count; i++)
@@ -274,7 +267,7 @@ static void print_row_json(const struct row *row, struct text *out)
     json_flag(out, "configured", row->policy != NULL);
     json_open(out, "policies", '[');
     for (size_t i = 0; i < row->facts.count; i++)
-        if (is_held(&row->facts.promises[i], &row->facts, &end))
+        if (promise_is_held(&row->facts.promises[i], &row->facts, &end))
             print_promise_json(&row->facts.promises[i], &end, out);
     json_close(out, ']');
     json_open(out, "mx", '[');
@@ -311,6 +304,8 @@ static void print_since(const struct held *held, struct text *out)
 {
     char text[CALENDAR_ISO_SIZE];
     int64_t since = history_since(held->history);
+    if (since == INT64_MAX) /* looks at another server have found all that is known */
+        since = held->now;
     if (since + LIMIT_MAX_AGE_MOST < held->now)
         return;
     calendar_iso_time(since, text);
@@ -322,6 +317,8 @@ static void print_since(const struct held *held, struct text *out)
 static int print_held(struct held *held, struct text *out)
 {
     bool is_known = history_since(held->history) != INT64_MAX;
+    for (size_t i = 0; i < held->count && !is_known; i++)
+        is_known = held->rows[i].facts.count > 0;
     if (held->line->sort != NULL && strcmp(held->line->sort, "until") == 0 && held->count > 0)
         qsort(held->rows, held->count, sizeof(*held->rows), by_until);
     if (held->line->json)

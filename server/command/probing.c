@@ -53,13 +53,56 @@ bool probing_read(struct probing *probing, const struct reading *reading)
                             "with one was read");
 }
 
+/* The policy that the visit has found, as senders hold it. What a sender would take for a shorter time than
+ * RFC 8461 allows counts in full. False when it is none. */
+static bool read_policy(const struct report_visit *visit, struct promise *ret_promise)
+{
+    uint64_t max_age = 0;
+    bool is_mode = false;
+    *ret_promise = (struct promise){.mx = span_of(visit->patterns)};
+    for (int i = POLICY_ENFORCE; i <= POLICY_NONE && !is_mode; i++) {
+        ret_promise->mode = (enum policy_mode)i;
+        is_mode = strcmp(visit->mode, policy_mode_text(ret_promise->mode)) == 0;
+    }
+    if (!is_mode || ret_promise->mx.len == 0 ||
+        !span_number(span_of(visit->max_age), UINT32_MAX, &max_age))
+        return false;
+    ret_promise->max_age = max_age < LIMIT_MAX_AGE_LEAST  ? LIMIT_MAX_AGE_LEAST
+                           : max_age > LIMIT_MAX_AGE_MOST ? LIMIT_MAX_AGE_MOST
+                                                          : (uint32_t)max_age;
+    return true;
+}
+
+/* What servers before ours serve, of domains that are configured. An address that does not answer may
+ * serve what it served before. */
+static void see_policies(struct probing *probing, const struct probe_domain *domain,
+                         const struct report *report)
+{
+    struct promise seen[LIMIT_PROBE_ADDRESSES];
+    size_t count = 0;
+    bool is_whole = report->visit_count > 0;
+    if (domain->policy == NULL || report->is_mx)
+        return;
+    for (size_t i = 0; i < report->visit_count; i++) {
+        const struct report_visit *visit = &report->visits[i];
+        is_whole =
+            is_whole && (visit->reached == STAGE_POLICY || report_is_out_of_reach(report, visit));
+        if (report->id[0] != '\0' && visit->reached == STAGE_POLICY &&
+            read_policy(visit, &seen[count]))
+            seen[count++].id = span_of(report->id);
+    }
+    history_see_policies(probing->history, domain->name, seen, count, is_whole, probing->now);
+}
+
 static void take(void *context, size_t index, const struct report *report)
 {
     struct probing *probing = context;
     probing->take(probing->context, index, report);
-    if (probing->line->record && report->is_record_known)
+    if (probing->line->record && report->is_record_known) {
         history_see(probing->history, report->domain, span_of(report->id), report->ttl,
                     probing->now);
+        see_policies(probing, &probing->domains[index], report);
+    }
     probing->done++;
     command_show_progress(probing->done, probing->count);
 }
@@ -74,6 +117,7 @@ static void tick(void *context)
 bool probing_run(struct probing *probing, const struct probe_domain *domains, size_t count,
                  probe_take *taken, probe_tick *ticked, void *context)
 {
+    probing->domains = domains;
     probing->count = count;
     probing->done = 0;
     probing->take = taken;

@@ -1,6 +1,6 @@
 /*
  * How the commands probe and dns ask servers: the options --connect, --ca and --timeout, and --record, by
- * which what the DNS says is written down in the state folder.
+ * which what the DNS says, and what servers before ours serve, is written down in the state folder.
  */
 #ifndef COMMAND_PROBING_H
 #define COMMAND_PROBING_H
@@ -17,9 +17,10 @@ struct probing {
     struct address connect;
     struct trust *trust; /* owned */
     const struct command_line *line;
-    struct history *history; /* owned; of the state folder; NULL before probing_read */
-    int64_t now;             /* to count with in it */
-    size_t count, done;      /* domains */
+    struct history *history;            /* owned; of the state folder; NULL before probing_read */
+    int64_t now;                        /* to count with in it */
+    const struct probe_domain *domains; /* borrowed while they are probed */
+    size_t count, done;                 /* domains */
     probe_take *take;
     probe_tick *tick;
     void *context;

@@ -27,6 +27,7 @@ struct item {
     const char *domain;
     struct promise promise;
     struct sighting sighting;
+    bool is_seen; /* a promise that a look at a server has found, in the file of what was seen */
 };
 
 struct list {
@@ -41,6 +42,7 @@ struct history {
     struct list promises, sightings;
     int64_t since;
     bool is_unread;
+    int64_t clock;        /* as it was settled by */
     struct promise *flat; /* owned; as settled: those of a domain follow each other */
     struct sighting *flat_sightings;
     struct history_domain *domains; /* owned */
@@ -50,7 +52,7 @@ struct history {
 struct history *history_new(void)
 {
     struct history *history = heap_take(1, sizeof(*history));
-    history->since = INT64_MAX;
+    history->since = history->clock = INT64_MAX;
     history->arena = arena_new();
     return history;
 }
@@ -190,14 +192,15 @@ static bool read_promise(struct history *history, struct span line, bool is_open
     return true;
 }
 
-static bool read_promise_line(struct history *history, struct policies *policies, struct span line)
+static bool read_promise_line(struct history *history, struct policies *policies, struct span line,
+                              bool is_seen)
 {
     struct span word;
-    struct item item = {0};
+    struct item item = {.is_seen = is_seen};
     int64_t since = 0;
     if (!take_word(&line, &word))
         return false;
-    if (span_equal(word, span_of("since"))) {
+    if (!is_seen && span_equal(word, span_of("since"))) {
         /* Of several folders together, all is known only from the latest on. */
         if (!take_instant(&line, &since))
             return false;
@@ -219,16 +222,17 @@ static bool read_promise_line(struct history *history, struct policies *policies
     return true;
 }
 
-/* "DOMAIN ID FIRST LAST TTL", where "-" is no record */
-static bool read_sighting_line(struct history *history, struct span line)
+/* "seen DOMAIN ID FIRST LAST TTL", where "-" is no record, and policies as in the other file */
+static bool read_sighting_line(struct history *history, struct policies *policies, struct span line)
 {
-    struct span word;
+    struct span word, whole = line;
     struct item item = {0};
     struct list *list = &history->sightings;
     struct sighting *sighting = &item.sighting;
     const char *before = list->count == 0 ? NULL : list->items[list->count - 1].domain;
-    if (!take_word(&line, &word) || !span_equal(word, span_of("seen")) ||
-        !take_domain(history, &line, before, &item.domain))
+    if (!take_word(&line, &word) || !span_equal(word, span_of("seen")))
+        return read_promise_line(history, policies, whole, true);
+    if (!take_domain(history, &line, before, &item.domain))
         return false;
     if (line.len >= 2 && memcmp(line.data, "- ", 2) == 0)
         line = span_skip(line, 2);
@@ -263,8 +267,8 @@ static bool read_lines(struct history *history, struct text *bytes, const char *
             break;
         struct span line = {rest.data, (size_t)(end - rest.data)};
         rest = span_skip(rest, line.len + 1);
-        good = is_promises ? read_promise_line(history, &policies, line)
-                           : read_sighting_line(history, line);
+        good = is_promises ? read_promise_line(history, &policies, line, false)
+                           : read_sighting_line(history, &policies, line);
     }
     if (good && is_promises && history->since == INT64_MAX)
         good = false;
@@ -351,11 +355,14 @@ static int compare_numbers(int64_t one, int64_t other)
     return one < other ? -1 : one > other;
 }
 
-/* By domain and by what makes two promises the same one. */
+/* By domain and by what makes two promises the same one; of which there are two when another server has
+ * it too. */
 static int compare_promises(const void *left, const void *right)
 {
     const struct item *one = left, *other = right;
     int order = one->domain == other->domain ? 0 : strcmp(one->domain, other->domain);
+    if (order == 0)
+        order = (int)one->is_seen - (int)other->is_seen;
     if (order == 0)
         order = compare_spans(one->promise.id, other->promise.id);
     if (order == 0)
@@ -498,6 +505,7 @@ int64_t history_settle(struct history *history, int64_t clock)
     unite_promises(&history->promises);
     sort(&history->sightings, compare_sightings);
     unite_sightings(&history->sightings);
+    history->clock = clock;
     int64_t now = align(history, clock);
     flatten(history);
     return now;
@@ -542,7 +550,7 @@ const struct history_domain *history_find(const struct history *history, struct 
 struct promise_facts history_facts(const struct history *history,
                                    const struct history_domain *domain, int64_t now)
 {
-    struct promise_facts facts = {.now = now};
+    struct promise_facts facts = {.now = now, .clock = now < history->clock ? now : history->clock};
     if (domain != NULL) {
         facts.promises = history->flat + domain->first;
         facts.count = domain->count;
@@ -609,7 +617,7 @@ static struct item *find_promise(struct history *history, const struct site_doma
     const struct history_domain *known = history_find(history, site_name_span(domain));
     for (size_t i = 0; known != NULL && i < known->count; i++) {
         struct item *item = &history->promises.items[known->first + i];
-        if (is_of(&item->promise, site_policy(domain)))
+        if (!item->is_seen && is_of(&item->promise, site_policy(domain)))
             return item;
     }
     return NULL;
@@ -653,7 +661,7 @@ void history_serve(struct history *history, const struct site *const *sites, siz
         struct promise *promise = &history->promises.items[i].promise;
         if (is_served[i])
             promise->until = PROMISE_OPEN;
-        else if (promise->until == PROMISE_OPEN)
+        else if (promise->until == PROMISE_OPEN && !history->promises.items[i].is_seen)
             promise->until = now;
     }
     free(is_served);
@@ -682,6 +690,55 @@ void history_see(struct history *history, const char *domain, struct span id, ui
                         .sighting = {.first = now, .last = now, .ttl = ttl}};
     item.sighting.id = (struct span){arena_copy(history->arena, id), id.len};
     add(&history->sightings, &item);
+}
+
+static bool has_bytes_of(const struct promise *one, const struct promise *other)
+{
+    return one->mode == other->mode && one->max_age == other->max_age &&
+           span_equal(one->mx, other->mx);
+}
+
+static void add_seen(struct history *history, const char *domain, const struct promise *seen,
+                     int64_t now)
+{
+    struct item item = {
+        .domain = arena_copy(history->arena, span_of(domain)), .promise = *seen, .is_seen = true};
+    item.promise.id.data = arena_copy(history->arena, seen->id);
+    item.promise.mx.data = arena_copy(history->arena, seen->mx);
+    item.promise.from = now;
+    item.promise.until = PROMISE_OPEN;
+    add(&history->promises, &item);
+}
+
+void history_see_policies(struct history *history, const char *domain, const struct promise *seen,
+                          size_t count, bool is_whole, int64_t now)
+{
+    const struct history_domain *known = history_find(history, span_of(domain));
+    const size_t first = known == NULL ? 0 : known->first,
+                 end = known == NULL ? 0 : first + known->count;
+    for (size_t i = first; i < end && is_whole; i++) {
+        struct item *item = &history->promises.items[i];
+        if (item->is_seen && item->promise.until == PROMISE_OPEN)
+            item->promise.until = now;
+    }
+    for (size_t k = 0; k < count; k++) {
+        struct item *old = NULL;
+        bool is_ours = false;
+        for (size_t i = first; i < end; i++) {
+            struct item *item = &history->promises.items[i];
+            if (!has_bytes_of(&item->promise, &seen[k]))
+                continue;
+            is_ours = is_ours || (!item->is_seen && item->promise.until == PROMISE_OPEN);
+            if (item->is_seen && span_equal(item->promise.id, seen[k].id))
+                old = item;
+        }
+        if (is_ours)
+            continue;
+        if (old != NULL)
+            old->promise.until = PROMISE_OPEN;
+        else
+            add_seen(history, domain, &seen[k], now);
+    }
 }
 
 /* Printing. */
@@ -763,13 +820,16 @@ static size_t number_policy(struct printed *printed, const struct promise *promi
     return printed->count++;
 }
 
-void history_print_promises(const struct history *history, struct text *out)
+/* The policies of what was served, or of what was seen, and their lines. */
+static void print_promises(const struct history *history, bool is_seen, struct text *out)
 {
     struct printed printed = {0};
     struct text lines = {0};
-    struct stamp from = {0}, until = {0}, since = {0};
+    struct stamp from = {0}, until = {0};
     for (size_t i = 0; i < history->promises.count; i++) {
         const struct item *item = &history->promises.items[i];
+        if (item->is_seen != is_seen)
+            continue;
         size_t number = number_policy(&printed, &item->promise);
         print_word(&lines, span_of(item->promise.until == PROMISE_OPEN ? "served" : "held"));
         print_word(&lines, span_of(item->domain));
@@ -782,23 +842,30 @@ void history_print_promises(const struct history *history, struct text *out)
         }
         text_append(&lines, (struct span){"\n", 1});
     }
-    text_append(out, span_of(HEADER_PROMISES));
-    print_word(out, span_of("since"));
-    print_instant(&since, history->since == INT64_MAX ? 0 : history->since, out);
-    text_append(out, (struct span){"\n", 1});
     text_append(out, heap_text(&printed.lines));
     text_append(out, heap_text(&lines));
-    state_file_complete(out);
     table_free(&printed.table);
     free(printed.begins);
     text_free(&printed.lines);
     text_free(&lines);
 }
 
+void history_print_promises(const struct history *history, struct text *out)
+{
+    struct stamp since = {0};
+    text_append(out, span_of(HEADER_PROMISES));
+    print_word(out, span_of("since"));
+    print_instant(&since, history->since == INT64_MAX ? 0 : history->since, out);
+    text_append(out, (struct span){"\n", 1});
+    print_promises(history, false, out);
+    state_file_complete(out);
+}
+
 void history_print_sightings(const struct history *history, struct text *out)
 {
     struct stamp first = {0}, last = {0};
     text_append(out, span_of(HEADER_SIGHTINGS));
+    print_promises(history, true, out);
     for (size_t i = 0; i < history->sightings.count; i++) {
         const struct item *item = &history->sightings.items[i];
         print_word(out, span_of("seen"));

@@ -1,6 +1,6 @@
 /*
  * What senders may hold, as it was recorded: the policies that were served, each from when until when,
- * and the ids that looks at the DNS have found. Two files of the state folder, line by line, with a
+ * those that looks at other servers have found, and the ids that looks at the DNS have found. Two files of the state folder, line by line, with a
  * reader of their own. Several folders, of replicas that share nothing, make one history. A file that is
  * torn or foreign is ignored with a warning. Runs in the loader and in commands.
  */
@@ -64,6 +64,12 @@ void history_serve(struct history *history, const struct site *const *sites, siz
 /* Records a look at the DNS, which has found the id (empty: no valid record). Settle it afterwards. */
 void history_see(struct history *history, const char *domain, struct span id, uint32_t ttl,
                  int64_t now);
+
+/* Records a look at all servers of the domain, which has found these policies under the id: those of a
+ * server before ours, which are served until a whole look finds them no more. The bytes that are recorded as
+ * served by us are ours, whatever the id is that the DNS has. Settle it afterwards. */
+void history_see_policies(struct history *history, const char *domain, const struct promise *seen,
+                          size_t count, bool is_whole, int64_t now);
 
 /* Whether a file is there that could not be read: then nothing of it may be replaced. */
 bool history_is_unread(const struct history *history);

@@ -144,9 +144,8 @@ static void judge_mx(const struct subject *subject)
     char more[32] = "";
     for (size_t i = 0; i < subject->facts.count; i++) {
         const struct promise *promise = &subject->facts.promises[i];
-        struct promise_end end = promise_end(promise, &subject->facts);
-        if (promise->mode != POLICY_ENFORCE ||
-            (end.kind == PROMISE_DATED && end.at <= subject->facts.now) ||
+        struct promise_end end;
+        if (promise->mode != POLICY_ENFORCE || !promise_is_held(promise, &subject->facts, &end) ||
             (longest != NULL &&
              (end.kind < last.kind || (end.kind == last.kind && end.at <= last.at))))
             continue;

@@ -108,6 +108,13 @@ struct promise_end promise_end(const struct promise *promise, const struct promi
     return end;
 }
 
+bool promise_is_held(const struct promise *promise, const struct promise_facts *facts,
+                     struct promise_end *ret_end)
+{
+    *ret_end = promise_end(promise, facts);
+    return ret_end->kind != PROMISE_DATED || ret_end->at > facts->clock;
+}
+
 bool promise_take_mx(struct span *rest, struct span *ret_pattern)
 {
     const char *space = rest->len == 0 ? NULL : memchr(rest->data, ' ', rest->len);
@@ -145,8 +152,8 @@ struct promise_end promise_free(const struct promise_facts *facts, struct span h
         const struct promise *promise = &facts->promises[i];
         if (promise->mode != POLICY_ENFORCE || (host.data != NULL && promise_covers(promise, host)))
             continue;
-        struct promise_end end = promise_end(promise, facts);
-        if (end.kind == PROMISE_DATED && end.at <= facts->now)
+        struct promise_end end;
+        if (!promise_is_held(promise, facts, &end))
             continue;
         if (end.kind > free.kind)
             free.id = end.id;

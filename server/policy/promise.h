@@ -40,8 +40,9 @@ struct promise_facts {
     size_t count;
     const struct sighting *sightings; /* in any order; none: nobody has looked */
     size_t sighting_count;
-    uint32_t ttl; /* of the record as configured; 0: not known */
-    int64_t now;
+    uint32_t ttl;  /* of the record as configured; 0: not known */
+    int64_t now;   /* to count from: the clock, or the newest stamp when that is later */
+    int64_t clock; /* what is over by now alone may not be so: one of the two was wrong */
 };
 
 /* The later kinds outweigh the earlier ones. */
@@ -61,6 +62,10 @@ struct promise_end {
 
 /* Until when senders may hold the policy, which is one of the facts. */
 struct promise_end promise_end(const struct promise *promise, const struct promise_facts *facts);
+
+/* The same, and whether they may hold it still. */
+bool promise_is_held(const struct promise *promise, const struct promise_facts *facts,
+                     struct promise_end *ret_end);
 
 /* Whether a sender accepts the host, or each host of the pattern. A wildcard stands for one label: many
  * senders count so (RFC 8461 section 4.1). */

@@ -220,8 +220,8 @@ static void judge_txt(const struct dns_txt *txt, const char *name,
 
 static bool is_enforced_still(const struct promise *promise, const struct promise_facts *facts)
 {
-    struct promise_end end = promise_end(promise, facts);
-    return promise->mode == POLICY_ENFORCE && (end.kind != PROMISE_DATED || end.at > facts->now);
+    struct promise_end end;
+    return promise->mode == POLICY_ENFORCE && promise_is_held(promise, facts, &end);
 }
 
 /* Where the record is in another zone, it is found there by way of an alias. */
@@ -377,12 +377,9 @@ static void judge_mode(const struct probe_domain *domain, struct report *report)
  * at all has found out nothing. */
 static void judge_reach(struct report *report)
 {
-    for (size_t i = 0; i < report->visit_count; i++) {
-        const struct report_finding *finding =
-            report_gravest(report, &report->visits[i], STAGE_CONNECT);
-        if (finding == NULL || finding->level != DIAG_NOTE)
+    for (size_t i = 0; i < report->visit_count; i++)
+        if (!report_is_out_of_reach(report, &report->visits[i]))
             return;
-    }
     if (report->visit_count > 0)
         report_add(report, FAULT_UNREACHABLE,
                    "none of the addresses can be reached from this machine");

@@ -372,6 +372,12 @@ const struct report_finding *report_gravest(const struct report *report,
     return gravest;
 }
 
+bool report_is_out_of_reach(const struct report *report, const struct report_visit *visit)
+{
+    const struct report_finding *finding = report_gravest(report, visit, STAGE_CONNECT);
+    return visit->reached == STAGE_CONNECT && finding != NULL && finding->level == DIAG_NOTE;
+}
+
 enum diag_level report_level(const struct report *report)
 {
     enum diag_level level = DIAG_NOTE;

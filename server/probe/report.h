@@ -171,6 +171,8 @@ struct report_visit {
     char mode[REPORT_WORD];    /* as it was meant; "" when there is none */
     char max_age[REPORT_WORD]; /* the same */
     size_t mx_count;
+    char patterns
+        [LIMIT_BODY]; /* each mx that is one, once, in lower case, with a space between two */
     bool is_compared, is_configured; /* it is the policy of the configuration */
 };
 
@@ -219,6 +221,10 @@ struct report_words report_show(struct span bytes, size_t limit);
 /* The gravest of the stage (the first of these) that concerns the visit; NULL when there is none. */
 const struct report_finding *report_gravest(const struct report *report,
                                             const struct report_visit *visit, enum stage stage);
+
+/* Whether the address is one of a family that this machine does not have, which says nothing about the
+ * server. */
+bool report_is_out_of_reach(const struct report *report, const struct report_visit *visit);
 
 /* The gravest level of all; DIAG_NOTE when there is nothing to object to. */
 enum diag_level report_level(const struct report *report);

@@ -185,6 +185,15 @@ static void add_inspected(struct fetch_record *visit, const struct inspect_findi
     report_add_finding(visit->report, &finding);
 }
 
+static bool has_word(const char *words, const char *word)
+{
+    const size_t len = strlen(word);
+    for (; *words != '\0'; words += strcspn(words, " "), words += strspn(words, " "))
+        if (strcspn(words, " ") == len && memcmp(words, word, len) == 0)
+            return true;
+    return false;
+}
+
 static void note_policy(struct report_visit *result, const struct policy_fields *fields)
 {
     (void)snprintf(result->mode, sizeof(result->mode), "%.*s", REPORT_WORD - 1,
@@ -192,6 +201,16 @@ static void note_policy(struct report_visit *result, const struct policy_fields 
     (void)snprintf(result->max_age, sizeof(result->max_age), "%.*s", REPORT_WORD - 1,
                    report_show(fields->max_age.text, 80).text);
     result->mx_count = fields->mx_count;
+    size_t len = 0;
+    for (size_t i = 0; i < fields->mx_count; i++) {
+        struct name name;
+        if ((name_parse(fields->mx[i].text, NAME_PATTERN, &name) != NAME_OK &&
+             !name_suggest(fields->mx[i].text, NAME_PATTERN, &name)) ||
+            len + name.len + 2 > sizeof(result->patterns) || has_word(result->patterns, name.text))
+            continue;
+        len += (size_t)snprintf(result->patterns + len, sizeof(result->patterns) - len, "%s%s",
+                                len == 0 ? "" : " ", name.text);
+    }
 }
 
 static bool has_mx(const struct policy *policy, struct span name)

@@ -145,6 +145,18 @@ def test_clock_that_is_behind_is_warned_of(place):
     assert json.loads(done.stdout)["now"] == "2026-11-10T09:00:00Z"
 
 
+def test_clock_that_was_ahead_by_a_year_ends_no_promise(place):
+    """One of the two times is wrong: dates follow from the later one, and nothing is over by it alone."""
+    rows = (("example.com", A, "2026-09-01", "2026-11-10"), ("example.com", B, "2026-11-10", None))
+    history.write_served(place / "state", "2025-01-01", *rows, ("other.example", A, "2027-11-10", "2027-11-11"))
+    history.write_seen(place / "state", ("example.com", "1", "2026-09-01", "2026-11-10", 60), ("example.com", "2", "2026-11-10", "2026-11-11", 60))
+    (domain,) = json.loads(held(place, "--json", "example.com").stdout)["domains"]
+    assert [one["id"] for one in domain["policies"]] == ["1", "2"]
+    assert domain["policies"][0]["held"] == {"kind": "date", "until": "2026-11-24T02:00:00Z", "not_before": "2026-11-24T02:00:00Z"}
+    (alone,) = [one["alone"] for one in domain["mx"] if one["host"] == "b.example.com"]
+    assert alone["not_before"] == "2026-11-24T02:00:00Z"
+
+
 @pytest.mark.parametrize("name", ["served-policies.txt", "seen-records.txt"])
 def test_damaged_file_is_ignored_with_a_warning(place, name):
     history.write_served(place / "state", "2025-01-01", *MOVED)

@@ -375,6 +375,69 @@ def test_what_the_dns_says_is_recorded(world, remembering):
     assert example[3] == first["example.com"][1] and example[4] == "2126-01-01T00:00:00Z"
 
 
+def test_policy_of_a_server_before_ours_is_recorded(world, remembering):
+    """Before a move: senders hold what the other server serves, until it is gone and its time has passed."""
+    config, folder = remembering
+
+    def record(day, domain="mx-good.example"):
+        return world.json("-c", config, "--record", "--at", f"2126-01-{day}", domain)
+
+    def held(day, *arguments):
+        done = server.run("list", "--held", "--json", "-c", config, "--at", f"2126-{day}", *arguments, "mx-good.example")
+        assert done.returncode == 0, done.stderr
+        (entry,) = json.loads(done.stdout)["domains"]
+        return [(one["id"], one["mode"], one["mx"], one["served_until"], one["held"]["kind"]) for one in entry["policies"]], entry["free"]
+
+    policy = ["mail.example.com", "*.mx.example.com"]
+    record("02")
+    assert held("01-03") == (
+        [("123", "enforce", policy, None, "served")],
+        {"kind": "served", "until": None, "not_before": "2126-01-17T01:01:00Z"},
+    )
+    assert b"still" in server.run("list", "--held", "-c", config, "--at", "2126-01-03", "mx-good.example").stdout
+    # T1 and T3 know it: its id must not name other bytes, and its mx are those that senders use.
+    good = config.read_text()
+    config.write_text(good.replace("mx-good.example:", "mx-good.example: {mode: enforce, max_age: 2w, mx: new.example, id: '123'}"))
+    done = server.run("check", "-c", config, "--at", "2126-01-03", "mx-good.example")
+    assert done.returncode == 1 and b'id "123" of domain "mx-good.example" has named another policy before' in done.stderr
+    config.write_text(good.replace("mx-good.example:", "mx-good.example: {mode: enforce, max_age: 2w, mx: new.example}"))
+    done = server.run("check", "-c", config, "--at", "2126-01-03", "mx-good.example")
+    assert b"senders may refuse mail to new.example until 2126-01-17" in done.stderr
+    config.write_text(good)
+    # The server is away at one look, which says nothing; then ours serves another policy.
+    hosts = folder / "hosts"
+    hosts.write_text("127.0.0.9 mta-sts.mx-good.example\n")
+    before = (folder / "seen-records.txt").read_text().count("\nserved ")
+    bind = f"mount --bind {hosts} /etc/hosts; exec \"$@\""
+    done = subprocess.run(
+        [*world.prefix, "unshare", "--mount", "sh", "-c", bind, "sh"]
+        + world.command("-c", config, "--record", "--at", "2126-01-04", "mx-good.example", inside=True),
+        capture_output=True, timeout=60, check=False, env=world.environment,
+    )  # fmt: skip
+    assert b"the connection is refused" in done.stdout, (done.stdout, done.stderr)
+    assert (folder / "seen-records.txt").read_text().count("\nserved ") == before == 1
+    # What our own server is recorded to serve is not what was before it.
+    rows = [("mx-good.example", f"enforce 1209600 7 {' '.join(policy)}", "2126-01-05", None)]
+    history.write_served(folder, "2126-01-05", *rows)
+    record("06")
+    assert "\nserved " not in (folder / "seen-records.txt").read_text()
+    assert held("01-07")[0] == [
+        ("7", "enforce", policy, None, "served"),
+        ("123", "enforce", policy, "2126-01-06T00:00:00Z", "renewed"),
+    ]
+    # A replica that serves the former one still is seen, too.
+    history.write_served(folder, "2126-01-05", rows[0][:3] + ("2126-01-07",))
+    record("08")
+    assert held("01-09")[0][1][3] is None
+    # The folder of another machine makes no difference in any order.
+    other = folder / "other"
+    history.write_served(other, "2126-01-05", *rows)
+    assert held("01-09", "--state", folder, "--state", other) == held("01-09", "--state", other, "--state", folder)
+    # Nothing is recorded for a domain that is not configured.
+    record("09", "slow.example")
+    assert "slow.example 0" not in (folder / "seen-records.txt").read_text()
+
+
 def test_policy_that_senders_hold_is_compared_with_the_hosts_of_mail(world, remembering):
     config, folder = remembering
     rows = [

@@ -151,6 +151,23 @@ static void what_is_printed_reads_back(void **state)
     history_free(other);
 }
 
+/* A look that finds policies, each with the letter of its id and that of its mx. */
+static void see(struct history *history, const char *words, bool is_whole, int64_t at)
+{
+    static const char *const names[] = {"mx1.example", "mx2.example", "mx3.example"};
+    struct promise seen[4];
+    size_t count = strlen(words) / 2;
+    for (size_t i = 0; i < count; i++)
+        seen[i] = (struct promise){POLICY_ENFORCE,
+                                   14 * DAY,
+                                   {words + 2 * i, 1},
+                                   span_of(names[words[2 * i + 1] - '1']),
+                                   0,
+                                   0};
+    history_see_policies(history, "a.example", seen, count, is_whole, at);
+    (void)history_settle(history, at);
+}
+
 static void replicas_merge_in_every_order(void **state)
 {
     (void)state;
@@ -164,6 +181,8 @@ static void replicas_merge_in_every_order(void **state)
         serve(history, i == 1 ? "12" : "21", NOW + DAY - (int64_t)i);
         history_see(history, "a.example", span_of(i == 2 ? "2" : "1"), (uint32_t)(60 * i),
                     NOW + (int64_t)i);
+        see(history, i == 0 ? "x3" : "y3", true, NOW + (int64_t)i);
+        see(history, i == 2 ? "" : "y3", true, NOW + DAY - (int64_t)i);
         (void)history_settle(history, NOW + DAY);
         history_print_promises(history, &files[i][0]);
         history_print_sightings(history, &files[i][1]);
@@ -183,6 +202,8 @@ static void replicas_merge_in_every_order(void **state)
         check_promise(merged, "a.example", "1", NOW, PROMISE_OPEN); /* the second still serves it */
         check_promise(merged, "b.example", "1", NOW, PROMISE_OPEN);
         check_promise(merged, "b.example", "2", NOW + 1, PROMISE_OPEN);
+        check_promise(merged, "a.example", "x", NOW, NOW + DAY);
+        check_promise(merged, "a.example", "y", NOW + 1, PROMISE_OPEN); /* one sees it still */
         assert_true(history_since(merged) == NOW + 2);
         char *text = print(merged);
         if (wanted == NULL)
@@ -204,7 +225,9 @@ static void clock_that_is_wrong_shortens_nothing(void **state)
     struct history *history = history_new();
     int64_t now = 0;
     serve(history, "1", NOW);
+    history_see(history, "a.example", span_of("1"), 60, NOW + 10 * DAY - 60);
     serve(history, "2", NOW + 10 * DAY);
+    history_see(history, "a.example", span_of("2"), 60, NOW + 10 * DAY);
     /* Set back by a day: the newest stamp counts. */
     now = history_settle(history, NOW + 9 * DAY);
     assert_true(now == NOW + 10 * DAY);
@@ -219,9 +242,82 @@ static void clock_that_is_wrong_shortens_nothing(void **state)
     check_promise(history, "a.example", "2", NOW + 10 * DAY - 60, NOW + 375 * DAY);
     now = history_settle(history, NOW + 11 * DAY);
     assert_true(now == NOW + 375 * DAY);
+    /* The clock is right again: what ends within that year is not over, and ends no earlier. */
+    struct promise_facts facts =
+        history_facts(history, history_find(history, span_of("a.example")), now);
+    struct promise_end end;
+    assert_int_equal(facts.count, 3);
+    for (size_t i = 0; i < facts.count; i++)
+        assert_true(promise_is_held(&facts.promises[i], &facts, &end));
+    assert_true(promise_free(&facts, span_of("mx2.example")).at >= NOW + 389 * DAY);
+    facts.clock = now;
+    assert_false(promise_is_held(&facts.promises[0], &facts, &end));
     serve(history, "3", now + 60 * DAY);
     assert_int_equal(history_at(history, 0)->count, 2); /* 400 days and two weeks after its end */
     history_free(history);
+}
+
+/* Which policies are seen, as "ID FROM UNTIL" in days. */
+static void check_seen(const struct history *history, const char *wanted)
+{
+    struct text out = {0};
+    char *all = print(history), *rest = strstr(all, "were seen in the DNS");
+    assert_non_null(rest);
+    for (char *line = strtok(rest, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        if (strncmp(line, "served ", 7) == 0 || strncmp(line, "held ", 5) == 0)
+            text_printf(&out, "%s;", line);
+    assert_string_equal(out.data == NULL ? "" : out.data, wanted);
+    text_free(&out);
+    free(all);
+}
+
+static void policies_of_another_server_are_recorded(void **state)
+{
+    (void)state;
+    struct history *history = history_new();
+    (void)history_settle(history, NOW);
+    see(history, "", true, NOW);
+    see(history, "x1", true, NOW);
+    see(history, "x1", true, NOW + DAY);
+    check_seen(history, "served a.example 0 2027-01-15T08:00:00Z;");
+    assert_true(history_since(history) == INT64_MAX); /* what we served is not known for it */
+    /* Two addresses differ; then one is silent; then the first policy has gone, and comes back. */
+    see(history, "x1y2x1", true, NOW + DAY);
+    see(history, "y2", false, NOW + 2 * DAY);
+    check_seen(history,
+               "served a.example 0 2027-01-15T08:00:00Z;served a.example 1 2027-01-16T08:00:00Z;");
+    see(history, "y2", true, NOW + 3 * DAY);
+    check_seen(history, "held a.example 0 2027-01-15T08:00:00Z 2027-01-18T08:00:00Z;"
+                        "served a.example 1 2027-01-16T08:00:00Z;");
+    see(history, "x1y2", true, NOW + 4 * DAY);
+    check_seen(history,
+               "served a.example 0 2027-01-15T08:00:00Z;served a.example 1 2027-01-16T08:00:00Z;");
+    /* Ours begins, with the bytes of the second: it is ours then, whatever id the DNS has. */
+    serve(history, "2", NOW + 5 * DAY);
+    check_promise(history, "a.example", "x", NOW, PROMISE_OPEN);
+    see(history, "z2", true, NOW + 6 * DAY);
+    check_seen(history, "held a.example 0 2027-01-15T08:00:00Z 2027-01-21T08:00:00Z;"
+                        "held a.example 1 2027-01-16T08:00:00Z 2027-01-21T08:00:00Z;");
+    /* What a reload closes and drops is ours alone. */
+    serve(history, "3", NOW + 7 * DAY);
+    see(history, "x1", true, NOW + 8 * DAY);
+    serve(history, "3", NOW + 900 * DAY);
+    check_promise(history, "a.example", "x", NOW, PROMISE_OPEN);
+    /* Both files read back as they were. */
+    struct history *other = history_new();
+    struct text promises = {0}, sightings = {0};
+    history_print_promises(history, &promises);
+    history_print_sightings(history, &sightings);
+    assert_null(strstr(promises.data, " x "));
+    assert_true(history_read_sightings(other, &sightings) &&
+                history_read_promises(other, &promises));
+    (void)history_settle(other, NOW + 900 * DAY);
+    char *first = print(history), *second = print(other);
+    assert_string_equal(first, second);
+    free(first);
+    free(second);
+    history_free(history);
+    history_free(other);
 }
 
 /* A file with this in place of the promises, and a last line that fits or not. */
@@ -326,6 +422,7 @@ int main(void)
         cmocka_unit_test(what_is_printed_reads_back),
         cmocka_unit_test(replicas_merge_in_every_order),
         cmocka_unit_test(clock_that_is_wrong_shortens_nothing),
+        cmocka_unit_test(policies_of_another_server_are_recorded),
         cmocka_unit_test(only_sound_files_are_read),
         cmocka_unit_test(file_that_cannot_be_trusted_is_told),
     };

@@ -374,8 +374,11 @@ static void check_line(const struct line *line, bool is_reversed)
 {
     struct promise promises[PROMISES];
     struct sighting sightings[SIGHTINGS];
-    struct promise_facts facts = {
-        .promises = promises, .sightings = sightings, .ttl = line->ttl, .now = instant(line->now)};
+    struct promise_facts facts = {.promises = promises,
+                                  .sightings = sightings,
+                                  .ttl = line->ttl,
+                                  .now = instant(line->now),
+                                  .clock = instant(line->now)};
     for (; facts.count < PROMISES && line->served[facts.count].mode != NULL; facts.count++) {
         const struct served *served = &line->served[facts.count];
         promises[facts.count] = (struct promise){
