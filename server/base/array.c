@@ -4,14 +4,13 @@
 
 #include "base/heap.h"
 
-bool array_room(void *array, size_t count, size_t *capacity, size_t size)
+void array_room(void *array, size_t count, size_t *capacity, size_t size)
 {
     void *items;
     if (count < *capacity)
-        return true;
+        return;
     *capacity = *capacity == 0 ? 16 : *capacity * 2;
     memcpy(&items, array, sizeof(void *));
     items = heap_grow(items, *capacity, size);
     memcpy(array, &items, sizeof(void *));
-    return true;
 }

@@ -5,11 +5,10 @@
 #ifndef BASE_ARRAY_H
 #define BASE_ARRAY_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /* Makes room for one item behind count items of this size. array points to the pointer to the first
- * item, of any type, which may change. Always true. */
-bool array_room(void *array, size_t count, size_t *capacity, size_t size);
+ * item, of any type, which may change. */
+void array_room(void *array, size_t count, size_t *capacity, size_t size);
 
 #endif

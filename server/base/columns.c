@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/array.h"
+#include "base/heap.h"
 
 struct columns_cell {
     size_t begin, len; /* in the text */
@@ -45,14 +46,14 @@ void columns_measure(const struct columns *columns, size_t widths[static COLUMNS
 void columns_print(const struct columns *columns, size_t widths[static COLUMNS_MOST],
                    bool with_colours, struct text *out)
 {
-    out->failed = out->failed || columns->text.failed;
+    struct span text = heap_text(&columns->text);
     columns_measure(columns, widths);
-    for (size_t i = 0; i < columns->cell_count && !out->failed; i++) {
+    for (size_t i = 0; i < columns->cell_count; i++) {
         const struct columns_cell *cell = &columns->cells[i];
         size_t column = i % columns->count;
         bool is_coloured = with_colours && cell->colour[0] != '\0';
         text_append(out, span_of(is_coloured ? cell->colour : ""));
-        text_append(out, (struct span){columns->text.data + cell->begin, cell->len});
+        text_append(out, (struct span){text.data + cell->begin, cell->len});
         text_append(out, span_of(is_coloured ? "\033[0m" : ""));
         if (column + 1 < columns->count)
             text_printf(out, "%*s", (int)(widths[column] - cell->len + 2), "");

@@ -1,6 +1,6 @@
 /*
  * Rows of cells, printed as columns with two spaces between them. Widths are
- * counted in bytes. A failed allocation is remembered in the text, as in text.h.
+ * counted in bytes. It never lacks memory (base/heap.h).
  */
 #ifndef BASE_COLUMNS_H
 #define BASE_COLUMNS_H

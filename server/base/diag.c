@@ -129,12 +129,6 @@ void diag_free(struct diag *diag)
     free(diag);
 }
 
-void diag_shortage(struct diag *diag)
-{
-    (void)diag;
-    heap_end();
-}
-
 void diag_set_part(struct diag *diag, enum diag_part part)
 {
     diag->part = part;

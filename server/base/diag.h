@@ -70,9 +70,6 @@ void diag_set_part(struct diag *diag, enum diag_part part);
 /* Whether the diagnostic that was added last was kept, so that a hint to it is worth its search. */
 bool diag_is_kept(const struct diag *diag);
 
-/* The same as heap_end. */
-_Noreturn void diag_shortage(struct diag *diag);
-
 /* Adds a diagnostic: one sentence without a full stop. The same words for the
  * same place are taken once. */
 void diag_add(struct diag *diag, enum diag_level level, struct position at, const char *format, ...)

@@ -131,14 +131,13 @@ static void grow(struct table *table)
     *table = larger;
 }
 
-bool table_add(struct table *table, struct span key, size_t index)
+void table_add(struct table *table, struct span key, size_t index)
 {
     assert(index < UINT32_MAX);
     if ((table->count + 1) * 2 > table->bucket_count)
         grow(table);
     put(table, (struct table_bucket){keyed_hash(table->seed, key), (uint32_t)index + 1});
     table->count++;
-    return true;
 }
 
 void table_move(struct table *table, struct span key, size_t from, size_t to)

@@ -8,7 +8,6 @@
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,9 +36,9 @@ void table_free(struct table *table);
 /* The index of the item with the key, or TABLE_NONE. */
 size_t table_find(const struct table *table, struct span key, table_key *key_of, const void *items);
 
-/* Adds an index whose key is not in the table yet; below UINT32_MAX. Always true: it never lacks
- * memory (base/heap.h). */
-bool table_add(struct table *table, struct span key, size_t index);
+/* Adds an index whose key is not in the table yet; below UINT32_MAX. It never lacks memory
+ * (base/heap.h). */
+void table_add(struct table *table, struct span key, size_t index);
 
 /* The same kind of hash for whoever has a table of another form: the same in this process and in those that
  * are forked from it, another at the next start. */

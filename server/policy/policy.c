@@ -173,9 +173,9 @@ static bool hint_list(struct span text, struct diag *diag)
         const char *quote = name.text[0] == '*' ? "\"" : "";
         text_printf(&list, "%s%s%s%s", count++ == 0 ? "" : ", ", quote, name.text, quote);
     }
-    good = good && !list.failed && count > 1;
+    good = good && count > 1;
     if (good)
-        diag_hint(diag, "write a list: [%s]", list.data);
+        diag_hint(diag, "write a list: [%s]", heap_text(&list).data);
     text_free(&list);
     return good;
 }

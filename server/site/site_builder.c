@@ -372,7 +372,7 @@ static void write_domain(struct site_builder *builder, const struct entry *entry
 }
 
 /* The names one after the other, in their order, which is what a search looks at; then the records.
- * Their place, or 0 after a shortage. */
+ * Their place, or 0 after a failure. */
 static uint32_t write_domains(struct site_builder *builder)
 {
     size_t size = 0;

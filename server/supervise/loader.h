@@ -5,7 +5,7 @@
  * What the child does, from its first instruction to its last, is in load.c: it gives up everything but
  * reading (sandbox/confine.h), reads and judges the files, logs what is wrong with them, and builds the images
  * of settings and site. What was served before it has as images of the same kind. It has no way to survive a
- * shortage: it says so and ends.
+ * want of memory: it says so and ends.
  */
 #ifndef SUPERVISE_LOADER_H
 #define SUPERVISE_LOADER_H

@@ -176,9 +176,6 @@ static void columns_align(void **state)
     columns_print(&columns, widths, true, &out);
     assert_string_equal(out.data,
                         "A       B             C\nlonger  \033[1min two\tparts\033[0m  \n");
-    columns.text.failed = true;
-    columns_print(&columns, widths, false, &out);
-    assert_true(out.failed);
     text_free(&out);
     columns_free(&columns);
 }
@@ -231,7 +228,7 @@ static void table_spreads_chosen_keys(void **state)
         uint64_t hash = span_hash(span_of(keys[count]));
         if (((hash ^ hash >> 32) & 0xfff) != 0)
             continue;
-        assert_true(table_add(&table, span_of(keys[count]), count));
+        table_add(&table, span_of(keys[count]), count);
         count++;
     }
     assert_int_equal(table.bucket_count, 4096);
@@ -250,8 +247,8 @@ static void table_moves_an_item(void **state)
     (void)state;
     static const char numbers[][8] = {"one", "two", "one"};
     struct table table = {0};
-    assert_true(table_add(&table, span_of("one"), 0));
-    assert_true(table_add(&table, span_of("two"), 1));
+    table_add(&table, span_of("one"), 0);
+    table_add(&table, span_of("two"), 1);
     table_move(&table, span_of("one"), 0, 2);
     assert_int_equal(table_find(&table, span_of("one"), number_key, numbers), 2);
     assert_int_equal(table_find(&table, span_of("two"), number_key, numbers), 1);
@@ -268,7 +265,7 @@ static void table_finds_what_was_added(void **state)
     assert_int_equal(table_find(&table, span_of("0"), number_key, numbers), TABLE_NONE);
     for (unsigned i = 0; i < NUMBERS; i++) {
         (void)snprintf(numbers[i], sizeof(numbers[i]), "%u", i);
-        assert_true(table_add(&table, span_of(numbers[i]), i));
+        table_add(&table, span_of(numbers[i]), i);
     }
     for (unsigned i = 0; i < NUMBERS; i++)
         assert_int_equal(table_find(&table, span_of(numbers[i]), number_key, numbers), i);
