@@ -204,7 +204,7 @@ static enum step hang_up(struct connection *connection, int64_t now)
 
 /* While a response is on its way its deadline stands; one who was idle has a
  * little time to take our last words. */
-static enum step say_goodbye(struct connection *connection, int64_t now)
+static enum step begin_close(struct connection *connection, int64_t now)
 {
     if (connection->timer.kind == TIMER_IDLE)
         timers_start(connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
@@ -311,7 +311,7 @@ static enum step step_handshake(struct connection *connection, int64_t now)
         count(connection, tls_session_is_13(connection->session) ? STATS_HANDSHAKE_TLS13
                                                                  : STATS_HANDSHAKE_TLS12);
         if (tls_session_is_challenge(connection->session))
-            return say_goodbye(connection, now);
+            return begin_close(connection, now);
         connection->state = STATE_REQUEST;
         return STEP_ON;
     case TLS_WANT_READ:
@@ -570,11 +570,11 @@ static enum step read_request(struct connection *connection, int64_t now)
         return STEP_ON;
     case TLS_WANT_READ:
         acknowledge_handshake(connection);
-        return between && connection->setting->draining ? say_goodbye(connection, now) : STEP_READ;
+        return between && connection->setting->draining ? begin_close(connection, now) : STEP_READ;
     case TLS_WANT_WRITE:
         return STEP_WRITE;
     case TLS_CLOSED:
-        return say_goodbye(connection, now);
+        return begin_close(connection, now);
     case TLS_TOO_LONG:
         begin_response(connection, HTTP_HEADERS_TOO_LARGE, HTTP_GET);
         note_answer(connection, (struct span){connection->setting->request, connection->received},
@@ -588,7 +588,7 @@ static enum step read_request(struct connection *connection, int64_t now)
     return hang_up(connection, now);
 }
 
-/* What the buffer holds comes first: a client that has already said goodbye
+/* What the buffer holds comes first: a client that has already sent close_notify
  * still waits for its answers. */
 static enum step step_request(struct connection *connection, int64_t now)
 {
@@ -614,13 +614,13 @@ static enum step step_request(struct connection *connection, int64_t now)
     return STEP_ON;
 }
 
-/* A response leaves with what follows it: with the goodbye, or with the next
+/* A response leaves with what follows it: with close_notify, or with the next
  * one when its request is here already. */
 static enum step finish_response(struct connection *connection, int64_t now)
 {
     text_free(&connection->document);
     if (connection->response.persistence == HTTP_CLOSE)
-        return say_goodbye(connection, now);
+        return begin_close(connection, now);
     if (connection->received == 0) {
         enum tls_result result =
             connection->endpoint->plain ? TLS_DONE : tls_flush(connection->session);
@@ -757,7 +757,7 @@ void connection_advance(struct connection *connection, int64_t now)
     do
         step = states[connection->state](connection, now);
     while (step == STEP_ON);
-    /* Who waits for memory goes on at once, and has none to lay down what it read. */
+    /* A connection that waits for memory goes on at once, and has none to save what it read. */
     if (step != STEP_MEMORY && !save_partial_request(connection)) {
         tell_shortage(connection, "keep a part of a request", now);
         step = STEP_OVER;
@@ -790,7 +790,7 @@ void connection_expire(struct connection *connection, int64_t now)
 {
     assert(connection->tag == TAG_OPEN);
     if (connection->timer.kind == TIMER_IDLE) {
-        (void)say_goodbye(connection, now); /* It always goes on. */
+        (void)begin_close(connection, now); /* It always goes on. */
         connection_advance(connection, now);
     } else {
         if (connection->state == STATE_HANDSHAKE)

@@ -66,14 +66,14 @@ struct connection **connection_next(struct connection *connection);
 void connection_free(struct connection *connection);
 
 /* Goes on as far as the socket lets it. Legal at any time; without news it does
- * nothing. When draining, a connection between two requests says goodbye. */
+ * nothing. When draining, a connection between two requests sends close_notify. */
 void connection_advance(struct connection *connection, int64_t now);
 
 /* Its socket was reset or is closed on both sides: it is over. Of what came before that only
  * an alert is looked at, because no answer can reach the client. */
 void connection_break(struct connection *connection, int64_t now);
 
-/* Its deadline has come. One between two requests says goodbye, any other is over. */
+/* Its deadline has come. One between two requests sends close_notify, any other is over. */
 void connection_expire(struct connection *connection, int64_t now);
 
 /* It was to be advanced for CONNECTION_MEMORY and no other one could be ended: it is over, which is told. */

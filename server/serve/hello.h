@@ -1,5 +1,5 @@
 /*
- * Whether a client's first message, the ClientHello, is there as a whole, so that nothing dear is
+ * Whether a client's first message, the ClientHello, is there as a whole, so that nothing costly is
  * begun for less. It looks at the headers of records (RFC 8446 section 5.1) and of the message, and
  * leaves what is in it, and every alert, to the TLS library. Pure: judges bytes, owns nothing. Runs
  * in the worker.

@@ -55,7 +55,7 @@ void pool_advance(struct pool *pool, const struct epoll_event *events, size_t co
 void pool_expire(struct pool *pool, int64_t now);
 
 /* From now on every response is the last of its connection, and connections
- * between two requests are told goodbye. */
+ * between two requests are sent close_notify. */
 void pool_drain(struct pool *pool, int64_t now);
 
 size_t pool_count(const struct pool *pool);

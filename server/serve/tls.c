@@ -84,13 +84,13 @@ struct tls_session {
     unsigned char last_type_sent;     /* type of the record sent last; 0: none was */
     unsigned char last_type_received; /* type of the record whose header was read last */
     bool answered;                    /* a record was sent after that */
-    bool is_begun;     /* the library has been set up for it: the ClientHello is there */
-    bool is_other;     /* what is there instead of it is no ClientHello */
-    bool is_open;      /* the handshake is over */
-    bool ended;        /* the client has ended its side of the connection */
-    bool said_goodbye; /* close_notify was written */
-    bool has_spoken;   /* the client has sent a byte */
-    int alert_sent;    /* TLS_NO_ALERT, or the last one that we know of */
+    bool is_begun;       /* the library has been set up for it: the ClientHello is there */
+    bool is_other;       /* what is there instead of it is no ClientHello */
+    bool is_open;        /* the handshake is over */
+    bool ended;          /* the client has ended its side of the connection */
+    bool has_sent_close; /* close_notify was written */
+    bool has_spoken;     /* the client has sent a byte */
+    int alert_sent;      /* TLS_NO_ALERT, or the last one that we know of */
     int alert_received;
     char *name; /* owned; SNI for the log, or NULL */
     size_t name_len;
@@ -307,7 +307,7 @@ static bool asks_for_challenge(const mbedtls_ssl_context *ssl)
     return protocol != NULL && strcmp(protocol, "acme-tls/1") == 0;
 }
 
-/* What comes next is dear, and is not done for a client that has gone meanwhile. */
+/* What comes next is costly, and is not done for a client that has gone meanwhile. */
 static int go_on_unless_reset(struct tls_session *session)
 {
     if (!wire_is_reset(&session->wire))
@@ -855,11 +855,11 @@ enum tls_result tls_flush(struct tls_session *session)
 
 enum tls_result tls_close(struct tls_session *session)
 {
-    if (!session->said_goodbye) {
+    if (!session->has_sent_close) {
         enum tls_result result = map_result(session, mbedtls_ssl_close_notify(&session->ssl));
         if (result != TLS_DONE)
             return result;
-        session->said_goodbye = true;
+        session->has_sent_close = true;
     }
     session->wire.is_ending = true;
     return tls_flush(session);

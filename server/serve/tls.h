@@ -106,7 +106,7 @@ const char *tls_library_version(void);
 bool tls_session_is_13(const struct tls_session *session);
 
 /* After the handshake: an authority came to see a challenge (RFC 8737), and has seen it. Nothing more
- * is to be said on this connection but goodbye. */
+ * is to be sent on this connection but close_notify. */
 bool tls_session_is_challenge(const struct tls_session *session);
 
 /* The domain for whose host the certificate was shown; borrowed from the site.

@@ -254,7 +254,7 @@ static void refuse_load(struct supervisor *supervisor, const char *why)
 }
 
 /* It has died, or was killed: that says nothing of the files. */
-static void bury_load(struct supervisor *supervisor, const char *reason)
+static void refuse_for_death(struct supervisor *supervisor, const char *reason)
 {
     char why[128];
     (void)snprintf(why, sizeof(why), "%s; ", reason); /* it fits */
@@ -293,7 +293,7 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
         break;
     case LOADER_UNCHANGED:
         if (supervisor->loading != LOAD_NEW_CERTIFICATES)
-            bury_load(supervisor, "the loader says that nothing was to be loaded");
+            refuse_for_death(supervisor, "the loader says that nothing was to be loaded");
         break;
     case LOADER_DONE:
         supervisor->load_deaths = 0;
@@ -304,11 +304,12 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
         refuse_load(supervisor, "");
         break;
     case LOADER_DIED:
-        bury_load(supervisor, result->why);
+        refuse_for_death(supervisor, result->why);
         break;
     case LOADER_STATE_HANGS:
         if (supervisor->is_without_state)
-            bury_load(supervisor, "the loader waits for a disk that it was told to leave alone");
+            refuse_for_death(supervisor,
+                             "the loader waits for a disk that it was told to leave alone");
         else
             start_loader(supervisor, true);
         break;
@@ -316,7 +317,7 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
     loader_result_free(result);
 }
 
-/* The next generation will not come to life. Its processes are reaped like strangers. */
+/* The next generation will not serve. Its processes are killed and reaped without further action. */
 static void cancel_next(struct supervisor *supervisor, const char *why)
 {
     generation_signal(supervisor->next, SIGKILL);
