@@ -161,12 +161,6 @@ bool command_complain_lines(struct text *lines)
     return good;
 }
 
-void command_show_progress(size_t done, size_t count)
-{
-    if (count > 1 && isatty(STDERR_FILENO)) /* a courtesy: it may fail */
-        (void)fprintf(stderr, "\r%zu of %zu\033[K%s", done, count, done == count ? "\r\033[K" : "");
-}
-
 static int print_help(const struct command *commands, struct text *out)
 {
     text_append(out, span_of("mta-sts-httpd serves MTA-STS policies (RFC 8461) over HTTPS.\n\n"

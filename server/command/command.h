@@ -119,9 +119,6 @@ bool command_complain(const char *format, ...) __attribute__((format(printf, 1, 
  * possible. */
 bool command_complain_lines(struct text *lines);
 
-/* Shows on standard error how many of several are done, if that is a terminal; removed at the end. */
-void command_show_progress(size_t done, size_t count);
-
 /* One function a file: command/NAME.c. */
 command_run command_serve, command_reload, command_check, command_policy, command_list,
     command_hosts, command_dns, command_seal, command_probe, command_health, command_import;

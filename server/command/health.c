@@ -111,8 +111,6 @@ static void judge_strictly(struct health *health)
 static bool leaf_covers(const struct health *health)
 {
     struct certificate *leaf = certificate_new(health->fetch.chain[0]);
-    if (leaf == NULL)
-        heap_end();
     bool covers = chain_covers(leaf, span_of(health->host));
     certificate_free(leaf);
     return covers;
@@ -187,14 +185,6 @@ static void inquire(struct health *health, const struct site_domain *domain)
     fetch_free(&health->fetch);
 }
 
-/* A service manager may know the address, or the kernel the port. */
-static bool is_known(const struct address *address)
-{
-    bool is_inet = address->any.sa_family == AF_INET || address->any.sa_family == AF_INET6;
-    return is_inet ? address->v4.sin_port != 0 /* at the same place in both */
-                   : address->any.sa_family == AF_UNIX;
-}
-
 /* Asks one endpoint of the server that runs on this machine whether it is healthy, as a client would: no
  * authority is trusted and no name is resolved, so that it works where there is neither.
  * Asks for the domains of the site (or NULL) until one is served. With only, for that one alone and strictly:
@@ -205,7 +195,10 @@ static void ask_health(struct health *health, const struct site *site)
     size_t count = site == NULL ? 0 : site_count(site);
     size_t tries = count < LIMIT_HEALTH_NAMES ? count : LIMIT_HEALTH_NAMES;
     size_t asked = 0;
-    if (!is_known(&health->endpoint->address)) {
+    const struct address *address = &health->endpoint->address;
+    bool is_inet = address->any.sa_family == AF_INET || address->any.sa_family == AF_INET6;
+    /* A service manager may know the address, or the kernel the port, which is at the same place in both. */
+    if (is_inet ? address->v4.sin_port == 0 : address->any.sa_family != AF_UNIX) {
         die(health, "the configuration does not give its address or port: name them with "
                     "--listen");
         return;

@@ -1,7 +1,9 @@
 #include "command/probing.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/calendar.h"
 #include "load/state_file.h"
@@ -104,7 +106,10 @@ static void take(void *context, size_t index, const struct report *report)
         see_policies(probing, &probing->domains[index], report);
     }
     probing->done++;
-    command_show_progress(probing->done, probing->count);
+    /* How many are done; removed at the end. A courtesy: it may fail. */
+    if (probing->count > 1 && isatty(STDERR_FILENO))
+        (void)fprintf(stderr, "\r%zu of %zu\033[K%s", probing->done, probing->count,
+                      probing->done == probing->count ? "\r\033[K" : "");
 }
 
 static void tick(void *context)

@@ -12,6 +12,7 @@
 #include "base/table.h"
 #include "base/text.h"
 #include "policy/name.h"
+#include "policy/record.h"
 
 /* One block without pointers: whoever copies its bytes has the policy. */
 struct policy {
@@ -130,12 +131,7 @@ static void warn_short_max_age(const struct policy_fields *fields, enum policy_m
 static bool judge_id(const struct policy_fields *fields, struct diag *diag)
 {
     struct span text = fields->id.text;
-    bool valid = text.len >= 1 && text.len <= LIMIT_ID;
-    bool number = text.len <= LIMIT_ID_DIGITS;
-    for (size_t i = 0; i < text.len && valid; i++) {
-        valid = ascii_is_alpha(text.data[i]) || ascii_is_digit(text.data[i]);
-        number = number && ascii_is_digit(text.data[i]);
-    }
+    bool number, valid = record_is_id(text, &number);
     if (!valid) {
         diag_add(diag, DIAG_ERROR, fields->id.at, "id \"%s\" is not 1 to 32 letters and digits",
                  diag_word(text).text);
@@ -335,13 +331,6 @@ static bool judge_size(const struct policy_fields *fields, size_t len, struct di
     return true;
 }
 
-/* 18 digits without a leading zero: 10^17 to 10^18 - 1. */
-static void derive_id(struct span body, char ret_id[static LIMIT_ID + 1])
-{
-    const uint64_t least = UINT64_C(100000000000000000);
-    (void)snprintf(ret_id, LIMIT_ID + 1, "%" PRIu64, least + span_hash(body) % (9 * least));
-}
-
 static struct policy *make(const struct rendering *rendering, struct span id, enum policy_mode mode,
                            uint32_t max_age)
 {
@@ -355,10 +344,12 @@ static struct policy *make(const struct rendering *rendering, struct span id, en
     };
     memcpy(policy->mx, rendering->mx, mx_size);
     memcpy(policy->mx + policy->mx_count, rendering->body, rendering->len);
+    const uint64_t least = UINT64_C(100000000000000000); /* of 18 digits */
     if (id.data != NULL)
         memcpy(policy->id, id.data, id.len);
     else
-        derive_id(policy_body(policy), policy->id);
+        (void)snprintf(policy->id, sizeof(policy->id), "%" PRIu64,
+                       least + span_hash(policy_body(policy)) % (9 * least));
     return policy;
 }
 

@@ -21,7 +21,7 @@ static bool take_field(struct span *rest, struct span *ret_field)
     return true;
 }
 
-static bool is_id(struct span id, bool *ret_is_number)
+bool record_is_id(struct span id, bool *ret_is_number)
 {
     *ret_is_number = id.len <= LIMIT_ID_DIGITS;
     for (size_t i = 0; i < id.len; i++) {
@@ -43,7 +43,7 @@ static enum record_form read_field(struct span field, struct record *record)
     if (record->id.data != NULL)
         return RECORD_ID_TWICE;
     struct span id = span_skip(field, name.len);
-    if (!is_id(id, &record->is_number))
+    if (!record_is_id(id, &record->is_number))
         return RECORD_ID_FORM;
     record->id = id;
     return RECORD_SOUND;

@@ -28,6 +28,9 @@ struct record {
     bool is_number; /* the id is a number of at most LIMIT_ID_DIGITS digits */
 };
 
+/* Whether the text is 1 to LIMIT_ID letters and digits; and whether they are at most LIMIT_ID_DIGITS digits. */
+bool record_is_id(struct span id, bool *ret_is_number);
+
 /* Reads the value: the strings of the record, joined. */
 void record_read(struct span value, struct record *ret_record);
 

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "base/calendar.h"
-#include "base/heap.h"
 #include "certificates/extensions.h"
 #include "site/verdict.h"
 
@@ -197,11 +196,8 @@ void chain_judge(const struct chain_question *question, struct report *report,
                  struct report_visit *visit)
 {
     struct chain chain = {.question = question, .report = report};
-    for (; chain.count < question->count; chain.count++) {
+    for (; chain.count < question->count; chain.count++)
         chain.items[chain.count] = certificate_new(question->chain[chain.count]);
-        if (chain.items[chain.count] == NULL)
-            heap_end();
-    }
     const struct certificate *leaf = chain.items[0];
     enum certificate_fault fault = chain.count == 0 ? CERTIFICATE_JUNK : leaf->fault;
     if (fault == CERTIFICATE_SOUND) {

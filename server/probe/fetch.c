@@ -233,12 +233,6 @@ static struct span opening_of(const struct client *client)
     return (struct span){client->stream->opening, client->stream->opening_len};
 }
 
-static bool is_record(struct span opening)
-{
-    return opening.data[0] >= 20 && opening.data[0] <= RECORD_HANDSHAKE + 1 &&
-           (opening.len < 2 || opening.data[1] == MAJOR_TLS);
-}
-
 static bool is_old_hello(struct span opening)
 {
     return opening.len > HELLO_VERSION + 1 && opening.data[0] == RECORD_HANDSHAKE &&
@@ -257,21 +251,16 @@ static int alert_of(const struct client *client)
                : -1;
 }
 
-/* Is it about a certificate or its key? mbedTLS' codes are sums of a module's part and a low one. */
-static bool is_about_certificate(int code)
-{
-    int high = -code & 0xff80;
-    return high == -MBEDTLS_ERR_SSL_BAD_CERTIFICATE || (high >= 0x1080 && high <= 0x2f80) ||
-           (high >= 0x3880 && high <= 0x3f80);
-}
-
 /* Why the handshake ended, from the library's code and from what the server said first. */
 static enum client_result reason_of(const struct client *client, int code)
 {
     struct span opening = opening_of(client);
     if (opening.len > 0 && span_begins_fold(opening, span_of("HTTP/")))
         return CLIENT_HTTP;
-    if (opening.len > 0 && !is_record(opening))
+    bool is_record = opening.len > 0 && opening.data[0] >= 20 &&
+                     opening.data[0] <= RECORD_HANDSHAKE + 1 &&
+                     (opening.len < 2 || opening.data[1] == MAJOR_TLS);
+    if (opening.len > 0 && !is_record)
         return CLIENT_NOT_TLS;
     if (is_old_hello(opening) || alert_of(client) == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
         return CLIENT_OLD;
@@ -282,7 +271,12 @@ static enum client_result reason_of(const struct client *client, int code)
     /* The library's answers to a message for which its buffer has no room. */
     if (code == MBEDTLS_ERR_SSL_BAD_INPUT_DATA || code == MBEDTLS_ERR_ERROR_CORRUPTION_DETECTED)
         return CLIENT_LARGE;
-    return is_about_certificate(code) ? CLIENT_CERTIFICATE : CLIENT_FAILED;
+    /* mbedTLS' codes are sums of a module's part, here of certificates and keys, and a low one. */
+    int high = -code & 0xff80;
+    bool is_about_certificate = high == -MBEDTLS_ERR_SSL_BAD_CERTIFICATE ||
+                                (high >= 0x1080 && high <= 0x2f80) ||
+                                (high >= 0x3880 && high <= 0x3f80);
+    return is_about_certificate ? CLIENT_CERTIFICATE : CLIENT_FAILED;
 }
 
 /* What reading, writing and shaking hands have in common. */

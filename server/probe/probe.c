@@ -16,14 +16,6 @@ enum { HTTPS = 443, SMTP = 25, HOST_SIZE = LIMIT_NAME + 16 };
 /* RFC 1035 section 4.1.1. */
 enum { RCODE_SERVFAIL = 2, RCODE_REFUSED = 5 };
 
-/* The faults of a record's form that have a row of their own. */
-static enum fault fault_of(enum record_form form)
-{
-    return form == RECORD_SPACE_BEFORE   ? FAULT_RECORD_SPACE_BEFORE
-           : form == RECORD_SPACE_BEHIND ? FAULT_RECORD_SPACE_BEHIND
-                                         : FAULT_RECORD_FORM;
-}
-
 /* Since when the looks at the DNS that were recorded have found the id; "" when they have not. */
 static struct report_words since_text(const struct promise_facts *facts, struct span id)
 {
@@ -46,9 +38,12 @@ static void judge_record(struct span value, const struct probe_domain *domain,
     const struct policy *policy = domain->policy;
     struct record record;
     record_read(value, &record);
+    enum fault fault = record.form == RECORD_SPACE_BEFORE   ? FAULT_RECORD_SPACE_BEFORE
+                       : record.form == RECORD_SPACE_BEHIND ? FAULT_RECORD_SPACE_BEHIND
+                                                            : FAULT_RECORD_FORM;
     if (record.form != RECORD_SOUND)
-        report_add(report, fault_of(record.form), "the record _mta-sts.%s %s: \"%s\"",
-                   report->domain, record_form_text(record.form), report_show(value, 100).text);
+        report_add(report, fault, "the record _mta-sts.%s %s: \"%s\"", report->domain,
+                   record_form_text(record.form), report_show(value, 100).text);
     if (record.id.data == NULL)
         return;
     /* An id has at most LIMIT_ID letters and digits. */
@@ -61,13 +56,6 @@ static void judge_record(struct span value, const struct probe_domain *domain,
         report_add(report, FAULT_RECORD_ID,
                    "the id of the record is not a number of at most %d digits: %s", LIMIT_ID_DIGITS,
                    report->id);
-}
-
-/* What an input field of a DNS provider makes of quotation marks that were typed into it. */
-static bool is_quoted(struct span value)
-{
-    return value.len > 1 && value.data[0] == '"' &&
-           span_begins_fold(span_skip(value, 1), span_of("v=STSv1"));
 }
 
 static bool mentions_version(struct span value)
@@ -83,7 +71,9 @@ static void judge_no_record(const struct dns_txt *txt, struct report *report)
 {
     for (size_t i = 0; i < txt->count; i++) {
         struct span value = {txt->values[i].data, txt->values[i].len};
-        bool quoted = is_quoted(value);
+        /* What an input field of a DNS provider makes of quotation marks that were typed into it. */
+        bool quoted = value.len > 1 && value.data[0] == '"' &&
+                      span_begins_fold(span_skip(value, 1), span_of("v=STSv1"));
         if (!quoted && !mentions_version(value))
             continue;
         if (quoted)
