@@ -175,25 +175,16 @@ static void run(void *context, size_t index, void *result)
 }
 
 /* Nothing counts of what a process found that did not end by itself. */
-static void lose(const struct asking *asking, size_t index, struct answer_found *found,
-                 const char *why)
+static void lose(void *context, size_t index, void *result, bool is_late)
 {
-    const struct import_host *host = &asking->import->hosts[index];
-    memset(found, 0, sizeof(*found));
-    found->is_asked = host->file == NULL;
+    const struct asking *asking = context;
+    struct answer_found *found = result;
+    prepare(context, index, result);
+    found->is_asked = asking->import->hosts[index].file == NULL;
     found->id_problem = NO_DNS;
-    report_begin(&found->attempts[0].report, host->domain);
-    report_add(&found->attempts[0].report, FAULT_INTERNAL, "%s", why);
-}
-
-static void died(void *context, size_t index, void *result)
-{
-    lose(context, index, result, "the process that fetched the policy crashed");
-}
-
-static void late(void *context, size_t index, void *result)
-{
-    lose(context, index, result, "the answer takes too long");
+    report_add(&found->attempts[0].report, FAULT_INTERNAL, "%s",
+               is_late ? "the answer takes too long"
+                       : "the process that fetched the policy crashed");
 }
 
 static struct span keep(struct import *import, const char *bytes, size_t len)
@@ -295,8 +286,7 @@ void import_ask(struct import *import, const struct address *connect)
         .timeout_ms = LIMIT_IMPORT_HOST_MS + 2 * LIMIT_IMPORT_FETCH_MS + LIMIT_PROBE_GRACE_MS,
         .prepare = prepare,
         .run = run,
-        .died = died,
-        .late = late,
+        .lost = lose,
         .done = take,
         .context = &asking,
     };

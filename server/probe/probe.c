@@ -436,17 +436,15 @@ static void run(void *context, size_t index, void *result)
     judge_mode(domain, result);
 }
 
-static void died(void *context, size_t index, void *ret_result)
+static void lose(void *context, size_t index, void *result, bool is_late)
 {
-    prepare(context, index, ret_result);
-    report_add(ret_result, FAULT_INTERNAL, "the process that probed this domain crashed");
-}
-
-static void late(void *context, size_t index, void *result)
-{
-    (void)context, (void)index; /* the report has all that is told */
-    struct report *report = result;
-    report_add(report, FAULT_UNFINISHED, "the probe of this domain takes too long, and was ended");
+    if (!is_late)
+        prepare(context, index, result);
+    if (is_late)
+        report_add(result, FAULT_UNFINISHED,
+                   "the probe of this domain takes too long, and was ended");
+    else
+        report_add(result, FAULT_INTERNAL, "the process that probed this domain crashed");
 }
 
 static void done(void *context, size_t index, const void *result)
@@ -471,8 +469,7 @@ bool probe_domains(const struct probe *probe, const struct probe_domain *domains
         .timeout_ms = LIMIT_PROBE_TIMEOUTS * probe->timeout_ms + LIMIT_PROBE_GRACE_MS,
         .prepare = prepare,
         .run = run,
-        .died = died,
-        .late = late,
+        .lost = lose,
         .done = done,
         .tick = pass_tick,
         .context = &round,

@@ -136,7 +136,7 @@ static void listen_to(struct crowd *crowd, struct member *member)
     void *result = result_of(crowd, member);
     bool died = !receive_index(member->fd, &index) || index != member->index;
     if (died)
-        jobs->died(jobs->context, member->index, result);
+        jobs->lost(jobs->context, member->index, result, false);
     jobs->done(jobs->context, member->index, result);
     if (died)
         replace(crowd, member);
@@ -151,7 +151,7 @@ static void end_late(struct crowd *crowd, struct member *member)
     (void)kill(member->pid, SIGKILL); /* it is not reaped yet, so the number is its own */
     while (waitpid(member->pid, NULL, 0) < 0 && errno == EINTR)
         continue;
-    jobs->late(jobs->context, member->index, result);
+    jobs->lost(jobs->context, member->index, result, true);
     jobs->done(jobs->context, member->index, result);
     replace(crowd, member);
     employ(crowd, member);

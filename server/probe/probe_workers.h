@@ -20,8 +20,8 @@ struct probe_jobs {
     int64_t timeout_ms; /* after which the child of a job is ended */
     void (*prepare)(void *context, size_t index, void *ret_result); /* before the job */
     void (*run)(void *context, size_t index, void *result);
-    void (*died)(void *context, size_t index, void *result);
-    void (*late)(void *context, size_t index, void *result);       /* it was ended */
+    /* Its child has died, or was ended because it was late. */
+    void (*lost)(void *context, size_t index, void *result, bool is_late);
     void (*done)(void *context, size_t index, const void *result); /* as they are done */
     void (*tick)(void *context); /* at least once a second; or NULL */
     void *context;               /* borrowed */
