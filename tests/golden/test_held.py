@@ -128,6 +128,10 @@ def test_replicas_merge_in_every_order(place):
     for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2, 2, 0), (1, 2, 0)):
         names = [word for index in order for word in ("--state", folders[index])]
         answers.add(held(place, *names, "--json").stdout)
+    # Where the record is makes no difference to what is held.
+    config = place / "config.yaml"
+    config.write_text(config.read_text().replace("{ttl: 1h}", "{ttl: 1h, delegate: sts.example}"))
+    answers.add(held(place, *names, "--json").stdout)
     (answer,) = answers
     found = json.loads(answer)
     assert found["since"] == "2025-02-01T00:00:00Z"

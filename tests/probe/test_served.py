@@ -5,6 +5,7 @@ import json
 import pytest
 
 from support.server import run
+from support.setup import DEFAULT_POLICY
 
 CHANGED = {"policy": "default", "max_age": "3w"}
 NAMES = ["a.example", "b.example"]
@@ -80,3 +81,31 @@ def test_wrong_options_are_told(place):
     assert run("dns", "-c", config, "--served", "--connect", "nowhere").returncode == 2
     assert run("dns", "-c", config, "--served", "--timeout", "soon").returncode == 2
     assert run("dns", "-c", config, "--served", "--ca", place.setup.root / "nothing").returncode == 1
+
+
+def test_domain_with_its_last_valid_policy_holds_back_the_record_that_it_shares(setup, start):
+    """Senders would keep its former policy under the new id of the others."""
+    setup.certify(*NAMES, folder="all")
+    (setup.root / "state").mkdir()
+    (setup.root / "state").chmod(0o777)
+    options = {"dns": {"delegate": "sts.example"}, "state": str(setup.root / "state")}
+    place = Place(setup, start(setup.write(NAMES, **options), expect=["tls_rpt", "RFC 8460", "tls-reports"]))
+    names = [line.split()[0] for line in place.dns(status=0).splitlines()]
+    assert names == ["default._mta-sts.sts.example.", "_mta-sts.a.example.", "_mta-sts.b.example."]
+    setup.write(
+        {"a.example": None, "b.example": {"policy": "default", "tls_rpt": "nobody"}},
+        policies={"default": {**DEFAULT_POLICY, "max_age": "3w"}},
+        **options,
+    )
+    server = place.server
+    assert server.reload()
+    printed = json.loads(place.dns("-f", "json", status=1))
+    assert [record["name"] for record in printed["records"]] == ["_mta-sts.a.example."]
+    withheld = {record["name"]: record["reason"] for record in printed["withheld"]}
+    assert "b.example: its policy is not served yet: " in withheld["default._mta-sts.sts.example."]
+    assert 'max_age "1209600" instead of 1814400' in withheld["default._mta-sts.sts.example."]
+    assert withheld["_mta-sts.b.example."].startswith("it is refused")
+    # Corrected, it serves the new policy as the others do.
+    setup.write(NAMES, policies={"default": {**DEFAULT_POLICY, "max_age": "3w"}}, **options)
+    assert server.reload()
+    assert len(place.dns(status=0).splitlines()) == 3
