@@ -83,6 +83,16 @@ def test_stack_and_buffers_are_guarded():
         assert {"__recv_chk", "__vsnprintf_chk", "__memcpy_chk"} <= symbols, symbols
 
 
+@pytest.mark.parametrize("name", ["mbedtls/libmbedtls.a", "awslc/libawslc.a"])
+def test_stacks_of_the_libraries_are_guarded(name):
+    archive = BUILD / name
+    if not archive.exists():
+        pytest.skip("not built here")
+    command = ["nm", "--undefined-only", archive]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60, text=True)
+    assert re.search(r"^ +U __stack_chk_fail$", done.stdout, re.M)
+
+
 def compiler_knows(flag):
     compiler = os.environ.get("CC", "cc").split()
     command = [*compiler, "-Werror", flag, "-S", "-o", os.devnull, "-x", "c", os.devnull]
