@@ -36,9 +36,14 @@ struct span state_file_body(struct span bytes)
     return (struct span){bytes.data, bytes.len - TRAILER_LEN};
 }
 
+static int open_in(int folder, const char *name)
+{
+    return openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+}
+
 static bool read_in(int folder, const char *name, struct text *ret_bytes)
 {
-    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    int fd = open_in(folder, name);
     if (fd < 0)
         return false;
     bool good = file_read_open(fd, LIMIT_STATE_FILE, ret_bytes, NULL);
@@ -53,35 +58,48 @@ static int open_folder(const char *path)
     return open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
 }
 
+/* Read in pieces: the saver must not end because there is no memory for a file that it only compares. */
 static bool is_written_already(int folder, const char *name, const struct text *text)
 {
-    struct text old = {0};
-    bool same = read_in(folder, name, &old) &&
-                span_equal((struct span){old.data, old.len}, (struct span){text->data, text->len});
-    text_free(&old);
+    char piece[16 * 1024];
+    struct stat status;
+    size_t at = 0;
+    int fd = open_in(folder, name);
+    bool same = fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+                (size_t)status.st_size == text->len;
+    while (same && at < text->len) {
+        ssize_t count = read(fd, piece, sizeof(piece));
+        same = count > 0 && (size_t)count <= text->len - at &&
+               memcmp(piece, text->data + at, (size_t)count) == 0;
+        at += same ? (size_t)count : 0;
+    }
+    if (fd >= 0)
+        (void)close(fd); /* it was only read */
     return same;
 }
 
-/* A new file has the rights of the one that it replaces, if there is one. */
-static bool copy_rights(int folder, const char *name, int fd)
+/* A new file has the rights of the one that it replaces, if there is one. It is made with them, because
+ * the saver may not change those of a file (sandbox/process_syscalls.h). */
+static int create(int folder, const char *name, const char *replaced)
 {
-    struct stat old, new;
-    if (fstatat(folder, name, &old, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(old.st_mode))
-        return true;
-    return fstat(fd, &new) == 0 &&
-           (((old.st_mode ^ new.st_mode) & 0777) == 0 || fchmod(fd, old.st_mode & 0777) == 0);
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+    struct stat old;
+    mode_t mask = umask(0);
+    bool is_old = fstatat(folder, replaced, &old, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(old.st_mode);
+    int fd = openat(folder, name, flags, is_old ? old.st_mode & 0777 : 0644 & ~mask);
+    (void)umask(mask); /* it cannot fail */
+    return fd;
 }
 
 /* Writes a file that was not there before, to replace the other one, and makes sure that it is on the disk. */
 static bool write_new(int folder, const char *name, const char *replaced, const struct text *text)
 {
-    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
     if (unlinkat(folder, name, 0) != 0 && errno != ENOENT)
         return false;
-    int fd = openat(folder, name, flags, 0644);
+    int fd = create(folder, name, replaced);
     if (fd < 0)
         return false;
-    bool good = copy_rights(folder, replaced, fd) && text_write(text, fd) && fsync(fd) == 0;
+    bool good = text_write(text, fd) && fsync(fd) == 0;
     int reason = errno;
     if (close(fd) != 0 && good) {
         reason = errno;

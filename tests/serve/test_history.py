@@ -74,8 +74,10 @@ def test_what_is_served_is_recorded(place, start):
     assert server.reload()
     assert (place.file.stat().st_ino, place.file.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
     place.write("3w")
+    place.file.chmod(0o660)
     assert server.reload()
     until(lambda: place.open_ages() == {1814400}, "the former policy to be closed")
+    assert place.file.stat().st_mode & 0o777 == 0o660
     both = place.held()
     assert both[1814400][1:] == (None, "served")
     assert both[1209600][0] == first[1209600][0] and both[1209600][2] == "unknown"

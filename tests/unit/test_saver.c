@@ -7,8 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -190,6 +193,37 @@ static void what_is_no_sealed_file_or_too_large_is_not_saved(void **state)
     }
 }
 
+/* As after chmod(1), or with another umask; the file is to be written, and is written already. */
+static void rights_stay_and_no_memory_is_needed(void **state)
+{
+    const struct settings settings = {.state = folder};
+    struct rlimit none = {.rlim_max = RLIM_INFINITY}, before;
+    char path[64], *large = memset(malloc((4U << 20) + 1), 'x', 4U << 20);
+    struct saver saver = SAVER_NONE;
+    struct stat first, second;
+    (void)state;
+    large[4U << 20] = '\0';
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, PROMISES);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0 && fchmod(fd, 0666) == 0 && close(fd) == 0);
+    assert_int_equal(getrlimit(RLIMIT_DATA, &before), 0);
+    none.rlim_max = before.rlim_max;
+    for (int i = 0; i < 2; i++) {
+        fd = hold(large);
+        assert_int_equal(setrlimit(RLIMIT_DATA, &none), 0);
+        saver_begin(&saver, &settings, SAVER_PROMISES, fd, 0);
+        assert_int_equal(setrlimit(RLIMIT_DATA, &before), 0);
+        assert_int_equal(wait_for(&saver), 0);
+        assert_true(saver_end(&saver, saver.pid, 0, &settings, 0));
+        assert_int_equal(stat(path, i == 0 ? &first : &second), 0);
+    }
+    assert_int_equal(first.st_size, 4U << 20);
+    assert_int_equal(first.st_mode & 0777, 0666);
+    assert_int_equal(first.st_ino, second.st_ino);
+    assert_int_equal(unlink(path), 0);
+    free(large);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -211,6 +245,7 @@ int main(void)
         cmocka_unit_test(what_is_newer_is_saved_instead),
         cmocka_unit_test(one_that_hangs_is_not_waited_for),
         cmocka_unit_test(what_is_no_sealed_file_or_too_large_is_not_saved),
+        cmocka_unit_test(rights_stay_and_no_memory_is_needed),
     };
     return cmocka_run_group_tests_name("saver", tests, make_folder, remove_folder);
 }
