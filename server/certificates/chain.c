@@ -318,7 +318,7 @@ static void warn_of_link(struct certificates *store, const struct stored_certifi
     bool expired = facts->not_after < store->now;
     if (facts->kind.kind == CREDENTIAL_RSA && !facts->kind.accepted) {
         diag_add(store->diag, DIAG_WARNING, leaf->at,
-                 "an intermediate certificate of its chain has the key %s", facts->kind.text);
+                 "the key of an intermediate certificate of its chain is %s", facts->kind.text);
         diag_related(store->diag, link->at, "the intermediate is here");
         diag_reason(store->diag, "senders refuse RSA below %d bits, or will soon", LIMIT_RSA_BITS);
         diag_hint(store->diag,
@@ -341,7 +341,7 @@ static void warn_of_cross_sign(struct certificates *store, const struct stored_c
     calendar_day(link->facts->not_after, day);
     certificate_issuer_text(store->certificates[leaf->chain[leaf->chain_len - 1]].facts, issuer);
     diag_add(store->diag, DIAG_WARNING, leaf->at,
-             "the last certificate of its chain has expired on %s and is not sent", day);
+             "the last certificate of its chain expired on %s and is not sent", day);
     diag_related(store->diag, link->at, "it is here");
     diag_reason(store->diag,
                 "senders verify the chain by their own root %s; old senders that do not have it "

@@ -55,11 +55,11 @@ static void fail(void *context, const struct tree_failure *failure)
         diag_add(files->diag, DIAG_WARNING, at,
                  "this folder is not searched, because it is more than %d levels deep",
                  LIMIT_CERTIFICATE_DEPTH);
-        diag_hint(files->diag, "name it in the configuration too");
+        diag_hint(files->diag, "name it under \"certificates:\" too");
         break;
     case TREE_MANY:
         diag_add(files->diag, DIAG_ERROR, files->at,
-                 "%s and the files after it are not read, because there are more than %d",
+                 "%s and the files after it are not read, because the path has more than %d files",
                  failure->path, LIMIT_CERTIFICATE_FILES);
         break;
     }

@@ -73,7 +73,7 @@ static const char *judge_certificates(struct arena *arena, const struct site_dom
                                              : credential_not_before(credential),
                  day);
     return arena_printf(arena,
-                        fault == CREDENTIAL_EXPIRED ? "its certificate has expired on %s"
+                        fault == CREDENTIAL_EXPIRED ? "its certificate expired on %s"
                                                     : "its certificate is not valid before %s",
                         day);
 }

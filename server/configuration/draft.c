@@ -311,7 +311,7 @@ static void report_second(struct draft *draft, struct draft_domain *first, const
         diag_reason(draft->diag, "it is not known which of them is meant, so neither is used");
     else
         diag_reason(draft->diag, keeps ? "the file that has it now keeps it"
-                                       : "the one in the file that was read first stays");
+                                       : "the file that was read first keeps it");
     diag_hint(draft->diag, "delete one of them");
     diag_related(draft->diag, other, keeps ? "it is here" : "the first one is here");
     first->refused = first->refused || same_file;

@@ -71,7 +71,7 @@ static void read_certificates(struct loader *loader, const struct node *node)
     if (node == NULL) {
         diag_add(loader->diag, DIAG_WARNING, sources_begin(loader->sources),
                  "no certificates are configured");
-        diag_reason(loader->diag, "no sender can fetch a policy without");
+        diag_reason(loader->diag, "no sender can fetch a policy without one");
         diag_hint(loader->diag, "write \"certificates: /etc/letsencrypt/live\", or where they are");
         return;
     }
@@ -201,7 +201,7 @@ static void warn_expiry(struct loader *loader, const struct credential_fields *c
     struct position at = {diag_intern(loader->diag, span_of(credential->file)), credential->line,
                           1};
     if (left <= 0) {
-        diag_add(loader->diag, DIAG_ERROR, at, "the certificate has expired on %s", date);
+        diag_add(loader->diag, DIAG_ERROR, at, "the certificate expired on %s", date);
         diag_reason(loader->diag, "every sender refuses it; those that hold an enforced policy go "
                                   "on with it, others find none");
     } else {

@@ -209,7 +209,7 @@ static void judge_mode(const struct subject *subject)
     if (policy_mode(subject->policy) == POLICY_ENFORCE || free.kind == PROMISE_NONE)
         return;
     diag_add(subject->diag, DIAG_NOTE, subject->at,
-             "domain \"%.*s\" is not enforced any more, but by senders %s",
+             "domain \"%.*s\" is not enforced any more, but senders may enforce it %s",
              (int)subject->domain.len, subject->domain.data, until_text(&free).text);
     diag_reason(subject->diag, "they may hold a policy that was served before");
     diag_hint(subject->diag, "keep the mx and the certificates of its hosts valid until then");
@@ -241,7 +241,7 @@ static bool judge_testing(const struct subject *subject)
         since > subject->facts.now - LIMIT_TRIAL)
         return false;
     calendar_day(since, day);
-    diag_add(subject->diag, DIAG_NOTE, subject->at, "domain \"%.*s\" is in testing since %s",
+    diag_add(subject->diag, DIAG_NOTE, subject->at, "domain \"%.*s\" has been in testing since %s",
              (int)subject->domain.len, subject->domain.data, day);
     diag_reason(subject->diag, "a policy that is tested protects no mail");
     diag_hint(subject->diag, "write \"mode: enforce\" when the reports (tls_rpt) show no failure");

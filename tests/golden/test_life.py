@@ -177,7 +177,7 @@ def test_policy_that_is_not_enforced_any_more_is_noted(place, mode):
     """T6."""
     served(place, (A, "2026-10-01", None))
     (level, message, _, hint), _ = only(place, f"mode: {mode}, max_age: 2w, mx: a.example.com")
-    assert level == "note" and "is not enforced any more, but by senders until 2026-11-26T02:00:00Z at the earliest" in message
+    assert level == "note" and "is not enforced any more, but senders may enforce it until 2026-11-26T02:00:00Z at the earliest" in message
     assert "keep the mx and the certificates" in hint
 
 
@@ -187,7 +187,7 @@ def test_testing_for_more_than_a_month_is_noted(place):
     policy = WRITTEN_A.replace("enforce", "testing").replace("id: 1", "id: 3")
     served(place, (testing, "2026-09-01", "2026-11-01"), (testing.replace(" 1 ", " 2 "), "2026-11-01", None))
     (level, message, _, _), _ = only(place, policy)
-    assert (level, message) == ("note", 'domain "example.com" is in testing since 2026-09-01')
+    assert (level, message) == ("note", 'domain "example.com" has been in testing since 2026-09-01')
     served(place, (testing, "2026-10-20", None))
     assert check(place, policy)[0] == []
     served(place, (testing, "2024-09-01", "2024-09-02"), (A.replace(" 1 ", " 9 "), "2024-09-02", "2024-10-01"), (testing.replace(" 1 ", " 2 "), "2026-10-20", None))

@@ -33,12 +33,12 @@ def test_testing_to_enforce(play):
     assert play.findings("testing") == []
     play.at(31)
     (said,) = play.findings("testing")
-    assert said.startswith('domain "example.com" is in testing since ')
+    assert said.startswith('domain "example.com" has been in testing since ')
     play.serve("enforce")
     assert play.publish() == set()
     play.at(31, 9)
     said = play.findings("testing")
-    assert said[-1] == f'domain "example.com" is not enforced any more, but by senders until {play.day(45, 11)} at the earliest'
+    assert said[-1] == f'domain "example.com" is not enforced any more, but senders may enforce it until {play.day(45, 11)} at the earliest'
 
 
 def test_move_of_the_mx(play):

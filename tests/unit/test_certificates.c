@@ -577,7 +577,7 @@ static const struct example chain_examples[] = {
      {"onnewer.pem", "onnewer.key"},
      .ecdsa = "onnewer.pem:1 2",
      .counts = {0, 1},
-     .said = {"onnewer.pem:1:1: warning: the last certificate of its chain has expired on ",
+     .said = {"onnewer.pem:1:1: warning: the last certificate of its chain expired on ",
               "senders verify the chain by their own root CN=newer; old senders"}},
     {"with the old root behind it",
      {"full.pem", "onnewer.key"},
@@ -596,7 +596,7 @@ static const struct example chain_examples[] = {
      {"onweak.pem", "onweak.key"},
      .ecdsa = "onweak.pem:1 2",
      .counts = {0, 1},
-     .said = {"onweak.pem:1:1: warning: an intermediate certificate of its chain has the key RSA "
+     .said = {"onweak.pem:1:1: warning: the key of an intermediate certificate of its chain is RSA "
               "1024\n"}},
     {"no intermediate",
      {"a.crt", "a.key"},
