@@ -6,7 +6,7 @@
  * judges nothing. What can be wrong with a server of policies, or with the DNS
  * around it, is a table: each fault has a row, with a stable word for programs,
  * a short one for the table, its level, who refuses the policy for it, and its
- * fix. The faults of the policy itself are those of policy/finding.
+ * fix. The faults of the policy itself are those of inspect/finding.
  */
 #ifndef PROBE_REPORT_H
 #define PROBE_REPORT_H
