@@ -31,7 +31,7 @@ struct certificate_files {
     struct tree tree;
     char *buffer;       /* owned; LIMIT_CERTIFICATE_FILE bytes and one more */
     size_t denied;      /* files and folders that this user may not read */
-    char *first_denied; /* owned; NULL when there is none, or when memory is short */
+    char *first_denied; /* owned; NULL when there is none */
 };
 
 /* Visits the file, or every file below the folder in the order of their names.

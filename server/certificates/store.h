@@ -20,9 +20,8 @@
 
 struct certificates;
 
-/* An empty store; owned. NULL when memory is short. What has not changed since
- * the previous site was built is taken from there and not read again; previous
- * may be NULL. Both are borrowed until certificates_free. */
+/* An empty store; owned. What has not changed since the previous site was built is taken
+ * from there and not read again; previous may be NULL. Both are borrowed until certificates_free. */
 struct certificates *certificates_new(struct diag *diag, const struct site *previous);
 void certificates_free(struct certificates *store);
 

@@ -305,7 +305,7 @@ static void print_json(const struct report *report, int64_t now, struct text *ou
 static void keep_mx(struct run *run, const struct report *report)
 {
     for (size_t i = 0; i < report->mx_count; i++) {
-        (void)array_room(&run->mx, run->mx_count, &run->mx_capacity, sizeof(*run->mx));
+        array_room(&run->mx, run->mx_count, &run->mx_capacity, sizeof(*run->mx));
         struct mx *mx = &run->mx[run->mx_count++];
         (void)snprintf(mx->name, sizeof(mx->name), "%s", report->mx[i]); /* it fits */
         mx->level = report->mx_level;

@@ -112,7 +112,7 @@ static bool replace(const char *path, struct records *list)
 /* Adds a record whose texts are those of another list, which lives longer. */
 static void add(struct records *list, const struct dns_record *record)
 {
-    (void)array_room(&list->items, list->count, &list->capacity, sizeof(*list->items));
+    array_room(&list->items, list->count, &list->capacity, sizeof(*list->items));
     list->items[list->count++] = *record;
 }
 

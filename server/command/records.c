@@ -31,7 +31,7 @@ static const char *copy(struct records *records, const char *text)
 /* Appends a record, whose texts are copied. */
 static void add(struct records *records, const struct dns_record *record)
 {
-    (void)array_room(&records->items, records->count, &records->capacity, sizeof(*record));
+    array_room(&records->items, records->count, &records->capacity, sizeof(*record));
     records->items[records->count++] = (struct dns_record){
         .domain = copy(records, record->domain),
         .name = copy(records, record->name),
@@ -94,7 +94,7 @@ static struct dns_record *find(const struct records *records, const char *name)
 static void add_named(struct records *records, const struct dns_record *record)
 {
     if (find(records, record->name) == NULL)
-        (void)table_add(&records->by_name, span_of(record->name), records->count);
+        table_add(&records->by_name, span_of(record->name), records->count);
     add(records, record);
 }
 

@@ -56,8 +56,8 @@ void import_add_path(struct import *import, struct import_paths *paths, const ch
     struct span key = span_of(path);
     if (table_find(&paths->by_text, key, path_key, paths->items) != TABLE_NONE)
         return;
-    (void)array_room(&paths->items, paths->count, &paths->capacity, sizeof(*paths->items));
-    (void)table_add(&paths->by_text, key, paths->count);
+    array_room(&paths->items, paths->count, &paths->capacity, sizeof(*paths->items));
+    table_add(&paths->by_text, key, paths->count);
     paths->items[paths->count++] = arena_copy(import->arena, key);
 }
 
@@ -101,8 +101,8 @@ struct import_host *import_add_host(struct import *import, struct span domain, s
         host->sure = sure > host->sure ? sure : host->sure;
         return host;
     }
-    (void)array_room(&import->hosts, import->count, &import->capacity, sizeof(*import->hosts));
-    (void)table_add(&import->by_domain, key, import->count);
+    array_room(&import->hosts, import->count, &import->capacity, sizeof(*import->hosts));
+    table_add(&import->by_domain, key, import->count);
     import->hosts[import->count] =
         (struct import_host){.domain = arena_copy(import->arena, key), .at = at, .sure = sure};
     return &import->hosts[import->count++];

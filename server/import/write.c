@@ -48,7 +48,7 @@ static void make_groups(struct writer *writer)
             index = writer->group_count++;
             writer->groups[index].policy = policy;
             writer->groups[index].first = import->hosts[i].domain;
-            (void)table_add(&writer->by_body, body, index);
+            table_add(&writer->by_body, body, index);
         }
         /* The first domain that has it gives a name that is free: "default" has no dot. */
         if (++writer->groups[index].members == 2)

@@ -75,8 +75,8 @@ static struct inspect_finding *add(struct inspector *inspector, enum finding_kin
     }
     if (tail != NULL)
         text_printf(&message, " %s", tail);
-    (void)array_room(&inspector->found.findings, inspector->found.count, &inspector->capacity,
-                     sizeof(*inspector->found.findings));
+    array_room(&inspector->found.findings, inspector->found.count, &inspector->capacity,
+               sizeof(*inspector->found.findings));
     struct inspect_finding *finding = &inspector->found.findings[inspector->found.count++];
     *finding = (struct inspect_finding){
         .rule = rule,
@@ -120,9 +120,9 @@ static void add_mx(struct inspector *inspector, struct span text, struct positio
         (void)add(inspector, FINDING_MX_TWICE, at, text, "is listed twice");
         return;
     }
-    (void)array_room(&inspector->mx, inspector->mx_count, &inspector->mx_capacity,
-                     sizeof(*inspector->mx));
-    (void)table_add(&inspector->by_name, text, inspector->mx_count);
+    array_room(&inspector->mx, inspector->mx_count, &inspector->mx_capacity,
+               sizeof(*inspector->mx));
+    table_add(&inspector->by_name, text, inspector->mx_count);
     inspector->mx[inspector->mx_count++] =
         (struct field){{arena_copy(inspector->arena, text), text.len}, at};
 }

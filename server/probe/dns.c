@@ -183,8 +183,7 @@ enum dns_result dns_read_txt(struct span message, const char *name, struct dns_t
             ret_txt->is_more = true;
             break;
         }
-        (void)array_room(&ret_txt->values, ret_txt->count, &ret_txt->capacity,
-                         sizeof(*ret_txt->values));
+        array_room(&ret_txt->values, ret_txt->count, &ret_txt->capacity, sizeof(*ret_txt->values));
         ret_txt->ttl = reader.ttl;
         ret_txt->values[ret_txt->count] = (struct text){0};
         join_strings(data, &ret_txt->values[ret_txt->count++]);
