@@ -1,7 +1,7 @@
 #!/bin/sh
 # Puts a release together: what "make release" has built goes into one folder, with a bill of materials
 # (SPDX 2.3) for each program, checksums and, with a key, their signature. Equal sources, compiler and
-# libraries give equal bytes, but for the signature. See RELEASING in README.md.
+# libraries give equal bytes, but for the signature. See RELEASING in server/README.md.
 #
 #   release.sh prepare FOLDER VERSION     empties the folder and puts the source and the manuals there
 #   release.sh bill PROGRAM PARTS FILE VERSION
@@ -18,7 +18,7 @@ fail() {
 }
 
 epoch() {
-    git log -1 --format=%ct
+    [ -n "${SOURCE_DATE_EPOCH:-}" ] && echo "$SOURCE_DATE_EPOCH" || git log -1 --format=%ct
 }
 
 prepare() {

@@ -1,6 +1,7 @@
 """The program as it runs in a container: an empty root that is read-only, two mounts, a user without
 a name and without a capability, and a network of its own in which everyone may bind port 443."""
 
+import contextlib
 import json
 import os
 import re
@@ -189,6 +190,17 @@ done
     def image(self, tag="latest"):
         name = f"localhost/mta-sts-httpd:{tag}"
         return json.loads(checked(*self._podman, "image", "inspect", name))[0]
+
+
+    @contextlib.contextmanager
+    def files(self, tag):
+        """The folder with the files of an image."""
+        name = f"localhost/mta-sts-httpd:{tag}"
+        folder = Path(checked(*self._podman, "image", "mount", name).strip())
+        try:
+            yield folder
+        finally:
+            run(*self._podman, "image", "unmount", name)
 
 
 class World:

@@ -2,6 +2,8 @@
 image itself, built from the Dockerfile. Both serve the sample as it is, on port 443."""
 
 import contextlib
+import hashlib
+import json
 import os
 import re
 import shlex
@@ -181,7 +183,7 @@ def test_it_has_no_rights(container):
         assert "ro" in options[place].split(","), (place, options)
     root = Path(f"/proc/{supervisor}/root")
     files = {path.name for path in root.iterdir() if path.is_file()}
-    assert files - {"LICENSES", ".containerenv"} == {"mta-sts-httpd"}
+    assert files - {"LICENSES", "mta-sts-httpd.spdx.json", ".containerenv"} == {"mta-sts-httpd"}
 
 
 # The image.
@@ -197,7 +199,42 @@ def test_image_is_small_and_says_what_it_is(podman):
     assert list(config["ExposedPorts"]) == ["443/tcp"]
     assert image["Healthcheck"]["Test"] == ["CMD", *HEALTH]
     version = run(STATIC, "--version").stdout.split()[1]
-    assert config["Labels"]["org.opencontainers.image.version"] == version
+    labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}
+    assert (labels["version"], labels["revision"], labels["licenses"]) == (version, "tested", "ISC")
+    assert labels["title"] == "mta-sts-httpd" and labels["description"] and labels["vendor"]
+
+
+def test_bill_of_materials_is_that_of_the_program(podman):
+    with podman.files("latest") as folder:
+        bill = json.loads((folder / "mta-sts-httpd.spdx.json").read_text())
+        digest = hashlib.sha256((folder / "mta-sts-httpd").read_bytes()).hexdigest()
+    (program,) = [package for package in bill["packages"] if package["SPDXID"] == "SPDXRef-program"]
+    assert program["checksums"] == [{"algorithm": "SHA256", "checksumValue": digest}]
+    assert {"mbedtls", "libyaml-dev", "libc6-dev"} <= {package["name"] for package in bill["packages"]}
+
+
+def test_image_for_arm64_is_of_the_same_dockerfile(podman, setup):
+    """Cross-compiled on amd64: it has its own bill of materials, and its program runs under the emulator."""
+    if os.uname().machine != "x86_64":
+        pytest.skip("only on amd64 it is cross-compiled")
+    image = podman.image("arm64")
+    assert (image["Architecture"], image["Os"]) == ("arm64", "linux")
+    print(f"the image for arm64 has {image['Size']} bytes")
+    assert image["Size"] <= MOST_BYTES
+    with podman.files("arm64") as folder:
+        parts = json.loads((folder / "mta-sts-httpd.spdx.json").read_text())["packages"]
+        assert {"mbedtls", "libyaml-dev", "libc6-dev-arm64-cross"} <= {part["name"] for part in parts}
+        assert (folder / "etc/ssl/certs/ca-certificates.crt").is_file()
+        program = folder / "mta-sts-httpd"
+        assert program.read_bytes()[18:20] == b"\xb7\0", "it is a program for arm64"
+        if shutil.which("qemu-aarch64") is None:
+            pytest.skip("no emulator is here")
+        setup.certify("example.com")
+        config = setup.write(["example.com"])
+        here, there = (run(*words, "check", "-c", config) for words in ([STATIC], ["qemu-aarch64", program]))
+        assert (there.returncode, there.stdout, there.stderr) == (here.returncode, here.stdout, here.stderr)
+        here, there = (run(*words, "--version").stdout for words in ([STATIC], ["qemu-aarch64", program]))
+        assert there.split()[:2] == here.split()[:2]
 
 
 def test_program_in_the_image_is_whole(podman, world, authority):
