@@ -12,12 +12,12 @@
 
 #include "base/text.h"
 
-/* Appends the bytes of the file to ret_bytes, at most LIMIT_YAML_FILE of them. False with the reason in
- * errno. */
+/* Appends the bytes of the file to ret_bytes, at most LIMIT_STATE_FILE of them. False with the reason
+ * in errno. */
 bool state_file_read(const char *folder, const char *name, struct text *ret_bytes);
 
-/* Replaces the file, unless its bytes are these already, and leaves it its rights. False with the reason in errno; the old file
- * is then as it was. */
+/* Replaces the file, unless its bytes are these already, and leaves it its rights. Takes no memory of
+ * malloc's. False with the reason in errno; the old file is then as it was. */
 bool state_file_write(const char *folder, const char *name, const struct text *bytes);
 
 /* Appends the last line. */

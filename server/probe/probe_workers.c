@@ -76,7 +76,7 @@ static bool begin_member(struct crowd *crowd, size_t which)
         return false;
     member->pid = fork();
     if (member->pid == 0) {
-        /* A socket of a sister in this process would keep her from noticing her parent's end. */
+        /* If another child's socket were open here, that child would not notice the parent's end. */
         for (size_t i = 0; i < crowd->member_count; i++)
             if (crowd->members[i].fd >= 0)
                 (void)close(crowd->members[i].fd);

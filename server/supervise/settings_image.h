@@ -28,8 +28,9 @@ struct settings_image {
     int64_t not_after; /* the earliest end of a certificate in use; 0: there is none */
     int64_t warning;   /* from when on the first of them is warned of; the same */
     struct span told;  /* what was said of the load (supervise/report.h): its numbers */
-    /* Lines, which children that are forked do not have: each domain with its state and the id of its policy, as the status file has it; and what
-     * has changed since the generation before, in lines and in one clause without a line end. */
+    /* Lines, which children that are forked do not have: each domain with its state and the id of its
+     * policy, as the status file has it; and what has changed since the generation before, in lines and in
+     * one clause without a line end. */
     struct span domain_lines, change_lines, change_clause;
     struct memory_map
         map; /* from which the lines are borrowed; only settings_image_open fills it */
