@@ -47,6 +47,7 @@ DEB      := build/deb
 deb: | packages $(MBEDTLS_READY) ## make a Debian package, build/deb/*.deb
 	@rm -rf $(DEB) && mkdir -p $(DEB)/source
 	@tar -c --exclude=./build --exclude=./.git --exclude=./certs/dev . | tar -xC $(DEB)/source
+	@$(if $(SOURCE_DATE_EPOCH),find $(DEB)/source -exec touch -hd @$(SOURCE_DATE_EPOCH) {} +)
 	@mv $(DEB)/source/config/debian $(DEB)/source/debian
 	@sed -i 's/@VERSION@/$(VERSION)/; s/@DATE@/$(shell date -Rud @$(or $(SOURCE_DATE_EPOCH),$(shell \
 	    stat -c %Y CHANGELOG.md)))/' $(DEB)/source/debian/changelog
