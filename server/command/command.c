@@ -84,7 +84,7 @@ static const struct {
     {0, WORD, "ca", "FILE", OPTION_PROBE, VALUE(ca),
      "the authorities to trust (default: the system's, or SSL_CERT_FILE)"},
     {0, FLAG, "record", NULL, OPTION_RECORD, VALUE(record),
-     "write down in the state folder which ids the DNS has, for list --held and check"},
+     "write down in the state folder what the DNS and other servers have, for list --held and check"},
     {0, FLAG, "smtp", NULL, OPTION_SMTP, VALUE(smtp),
      "connect to each MX on port 25 as well, and check its TLS and its certificate"},
     {0, WORD, "timeout", "DURATION", OPTION_TIMEOUT, VALUE(timeout),
