@@ -180,7 +180,8 @@ static size_t defuse(char *words)
 {
     size_t len = 0;
     for (struct span rest = span_of(words); rest.len > 0;) {
-        struct text_character next = text_character(rest);
+        struct text_character next;
+        text_character(rest, &next);
         memmove(words + len, next.is_shown ? rest.data : "?", next.is_shown ? next.len : 1);
         len += next.is_shown ? next.len : 1;
         rest = span_skip(rest, next.len);

@@ -111,7 +111,7 @@ static bool is_hidden(uint32_t point)
 }
 
 /* RFC 3629 section 3: no longer than needed, and no half of a pair of surrogates. */
-struct text_character text_character(struct span span)
+void text_character(struct span span, struct text_character *ret)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     unsigned char first = (unsigned char)span.data[0];
@@ -127,8 +127,9 @@ struct text_character text_character(struct span span)
         point = point << 6 | ((unsigned char)span.data[i] & 0x3fU);
     }
     if (!is_valid || point < least[len] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
-        return (struct text_character){.len = 1, .point = first};
-    return (struct text_character){len, point, true, !is_hidden(point)};
+        *ret = (struct text_character){.len = 1, .point = first};
+    else
+        *ret = (struct text_character){len, point, true, !is_hidden(point)};
 }
 
 /* RFC 8259 section 7: what does not fit four digits is a pair of surrogates. */
@@ -146,7 +147,8 @@ void text_json(struct text *text, struct span span)
 {
     text_append(text, span_of("\""));
     while (span.len > 0) {
-        struct text_character next = text_character(span);
+        struct text_character next;
+        text_character(span, &next);
         if (!next.is_valid)
             text_append(text, span_of("\xef\xbf\xbd"));
         else if (next.point == '"' || next.point == '\\')

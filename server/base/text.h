@@ -48,7 +48,7 @@ struct text_character {
 };
 
 /* The first character of the span, which is not empty. */
-struct text_character text_character(struct span span);
+void text_character(struct span span, struct text_character *ret);
 
 /* Appends the span as a JSON string with its quotes (RFC 8259 section 7).
  * Bytes that are not valid UTF-8 become U+FFFD; what is not shown is escaped. */

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -306,6 +307,7 @@ static struct counts count_news(const struct records *before, const struct recor
 static bool is_too_much(const struct job *job)
 {
     enum { FEW = 10, SHARE = 4 };
+    assert(job->before != NULL); /* it is published, or since is given */
     struct counts counts = count_news(job->before, &job->now);
     if (job->line->remove_many || counts.removed_domains <= FEW ||
         counts.removed_domains <= counts.domains / SHARE)
@@ -340,6 +342,7 @@ static void tell_withheld(const struct records *records)
 /* Sends the difference and tells what was done. */
 static bool commit(struct job *job, struct text *out)
 {
+    assert(job->before != NULL); /* check_options */
     tell_withheld(&job->now);
     bool good =
         publication_commit(&job->publication, &job->now, job->print, job->line->commit_with);

@@ -238,7 +238,7 @@ static bool print_all(const struct command_line *line, const struct site_domain 
                       struct span rest, struct text *out)
 {
     const char *id = site_policy(domain) == NULL ? "" : policy_id(site_policy(domain));
-    struct span fields[FIELDS];
+    struct span fields[FIELDS] = {0};
     size_t count = 0;
     if (line->json) {
         json_open(out, NULL, '{');

@@ -474,7 +474,7 @@ static void list_domains(struct run *run)
 {
     const struct configuration *configuration = run->reading.configuration;
     const struct site *site = configuration == NULL ? NULL : configuration->site;
-    const struct history *history = run->probing.history;
+    const struct history *history = configuration == NULL ? NULL : run->probing.history;
     bool by_name = run->count > 0;
     if (!by_name)
         run->count = site_count(site);

@@ -84,7 +84,8 @@ static void sort_report(const struct status_reading *reading, struct text *out, 
         if (is_fault)
             line = span_skip(line, 2);
         while (line.len > 0) {
-            struct text_character next = text_character(line);
+            struct text_character next;
+            text_character(line, &next);
             text_append(to, next.is_shown ? (struct span){line.data, next.len} : span_of("?"));
             line = span_skip(line, next.len);
         }

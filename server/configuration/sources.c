@@ -1,5 +1,6 @@
 #include "configuration/sources.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -325,6 +326,7 @@ static bool read_include(void *context, const struct node *item)
 bool sources_read(struct sources *sources, const char *path, struct root_nodes *ret_nodes)
 {
     struct source *source = add_source(sources, span_of(path));
+    assert(source != NULL); /* it is the first */
     watch_add_file(sources->watch, path);
     sources->watch->read.files += stamp_of_path(path);
     const struct node *root = read_mapping(sources, source->file, DIAG_FATAL);

@@ -226,10 +226,9 @@ static void warn_no_credential(struct loader *loader, const char *host, bool kep
               host);
 }
 
-/* Fills in the credentials. Those of the domain as it was are described in kept. */
+/* Fills in the credentials: those of the store or else of the domain as it was. */
 static void find_credentials(struct loader *loader, const struct site_domain *before,
-                             struct site_fields *domain,
-                             struct credential_fields kept[static CREDENTIAL_KINDS])
+                             struct site_fields *domain)
 {
     char host[LIMIT_NAME + 1];
     bool any = false, keep = before != NULL && site_has_credential(before);
@@ -249,8 +248,9 @@ static void find_credentials(struct loader *loader, const struct site_domain *be
     for (size_t kind = 0; !any && keep && kind < CREDENTIAL_KINDS; kind++) {
         if (site_credential(before, kind) == NULL)
             continue;
-        credential_fields(site_credential(before, kind), &kept[kind]);
-        domain->credentials[kind] = &kept[kind];
+        struct credential_fields *kept = arena_take(loader->scratch, sizeof(*kept));
+        credential_fields(site_credential(before, kind), kept);
+        domain->credentials[kind] = kept;
     }
     if (!any)
         warn_no_credential(loader, host, keep, domain->at);
@@ -265,7 +265,6 @@ static const struct site_domain *find_previous(const struct loader *loader, stru
 /* Adds the domain to the site with whatever is to be served for it. */
 static void add_domain(struct loader *loader, struct site_fields *domain)
 {
-    struct credential_fields kept[CREDENTIAL_KINDS];
     const struct site_domain *before = find_previous(loader, domain->name);
     if (domain->policy == NULL && before != NULL && site_policy(before) != NULL) {
         domain->policy = site_policy(before);
@@ -273,7 +272,7 @@ static void add_domain(struct loader *loader, struct site_fields *domain)
         if (domain->tls_rpt == NULL)
             domain->tls_rpt = site_tls_rpt(before);
     }
-    find_credentials(loader, before, domain, kept);
+    find_credentials(loader, before, domain);
     site_builder_add(loader->builder, domain);
 }
 
@@ -417,7 +416,6 @@ static void keep_domains(struct loader *loader)
 static void read_everything(struct loader *loader)
 {
     struct configuration *configuration = loader->configuration;
-    loader->scratch = arena_new();
     loader->draft = draft_new(loader->scratch, loader->diag);
     loader->sources = sources_new(loader->scratch, loader->draft, loader->diag,
                                   &configuration->watch, &loader->request->progress);
@@ -480,6 +478,7 @@ static bool build(struct loader *loader)
     struct diag *diag = loader->diag;
 
     configuration->arena = configuration->watch.arena = arena_new();
+    loader->scratch = arena_new();
     loader->builder = site_builder_new();
     if (request->kept_settings == NULL)
         read_everything(loader);

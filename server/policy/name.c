@@ -72,7 +72,8 @@ size_t name_blank(struct span text, struct name_blank *ret_blank)
 {
     if (text.len == 0 || (unsigned char)text.data[0] < 0x80)
         return 0;
-    struct text_character next = text_character(text);
+    struct text_character next;
+    text_character(text, &next);
     uint32_t point = next.point;
     ret_blank->point = point;
     ret_blank->is_space = point == 0x85 || point == 0xa0 || point == 0x1680 || point == 0x202f ||
@@ -184,7 +185,8 @@ static bool decode_label(struct span label, uint32_t points[static LIMIT_LABEL],
 {
     size_t count = 0;
     for (; label.len > 0; count++) {
-        struct text_character next = text_character(label);
+        struct text_character next;
+        text_character(label, &next);
         bool is_ascii = next.point < 0x80;
         if (!next.is_valid || count == LIMIT_LABEL || (!is_ascii && !maps_to_itself(next.point)))
             return false;

@@ -352,7 +352,7 @@ static void keep_chain(const struct client *client, struct fetch *fetch)
         bytes += crt->raw.len;
     fetch->chain = heap_take(1, count * sizeof(*fetch->chain) + bytes + 1);
     char *place = (char *)(fetch->chain + count);
-    for (crt = first; fetch->chain_len < count; crt = crt->next) {
+    for (crt = first; crt != NULL && fetch->chain_len < count; crt = crt->next) {
         memcpy(place, crt->raw.p, crt->raw.len);
         fetch->chain[fetch->chain_len++] = (struct span){place, crt->raw.len};
         place += crt->raw.len;
