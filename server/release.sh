@@ -18,7 +18,7 @@ fail() {
 }
 
 epoch() {
-    [ -n "${SOURCE_DATE_EPOCH:-}" ] && echo "$SOURCE_DATE_EPOCH" || git log -1 --format=%ct
+    echo "${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
 }
 
 prepare() {

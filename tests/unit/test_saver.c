@@ -199,11 +199,12 @@ static void rights_stay_and_no_memory_is_needed(void **state)
 {
     const struct settings settings = {.state = folder};
     struct rlimit before, little;
-    char path[64], *large = memset(malloc((4U << 20) + 1), 'x', 4U << 20);
+    static char large[(4U << 20) + 1];
+    char path[64];
     struct saver saver = SAVER_NONE;
-    struct stat first, second;
+    struct stat first = {0}, second = {0};
     (void)state;
-    large[4U << 20] = '\0';
+    memset(large, 'x', sizeof(large) - 1);
     (void)snprintf(path, sizeof(path), "%s/%s", folder, PROMISES);
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(fd >= 0 && fchmod(fd, 0666) == 0 && close(fd) == 0);
@@ -223,7 +224,6 @@ static void rights_stay_and_no_memory_is_needed(void **state)
     assert_int_equal(first.st_mode & 0777, 0666);
     assert_int_equal(first.st_ino, second.st_ino);
     assert_int_equal(unlink(path), 0);
-    free(large);
 }
 
 static int make_folder(void **state)
