@@ -328,6 +328,8 @@ enum {
     LIMIT_PROBE_CHAIN = 10,
     /* Of a server's own certificate: one with a hundred names is 8 KB. Bytes of DER. */
     LIMIT_VISIT_LEAF = 16 * 1024,
+    /* Tries, 10 ms apart, to lock the state folder: who has it writes one file. */
+    LIMIT_RECORD_TRIES = 200,
     /* Of a domain: who has read so many mends first what he has read. */
     LIMIT_PROBE_FINDINGS = 48,
     /* Web servers bound their own heads to 8 KB. Bytes. */

@@ -1,11 +1,17 @@
 #include "command/probing.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/calendar.h"
+#include "base/limits.h"
+#include "files/stamp.h"
 #include "load/state_file.h"
 #include "site/verdict.h"
 
@@ -45,14 +51,30 @@ void probing_end(struct probing *probing)
     *probing = (struct probing){0};
 }
 
+static uint64_t stamp_of_record(const char *folder)
+{
+    char path[PATH_MAX + sizeof(".new")]; /* a longer one has no file */
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, HISTORY_SIGHTINGS);
+    return stamp_of_path(path);
+}
+
 bool probing_read(struct probing *probing, const struct reading *reading)
 {
+    const char *folder =
+        reading->configuration == NULL ? NULL : reading->configuration->settings.state;
+    if (folder != NULL)
+        probing->seen = stamp_of_record(folder);
     if (reading->configuration != NULL)
         probing->history = reading_history(probing->line, reading, &probing->now);
-    return !probing->line->record ||
-           (reading->configuration != NULL && reading->configuration->settings.state != NULL) ||
-           command_complain("--record writes into the folder of \"state:\", and no configuration "
-                            "with one was read");
+    if (!probing->line->record)
+        return true;
+    if (folder == NULL)
+        return command_complain(
+            "--record writes into the folder of \"state:\", and no configuration "
+            "with one was read");
+    return !history_is_unread(probing->history) ||
+           command_complain(
+               "--record would replace a file that could not be read: nothing is done");
 }
 
 /* The policy that the visit has found, as senders hold it. What a sender would take for a shorter time than
@@ -132,18 +154,56 @@ bool probing_run(struct probing *probing, const struct probe_domain *domains, si
            command_complain("cannot start processes to probe: %s", strerror(errno));
 }
 
+/* What another command has recorded meanwhile stays. */
+static bool add_what_is_new(struct probing *probing, const char *folder)
+{
+    struct text bytes = {0};
+    if (stamp_of_record(folder) == probing->seen)
+        return true;
+    bool good = state_file_read(folder, HISTORY_SIGHTINGS, &bytes);
+    if (good) /* what is damaged is ignored, as before */
+        (void)history_read_sightings(probing->history, &bytes);
+    text_free(&bytes);
+    return good || errno == ENOENT;
+}
+
+/* A descriptor of the folder, with a lock where the file system has locks. The other commands write at once,
+ * so the wait is short; -1 with the reason in errno. */
+static int lock_folder(const char *folder)
+{
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+    for (int i = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; i++) {
+        if (i == LIMIT_RECORD_TRIES) {
+            (void)close(fd); /* only a folder */
+            errno = EWOULDBLOCK;
+            return -1;
+        }
+        (void)nanosleep(&pause, NULL); /* a signal may shorten it */
+    }
+    return fd;
+}
+
 bool probing_record(struct probing *probing, const struct reading *reading)
 {
     struct text bytes = {0};
     if (!probing->line->record)
         return true;
     const char *folder = reading->configuration->settings.state;
-    (void)history_settle(probing->history, probing->now); /* by the same clock */
-    history_print_sightings(probing->history, &bytes);
-    bool good = state_file_write(folder, HISTORY_SIGHTINGS, &bytes);
+    int lock = lock_folder(folder);
+    bool good = lock >= 0 && add_what_is_new(probing, folder);
+    if (good) {
+        (void)history_settle(probing->history, probing->now); /* by the same clock */
+        history_print_sightings(probing->history, &bytes);
+        good = state_file_write(folder, HISTORY_SIGHTINGS, &bytes);
+    }
     if (!good)
         (void)command_complain("%s/%s cannot be written: %s", folder, HISTORY_SIGHTINGS,
-                               strerror(errno));
+                               lock < 0 && errno == EWOULDBLOCK
+                                   ? "another command has locked the folder"
+                                   : strerror(errno));
+    if (lock >= 0)
+        (void)close(lock); /* only a folder */
     text_free(&bytes);
     return good;
 }

@@ -17,8 +17,9 @@ struct probing {
     struct address connect;
     struct trust *trust; /* owned */
     const struct command_line *line;
-    struct history *history;            /* owned; of the state folder; NULL before probing_read */
-    int64_t now;                        /* to count with in it */
+    struct history *history; /* owned; of the state folder; NULL before probing_read */
+    int64_t now;             /* to count with in it */
+    uint64_t seen;           /* the stamp of what --record replaces, before it was read */
     const struct probe_domain *domains; /* borrowed while they are probed */
     size_t count, done;                 /* domains */
     probe_take *take;

@@ -1,6 +1,7 @@
 """`probe` as a whole, in a namespace of its own: what the DNS says, our own server on port 443, and
 an authority that stands for the public ones."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -477,6 +478,38 @@ def test_record_needs_a_folder_and_the_dns(world, remembering):
     folder.rmdir()
     done = world.probe("-c", config, "--record", "example.com", status=1)
     assert b"seen-records.txt cannot be written: No such file" in done.stderr
+
+
+def test_commands_that_record_at_once_forget_nothing_of_each_other(world, remembering):
+    """The first waits for a name server that does not answer, while the others record."""
+    config, folder = remembering
+    domains = ["x.mute", "mx-good.example", "missing.example", "example.com"]
+    running = []
+    for domain in domains:
+        running.append(subprocess.Popen(
+            world.command("-c", config, "--timeout", "2s", "--record", domain),
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=world.environment,
+        ))  # fmt: skip
+    for process in running:
+        assert b"cannot be written" not in process.communicate(timeout=60)[1]
+    world.json("-c", config, "--timeout", "1s", "--record", "several.example")
+    lines = (folder / "seen-records.txt").read_text().splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("seen ")] == sorted([*domains[1:], "several.example"])
+
+
+def test_what_cannot_be_replaced_stays(world, remembering):
+    config, folder = remembering
+    file = folder / "seen-records.txt"
+    lock = os.open(folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    done = world.probe("-c", config, "--record", "example.com", status=1)
+    assert b"seen-records.txt cannot be written: another command has locked the folder" in done.stderr
+    os.close(lock)
+    assert not file.exists()
+    file.symlink_to("elsewhere")
+    done = world.probe("-c", config, "--record", "example.com", status=1)
+    assert b"--record would replace a file that could not be read" in done.stderr
+    assert file.is_symlink() and done.stdout == b""
 
 
 def test_id_is_told(reports):
