@@ -150,7 +150,7 @@ def copy_source(folder):
 
 def make(*words, folder, **variables):
     environment = {**os.environ, **variables}
-    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SAN"):
         environment.pop(name, None)
     return subprocess.run(["make", "-C", str(folder), *map(str, words)], capture_output=True, check=False,
                           timeout=900, env=environment, text=True)

@@ -1,5 +1,6 @@
 """The command reload, and the status file by which it learns what became of the load."""
 
+import contextlib
 import os
 import re
 import resource
@@ -38,8 +39,11 @@ def status_file(server):
     """The file that the server holds, found as a stranger would: by what it says."""
 
     def find():
-        paths = Path("/run/mta-sts").glob("status*")
-        return next((path for path in paths if f"\npid: {server.pid}\n" in path.read_text()), None)
+        for path in Path("/run/mta-sts").glob("status*"):
+            with contextlib.suppress(FileNotFoundError):  # another server may end
+                if f"\npid: {server.pid}\n" in path.read_text():
+                    return path
+        return None
 
     return until(find, "the status")
 

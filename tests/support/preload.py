@@ -25,11 +25,11 @@ def with_name(folder, name):
 
 
 def _behind_sanitizer():
-    """So that the address sanitizer does not mind a library that comes before it."""
+    """So that the address sanitizer does not mind a library that comes before it, nor a signal that a test sends."""
     if not instrumented():
         return {}
     options = os.environ.get("ASAN_OPTIONS", "")
-    return {"ASAN_OPTIONS": f"{options}:verify_asan_link_order=0".lstrip(":")}
+    return {"ASAN_OPTIONS": f"{options}:verify_asan_link_order=0:handle_segv=0".lstrip(":")}
 
 
 def _before_the_server(name, folder):
