@@ -265,7 +265,8 @@ static void judge_mx(struct dns_mx *mx, const struct dns_outcome *other,
     if (has_failed(&mx->outcome) && !is_same(&mx->outcome, other))
         report_add(report, FAULT_MX_UNKNOWN, "the look-up of the MX of %s %s", report->domain,
                    dns_text(&mx->outcome));
-    if (mx->outcome.result == DNS_NONE)
+    report->is_mx_implicit = mx->outcome.result == DNS_NONE;
+    if (report->is_mx_implicit)
         (void)snprintf(mx->hosts[mx->count++], LIMIT_NAME + 1, "%s", domain->name); /* it fits */
     report->is_mx_known = !has_failed(&mx->outcome) && mx->count > 0;
     if (!report->is_mx_known)

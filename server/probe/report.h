@@ -114,6 +114,7 @@ enum fault {
     FAULT_POLICY_DIFFERS,
     FAULT_MX_REFUSED,
     FAULT_MX_UNCOVERED,
+    FAULT_MX_NONE,
     FAULT_MX_UNUSED,
     FAULT_UNFINISHED,
     FAULT_INTERNAL,
@@ -186,7 +187,8 @@ struct report {
     char alias[REPORT_NAME];  /* the name that the record's is an alias of; "" when it is none */
     bool is_record_known;     /* the answer says which record there is, or that there is none */
     uint32_t ttl;             /* of the record; seconds */
-    bool is_mx_known; /* the answer says which hosts take the mail; without any it is the domain */
+    bool is_mx_known;         /* the answer says which hosts take the mail */
+    bool is_mx_implicit; /* there is no MX record, so it is the domain (RFC 5321 section 5.1) */
     char mx[LIMIT_PROBE_MX][REPORT_NAME];
     size_t mx_count;
     struct report_visit visits[LIMIT_PROBE_ADDRESSES];

@@ -295,7 +295,14 @@ static void judge_mx(struct fetch_record *visit, const struct policy_fields *fie
         bool is_named = false;
         for (size_t k = 0; k < fields->mx_count && !is_named; k++)
             is_named = name_matches(fields->mx[k].text, span_of(report->mx[i]));
-        if (!is_named)
+        if (is_named)
+            continue;
+        if (report->is_mx_implicit)
+            report_add(report, FAULT_MX_NONE,
+                       "%s has no MX record, so its mail goes to its own address, which the policy "
+                       "does not name",
+                       report->domain);
+        else
             report_add(report, is_enforced ? FAULT_MX_REFUSED : FAULT_MX_UNCOVERED,
                        "the policy does not name %s, an MX of the domain", report->mx[i]);
     }

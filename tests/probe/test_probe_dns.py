@@ -189,7 +189,7 @@ MX = {
     "mx-none.example": (
         [],
         [
-            ("mx-refused", "error", "the policy does not name mx-none.example, an MX of the domain"),
+            ("mx-none", "warning", "mx-none.example has no MX record, so its mail goes to its own address, which the policy does not name"),
             ("mx-unused", "note", 'no MX of the domain is "mail.example.com"'),
             ("mx-unused", "note", 'no MX of the domain is "*.mx.example.com"'),
         ],
@@ -212,7 +212,7 @@ MX = {
         None,
         [
             ("mx-alias", "warning", "the MX mx-itself.example is an alias (CNAME) of far.example.net"),
-            ("mx-refused", "error", "the policy does not name mx-itself.example, an MX of the domain"),
+            ("mx-none", "warning", "mx-itself.example has no MX record, so its mail goes to its own address, which the policy does not name"),
             ("mx-unused", "note", 'no MX of the domain is "mail.example.com"'),
             ("mx-unused", "note", 'no MX of the domain is "*.mx.example.com"'),
         ],
