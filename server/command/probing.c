@@ -161,10 +161,11 @@ static bool add_what_is_new(struct probing *probing, const char *folder)
     if (stamp_of_record(folder) == probing->seen)
         return true;
     bool good = state_file_read(folder, HISTORY_SIGHTINGS, &bytes);
+    bool is_gone = !good && errno == ENOENT;
     if (good) /* what is damaged is ignored, as before */
         (void)history_read_sightings(probing->history, &bytes);
     text_free(&bytes);
-    return good || errno == ENOENT;
+    return good || is_gone;
 }
 
 /* A descriptor of the folder, with a lock where the file system has locks. The other commands write at once,

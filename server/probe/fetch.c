@@ -141,15 +141,19 @@ static void remember(struct stream *stream, const char *data, size_t len)
     stream->opening_len += kept;
 }
 
+/* After a call that failed: notes why. */
+static bool is_to_be_tried_again(struct stream *stream)
+{
+    stream->error = errno;
+    return errno == EAGAIN || errno == EINTR;
+}
+
 ssize_t stream_write(struct stream *stream, const void *data, size_t len)
 {
     while (wait_for(stream, POLLOUT)) {
         ssize_t count = send(stream->fd, data, len, MSG_NOSIGNAL);
-        if (count >= 0)
+        if (count >= 0 || !is_to_be_tried_again(stream))
             return count;
-        stream->error = errno;
-        if (errno != EAGAIN && errno != EINTR)
-            break;
     }
     return -1;
 }
@@ -158,11 +162,8 @@ ssize_t stream_read(struct stream *stream, void *buf, size_t size)
 {
     while (wait_for(stream, POLLIN)) {
         ssize_t count = recv(stream->fd, buf, size, 0);
-        if (count >= 0)
+        if (count >= 0 || !is_to_be_tried_again(stream))
             return count;
-        stream->error = errno;
-        if (errno != EAGAIN && errno != EINTR)
-            break;
     }
     return -1;
 }
