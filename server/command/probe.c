@@ -370,24 +370,26 @@ static void show(struct run *run, struct text *out)
     text_append(out, span_of(has_findings ? "\n" : ""));
 }
 
-/* Appends what was not shown yet, when every report was taken. */
+/* Appends what was not shown yet, when every report was taken that there will be. */
 static void show_rest(struct run *run, struct text *out)
 {
     size_t counts[2][DIAG_LEVELS] = {0}, sums[2] = {0};
     if (run->line->json) {
         json_open(out, NULL, '[');
         for (size_t i = 0; i < run->count; i++) {
-            const struct text *object = &run->outcomes[i].json;
+            if (!run->outcomes[i].is_there)
+                continue;
             json_new_line(out);
-            text_append(out, heap_text(object));
+            text_append(out, heap_text(&run->outcomes[i].json));
         }
         text_append(out, span_of("\n]\n"));
         return;
     }
     show(run, out);
     for (size_t i = 0; i < run->count; i++) {
-        counts[run->outcomes[i].is_mx][run->outcomes[i].level]++;
-        sums[run->outcomes[i].is_mx]++;
+        const struct outcome *outcome = &run->outcomes[i];
+        counts[outcome->is_mx][outcome->level] += outcome->is_there ? 1 : 0;
+        sums[outcome->is_mx] += outcome->is_there ? 1 : 0;
     }
     for (size_t i = 0; i < 2; i++)
         if (i == 0 || sums[i] > 0)
@@ -524,23 +526,26 @@ static void list_mx(struct run *run)
     memset(run->outcomes + run->first, 0, (count + 1) * sizeof(*run->outcomes));
 }
 
+/* Where no processes can be started for a round, what is known is shown and recorded all the same. */
 static int probe_all(struct run *run)
 {
+    bool good = true;
     const char *no_colour = getenv("NO_COLOR"), *terminal = getenv("TERM");
     run->colour = isatty(STDOUT_FILENO) && (no_colour == NULL || no_colour[0] == '\0') &&
                   terminal != NULL && strcmp(terminal, "dumb") != 0;
     run->is_written = true;
     run->show_us = clock_monotonic_us() + LIMIT_PROBE_SHOW_MS * INT64_C(1000);
-    for (int round = 0; round < (run->line->smtp ? 2 : 1); round++) {
+    for (int round = 0; good && round < (run->line->smtp ? 2 : 1); round++) {
         if (round == 0)
             list_domains(run);
         else
             list_mx(run);
-        if (!probing_run(&run->probing, run->domains, run->count - run->first, take, tick, run))
-            return STATUS_WRONG;
+        good = probing_run(&run->probing, run->domains, run->count - run->first, take, tick, run);
     }
+    if (!good && run->probing.done + run->first == 0)
+        return STATUS_WRONG;
     write_results(run, show_rest);
-    bool good = probing_record(&run->probing, &run->reading) && run->is_written;
+    good = probing_record(&run->probing, &run->reading) && run->is_written && good;
     for (size_t i = 0; i < run->count; i++)
         good = good && run->outcomes[i].level > DIAG_ERROR;
     return good ? STATUS_GOOD : STATUS_WRONG;

@@ -31,9 +31,15 @@ struct crowd {
     char *results; /* one a member, shared with it */
     struct member members[LIMIT_PROBES];
     size_t member_count;
+    int reason; /* errno of the last child that could not be started */
 };
 
-/* Short enough to be whole or not at all on a socket that keeps messages apart. */
+static void *result_of(const struct crowd *crowd, const struct member *member)
+{
+    return crowd->results + (size_t)(member - crowd->members) * crowd->jobs->result_size;
+}
+
+/* An index is whole or not there on a socket that keeps messages apart. */
 static bool send_index(int fd, size_t index)
 {
     return send(fd, &index, sizeof(index), MSG_NOSIGNAL) == (ssize_t)sizeof(index);
@@ -48,15 +54,14 @@ static bool receive_index(int fd, size_t *ret_index)
     return count == (ssize_t)sizeof(*ret_index);
 }
 
-static void *result_of(const struct crowd *crowd, const struct member *member)
-{
-    return crowd->results + (size_t)(member - crowd->members) * crowd->jobs->result_size;
-}
-
 static _Noreturn void live(const struct crowd *crowd, int fd, void *result)
 {
     size_t index;
     const struct probe_jobs *jobs = crowd->jobs;
+    /* If another child's socket were open here, that child would not notice the parent's end. */
+    for (size_t i = 0; i < crowd->member_count; i++)
+        if (crowd->members[i].fd >= 0)
+            (void)close(crowd->members[i].fd);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* without it, the socket's end does, a little later */
     while (receive_index(fd, &index)) {
         jobs->run(jobs->context, index, result);
@@ -66,50 +71,43 @@ static _Noreturn void live(const struct crowd *crowd, int fd, void *result)
     _exit(0);
 }
 
-/* False with the reason in errno. */
-static bool begin_member(struct crowd *crowd, size_t which)
+static bool begin_member(struct crowd *crowd, struct member *member)
 {
     int fds[2];
-    struct member *member = &crowd->members[which];
     member->fd = -1;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+        crowd->reason = errno;
         return false;
+    }
     member->pid = fork();
     if (member->pid == 0) {
-        /* If another child's socket were open here, that child would not notice the parent's end. */
-        for (size_t i = 0; i < crowd->member_count; i++)
-            if (crowd->members[i].fd >= 0)
-                (void)close(crowd->members[i].fd);
         (void)close(fds[0]);
         live(crowd, fds[1], result_of(crowd, member));
     }
-    int reason = errno;
+    if (member->pid < 0)
+        crowd->reason = errno;
     (void)close(fds[1]);
-    if (member->pid < 0) {
+    if (member->pid > 0)
+        member->fd = fds[0];
+    else
         (void)close(fds[0]);
-        errno = reason;
-        return false;
-    }
-    member->fd = fds[0];
-    return true;
+    return member->fd >= 0;
 }
 
+/* Ends the child, which has nothing to do, is late, or does not do what it should. */
 static void end_member(struct member *member)
 {
-    if (member->fd < 0)
-        return;
-    (void)close(member->fd); /* tells the child to end */
+    (void)close(member->fd);
     member->fd = -1;
+    (void)kill(member->pid, SIGKILL); /* it is not reaped yet, so the number is its own */
     while (waitpid(member->pid, NULL, 0) < 0 && errno == EINTR)
         continue;
 }
 
-/* Gives the member a job, or lets it go when there is none. */
+/* Gives the member a job, or ends it when there is none. */
 static void employ(struct crowd *crowd, struct member *member)
 {
     const struct probe_jobs *jobs = crowd->jobs;
-    if (member->fd < 0)
-        return;
     if (crowd->next == jobs->count) {
         end_member(member);
         return;
@@ -120,41 +118,22 @@ static void employ(struct crowd *crowd, struct member *member)
     (void)send_index(member->fd, member->index); /* a dead one shows when it is listened to */
 }
 
-/* The child of the member has died, or was ended. */
-static void replace(struct crowd *crowd, struct member *member)
-{
-    end_member(member);
-    /* When there cannot be another, the others do the work. */
-    (void)begin_member(crowd, (size_t)(member - crowd->members));
-}
-
-/* The member has finished its job, or died. */
-static void listen_to(struct crowd *crowd, struct member *member)
+/* The member has finished its job, or died, or is late: a child sees to every wait, but not to all that it
+ * computes. */
+static void conclude(struct crowd *crowd, struct member *member, bool is_late)
 {
     size_t index;
     const struct probe_jobs *jobs = crowd->jobs;
     void *result = result_of(crowd, member);
-    bool died = !receive_index(member->fd, &index) || index != member->index;
-    if (died)
-        jobs->lost(jobs->context, member->index, result, false);
+    bool is_lost = is_late || !receive_index(member->fd, &index) || index != member->index;
+    if (is_lost) {
+        end_member(member);
+        jobs->lost(jobs->context, member->index, result, is_late);
+    }
     jobs->done(jobs->context, member->index, result);
-    if (died)
-        replace(crowd, member);
-    employ(crowd, member);
-}
-
-/* The last resort: a child sees to every wait, but not to all that it computes. */
-static void end_late(struct crowd *crowd, struct member *member)
-{
-    const struct probe_jobs *jobs = crowd->jobs;
-    void *result = result_of(crowd, member);
-    (void)kill(member->pid, SIGKILL); /* it is not reaped yet, so the number is its own */
-    while (waitpid(member->pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
-    jobs->lost(jobs->context, member->index, result, true);
-    jobs->done(jobs->context, member->index, result);
-    replace(crowd, member);
-    employ(crowd, member);
+    /* Where there cannot be another child, the others do the work. */
+    if (!is_lost || begin_member(crowd, member))
+        employ(crowd, member);
 }
 
 /* True while somebody works. */
@@ -178,10 +157,9 @@ static bool wait_for_some(struct crowd *crowd)
     now = clock_monotonic_us();
     for (size_t i = 0; i < crowd->member_count; i++) {
         struct member *member = &crowd->members[i];
-        if (polled[i].revents != 0)
-            listen_to(crowd, member);
-        else if (member->fd >= 0 && member->deadline_us <= now)
-            end_late(crowd, member);
+        bool is_late = member->fd >= 0 && member->deadline_us <= now;
+        if (polled[i].revents != 0 || is_late)
+            conclude(crowd, member, polled[i].revents == 0);
     }
     if (crowd->jobs->tick != NULL)
         crowd->jobs->tick(crowd->jobs->context);
@@ -199,15 +177,13 @@ bool probe_workers_run(const struct probe_jobs *jobs)
     if (crowd.results == MAP_FAILED)
         return false;
     for (; crowd.member_count < wanted; crowd.member_count++)
-        if (!begin_member(&crowd, crowd.member_count))
+        if (!begin_member(&crowd, &crowd.members[crowd.member_count]))
             break;
-    int reason = errno;
     for (size_t i = 0; i < crowd.member_count; i++)
         employ(&crowd, &crowd.members[i]);
     while (wait_for_some(&crowd))
         continue;
-    bool good = crowd.next == jobs->count;
     (void)munmap(crowd.results, size); /* it was mapped above */
-    errno = reason;
-    return good;
+    errno = crowd.reason;
+    return crowd.next == jobs->count;
 }

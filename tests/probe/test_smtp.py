@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from support import history, mx, nameserver, tree
+from support import history, mx, nameserver, preload, tree
 from support.authority import PEM, Authority
 from support.mx import GOOD, GREETING, OFFER, READY
 from support.namespace import entered
@@ -122,9 +122,10 @@ class World:
     def __init__(self, namespace, setup, config, heard):
         self._namespace, self._setup, self.config, self.heard = namespace, setup, config, heard
 
-    def probe(self, *arguments, status=None):
+    def probe(self, *arguments, status=None, environment=None):
+        variables = [f"{name}={value}" for name, value in (environment or {}).items()]
         done = subprocess.run(
-            [*self._namespace.prefix, tree.program(), "probe", "-c", self.config, "--timeout", "2s", *arguments],
+            [*self._namespace.prefix, "env", *variables, tree.program(), "probe", "-c", self.config, "--timeout", "2s", *arguments],
             capture_output=True,
             timeout=60,
             check=False,
@@ -276,3 +277,24 @@ def test_without_the_option_no_mx_is_asked(world):
 
 def test_wants_the_dns(world):
     assert b"no MX for --smtp" in world.probe("--smtp", "--connect", "127.0.0.1", "good.example", status=2).stderr
+
+
+@pytest.mark.parametrize("forks", [0, 1])
+def test_without_processes_for_the_second_round_the_first_is_shown(world, tmp_path, forks):
+    """The kernel has no process for the probe of the MX; or for that of the domain, and then nothing is known."""
+    inherited = {**os.environ}
+    environment = {name: value for name, value in preload.forking(tmp_path, forks).items() if inherited.get(name) != value}
+    config = tmp_path / "mta-sts.yaml"
+    config.write_text(world.config.read_text().replace('["certs"]', f'["{world.config.parent}/certs"]') + f"state: {tmp_path}\n")
+    words = ("-c", config, "--smtp", "--record", "good.example")
+    done = world.probe(*words, status=1, environment=environment)
+    assert b"cannot start processes to probe: Resource temporarily unavailable" in done.stderr
+    if forks == 0:
+        assert done.stdout == b"" and not (tmp_path / "seen-records.txt").exists()
+        return
+    text = done.stdout.decode()
+    assert re.search(r"^good\.example +127\.0\.0\.1:443 .* enforce ", text, re.M)
+    assert text.endswith("\n1 domain: 1 good, 0 with warnings, 0 with errors\n") and " MX" not in text
+    assert (tmp_path / "seen-records.txt").read_bytes()
+    (report,) = json.loads(world.probe("--json", *words, status=1, environment=environment).stdout)
+    assert (report["domain"], report["state"]) == ("good.example", "good")

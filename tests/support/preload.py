@@ -44,6 +44,11 @@ def trespassing(folder, name):
     return {**os.environ, **_behind_sanitizer(), "LD_PRELOAD": library, "TEST_TRESPASS": name}
 
 
+def forking(folder, count):
+    """The environment of a program that may start so many processes, and then no more."""
+    return {**_before_the_server("fork", folder), "TEST_FORKS": str(count)}
+
+
 class Disk:
     """A disk that does not answer while hang() is in force, for a program in self.environment."""
 
