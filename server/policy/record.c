@@ -1,7 +1,9 @@
 #include "policy/record.h"
 
-#include <inttypes.h>
+#include <assert.h>
 #include <stdio.h>
+
+#include <mbedtls/sha256.h>
 
 static bool is_space(char byte)
 {
@@ -85,7 +87,19 @@ void record_read(struct span value, struct record *ret_record)
         note(ret_record, RECORD_NO_ID);
 }
 
-enum { LABEL_WORDS = 40 };
+/* Whoever names a file chooses what is hashed: 96 bits of SHA-256 let nobody find a name whose label is that of
+ * another policy. */
+enum { LABEL_WORDS = 32, LABEL_HASH = 12 };
+
+static void append_hash(struct span text, char *end, size_t room)
+{
+    unsigned char hash[32];
+    int error = mbedtls_sha256((const unsigned char *)text.data, text.len, hash, 0);
+    assert(error == 0); /* it is pure arithmetic */
+    int len = snprintf(end, room, "_");
+    for (int i = 0; i < LABEL_HASH; i++)
+        len += snprintf(end + len, room - (size_t)len, "%02x", hash[i]);
+}
 
 /* Writes the text as it is where it is a short label in lower case. Else the words in it, and behind "_",
  * which no such label has, a hash of all of it. */
@@ -103,7 +117,7 @@ static void write_label(struct span text, bool is_plain, char ret_label[static L
         len--;
     ret_label[len] = '\0';
     if (!is_plain || !span_equal(span_of(ret_label), text))
-        (void)snprintf(ret_label + len, LIMIT_LABEL + 1 - len, "_%016" PRIx64, span_hash(text));
+        append_hash(text, ret_label + len, LIMIT_LABEL + 1 - len);
 }
 
 void record_label(struct span name, const char *file, char ret_label[static RECORD_LABEL_SIZE])

@@ -34,7 +34,7 @@ OUTSIDE = (
     (
         re.compile(r"mbedtls/|psa/"),
         re.compile(
-            r"(serve/tls|crypto/accelerate|probe/fetch)\.c"
+            r"(serve/tls|crypto/accelerate|probe/fetch|policy/record)\.c"
             r"|certificates/\w+\.[ch]"
         ),
         "mbedTLS",
