@@ -1,24 +1,61 @@
-#include "certificates/archive.h"
-
+/*
+ * What one load leaves for the next one in the site (site_archive): of each file whose reading needs no
+ * word its signature and what is in it, the facts of the certificates, the public keys of the private
+ * ones that are used, and which signatures were verified. The next load takes what is unchanged from
+ * there, without opening a file. Whatever the bytes are, nothing beyond them is read. No part of a key
+ * is there which the site does not serve.
+ */
 #include <assert.h>
 #include <stdalign.h>
 #include <stdlib.h>
 
 #include "base/heap.h"
+#include "certificates/store.h"
+#include "certificates/store_inside.h"
 
-enum { ARCHIVE_VERSION = 1 };
+enum { ARCHIVE_VERSION = 2 };
 
-/* The archive begins with it, and the arrays follow in this order. */
+/* The archive begins with it, the arrays follow in this order, and then the names: of each a byte with its
+ * length, and its text. */
 struct archive_header {
     uint32_t version;
     uint32_t certificate_count;
     uint32_t source_count;
-    uint32_t content_count;
+    uint32_t content_count; /* struct content: certificates and keys by their number */
     uint32_t key_count;
-    uint32_t proof_count;
-    uint32_t names_len;
+    uint32_t proof_count; /* struct proof */
+};
+
+/* Bytes of the image, or of the certificate, or of the names. at is UINT32_MAX when there are none. */
+struct archived_span {
+    uint32_t at;
+    uint32_t len;
+};
+
+struct archived_certificate {
+    int64_t not_before;
+    int64_t not_after;
+    struct archived_span der, info;                              /* of the image */
+    struct archived_span subject, issuer, key_id, issuer_key_id; /* of the certificate */
+    struct archived_span names;                                  /* of the names */
+    uint32_t name_count;
+    struct certificate_flags flags;
+    char weak_signature[11];
+};
+
+/* A file. */
+struct archived_source {
+    uint64_t signature;
+    uint32_t first; /* of its contents */
+    uint32_t count;
+    uint32_t certificate_count;
     uint32_t unused;
 };
+
+struct archived_key {
+    struct archived_span der, info; /* of the image; none: nothing uses the key */
+};
+
 static_assert(sizeof(struct archive_header) % alignof(struct archived_certificate) == 0 &&
                   sizeof(struct archived_certificate) % alignof(struct archived_source) == 0,
               "each array begins where its items may");
@@ -35,27 +72,6 @@ static bool take_array(struct span *rest, size_t count, size_t size, const void 
     return true;
 }
 
-static bool read_arrays(struct certificate_archive *archive)
-{
-    struct span rest = archive->archive;
-    const struct archive_header *header = (const void *)rest.data;
-    if (rest.len < sizeof(*header) || header->version != ARCHIVE_VERSION)
-        return false;
-    archive->certificate_count = header->certificate_count;
-    archive->source_count = header->source_count;
-    archive->content_count = header->content_count;
-    archive->key_count = header->key_count;
-    archive->proof_count = header->proof_count;
-    rest = span_skip(rest, sizeof(*header));
-    return take_array(&rest, archive->certificate_count, sizeof(*archive->certificates),
-                      &archive->certificates) &&
-           take_array(&rest, archive->source_count, sizeof(*archive->sources), &archive->sources) &&
-           take_array(&rest, archive->content_count, sizeof(*archive->contents),
-                      &archive->contents) &&
-           take_array(&rest, archive->key_count, sizeof(*archive->keys), &archive->keys) &&
-           take_array(&rest, archive->proof_count, sizeof(*archive->proofs), &archive->proofs);
-}
-
 static struct span signature_of(const void *items, size_t index)
 {
     const struct archived_source *sources = items;
@@ -64,27 +80,33 @@ static struct span signature_of(const void *items, size_t index)
 
 void certificate_archive_open(const struct site *site, struct certificate_archive *ret_archive)
 {
-    struct certificate_archive archive = {0};
-    *ret_archive = archive;
+    *ret_archive = (struct certificate_archive){0};
     if (site == NULL)
         return;
-    archive.image = site_bytes(site);
-    archive.archive = site_archive(site);
-    if (!read_arrays(&archive))
+    struct certificate_archive archive = {.image = site_bytes(site), .names = site_archive(site)};
+    const struct archive_header *header = (const void *)archive.names.data;
+    struct span *rest = &archive.names;
+    if (rest->len < sizeof(*header) || header->version != ARCHIVE_VERSION)
         return;
-    for (size_t i = 0; i < archive.source_count; i++) {
+    archive.certificate_count = header->certificate_count;
+    archive.content_count = header->content_count;
+    archive.key_count = header->key_count;
+    archive.proof_count = header->proof_count;
+    *rest = span_skip(*rest, sizeof(*header));
+    if (!take_array(rest, header->certificate_count, sizeof(*archive.certificates),
+                    &archive.certificates) ||
+        !take_array(rest, header->source_count, sizeof(*archive.sources), &archive.sources) ||
+        !take_array(rest, header->content_count, sizeof(*archive.contents), &archive.contents) ||
+        !take_array(rest, header->key_count, sizeof(*archive.keys), &archive.keys) ||
+        !take_array(rest, header->proof_count, sizeof(*archive.proofs), &archive.proofs))
+        return;
+    for (size_t i = 0; i < header->source_count; i++) {
         struct span key = signature_of(archive.sources, i);
         /* A file may be named twice. */
         if (table_find(&archive.by_signature, key, signature_of, archive.sources) == TABLE_NONE)
             table_add(&archive.by_signature, key, i);
     }
     *ret_archive = archive;
-}
-
-void certificate_archive_close(struct certificate_archive *archive)
-{
-    table_free(&archive->by_signature);
-    *archive = (struct certificate_archive){0};
 }
 
 static bool is_within(struct archived_span span, size_t size)
@@ -98,23 +120,21 @@ static bool is_part(struct archived_span part, struct archived_span der)
     return part.at == NO_BYTES.at || is_within(part, der.len);
 }
 
-static bool has_names(const struct certificate_archive *archive,
-                      const struct archived_certificate *record)
+static bool has_names(struct span names, const struct archived_certificate *record)
 {
     size_t at = 0;
-    if (!is_within(record->names, archive->archive.len))
+    if (!is_within(record->names, names.len))
         return false;
-    const char *names = archive->archive.data + record->names.at;
+    names.data += record->names.at;
     for (uint32_t i = 0; i < record->name_count; i++) {
-        if (at >= record->names.len || (unsigned char)names[at] >= record->names.len - at)
+        if (at >= record->names.len || (unsigned char)names.data[at] >= record->names.len - at)
             return false;
-        at += 1U + (unsigned char)names[at];
+        at += 1U + (unsigned char)names.data[at];
     }
     return true;
 }
 
-static bool is_whole(const struct certificate_archive *archive,
-                     const struct archived_content *content)
+static bool is_whole(const struct certificate_archive *archive, const struct content *content)
 {
     if (content->is_key != 0) {
         if (content->index >= archive->key_count)
@@ -128,14 +148,15 @@ static bool is_whole(const struct certificate_archive *archive,
     return is_within(record->der, archive->image.len) &&
            is_within(record->info, archive->image.len) && is_part(record->subject, record->der) &&
            is_part(record->issuer, record->der) && is_part(record->key_id, record->der) &&
-           is_part(record->issuer_key_id, record->der) && has_names(archive, record) &&
+           is_part(record->issuer_key_id, record->der) && has_names(archive->names, record) &&
            memchr(record->weak_signature, '\0', sizeof(record->weak_signature)) != NULL;
 }
 
-const struct archived_source *certificate_archive_find(const struct certificate_archive *archive,
-                                                       uint64_t signature)
+/* The file as it was archived, all of whose contents are there, or NULL. */
+static const struct archived_source *find_source(const struct certificate_archive *archive,
+                                                 const struct tree_file *file)
 {
-    struct span key = {(const char *)&signature, sizeof(signature)};
+    struct span key = {(const char *)&file->signature, sizeof(file->signature)};
     size_t found = table_find(&archive->by_signature, key, signature_of, archive->sources);
     if (found == TABLE_NONE)
         return NULL;
@@ -145,32 +166,25 @@ const struct archived_source *certificate_archive_find(const struct certificate_
     for (uint32_t i = 0; i < source->count; i++)
         if (!is_whole(archive, &archive->contents[source->first + i]))
             return NULL;
-    return source;
+    /* A file without anything for us is as good as none, but not when it is named. */
+    return file->is_named && source->count == 0 ? NULL : source;
 }
 
-struct span certificate_archive_bytes(const struct certificate_archive *archive,
-                                      struct archived_span span)
+static struct span part_of(struct span whole, struct archived_span part)
 {
-    return (struct span){archive->image.data + span.at, span.len};
+    return part.at == NO_BYTES.at ? (struct span){0}
+                                  : (struct span){whole.data + part.at, part.len};
 }
 
-static struct span part_of(struct span der, struct archived_span part)
+/* Owned; borrows from the site. */
+static struct certificate *restore(const struct certificate_archive *archive,
+                                   const struct archived_certificate *record)
 {
-    struct span span = {0};
-    if (part.at != NO_BYTES.at)
-        span = (struct span){der.data + part.at, part.len};
-    return span;
-}
-
-struct certificate *certificate_archive_take(const struct certificate_archive *archive,
-                                             uint32_t index)
-{
-    const struct archived_certificate *record = &archive->certificates[index];
     struct certificate *facts =
         heap_take(1, sizeof(*facts) + record->name_count * sizeof(facts->names[0]));
     facts->fault = CERTIFICATE_SOUND;
-    facts->der = certificate_archive_bytes(archive, record->der);
-    facts->info = certificate_archive_bytes(archive, record->info);
+    facts->der = part_of(archive->image, record->der);
+    facts->info = part_of(archive->image, record->info);
     public_key_judge(facts->info, &facts->kind);
     facts->subject = part_of(facts->der, record->subject);
     facts->issuer = part_of(facts->der, record->issuer);
@@ -179,19 +193,77 @@ struct certificate *certificate_archive_take(const struct certificate_archive *a
     facts->not_before = record->not_before;
     facts->not_after = record->not_after;
     facts->weak_signature = record->weak_signature[0] == '\0' ? NULL : record->weak_signature;
-    facts->is_authority = (record->flags & ARCHIVED_AUTHORITY) != 0;
-    facts->is_self_issued = (record->flags & ARCHIVED_SELF_ISSUED) != 0;
-    facts->may_serve = (record->flags & ARCHIVED_MAY_SERVE) != 0;
-    facts->may_sign = (record->flags & ARCHIVED_MAY_SIGN) != 0;
-    facts->has_dns_names = (record->flags & ARCHIVED_DNS_NAMES) != 0;
-    facts->must_staple = (record->flags & ARCHIVED_MUST_STAPLE) != 0;
-    const char *name = archive->archive.data + record->names.at;
+    facts->flags = record->flags;
+    const char *name = archive->names.data + record->names.at;
     while (facts->name_count < record->name_count) {
         size_t len = (unsigned char)*name;
         facts->names[facts->name_count++] = (struct span){name + 1, len};
         name += 1 + len;
     }
     return facts;
+}
+
+/* The number here of a certificate of the archive, be it new here or not. */
+static uint32_t take_certificate(struct certificates *store, uint32_t before)
+{
+    if (store->moved[before] != CERTIFICATE_NONE)
+        return store->moved[before];
+    struct certificate *facts = restore(&store->previous, &store->previous.certificates[before]);
+    uint32_t known = certificate_find_der(store, facts->der);
+    if (known != CERTIFICATE_NONE)
+        certificate_free(facts);
+    else
+        known = certificate_add(store, facts);
+    store->moved[before] = known;
+    return known;
+}
+
+bool certificate_reuse_file(void *context, const struct tree_file *file)
+{
+    struct certificates *store = context;
+    const struct certificate_archive *archive = &store->previous;
+    const struct archived_source *source = find_source(archive, file);
+    if (source == NULL)
+        return false;
+    certificate_add_source(store, file);
+    const char *name = source->count == 0 ? NULL : diag_intern(store->diag, span_of(file->path));
+    for (uint32_t i = 0; i < source->count; i++) {
+        struct content content = archive->contents[source->first + i];
+        struct position at = {name, content.line, 1};
+        if (content.is_key != 0) {
+            const struct archived_key *key = &archive->keys[content.index];
+            content.index = certificate_add_key(
+                store, (struct stored_key){.der = part_of(archive->image, key->der),
+                                           .info = part_of(archive->image, key->info),
+                                           .at = at});
+            certificate_add_content(store, content);
+        } else {
+            content.index = take_certificate(store, content.index);
+            certificate_add_content(store, content);
+            certificate_settle(store, content.index, at, source->certificate_count);
+        }
+    }
+    store->sources[store->source_count - 1].is_reusable = true;
+    return true;
+}
+
+void certificate_reuse_proofs(struct certificates *store)
+{
+    const struct certificate_archive *archive = &store->previous;
+    for (size_t i = 0; i < archive->proof_count; i++) {
+        struct proof proof = archive->proofs[i];
+        if (proof.child >= archive->certificate_count || proof.parent >= archive->certificate_count)
+            continue;
+        proof.child = store->moved[proof.child];
+        proof.parent = store->moved[proof.parent];
+        if (proof.child != CERTIFICATE_NONE && proof.parent != CERTIFICATE_NONE)
+            certificate_add_proof(store, proof);
+    }
+}
+
+static void append(struct text *out, const void *items, size_t size)
+{
+    text_append(out, (struct span){items, size});
 }
 
 /* Where a part of the certificate is in it. */
@@ -203,99 +275,123 @@ static struct archived_span offset_of(struct span part, struct span der)
     return span;
 }
 
-void certificate_archive_put(struct archive_draft *draft, size_t index,
-                             const struct certificate *facts, struct site_builder *builder)
+static struct archived_span place(struct site_builder *builder, struct span bytes)
 {
-    struct archived_certificate *record = &draft->certificates[index];
+    return (struct archived_span){site_builder_place(builder, bytes), (uint32_t)bytes.len};
+}
+
+/* Mostly the public key is in the certificate as it is. */
+static struct archived_span place_info(struct site_builder *builder,
+                                       const struct certificate *facts)
+{
     struct span der = facts->der, info = facts->info;
-    uint32_t at = site_builder_place(builder, der);
-    /* Mostly the public key is in the certificate as it is. */
-    bool is_inside = info.data >= der.data && info.data + info.len <= der.data + der.len;
-    *record = (struct archived_certificate){
+    if (info.data < der.data || info.data + info.len > der.data + der.len)
+        return place(builder, info);
+    struct archived_span span = offset_of(info, der);
+    span.at += site_builder_place(builder, der);
+    return span;
+}
+
+/* Sees to it that the bytes of the certificate are in the image. */
+static void archive_certificate(const struct certificate *facts, struct site_builder *builder,
+                                struct text *names, struct text *out)
+{
+    struct archived_certificate record = {
         .not_before = facts->not_before,
         .not_after = facts->not_after,
-        .der = {at, (uint32_t)der.len},
-        .info = {is_inside ? at + (uint32_t)(info.data - der.data)
-                           : site_builder_place(builder, info),
-                 (uint32_t)info.len},
-        .subject = offset_of(facts->subject, der),
-        .issuer = offset_of(facts->issuer, der),
-        .key_id = offset_of(facts->key_id, der),
-        .issuer_key_id = offset_of(facts->issuer_key_id, der),
-        .names = {(uint32_t)draft->names.len, 0},
+        .der = place(builder, facts->der),
+        .info = place_info(builder, facts),
+        .subject = offset_of(facts->subject, facts->der),
+        .issuer = offset_of(facts->issuer, facts->der),
+        .key_id = offset_of(facts->key_id, facts->der),
+        .issuer_key_id = offset_of(facts->issuer_key_id, facts->der),
+        .names = {.at = (uint32_t)names->len},
         .name_count = (uint32_t)facts->name_count,
-        .flags = (facts->is_authority ? ARCHIVED_AUTHORITY : 0U) |
-                 (facts->is_self_issued ? ARCHIVED_SELF_ISSUED : 0U) |
-                 (facts->may_serve ? ARCHIVED_MAY_SERVE : 0U) |
-                 (facts->may_sign ? ARCHIVED_MAY_SIGN : 0U) |
-                 (facts->has_dns_names ? ARCHIVED_DNS_NAMES : 0U) |
-                 (facts->must_staple ? ARCHIVED_MUST_STAPLE : 0U),
+        .flags = facts->flags,
     };
     if (facts->weak_signature != NULL) {
-        struct span weak = span_of(facts->weak_signature);
-        assert(weak.len < sizeof(record->weak_signature));
-        memcpy(record->weak_signature, weak.data, weak.len);
+        assert(strlen(facts->weak_signature) < sizeof(record.weak_signature));
+        memcpy(record.weak_signature, facts->weak_signature, strlen(facts->weak_signature));
     }
     for (size_t i = 0; i < facts->name_count; i++) {
         const char len = (char)facts->names[i].len; /* at most LIMIT_NAME */
-        text_append(&draft->names, (struct span){&len, 1});
-        text_append(&draft->names, facts->names[i]);
+        append(names, &len, 1);
+        text_append(names, facts->names[i]);
     }
-    record->names.len = (uint32_t)draft->names.len - record->names.at;
+    record.names.len = (uint32_t)names->len - record.names.at;
+    append(out, &record, sizeof(record));
 }
 
-static char *append_array(char *place, const void *items, size_t size)
+/* A key that nothing uses is not in the site, so the file that has it must be read again. */
+static bool is_archived(const struct certificates *store, const struct source *source)
 {
-    if (size > 0)
-        memcpy(place, items, size);
-    return place + size;
+    for (uint32_t i = 0; i < source->count; i++) {
+        const struct content *content = &store->contents[source->first + i];
+        if (content->is_key != 0 && !store->keys[content->index].is_used)
+            return false;
+    }
+    return source->is_reusable;
 }
 
-void certificate_archive_finish(struct archive_draft *draft, struct site_builder *builder)
+/* Returns how many. */
+static uint32_t archive_sources(const struct certificates *store, struct text *contents,
+                                struct text *out)
 {
-    const struct archive_header header = {
+    uint32_t count = 0;
+    for (size_t i = 0; i < store->source_count; i++) {
+        const struct source *source = &store->sources[i];
+        if (!is_archived(store, source))
+            continue;
+        struct archived_source record = {
+            .signature = source->signature,
+            .first = (uint32_t)(contents->len / sizeof(struct content)),
+            .count = source->count,
+            .certificate_count = source->certificate_count,
+        };
+        append(out, &record, sizeof(record));
+        append(contents, store->contents + source->first, source->count * sizeof(struct content));
+        count++;
+    }
+    return count;
+}
+
+/* With the public key as it is in a certificate: the site has that already. */
+static void archive_keys(const struct certificates *store, struct site_builder *builder,
+                         struct text *out)
+{
+    struct archived_key *records = heap_take(store->key_count, sizeof(*records));
+    for (size_t i = 0; i < store->certificate_count; i++) {
+        uint32_t index = store->certificates[i].key;
+        if (index != CERTIFICATE_NONE && store->keys[index].is_used)
+            records[index] =
+                (struct archived_key){place(builder, store->keys[index].der),
+                                      place_info(builder, store->certificates[i].facts)};
+    }
+    append(out, records, store->key_count * sizeof(*records));
+    free(records);
+}
+
+void certificates_archive(struct certificates *store, struct site_builder *builder)
+{
+    struct text *out = &store->archived, names = {0}, contents = {0};
+    struct archive_header header = {
         .version = ARCHIVE_VERSION,
-        .certificate_count = (uint32_t)draft->certificate_count,
-        .source_count = (uint32_t)draft->source_count,
-        .content_count = (uint32_t)draft->content_count,
-        .key_count = (uint32_t)draft->key_count,
-        .proof_count = (uint32_t)draft->proof_count,
-        .names_len = (uint32_t)draft->names.len,
+        .certificate_count = (uint32_t)store->certificate_count,
+        .key_count = (uint32_t)store->key_count,
+        .proof_count = (uint32_t)store->proof_count,
     };
-    const struct {
-        const void *items;
-        size_t size;
-    } arrays[] = {
-        {&header, sizeof(header)},
-        {draft->certificates, draft->certificate_count * sizeof(*draft->certificates)},
-        {draft->sources, draft->source_count * sizeof(*draft->sources)},
-        {draft->contents, draft->content_count * sizeof(*draft->contents)},
-        {draft->keys, draft->key_count * sizeof(*draft->keys)},
-        {draft->proofs, draft->proof_count * sizeof(*draft->proofs)},
-        {heap_text(&draft->names).data, draft->names.len},
-    };
-    enum { ARRAYS = sizeof(arrays) / sizeof(arrays[0]) };
-    size_t size = 0;
-    for (size_t i = 0; i < ARRAYS; i++)
-        size += arrays[i].size;
-    draft->bytes = heap_take(1, size);
-    /* Names are referred to from the begin of the archive, and they are its end. */
-    for (size_t i = 0; i < draft->certificate_count; i++)
-        draft->certificates[i].names.at += (uint32_t)(size - draft->names.len);
-    char *place = draft->bytes;
-    for (size_t i = 0; i < ARRAYS; i++)
-        place = append_array(place, arrays[i].items, arrays[i].size);
-    site_builder_set_archive(builder, (struct span){draft->bytes, size});
-}
-
-void certificate_archive_free(struct archive_draft *draft)
-{
-    free(draft->certificates);
-    free(draft->sources);
-    free(draft->contents);
-    free(draft->keys);
-    free(draft->proofs);
-    text_free(&draft->names);
-    free(draft->bytes);
-    *draft = (struct archive_draft){0};
+    append(out, &header, sizeof(header));
+    for (size_t i = 0; i < store->certificate_count; i++)
+        archive_certificate(store->certificates[i].facts, builder, &names, out);
+    header.source_count = archive_sources(store, &contents, out);
+    text_append(out, heap_text(&contents));
+    archive_keys(store, builder, out);
+    append(out, store->proofs, store->proof_count * sizeof(*store->proofs));
+    text_append(out, heap_text(&names));
+    header.content_count = (uint32_t)(contents.len / sizeof(struct content));
+    text_free(&contents);
+    text_free(&names);
+    struct span bytes = heap_text(out);
+    memcpy(out->data, &header, sizeof(header));
+    site_builder_set_archive(builder, bytes);
 }

@@ -161,15 +161,17 @@ static void read_facts(const mbedtls_x509_crt *crt, struct certificate *found)
     found->not_before = instant(&crt->valid_from);
     found->not_after = instant(&crt->valid_to);
     found->weak_signature = weak_signature(span_of_buf(crt->sig_oid));
-    found->is_self_issued = span_equal(found->subject, found->issuer) &&
-                            (found->key_id.data == NULL || found->issuer_key_id.data == NULL ||
-                             span_equal(found->key_id, found->issuer_key_id));
-    found->is_authority =
-        mbedtls_x509_crt_get_ca_istrue(crt) == 1 || (crt->version < 3 && found->is_self_issued);
-    found->may_serve =
+    found->flags.is_self_issued =
+        span_equal(found->subject, found->issuer) &&
+        (found->key_id.data == NULL || found->issuer_key_id.data == NULL ||
+         span_equal(found->key_id, found->issuer_key_id));
+    found->flags.is_authority = mbedtls_x509_crt_get_ca_istrue(crt) == 1 ||
+                                (crt->version < 3 && found->flags.is_self_issued);
+    found->flags.may_serve =
         mbedtls_x509_crt_check_extended_key_usage(crt, MBEDTLS_OID_SERVER_AUTH,
                                                   MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) == 0;
-    found->may_sign = mbedtls_x509_crt_check_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0;
+    found->flags.may_sign =
+        mbedtls_x509_crt_check_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0;
 }
 
 /* code 0: the library has read it, and an extension speaks against it. */
@@ -209,7 +211,7 @@ static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct span d
     struct certificate *found =
         heap_take(1, sizeof(*found) + count * sizeof(found->names[0]) + texts + info.len + der.len);
     found->fault = CERTIFICATE_SOUND;
-    found->has_dns_names = count > 0;
+    found->flags.has_dns_names = count > 0;
     char *place = read_names(crt, (char *)&found->names[count], found);
     if (info.len > 0)
         memcpy(place, info.data, info.len);
@@ -247,7 +249,7 @@ struct certificate *certificate_new(struct span der)
     bool is_odd = code == 0 && extensions.is_critical && mbedtls_x509_crt_get_ca_istrue(&crt) != 1;
     struct certificate *certificate =
         code == 0 && !is_odd ? make_sound(&crt, der) : make_refused(der, code);
-    certificate->must_staple = extensions.must_staple;
+    certificate->flags.must_staple = extensions.must_staple;
     mbedtls_x509_crt_free(&crt);
     return certificate;
 }

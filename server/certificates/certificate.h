@@ -23,8 +23,18 @@ enum certificate_fault {
     CERTIFICATE_EXTENSION, /* an extension is malformed, or that of a leaf is critical and unknown */
 };
 
+/* Any byte is a value of it, so that it can be archived as it is. */
+struct certificate_flags {
+    bool is_authority : 1; /* basicConstraints says CA, or version 1 and self-issued */
+    bool is_self_issued : 1;
+    bool may_serve : 1;     /* the extended key usage allows TLS servers */
+    bool may_sign : 1;      /* the key usage allows digital signatures */
+    bool has_dns_names : 1; /* in its subject alternative name, be they valid or not */
+    bool must_staple : 1;   /* clients may insist on a stapled OCSP response (RFC 7633) */
+};
+
 /* Every span points behind the structure, where a copy of the DER is too, or into the site that the
- * facts were taken from (certificate_archive_take). */
+ * facts were taken from (archive.c). */
 struct certificate {
     enum certificate_fault fault; /* unless sound, only kind and weak_signature are told */
     struct span der;              /* empty unless sound */
@@ -36,12 +46,7 @@ struct certificate {
     int64_t not_after;
     struct public_key kind;
     const char *weak_signature; /* "SHA-1", "MD5"; NULL when it is not weak; static */
-    bool is_authority;          /* basicConstraints says CA, or version 1 and self-issued */
-    bool is_self_issued;
-    bool may_serve;     /* the extended key usage allows TLS servers */
-    bool may_sign;      /* the key usage allows digital signatures */
-    bool has_dns_names; /* in its subject alternative name, be they valid or not */
-    bool must_staple;   /* clients may insist on a stapled OCSP response (RFC 7633) */
+    struct certificate_flags flags;
     size_t name_count;
     struct span names[]; /* the valid ones, lower case */
 };

@@ -132,6 +132,41 @@ static void place_authorities(struct certificates *store)
     }
 }
 
+static struct span proof_key(const void *items, size_t index)
+{
+    const struct proof *proofs = items;
+    return (struct span){(const char *)&proofs[index],
+                         sizeof(proofs[index].child) + sizeof(proofs[index].parent)};
+}
+
+static const struct proof *find_proof(const struct certificates *store, struct proof wanted)
+{
+    size_t found = table_find(&store->by_proof, proof_key(&wanted, 0), proof_key, store->proofs);
+    return found == TABLE_NONE ? NULL : &store->proofs[found];
+}
+
+void certificate_add_proof(struct certificates *store, struct proof proof)
+{
+    if (find_proof(store, proof) != NULL)
+        return;
+    array_room(&store->proofs, store->proof_count, &store->proof_capacity, sizeof(*store->proofs));
+    table_add(&store->by_proof, proof_key(&proof, 0), store->proof_count);
+    store->proofs[store->proof_count++] = proof;
+}
+
+/* Whether the parent has signed the child: as it is known, or else verified, which is then known. */
+static bool prove(struct certificates *store, uint32_t child, uint32_t parent)
+{
+    struct proof proof = {child, parent, 0};
+    const struct proof *known = find_proof(store, proof);
+    if (known != NULL)
+        return known->is_signed != 0;
+    proof.is_signed = certificate_is_signed_by(store->certificates[child].facts,
+                                               store->certificates[parent].facts);
+    certificate_add_proof(store, proof);
+    return proof.is_signed != 0;
+}
+
 /* The search for the issuer of a certificate. */
 struct search {
     struct certificates *store;
@@ -151,7 +186,7 @@ static void consider(struct search *search, uint32_t index, bool is_near)
     struct certificates *store = search->store;
     const struct certificate *parent = store->certificates[index].facts;
     struct fit fit = {certificate_is_valid(parent, store->now),
-                      is_beside(store, search->source, index), parent->is_self_issued,
+                      is_beside(store, search->source, index), parent->flags.is_self_issued,
                       parent->not_after};
     if (!span_equal(search->child->issuer, parent->subject) || !certificate_is_issuer(parent) ||
         key_ids_differ(search->child, parent) ||
@@ -167,7 +202,7 @@ static void consider(struct search *search, uint32_t index, bool is_near)
             return;
         search->checks++;
         store->chain_checks++;
-        if (!certificate_prove(store, search->child_index, index))
+        if (!prove(store, search->child_index, index))
             return;
     }
     search->best = index;
@@ -283,11 +318,11 @@ static bool add_link(struct certificates *store, struct stored_certificate *leaf
 bool certificate_build_chain(struct certificates *store, struct stored_certificate *leaf)
 {
     uint32_t index = (uint32_t)(leaf - store->certificates);
-    leaf->fault = leaf->facts->must_staple ? CREDENTIAL_MUST_STAPLE : CREDENTIAL_SOUND;
+    leaf->fault = leaf->facts->flags.must_staple ? CREDENTIAL_MUST_STAPLE : CREDENTIAL_SOUND;
     leaf->expired_link = CERTIFICATE_NONE;
     leaf->chain[0] = index;
     leaf->chain_len = 1;
-    if (leaf->facts->is_self_issued) {
+    if (leaf->facts->flags.is_self_issued) {
         leaf->fault = CREDENTIAL_SELF_SIGNED;
         return check_size(store, leaf);
     }
@@ -296,7 +331,7 @@ bool certificate_build_chain(struct certificates *store, struct stored_certifica
         if (index == CERTIFICATE_NONE && leaf->chain_len == 1)
             leaf->fault = CREDENTIAL_INCOMPLETE;
         /* Clients have the root; sending it would only cost them time. */
-        if (index == CERTIFICATE_NONE || store->certificates[index].facts->is_self_issued ||
+        if (index == CERTIFICATE_NONE || store->certificates[index].facts->flags.is_self_issued ||
             is_in_chain(leaf, index))
             break;
         if (leaf->chain_len == LIMIT_CHAIN) {
@@ -375,7 +410,7 @@ static void report_staple(struct certificates *store, const struct stored_certif
 void certificate_warn_of_chain(struct certificates *store, const struct stored_certificate *leaf)
 {
     char issuer[CERTIFICATE_NAME_SIZE];
-    if (leaf->facts->must_staple)
+    if (leaf->facts->flags.must_staple)
         report_staple(store, leaf);
     warn_of_links(store, leaf);
     if (leaf->fault == CREDENTIAL_INCOMPLETE) {

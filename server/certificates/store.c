@@ -55,9 +55,9 @@ void certificates_free(struct certificates *store)
         certificate_free(store->certificates[i].facts);
     for (size_t i = 0; i < store->key_count; i++)
         private_key_free(store->keys[i].key);
-    struct table *const tables[] = {&store->by_name, &store->by_subject, &store->by_place,
-                                    &store->by_info, &store->by_der,     &store->by_signature,
-                                    &store->by_proof};
+    struct table *const tables[] = {
+        &store->by_name, &store->by_subject,   &store->by_place, &store->by_info,
+        &store->by_der,  &store->by_signature, &store->by_proof, &store->previous.by_signature};
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         table_free(tables[i]);
     void *const arrays[] = {store->certificates, store->keys,        store->sources,
@@ -69,8 +69,7 @@ void certificates_free(struct certificates *store)
     trust_free(store->trust);
     arena_free(store->arena);
     certificate_files_free(&store->files);
-    certificate_archive_close(&store->previous);
-    certificate_archive_free(&store->archived);
+    text_free(&store->archived);
     free(store);
 }
 
@@ -107,15 +106,16 @@ static bool judge_leaf(struct certificates *store, const struct stored_certifica
                  facts->kind.text);
         diag_reason(diag, "%s", public_key_reason(&facts->kind));
         diag_hint(diag, "%s", public_key_hint());
-    } else if (!facts->may_serve) {
+    } else if (!facts->flags.may_serve) {
         leave_out(store, stored, "its extended key usage does not allow TLS servers");
-    } else if (!facts->may_sign) {
+    } else if (!facts->flags.may_sign) {
         leave_out(store, stored, "its key usage does not allow digital signatures");
         diag_reason(diag, "TLS 1.3 and forward secrecy need them");
     } else if (facts->name_count == 0) {
         diag_add(diag, DIAG_WARNING, stored->at, "the certificate is left out: %s",
-                 facts->has_dns_names ? "none of the names in its subject alternative name is valid"
-                                      : "it has no DNS name in its subject alternative name");
+                 facts->flags.has_dns_names
+                     ? "none of the names in its subject alternative name is valid"
+                     : "it has no DNS name in its subject alternative name");
         diag_reason(diag, "senders ignore the common name (RFC 6125 section 6.4.4)");
         diag_hint(diag, "have one issued with the subject alternative name mta-sts.DOMAIN");
     } else if (stored->key == CERTIFICATE_NONE) {
@@ -135,7 +135,7 @@ static bool judge_leaf(struct certificates *store, const struct stored_certifica
  * marks what it makes as an authority. */
 static bool is_authority(const struct certificate *facts)
 {
-    return facts->is_authority && !(facts->is_self_issued && facts->name_count > 0);
+    return facts->flags.is_authority && !(facts->flags.is_self_issued && facts->name_count > 0);
 }
 
 static void match_keys(struct certificates *store)

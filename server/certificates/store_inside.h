@@ -1,7 +1,7 @@
 /*
  * The inside of the certificate store: the data that its modules share, which
  * are the arrays and their tables (index), reading (read), taking what the load
- * before has read (reuse), chains (chain), names (names) and the public face
+ * before has read (archive), chains (chain), names (names) and the public face
  * (store). Nobody else includes this. All numbers are indices into the arrays of
  * the store, so that the arrays may move while they grow.
  */
@@ -17,12 +17,12 @@
 #include "base/diag.h"
 #include "base/limits.h"
 #include "base/table.h"
-#include "certificates/archive.h"
 #include "certificates/certificate.h"
 #include "certificates/files.h"
 #include "certificates/form.h"
 #include "certificates/private_key.h"
 #include "certificates/trust.h"
+#include "site/site.h"
 
 /* No certificate, key, source or name. */
 #define CERTIFICATE_NONE UINT32_MAX
@@ -58,7 +58,7 @@ struct stored_key {
 struct content {
     uint32_t index; /* of the certificate or key */
     uint32_t line;
-    bool is_key;
+    uint32_t is_key; /* 0 or 1, without a gap behind it: it is archived as it is */
 };
 
 /* A file that was read, and what it holds as a stretch of the store's list. */
@@ -114,12 +114,25 @@ struct stored_name {
 struct proof {
     uint32_t child;
     uint32_t parent;
-    bool is_signed;
+    uint32_t is_signed; /* 0 or 1: as above */
+};
+
+/* The archive of the site before this load. {0} is empty. Everything is borrowed from the site but the
+ * table. */
+struct certificate_archive {
+    struct span image, names;
+    const struct archived_certificate *certificates;
+    const struct archived_source *sources;
+    const struct content *contents;
+    const struct archived_key *keys;
+    const struct proof *proofs;
+    size_t certificate_count, content_count, key_count, proof_count;
+    struct table by_signature; /* signature to source */
 };
 
 struct certificates {
-    struct diag *diag;                   /* borrowed */
-    struct certificate_archive previous; /* of the site before this load */
+    struct diag *diag; /* borrowed */
+    struct certificate_archive previous;
     uint32_t *moved;                /* owned; the numbers here of the certificates of previous */
     struct arena *arena;            /* owned; credentials */
     struct timespec begun;          /* before the first file was looked at */
@@ -161,8 +174,8 @@ struct certificates {
     struct table by_name;      /* subject alternative name to name */
     struct proof *proofs;      /* owned */
     size_t proof_count, proof_capacity;
-    struct table by_proof;         /* child and parent to proof */
-    struct archive_draft archived; /* owned; for the next load */
+    struct table by_proof; /* child and parent to proof */
+    struct text archived;  /* for the next load */
 
     struct table by_place; /* folder and subject to the first authority of its list */
 };
@@ -191,11 +204,14 @@ void certificate_settle(struct certificates *store, uint32_t index, struct posit
 /* The number of the key: a new one, or that of an equal one. If it has an object, that is taken. */
 uint32_t certificate_add_key(struct certificates *store, struct stored_key key);
 
+/* The archive of the site; empty when it has none (or is NULL), or when it makes no sense. */
+void certificate_archive_open(const struct site *site, struct certificate_archive *ret_archive);
+
 /* After the matching of keys: brings what is known of signatures from the load before. */
 void certificate_reuse_proofs(struct certificates *store);
 
-/* Whether the parent has signed the child: as it is known, or else verified, which is then known. */
-bool certificate_prove(struct certificates *store, uint32_t child, uint32_t parent);
+/* What is known of a signature, unless it was known before. */
+void certificate_add_proof(struct certificates *store, struct proof proof);
 
 /* The number of the first source with this signature, of the certificate with this DER, of the key
  * with this public key, of the first authority with this subject; CERTIFICATE_NONE when there is
@@ -248,8 +264,8 @@ bool certificate_is_asked(const struct certificates *store,
 
 static inline bool certificate_is_issuer(const struct certificate *certificate)
 {
-    return certificate->is_authority &&
-           (certificate->weak_signature == NULL || certificate->is_self_issued);
+    return certificate->flags.is_authority &&
+           (certificate->weak_signature == NULL || certificate->flags.is_self_issued);
 }
 
 static inline bool certificate_is_valid(const struct certificate *certificate, int64_t now)

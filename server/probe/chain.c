@@ -36,7 +36,7 @@ static void judge_names(const struct chain *chain)
     const char *host = chain->question->host;
     if (chain_covers(leaf, span_of(host)))
         return;
-    if (leaf->name_count == 0 && leaf->has_dns_names) {
+    if (leaf->name_count == 0 && leaf->flags.has_dns_names) {
         struct span written = {NULL, 0};
         (void)extensions_next_name(chain->question->chain[0], &written); /* there is one */
         report_add(chain->report, FAULT_CERTIFICATE_NAME,
@@ -84,10 +84,10 @@ static void judge_leaf(const struct chain *chain)
     if (!leaf->kind.accepted)
         report_add(chain->report, FAULT_CERTIFICATE_KEY, "the key of the certificate is %s",
                    leaf->kind.text);
-    if (!leaf->may_serve || !leaf->may_sign)
+    if (!leaf->flags.may_serve || !leaf->flags.may_sign)
         report_add(chain->report, FAULT_CERTIFICATE_USAGE,
                    "the certificate is not made for TLS servers");
-    if (leaf->must_staple)
+    if (leaf->flags.must_staple)
         report_add(chain->report, FAULT_CERTIFICATE_STAPLE,
                    "the certificate demands a stapled OCSP response");
     judge_names(chain);
@@ -113,14 +113,15 @@ static void explain_distrust(const struct chain *chain)
     char issuer[CERTIFICATE_NAME_SIZE];
     int checks = LIMIT_CHAIN_CHECKS;
     size_t top = 0;
-    for (size_t steps = 0; steps < chain->count && !chain->items[top]->is_self_issued; steps++) {
+    for (size_t steps = 0; steps < chain->count && !chain->items[top]->flags.is_self_issued;
+         steps++) {
         size_t next = issuer_of(chain, top, &checks);
         if (next == chain->count)
             break;
         top = next;
     }
     certificate_issuer_text(chain->items[top], issuer);
-    if (top == 0 && chain->items[0]->is_self_issued)
+    if (top == 0 && chain->items[0]->flags.is_self_issued)
         report_add(chain->report, FAULT_CERTIFICATE_SELF_SIGNED, "the certificate is self-signed");
     else if (top == 0)
         report_add(chain->report, FAULT_CERTIFICATE_INCOMPLETE,

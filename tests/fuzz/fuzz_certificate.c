@@ -59,7 +59,7 @@ static void check_sound(const struct certificate *certificate)
     assert(certificate->subject.len > 0 && certificate->issuer.len > 0);
     for (size_t i = 0; i < certificate->name_count; i++)
         assert(body_is_name(certificate->names[i], true));
-    assert(certificate->name_count == 0 || certificate->has_dns_names);
+    assert(certificate->name_count == 0 || certificate->flags.has_dns_names);
     certificate_issuer_text(certificate, issuer);
     body_check_words(span_of(issuer));
     (void)certificate_is_signed_by(certificate, certificate); /* either is well */

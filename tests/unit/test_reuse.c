@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "certificates/archive.h"
 #include "certificates/store.h"
+#include "certificates/store_inside.h"
 #include "files/stamp.h"
 #include "pki.h"
 #include "site/image.h"
@@ -306,10 +306,10 @@ static void test_signatures_are_verified_once(void **state)
     assert_true(archive.proof_count > 0);
     size_t at = (size_t)((const char *)archive.proofs - site_bytes(first.site).data);
     struct span copy = guard_copy(site_bytes(first.site));
-    struct archived_proof *proofs = (void *)(uintptr_t)(copy.data + at);
+    struct proof *proofs = (void *)(uintptr_t)(copy.data + at);
     for (size_t i = 0; i < archive.proof_count; i++)
         proofs[i].is_signed = !proofs[i].is_signed;
-    certificate_archive_close(&archive);
+    table_free(&archive.by_signature);
     const struct site changed = {.map = {copy.data, copy.len}, .fd = -1};
     struct outcome second = load(&changed, doubtful, 1, (int64_t)time(NULL));
     const struct credential *other = found(&second, hosts[0], CREDENTIAL_ECDSA);
