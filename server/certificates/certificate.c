@@ -89,12 +89,6 @@ static enum certificate_fault judge_unparsed(struct span der, int code, struct c
                : CERTIFICATE_JUNK;
 }
 
-/* What the library does not judge itself. */
-struct extensions {
-    bool must_staple;
-    bool is_critical; /* one that senders need not know is marked as critical */
-};
-
 /* status_request and status_request_v2 as features of TLS (RFC 7633 section 4, RFC 6066 section 8,
  * RFC 6961). The features are a SEQUENCE OF INTEGER. */
 static bool demands_staple(struct span value)
@@ -108,20 +102,30 @@ static bool demands_staple(struct span value)
     return false;
 }
 
+/* RFC 8737 section 3: critical, and an OCTET STRING of 32 bytes. */
+static bool is_challenge(int critical, struct span value)
+{
+    struct span digest;
+    return critical != 0 && der_take(&value, DER_OCTET_STRING, &digest, NULL) && digest.len == 32 &&
+           value.len == 0;
+}
+
 /* The library calls this for extensions that it does not know, and for policies. */
 static int note_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
                           int critical, const unsigned char *value, const unsigned char *end)
 {
     static const char tls_feature[] = "\x2b\x06\x01\x05\x05\x07\x01\x18";
     static const char policies[] = "\x55\x1d\x20";
-    struct extensions *noted = context;
-    struct span name = span_of_buf(*oid);
+    static const char identifier[] = "\x2b\x06\x01\x05\x05\x07\x01\x1f"; /* acmeIdentifier */
+    struct certificate_flags *flags = context;
+    struct span name = span_of_buf(*oid), bytes = {(const char *)value, (size_t)(end - value)};
     (void)crt;
+    if (span_equal(name, span_of(identifier)))
+        flags->is_challenge = is_challenge(critical, bytes);
     if (span_equal(name, span_of(tls_feature)))
-        noted->must_staple =
-            demands_staple((struct span){(const char *)value, (size_t)(end - value)});
+        flags->must_staple = demands_staple(bytes);
     else if (critical != 0 && !span_equal(name, span_of(policies)))
-        noted->is_critical = true;
+        flags->is_odd = true;
     return 0;
 }
 
@@ -174,14 +178,6 @@ static void read_facts(const mbedtls_x509_crt *crt, struct certificate *found)
         mbedtls_x509_crt_check_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0;
 }
 
-/* code 0: the library has read it, and an extension speaks against it. */
-static struct certificate *make_refused(struct span der, int code)
-{
-    struct certificate *certificate = heap_take(1, sizeof(*certificate));
-    certificate->fault = code == 0 ? CERTIFICATE_EXTENSION : judge_unparsed(der, code, certificate);
-    return certificate;
-}
-
 /* A part of some bytes as a part of their copy. */
 static struct span move(struct span part, struct span from, const char *to)
 {
@@ -192,7 +188,8 @@ static struct span move(struct span part, struct span from, const char *to)
 }
 
 /* The structure, its names, what else is not in the DER and a copy of that, in one piece of memory. */
-static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct span der)
+static struct certificate *make_facts(const mbedtls_x509_crt *crt, struct span der,
+                                      struct certificate_flags flags)
 {
     unsigned char buffer[INFO_MOST];
     size_t count = 0, texts = 0;
@@ -210,7 +207,7 @@ static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct span d
 
     struct certificate *found =
         heap_take(1, sizeof(*found) + count * sizeof(found->names[0]) + texts + info.len + der.len);
-    found->fault = CERTIFICATE_SOUND;
+    found->flags = flags;
     found->flags.has_dns_names = count > 0;
     char *place = read_names(crt, (char *)&found->names[count], found);
     if (info.len > 0)
@@ -225,31 +222,38 @@ static struct certificate *make_sound(const mbedtls_x509_crt *crt, struct span d
                                   &found->issuer_key_id};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         *parts[i] = move(*parts[i], der, copy);
+    bool is_odd = flags.is_odd && mbedtls_x509_crt_get_ca_istrue(crt) != 1;
+    found->fault = is_odd ? CERTIFICATE_EXTENSION : CERTIFICATE_SOUND;
     return found;
 }
 
 /* The worker parses a leaf with the same call: what passes here passes there. */
-static int parse(struct span bytes, mbedtls_x509_crt *crt, struct extensions *ret_extensions)
+static int parse(struct span bytes, mbedtls_x509_crt *crt, struct certificate_flags *ret_flags)
 {
-    *ret_extensions = (struct extensions){0};
-    return mbedtls_x509_crt_parse_der_with_ext_cb(crt, (const unsigned char *)bytes.data, bytes.len,
-                                                  0, note_extension, ret_extensions);
+    int code = -1;
+    for (int tries = 0; code != 0 && tries < 2; tries++) {
+        if (tries > 0)
+            memory_check(code);
+        *ret_flags = (struct certificate_flags){0};
+        code = mbedtls_x509_crt_parse_der_with_ext_cb(crt, (const unsigned char *)bytes.data,
+                                                      bytes.len, 0, note_extension, ret_flags);
+    }
+    return code;
 }
 
 struct certificate *certificate_new(struct span der)
 {
-    struct extensions extensions;
+    struct certificate *certificate;
+    struct certificate_flags flags;
     mbedtls_x509_crt crt;
     mbedtls_x509_crt_init(&crt);
-    int code = parse(der, &crt, &extensions);
-    if (code != 0) {
-        memory_check(code);
-        code = parse(der, &crt, &extensions);
+    int code = parse(der, &crt, &flags);
+    if (code == 0) {
+        certificate = make_facts(&crt, der, flags);
+    } else {
+        certificate = heap_take(1, sizeof(*certificate));
+        certificate->fault = judge_unparsed(der, code, certificate);
     }
-    bool is_odd = code == 0 && extensions.is_critical && mbedtls_x509_crt_get_ca_istrue(&crt) != 1;
-    struct certificate *certificate =
-        code == 0 && !is_odd ? make_sound(&crt, der) : make_refused(der, code);
-    certificate->flags.must_staple = extensions.must_staple;
     mbedtls_x509_crt_free(&crt);
     return certificate;
 }
@@ -257,11 +261,8 @@ struct certificate *certificate_new(struct span der)
 /* It was parsed before; but the facts may be those of an archive that somebody has changed. */
 static bool parse_again(const struct certificate *certificate, mbedtls_x509_crt *crt)
 {
-    struct extensions extensions; /* judged before */
-    int code = parse(certificate->der, crt, &extensions);
-    if (code != 0)
-        memory_check(code);
-    return code == 0;
+    struct certificate_flags flags; /* judged before */
+    return parse(certificate->der, crt, &flags) == 0;
 }
 
 static bool verify(const struct certificate *child, const struct certificate *parent)

@@ -31,18 +31,22 @@ struct certificate_flags {
     bool may_sign : 1;      /* the key usage allows digital signatures */
     bool has_dns_names : 1; /* in its subject alternative name, be they valid or not */
     bool must_staple : 1;   /* clients may insist on a stapled OCSP response (RFC 7633) */
+    bool is_odd : 1;        /* an extension that senders need not know is marked as critical */
+    bool is_challenge : 1;  /* it is one for tls-alpn-01 (RFC 8737) */
 };
 
 /* Every span points behind the structure, where a copy of the DER is too, or into the site that the
  * facts were taken from (archive.c). */
 struct certificate {
-    enum certificate_fault fault; /* unless sound, only kind and weak_signature are told */
-    struct span der;              /* empty unless sound */
-    struct span info;             /* SubjectPublicKeyInfo, normalised */
-    struct span subject, issuer;  /* DER of the names */
-    struct span key_id;           /* subject key identifier; data NULL when there is none */
-    struct span issuer_key_id;    /* authority key identifier; the same */
-    int64_t not_before;           /* seconds since 1970 UTC */
+    /* Unless sound, only kind and weak_signature are told, and all of one with an odd extension that could
+     * be parsed. */
+    enum certificate_fault fault;
+    struct span der;             /* empty when it could not be parsed */
+    struct span info;            /* SubjectPublicKeyInfo, normalised */
+    struct span subject, issuer; /* DER of the names */
+    struct span key_id;          /* subject key identifier; data NULL when there is none */
+    struct span issuer_key_id;   /* authority key identifier; the same */
+    int64_t not_before;          /* seconds since 1970 UTC */
     int64_t not_after;
     struct public_key kind;
     const char *weak_signature; /* "SHA-1", "MD5"; NULL when it is not weak; static */

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/heap.h"
-#include "certificates/challenge_certificate.h"
+#include "certificates/certificate.h"
 #include "certificates/pem.h"
 #include "certificates/private_key.h"
 
@@ -51,41 +51,46 @@ static void leave_out(struct reading *reading, const char *name, const char *why
     text_printf(&files->trouble, " %s", why);
 }
 
-static struct piece *add_piece(struct reading *reading, struct piece **list, const char *name,
-                               struct span der)
+static struct span keep(struct reading *reading, struct span bytes)
 {
-    struct arena *arena = reading->files->arena;
-    struct piece *piece = arena_take(arena, sizeof(*piece));
-    *piece = (struct piece){.der = {arena_copy(arena, der), der.len},
-                            .file = arena_copy(arena, span_of(name)),
+    return (struct span){arena_copy(reading->files->arena, bytes), bytes.len};
+}
+
+static struct piece *add_piece(struct reading *reading, struct piece **list, const char *name,
+                               struct span der, struct span info)
+{
+    struct piece *piece = arena_take(reading->files->arena, sizeof(*piece));
+    *piece = (struct piece){.der = keep(reading, der),
+                            .info = keep(reading, info),
+                            .file = keep(reading, span_of(name)).data,
                             .next = *list};
     *list = piece;
     return piece;
 }
 
-/* Links the piece in only if it is sound. */
 static void take_certificate(struct reading *reading, const char *name, struct span der)
 {
-    struct piece *rest = reading->certificates;
-    struct piece *piece = add_piece(reading, &reading->certificates, name, der);
-    const char *why =
-        certificate_challenge_judge(piece->der, reading->files->arena, &piece->host, &piece->info);
-    if (why == NULL)
-        return;
-    reading->certificates = rest;
-    leave_out(reading, name, why);
+    struct certificate *facts = certificate_new(der);
+    if (facts->der.len == 0)
+        leave_out(reading, name, "cannot be read");
+    else if (!facts->flags.is_challenge)
+        leave_out(reading, name, "is not one for tls-alpn-01 (RFC 8737)");
+    else if (facts->name_count != 1)
+        leave_out(reading, name, "does not name exactly one host");
+    else
+        add_piece(reading, &reading->certificates, name, der, facts->info)->host =
+            keep(reading, facts->names[0]);
+    certificate_free(facts);
 }
 
 /* It is good for this challenge only, so that nobody needs to wipe it afterwards. */
 static void take_key(struct reading *reading, const char *name, struct span der)
 {
     struct private_key *key = private_key_new(der);
-    if (key->fault == PRIVATE_KEY_SOUND) {
-        struct piece *piece = add_piece(reading, &reading->keys, name, key->der);
-        piece->info = (struct span){arena_copy(reading->files->arena, key->info), key->info.len};
-    } else {
+    if (key->fault == PRIVATE_KEY_SOUND)
+        (void)add_piece(reading, &reading->keys, name, key->der, key->info); /* it is complete */
+    else
         leave_out(reading, name, "holds a key that this server does not take");
-    }
     private_key_free(key);
 }
 
@@ -135,7 +140,6 @@ static void match(struct reading *reading)
 /* RFC 8555 section 8.3 lets the authority ignore white space behind it; so nobody needs to see it. */
 static void take_authorization(struct reading *reading, const char *name, struct span bytes)
 {
-    struct arena *arena = reading->files->arena;
     struct span token = span_of(name);
     while (bytes.len > 0 && memchr(" \t\r\n", bytes.data[bytes.len - 1], 4) != NULL)
         bytes.len--;
@@ -148,9 +152,8 @@ static void take_authorization(struct reading *reading, const char *name, struct
         return;
     }
     add(reading, name,
-        (struct challenge){.kind = CHALLENGE_HTTP,
-                           .name = {arena_copy(arena, token), token.len},
-                           .answer = {arena_copy(arena, bytes), bytes.len}});
+        (struct challenge){
+            .kind = CHALLENGE_HTTP, .name = keep(reading, token), .answer = keep(reading, bytes)});
 }
 
 /* Reads a small regular file; returns how many bytes, or why not in ret_why (NULL: it is gone, or
