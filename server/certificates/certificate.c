@@ -17,20 +17,14 @@
 /* SubjectPublicKeyInfo of RSA 8192, the largest that mbedTLS reads, is 1,062 bytes. */
 enum { INFO_MOST = 2048 };
 
-#define OID(bytes) bytes, sizeof(bytes) - 1
-
 /* The signature algorithms that senders no longer accept (RFC 9155, Baseline Requirements 7.1.3). */
-static const struct {
-    const char *oid;
-    size_t len;
-    const char *text;
-} weak_signatures[] = {
-    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05"), "SHA-1"}, /* sha1WithRSAEncryption */
-    {OID("\x2b\x0e\x03\x02\x1d"), "SHA-1"},                 /* its old name */
-    {OID("\x2a\x86\x48\xce\x3d\x04\x01"), "SHA-1"},         /* ecdsa-with-SHA1 */
-    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x04"), "MD5"},
-    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x03"), "MD4"},
-    {OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x02"), "MD2"},
+static const struct der_name weak_signatures[] = {
+    {DER_OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05"), "SHA-1"}, /* sha1WithRSAEncryption */
+    {DER_OID("\x2b\x0e\x03\x02\x1d"), "SHA-1"},                 /* its old name */
+    {DER_OID("\x2a\x86\x48\xce\x3d\x04\x01"), "SHA-1"},         /* ecdsa-with-SHA1 */
+    {DER_OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x04"), "MD5"},
+    {DER_OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x03"), "MD4"},
+    {DER_OID("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x02"), "MD2"},
 };
 
 void certificate_free(struct certificate *certificate)
@@ -45,39 +39,18 @@ static struct span span_of_buf(mbedtls_x509_buf buf)
 
 static const char *weak_signature(struct span oid)
 {
-    for (size_t i = 0; i < sizeof(weak_signatures) / sizeof(weak_signatures[0]); i++)
-        if (span_equal(oid, (struct span){weak_signatures[i].oid, weak_signatures[i].len}))
-            return weak_signatures[i].text;
-    return NULL;
-}
-
-/* Finds the signature's algorithm and the key without mbedTLS, for one that it refuses
- * (RFC 5280 section 4.1). False when it is no certificate at all. */
-static bool look_inside(struct span der, struct span *ret_oid, struct span *ret_info)
-{
-    struct span outer, inner, algorithm;
-    if (!der_take(&der, DER_SEQUENCE, &outer, NULL) ||
-        !der_take(&outer, DER_SEQUENCE, &inner, NULL))
-        return false;
-    (void)der_take(&inner, DER_CONTEXT_0, NULL, NULL); /* version 1 has none */
-    return der_take(&inner, DER_INTEGER, NULL, NULL) &&
-           der_take(&inner, DER_SEQUENCE, &algorithm, NULL) &&
-           der_take(&inner, DER_SEQUENCE, NULL, NULL) && /* issuer */
-           der_take(&inner, DER_SEQUENCE, NULL, NULL) && /* validity */
-           der_take(&inner, DER_SEQUENCE, NULL, NULL) && /* subject */
-           der_take(&inner, DER_SEQUENCE, NULL, ret_info) &&
-           der_take(&algorithm, DER_OBJECT_IDENTIFIER, ret_oid, NULL);
+    return der_name(weak_signatures, sizeof(weak_signatures) / sizeof(weak_signatures[0]), oid);
 }
 
 /* Which part did mbedTLS refuse? Its codes are sums of a high part, of the module, and a low one, of what
  * it called. */
 static enum certificate_fault judge_unparsed(struct span der, int code, struct certificate *found)
 {
-    struct span oid, info;
-    if (!look_inside(der, &oid, &info))
+    struct der_certificate parts;
+    if (!der_read_certificate(der, &parts))
         return CERTIFICATE_JUNK;
-    found->weak_signature = weak_signature(oid);
-    public_key_judge(info, &found->kind);
+    found->weak_signature = weak_signature(parts.algorithm);
+    public_key_judge(parts.info, &found->kind);
     if (!found->kind.accepted)
         return CERTIFICATE_KEY;
     int high = -(-code & 0xff80);

@@ -140,12 +140,12 @@ static int find_signed(struct span inside)
         return -1;
     if (der_peek(inside) == DER_OCTET_STRING)
         return FORM_KEY_DER;
-    if (der_peek(first) == DER_CONTEXT_0)
+    if (der_peek(first) == DER_VERSION)
         return FORM_CERTIFICATE_DER;
     if (!der_take(&first, DER_INTEGER, NULL, NULL) || !der_take(&first, DER_SEQUENCE, NULL, NULL) ||
         !der_take(&first, DER_SEQUENCE, NULL, NULL))
         return -1;
-    return der_peek(first) == DER_CONTEXT_0 ? FORM_REQUEST : FORM_CERTIFICATE_DER;
+    return der_peek(first) == DER_ATTRIBUTES ? FORM_REQUEST : FORM_CERTIFICATE_DER;
 }
 
 static int find_binary(struct span bytes)

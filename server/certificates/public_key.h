@@ -15,6 +15,8 @@ struct public_key {
     bool known;    /* its kind could be told */
     bool accepted; /* every sender verifies it */
     bool costly;   /* RSA above LIMIT_RSA_BITS_MOST: this server does not sign with it */
+    bool
+        has_large_exponent; /* RSA: of more than 32 bits, so that checking a signature takes long */
     enum credential_kind kind; /* CREDENTIAL_RSA exactly when it is RSA */
     char text[32];             /* for people: "ECDSA P-256", "RSA 1024", "Ed25519" */
 };
