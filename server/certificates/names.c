@@ -84,7 +84,8 @@ static bool is_trusted(struct certificates *store, uint32_t index)
     if (ends_at_known_name(store, leaf)) {
         if (store->trust_checks >= LIMIT_TRUST_CHECKS)
             return false;
-        certificate_crypto_begin(store);
+        if (!certificate_crypto_begin(store))
+            return false;
         store->trust_checks++;
         for (size_t i = 0; i < leaf->chain_len; i++)
             chain[i] = store->certificates[leaf->chain[i]].facts->der;

@@ -32,11 +32,17 @@ struct certificates *certificates_new(struct diag *diag, const struct site *prev
     return store;
 }
 
-void certificate_crypto_begin(struct certificates *store)
+bool certificate_crypto_begin(struct certificates *store)
 {
-    store->is_crypto_begun = psa_crypto_init() == PSA_SUCCESS;
-    if (!store->is_crypto_begun)
-        heap_end(); /* it asks for nothing but memory and random bytes of the kernel */
+    psa_status_t status = psa_crypto_init(); /* needs nothing but memory and random bytes */
+    if (status == PSA_ERROR_INSUFFICIENT_MEMORY)
+        heap_end();
+    store->is_crypto_begun = status == PSA_SUCCESS;
+    if (!store->is_crypto_begun && !store->is_crypto_lacking)
+        diag_add(store->diag, DIAG_FATAL, (struct position){0},
+                 "certificates cannot be read: the kernel gives no random bytes");
+    store->is_crypto_lacking = !store->is_crypto_begun;
+    return store->is_crypto_begun;
 }
 
 void certificate_crypto_end(struct certificates *store)
@@ -80,8 +86,8 @@ void certificates_set_progress(struct certificates *store, const struct progress
 
 void certificates_read(struct certificates *store, const char *path, struct position at)
 {
-    certificate_crypto_begin(store);
-    certificate_files_walk(&store->files, path, at);
+    if (certificate_crypto_begin(store))
+        certificate_files_walk(&store->files, path, at);
 }
 
 static void leave_out(struct certificates *store, const struct stored_certificate *stored,
@@ -159,7 +165,8 @@ void certificates_match(struct certificates *store, int64_t now)
     assert(!store->is_matched);
     store->is_matched = true;
     store->now = now;
-    certificate_crypto_begin(store);
+    if (!certificate_crypto_begin(store))
+        return;
     match_keys(store);
     certificate_reuse_proofs(store);
     for (size_t i = 0; i < store->certificate_count; i++) {

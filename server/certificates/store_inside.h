@@ -139,7 +139,8 @@ struct certificates {
     struct certificate_files files; /* owned */
     int64_t now;
     bool is_matched;
-    bool is_crypto_begun; /* a generator may be seeded; not after the matching */
+    bool is_crypto_begun;   /* a generator may be seeded; not after the matching */
+    bool is_crypto_lacking; /* it could not be, which was reported */
 
     struct stored_certificate *certificates; /* owned */
     size_t certificate_count, certificate_capacity;
@@ -232,8 +233,8 @@ bool certificate_build_chain(struct certificates *store, struct stored_certifica
 void certificate_warn_of_chain(struct certificates *store, const struct stored_certificate *leaf);
 
 /* mbedTLS may use PSA inside, which seeds a generator when it starts. It is stopped again before
- * anything can fork: workers must not share its state. */
-void certificate_crypto_begin(struct certificates *store);
+ * anything can fork: workers must not share its state. False, reported, without random bytes. */
+bool certificate_crypto_begin(struct certificates *store);
 void certificate_crypto_end(struct certificates *store);
 
 /* Lists the leaf under its names. */

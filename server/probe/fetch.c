@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/heap.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "certificates/extensions.h"
 
@@ -216,7 +217,12 @@ static void begin_client(struct client *client, const char *host, enum client_ve
     mbedtls_ssl_init(&client->ssl);
     if (client->plain)
         return;
-    /* Repeating the first is free; it seeds the generator of this very process. What fails lacks memory. */
+    /* Repeating the first is free; it seeds the generator of this very process. */
+    if (psa_crypto_init() == PSA_ERROR_INSUFFICIENT_ENTROPY) {
+        log_line(LOG_LEVEL_ERROR, "the kernel gives no random bytes");
+        _exit(HEAP_END_STATUS);
+    }
+    /* What else fails lacks memory. */
     if (psa_crypto_init() != PSA_SUCCESS || !configure(&client->config, versions) ||
         mbedtls_ssl_setup(&client->ssl, &client->config) != 0 ||
         mbedtls_ssl_set_hostname(&client->ssl, host) != 0)

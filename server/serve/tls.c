@@ -446,12 +446,13 @@ struct tls_context *tls_context_new(const struct site *site, const struct challe
     context->challenges = challenges;
     mbedtls_ssl_config_init(&context->config);
     mbedtls_ssl_config_init(&context->challenge_config);
-    if (psa_crypto_init() != PSA_SUCCESS || !configure(&context->config, protocols) ||
-        !configure(&context->challenge_config, challenge_protocols)) {
-        tls_context_free(context);
-        return NULL;
-    }
-    return context;
+    psa_status_t status = psa_crypto_init();
+    if (status == PSA_SUCCESS && configure(&context->config, protocols) &&
+        configure(&context->challenge_config, challenge_protocols))
+        return context;
+    tls_context_free(context);
+    errno = status == PSA_ERROR_INSUFFICIENT_ENTROPY ? EIO : ENOMEM;
+    return NULL;
 }
 
 void tls_context_free(struct tls_context *context)

@@ -29,7 +29,7 @@ struct tls_context;
 struct tls_session;
 
 /* Seeds the generator of this process and prepares what sessions share. Owned;
- * NULL when memory or randomness is short. The site and the challenges (NULL:
+ * NULL with errno: ENOMEM, or EIO when the kernel gives no random bytes. The site and the challenges (NULL:
  * none) are borrowed until tls_context_free; the site must be sealed. */
 struct tls_context *tls_context_new(const struct site *site, const struct challenges *challenges);
 void tls_context_free(struct tls_context *context);

@@ -109,7 +109,7 @@ static bool prepare(struct worker *worker)
         return fail("make the challenges read-only", errno);
     worker->tls = tls_context_new(options->site, options->challenges);
     if (worker->tls == NULL)
-        return fail("prepare TLS", ENOMEM);
+        return fail(errno == EIO ? "get random bytes for TLS" : "prepare TLS", errno);
     const struct connection_setting setting = {
         .site = options->site,
         .challenges = options->challenges,

@@ -102,7 +102,7 @@ enum stats_gauge {
 
 struct stats;
 
-/* Owned; NULL when memory is short. Make it before the first fork. */
+/* Owned; NULL with errno when memory or a descriptor is short. Make it before the first fork. */
 struct stats *stats_new(void);
 void stats_free(struct stats *stats);
 

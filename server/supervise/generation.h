@@ -40,7 +40,7 @@ struct generation {
 };
 
 /* A generation without running workers; owned. It takes the image and the descriptor,
- * also when it fails with NULL: memory is short. empty_root_fd, stats and challenges are borrowed. */
+ * also when it fails with NULL and errno. empty_root_fd, stats and challenges are borrowed. */
 struct generation *generation_new(unsigned number, struct settings_image *image, int site_fd,
                                   int empty_root_fd, struct stats *stats,
                                   struct challenges *challenges);

@@ -83,18 +83,23 @@ static void say_end_of_wait(void *context)
     loader_say(((struct load *)context)->socket, LOADER_HAS_STATE);
 }
 
-/* A sealed file with the bytes. */
+/* A sealed file with the bytes. It may lack descriptors as well as memory. */
 static int hold(const struct text *text)
 {
     struct span bytes = heap_text(text);
     struct memory_file file = {0};
-    if (!memory_file_new(bytes.len, &file))
+    int fd = -1;
+    if (memory_file_new(bytes.len, &file)) {
+        memcpy(file.data, bytes.data, bytes.len);
+        fd = memory_file_finish(&file, bytes.len);
+    }
+    if (fd >= 0)
+        return fd;
+    if (errno == ENOMEM)
         heap_end();
-    memcpy(file.data, bytes.data, bytes.len);
-    int fd = memory_file_finish(&file, bytes.len);
-    if (fd < 0)
-        heap_end();
-    return fd;
+    log_line(LOG_LEVEL_ERROR, "no memory file can be made for what was loaded: %s",
+             strerror(errno));
+    _exit(LOADER_FAILED);
 }
 
 static bool is_earlier(int64_t one, int64_t other)
@@ -341,8 +346,6 @@ static int finish(const struct load *load, struct configuration *configuration,
     print_history(load, configuration, result);
     result->site_fd = site_release(configuration->site);
     configuration->site = NULL;
-    if (result->site_fd < 0)
-        heap_end();
     result->outcome = LOADER_DONE;
     return settings_fd;
 }

@@ -160,7 +160,7 @@ static bool prepare(struct supervisor *supervisor, struct loader_result *result)
     result->image = NULL;
     result->site_fd = -1;
     if (supervisor->next == NULL) {
-        log_line(LOG_LEVEL_ERROR, "out of memory");
+        log_line(LOG_LEVEL_ERROR, "cannot prepare workers: %s", strerror(errno));
         if (supervisor->current != NULL)
             retain_listeners(supervisor);
         return false;
@@ -709,7 +709,7 @@ int supervisor_run(const struct supervisor_options *options)
     supervisor.empty_root_fd = filesystem_open_empty_root(); /* the workers tell if it is missed */
     supervisor.stats = stats_new();
     if (supervisor.stats == NULL) {
-        log_line(LOG_LEVEL_ERROR, "out of memory");
+        log_line(LOG_LEVEL_ERROR, "cannot share counters with workers: %s", strerror(errno));
         return 1;
     }
     supervisor.watcher.stats = supervisor.stats;

@@ -26,7 +26,10 @@ class Tracer:
         self.lines = []
 
     def _tracer(self):
-        status = Path(f"/proc/{self._pid}/status").read_text()
+        try:
+            status = Path(f"/proc/{self._pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0  # It has ended.
         return int(re.search(r"^TracerPid:\s+(\d+)$", status, re.M)[1])
 
     def __enter__(self):

@@ -1,16 +1,21 @@
 /* The certificate store, on files that openssl writes while the test runs. */
 #include "unit.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "certificates/store.h"
 #include "pki.h"
+#include "sandbox/privilege.h"
+#include "sandbox/syscall_filter.h"
 
 #define HOST "mta-sts.example.com"
 
@@ -985,6 +990,37 @@ static void test_links(void **state)
         check_example(&examples[i]);
 }
 
+/* In a process of its own, which the kernel gives none. */
+static void test_no_random_bytes(void **state)
+{
+    static const struct filter_rule none[] = {{.call = SYS_getrandom, .error = EIO}};
+    const struct filter_table table = FILTER_TABLE(none, 0);
+    const struct filter filter = {&table, 1, SECCOMP_RET_ALLOW};
+    const char *const paths[4] = {"a.pem", "keys"};
+    int status = 0;
+    (void)state;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct diag *diag = diag_new();
+        struct text said = {0};
+        if (!privilege_forbid_new() || !filter_install(&filter))
+            _exit(2);
+        certificates_free(load(diag, paths, 0));
+        diag_print(diag, DIAG_NOTE, &said);
+        _exit(diag_count(diag, DIAG_FATAL) == 1 &&
+                      span_equal((struct span){said.data, said.len},
+                                 span_of("error: certificates cannot be read: the kernel gives no "
+                                         "random bytes\n"))
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+        skip(); /* the kernel has no filters */
+    assert_int_equal(status, 0);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -1005,13 +1041,14 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_examples),  cmocka_unit_test(test_file_examples),
-        cmocka_unit_test(test_leaf_examples), cmocka_unit_test(test_chain_examples),
-        cmocka_unit_test(test_date_examples), cmocka_unit_test(test_trust_examples),
-        cmocka_unit_test(test_form_examples), cmocka_unit_test(test_foreign_examples),
-        cmocka_unit_test(test_conversions),   cmocka_unit_test(test_keys_are_normalised),
-        cmocka_unit_test(test_sharing),       cmocka_unit_test(test_odd_hosts),
-        cmocka_unit_test(test_unreadable),    cmocka_unit_test(test_links),
+        cmocka_unit_test(test_key_examples),    cmocka_unit_test(test_file_examples),
+        cmocka_unit_test(test_leaf_examples),   cmocka_unit_test(test_chain_examples),
+        cmocka_unit_test(test_date_examples),   cmocka_unit_test(test_trust_examples),
+        cmocka_unit_test(test_form_examples),   cmocka_unit_test(test_foreign_examples),
+        cmocka_unit_test(test_conversions),     cmocka_unit_test(test_keys_are_normalised),
+        cmocka_unit_test(test_sharing),         cmocka_unit_test(test_odd_hosts),
+        cmocka_unit_test(test_unreadable),      cmocka_unit_test(test_links),
+        cmocka_unit_test(test_no_random_bytes),
     };
     return cmocka_run_group_tests(tests, set_up, pki_tear_down);
 }

@@ -5,6 +5,7 @@
  */
 #include "serve/loop.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -312,6 +313,19 @@ static void an_orphan_ends(void **state)
     assert_int_equal(loop_turn(stage->loop), LOOP_ORPHANED);
 }
 
+/* The first system call of cryptography asks for random bytes. */
+static void without_random_bytes_there_is_no_tls(void **state)
+{
+    struct stage *stage = *state;
+    *fault_page() = (struct fault_page){.pid = getpid(), .kind = FAULT_CALL, .countdown = 1};
+    tls_context_free(stage->tls);
+    stage->tls = tls_context_new(stage->site, NULL);
+    int reason = errno;
+    *fault_page() = (struct fault_page){0};
+    assert_null(stage->tls);
+    assert_int_equal(reason, EIO);
+}
+
 #define on_stage(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -329,6 +343,7 @@ int main(void)
         on_stage(a_drain_ends_those_with_events),
         on_stage(memory_is_short_in_a_batch),
         on_stage(an_orphan_ends),
+        on_stage(without_random_bytes_there_is_no_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
