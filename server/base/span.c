@@ -47,11 +47,18 @@ struct span span_trim(struct span span)
     return span;
 }
 
+bool span_take(struct span *rest, char end, struct span *ret_part)
+{
+    const char *found = rest->len == 0 ? NULL : memchr(rest->data, end, rest->len);
+    *ret_part = (struct span){rest->data, found == NULL ? rest->len : (size_t)(found - rest->data)};
+    *rest = span_skip(*rest, ret_part->len + (found == NULL ? 0 : 1));
+    return found != NULL;
+}
+
 struct span span_take_line(struct span *bytes)
 {
-    const char *end = bytes->len == 0 ? NULL : memchr(bytes->data, '\n', bytes->len);
-    struct span line = {bytes->data, end == NULL ? bytes->len : (size_t)(end - bytes->data)};
-    *bytes = span_skip(*bytes, line.len + (end == NULL ? 0 : 1));
+    struct span line;
+    (void)span_take(bytes, '\n', &line); /* the last has no end */
     return line;
 }
 

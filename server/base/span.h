@@ -59,6 +59,10 @@ bool span_number(struct span span, uint64_t most, uint64_t *ret_number);
 /* The span without spaces and tabs at its ends. */
 struct span span_trim(struct span span);
 
+/* Takes what is before the first such byte off the rest, with the byte, which is left out. False when there is
+ * none: then the part is all of the rest. */
+bool span_take(struct span *rest, char end, struct span *ret_part);
+
 /* Takes the next line, which an LF ends or the end, off the bytes; without the LF. */
 struct span span_take_line(struct span *bytes);
 

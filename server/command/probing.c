@@ -82,14 +82,9 @@ bool probing_read(struct probing *probing, const struct reading *reading)
 static bool read_policy(const struct report_visit *visit, struct promise *ret_promise)
 {
     uint64_t max_age = 0;
-    bool is_mode = false;
     *ret_promise = (struct promise){.mx = span_of(visit->patterns)};
-    for (int i = POLICY_ENFORCE; i <= POLICY_NONE && !is_mode; i++) {
-        ret_promise->mode = (enum policy_mode)i;
-        is_mode = strcmp(visit->mode, policy_mode_text(ret_promise->mode)) == 0;
-    }
-    if (!is_mode || ret_promise->mx.len == 0 ||
-        !span_number(span_of(visit->max_age), UINT32_MAX, &max_age))
+    if (!policy_mode_read(span_of(visit->mode), false, &ret_promise->mode) ||
+        ret_promise->mx.len == 0 || !span_number(span_of(visit->max_age), UINT32_MAX, &max_age))
         return false;
     ret_promise->max_age = max_age < LIMIT_MAX_AGE_LEAST  ? LIMIT_MAX_AGE_LEAST
                            : max_age > LIMIT_MAX_AGE_MOST ? LIMIT_MAX_AGE_MOST

@@ -157,11 +157,7 @@ static bool read_policy(struct span line, struct promise *ret_promise)
     if (!take_word(&line, &mode) || !take_number(&line, &ret_promise->max_age) ||
         !take_id(&line, &ret_promise->id) || line.len == 0 || line.len > LIMIT_BODY)
         return false;
-    bool good = false;
-    for (int i = POLICY_ENFORCE; i <= POLICY_NONE && !good; i++) {
-        ret_promise->mode = (enum policy_mode)i;
-        good = span_equal(mode, span_of(policy_mode_text(ret_promise->mode)));
-    }
+    bool good = policy_mode_read(mode, false, &ret_promise->mode);
     ret_promise->mx = rest = line;
     while (good && rest.len > 0)
         good = take_word(&rest, &mx) && is_name(mx, NAME_PATTERN);

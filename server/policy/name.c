@@ -122,16 +122,11 @@ static enum name_fault judge_labels(struct span text)
 {
     size_t labels = 0;
     struct span label = {0};
-    for (;;) {
-        const char *dot = text.len == 0 ? NULL : memchr(text.data, '.', text.len);
-        label = (struct span){text.data, dot == NULL ? text.len : (size_t)(dot - text.data)};
+    for (bool more = true; more; labels++) {
+        more = span_take(&text, '.', &label);
         enum name_fault fault = judge_label(label);
         if (fault != NAME_OK)
             return fault;
-        labels++;
-        if (dot == NULL)
-            break;
-        text = span_skip(text, label.len + 1);
     }
     if (labels < 2)
         return NAME_SINGLE_LABEL;
@@ -208,41 +203,38 @@ static uint32_t punycode_adapt(uint32_t delta, uint32_t count, bool first)
     return k + 36 * delta / (delta + 38);
 }
 
-static bool name_put(struct name *name, char byte)
+/* What is longer than a name can be is one byte longer, which name_parse refuses. */
+static void name_put(struct name *name, char byte)
 {
-    if (name->len == LIMIT_NAME)
-        return false;
-    name->text[name->len++] = byte;
-    return true;
+    if (name->len <= LIMIT_NAME)
+        name->text[name->len++] = byte;
 }
 
-static bool punycode_number(struct name *out, uint32_t value, uint32_t bias)
+static void punycode_number(struct name *out, uint32_t value, uint32_t bias)
 {
     for (uint32_t k = 36;; k += 36) {
         uint32_t threshold = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias;
         uint32_t digit =
             value < threshold ? value : threshold + (value - threshold) % (36 - threshold);
-        if (!name_put(out, (char)(digit < 26 ? 'a' + (int)digit : '0' + (int)digit - 26)))
-            return false;
+        name_put(out, (char)(digit < 26 ? 'a' + (int)digit : '0' + (int)digit - 26));
         if (value < threshold)
-            return true;
+            return;
         value = (value - threshold) / (36 - threshold);
     }
 }
 
-/* RFC 3492 section 6.3. At most LIMIT_LABEL points, so nothing overflows. */
-static bool punycode_encode(const uint32_t *points, size_t count, struct name *out)
+/* RFC 3492 section 6.3, and ASCII alone as it is. At most LIMIT_LABEL points, so nothing overflows. */
+static void punycode_encode(const uint32_t *points, size_t count, struct name *out)
 {
     uint32_t handled = 0;
     for (size_t i = 0; i < count; i++)
         if (points[i] < 0x80) {
-            if (!name_put(out, (char)points[i]))
-                return false;
+            name_put(out, (char)points[i]);
             handled++;
         }
     uint32_t basic = handled, next = 0x80, delta = 0, bias = 72;
-    if (basic > 0 && !name_put(out, '-'))
-        return false;
+    if (basic > 0 && basic < count)
+        name_put(out, '-');
     while (handled < count) {
         uint32_t least = UINT32_MAX;
         for (size_t i = 0; i < count; i++)
@@ -254,8 +246,7 @@ static bool punycode_encode(const uint32_t *points, size_t count, struct name *o
             delta += points[i] < next ? 1 : 0;
             if (points[i] != next)
                 continue;
-            if (!punycode_number(out, delta, bias))
-                return false;
+            punycode_number(out, delta, bias);
             bias = punycode_adapt(delta, handled + 1, handled == basic);
             delta = 0;
             handled++;
@@ -263,7 +254,6 @@ static bool punycode_encode(const uint32_t *points, size_t count, struct name *o
         delta++;
         next++;
     }
-    return true;
 }
 
 static bool suggest_label(struct span label, struct name *out)
@@ -272,15 +262,12 @@ static bool suggest_label(struct span label, struct name *out)
     size_t count = 0;
     if (label.len > 4 * LIMIT_LABEL || !decode_label(label, points, &count))
         return false;
-    bool ascii = true;
+    bool is_ascii = true;
     for (size_t i = 0; i < count; i++)
-        ascii = ascii && points[i] < 0x80;
-    if (!ascii)
-        return name_put(out, 'x') && name_put(out, 'n') && name_put(out, '-') &&
-               name_put(out, '-') && punycode_encode(points, count, out);
-    for (size_t i = 0; i < count; i++)
-        if (!name_put(out, (char)points[i]))
-            return false;
+        is_ascii = is_ascii && points[i] < 0x80;
+    for (const char *prefix = is_ascii ? "" : "xn--"; *prefix != '\0'; prefix++)
+        name_put(out, *prefix);
+    punycode_encode(points, count, out);
     return true;
 }
 
@@ -297,26 +284,37 @@ bool name_suggest(struct span text, enum name_kind kind, struct name *ret_name)
         }
     if (text.len > 0 && text.data[text.len - 1] == '.')
         text.len--;
-    const char *colon = text.len == 0 ? NULL : memchr(text.data, ':', text.len);
-    if (colon != NULL && all_digits(span_skip(text, (size_t)(colon - text.data) + 1)))
-        text.len = (size_t)(colon - text.data);
+    struct span part, port = text;
+    if (span_take(&port, ':', &part) && all_digits(port))
+        text = part;
     while (text.len > 0) {
-        const char *dot = memchr(text.data, '.', text.len);
-        struct span label = {text.data, dot == NULL ? text.len : (size_t)(dot - text.data)};
-        if (!suggest_label(label, &built) || (dot != NULL && !name_put(&built, '.')))
+        bool has_dot = span_take(&text, '.', &part);
+        if (!suggest_label(part, &built))
             return false;
-        text = span_skip(text, label.len + (dot == NULL ? 0 : 1));
+        if (has_dot)
+            name_put(&built, '.');
     }
     struct span candidate = {built.text, built.len};
     return name_parse(candidate, kind, ret_name) == NAME_OK;
+}
+
+bool name_take(struct span *list, struct span *ret_word)
+{
+    size_t len = 0;
+    while (list->len > 0 && memchr(",; \t", list->data[0], 4) != NULL)
+        *list = span_skip(*list, 1);
+    while (len < list->len && memchr(",; \t", list->data[len], 4) == NULL)
+        len++;
+    *ret_word = (struct span){list->data, len};
+    *list = span_skip(*list, len);
+    return len > 0;
 }
 
 bool name_matches(struct span pattern, struct span host)
 {
     if (span_equal_fold(pattern, host))
         return true;
-    const char *dot = host.len == 0 ? NULL : memchr(host.data, '.', host.len);
-    if (dot == NULL || dot == host.data || pattern.len < 2 || memcmp(pattern.data, "*.", 2) != 0)
-        return false;
-    return span_equal_fold(span_skip(pattern, 1), span_skip(host, (size_t)(dot - host.data)));
+    struct span label, star;
+    return span_take(&host, '.', &label) && label.len > 0 && span_take(&pattern, '.', &star) &&
+           span_equal(star, span_of("*")) && span_equal_fold(pattern, host);
 }

@@ -59,9 +59,12 @@ struct name_blank {
  * begins with; 0 when there is none. A byte A0 alone is the non-breaking space of Latin-1. */
 size_t name_blank(struct span text, struct name_blank *ret_blank);
 
-/* The name that was likely meant: without blanks around it, the trailing dot or the port, A-labels for
- * U-labels (RFC 3492). False when there is no sure answer. */
+/* The name that was likely meant, which for a valid one is itself: without blanks around it, the trailing dot
+ * or the port, A-labels for U-labels (RFC 3492). False when there is no sure answer. */
 bool name_suggest(struct span text, enum name_kind kind, struct name *ret_name);
+
+/* Takes the next word off a list with commas, semicolons or space between them. False at its end. */
+bool name_take(struct span *list, struct span *ret_word);
 
 /* Whether the pattern, a valid one, stands for the host: "*." for exactly one label (RFC 8461 section
  * 4.1). A pattern in place of the host matches only where every host of it does. Case is ignored. */

@@ -40,6 +40,17 @@ const char *policy_mode_text(enum policy_mode mode)
     return mode_texts[mode];
 }
 
+bool policy_mode_read(struct span text, bool any_case, enum policy_mode *ret_mode)
+{
+    for (int i = 0; i < MODES; i++)
+        if (any_case ? span_equal_fold(text, span_of(mode_texts[i]))
+                     : span_equal(text, span_of(mode_texts[i]))) {
+            *ret_mode = (enum policy_mode)i;
+            return true;
+        }
+    return false;
+}
+
 /* A missing field, told once. */
 static void report_missing(const struct policy_fields *fields, struct diag *diag, const char *field,
                            const char *reason, const char *hint)
@@ -60,21 +71,17 @@ static bool judge_mode(const struct policy_fields *fields, struct diag *diag,
                        "write \"mode: enforce\", or \"mode: testing\" for the first weeks");
         return false;
     }
-    for (int i = 0; i < MODES; i++)
-        if (span_equal(text, span_of(mode_texts[i]))) {
-            *ret_mode = (enum policy_mode)i;
-            return true;
-        }
+    if (policy_mode_read(text, false, ret_mode))
+        return true;
     diag_add(diag, DIAG_ERROR, fields->mode.at, "mode \"%s\" is none of enforce, testing, none",
              diag_word(text).text);
-    for (int i = 0; i < MODES; i++)
-        if (span_equal_fold(text, span_of(mode_texts[i]))) {
-            diag_reason(diag, "12 of 14 senders refuse a mode in another case");
-            diag_hint(diag, "write %s in lower case", mode_texts[i]);
-            return false;
-        }
-    diag_reason(diag, "every sender refuses the policy (RFC 8461 section 3.2)");
-    diag_hint(diag, "write enforce, testing or none");
+    if (policy_mode_read(text, true, ret_mode)) {
+        diag_reason(diag, "12 of 14 senders refuse a mode in another case");
+        diag_hint(diag, "write %s in lower case", mode_texts[*ret_mode]);
+    } else {
+        diag_reason(diag, "every sender refuses the policy (RFC 8461 section 3.2)");
+        diag_hint(diag, "write enforce, testing or none");
+    }
     return false;
 }
 
@@ -152,22 +159,14 @@ static bool hint_list(struct span text, struct diag *diag)
 {
     struct text list = {0};
     struct name name;
+    struct span word;
     size_t count = 0;
     bool good = text.len <= LIMIT_BODY_ADVISED;
-    for (size_t i = 0; good && i < text.len;) {
-        size_t begin = i;
-        while (i < text.len && strchr(" \t,;", text.data[i]) == NULL)
-            i++;
-        struct span word = {text.data + begin, i - begin};
-        i += i < text.len ? 1 : 0;
-        if (word.len == 0)
-            continue;
-        good = name_parse(word, NAME_PATTERN, &name) == NAME_OK ||
-               name_suggest(word, NAME_PATTERN, &name);
-        if (!good)
-            break; /* then there is nothing in the name */
-        const char *quote = name.text[0] == '*' ? "\"" : "";
-        text_printf(&list, "%s%s%s%s", count++ == 0 ? "" : ", ", quote, name.text, quote);
+    while (good && name_take(&text, &word)) {
+        good = name_suggest(word, NAME_PATTERN, &name);
+        const char *quote = good && name.text[0] == '*' ? "\"" : "";
+        if (good)
+            text_printf(&list, "%s%s%s%s", count++ == 0 ? "" : ", ", quote, name.text, quote);
     }
     good = good && count > 1;
     if (good)
@@ -179,17 +178,11 @@ static bool hint_list(struct span text, struct diag *diag)
 /* "10 mail.example.com", as an MX record has it. */
 static bool hint_preference(struct span text, struct diag *diag)
 {
-    size_t digits = 0, begin = 0;
+    struct span number;
+    uint64_t preference;
     struct name name;
-    while (digits < text.len && ascii_is_digit(text.data[digits]))
-        digits++;
-    begin = digits;
-    while (begin < text.len && (text.data[begin] == ' ' || text.data[begin] == '\t'))
-        begin++;
-    struct span rest = span_skip(text, begin);
-    if (digits == 0 || begin == digits ||
-        (name_parse(rest, NAME_PATTERN, &name) != NAME_OK &&
-         !name_suggest(rest, NAME_PATTERN, &name)))
+    if (!name_take(&text, &number) || !span_number(number, UINT64_MAX, &preference) ||
+        !name_suggest(span_trim(text), NAME_PATTERN, &name))
         return false;
     diag_hint(diag, "leave the preference out: %s", name.text);
     return true;

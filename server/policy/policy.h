@@ -67,6 +67,9 @@ enum policy_mode policy_mode(const struct policy *policy);
 /* "enforce", "testing" or "none"; static. */
 const char *policy_mode_text(enum policy_mode mode);
 
+/* The mode with this text; with any_case, in upper case as well. False when there is none. */
+bool policy_mode_read(struct span text, bool any_case, enum policy_mode *ret_mode);
+
 /* Seconds, LIMIT_MAX_AGE_LEAST to LIMIT_MAX_AGE_MOST. */
 uint32_t policy_max_age(const struct policy *policy);
 

@@ -117,11 +117,7 @@ bool promise_is_held(const struct promise *promise, const struct promise_facts *
 
 bool promise_take_mx(struct span *rest, struct span *ret_pattern)
 {
-    const char *space = rest->len == 0 ? NULL : memchr(rest->data, ' ', rest->len);
-    *ret_pattern = *rest;
-    if (space != NULL)
-        ret_pattern->len = (size_t)(space - rest->data);
-    *rest = span_skip(*rest, ret_pattern->len + (space == NULL ? 0 : 1));
+    (void)span_take(rest, ' ', ret_pattern); /* the last has none behind it */
     return ret_pattern->len > 0;
 }
 

@@ -10,19 +10,6 @@ static bool is_space(char byte)
     return byte == ' ' || byte == '\t';
 }
 
-/* Takes what is before the next semicolon off the rest, with the semicolon. False when there was
- * none, and the field is the rest. */
-static bool take_field(struct span *rest, struct span *ret_field)
-{
-    const char *end = rest->len == 0 ? NULL : memchr(rest->data, ';', rest->len);
-    *ret_field = *rest;
-    if (end == NULL)
-        return false;
-    ret_field->len = (size_t)(end - rest->data);
-    *rest = span_skip(*rest, ret_field->len + 1);
-    return true;
-}
-
 bool record_is_id(struct span id, bool *ret_is_number)
 {
     *ret_is_number = id.len <= LIMIT_ID_DIGITS;
@@ -36,15 +23,13 @@ bool record_is_id(struct span id, bool *ret_is_number)
 
 static enum record_form read_field(struct span field, struct record *record)
 {
-    const struct span name = span_of("id=");
-    const char *equals = field.len == 0 ? NULL : memchr(field.data, '=', field.len);
-    if (equals == NULL || equals == field.data)
+    struct span name, id = field;
+    if (!span_take(&id, '=', &name) || name.len == 0)
         return RECORD_FIELD;
-    if (field.len < name.len || memcmp(field.data, name.data, name.len) != 0)
+    if (!span_equal(name, span_of("id")))
         return RECORD_SOUND; /* an extension, which senders skip */
     if (record->id.data != NULL)
         return RECORD_ID_TWICE;
-    struct span id = span_skip(field, name.len);
     if (!record_is_id(id, &record->is_number))
         return RECORD_ID_FORM;
     record->id = id;
@@ -65,7 +50,7 @@ void record_read(struct span value, struct record *ret_record)
 {
     struct span field;
     *ret_record = (struct record){.form = RECORD_SOUND};
-    bool more = take_field(&value, &field);
+    bool more = span_take(&value, ';', &field);
     if (!span_begins_fold(span_trim(field), span_of("v=STS"))) {
         ret_record->form = RECORD_OTHER;
         return;
@@ -75,7 +60,7 @@ void record_read(struct span value, struct record *ret_record)
     while (more) {
         if (field.len > 0 && is_space(field.data[field.len - 1]))
             note(ret_record, RECORD_SPACE_BEFORE);
-        more = take_field(&value, &field);
+        more = span_take(&value, ';', &field);
         if (more || span_trim(field).len > 0)
             note(ret_record, read_field(span_trim(field), ret_record));
         else if (field.len > 0)
@@ -136,25 +121,16 @@ void record_shared_name(const char *label, const char *zone, char ret_name[stati
 
 const char *record_form_text(enum record_form form)
 {
-    switch (form) {
-    case RECORD_SOUND:
-        return "is sound";
-    case RECORD_OTHER:
-        return "is not one of MTA-STS";
-    case RECORD_VERSION:
-        return "does not begin with v=STSv1;";
-    case RECORD_FIELD:
-        return "has a part that is not NAME=VALUE";
-    case RECORD_NO_ID:
-        return "has no id";
-    case RECORD_ID_TWICE:
-        return "has two ids";
-    case RECORD_ID_FORM:
-        return "has an id that is not 1 to 32 letters and digits";
-    case RECORD_SPACE_BEFORE:
-        return "has space before a semicolon";
-    case RECORD_SPACE_BEHIND:
-        return "has space at its end";
-    }
-    return "is unknown";
+    static const char *const texts[] = {
+        [RECORD_SOUND] = "is sound",
+        [RECORD_OTHER] = "is not one of MTA-STS",
+        [RECORD_VERSION] = "does not begin with v=STSv1;",
+        [RECORD_FIELD] = "has a part that is not NAME=VALUE",
+        [RECORD_NO_ID] = "has no id",
+        [RECORD_ID_TWICE] = "has two ids",
+        [RECORD_ID_FORM] = "has an id that is not 1 to 32 letters and digits",
+        [RECORD_SPACE_BEFORE] = "has space before a semicolon",
+        [RECORD_SPACE_BEHIND] = "has space at its end",
+    };
+    return texts[form];
 }
