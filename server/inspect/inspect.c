@@ -30,6 +30,7 @@ struct inspector {
     enum key last_key;         /* for the order */
     bool is_ordered;
     struct field mode, max_age; /* mended */
+    uint32_t seconds;           /* of max_age; 0: it is not known */
     struct field *mx;           /* owned; mended */
     size_t mx_count, mx_capacity;
     struct table by_name; /* of mx */
@@ -50,13 +51,28 @@ struct line {
 
 static const char *const key_texts[KEYS] = {"version", "mode", "mx", "max_age"};
 
-/* Adds a finding: the rule's text, what it is about in quotes (or NOTHING), and
- * a tail (or NULL). The finding may be changed until the next one; NULL when it
- * is not kept. */
+static const char RFC_FORM[] = "no sender is known to refuse it, but only the form of RFC 8461 is "
+                               "known to be accepted by all";
+static const char OTHER_CASE[] = "12 or 13 of 14 senders refuse the policy";
+
+enum {
+    DECISION = FINDING_NEEDS_DECISION,
+    MEANING = FINDING_CHANGES_MEANING,
+    ADVICE = FINDING_IS_ADVICE,
+};
+
+static const struct finding_rule rules[] = {
+#define FINDING(name, code, level, ...) {code, DIAG_##level, __VA_ARGS__},
+#include "inspect/findings.h"
+#undef FINDING
+};
+
+/* Adds a finding: the rule's text, what it is about in quotes (or NOTHING), and a tail (or NULL). The
+ * finding may be changed until the next one; NULL when it is not kept. */
 static struct inspect_finding *add(struct inspector *inspector, enum finding_kind kind,
                                    struct position at, struct span about, const char *tail)
 {
-    const struct finding_rule *rule = finding_rule(kind);
+    const struct finding_rule *rule = &rules[kind];
     bool needs_decision = (rule->flags & FINDING_NEEDS_DECISION) != 0;
     bool is_first_decision = needs_decision && !inspector->found.needs_decision;
     inspector->found.needs_decision = inspector->found.needs_decision || needs_decision;
@@ -89,8 +105,13 @@ static struct inspect_finding *add(struct inspector *inspector, enum finding_kin
     return finding;
 }
 
-/* What to write instead, when that depends on what stands there. finding may be
- * NULL. */
+/* The same about nothing that stands there. */
+static void note(struct inspector *inspector, enum finding_kind kind, struct position at)
+{
+    (void)add(inspector, kind, at, NOTHING, NULL);
+}
+
+/* What to write instead, when that depends on what stands there. finding may be NULL. */
 static void advise(struct inspector *inspector, struct inspect_finding *finding, const char *verb,
                    const char *words)
 {
@@ -131,50 +152,34 @@ static void read_name(struct inspector *inspector, struct span text, struct posi
 {
     struct name name;
     enum name_fault fault = name_parse(text, NAME_PATTERN, &name);
-    if (fault == NAME_OK) {
-        if (!span_equal(text, (struct span){name.text, name.len}))
-            (void)add(inspector, FINDING_MX_CASE, at, text, "is not in lower case");
-        add_mx(inspector, (struct span){name.text, name.len}, at);
-        return;
+    bool sure = name_suggest(text, NAME_PATTERN, &name);
+    struct span meant = sure ? span_of(name.text) : text;
+    if (fault != NAME_OK) {
+        struct inspect_finding *finding =
+            add(inspector, sure ? FINDING_MX_MENDED : FINDING_MX_INVALID, at, text,
+                name_fault_text(fault));
+        if (finding != NULL)
+            finding->senders = name_fault_senders(fault);
+        if (sure)
+            advise(inspector, finding, "write", name.text);
+    } else if (!span_equal(text, meant)) {
+        (void)add(inspector, FINDING_MX_CASE, at, text, "is not in lower case");
     }
-    bool sure = fault != NAME_ADDRESS && name_suggest(text, NAME_PATTERN, &name);
-    struct inspect_finding *finding = add(inspector, sure ? FINDING_MX_MENDED : FINDING_MX_INVALID,
-                                          at, text, name_fault_text(fault));
-    if (finding != NULL)
-        finding->senders = name_fault_senders(fault);
-    if (sure)
-        advise(inspector, finding, "write", name.text);
-    add_mx(inspector, sure ? (struct span){name.text, name.len} : text, at);
-}
-
-/* Takes the next name off a list with commas, semicolons or space between them.
- */
-static bool next_name(struct span *list, struct span *ret_name)
-{
-    size_t len = 0;
-    while (list->len > 0 && memchr(",; \t", list->data[0], 4) != NULL)
-        *list = span_skip(*list, 1);
-    while (len < list->len && memchr(",; \t", list->data[len], 4) == NULL)
-        len++;
-    *ret_name = (struct span){list->data, len};
-    *list = span_skip(*list, len);
-    return len > 0;
+    add_mx(inspector, meant, at);
 }
 
 /* True when the text is several names, each of which is sure. */
 static bool is_list(struct span text)
 {
     struct span name, list = text;
-    struct name sure;
-    if (!next_name(&list, &name) || name.len == text.len)
-        return false;
-    list = text;
-    while (next_name(&list, &name)) {
-        enum name_fault fault = name_parse(name, NAME_PATTERN, &sure);
-        if (fault != NAME_OK && (fault == NAME_ADDRESS || !name_suggest(name, NAME_PATTERN, &sure)))
+    struct name meant;
+    bool is_any = false;
+    while (name_take(&list, &name)) {
+        is_any = name.len < text.len && name_suggest(name, NAME_PATTERN, &meant);
+        if (!is_any)
             return false;
     }
-    return true;
+    return is_any;
 }
 
 static void read_mx(struct inspector *inspector, const struct line *line, struct span text)
@@ -182,7 +187,7 @@ static void read_mx(struct inspector *inspector, const struct line *line, struct
     struct span name, list = text;
     struct position at = place_of(line, text.data);
     if (text.len == 0) {
-        (void)add(inspector, FINDING_MX_EMPTY, at, NOTHING, NULL);
+        note(inspector, FINDING_MX_EMPTY, at);
         return;
     }
     if (!is_list(text)) {
@@ -190,36 +195,33 @@ static void read_mx(struct inspector *inspector, const struct line *line, struct
         return;
     }
     (void)add(inspector, FINDING_MX_SEVERAL, at, text, "has a separator in it");
-    while (next_name(&list, &name))
+    while (name_take(&list, &name))
         read_name(inspector, name, place_of(line, name.data));
 }
 
 static void read_version(struct inspector *inspector, struct span text, struct position at)
 {
-    static const char STS[] = "STSv1";
-    if (span_equal_fold(text, span_of(STS)) && !span_equal(text, span_of(STS)))
-        (void)add(inspector, FINDING_VERSION_CASE, at, text, NULL);
-    else if (!span_equal(text, span_of(STS)))
-        (void)add(inspector, FINDING_VERSION_OTHER, at, text, NULL);
+    struct span exact = span_of("STSv1");
+    if (!span_equal(text, exact))
+        (void)add(inspector,
+                  span_equal_fold(text, exact) ? FINDING_VERSION_CASE : FINDING_VERSION_OTHER, at,
+                  text, NULL);
 }
 
 static void read_mode(struct inspector *inspector, struct span text, struct position at)
 {
+    enum policy_mode mode;
     inspector->mode = (struct field){text, at};
-    for (enum policy_mode mode = POLICY_ENFORCE; mode <= POLICY_NONE; mode++) {
-        struct span exact = span_of(policy_mode_text(mode));
-        if (!span_equal_fold(text, exact))
-            continue;
-        if (!span_equal(text, exact))
-            (void)add(inspector, FINDING_MODE_CASE, at, text, NULL);
-        inspector->mode.text = exact;
+    if (!policy_mode_read(text, true, &mode)) {
+        (void)add(inspector, FINDING_MODE_UNKNOWN, at, text, NULL);
         return;
     }
-    (void)add(inspector, FINDING_MODE_UNKNOWN, at, text, NULL);
+    inspector->mode.text = span_of(policy_mode_text(mode));
+    if (!span_equal(text, inspector->mode.text))
+        (void)add(inspector, FINDING_MODE_CASE, at, text, NULL);
 }
 
-/* Digits alone, of any length, as a number; what is too large becomes the
- * largest. */
+/* Digits alone, of any length, as a number; what is too large becomes the largest. */
 static bool read_digits(struct span text, uint32_t *ret_number)
 {
     uint64_t number = 0;
@@ -231,21 +233,6 @@ static bool read_digits(struct span text, uint32_t *ret_number)
     }
     *ret_number = (uint32_t)number;
     return text.len > 0;
-}
-
-/* The nearest max_age within the bounds. */
-static uint32_t bound_max_age(struct inspector *inspector, struct field max_age, uint32_t seconds)
-{
-    if (seconds > LIMIT_MAX_AGE_MOST) {
-        (void)add(inspector, FINDING_MAX_AGE_ABOVE, max_age.at, max_age.text,
-                  "is above 31557600 (one year)");
-        return LIMIT_MAX_AGE_MOST;
-    }
-    if (seconds >= LIMIT_MAX_AGE_LEAST)
-        return seconds;
-    (void)add(inspector, seconds == 0 ? FINDING_MAX_AGE_ZERO : FINDING_MAX_AGE_BELOW, max_age.at,
-              max_age.text, "is below 86400 (one day)");
-    return LIMIT_MAX_AGE_LEAST;
 }
 
 static void read_max_age(struct inspector *inspector, struct span text, struct position at)
@@ -262,7 +249,15 @@ static void read_max_age(struct inspector *inspector, struct span text, struct p
         (void)add(inspector, FINDING_MAX_AGE_FORM, at, text, "is not a number of seconds");
         return;
     }
-    seconds = bound_max_age(inspector, inspector->max_age, seconds);
+    if (seconds > LIMIT_MAX_AGE_MOST) {
+        (void)add(inspector, FINDING_MAX_AGE_ABOVE, at, text, "is above 31557600 (one year)");
+        seconds = LIMIT_MAX_AGE_MOST;
+    } else if (seconds < LIMIT_MAX_AGE_LEAST) {
+        (void)add(inspector, seconds == 0 ? FINDING_MAX_AGE_ZERO : FINDING_MAX_AGE_BELOW, at, text,
+                  "is below 86400 (one day)");
+        seconds = LIMIT_MAX_AGE_LEAST;
+    }
+    inspector->seconds = seconds;
     inspector->max_age.text = span_of(arena_printf(inspector->arena, "%" PRIu32, seconds));
 }
 
@@ -297,22 +292,14 @@ static void read_value(struct inspector *inspector, const struct line *line, enu
         inspector->is_ordered = false;
     }
     inspector->last_key = key;
-    switch (key) {
-    case KEY_VERSION:
+    if (key == KEY_VERSION)
         read_version(inspector, value, at);
-        break;
-    case KEY_MODE:
+    else if (key == KEY_MODE)
         read_mode(inspector, value, at);
-        break;
-    case KEY_MX:
-        read_mx(inspector, line, value);
-        break;
-    case KEY_MAX_AGE:
+    else if (key == KEY_MAX_AGE)
         read_max_age(inspector, value, at);
-        break;
-    case KEYS:
-        break;
-    }
+    else
+        read_mx(inspector, line, value);
 }
 
 /* The key that is meant, or KEYS after a finding. */
@@ -332,8 +319,7 @@ static enum key read_key(struct inspector *inspector, struct span text, struct p
     return KEYS;
 }
 
-/* The length of the key and its colon that the text begins with; 0 when it
- * begins with none. */
+/* The length of the key and its colon that the text begins with; 0 when it begins with none. */
 static size_t key_length(struct span text)
 {
     for (enum key key = 0; key < KEYS; key++) {
@@ -354,8 +340,7 @@ static size_t next_key(struct span text)
     return at < text.len ? at : 0;
 }
 
-/* Without space at the end, and without "\\n" and "\\r" as they are written for
- * a line end. */
+/* Without space at the end, and without "\\n" and "\\r" as they are written for a line end. */
 static struct span trim_part(struct span part)
 {
     for (;;) {
@@ -399,25 +384,23 @@ static void read_pair(struct inspector *inspector, const struct line *line)
 {
     struct span text = line->text;
     struct position at = place_of(line, text.data);
-    const char *colon = memchr(text.data, ':', text.len);
+    struct span before, behind = text;
     if (text.data[0] == '#') {
-        (void)add(inspector, FINDING_COMMENT, at, NOTHING, NULL);
+        note(inspector, FINDING_COMMENT, at);
         return;
     }
-    if (colon == NULL) {
+    if (!span_take(&behind, ':', &before)) {
         (void)add(inspector, FINDING_NO_COLON, at, text, NULL);
         return;
     }
-    struct span before = {text.data, (size_t)(colon - text.data)};
-    struct span behind = span_skip(text, before.len + 1);
     struct span value = span_trim(behind);
     size_t space = behind.len - value.len;
     if (span_trim(before).len < before.len)
-        (void)add(inspector, FINDING_SPACE_BEFORE_COLON, place_of(line, colon), NOTHING, NULL);
+        note(inspector, FINDING_SPACE_BEFORE_COLON, place_of(line, before.data + before.len));
     if (space == 0)
-        (void)add(inspector, FINDING_NO_SPACE, place_of(line, behind.data), NOTHING, NULL);
+        note(inspector, FINDING_NO_SPACE, place_of(line, behind.data));
     else if (space > 1 || behind.data[0] != ' ')
-        (void)add(inspector, FINDING_OTHER_SPACE, place_of(line, behind.data), NOTHING, NULL);
+        note(inspector, FINDING_OTHER_SPACE, place_of(line, behind.data));
     enum key key = read_key(inspector, span_trim(before), at);
     if (key < KEYS)
         read_value(inspector, line, key, value);
@@ -429,24 +412,23 @@ static void read_line(struct inspector *inspector, struct line line, bool *was_b
     struct span text = span_trim(line.text);
     bool blank = text.len == 0;
     if (blank && !*was_blank)
-        (void)add(inspector, line.number == 1 ? FINDING_LEADING_BLANK_LINE : FINDING_BLANK_LINE,
-                  place_of(&line, line.text.data), NOTHING, NULL);
+        note(inspector, line.number == 1 ? FINDING_LEADING_BLANK_LINE : FINDING_BLANK_LINE,
+             place_of(&line, line.text.data));
     *was_blank = blank;
     if (blank)
         return;
     if (text.data > line.text.data)
-        (void)add(inspector, FINDING_LEADING_SPACE, place_of(&line, line.text.data), NOTHING, NULL);
+        note(inspector, FINDING_LEADING_SPACE, place_of(&line, line.text.data));
     const char *end = text.data + text.len;
     if (end < line.text.data + line.text.len)
-        (void)add(inspector, FINDING_TRAILING_SPACE, place_of(&line, end), NOTHING, NULL);
+        note(inspector, FINDING_TRAILING_SPACE, place_of(&line, end));
     while (text.len > 0) {
         size_t next = next_key(text);
         line.column = place_of(&line, text.data).column;
         line.text = trim_part((struct span){text.data, next == 0 ? text.len : next});
         if (next > 0 && !inspector->is_one_line) {
             inspector->is_one_line = true;
-            (void)add(inspector, FINDING_LINE_END_LOST, place_of(&line, text.data + next), NOTHING,
-                      NULL);
+            note(inspector, FINDING_LINE_END_LOST, place_of(&line, text.data + next));
         }
         read_pair(inspector, &line);
         line.text = (struct span){line.text.data, text.len}; /* for the place of what follows */
@@ -490,33 +472,24 @@ static void judge_line_ends(struct inspector *inspector)
     const size_t *ends = inspector->ends;
     const struct position *at = inspector->ends_at;
     if (ends[END_LF] > 0)
-        (void)add(inspector, ends[END_CRLF] > 0 ? FINDING_MIXED_LINE_ENDS : FINDING_LF, at[END_LF],
-                  NOTHING, NULL);
+        note(inspector, ends[END_CRLF] > 0 ? FINDING_MIXED_LINE_ENDS : FINDING_LF, at[END_LF]);
     if (ends[END_CR] > 0)
-        (void)add(inspector, FINDING_LONE_CR, at[END_CR], NOTHING, NULL);
+        note(inspector, FINDING_LONE_CR, at[END_CR]);
     if (ends[END_NONE] > 0)
-        (void)add(inspector, FINDING_NO_LAST_LINE_END, at[END_NONE], NOTHING, NULL);
+        note(inspector, FINDING_NO_LAST_LINE_END, at[END_NONE]);
 }
 
-static void judge_missing(struct inspector *inspector)
+/* What is missing, and what does not go together. */
+static void judge_fields(struct inspector *inspector)
 {
-    static const enum finding_kind kinds[KEYS] = {
-        [KEY_VERSION] = FINDING_VERSION_MISSING,
-        [KEY_MODE] = FINDING_MODE_MISSING,
-        [KEY_MX] = FINDING_MX_MISSING,
-        [KEY_MAX_AGE] = FINDING_MAX_AGE_MISSING,
-    };
+    static const enum finding_kind kinds[KEYS] = {FINDING_VERSION_MISSING, FINDING_MODE_MISSING,
+                                                  FINDING_MX_MISSING, FINDING_MAX_AGE_MISSING};
     for (enum key key = 0; key < KEYS; key++)
         if (key == KEY_MX ? inspector->mx_count == 0 : inspector->keys[key].text.data == NULL)
-            (void)add(inspector, kinds[key], inspector->at, NOTHING, NULL);
-}
-
-static void judge_short_max_age(struct inspector *inspector)
-{
-    uint32_t seconds = 0;
+            note(inspector, kinds[key], inspector->at);
     struct field max_age = inspector->max_age;
     if (span_equal(inspector->mode.text, span_of(policy_mode_text(POLICY_ENFORCE))) &&
-        read_digits(max_age.text, &seconds) && seconds < LIMIT_MAX_AGE_ADVISED)
+        inspector->seconds > 0 && inspector->seconds < LIMIT_MAX_AGE_ADVISED)
         (void)add(inspector, FINDING_MAX_AGE_SHORT, max_age.at, max_age.text,
                   "is short for an enforced policy");
 }
@@ -538,8 +511,7 @@ static void judge_size(struct inspector *inspector, size_t len)
               arena_printf(inspector->arena, "%zu bytes long", len));
 }
 
-/* What is no text of lines at all; FINDING_LF, which it cannot be, when it is
- * one. */
+/* What is no text of lines at all; FINDING_LF, which it cannot be, when it is one. */
 static enum finding_kind recognise(struct span bytes)
 {
     if (bytes.len >= 2 &&
@@ -559,19 +531,18 @@ static void inspect(struct inspector *inspector, struct span bytes)
     size_t len = bytes.len;
     uint32_t column = 1;
     if (span_begins_fold(bytes, span_of(MARK))) {
-        (void)add(inspector, FINDING_BYTE_ORDER_MARK, inspector->at, NOTHING, NULL);
+        note(inspector, FINDING_BYTE_ORDER_MARK, inspector->at);
         bytes = span_skip(bytes, strlen(MARK));
         column = 2;
     }
     enum finding_kind kind = recognise(bytes);
     if (kind != FINDING_LF) {
-        (void)add(inspector, kind, inspector->at, NOTHING, NULL);
+        note(inspector, kind, inspector->at);
         return;
     }
     read_lines(inspector, bytes, column);
     judge_line_ends(inspector);
-    judge_missing(inspector);
-    judge_short_max_age(inspector);
+    judge_fields(inspector);
     judge_size(inspector, len);
 }
 

@@ -1,5 +1,5 @@
 /*
- * For inspect and finding. Reads the bytes of a policy that somebody else
+ * Reads the bytes of a policy that somebody else
  * wrote, such as an old file or what a server sent: leniently, so that what was
  * meant is found, and sharply, so that nothing a sender would mind goes
  * unnoticed. What is found is told against every rule, in the order of the
@@ -17,76 +17,26 @@
 #include "base/span.h"
 #include "policy/policy.h"
 
-/* What can be wrong with the bytes of a policy. */
-enum finding_kind {
-    FINDING_EMPTY,
-    FINDING_WEB_PAGE,
-    FINDING_UTF16,
-    FINDING_BYTE_ORDER_MARK,
-    FINDING_LF,
-    FINDING_MIXED_LINE_ENDS,
-    FINDING_LONE_CR,
-    FINDING_NO_LAST_LINE_END,
-    FINDING_BLANK_LINE,
-    FINDING_LEADING_BLANK_LINE,
-    FINDING_COMMENT,
-    FINDING_NO_COLON,
-    FINDING_LINE_END_LOST, /* two keys in a line */
-    FINDING_BLANK,         /* a character that looks like a space, or is not seen */
-    FINDING_LEADING_SPACE,
-    FINDING_TRAILING_SPACE,
-    FINDING_SPACE_BEFORE_COLON,
-    FINDING_NO_SPACE,
-    FINDING_OTHER_SPACE,
-    FINDING_KEY_CASE,
-    FINDING_KEY_UNKNOWN,
-    FINDING_KEY_MISSPELT, /* unknown, and near to a key that is known */
-    FINDING_KEY_TWICE,
-    FINDING_KEY_CONTRADICTION, /* twice, with different values */
-    FINDING_MODE_TWICE,
-    FINDING_MODE_CONTRADICTION,
-    FINDING_ORDER,
-    FINDING_VERSION_MISSING,
-    FINDING_VERSION_CASE,
-    FINDING_VERSION_OTHER,
-    FINDING_MODE_MISSING,
-    FINDING_MODE_CASE,
-    FINDING_MODE_UNKNOWN,
-    FINDING_MAX_AGE_MISSING,
-    FINDING_MAX_AGE_FORM,
-    FINDING_MAX_AGE_UNIT,
-    FINDING_MAX_AGE_ZEROS,
-    FINDING_MAX_AGE_ZERO,
-    FINDING_MAX_AGE_BELOW,
-    FINDING_MAX_AGE_ABOVE,
-    FINDING_MAX_AGE_SHORT,
-    FINDING_MX_MISSING,
-    FINDING_MX_EMPTY,
-    FINDING_MX_CASE,
-    FINDING_MX_TWICE,
-    FINDING_MX_SEVERAL, /* several names in one line */
-    FINDING_MX_MENDED,  /* no valid name, but it is sure which one was meant */
-    FINDING_MX_INVALID,
-    FINDING_LARGE_ADVISED,
-    FINDING_LARGE,
-    FINDING_LARGE_MOST,
-    FINDING_LARGE_WRITTEN, /* too large even when it is written well */
-};
-
 /* What a rule says beside its level. */
 enum {
     FINDING_NEEDS_DECISION = 1,  /* only the operator knows what is right */
-    FINDING_CHANGES_MEANING = 2, /* once mended, the policy is another one for
-                                  some sender that accepted it */
+    FINDING_CHANGES_MEANING = 2, /* once mended, the policy is another one for some sender that
+                                    accepted it */
     FINDING_IS_ADVICE = 4,       /* to write the policy again changes nothing about it */
 };
 
+/* What can be wrong with the bytes of a policy. */
+enum finding_kind {
+#define FINDING(name, ...) FINDING_##name,
+#include "inspect/findings.h"
+#undef FINDING
+};
+
 struct finding_rule {
-    enum finding_kind kind;
     const char *code; /* for programs; never changes: "blank-line" */
     /* DIAG_ERROR: at least one sender refuses the policy, or misreads it;
-   * DIAG_WARNING: testers complain, or it is not wise; DIAG_NOTE: no sender is
-   * known to mind. */
+     * DIAG_WARNING: testers complain, or it is not wise; DIAG_NOTE: no sender is
+     * known to mind. */
     enum diag_level level;
     unsigned flags;
     const char *text;    /* the fault, as the beginning of a sentence */
@@ -94,13 +44,10 @@ struct finding_rule {
     const char *fix;     /* what to write instead; or NULL */
 };
 
-/* The row of the kind; static. */
-const struct finding_rule *finding_rule(enum finding_kind kind);
-
 /* Every text is borrowed from the inspection; what stood in the bytes is
  * escaped in it. */
 struct inspect_finding {
-    const struct finding_rule *rule; /* static: its kind, its word for programs, its level */
+    const struct finding_rule *rule; /* static */
     struct position at;              /* line and column count from 1 */
     const char *message;             /* one sentence without a full stop */
     const char *senders;             /* why it matters: who refuses it; or NULL */

@@ -204,8 +204,7 @@ static void note_policy(struct report_visit *result, const struct policy_fields 
     size_t len = 0;
     for (size_t i = 0; i < fields->mx_count; i++) {
         struct name name;
-        if ((name_parse(fields->mx[i].text, NAME_PATTERN, &name) != NAME_OK &&
-             !name_suggest(fields->mx[i].text, NAME_PATTERN, &name)) ||
+        if (!name_suggest(fields->mx[i].text, NAME_PATTERN, &name) ||
             len + name.len + 2 > sizeof(result->patterns) || has_word(result->patterns, name.text))
             continue;
         len += (size_t)snprintf(result->patterns + len, sizeof(result->patterns) - len, "%s%s",
