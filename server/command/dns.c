@@ -50,16 +50,15 @@ static bool is_delegate(const struct job *job, const char *operand)
  * is neither, after saying so. */
 static bool add_operand(struct job *job, const char *operand)
 {
-    const struct configuration *configuration = job->reading->configuration;
-    const struct site *site = configuration->site;
+    const struct site *site = job->reading->configuration->site;
     bool is_zone = is_delegate(job, operand);
     for (size_t i = 0; is_zone && i < site_count(site); i++)
-        records_add_shared(&job->now, &configuration->settings, site_at(site, i), job->line->now);
+        records_add_shared(&job->now, site_at(site, i));
     if (is_zone && site_find_domain(site, span_of(operand)) == NULL)
         return true;
     const struct site_domain *domain = reading_find(job->reading, operand);
-    if (domain != NULL)
-        records_add_domain(&job->now, &configuration->settings, domain, job->line->now);
+    if (domain != NULL && records_find(&job->now, domain) == NULL)
+        records_add_domain(&job->now, domain);
     return domain != NULL;
 }
 
@@ -69,17 +68,11 @@ static bool gather(struct job *job)
 {
     bool good = true;
     const struct command_line *line = job->line;
-    const struct configuration *configuration = job->reading->configuration;
-    for (size_t i = 0; i < line->operand_count; i++) {
-        size_t first = 0;
-        while (strcasecmp(line->operands[first], line->operands[i]) != 0)
-            first++;
-        if (first == i)
-            good = add_operand(job, line->operands[i]) && good;
-    }
-    for (size_t i = 0; line->operand_count == 0 && i < site_count(configuration->site); i++)
-        records_add_domain(&job->now, &configuration->settings, site_at(configuration->site, i),
-                           line->now);
+    const struct site *site = job->reading->configuration->site;
+    for (size_t i = 0; i < line->operand_count; i++)
+        good = add_operand(job, line->operands[i]) && good;
+    for (size_t i = 0; line->operand_count == 0 && i < site_count(site); i++)
+        records_add_domain(&job->now, site_at(site, i));
     return good;
 }
 
@@ -137,13 +130,13 @@ static bool keep_emptied(const struct configuration *configuration, struct recor
     return command_complain_lines(&out) && false;
 }
 
-/* Why the policy is not known to be served as it is configured, at every address; "" when it is. What the
+/* Why the policy is not known to be served as it is configured, at every address; NULL when it is. What the
  * record or an MX has is no reason: this record is not published yet. An address of a family that this
  * machine does not have says nothing about the server. */
-static void find_reason(const struct report *report, struct text *out)
+static const char *find_reason(const struct report *report, struct arena *arena)
 {
+    static const char PENDING[] = "its policy is not served yet";
     size_t served = 0;
-    static const char PENDING[] = "its policy is not served yet: ";
     for (size_t i = 0; i < report->finding_count; i++) {
         const struct report_finding *finding = &report->findings[i];
         bool is_about_dns =
@@ -152,26 +145,20 @@ static void find_reason(const struct report *report, struct text *out)
         if (is_about_dns ||
             (finding->level > DIAG_ERROR && strcmp(finding->code, "dns-family") != 0))
             continue;
-        text_append(out, span_of(PENDING));
-        size_t at = 0;
-        while (at < report->visit_count && (finding->visits & 1U << at) == 0)
-            at++;
-        if (at < report->visit_count)
-            text_printf(out, "%s: ", report->visits[at].address);
-        text_append(out, span_of(finding->message));
-        return;
+        if (finding->visits == 0)
+            return arena_printf(arena, "%s: %s", PENDING, finding->message);
+        return arena_printf(arena, "%s: %s: %s", PENDING,
+                            report->visits[ffs((int)finding->visits) - 1].address,
+                            finding->message);
     }
     for (size_t i = 0; i < report->visit_count; i++) {
         const struct report_visit *visit = &report->visits[i];
         if (visit->is_compared && visit->is_configured)
             served++;
-        else if (!report_is_out_of_reach(report, visit)) {
-            text_printf(out, "%s%s does not answer with it", PENDING, visit->address);
-            return;
-        }
+        else if (!report_is_out_of_reach(report, visit))
+            return arena_printf(arena, "%s: %s does not answer with it", PENDING, visit->address);
     }
-    if (served == 0)
-        text_printf(out, "%sno address answers with it", PENDING);
+    return served > 0 ? NULL : arena_printf(arena, "%s: no address answers with it", PENDING);
 }
 
 /* A domain that is asked, and the records that depend on its answer; NULL for none. */
@@ -179,16 +166,9 @@ struct asked {
     struct dns_record *own, *shared;
 };
 
-/* What the domains have said that share a record. */
-struct agreement {
-    bool is_served;   /* one of them serves its policy */
-    bool is_hindered; /* one of them serves another, and sees the record */
-};
-
 struct asking {
-    struct records *records;
-    struct asked *asked;          /* owned; of each domain */
-    struct agreement *agreements; /* owned; of each record */
+    struct arena *arena;
+    struct asked *asked; /* owned; of each domain */
 };
 
 /* Whether the domain answers with another policy, and the DNS does not say that its record is not the
@@ -204,23 +184,18 @@ static bool hinders_others(const struct report *report, const struct dns_record 
 static void take(void *context, size_t index, const struct report *report)
 {
     const struct asking *asking = context;
-    struct arena *arena = asking->records->arena;
-    struct text text = {0};
     struct dns_record *own = asking->asked[index].own, *shared = asking->asked[index].shared;
-    find_reason(report, &text);
-    const char *reason = text.len == 0 ? NULL : arena_copy(arena, heap_text(&text));
-    text_free(&text);
+    const char *reason = find_reason(report, asking->arena);
     if (own != NULL && reason != NULL)
         own->withheld = reason;
     if (shared == NULL)
         return;
     /* Until the end a record that several share is withheld for the first reason, or the gravest. */
-    struct agreement *agreement = &asking->agreements[shared - asking->records->items];
     bool hinders = reason != NULL && hinders_others(report, shared);
-    if (reason != NULL && (shared->withheld == NULL || (hinders && !agreement->is_hindered)))
-        shared->withheld = arena_printf(arena, "%s: %s", report->domain, reason);
-    agreement->is_served = agreement->is_served || reason == NULL;
-    agreement->is_hindered = agreement->is_hindered || hinders;
+    if (reason != NULL && (shared->withheld == NULL || (hinders && !shared->is_hindered)))
+        shared->withheld = arena_printf(asking->arena, "%s: %s", report->domain, reason);
+    shared->is_served = shared->is_served || reason == NULL;
+    shared->is_hindered = shared->is_hindered || hinders;
 }
 
 /* The record, if its policy is to be asked for. */
@@ -240,17 +215,14 @@ static int withhold_unserved(struct job *job)
     struct probing probing = {0};
     size_t count = 0;
     struct records *now = &job->now;
-    const struct configuration *configuration = job->reading->configuration;
-    const struct site *site = configuration->site;
-    struct asking asking = {now, heap_take(site_count(site), sizeof(*asking.asked)),
-                            heap_take(now->count, sizeof(*asking.agreements))};
+    const struct site *site = job->reading->configuration->site;
+    struct asking asking = {now->arena, heap_take(site_count(site), sizeof(*asking.asked))};
     struct probe_domain *domains = heap_take(site_count(site), sizeof(*domains));
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
         const struct asked asked = {
             if_asked(records_find(now, domain), job->before != NULL),
-            if_asked(records_find_shared(now, &configuration->settings, domain),
-                     job->before != NULL)};
+            if_asked(records_find_shared(now, domain), job->before != NULL)};
         if (asked.own == NULL && asked.shared == NULL)
             continue;
         domains[count].name = site_name(domain);
@@ -263,12 +235,11 @@ static int withhold_unserved(struct job *job)
                                   !probing_record(&probing, job->reading)))
         status = STATUS_WRONG;
     for (size_t i = 0; i < now->count; i++)
-        if (asking.agreements[i].is_served && !asking.agreements[i].is_hindered)
+        if (now->items[i].is_served && !now->items[i].is_hindered)
             now->items[i].withheld = NULL;
     compare(job); /* what is withheld now stays as it was published */
     probing_end(&probing);
     free(asking.asked);
-    free(asking.agreements);
     free(domains);
     return status;
 }
@@ -417,13 +388,16 @@ int command_dns(const struct command_line *line, struct text *out)
         return status;
     reading = reading_new(line, false, NULL);
     bool good = reading.configuration != NULL;
-    job.now.arena = arena_new();
-    job.since.arena = arena_new();
+    struct arena *arena = arena_new();
+    job.since.arena = arena;
+    if (good)
+        job.now = (struct records){
+            .arena = arena, .settings = &reading.configuration->settings, .now = line->now};
     if (good && line->since != NULL) {
         good = records_read(&job.since, line->since, reading.diag);
         job.before = &job.since;
     } else if (good && line->published != NULL) {
-        good = publication_open(line->published, line->commit_with != NULL, reading.diag,
+        good = publication_open(line->published, line->commit_with != NULL, arena, reading.diag,
                                 &job.publication);
         job.before = &job.publication.before;
     }
@@ -435,6 +409,7 @@ int command_dns(const struct command_line *line, struct text *out)
     records_free(&job.now);
     records_free(&job.since);
     publication_close(&job.publication);
+    arena_free(arena);
     reading_free(&reading);
     return status;
 }

@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/array.h"
 #include "base/heap.h"
 #include "base/limits.h"
 #include "command/command.h"
@@ -50,17 +49,16 @@ static bool read_list(struct records *list, const char *path, bool *ret_is_there
     return !*ret_is_there || records_read(list, path, diag);
 }
 
-bool publication_open(const char *path, bool is_committing, struct diag *diag,
+bool publication_open(const char *path, bool is_committing, struct arena *arena, struct diag *diag,
                       struct publication *ret_publication)
 {
     bool is_there = false, good = true;
-    struct records pending = {.arena = arena_new()};
+    struct records pending = {.arena = arena};
     struct publication *publication = ret_publication;
     /* A link leads to the file that is replaced. */
     char *resolved = realpath(path, NULL);
-    *publication = (struct publication){.lock = -1, .before.arena = arena_new()};
-    publication->path =
-        arena_copy(publication->before.arena, span_of(resolved == NULL ? path : resolved));
+    *publication = (struct publication){.lock = -1, .before.arena = arena};
+    publication->path = arena_copy(arena, span_of(resolved == NULL ? path : resolved));
     free(resolved);
     if (is_committing && !lock(publication, diag)) {
         good = false;
@@ -109,46 +107,37 @@ static bool replace(const char *path, struct records *list)
     return good;
 }
 
-/* Adds a record whose texts are those of another list, which lives longer. */
-static void add(struct records *list, const struct dns_record *record)
+/* Whether something is sent for a record of the earlier list, or of the new one. */
+static bool is_sent(const struct dns_record *record, bool is_earlier)
 {
-    array_room(&list->items, list->count, &list->capacity, sizeof(*list->items));
-    list->items[list->count++] = *record;
+    return is_earlier ? record->news == DNS_GONE
+                      : record->withheld == NULL &&
+                            (record->news == DNS_NEW || record->news == DNS_CHANGED);
 }
 
-static bool is_sent(const struct dns_record *record)
+/* What a list of records is written down for. */
+enum contents {
+    BEFORE_SENDING, /* what may be published soon and is not known to be: with all that is sent */
+    AFTER_SENDING,  /* the same when it was sent: what was not taken */
+    PUBLISHED,
+};
+
+static bool is_listed(const struct dns_record *record, bool is_earlier, enum contents contents)
 {
-    return record->withheld == NULL && (record->news == DNS_NEW || record->news == DNS_CHANGED);
+    bool is_kept = record->news == DNS_KEPT;
+    if (contents == PUBLISHED)
+        return is_earlier ? is_kept : record->withheld == NULL && !is_kept;
+    return (record->is_uncertain && (is_kept || !is_earlier)) ||
+           (contents == BEFORE_SENDING && is_sent(record, is_earlier));
 }
 
-/* What may be published and is not known to be: what was not sent or was not taken, and with
- * is_before_sending all that is about to be sent. */
-static struct records list_pending(const struct records *before, const struct records *now,
-                                   bool is_before_sending)
+static struct records list(struct records *const lists[static 2], enum contents contents)
 {
     struct records list = {0};
-    for (const struct dns_record *record = before->items; record < before->items + before->count;
-         record++)
-        if ((record->is_uncertain && record->news == DNS_KEPT) ||
-            (is_before_sending && record->news == DNS_GONE))
-            add(&list, record);
-    for (const struct dns_record *record = now->items; record < now->items + now->count; record++)
-        if (record->is_uncertain || (is_before_sending && is_sent(record)))
-            add(&list, record);
-    return list;
-}
-
-/* What is published after the difference was sent. */
-static struct records list_published(const struct records *before, const struct records *now)
-{
-    struct records list = {0};
-    for (const struct dns_record *record = before->items; record < before->items + before->count;
-         record++)
-        if (record->news == DNS_KEPT)
-            add(&list, record);
-    for (const struct dns_record *record = now->items; record < now->items + now->count; record++)
-        if (record->withheld == NULL && record->news != DNS_KEPT)
-            add(&list, record);
+    for (size_t l = 0; l < 2; l++)
+        for (size_t i = 0; i < lists[l]->count; i++)
+            if (is_listed(&lists[l]->items[i], l == 0, contents))
+                records_add(&list, &lists[l]->items[i]);
     return list;
 }
 
@@ -218,7 +207,7 @@ static void list_names(struct sending *sending)
     for (size_t l = 0; l < 2; l++)
         for (size_t i = 0; i < sending->lists[l]->count; i++) {
             const struct dns_record *record = &sending->lists[l]->items[i];
-            if (l == 0 ? record->news == DNS_GONE : is_sent(record))
+            if (is_sent(record, l == 0))
                 sending->names[count++] = record->domain;
         }
     qsort(sending->names, count, sizeof(*sending->names), compare_names);
@@ -235,7 +224,7 @@ static bool send_part(struct sending *sending, size_t first, size_t last)
     for (size_t l = 0; l < 2; l++)
         for (size_t i = 0; i < sending->lists[l]->count; i++)
             if (find_name(sending, first, last, sending->lists[l]->items[i].domain) != last)
-                add(&parts[l], &sending->lists[l]->items[i]);
+                records_add(&parts[l], &sending->lists[l]->items[i]);
     sending->print(&parts[1], &parts[0], &difference);
     int status = run(sending->command, &difference);
     if (status != 0) {
@@ -277,7 +266,7 @@ static void note_failures(struct sending *sending)
             if (index == sending->count || !sending->failed[index])
                 continue;
             record->is_uncertain =
-                l == 0 ? record->is_uncertain || record->news != DNS_SAME : is_sent(record);
+                l == 0 ? record->is_uncertain || record->news != DNS_SAME : is_sent(record, false);
             record->news = DNS_KEPT;
         }
 }
@@ -309,34 +298,33 @@ static bool tell_failures(const struct sending *sending)
     return false;
 }
 
-/* Leaves in the file beside what may be published and is not known to be. Frees the list. */
-static bool write_pending(const char *path, struct records list)
+/* Replaces the file by those of the two lists; nothing pending needs no file. */
+static bool write_list(const char *path, struct records *const lists[static 2],
+                       enum contents contents)
 {
-    bool good = list.count > 0
-                    ? replace(path, &list)
+    struct records listed = list(lists, contents);
+    bool good = contents == PUBLISHED || listed.count > 0
+                    ? replace(path, &listed)
                     : unlink(path) == 0 || errno == ENOENT || fail(path, "cannot be removed");
-    records_free(&list);
+    records_free(&listed);
     return good;
 }
 
 bool publication_commit(struct publication *publication, struct records *now, records_print *print,
                         const char *command)
 {
-    struct records *before = &publication->before;
-    struct sending sending = {.lists = {before, now}, .print = print, .command = command};
+    struct sending sending = {
+        .lists = {&publication->before, now}, .print = print, .command = command};
     const char *pending = pending_path(publication);
     list_names(&sending);
-    bool good = sending.count == 0 || write_pending(pending, list_pending(before, now, true));
+    bool good = sending.count == 0 || write_list(pending, sending.lists, BEFORE_SENDING);
     if (good) {
         send_all(&sending, 0, sending.count);
         note_failures(&sending);
         /* Without anything to send the files of domains may be other ones. */
-        if (sending.any_success || sending.count == 0) {
-            struct records published = list_published(before, now);
-            good = replace(publication->path, &published) &&
-                   write_pending(pending, list_pending(before, now, false));
-            records_free(&published);
-        }
+        if (sending.any_success || sending.count == 0)
+            good = write_list(publication->path, sending.lists, PUBLISHED) &&
+                   write_list(pending, sending.lists, AFTER_SENDING);
         good = tell_failures(&sending) && good;
     }
     free(sending.names);

@@ -17,32 +17,15 @@
 
 void records_free(struct records *records)
 {
-    arena_free(records->arena);
     table_free(&records->by_name);
     free(records->items);
     *records = (struct records){0};
 }
 
-static const char *copy(struct records *records, const char *text)
-{
-    return text == NULL ? NULL : arena_copy(records->arena, span_of(text));
-}
-
-/* Appends a record, whose texts are copied. */
-static void add(struct records *records, const struct dns_record *record)
+void records_add(struct records *records, const struct dns_record *record)
 {
     array_room(&records->items, records->count, &records->capacity, sizeof(*record));
-    records->items[records->count++] = (struct dns_record){
-        .domain = copy(records, record->domain),
-        .name = copy(records, record->name),
-        .type = copy(records, record->type),
-        .value = copy(records, record->value),
-        .ttl = record->ttl,
-        .file = copy(records, record->file),
-        .withheld = copy(records, record->withheld),
-        .is_uncertain = record->is_uncertain,
-        .policy = record->policy,
-    };
+    records->items[records->count++] = *record;
 }
 
 size_t records_set_end(const struct records *records, size_t begin)
@@ -56,23 +39,23 @@ size_t records_set_end(const struct records *records, size_t begin)
 }
 
 /* Why senders could not fetch the policy, or NULL. */
-static const char *judge_certificates(struct arena *arena, const struct site_domain *domain,
-                                      int64_t now)
+static const char *judge_certificates(const struct records *records,
+                                      const struct site_domain *domain)
 {
     char day[CALENDAR_DAY_SIZE];
     const struct credential *credential;
-    enum credential_fault fault = verdict_certificate(domain, now, &credential);
+    enum credential_fault fault = verdict_certificate(domain, records->now, &credential);
     if (fault == CREDENTIAL_SOUND)
         return NULL;
     if (fault == CREDENTIAL_MISSING)
         return "no certificate with its key covers its policy host";
     if (fault != CREDENTIAL_EXPIRED && fault != CREDENTIAL_NOT_YET)
-        return arena_printf(arena, "its certificate cannot be verified: %s",
+        return arena_printf(records->arena, "its certificate cannot be verified: %s",
                             credential_fault_text(fault));
     calendar_day(fault == CREDENTIAL_EXPIRED ? credential_not_after(credential)
                                              : credential_not_before(credential),
                  day);
-    return arena_printf(arena,
+    return arena_printf(records->arena,
                         fault == CREDENTIAL_EXPIRED ? "its certificate expired on %s"
                                                     : "its certificate is not valid before %s",
                         day);
@@ -95,7 +78,13 @@ static void add_named(struct records *records, const struct dns_record *record)
 {
     if (find(records, record->name) == NULL)
         table_add(&records->by_name, span_of(record->name), records->count);
-    add(records, record);
+    records_add(records, record);
+}
+
+/* Of a name with its final dot. */
+static bool is_too_long(const char *name)
+{
+    return strlen(name) - 1 > LIMIT_NAME;
 }
 
 /* Adds a record at PREFIX.DOMAIN, which may be too long a name. */
@@ -105,7 +94,7 @@ static void add_below(struct records *records, const char *prefix, struct dns_re
     record.name = arena_printf(records->arena, "%s.%s.", prefix, record.domain);
     record.type = type;
     record.value = value;
-    if (strlen(record.name) - 1 > LIMIT_NAME)
+    if (is_too_long(record.name))
         record.withheld = "the name would be longer than DNS allows";
     add_named(records, &record);
 }
@@ -127,32 +116,26 @@ static bool is_shared(const struct site_domain *domain)
     return site_state(domain) == SITE_SERVED && site_label(domain) != NULL;
 }
 
-/* The name of the shared record, with its final dot. False when that is too long. */
-static bool name_shared(const struct settings *settings, const struct site_domain *domain,
-                        char ret_name[static RECORD_NAME_SIZE + 1])
+/* The name of the shared record, with its final dot, which may be too long. */
+static const char *shared_name(const struct records *records, const struct site_domain *domain)
 {
-    record_shared_name(site_label(domain), settings->dns_delegate, ret_name);
-    size_t len = strlen(ret_name);
-    (void)snprintf(ret_name + len, 2, ".");
-    return len <= LIMIT_NAME;
+    char name[RECORD_NAME_SIZE];
+    record_shared_name(site_label(domain), records->settings->dns_delegate, name);
+    return arena_printf(records->arena, "%s.", name);
 }
 
 struct dns_record *records_find_shared(const struct records *records,
-                                       const struct settings *settings,
                                        const struct site_domain *domain)
 {
-    char name[RECORD_NAME_SIZE + 1];
-    return site_label(domain) != NULL && name_shared(settings, domain, name) ? find(records, name)
-                                                                             : NULL;
+    return site_label(domain) == NULL ? NULL : find(records, shared_name(records, domain));
 }
 
-void records_add_shared(struct records *records, const struct settings *settings,
-                        const struct site_domain *domain, int64_t now)
+void records_add_shared(struct records *records, const struct site_domain *domain)
 {
-    char name[RECORD_NAME_SIZE + 1];
-    if (!is_shared(domain) || !name_shared(settings, domain, name))
+    const char *name = is_shared(domain) ? shared_name(records, domain) : NULL;
+    if (name == NULL || is_too_long(name))
         return;
-    const char *withheld = judge_certificates(records->arena, domain, now);
+    const char *withheld = judge_certificates(records, domain);
     struct dns_record *known = find(records, name);
     if (known == NULL)
         add_named(records,
@@ -161,7 +144,7 @@ void records_add_shared(struct records *records, const struct settings *settings
                       .name = name,
                       .type = "TXT",
                       .value = print_id(records->arena, site_policy(domain)),
-                      .ttl = settings->dns_ttl,
+                      .ttl = records->settings->dns_ttl,
                       .withheld = withheld,
                       .policy = site_policy(domain),
                   });
@@ -170,33 +153,33 @@ void records_add_shared(struct records *records, const struct settings *settings
 }
 
 /* The record that leads to the policy: of its own, or an alias of the shared one. */
-static void add_policy(struct records *records, const struct settings *settings,
-                       const struct site_domain *domain, struct dns_record record, int64_t now)
+static void add_policy(struct records *records, const struct site_domain *domain,
+                       struct dns_record record)
 {
-    char target[RECORD_NAME_SIZE + 1];
-    record.withheld = judge_certificates(records->arena, domain, now);
-    if (settings->dns_delegate == NULL) {
+    record.withheld = judge_certificates(records, domain);
+    if (records->settings->dns_delegate == NULL) {
         add_below(records, "_mta-sts", record, "TXT",
                   print_id(records->arena, site_policy(domain)));
         return;
     }
-    if (!name_shared(settings, domain, target))
+    const char *target = shared_name(records, domain);
+    if (is_too_long(target))
         record.withheld = "the name that it leads to would be longer than DNS allows";
     add_below(records, "_mta-sts", record, "CNAME", target);
 }
 
-void records_add_domain(struct records *records, const struct settings *settings,
-                        const struct site_domain *domain, int64_t now)
+void records_add_domain(struct records *records, const struct site_domain *domain)
 {
+    const struct settings *settings = records->settings;
+    const bool has_delegate = settings->dns_delegate != NULL;
     const struct dns_record record = {
         .domain = site_name(domain), .file = site_file(domain), .ttl = settings->dns_ttl};
     struct dns_record refused = record, alias = record;
-    if (settings->dns_delegate != NULL)
-        records_add_shared(records, settings, domain, now);
-    if (site_policy(domain) == NULL || (settings->dns_delegate != NULL && !is_shared(domain))) {
+    if (has_delegate)
+        records_add_shared(records, domain);
+    if (site_policy(domain) == NULL || (has_delegate && !is_shared(domain))) {
         refused.withheld = "it is refused, and \"mta-sts-httpd check\" says why";
-        add_below(records, "_mta-sts", refused, settings->dns_delegate == NULL ? "TXT" : "CNAME",
-                  NULL);
+        add_below(records, "_mta-sts", refused, has_delegate ? "CNAME" : "TXT", NULL);
         return;
     }
     if (settings->dns_target != NULL) {
@@ -210,7 +193,7 @@ void records_add_domain(struct records *records, const struct settings *settings
             if ((strchr(settings->dns_addresses[i], ':') != NULL) == (is_v6 == 1))
                 add_below(records, "mta-sts", record, is_v6 ? "AAAA" : "A",
                           settings->dns_addresses[i]);
-    add_policy(records, settings, domain, record, now);
+    add_policy(records, domain, record);
     const char *rua = site_tls_rpt(domain) != NULL ? site_tls_rpt(domain) : settings->tls_rpt;
     if (rua != NULL)
         add_below(records, "_smtp._tls", record, "TXT",
@@ -254,7 +237,7 @@ static bool read_list(struct records *before, const struct node *root, const cha
         wrong = list->items[i];
         good = read_record(list->items[i], withheld, &record);
         if (good && record.value != NULL)
-            add(before, &record);
+            records_add(before, &record);
     }
     if (!good)
         diag_add(diag, DIAG_FATAL, wrong->at,
@@ -408,7 +391,7 @@ void records_doubt(struct records *before, struct records *pending)
             before->items[j].is_uncertain = true;
         for (size_t j = i; j < end && from == to; j++) {
             pending->items[j].is_uncertain = true;
-            add(before, &pending->items[j]);
+            records_add(before, &pending->items[j]);
         }
     }
     records_sort(before);

@@ -27,7 +27,7 @@ enum dns_news {
     DNS_KEPT, /* in the earlier list: it stays, because what is there now is withheld or not known */
 };
 
-/* Every text is borrowed from the list. */
+/* Every text is borrowed from the arena of the list, or from the site and its settings. */
 struct dns_record {
     const char *domain;   /* which it belongs to; of a record that several share, its name */
     const char *name;     /* with its final dot */
@@ -39,12 +39,18 @@ struct dns_record {
     const char *withheld; /* why it is not to be published, a clause; or NULL */
     bool is_uncertain;    /* in the earlier list: it may be published, or may not be any more */
     enum dns_news news;
-    const struct policy *policy; /* of a record that several share; borrowed from the site */
+    /* Of a record that several share: its policy, borrowed from the site; and of the domains that were
+     * asked, whether one serves that policy, and whether one serves another and sees the record. */
+    const struct policy *policy;
+    bool is_served, is_hindered;
 };
 
-/* Begin with {.arena = arena_new()}; end with records_free. */
+/* Begin with the first members; end with records_free. */
 struct records {
-    struct arena *arena;      /* owned */
+    struct arena
+        *arena; /* borrowed, like the next; both may be NULL for a copy of a part of a list */
+    const struct settings *settings; /* of the domains that are added; else NULL */
+    int64_t now;              /* seconds since 1970 UTC; for the dates of their certificates */
     struct dns_record *items; /* owned; those of one name and type follow each other */
     size_t count, capacity;
     struct table by_name; /* of what records_add_domain and records_add_shared have appended */
@@ -52,20 +58,19 @@ struct records {
 
 void records_free(struct records *records);
 
-/* Appends the record of the domain's policy in the zone of "delegate:", unless it is there. now is seconds
- * since 1970 UTC, for the dates of certificates. */
-void records_add_shared(struct records *records, const struct settings *settings,
-                        const struct site_domain *domain, int64_t now);
+/* Appends a record alone. */
+void records_add(struct records *records, const struct dns_record *record);
+
+/* Appends the record of the domain's policy in the zone of "delegate:", unless it is there. */
+void records_add_shared(struct records *records, const struct site_domain *domain);
 
 /* The domain's record that leads to its policy, and the shared one; NULL when it is not there. */
 struct dns_record *records_find(const struct records *records, const struct site_domain *domain);
 struct dns_record *records_find_shared(const struct records *records,
-                                       const struct settings *settings,
                                        const struct site_domain *domain);
 
 /* Appends what the domain needs, with what it shares with others. */
-void records_add_domain(struct records *records, const struct settings *settings,
-                        const struct site_domain *domain, int64_t now);
+void records_add_domain(struct records *records, const struct site_domain *domain);
 
 /* The index behind the last record of the same name and type, withheld or not, as the one there. */
 size_t records_set_end(const struct records *records, size_t begin);
@@ -79,7 +84,7 @@ void records_sort(struct records *list);
 bool records_read(struct records *before, const char *path, struct diag *diag);
 
 /* It is not known whether the sets of the pending list are published: they are uncertain from now on, and
- * those that are not in the earlier list are added to it. Sorts both. */
+ * those that are not in the earlier list are added to it. Sorts both, which are of one arena. */
 void records_doubt(struct records *before, struct records *pending);
 
 /* Sorts the earlier list and sets the news of both. Domains that are refused now keep all their records,
@@ -112,16 +117,16 @@ void records_print_published(struct records *list, struct text *out);
  * and the file is replaced after that has succeeded, so that whatever is interrupted or fails is sent
  * again the next time, also when the configuration has been changed back meanwhile. */
 struct publication {
-    const char *path;      /* of the file; borrowed from the arena of before */
+    const char *path;      /* of the file; borrowed from the arena */
     int lock;              /* owned; or -1 */
     bool is_new;           /* there is no file yet */
     struct records before; /* what the file says; what may have been sent since is uncertain */
 };
 
-/* Reads the file, and with is_committing locks it against others. A file that is not there is an
- * empty list; its folder must be there. False after a fault, which is reported as DIAG_FATAL. End with
- * publication_close. */
-bool publication_open(const char *path, bool is_committing, struct diag *diag,
+/* Reads the file into the arena, and with is_committing locks it against others. A file that is not there
+ * is an empty list; its folder must be there. False after a fault, which is reported as DIAG_FATAL. End
+ * with publication_close. */
+bool publication_open(const char *path, bool is_committing, struct arena *arena, struct diag *diag,
                       struct publication *ret_publication);
 void publication_close(struct publication *publication);
 

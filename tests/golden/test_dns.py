@@ -209,6 +209,12 @@ def test_a_mistake_takes_nothing_away(two):
     assert not json.loads(asked.stdout)["removed"]
 
 
+def test_a_domain_that_is_named_in_two_ways_is_printed_once(two):
+    named = run("dns", "-c", two[0], "same.example", "SAME.example.", "same.example")
+    assert (named.returncode, named.stderr) == (0, b"")
+    assert named.stdout == run("dns", "-c", two[0], "same.example").stdout != b""
+
+
 def test_records_may_come_in_any_order(two):
     before, _, earlier = two
     records = json.loads(earlier.read_text())
