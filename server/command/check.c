@@ -320,7 +320,7 @@ int command_check(const struct command_line *line, struct text *out)
     if (line->json) {
         print_json(line, &reading, out);
     } else {
-        told = reading_print(&reading, DIAG_NOTE);
+        told = reading_print(reading.diag, DIAG_NOTE);
         print_summary(line, &reading, out);
     }
     bool good = has_all(line, &reading) && told && count(line, &reading).errors == 0;

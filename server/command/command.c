@@ -29,7 +29,8 @@ enum option_kind {
     FLAG,    /* a bool */
     WORD,    /* a const char * */
     LIST,    /* a struct command_words */
-    ADDRESS, /* a struct address, which the line points to */
+    ADDRESS, /* where to listen */
+    SERVER,  /* what to connect to */
     DATE,    /* an int64_t */
     HELP,
 };
@@ -79,7 +80,7 @@ static const struct {
      "look for policy hosts in that file or folder; may be repeated"},
     {0, FLAG, "keep-id", NULL, OPTION_IMPORT, VALUE(keep_id),
      "keep the ids that the DNS has today"},
-    {0, WORD, "connect", "ADDRESS", OPTION_CONNECT, VALUE(connect),
+    {0, SERVER, "connect", "ADDRESS", OPTION_CONNECT, VALUE(connect),
      "ask this server, whatever the DNS says"},
     {0, WORD, "ca", "FILE", OPTION_PROBE, VALUE(ca),
      "the authorities to trust (default: the system's, or SSL_CERT_FILE)"},
@@ -301,10 +302,20 @@ static size_t find_option(int found)
     return OPTIONS;
 }
 
-/* Puts the option's value into the line; the address, if it is one, is kept in ret_listen.
- * STATUS_GOOD, or an exit status after saying what is wrong. */
-static int take_option(const struct command *command, size_t row, struct command_line *line,
-                       struct address *ret_listen)
+/* Reads "192.0.2.1", "2001:db8::1", or either with a port. */
+static bool read_server(const char *word, struct address *ret_address)
+{
+    struct text text = {0};
+    text_printf(&text, strchr(word, ':') == NULL || word[0] == '[' ? "%s:443" : "[%s]:443", word);
+    bool good =
+        address_parse(span_of(word), ret_address) || address_parse(heap_text(&text), ret_address);
+    text_free(&text);
+    return good &&
+           (ret_address->any.sa_family == AF_INET || ret_address->any.sa_family == AF_INET6);
+}
+
+/* Puts the option's value into the line. STATUS_GOOD, or an exit status after saying what is wrong. */
+static int take_option(const struct command *command, size_t row, struct command_line *line)
 {
     void *value = (char *)line + options[row].offset;
     struct command_words *words;
@@ -324,11 +335,18 @@ static int take_option(const struct command *command, size_t row, struct command
         words->items[words->count++] = optarg;
         break;
     case ADDRESS:
-        if (!address_parse(span_of(optarg), ret_listen))
+        if (!address_parse(span_of(optarg), &line->listen_to))
             return command_misused(
                 command->name,
                 "not an address with a port such as 127.0.0.1:8443 or [::]:443:", optarg, NULL);
-        memcpy(value, &(const struct address *){ret_listen}, sizeof(const struct address *));
+        line->listen = &line->listen_to;
+        break;
+    case SERVER:
+        if (!read_server(optarg, &line->connect_to))
+            return command_misused(command->name,
+                                   "not an address such as 192.0.2.1 or [2001:db8::1]:443:", optarg,
+                                   NULL);
+        line->connect = &line->connect_to;
         break;
     case DATE:
         if (!calendar_parse(span_of(optarg), value))
@@ -338,17 +356,6 @@ static int take_option(const struct command *command, size_t row, struct command
         break;
     }
     return STATUS_GOOD;
-}
-
-bool command_read_server(const char *word, struct address *ret_address)
-{
-    struct text text = {0};
-    text_printf(&text, strchr(word, ':') == NULL || word[0] == '[' ? "%s:443" : "[%s]:443", word);
-    bool good =
-        address_parse(span_of(word), ret_address) || address_parse(heap_text(&text), ret_address);
-    text_free(&text);
-    return good &&
-           (ret_address->any.sa_family == AF_INET || ret_address->any.sa_family == AF_INET6);
 }
 
 /* Whether the operand names a file where a domain belongs. A file may have the name of a domain, too, as
@@ -389,7 +396,6 @@ static int run(const struct command *command, int argc, char **argv, struct text
 {
     char letters[2 * OPTIONS + 2];
     struct option longs[OPTIONS + 1];
-    struct address listen;
     int status = STATUS_GOOD;
     struct command_line line = {.path = DEFAULT_PATH, .now = time(NULL)};
     prepare_getopt(command->options | OPTION_HELP, letters, longs);
@@ -402,7 +408,7 @@ static int run(const struct command *command, int argc, char **argv, struct text
             return unknown_option(command, argv[optind - 1]);
         if (options[row].bit == OPTION_HELP)
             return print_command_help(command, out);
-        status = take_option(command, row, &line, &listen);
+        status = take_option(command, row, &line);
         if (status != STATUS_GOOD)
             return status;
     }

@@ -53,9 +53,10 @@ struct command_words {
 
 /* A command line that was understood. */
 struct command_line {
-    const char *path;             /* of the configuration */
-    bool is_default_path;         /* nobody has named it */
-    const struct address *listen; /* or NULL */
+    const char *path;                       /* of the configuration */
+    bool is_default_path;                   /* nobody has named it */
+    const struct address *listen, *connect; /* or NULL; borrowed from the next */
+    struct address listen_to, connect_to;
     bool json;
     bool keep_id;                /* of what is published */
     bool record;                 /* what the DNS says */
@@ -69,9 +70,7 @@ struct command_line {
     bool missing;                /* only those that need a certificate now */
     bool held;                   /* what senders may still hold */
     struct command_words state;  /* the only state to list, or the folders of what is held */
-    const char *connect;         /* as it was written; these three may be NULL */
-    const char *ca;
-    const char *timeout;
+    const char *ca, *timeout;    /* or NULL */
     const char *published, *commit_with; /* the file of what was published and a command, or NULL */
     bool remove_many;                    /* of what was published */
     bool served;                         /* print only records of policies that are served */
@@ -102,11 +101,6 @@ int command_main(const struct command *commands, int argc, char **argv);
 /* Prints on standard error what is wrong with the command line: a sentence in which the word stands in quotes
  * between the other two; each may be NULL. Returns STATUS_USAGE. */
 int command_misused(const char *command, const char *before, const char *word, const char *behind);
-
-/* Reads the value of --connect: "192.0.2.1", "2001:db8::1", or either with a port. What else it is is no
- * server: a word for command_misused. */
-bool command_read_server(const char *word, struct address *ret_address);
-#define COMMAND_NO_SERVER "not an address such as 192.0.2.1 or [2001:db8::1]:443:"
 
 /* Writes to standard output. False when it could not, after saying why on
  * standard error. */

@@ -386,7 +386,7 @@ int command_dns(const struct command_line *line, struct text *out)
     int status = check_options(line);
     if (status != STATUS_GOOD)
         return status;
-    reading = reading_new(line, false, NULL);
+    reading = reading_new(line, false);
     bool good = reading.configuration != NULL;
     struct arena *arena = arena_new();
     job.since.arena = arena;

@@ -288,7 +288,7 @@ static bool ask_blindly(const struct command_line *line, struct text *out)
 /* The command has the rights of the server only where both run as the same user, as in a container. */
 static bool can_read_any(const struct command_line *line, struct text *out)
 {
-    struct reading whole = reading_new(line, false, NULL);
+    struct reading whole = reading_new(line, false);
     const struct configuration *configuration = whole.configuration;
     bool good =
         configuration == NULL || !verdict_is_blocked(configuration->site, configuration->denied);
@@ -305,7 +305,7 @@ int command_health(const struct command_line *line, struct text *out)
 {
     bool good = false, idle = false;
     const struct site_domain *only = NULL;
-    struct reading reading = reading_new(line, true, NULL);
+    struct reading reading = reading_new(line, true);
     const struct configuration *configuration = reading.configuration;
     if (configuration != NULL && line->operand_count > 0)
         only = reading_find(&reading, line->operands[0]);

@@ -357,7 +357,7 @@ int command_list_held(const struct command_line *line, struct text *out)
                                "; with --held use domain or until");
     if (line->senders)
         return command_misused("list", "--held and --senders exclude each other", NULL, NULL);
-    struct reading reading = reading_new(line, true, NULL);
+    struct reading reading = reading_new(line, true);
     bool told = reading_tell(line, &reading);
     if (reading.configuration == NULL)
         goto done;

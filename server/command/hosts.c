@@ -42,7 +42,7 @@ int command_hosts(const struct command_line *line, struct text *out)
         return command_misused(
             "hosts", "neither a number from 1 to 100 nor a profile such as tlsserver:", line->group,
             NULL);
-    struct reading reading = reading_new(line, !line->missing, NULL);
+    struct reading reading = reading_new(line, !line->missing);
     const struct configuration *configuration = reading.configuration;
     bool good = configuration != NULL ? reading_check_all(line, &reading)
                                       : reading_tell(line, &reading) && false;

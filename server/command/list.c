@@ -384,7 +384,7 @@ int command_list(const struct command_line *line, struct text *out)
                                    "; use served, stale, refused or no-certificate");
     if (line->senders && line->operand_count != 1)
         return command_misused("list", "--senders needs one domain", NULL, NULL);
-    struct reading reading = reading_new(line, line->senders, NULL);
+    struct reading reading = reading_new(line, line->senders);
     bool told = reading_tell(line, &reading);
     if (reading.configuration != NULL && line->senders) {
         status = list_senders(line, &reading, out) ? STATUS_GOOD : STATUS_WRONG;

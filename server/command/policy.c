@@ -5,7 +5,7 @@
 
 int command_policy(const struct command_line *line, struct text *out)
 {
-    struct reading reading = reading_new(line, true, NULL);
+    struct reading reading = reading_new(line, true);
     const struct site_domain *domain =
         reading.configuration == NULL ? NULL : reading_find(&reading, line->operands[0]);
     const struct policy *policy = domain == NULL ? NULL : site_policy(domain);

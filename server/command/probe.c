@@ -454,7 +454,7 @@ static int read_configuration(struct run *run)
     const struct command_line *line = run->line;
     bool is_needed = run->count == 0 || !line->is_default_path;
     if (is_needed || access(line->path, R_OK) == 0) {
-        run->reading = reading_new(line, true, NULL);
+        run->reading = reading_new(line, true);
         const struct configuration *configuration = run->reading.configuration;
         if (configuration != NULL) {
             run->probing.probe.delegate = configuration->settings.dns_delegate;

@@ -17,11 +17,9 @@
 
 static bool read_trust(struct probing *probing)
 {
-    struct text out = {0};
     struct diag *diag = diag_new();
     probing->probe.trust = probing->trust = trust_new(probing->line->ca, diag);
-    diag_print(diag, DIAG_ERROR, &out);
-    (void)command_complain_lines(&out); /* the exit status says it too */
+    (void)reading_print(diag, DIAG_ERROR); /* the exit status says it too */
     diag_free(diag);
     return probing->trust != NULL;
 }
@@ -29,14 +27,12 @@ static bool read_trust(struct probing *probing)
 int probing_begin(struct probing *probing, const char *command, const struct command_line *line)
 {
     uint32_t seconds = LIMIT_PROBE_TIMEOUT;
-    if (line->connect != NULL && !command_read_server(line->connect, &probing->connect))
-        return command_misused(command, COMMAND_NO_SERVER, line->connect, NULL);
     if (line->timeout != NULL && (!calendar_duration(span_of(line->timeout), &seconds) ||
                                   seconds == 0 || seconds > LIMIT_PROBE_TIMEOUT_MOST))
         return command_misused(command, "not a duration such as 5s:", line->timeout, NULL);
     probing->line = line;
     probing->probe = (struct probe){
-        .connect = line->connect == NULL ? NULL : &probing->connect,
+        .connect = line->connect,
         .now = line->now,
         .warning = VERDICT_WARNING_DEFAULT,
         .timeout_ms = (int64_t)seconds * 1000,

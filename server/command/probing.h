@@ -5,7 +5,6 @@
 #ifndef COMMAND_PROBING_H
 #define COMMAND_PROBING_H
 
-#include "base/address.h"
 #include "certificates/trust.h"
 #include "command/command.h"
 #include "command/reading.h"
@@ -13,8 +12,7 @@
 
 /* Begin with {0}; end with probing_end. */
 struct probing {
-    struct probe probe; /* as the options say */
-    struct address connect;
+    struct probe probe;  /* as the options say */
     struct trust *trust; /* owned */
     const struct command_line *line;
     struct history *history; /* owned; of the state folder; NULL before probing_read */

@@ -7,6 +7,7 @@
 #include "base/heap.h"
 #include "base/suggest.h"
 #include "base/text.h"
+#include "probe/report.h"
 
 static struct reading read_all(const struct command_line *line, bool without_certificates,
                                const struct text *extra, bool by_life, const struct site *earlier)
@@ -31,10 +32,9 @@ static struct reading read_all(const struct command_line *line, bool without_cer
     return reading;
 }
 
-struct reading reading_new(const struct command_line *line, bool without_certificates,
-                           const struct text *extra)
+struct reading reading_new(const struct command_line *line, bool without_certificates)
 {
-    return read_all(line, without_certificates, extra, false, NULL);
+    return read_all(line, without_certificates, NULL, false, NULL);
 }
 
 struct reading reading_new_by_life(const struct command_line *line, const struct text *extra)
@@ -61,10 +61,10 @@ void reading_free(struct reading *reading)
     *reading = (struct reading){0};
 }
 
-bool reading_print(const struct reading *reading, enum diag_level least)
+bool reading_print(struct diag *diag, enum diag_level least)
 {
     struct text out = {0};
-    diag_print(reading->diag, least, &out);
+    diag_print(diag, least, &out);
     return command_complain_lines(&out);
 }
 
@@ -129,19 +129,19 @@ const struct site_domain *reading_find(const struct reading *reading, const char
     const struct site_domain *domain = site_find_domain(site, span_of(name));
     if (domain != NULL)
         return domain;
-    struct text out = {0};
-    text_append(&out, span_of("mta-sts-httpd: domain \""));
-    text_escape(&out, span_of(name), 256);
-    text_append(&out, span_of("\" is not configured"));
+    const struct report_words shown = report_show(span_of(name), REPORT_NAME);
     const char *mention = concern_find_mention(reading->configuration->files,
                                                reading->configuration->file_count, span_of(name));
     const char *nearest = mention != NULL ? NULL : nearest_domain(site, name);
     if (mention != NULL)
-        text_printf(&out, " as far as can be read: %s mentions it", mention);
-    if (nearest != NULL)
-        text_printf(&out, "; did you mean \"%s\"?", nearest);
-    text_append(&out, span_of("\n"));
-    (void)command_complain_lines(&out); /* the exit status says it too */
+        (void)command_complain(
+            "domain \"%s\" is not configured as far as can be read: %s mentions it", shown.text,
+            mention);
+    else if (nearest != NULL)
+        (void)command_complain("domain \"%s\" is not configured; did you mean \"%s\"?", shown.text,
+                               nearest);
+    else
+        (void)command_complain("domain \"%s\" is not configured", shown.text);
     return NULL;
 }
 
@@ -161,12 +161,8 @@ bool reading_check(const struct reading *reading, const char *operand)
     for (size_t i = 0; i < site_count(site); i++)
         if (concern_matches(operand, site_name(site_at(site, i))))
             return true;
-    struct text said = {0};
-    text_append(&said, span_of("mta-sts-httpd: no configured domain matches \""));
-    text_escape(&said, span_of(operand), 256);
-    text_append(&said, span_of("\"\n"));
-    (void)command_complain_lines(&said); /* the exit status says it too */
-    return false;
+    return command_complain("no configured domain matches \"%s\"",
+                            report_show(span_of(operand), REPORT_NAME).text);
 }
 
 bool reading_check_all(const struct command_line *line, const struct reading *reading)
@@ -198,7 +194,6 @@ struct history *reading_history(const struct command_line *line, const struct re
     struct diag *diag = diag_new();
     struct history *history = history_new();
     struct position at = {.file = line->path};
-    struct text out = {0};
     const char *own[] = {settings->state};
     const char *const *folders = line->state.count > 0 ? line->state.items : own;
     size_t count = line->state.count > 0 ? line->state.count : settings->state != NULL ? 1 : 0;
@@ -206,8 +201,7 @@ struct history *reading_history(const struct command_line *line, const struct re
         (void)history_read(history, folders[i], at, diag); /* what is wrong is told below */
     *ret_now = history_settle(history, line->now);
     report_clock(diag, at, line->now, *ret_now);
-    diag_print(diag, DIAG_WARNING, &out);
-    (void)command_complain_lines(&out); /* the exit status says it too */
+    (void)reading_print(diag, DIAG_WARNING); /* the exit status says it too */
     diag_free(diag);
     return history;
 }

@@ -17,19 +17,18 @@ struct reading {
 };
 
 /* Reads the configuration of the command line. Where domains are its operands, what does not concern
- * them is hidden. extra is a file more (load/configuration.h), whose domains are meant then; or NULL.
- * End with reading_free. */
-struct reading reading_new(const struct command_line *line, bool without_certificates,
-                           const struct text *extra);
+ * them is hidden. End with reading_free. */
+struct reading reading_new(const struct command_line *line, bool without_certificates);
 void reading_free(struct reading *reading);
 
 /* The same, judged also by what senders hold of what was served before: by the state folder, or where the
- * command line names an earlier configuration, as if that were served until now. */
+ * command line names an earlier configuration, as if that were served until now. extra is a file more
+ * (load/configuration.h), whose domains are meant then; or NULL. */
 struct reading reading_new_by_life(const struct command_line *line, const struct text *extra);
 
 /* Prints the diagnostics of the level and graver on standard error. False when
  * some are not there. */
-bool reading_print(const struct reading *reading, enum diag_level least);
+bool reading_print(struct diag *diag, enum diag_level least);
 
 /* Prints the errors where they are few, those that refuse the whole, and those of domains that are
  * asked about; of others how many there are. */

@@ -215,8 +215,8 @@ int command_seal(const struct command_line *line, struct text *out)
     struct text status = {0};
     struct seal_report report;
     struct identity identity;
-    struct reading reading = reading_new(line, true, NULL);
-    (void)reading_print(&reading, DIAG_FATAL);
+    struct reading reading = reading_new(line, true);
+    (void)reading_print(reading.diag, DIAG_FATAL);
     /* The same steps in the same order as the supervisor's. */
     bool good = reading.configuration != NULL && confine_supervisor() &&
                 identity_resolve(reading.configuration->settings.user, geteuid() == 0, &identity) &&

@@ -35,7 +35,6 @@ struct answer_found {
 
 struct asking {
     struct import *import;
-    const struct address *connect;
     struct trust *trust; /* owned */
 };
 
@@ -106,8 +105,9 @@ static void ask_policy(const struct asking *asking, const char *domain, struct a
     char host[HOST_SIZE];
     int64_t end_us = clock_monotonic_us() + (int64_t)LIMIT_IMPORT_HOST_MS * 1000;
     (void)snprintf(host, sizeof(host), "mta-sts.%s", domain); /* it fits */
-    if (asking->connect != NULL) {
-        visit(asking, host, asking->connect, end_us, found);
+    const struct address *connect = asking->import->line->connect;
+    if (connect != NULL) {
+        visit(asking, host, connect, end_us, found);
         return;
     }
     for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++)
@@ -270,7 +270,7 @@ static void take(void *context, size_t index, const void *result)
         keep_id(import, host, found);
 }
 
-void import_ask(struct import *import, const struct address *connect)
+void import_ask(struct import *import)
 {
     bool is_needed = import->line->keep_id;
     for (size_t i = 0; i < import->count; i++)
@@ -279,7 +279,7 @@ void import_ask(struct import *import, const struct address *connect)
     if (!is_needed)
         return;
     struct diag *told = diag_new(); /* that there are no authorities shows in every certificate */
-    struct asking asking = {import, connect, trust_new(NULL, told)};
+    struct asking asking = {import, trust_new(NULL, told)};
     const struct probe_jobs jobs = {
         .count = import->count,
         .result_size = sizeof(struct answer_found),

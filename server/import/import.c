@@ -285,7 +285,7 @@ static void find_certificates(struct import *import)
     }
 }
 
-static int import_all(struct import *import, const struct address *connect, struct text *out)
+static int import_all(struct import *import, struct text *out)
 {
     struct text said = {0};
     int status = gather(import);
@@ -295,7 +295,7 @@ static int import_all(struct import *import, const struct address *connect, stru
     for (size_t i = 0; i < import->count; i++)
         if (import->hosts[i].file != NULL)
             read_file(import, &import->hosts[i]);
-    import_ask(import, connect);
+    import_ask(import);
     find_certificates(import);
     report_rest(import);
     import_write(import, out, &said);
@@ -307,13 +307,8 @@ static int import_all(struct import *import, const struct address *connect, stru
 
 int command_import(const struct command_line *line, struct text *out)
 {
-    struct address connect;
-    struct import import = {.line = line};
-    if (line->connect != NULL && !command_read_server(line->connect, &connect))
-        return command_misused("import", COMMAND_NO_SERVER, line->connect, NULL);
-    import.diag = diag_new();
-    import.arena = arena_new();
-    int status = import_all(&import, line->connect == NULL ? NULL : &connect, out);
+    struct import import = {.line = line, .diag = diag_new(), .arena = arena_new()};
+    int status = import_all(&import, out);
     import_free(&import);
     return status;
 }

@@ -83,7 +83,7 @@ void import_search(struct import *import, const char *const *paths, size_t count
 /* Asks the server of each host for its policy, as a sender does, and the DNS for the ids that are
  * published: many hosts at once, in children, each with an end in time. The server is at the address,
  * or at NULL on this machine, or else where the DNS says. What comes is inspected and reported. */
-void import_ask(struct import *import, const struct address *connect);
+void import_ask(struct import *import);
 
 /* Frees what is in it. */
 void import_free(struct import *import);
