@@ -60,18 +60,15 @@ static void check_state(const struct settings *settings, struct position at, str
     const char *folder = settings->state;
     if (folder == NULL)
         return;
-    if (stat(folder, &status) != 0) {
-        /* Others' folders cannot be looked into; the service is another user. */
-        if (errno == EACCES || (errno == ENOENT && is_made_by_unit(folder)))
-            return;
-        diag_add(diag, DIAG_WARNING, at, "state folder %s: %s", folder, strerror(errno));
-    } else if (!S_ISDIR(status.st_mode)) {
+    const bool is_there = stat(folder, &status) == 0;
+    /* Others' folders cannot be looked into; the service is another user. */
+    if (is_there && !S_ISDIR(status.st_mode))
         diag_add(diag, DIAG_WARNING, at, "state \"%s\" is not a folder", folder);
-    } else if (access(folder, W_OK) == 0 || (errno != EROFS && status.st_uid != geteuid())) {
+    else if (is_there ? access(folder, W_OK) == 0 || (errno != EROFS && status.st_uid != geteuid())
+                      : errno == EACCES || (errno == ENOENT && is_made_by_unit(folder)))
         return;
-    } else {
+    else
         diag_add(diag, DIAG_WARNING, at, "state folder %s: %s", folder, strerror(errno));
-    }
     diag_reason(diag, "the last valid policies could not be saved there");
     diag_hint(diag, "make a folder that the user of the server may write to, with mode 0700");
 }
@@ -241,9 +238,8 @@ static const char *plural(size_t number)
 }
 
 static void print_summary(const struct command_line *line, const struct reading *reading,
-                          struct text *out)
+                          struct counts counts, struct text *out)
 {
-    struct counts counts = count(line, reading);
     const char *path = is_input(line) ? "-" : line->path;
     text_printf(out, "%s: ", reading->is_earlier_refused ? line->since : path);
     if (reading->is_earlier_refused)
@@ -263,9 +259,8 @@ static void print_summary(const struct command_line *line, const struct reading 
 }
 
 static void print_json(const struct command_line *line, const struct reading *reading,
-                       struct text *out)
+                       struct counts counts, struct text *out)
 {
-    struct counts counts = count(line, reading);
     json_open(out, NULL, '{');
     json_text(out, "file", is_input(line) ? "-" : line->path);
     json_flag(out, "usable", reading->configuration != NULL);
@@ -292,20 +287,6 @@ static bool read_input(struct text *ret_bytes)
     return count == 0 || command_complain("standard input: %s", strerror(errno));
 }
 
-/* Whether all that is to be judged is there; if not, after saying what is missing. */
-static bool has_all(const struct command_line *line, const struct reading *reading)
-{
-    if (reading->configuration == NULL)
-        return true;
-    if (!is_input(line))
-        return reading_check_all(line, reading);
-    const struct counts counts = count(line, reading);
-    bool good = counts.served + counts.no_certificate + counts.refused > 0;
-    if (!good && counts.errors == 0)
-        (void)command_complain("standard input names no domain");
-    return good;
-}
-
 int command_check(const struct command_line *line, struct text *out)
 {
     struct text input = {0};
@@ -317,13 +298,18 @@ int command_check(const struct command_line *line, struct text *out)
     bool told = true;
     if (reading.configuration != NULL && line->operand_count == 0)
         check_machine(&reading.configuration->settings, line->path, reading.diag);
+    const struct counts counts = count(line, &reading);
     if (line->json) {
-        print_json(line, &reading, out);
+        print_json(line, &reading, counts, out);
     } else {
         told = reading_print(reading.diag, DIAG_NOTE);
-        print_summary(line, &reading, out);
+        print_summary(line, &reading, counts, out);
     }
-    bool good = has_all(line, &reading) && told && count(line, &reading).errors == 0;
+    bool good = told && counts.errors == 0;
+    if (reading.configuration != NULL && !is_input(line))
+        good = reading_check_all(line, &reading) && good;
+    else if (good && counts.served + counts.no_certificate + counts.refused == 0)
+        good = command_complain("standard input names no domain");
     text_free(&input);
     reading_free(&reading);
     return good ? STATUS_GOOD : STATUS_WRONG;

@@ -203,16 +203,14 @@ static int print_version(struct text *out)
 int command_misused(const char *command, const char *before, const char *word, const char *behind)
 {
     struct text out = {0};
-    text_printf(&out, "mta-sts-httpd: %s%s", before == NULL ? "" : before,
-                before == NULL || word == NULL ? "" : " ");
+    text_printf(&out, "mta-sts-httpd: %s", before);
     if (word != NULL) {
-        text_append(&out, span_of("\""));
+        text_append(&out, span_of(" \""));
         text_escape(&out, span_of(word), 100);
         text_append(&out, span_of("\""));
     }
-    text_append(&out, span_of(behind == NULL ? "" : behind));
-    text_printf(&out, "\nTry \"mta-sts-httpd %s%s--help\".\n", command,
-                command[0] == '\0' ? "" : " ");
+    text_printf(&out, "%s\nTry \"mta-sts-httpd %s%s--help\".\n", behind == NULL ? "" : behind,
+                command, command[0] == '\0' ? "" : " ");
     (void)command_complain_lines(&out); /* the exit status says it too */
     return STATUS_USAGE;
 }

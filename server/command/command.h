@@ -99,7 +99,7 @@ struct command {
 int command_main(const struct command *commands, int argc, char **argv);
 
 /* Prints on standard error what is wrong with the command line: a sentence in which the word stands in quotes
- * between the other two; each may be NULL. Returns STATUS_USAGE. */
+ * between the other two; it and what is behind it may be NULL. Returns STATUS_USAGE. */
 int command_misused(const char *command, const char *before, const char *word, const char *behind);
 
 /* Writes to standard output. False when it could not, after saying why on

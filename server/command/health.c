@@ -65,9 +65,7 @@ static void fetch(struct health *health)
 {
     const struct endpoint *endpoint = health->endpoint;
     const struct address *own = &endpoint->address;
-    bool is_v6_wildcard =
-        own->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&own->v6.sin6_addr);
-    for (int attempt = 0; attempt < (is_v6_wildcard ? 2 : 1); attempt++) {
+    for (int attempt = 0; attempt < (address_is_v6_wildcard(own) ? 2 : 1); attempt++) {
         struct address target = fetch_address_of(own, attempt > 0);
         bool is_proxy = false; /* who connects to an address of this machine comes from it */
         for (size_t i = 0; i < endpoint->proxy_count; i++)

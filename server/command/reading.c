@@ -147,10 +147,8 @@ const struct site_domain *reading_find(const struct reading *reading, const char
 
 bool reading_is_asked(const struct command_line *line, const char *name)
 {
-    for (size_t i = 0; i < line->operand_count; i++)
-        if (concern_matches(line->operands[i], name))
-            return true;
-    return line->operand_count == 0;
+    const struct concern asked = {.names = line->operands, .count = line->operand_count};
+    return line->operand_count == 0 || concern_names(&asked, name);
 }
 
 bool reading_check(const struct reading *reading, const char *operand)

@@ -1,7 +1,6 @@
 #include "sandbox/seal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include "base/log.h"
 #include "command/command.h"
 #include "command/reading.h"
+#include "files/file.h"
 #include "sandbox/confine.h"
 #include "sandbox/filesystem.h"
 #include "sandbox/identity.h"
@@ -42,19 +42,6 @@ static _Noreturn void be_sealed(const struct seal *seal, int out)
     if (write(out, &result, sizeof(result)) == (ssize_t)sizeof(result))
         (void)poll(&end, 1, -1); /* whatever ends it sooner is as good */
     _exit(0);
-}
-
-/* Of a process that is there until we wait for it. */
-static void read_status(pid_t pid, struct text *out)
-{
-    char path[64], chunk[4096];
-    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid); /* it fits */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return;
-    for (ssize_t count; (count = read(fd, chunk, sizeof(chunk))) > 0;)
-        text_append(out, (struct span){chunk, (size_t)count});
-    (void)close(fd); /* it was only read */
 }
 
 /* False with errno: 0 when the child has ended without a word, ETIMEDOUT when it hangs. */
@@ -101,6 +88,7 @@ static bool try_seal(const struct identity *identity, struct seal_report *ret_re
                      struct text *ret_status)
 {
     struct result result = {0};
+    char path[64];
     int in = -1, status = 0;
     const struct seal seal = {
         .keep_identity = identity->keep,
@@ -115,10 +103,11 @@ static bool try_seal(const struct identity *identity, struct seal_report *ret_re
         return false;
     }
     bool told = read_result(in, &result);
-    if (told)
-        read_status(pid, ret_status);
     int reason = errno;
-    (void)close(in); /* it was only read */
+    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid); /* it fits */
+    if (told)
+        (void)file_read_named(path, LIMIT_YAML_FILE, ret_status, NULL); /* it is there yet */
+    (void)close(in);                                                    /* it was only read */
     if (told || reason == ETIMEDOUT)
         (void)kill(pid, SIGKILL); /* whatever it does now; it is not yet reaped, so it exists */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -132,19 +121,6 @@ static bool try_seal(const struct identity *identity, struct seal_report *ret_re
         log_line(LOG_LEVEL_ERROR, "cannot %s: %s", result.failed, strerror(result.reason));
     *ret_report = result.report;
     return told && result.failed == NULL;
-}
-
-static const char *state_text(enum seal_state state)
-{
-    switch (state) {
-    case SEAL_IN_FORCE:
-        return "in force";
-    case SEAL_KEPT:
-        return "kept";
-    case SEAL_MISSING:
-        break;
-    }
-    return "missing";
 }
 
 /* The value of the key in the lines of /proc/PID/status; empty when it is not there. */
@@ -181,7 +157,9 @@ static void describe(const struct seal_report *report, size_t step, struct span 
 static void print_step(const struct seal_report *report, size_t step, struct span kernel, bool json,
                        struct text *out)
 {
-    const char *state = state_text(report->outcomes[step].state);
+    static const char *const states[] = {
+        [SEAL_IN_FORCE] = "in force", [SEAL_KEPT] = "kept", [SEAL_MISSING] = "missing"};
+    const char *state = states[report->outcomes[step].state];
     if (!json) {
         text_printf(out, kernel.len == 0 ? "%-24s%s" : "%-24s%-10s", seal_step_name(step), state);
         text_append(out, kernel);
