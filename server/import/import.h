@@ -1,8 +1,8 @@
 /*
- * For ask, import, scan, search and write. The policy hosts of an import: where
- * each was named, what it answers, and what that comes to. The command finds
- * names (search, by scan), fetches policies from the server (ask), finds the
- * certificates and writes the configuration (write). Runs in the command import.
+ * For ask, import, scan and write. The policy hosts of an import: where each was
+ * named, what it answers, and what that comes to. The command finds names (by
+ * scan), fetches policies from the server (ask), finds the certificates and
+ * writes the configuration (write). Runs in the command import.
  */
 #ifndef IMPORT_IMPORT_H
 #define IMPORT_IMPORT_H
@@ -60,29 +60,19 @@ struct import {
     struct certificates *store;       /* owned; or NULL */
 };
 
-/* Foreign bytes as a text that lives as long as the import: escaped, and cut when they are many. */
-const char *import_shown(struct import *import, struct span bytes);
-
 /* Adds the path, unless it is there. */
 void import_add_path(struct import *import, struct import_paths *paths, const char *path);
-void import_free_paths(struct import_paths *paths);
-
-/* Adds the policy host of the domain, which may be written with "mta-sts."; one that is there becomes
- * as sure as this one. The host, until the next is added; NULL when the name is not valid, which is
- * an error at the place unless the name is only likely. */
-struct import_host *import_add_host(struct import *import, struct span domain, struct position at,
-                                    enum import_sure sure);
-
-/* Inspects the bytes of the host, which came from the file or URL, and makes a policy of them. */
-void import_inspect(struct import *import, struct import_host *host, const char *from);
 
 /* Searches files, and all below folders and what they include, for names of policy hosts and paths of
  * certificates, and adds both. A path that is not there is an error, unless is_optional. */
 void import_search(struct import *import, const char *const *paths, size_t count, bool is_optional);
 
+/* Inspects the bytes of the host, which came from the file or URL, and makes a policy of them. */
+void import_inspect(struct import *import, struct import_host *host, const char *from);
+
 /* Asks the server of each host for its policy, as a sender does, and the DNS for the ids that are
- * published: many hosts at once, in children, each with an end in time. The server is at the address,
- * or at NULL on this machine, or else where the DNS says. What comes is inspected and reported. */
+ * published: many hosts at once, in children, each with an end in time. The server is at the address
+ * of --connect, or else on this machine or where the DNS says. What comes is inspected and reported. */
 void import_ask(struct import *import);
 
 /* Frees what is in it. */
