@@ -2,8 +2,9 @@
  * The event loop of a worker: the control socket, the listeners and the connections, turn by turn.
  * In a turn it waits for events, then lets connections go on, accepts new ones, follows the
  * supervisor and ends what has reached its deadline. What ends in a turn is freed at the end of that
- * turn, because a later event of it may still name it. It changes nothing of the process itself.
- * Runs in the worker.
+ * turn, because a later event of it may still name it. Every worker of every generation has the same
+ * listeners, so it only watches them, stops watching and closes its own copies; it never shuts one
+ * down. It changes nothing of the process itself. Runs in the worker.
  */
 #ifndef SERVE_LOOP_H
 #define SERVE_LOOP_H
@@ -11,8 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "serve/acceptor.h"
-#include "serve/pool.h"
+#include "serve/connection.h"
+#include "site/endpoint.h"
 
 /* What a worker says and is told over its control socket, which keeps the bounds of messages: it writes
  * WORKER_SEALED with its report (sandbox/seal.h) once, then

@@ -12,9 +12,9 @@
 
 #include "base/log.h"
 #include "sandbox/seal.h"
-#include "serve/acceptor.h"
 #include "serve/loop.h"
 #include "shared/challenges.h"
+#include "site/endpoint.h"
 #include "site/site.h"
 
 /* The name of the process, as ps(1) shows it. */

@@ -40,6 +40,12 @@ struct endpoint {
     bool redirect; /* of challenges: other paths of policy hosts lead to https */
 };
 
+/* A listening, non-blocking socket, and what is done with those who come in. */
+struct entrance {
+    int fd;
+    const struct endpoint *endpoint; /* borrowed */
+};
+
 /* Whether there are endpoints for policies and a proxy ends TLS before each of them: then it has the
  * certificates of all domains. */
 static inline bool endpoint_all_plain(const struct endpoint *endpoints, size_t count)

@@ -19,7 +19,6 @@
 
 #include "base/limits.h"
 #include "base/text.h"
-#include "serve/acceptor.h"
 #include "site/endpoint.h"
 
 struct listener {

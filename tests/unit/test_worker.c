@@ -224,6 +224,23 @@ static void a_full_worker_evicts_one_with_an_event(void **state)
     is_served(stage);
 }
 
+/* After a turn with one newcomer no more is tried than one; whoever waits behind it is not forgotten, and
+ * soon as many are tried as come. */
+static void many_come_after_one(void **state)
+{
+    struct stage *stage = *state;
+    char source[32], answer[4096];
+    is_served(stage);
+    for (size_t i = 1; i < CAPACITY; i++) {
+        (void)snprintf(source, sizeof(source), "127.3.0.%zu", i);
+        (void)come(stage, PLAIN, source, span_of(GET));
+    }
+    for (int i = 0; i < 4; i++) /* 1 is accepted, then 4, then the rest, which is answered last */
+        assert_int_equal(loop_turn(stage->loop), LOOP_RUNS);
+    for (size_t i = 1; i < CAPACITY; i++)
+        assert_true(clients_read(stage->clients[i], answer, sizeof(answer)) > 0);
+}
+
 /* The places of the descriptors that were closed are taken again within the batch. */
 static void without_descriptors_one_with_an_event_goes(void **state)
 {
@@ -286,6 +303,7 @@ static void memory_is_short_in_a_batch(void **state)
         size_t old = come(stage, WITH_TLS, "127.2.0.1", hello);
         size_t mover = come(stage, WITH_TLS, PROXY, (struct span){"", 0});
         turn(stage);
+        turn(stage); /* one more than came to a turn before is accepted in the next one */
         say(stage, mover, span_of("PROXY TCP4 127.2.0.1 192.0.2.2 1 2\r\n\x16\x03\x01"));
         say(stage, old, span_of("\x02"));
         (void)come(stage, PLAIN, "127.3.0.1", span_of(GET GET));
@@ -338,6 +356,7 @@ int main(void)
         on_stage(a_proxy_header_moves_into_a_network_with_idle_connections),
         on_stage(a_newcomer_takes_the_place_of_one_with_an_event),
         on_stage(a_full_worker_evicts_one_with_an_event),
+        on_stage(many_come_after_one),
         on_stage(without_descriptors_one_with_an_event_goes),
         on_stage(a_reset_comes_before_work),
         on_stage(a_drain_ends_those_with_events),
