@@ -232,22 +232,6 @@ static bool spend(struct draft *draft, size_t scope, size_t size, struct positio
     return false;
 }
 
-/* Who has the certificate of the domain. */
-static bool read_certificate(struct draft *draft, const struct node *node,
-                             struct draft_domain *domain)
-{
-    if (node == NULL || span_equal(node->text, span_of("own")))
-        return true;
-    domain->is_proxied = span_equal(node->text, span_of("proxy"));
-    if (domain->is_proxied)
-        return true;
-    diag_add(draft->diag, DIAG_ERROR, node->at, "certificate \"%s\" is neither own nor proxy",
-             diag_word(node->text).text);
-    diag_hint(draft->diag, "write \"certificate: proxy\" when a proxy that ends TLS has the "
-                           "certificate of this domain");
-    return false;
-}
-
 /* Reads what stands behind the domain's name into the domain. */
 static bool read_domain_value(struct draft *draft, const struct node *value,
                               struct draft_domain *domain)
@@ -268,7 +252,7 @@ static bool read_domain_value(struct draft *draft, const struct node *value,
     domain->changes = nodes.changes;
     domain->changed = nodes.changes.mode != NULL || nodes.changes.max_age != NULL ||
                       nodes.changes.mx != NULL || nodes.changes.id != NULL;
-    good = read_certificate(draft, nodes.certificate, domain) && good;
+    domain->is_proxied = nodes.is_proxied != 0;
     if (nodes.tls_rpt != NULL && !spend(draft, domain->scope, 0, domain->at)) {
         good = false;
     } else if (nodes.tls_rpt != NULL) {

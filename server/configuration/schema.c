@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/suggest.h"
 #include "policy/name.h"
 
@@ -17,8 +18,10 @@ enum {
 struct schema_key {
     const char *name;
     unsigned kinds;
-    const char *expects; /* ends the sentence "KEY must be ..." */
-    size_t offset;       /* of the pointer in the struct of nodes */
+    const char *expects;  /* ends the sentence "KEY must be ..." */
+    size_t offset;        /* of the pointer, or the number of the word, in the struct of nodes */
+    const char *words[3]; /* the first, or none, stands for a key that is not there */
+    const char *hint;     /* about another word; or NULL */
 };
 
 struct schema {
@@ -30,97 +33,110 @@ struct schema {
 enum { KEYS_MOST = 24 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define ROOT(key)    offsetof(struct root_nodes, key)
-#define DOMAIN(key)  offsetof(struct domain_nodes, key)
+
+/* The rest of a row: a node, a choice of words before a hint, or a switch. */
+#define NODE(in, key)       WORDS(in, key, NULL), NULL
+#define WORDS(in, key, ...) offsetof(struct in, key), .words = {__VA_ARGS__}
+#define SWITCH(in, key)     WORDS(in, key, "false", "true"), WRITE_ONE
+#define BOOLEAN             "true or false"
+#define WRITE_ONE           "write true or false"
 
 static const struct schema_key root_keys[] = {
     {"listen", SCALAR | SEQUENCE | MAPPING, "an address such as \"[::]:443\", or a list of them",
-     ROOT(listen)},
-    {"metrics", SCALAR, "an address such as \"127.0.0.1:9810\"", ROOT(metrics)},
-    {"log", MAPPING, "a mapping such as {access: on}", ROOT(log)},
-    {"user", SCALAR, "the name or number of a user", ROOT(user)},
-    {"workers", SCALAR, "a number or auto", ROOT(workers)},
-    {"certificates", SCALAR | SEQUENCE, "a file or folder, or a list of them", ROOT(certificates)},
-    {"certificate_warning", SCALAR, "a time such as 21d", ROOT(certificate_warning)},
-    {"include", SCALAR | SEQUENCE, "a file name or pattern, or a list of them", ROOT(include)},
-    {"state", SCALAR, "a folder", ROOT(state)},
-    {"strict", SCALAR, "true or false", ROOT(strict)},
-    {"seal", SCALAR, "required or best", ROOT(seal)},
-    {"acme", MAPPING, "a mapping with alpn, or with http and webroot", ROOT(acme)},
-    {"dns", MAPPING, "a mapping with target, addresses, delegate or ttl", ROOT(dns)},
-    {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them", ROOT(tls_rpt)},
-    {"watch", SCALAR, "true or false", ROOT(watch)},
-    {"policies", MAPPING | NOTHING, "a mapping from names to policies", ROOT(policies)},
-    {"domains", MAPPING | NOTHING, "a mapping from domain names to policies", ROOT(domains)},
+     NODE(root_nodes, listen)},
+    {"metrics", SCALAR, "an address such as \"127.0.0.1:9810\"", NODE(root_nodes, metrics)},
+    {"log", MAPPING, "a mapping such as {access: on}", NODE(root_nodes, log)},
+    {"user", SCALAR, "the name or number of a user", NODE(root_nodes, user)},
+    {"workers", SCALAR, "a number or auto", NODE(root_nodes, workers)},
+    {"certificates", SCALAR | SEQUENCE, "a file or folder, or a list of them",
+     NODE(root_nodes, certificates)},
+    {"certificate_warning", SCALAR, "a time such as 21d", NODE(root_nodes, certificate_warning)},
+    {"include", SCALAR | SEQUENCE, "a file name or pattern, or a list of them",
+     NODE(root_nodes, include)},
+    {"state", SCALAR, "a folder", NODE(root_nodes, state)},
+    {"strict", SCALAR, BOOLEAN, SWITCH(root_nodes, strict)},
+    {"seal", SCALAR, "required or best", WORDS(root_nodes, seal_required, "best", "required"),
+     "\"mta-sts-httpd seal\" shows what this machine can do"},
+    {"acme", MAPPING, "a mapping with alpn, or with http and webroot", NODE(root_nodes, acme)},
+    {"dns", MAPPING, "a mapping with target, addresses, delegate or ttl", NODE(root_nodes, dns)},
+    {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them",
+     NODE(root_nodes, tls_rpt)},
+    {"watch", SCALAR, BOOLEAN, WORDS(root_nodes, watch, NULL, "false", "true"),
+     "leave it out to watch the certificates only"},
+    {"policies", MAPPING | NOTHING, "a mapping from names to policies", NODE(root_nodes, policies)},
+    {"domains", MAPPING | NOTHING, "a mapping from domain names to policies",
+     NODE(root_nodes, domains)},
 };
 const struct schema schema_root = {"at the top of the configuration", root_keys, COUNT(root_keys)};
 
 static const struct schema_key dropin_keys[] = {
     {"policies", MAPPING | NOTHING, "a mapping from names to policies",
-     offsetof(struct dropin_nodes, policies)},
+     NODE(dropin_nodes, policies)},
     {"domains", MAPPING | NOTHING, "a mapping from domain names to policies",
-     offsetof(struct dropin_nodes, domains)},
+     NODE(dropin_nodes, domains)},
 };
 const struct schema schema_dropin = {"in an included file", dropin_keys, COUNT(dropin_keys)};
 
 static const struct schema_key listener_keys[] = {
-    {"address", SCALAR, "an address such as \"[::]:443\"",
-     offsetof(struct listener_nodes, address)},
-    {"freebind", SCALAR, "true or false", offsetof(struct listener_nodes, freebind)},
-    {"tls", SCALAR, "true or false", offsetof(struct listener_nodes, tls)},
+    {"address", SCALAR, "an address such as \"[::]:443\"", NODE(listener_nodes, address)},
+    {"freebind", SCALAR, BOOLEAN, SWITCH(listener_nodes, freebind)},
+    {"tls", SCALAR, BOOLEAN, WORDS(listener_nodes, plain, "true", "false"), "write true or false"},
     {"proxy_protocol", MAPPING, "a mapping such as {from: [192.0.2.1]}",
-     offsetof(struct listener_nodes, proxy_protocol)},
+     NODE(listener_nodes, proxy_protocol)},
 };
 const struct schema schema_listener = {"in listen", listener_keys, COUNT(listener_keys)};
 
 static const struct schema_key proxy_keys[] = {
     {"from", SCALAR | SEQUENCE, "the address or range of a proxy, or a list of them",
-     offsetof(struct proxy_nodes, from)},
+     NODE(proxy_nodes, from)},
 };
 const struct schema schema_proxy = {"in proxy_protocol", proxy_keys, COUNT(proxy_keys)};
 
 static const struct schema_key log_keys[] = {
-    {"format", SCALAR, "text or json", offsetof(struct log_nodes, format)},
-    {"access", SCALAR, "on, off or errors", offsetof(struct log_nodes, access)},
-    {"anonymize", SCALAR, "true or false", offsetof(struct log_nodes, anonymize)},
+    {"format", SCALAR, "text or json", WORDS(log_nodes, json, "text", "json"), NULL},
+    {"access", SCALAR, "on, off or errors", WORDS(log_nodes, access, "off", "on", "errors"), NULL},
+    {"anonymize", SCALAR, BOOLEAN, SWITCH(log_nodes, anonymize)},
 };
+static_assert(LOG_ACCESS_OFF == 0 && LOG_ACCESS_ON == 1 && LOG_ACCESS_ERRORS == 2, "as the words");
 const struct schema schema_log = {"in log", log_keys, COUNT(log_keys)};
 
 static const struct schema_key acme_keys[] = {
-    {"alpn", SCALAR, "a folder", offsetof(struct acme_nodes, alpn)},
-    {"http", SCALAR, "an address such as \"[::]:80\"", offsetof(struct acme_nodes, http)},
-    {"webroot", SCALAR, "a folder", offsetof(struct acme_nodes, webroot)},
-    {"redirect", SCALAR, "true or false", offsetof(struct acme_nodes, redirect)},
+    {"alpn", SCALAR, "a folder", NODE(acme_nodes, alpn)},
+    {"http", SCALAR, "an address such as \"[::]:80\"", NODE(acme_nodes, http)},
+    {"webroot", SCALAR, "a folder", NODE(acme_nodes, webroot)},
+    {"redirect", SCALAR, BOOLEAN, SWITCH(acme_nodes, redirect)},
 };
 const struct schema schema_acme = {"in acme", acme_keys, COUNT(acme_keys)};
 
 static const struct schema_key dns_keys[] = {
-    {"target", SCALAR, "a host name", offsetof(struct dns_nodes, target)},
+    {"target", SCALAR, "a host name", NODE(dns_nodes, target)},
     {"addresses", SCALAR | SEQUENCE, "an IP address, or a list of them",
-     offsetof(struct dns_nodes, addresses)},
-    {"delegate", SCALAR, "a host name", offsetof(struct dns_nodes, delegate)},
-    {"ttl", SCALAR, "a time such as 1h", offsetof(struct dns_nodes, ttl)},
+     NODE(dns_nodes, addresses)},
+    {"delegate", SCALAR, "a host name", NODE(dns_nodes, delegate)},
+    {"ttl", SCALAR, "a time such as 1h", NODE(dns_nodes, ttl)},
 };
 const struct schema schema_dns = {"in dns", dns_keys, COUNT(dns_keys)};
 
 static const struct schema_key policy_keys[] = {
-    {"mode", SCALAR, "enforce, testing or none", offsetof(struct policy_nodes, mode)},
+    {"mode", SCALAR, "enforce, testing or none", NODE(policy_nodes, mode)},
     {"max_age", SCALAR, "a number of seconds, or with a unit such as 2w",
-     offsetof(struct policy_nodes, max_age)},
-    {"mx", SCALAR | SEQUENCE, "a host name or a list of them", offsetof(struct policy_nodes, mx)},
-    {"id", SCALAR, "1 to 32 letters and digits", offsetof(struct policy_nodes, id)},
+     NODE(policy_nodes, max_age)},
+    {"mx", SCALAR | SEQUENCE, "a host name or a list of them", NODE(policy_nodes, mx)},
+    {"id", SCALAR, "1 to 32 letters and digits", NODE(policy_nodes, id)},
 };
 const struct schema schema_policy = {"in a policy", policy_keys, COUNT(policy_keys)};
 
 static const struct schema_key domain_keys[] = {
-    {"policy", SCALAR, "the name of a policy", DOMAIN(policy)},
-    {"mode", SCALAR, "enforce, testing or none", DOMAIN(changes.mode)},
-    {"max_age", SCALAR, "a number of seconds, or with a unit such as 2w", DOMAIN(changes.max_age)},
-    {"mx", SCALAR | SEQUENCE, "a host name or a list of them", DOMAIN(changes.mx)},
-    {"id", SCALAR, "1 to 32 letters and digits", DOMAIN(changes.id)},
+    {"policy", SCALAR, "the name of a policy", NODE(domain_nodes, policy)},
+    {"mode", SCALAR, "enforce, testing or none", NODE(domain_nodes, changes.mode)},
+    {"max_age", SCALAR, "a number of seconds, or with a unit such as 2w",
+     NODE(domain_nodes, changes.max_age)},
+    {"mx", SCALAR | SEQUENCE, "a host name or a list of them", NODE(domain_nodes, changes.mx)},
+    {"id", SCALAR, "1 to 32 letters and digits", NODE(domain_nodes, changes.id)},
     {"tls_rpt", SCALAR | SEQUENCE, "a mailto: or https: address, or a list of them",
-     DOMAIN(tls_rpt)},
-    {"certificate", SCALAR, "own or proxy", DOMAIN(certificate)},
+     NODE(domain_nodes, tls_rpt)},
+    {"certificate", SCALAR, "own or proxy", WORDS(domain_nodes, is_proxied, "own", "proxy"),
+     "write \"certificate: proxy\" when a proxy that ends TLS has the certificate of this domain"},
 };
 const struct schema schema_domain = {"in a domain", domain_keys, COUNT(domain_keys)};
 
@@ -212,6 +228,41 @@ static void report_unknown(const struct schema *schema, const struct node_pair *
                   "move it to the main file: an included file holds only policies and domains");
 }
 
+/* What is meant by a word that is not among those of the key. */
+static void hint_word(const struct schema_key *key, struct span text, struct diag *diag)
+{
+    static const struct {
+        const char *word, *meant;
+    } words[] = {{"true", "true"}, {"yes", "true"},    {"on", "true"},  {"y", "true"},
+                 {"1", "true"},    {"false", "false"}, {"no", "false"}, {"off", "false"},
+                 {"n", "false"},   {"0", "false"}};
+    for (size_t i = 0; strcmp(key->expects, BOOLEAN) == 0 && i < COUNT(words); i++)
+        if (span_equal_fold(text, span_of(words[i].word))) {
+            diag_hint(diag, "write %s", words[i].meant);
+            return;
+        }
+    if (key->hint != NULL)
+        diag_hint(diag, "%s", key->hint);
+}
+
+/* Sets the number of the word that the node is. */
+static bool read_word(const struct schema_key *key, const struct node *node, void *ret_number,
+                      enum diag_level level, struct diag *diag)
+{
+    const char *last = strstr(key->expects, " or ");
+    for (unsigned i = 0; i < COUNT(key->words); i++)
+        if (key->words[i] != NULL && span_equal(node->text, span_of(key->words[i]))) {
+            memcpy(ret_number, &i, sizeof(i));
+            return true;
+        }
+    /* The main file is the operator's own, and shown as it is. */
+    diag_add(diag, level, node->at, "%s \"%s\" is neither %.*s nor %s", key->name,
+             level == DIAG_FATAL ? node->text.data : diag_word(node->text).text,
+             (int)(last - key->expects), key->expects, last + strlen(" or "));
+    hint_word(key, node->text, diag);
+    return false;
+}
+
 static bool read_pair(const struct schema *schema, const struct node_pair *pair, void *nodes,
                       enum diag_level level, struct diag *diag)
 {
@@ -238,6 +289,8 @@ static bool read_pair(const struct schema *schema, const struct node_pair *pair,
                       "it and with a colon after it: \"example.com:\"");
         return false;
     }
+    if (key->words[1] != NULL)
+        return read_word(key, value, (char *)nodes + key->offset, level, diag);
     memcpy((char *)nodes + key->offset, &value, sizeof(value));
     return true;
 }
@@ -249,38 +302,6 @@ bool schema_read(const struct schema *schema, const struct node *mapping, void *
     for (size_t i = 0; i < mapping->count; i++)
         good = read_pair(schema, &mapping->pairs[i], ret_nodes, level, diag) && good;
     return good;
-}
-
-bool schema_hint_boolean(const struct node *node, struct diag *diag)
-{
-    static const struct {
-        const char *word, *meant;
-    } words[] = {{"true", "true"}, {"yes", "true"},    {"on", "true"},  {"y", "true"},
-                 {"1", "true"},    {"false", "false"}, {"no", "false"}, {"off", "false"},
-                 {"n", "false"},   {"0", "false"}};
-    for (size_t i = 0; i < COUNT(words); i++)
-        if (span_equal_fold(node->text, span_of(words[i].word))) {
-            diag_hint(diag, "write %s", words[i].meant);
-            return true;
-        }
-    return false;
-}
-
-bool schema_boolean(const char *key, const struct node *node, bool *ret_value,
-                    enum diag_level level, struct diag *diag)
-{
-    if (node == NULL)
-        return true;
-    bool value = span_equal(node->text, span_of("true"));
-    if (!value && !span_equal(node->text, span_of("false"))) {
-        diag_add(diag, level, node->at, "%s \"%s\" is neither true nor false", key,
-                 node->text.data);
-        if (!schema_hint_boolean(node, diag))
-            diag_hint(diag, "write true or false");
-        return false;
-    }
-    *ret_value = value;
-    return true;
 }
 
 bool schema_each_scalar(const struct node *node, const char *what, enum diag_level level,

@@ -13,7 +13,8 @@
 #include "base/diag.h"
 #include "configuration/document.h"
 
-/* What each mapping holds once read: the value of each key, or NULL. Borrowed from the document. */
+/* What each mapping holds once read: the value of each key, or NULL. Borrowed from the document. Of a key with a
+ * choice of words it is the number of the word, 0 for the default, and mostly what 1 means gives the name. */
 struct root_nodes {
     const struct node *listen;
     const struct node *metrics;
@@ -24,12 +25,12 @@ struct root_nodes {
     const struct node *certificate_warning;
     const struct node *include;
     const struct node *state;
-    const struct node *strict;
-    const struct node *seal;
+    unsigned strict;
+    unsigned seal_required;
     const struct node *acme;
     const struct node *dns;
     const struct node *tls_rpt;
-    const struct node *watch;
+    unsigned watch; /* 0: only certificates, 1: nothing, 2: everything */
     const struct node *policies;
     const struct node *domains;
 };
@@ -41,8 +42,8 @@ struct dropin_nodes {
 
 struct listener_nodes {
     const struct node *address;
-    const struct node *freebind;
-    const struct node *tls;
+    unsigned freebind;
+    unsigned plain; /* without TLS */
     const struct node *proxy_protocol;
 };
 
@@ -51,16 +52,16 @@ struct proxy_nodes {
 };
 
 struct log_nodes {
-    const struct node *format;
-    const struct node *access;
-    const struct node *anonymize;
+    unsigned json;
+    unsigned access; /* enum log_access */
+    unsigned anonymize;
 };
 
 struct acme_nodes {
     const struct node *alpn;
     const struct node *http;
     const struct node *webroot;
-    const struct node *redirect;
+    unsigned redirect;
 };
 
 struct dns_nodes {
@@ -81,7 +82,7 @@ struct domain_nodes {
     const struct node *policy;
     struct policy_nodes changes;
     const struct node *tls_rpt;
-    const struct node *certificate;
+    unsigned is_proxied;
 };
 
 struct schema; /* a table of keys */
@@ -101,14 +102,6 @@ extern const struct schema schema_domain;
  * false when there was one; what was sound is there nevertheless. */
 bool schema_read(const struct schema *schema, const struct node *mapping, void *ret_nodes,
                  enum diag_level level, struct diag *diag);
-
-/* Sets *ret_value when the node is true or false; leaves it when the node is
- * NULL. Anything else is reported at the level, and the answer is false. */
-bool schema_boolean(const char *key, const struct node *node, bool *ret_value,
-                    enum diag_level level, struct diag *diag);
-
-/* To a diagnostic about a value that is neither: which of them is meant. False when nobody knows. */
-bool schema_hint_boolean(const struct node *node, struct diag *diag);
 
 /* Whether a mapping of the schema has such a key. */
 bool schema_has_key(const struct schema *schema, struct span name);

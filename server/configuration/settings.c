@@ -1,70 +1,24 @@
 #include "configuration/settings.h"
 
 #include <arpa/inet.h>
+#include <string.h>
 
 #include "base/calendar.h"
 #include "base/heap.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "configuration/document.h"
-#include "configuration/endpoints.h"
 #include "policy/name.h"
 #include "site/verdict.h"
-
-/* What is there of a pair that makes sense only together. */
-static bool complain(struct diag *diag, struct position at, const char *problem, const char *hint)
-{
-    diag_add(diag, DIAG_FATAL, at, "%s", problem);
-    diag_hint(diag, "%s", hint);
-    return false;
-}
-
-static bool judge_acme(const struct acme_nodes *nodes, struct position at, struct diag *diag)
-{
-    if (nodes->http != NULL && nodes->webroot == NULL)
-        return complain(diag, nodes->http->at, "acme has http but no webroot",
-                        "add \"webroot:\" with the folder that your ACME client writes to");
-    if (nodes->http == NULL && nodes->webroot != NULL)
-        return complain(diag, nodes->webroot->at, "acme has a webroot but nothing that serves it",
-                        "add http: \"[::]:80\"; authorities ask on port 80");
-    if (nodes->http == NULL && nodes->redirect != NULL)
-        return complain(diag, nodes->redirect->at, "acme has redirect but no http",
-                        "delete it: without http there is no request to redirect");
-    if (nodes->http == NULL && nodes->alpn == NULL)
-        return complain(diag, at, "acme has neither alpn nor http",
-                        "write {alpn: DIR} for tls-alpn-01, or {http: \"[::]:80\", webroot: DIR} "
-                        "for http-01");
-    return true;
-}
-
-/* What the node says, borrowed from the arena; NULL without a node. */
-static const char *copy(const struct node *node, struct arena *arena)
-{
-    return node == NULL ? NULL : arena_copy(arena, node->text);
-}
-
-/* Judges the node, which may be NULL. The folders are as they are written, borrowed from the arena.
- * ret_http is the address for http-01, or NULL, and ret_redirect whether other paths are redirected.
- * False after a problem, added to diag. */
-static bool read_acme(const struct node *node, struct arena *arena, struct diag *diag,
-                      struct acme *ret_acme, const struct node **ret_http, bool *ret_redirect)
-{
-    struct acme_nodes nodes = {0};
-    if (node == NULL)
-        return true;
-    bool good = schema_read(&schema_acme, node, &nodes, DIAG_FATAL, diag);
-    good = good && judge_acme(&nodes, node->at, diag);
-    good = schema_boolean("redirect", nodes.redirect, ret_redirect, DIAG_FATAL, diag) && good;
-    *ret_http = nodes.http;
-    *ret_acme = (struct acme){copy(nodes.alpn, arena), copy(nodes.webroot, arena)};
-    return good;
-}
 
 struct reader {
     struct arena *arena;
     struct diag *diag;
     enum diag_level level;
     struct settings *settings;
+    const struct node **listeners; /* where each is written; NULL for the default */
+    struct prefix *proxies;        /* of the listener that is read */
+    size_t proxy_count;
     struct text rua; /* owned while it is built */
 };
 
@@ -74,64 +28,262 @@ static size_t value_count(const struct node *node)
     return node->kind == NODE_SEQUENCE ? node->count : 1;
 }
 
-static bool read_workers(struct reader *reader, const struct node *node)
+/* What the node says, borrowed from the arena; NULL without a node. */
+static const char *copy(const struct node *node, struct arena *arena)
+{
+    return node == NULL ? NULL : arena_copy(arena, node->text);
+}
+
+static bool add_proxy(void *context, const struct node *node)
+{
+    struct reader *reader = context;
+    switch (prefix_parse(node->text, &reader->proxies[reader->proxy_count])) {
+    case PREFIX_OK:
+        reader->proxy_count++;
+        return true;
+    case PREFIX_HOST_BITS:
+        diag_add(reader->diag, DIAG_FATAL, node->at,
+                 "from \"%s\" has bits set after the length of its range", node->text.data);
+        diag_hint(reader->diag, "write the first address of the range, or leave out the length to "
+                                "mean this address alone");
+        return false;
+    case PREFIX_MALFORMED:
+        break;
+    }
+    diag_add(reader->diag, DIAG_FATAL, node->at, "from \"%s\" is neither an IP address nor a range",
+             node->text.data);
+    diag_hint(reader->diag, "write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/64");
+    return false;
+}
+
+static void read_proxies(struct reader *reader, const struct node *node, struct endpoint *endpoint)
+{
+    struct proxy_nodes nodes = {0};
+    if (!schema_read(&schema_proxy, node, &nodes, DIAG_FATAL, reader->diag))
+        return;
+    if (nodes.from == NULL || value_count(nodes.from) == 0) {
+        diag_add(reader->diag, DIAG_FATAL, node->at,
+                 "proxy_protocol does not say which proxies to trust");
+        diag_reason(reader->diag, "any other client that can connect could claim any address");
+        diag_hint(reader->diag, "write {from: [127.0.0.1]}");
+        return;
+    }
+    reader->proxies = arena_take(reader->arena, value_count(nodes.from) * sizeof(*reader->proxies));
+    reader->proxy_count = 0;
+    (void)schema_each_scalar(nodes.from, "from", DIAG_FATAL, reader->diag, add_proxy, reader);
+    endpoint->proxies = reader->proxies;
+    endpoint->proxy_count = reader->proxy_count;
+}
+
+static void add_endpoint(struct reader *reader, const struct node *node, struct endpoint endpoint)
+{
+    struct settings *settings = reader->settings;
+    if (!address_parse(node->text, &endpoint.address)) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "%s \"%s\" is not an address with a port",
+                 endpoint_key(endpoint.service), node->text.data);
+        diag_hint(reader->diag, "%s",
+                  endpoint.service == ENDPOINT_METRICS
+                      ? "write \"127.0.0.1:9810\" or \"unix:/run/mta-sts/metrics.sock\""
+                      : "write \"[::]:443\" for all addresses, \"127.0.0.1:8443\" or "
+                        "\"[2001:db8::1]:443\"");
+        return;
+    }
+    if (settings->listener_count == LIMIT_LISTENERS) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "more than %d listeners", LIMIT_LISTENERS);
+        return;
+    }
+    reader->listeners[settings->listener_count] = node;
+    settings->listeners[settings->listener_count++] = endpoint;
+}
+
+/* "[::]" includes IPv4, unless that is named, too: then each has a socket of its own. */
+static void separate_families(struct settings *settings)
+{
+    for (size_t i = 0; i < settings->listener_count; i++)
+        for (size_t k = 0; k < settings->listener_count; k++) {
+            struct endpoint *one = &settings->listeners[i];
+            const struct endpoint *other = &settings->listeners[k];
+            if (address_is_v6_wildcard(&one->address) && address_is_v4_wildcard(&other->address) &&
+                address_port(&one->address) == address_port(&other->address) &&
+                one->service == other->service)
+                one->v6_only = true;
+        }
+}
+
+/* Both take what the service manager passes on and no other endpoint names. */
+static bool takes_the_rest(const struct endpoint *endpoint)
+{
+    return endpoint->is_default ||
+           (address_is_inherited(&endpoint->address) && !address_is_named(&endpoint->address));
+}
+
+static void report_overlap(struct reader *reader, size_t one, size_t other)
+{
+    const struct endpoint *earlier = &reader->settings->listeners[one],
+                          *later = &reader->settings->listeners[other];
+    const char *key = endpoint_key(later->service), *before = endpoint_key(earlier->service);
+    const char *text = later->address.text;
+    struct diag *diag = reader->diag;
+    struct position at = reader->listeners[other]->at;
+    if (address_is_inherited(&later->address) && later->service != earlier->service) {
+        diag_add(diag, DIAG_FATAL, at,
+                 "%s \"%s\" would take the same sockets of the service manager as %s \"%s\"%s", key,
+                 text, before, earlier->address.text, earlier->is_default ? ", the default" : "");
+        diag_hint(diag,
+                  "write the address of the socket (ListenStream=) as in %s, or \"systemd:NAME\" "
+                  "with its FileDescriptorName=",
+                  later->service == ENDPOINT_METRICS ? "\"127.0.0.1:9810\"" : "\"[::]:80\"");
+    } else if (strcmp(earlier->address.text, text) == 0 && !earlier->is_default) {
+        diag_add(diag, DIAG_FATAL, at, "%s \"%s\" is listed twice", key, text);
+        diag_hint(diag, "delete one of them");
+        return;
+    } else {
+        diag_add(diag, DIAG_FATAL, at, "%s \"%s\" overlaps with %s \"%s\"%s", key, text, before,
+                 earlier->address.text, earlier->is_default ? ", the default" : "");
+        diag_reason(diag, "the kernel gives an address and port to one listener only");
+        diag_hint(diag,
+                  later->service == earlier->service
+                      ? "keep the one that includes the other, or name the addresses one by one"
+                      : "give one of them another port");
+    }
+    if (reader->listeners[one] != NULL)
+        diag_related(diag, reader->listeners[one]->at, "the other one is here");
+}
+
+/* What the kernel would refuse at the start is the fault of the file. */
+static void judge_overlaps(struct reader *reader)
+{
+    const struct endpoint *items = reader->settings->listeners;
+    for (size_t i = 1; i < reader->settings->listener_count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(items[k].address.text, items[i].address.text) == 0 ||
+                address_overlaps(&items[k].address, &items[i].address,
+                                 items[k].v6_only || items[i].v6_only) ||
+                (takes_the_rest(&items[k]) && takes_the_rest(&items[i]))) {
+                report_overlap(reader, k, i);
+                break;
+            }
+}
+
+static void read_listener(struct reader *reader, const struct node *node)
+{
+    struct listener_nodes nodes = {0};
+    if (node->kind == NODE_SCALAR && !node->null) {
+        add_endpoint(reader, node, (struct endpoint){0});
+        return;
+    }
+    if (node->kind != NODE_MAPPING) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "listen must be an address or a mapping");
+        return;
+    }
+    const size_t before = diag_count(reader->diag, DIAG_FATAL);
+    (void)schema_read(&schema_listener, node, &nodes, DIAG_FATAL, reader->diag); /* counted */
+    struct endpoint endpoint = {.freebind = nodes.freebind != 0, .plain = nodes.plain != 0};
+    if (nodes.proxy_protocol != NULL)
+        read_proxies(reader, nodes.proxy_protocol, &endpoint);
+    if (nodes.address != NULL)
+        add_endpoint(reader, nodes.address, endpoint);
+    else if (diag_count(reader->diag, DIAG_FATAL) == before)
+        diag_add(reader->diag, DIAG_FATAL, node->at, "the listener has no address");
+}
+
+static void read_listen(struct reader *reader, const struct node *node)
+{
+    struct settings *settings = reader->settings;
+    if (node == NULL) {
+        settings->listeners[0].is_default = true;
+        settings->listener_count =
+            address_parse(span_of("[::]:443"), &settings->listeners[0].address) ? 1 : 0;
+    } else if (node->kind != NODE_SEQUENCE) {
+        read_listener(reader, node);
+    } else if (node->count == 0) {
+        diag_add(reader->diag, DIAG_FATAL, node->at, "listen is an empty list");
+        diag_hint(reader->diag, "write \"[::]:443\", or leave it out");
+    } else {
+        for (size_t i = 0; i < node->count; i++)
+            read_listener(reader, node->items[i]);
+    }
+}
+
+/* Where clients of any kind come. challenges is the address for HTTP-01, or NULL, and redirect whether what
+ * is no challenge is redirected. */
+static void read_endpoints(struct reader *reader, const struct root_nodes *nodes,
+                           const struct node *challenges, bool redirect)
+{
+    size_t most = 2 + (nodes->listen == NULL ? 1 : value_count(nodes->listen));
+    reader->settings->listeners = arena_take(reader->arena, most * sizeof(struct endpoint));
+    reader->listeners = arena_take(reader->arena, most * sizeof(const struct node *));
+    read_listen(reader, nodes->listen);
+    if (nodes->metrics != NULL)
+        add_endpoint(reader, nodes->metrics,
+                     (struct endpoint){.service = ENDPOINT_METRICS, .plain = true});
+    if (challenges != NULL)
+        add_endpoint(
+            reader, challenges,
+            (struct endpoint){.service = ENDPOINT_CHALLENGES, .plain = true, .redirect = redirect});
+    separate_families(reader->settings);
+    judge_overlaps(reader);
+}
+
+static void complain(struct diag *diag, struct position at, const char *problem, const char *hint)
+{
+    diag_add(diag, DIAG_FATAL, at, "%s", problem);
+    diag_hint(diag, "%s", hint);
+}
+
+/* Judges what makes sense only together. The folders are as they are written, borrowed from the arena. */
+static void read_acme(struct reader *reader, const struct node *node, struct acme_nodes *ret_nodes)
+{
+    struct diag *diag = reader->diag;
+    const struct node *alpn = document_member(node, "alpn"), *http = document_member(node, "http"),
+                      *webroot = document_member(node, "webroot"),
+                      *redirect = document_member(node, "redirect");
+    (void)schema_read(&schema_acme, node, ret_nodes, DIAG_FATAL, diag); /* counted in diag */
+    size_t known = (alpn != NULL ? 1U : 0) + (http != NULL ? 1U : 0) + (webroot != NULL ? 1U : 0) +
+                   (redirect != NULL ? 1U : 0);
+    if (known < node->count)
+        return; /* what is lacking may be there under a wrong name */
+    if (http != NULL && webroot == NULL)
+        complain(diag, http->at, "acme has http but no webroot",
+                 "add \"webroot:\" with the folder that your ACME client writes to");
+    else if (http == NULL && webroot != NULL)
+        complain(diag, webroot->at, "acme has a webroot but nothing that serves it",
+                 "add http: \"[::]:80\"; authorities ask on port 80");
+    else if (http == NULL && redirect != NULL)
+        complain(diag, redirect->at, "acme has redirect but no http",
+                 "delete it: without http there is no request to redirect");
+    else if (http == NULL && alpn == NULL)
+        complain(diag, node->at, "acme has neither alpn nor http",
+                 "write {alpn: DIR} for tls-alpn-01, or {http: \"[::]:80\", webroot: DIR} "
+                 "for http-01");
+    reader->settings->acme = (struct acme){copy(ret_nodes->alpn, reader->arena),
+                                           copy(ret_nodes->webroot, reader->arena)};
+}
+
+static void read_workers(struct reader *reader, const struct node *node)
 {
     uint64_t workers = 0;
     if (node == NULL || span_equal(node->text, span_of("auto")))
-        return true;
+        return;
     if (!span_number(node->text, LIMIT_WORKERS, &workers) || workers == 0) {
         diag_add(reader->diag, DIAG_FATAL, node->at, "workers \"%s\" is neither auto nor 1 to %d",
                  node->text.data, LIMIT_WORKERS);
         diag_hint(reader->diag, "leave it out: one worker a CPU is right nearly always");
-        return false;
     }
     reader->settings->workers = (unsigned)workers;
-    return true;
 }
 
-static bool read_watch(struct reader *reader, const struct node *node)
+static void read_warning(struct reader *reader, const struct node *node)
 {
-    struct settings *settings = reader->settings;
-    settings->watch_certificates = true;
-    if (node == NULL)
-        return true;
-    settings->watch_files = span_equal(node->text, span_of("true"));
-    settings->watch_certificates = settings->watch_files;
-    if (settings->watch_files || span_equal(node->text, span_of("false")))
-        return true;
-    diag_add(reader->diag, DIAG_FATAL, node->at, "watch \"%s\" is neither true nor false",
-             node->text.data);
-    if (!schema_hint_boolean(node, reader->diag))
-        diag_hint(reader->diag, "leave it out to watch the certificates only");
-    return false;
-}
-
-static bool read_seal(struct reader *reader, const struct node *node)
-{
-    if (node == NULL || span_equal(node->text, span_of("best")))
-        return true;
-    reader->settings->seal_required = span_equal(node->text, span_of("required"));
-    if (reader->settings->seal_required)
-        return true;
-    diag_add(reader->diag, DIAG_FATAL, node->at, "seal \"%s\" is neither required nor best",
-             node->text.data);
-    diag_hint(reader->diag, "\"mta-sts-httpd seal\" shows what this machine can do");
-    return false;
-}
-
-static bool read_warning(struct reader *reader, const struct node *node)
-{
-    uint32_t seconds;
+    uint32_t seconds = 0;
     if (node == NULL || span_equal(node->text, span_of("auto")))
-        return true; /* as at the beginning */
-    if (calendar_duration(node->text, &seconds)) {
-        reader->settings->certificate_warning = seconds;
-        return true;
+        return;
+    if (!calendar_duration(node->text, &seconds)) {
+        diag_add(reader->diag, DIAG_FATAL, node->at,
+                 "certificate_warning \"%s\" is neither a time nor auto", node->text.data);
+        diag_hint(reader->diag, "write a number of seconds, or one with s, m, h, d or w: 21d");
     }
-    diag_add(reader->diag, DIAG_FATAL, node->at,
-             "certificate_warning \"%s\" is neither a time nor auto", node->text.data);
-    diag_hint(reader->diag, "write a number of seconds, or one with s, m, h, d or w: 21d");
-    return false;
+    reader->settings->certificate_warning = seconds;
 }
 
 static bool add_address(void *context, const struct node *node)
@@ -154,122 +306,74 @@ static bool add_address(void *context, const struct node *node)
     return true;
 }
 
-/* The name of a host or a zone; ret_name stays as it is where the node is NULL. */
-static bool read_name(struct reader *reader, const char *key, const struct node *node,
-                      const char **ret_name)
+/* The name of a host or a zone; NULL without one, and after a problem. */
+static const char *read_name(struct reader *reader, const char *key, const struct node *node)
 {
     struct name name;
     if (node == NULL)
-        return true;
+        return NULL;
     enum name_fault fault = name_parse(node->text, NAME_HOST, &name);
     if (fault == NAME_TRAILING_DOT && name_suggest(node->text, NAME_HOST, &name))
         fault = NAME_OK; /* in a zone file a final dot is right, so people write it */
-    if (fault != NAME_OK) {
-        diag_add(reader->diag, DIAG_FATAL, node->at, "%s \"%s\" %s", key, node->text.data,
-                 name_fault_text(fault));
-        return false;
-    }
-    *ret_name = arena_copy(reader->arena, (struct span){name.text, name.len});
-    return true;
+    if (fault == NAME_OK)
+        return arena_copy(reader->arena, (struct span){name.text, name.len});
+    diag_add(reader->diag, DIAG_FATAL, node->at, "%s \"%s\" %s", key, node->text.data,
+             name_fault_text(fault));
+    return NULL;
 }
 
-static bool read_delegate(struct reader *reader, const struct node *node)
+static void read_ttl(struct reader *reader, const struct node *node)
 {
-    const char **delegate = &reader->settings->dns_delegate;
-    if (!read_name(reader, "delegate", node, delegate))
-        return false;
-    if (*delegate == NULL || strlen(*delegate) <= LIMIT_DELEGATE)
-        return true;
-    diag_add(reader->diag, DIAG_FATAL, node->at, "delegate is longer than %d bytes",
-             LIMIT_DELEGATE);
-    diag_reason(reader->diag, "the name of a policy and \"._mta-sts.\" are put in front of it");
-    return false;
-}
-
-static bool read_ttl(struct reader *reader, const struct node *node)
-{
-    uint32_t *ttl = &reader->settings->dns_ttl;
-    if (node == NULL)
-        return true;
-    if (calendar_duration(node->text, ttl) && *ttl >= 1 && *ttl <= INT32_MAX) {
-        if (*ttl <= LIMIT_TTL_ADVISED)
-            return true;
+    uint32_t ttl = 0;
+    if (!calendar_duration(node->text, &ttl) || ttl < 1 || ttl > INT32_MAX) {
+        diag_add(reader->diag, DIAG_FATAL, node->at,
+                 "ttl \"%s\" is not a time from 1 second to 68 years (RFC 2181 section 8)",
+                 node->text.data);
+        diag_hint(reader->diag, "write a number of seconds, or one with s, m, h, d or w: 1h");
+    } else if (ttl > LIMIT_TTL_ADVISED) {
         diag_add(reader->diag, DIAG_WARNING, node->at, "ttl \"%s\" is above one day",
                  diag_word(node->text).text);
         diag_reason(reader->diag, "after a change senders see the former id that long, and go on "
                                   "with the former policy");
         diag_hint(reader->diag, "write 1h");
-        return true;
     }
-    diag_add(reader->diag, DIAG_FATAL, node->at,
-             "ttl \"%s\" is not a time from 1 second to 68 years (RFC 2181 section 8)",
-             node->text.data);
-    diag_hint(reader->diag, "write a number of seconds, or one with s, m, h, d or w: 1h");
-    return false;
+    reader->settings->dns_ttl = ttl;
 }
 
-static bool read_dns(struct reader *reader, const struct node *node)
+static void read_dns(struct reader *reader, const struct node *node)
 {
     struct dns_nodes nodes = {0};
-    if (node == NULL)
-        return true;
-    bool good = schema_read(&schema_dns, node, &nodes, DIAG_FATAL, reader->diag);
+    struct settings *settings = reader->settings;
+    struct diag *diag = reader->diag;
+    (void)schema_read(&schema_dns, node, &nodes, DIAG_FATAL, diag); /* counted in diag */
     if (nodes.target != NULL && nodes.addresses != NULL) {
-        diag_add(reader->diag, DIAG_FATAL, nodes.addresses->at,
-                 "dns has both target and addresses");
-        diag_reason(reader->diag,
-                    "a name with a CNAME has no other record (RFC 1034 section 3.6.2)");
-        diag_hint(reader->diag, "delete one of them");
-        return false;
+        diag_add(diag, DIAG_FATAL, nodes.addresses->at, "dns has both target and addresses");
+        diag_reason(diag, "a name with a CNAME has no other record (RFC 1034 section 3.6.2)");
+        diag_hint(diag, "delete one of them");
     }
-    good = read_ttl(reader, nodes.ttl) && good;
-    good = read_name(reader, "target", nodes.target, &reader->settings->dns_target) && good;
-    good = read_delegate(reader, nodes.delegate) && good;
+    settings->dns_target = read_name(reader, "target", nodes.target);
+    settings->dns_delegate = read_name(reader, "delegate", nodes.delegate);
+    if (settings->dns_delegate != NULL && strlen(settings->dns_delegate) > LIMIT_DELEGATE) {
+        diag_add(diag, DIAG_FATAL, nodes.delegate->at, "delegate is longer than %d bytes",
+                 LIMIT_DELEGATE);
+        diag_reason(diag, "the name of a policy and \"._mta-sts.\" are put in front of it");
+    }
+    if (nodes.ttl != NULL)
+        read_ttl(reader, nodes.ttl);
     if (nodes.addresses == NULL)
-        return good;
-    reader->settings->dns_addresses =
-        arena_take(reader->arena,
-                   (value_count(nodes.addresses) + 1) * sizeof(*reader->settings->dns_addresses));
-    return schema_each_scalar(nodes.addresses, "addresses", DIAG_FATAL, reader->diag, add_address,
-                              reader) &&
-           good;
+        return;
+    settings->dns_addresses =
+        arena_take(reader->arena, (value_count(nodes.addresses) + 1) * sizeof(const char *));
+    (void)schema_each_scalar(nodes.addresses, "addresses", DIAG_FATAL, diag, add_address, reader);
 }
 
-static bool read_access(struct reader *reader, const struct node *node)
-{
-    static const struct {
-        const char *word;
-        enum log_access access;
-    } words[] = {{"off", LOG_ACCESS_OFF}, {"on", LOG_ACCESS_ON}, {"errors", LOG_ACCESS_ERRORS}};
-    for (size_t i = 0; node != NULL && i < sizeof(words) / sizeof(words[0]); i++)
-        if (span_equal(node->text, span_of(words[i].word))) {
-            reader->settings->log.access = words[i].access;
-            return true;
-        }
-    if (node != NULL)
-        diag_add(reader->diag, DIAG_FATAL, node->at, "access \"%s\" is neither on, off nor errors",
-                 node->text.data);
-    return node == NULL;
-}
-
-static bool read_log(struct reader *reader, const struct node *node)
+static void read_log(struct reader *reader, const struct node *node)
 {
     struct log_nodes nodes = {0};
-    struct log_style *log = &reader->settings->log;
-    if (node == NULL)
-        return true;
-    bool good = schema_read(&schema_log, node, &nodes, DIAG_FATAL, reader->diag);
-    good = read_access(reader, nodes.access) && good;
-    good =
-        schema_boolean("anonymize", nodes.anonymize, &log->anonymize, DIAG_FATAL, reader->diag) &&
-        good;
-    if (nodes.format == NULL || span_equal(nodes.format->text, span_of("text")))
-        return good;
-    log->json = span_equal(nodes.format->text, span_of("json"));
-    if (!log->json)
-        diag_add(reader->diag, DIAG_FATAL, nodes.format->at,
-                 "format \"%s\" is neither text nor json", nodes.format->text.data);
-    return log->json && good;
+    (void)schema_read(&schema_log, node, &nodes, DIAG_FATAL, reader->diag); /* counted in diag */
+    reader->settings->log = (struct log_style){.json = nodes.json != 0,
+                                               .anonymize = nodes.anonymize != 0,
+                                               .access = (enum log_access)nodes.access};
 }
 
 /* RFC 8460 section 3: these three separate things in the record, so inside of an address they are
@@ -338,27 +442,30 @@ const char *settings_tls_rpt(const struct node *node, struct arena *arena, enum 
 bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct diag *diag,
                    struct settings *ret_settings)
 {
-    struct settings settings = {.certificate_warning = VERDICT_WARNING_DEFAULT};
+    const size_t before = diag_count(diag, DIAG_FATAL);
+    struct settings settings = {
+        .user = copy(nodes->user, arena),
+        .strict = nodes->strict != 0,
+        .seal_required = nodes->seal_required != 0,
+        .watch_certificates = nodes->watch != 1,
+        .watch_files = nodes->watch == 2,
+        .certificate_warning = VERDICT_WARNING_DEFAULT,
+    };
     struct reader reader = {
         .arena = arena, .diag = diag, .level = DIAG_FATAL, .settings = &settings};
-    const struct node *http = NULL;
-    bool redirect = false;
-    bool good = read_acme(nodes->acme, arena, diag, &settings.acme, &http, &redirect);
-    const struct endpoint_nodes endpoints = {nodes->listen, nodes->metrics, http, redirect};
-    good = endpoints_read(&endpoints, arena, diag, &settings.listeners, &settings.listener_count) &&
-           good;
-    good = read_workers(&reader, nodes->workers) && good;
-    good = schema_boolean("strict", nodes->strict, &settings.strict, DIAG_FATAL, diag) && good;
-    good = read_watch(&reader, nodes->watch) && good;
-    good = read_log(&reader, nodes->log) && good;
-    good = read_seal(&reader, nodes->seal) && good;
-    good = read_warning(&reader, nodes->certificate_warning) && good;
-    good = read_dns(&reader, nodes->dns) && good;
-    settings.user = copy(nodes->user, arena);
-    if (nodes->tls_rpt != NULL) {
+    struct acme_nodes acme = {0};
+    if (nodes->acme != NULL)
+        read_acme(&reader, nodes->acme, &acme);
+    read_endpoints(&reader, nodes, acme.http, acme.redirect != 0);
+    read_workers(&reader, nodes->workers);
+    read_warning(&reader, nodes->certificate_warning);
+    if (nodes->log != NULL)
+        read_log(&reader, nodes->log);
+    if (nodes->dns != NULL)
+        read_dns(&reader, nodes->dns);
+    if (nodes->tls_rpt != NULL)
         settings.tls_rpt = settings_tls_rpt(nodes->tls_rpt, arena, DIAG_FATAL, diag);
-        good = settings.tls_rpt != NULL && good;
-    }
+    bool good = diag_count(diag, DIAG_FATAL) == before;
     if (good)
         *ret_settings = settings;
     return good;

@@ -19,31 +19,20 @@ def only(pattern, name):
 
 
 def source_defaults():
-    """Settings that are not there have the values of an initializer; what it leaves out is false."""
-    said = only(r"struct settings settings = \{(.*?)\};", "configuration/settings.c")
-    assert said == ".certificate_warning = VERDICT_WARNING_DEFAULT"
-    assert only(r"bool tls = (\w+);", "configuration/endpoints.c") == "true"
+    """What stands for a key that is not there: the first word of its row, or what its reader says."""
     absent = r"\bread_%s\(.*?node == NULL \|\| span_equal\(node->text, span_of\(\"(\w+)\"\)\)"
     assert tree.LIMITS["LIMIT_CERTIFICATE_WARNING"] == 21 * 86400  # what auto means is in the documents
+    only(r"\.certificate_warning = (VERDICT_WARNING_DEFAULT),", "configuration/settings.c")
+    source = (SERVER / "configuration/settings.c").read_text()
+    words = tables.first_words()
+    assert words.pop(("root", "watch")) is None  # it is neither, which the documents say in words
     return {
+        **words,
         ("root", "listen"): only(
-            r"node == NULL\).*?\.is_default = true.*?address_parse\(span_of\(\"(.*?)\"", "configuration/endpoints.c"
+            r"node == NULL\).*?is_default = true.*?address_parse\(span_of\(\"(.*?)\"", "configuration/settings.c"
         ),
-        ("root", "workers"): re.search(absent % "workers", (SERVER / "configuration/settings.c").read_text(), re.S)[1],
-        ("root", "certificate_warning"): only(r"read_warning\(.*?node == NULL \|\| span_equal\(node->text, span_of\(\"(\w+)\"\)", "configuration/settings.c"),
-        ("root", "strict"): "false",
-        ("root", "seal"): re.search(absent % "seal", (SERVER / "configuration/settings.c").read_text(), re.S)[1],
-        ("log", "format"): only(
-            r"nodes\.format == NULL \|\| span_equal\(nodes\.format->text, span_of\(\"(\w+)\"", "configuration/settings.c"
-        ),
-        ("log", "access"): only(r"enum log_access \{\s*LOG_ACCESS_(\w+)", "base/log.h").lower(),
-        ("log", "anonymize"): "false",
-        ("acme", "redirect"): only(r"bool redirect = (\w+);", "configuration/settings.c"),
-        ("listener", "freebind"): "false",
-        ("listener", "tls"): "true",
-        ("domain", "certificate"): only(
-            r"read_certificate\(.*?node == NULL \|\| span_equal\(node->text, span_of\(\"(\w+)\"\)", "configuration/draft.c"
-        ),
+        ("root", "workers"): re.search(absent % "workers", source, re.S)[1],
+        ("root", "certificate_warning"): re.search(absent % "warning", source, re.S)[1],
     }
 
 

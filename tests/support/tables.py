@@ -57,6 +57,20 @@ def keys():
     return found
 
 
+def first_words():
+    """The first word of each key that is one of a few words, by table and key; None where it is no word."""
+    text = _source("configuration/schema.c")
+    found = {}
+    for name in keys():
+        body = _body(text, f"static const struct schema_key {name}_keys[]")
+        for row in re.split(r"^    (?=\{)", body, flags=re.M):
+            key, choice = re.search(r'\{"(\w+)"', row), re.search(r'WORDS\(\w+, \w+, (?:"(\w+)"|NULL)', row)
+            if "SWITCH(" in row or choice:
+                found[name, key[1]] = "false" if "SWITCH(" in row else choice[1]
+    assert len(found) == len(re.findall(r"[ ,](?:SWITCH|WORDS)\(\w+_nodes", text)) > 0
+    return found
+
+
 def options():
     """Every option of every command, but for help and version."""
     body = _body(_source("command/command.c"), "} options[]")
