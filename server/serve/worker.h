@@ -17,9 +17,6 @@
 #include "site/endpoint.h"
 #include "site/site.h"
 
-/* The name of the process, as ps(1) shows it. */
-#define WORKER_NAME "mta-sts-worker"
-
 /* What the control socket carries first (serve/loop.h). */
 struct worker_sealed {
     char type; /* WORKER_SEALED */

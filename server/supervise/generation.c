@@ -7,17 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "serve/worker.h"
 #include "site/verdict.h"
+#include "supervise/child.h"
 
 /* As many as we may use, which a container can limit to fewer than there are. */
 static size_t count_cpus(void)
@@ -94,34 +93,18 @@ void generation_retire(struct generation *generation)
     generation->site_fd = -1;
 }
 
-/* The control sockets of other workers, the listeners of other generations and all that is the
- * supervisor's are closed, whatever they are. */
-static void keep_descriptors(const struct entrance *entrances, size_t count, int control,
-                             int empty_root_fd)
-{
-    int kept[LIMIT_LISTENERS + 5] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, control,
-                                     empty_root_fd};
-    for (size_t i = 0; i < count; i++)
-        kept[5 + i] = entrances[i].fd;
-    descriptors_keep_only(kept, 5 + count);
-}
-
 static _Noreturn void become_worker(const struct generation *generation, size_t slot,
-                                    const struct listeners *listeners, int control,
+                                    const struct entrance *entrances, size_t count, int control,
                                     pid_t supervisor)
 {
     const struct settings_image *image = generation->image;
     const struct settings *settings = &image->settings;
     struct site *site = site_open(generation->site_fd);
-    struct entrance entrances[LIMIT_LISTENERS];
-    size_t count =
-        listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
-    keep_descriptors(entrances, count, control, generation->empty_root_fd);
-    (void)prctl(PR_SET_NAME, WORKER_NAME, 0, 0, 0); /* it cannot fail for a text */
     if (site == NULL) {
         log_line(LOG_LEVEL_ERROR, "worker: cannot open the site: %s", strerror(errno));
         _exit(1);
     }
+    (void)close(generation->site_fd); /* the mapping stays */
     const struct worker_options options = {
         .site = site,
         .stats = generation->stats,
@@ -145,26 +128,24 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
 static bool start_worker(struct generation *generation, size_t index,
                          const struct listeners *listeners)
 {
-    int pair[2];
-    pid_t supervisor = getpid();
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
-        log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(errno));
-        return false;
-    }
+    const struct settings *settings = &generation->image->settings;
+    struct entrance entrances[LIMIT_LISTENERS];
+    int kept[CHILD_KEPT_MOST] = {generation->site_fd, generation->empty_root_fd}, control;
+    size_t count =
+        listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
+    for (size_t i = 0; i < count; i++)
+        kept[2 + i] = entrances[i].fd;
     size_t slot = generation->workers[index].slot;
-    pid_t pid = fork();
+    pid_t supervisor = getpid(), pid = child_begin(CHILD_WORKER, kept, 2 + count, &control);
     if (pid == 0)
-        become_worker(generation, slot, listeners, pair[1], supervisor);
-    int reason = errno;
-    (void)close(pair[1]); /* the child's; here only a copy */
+        become_worker(generation, slot, entrances, count, control, supervisor);
     if (pid < 0) {
-        (void)close(pair[0]); /* nobody is at the other end */
-        log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(reason));
+        log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(errno));
         return false;
     }
     generation->workers[index] =
         (struct generation_worker){.pid = pid,
-                                   .control = pair[0],
+                                   .control = control,
                                    .ready_by = clock_monotonic_ms() + LIMIT_READY_MS,
                                    .slot = slot};
     return true;

@@ -2,9 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,20 +46,6 @@ struct load {
     int64_t said;        /* when progress was said last */
     struct site *before; /* owned; or NULL */
 };
-
-/* Of all processes it is the one that the kernel ends first when memory is short, and the one that is
- * told so before that happens. Both are tried as far as they go. */
-static void yield_memory(void)
-{
-    /* While a process is protected from being traced, its files in /proc are root's. */
-    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)!write(fd, "1000", 4);
-        (void)close(fd);
-    }
-    memory_bound();
-}
 
 static void say_progress(void *context)
 {
@@ -406,7 +390,7 @@ void load_run(void *context, int socket)
     struct load load = {.order = context, .socket = socket, .is_root = geteuid() == 0};
     stats_free(load.order->stats);
     challenges_free(load.order->challenges);
-    yield_memory();
+    memory_bound();
     if (!confine_reader(SYSCALLS_LOADER, load.order->supervisor))
         return;
     if (load.order->extent == LOAD_NEW_CERTIFICATES && !are_certificates_new(load.order)) {

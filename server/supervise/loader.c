@@ -5,15 +5,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/descriptors.h"
 #include "base/heap.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "supervise/child.h"
 
 enum { DESCRIPTORS = 2 + SAVER_PARTS };
 
@@ -44,29 +43,18 @@ void loader_result_free(struct loader_result *result)
 
 bool loader_begin(struct loader *loader, loader_job *job, void *context, int kept, int64_t now)
 {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+    int socket;
+    pid_t pid = child_begin(CHILD_LOADER, &kept, 1, &socket);
+    if (pid == 0) {
+        job(context, socket);
+        _exit(LOADER_FAILED);
+    }
+    if (pid < 0) {
         log_line(LOG_LEVEL_ERROR, "cannot start the loader: %s", strerror(errno));
         return false;
     }
-    pid_t pid = fork();
-    if (pid == 0) {
-        (void)prctl(PR_SET_NAME, LOADER_NAME, 0, 0, 0); /* it cannot fail for a text */
-        const int own[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, pair[1], kept};
-        descriptors_keep_only(own, sizeof(own) / sizeof(own[0]));
-        log_begin();
-        job(context, pair[1]);
-        _exit(LOADER_FAILED);
-    }
-    int reason = errno;
-    (void)close(pair[1]); /* the child's; here only a copy */
-    if (pid < 0) {
-        (void)close(pair[0]); /* nobody is at the other end */
-        log_line(LOG_LEVEL_ERROR, "cannot start the loader: %s", strerror(reason));
-        return false;
-    }
     *loader = (struct loader){.pid = pid,
-                              .socket = pair[0],
+                              .socket = socket,
                               .deadline = now + LIMIT_LOAD_SILENCE_MS,
                               .end_by = now + LIMIT_LOAD_MS};
     return true;
@@ -79,17 +67,10 @@ static void close_socket(struct loader *loader)
     loader->socket = -1;
 }
 
-/* Its number may be another process's once it was reaped: then pid is 0. */
-static void kill_process(const struct loader *loader)
-{
-    if (loader->pid != 0)
-        (void)kill(loader->pid, SIGKILL); /* not yet reaped, so it exists */
-}
-
 /* The process is reaped like any other child; a disk that hangs may keep it. */
 void loader_stop(struct loader *loader)
 {
-    kill_process(loader);
+    child_kill(loader->pid);
     close_socket(loader);
     *loader = LOADER_NONE;
 }
@@ -234,7 +215,7 @@ static enum loader_outcome hear(struct loader *loader, unsigned most, int64_t no
             return die(loader, NO_RESULT, ret_result);
         if (len == 0 && count == 0) {
             /* It has ended, which SIGCHLD tells, or it must. */
-            kill_process(loader);
+            child_kill(loader->pid);
             close_socket(loader);
         } else if (len > 1 || count > 0) {
             size_t size = (header.msg_flags & MSG_TRUNC) != 0 ? 0 : (size_t)len;

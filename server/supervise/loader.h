@@ -23,9 +23,6 @@
 #include "supervise/saver.h"
 #include "supervise/settings_image.h"
 
-/* The name of the process, as ps(1) shows it. */
-#define LOADER_NAME "mta-sts-loader"
-
 /* Begin with LOADER_NONE. Times are milliseconds of the monotonic clock. */
 struct loader {
     pid_t pid;        /* 0: none runs */

@@ -1,11 +1,9 @@
 #include "supervise/report.h"
 
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -309,18 +307,4 @@ void report_missing_seal(const struct seal_report *report, bool required)
                       : "workers are not sealed completely, this machine lacks: %s",
              missing.failed ? "something" : missing.data);
     text_free(&missing);
-}
-
-void report_death(const char *process, pid_t pid, int status)
-{
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
-        log_line(LOG_LEVEL_ERROR,
-                 "%s %d died: it made a system call that no %s needs; the kernel's log "
-                 "has its number",
-                 process, (int)pid, process);
-    else if (WIFSIGNALED(status))
-        log_line(LOG_LEVEL_ERROR, "%s %d died: %s", process, (int)pid, strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) != 0)
-        log_line(LOG_LEVEL_ERROR, "%s %d ended with status %d", process, (int)pid,
-                 WEXITSTATUS(status));
 }

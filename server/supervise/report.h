@@ -42,7 +42,4 @@ void report_restless(const struct watch *watch, bool certificates);
 /* What the seal lacks on this machine: an error if that refuses a start, else a warning. */
 void report_missing_seal(const struct seal_report *report, bool required);
 
-/* That a process ended, if it did not end well: a "worker", say. status is that of waitpid(2). */
-void report_death(const char *process, pid_t pid, int status);
-
 #endif

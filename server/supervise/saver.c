@@ -1,20 +1,17 @@
 #include "supervise/saver.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory_file.h"
 #include "load/history.h"
 #include "load/state.h"
 #include "load/state_file.h"
+#include "supervise/child.h"
 
 static const char *const tasks[SAVER_PARTS] = {
     [SAVER_PROMISES] = "record what is served",
@@ -27,18 +24,9 @@ static void report_failure(enum saver_part part, const char *folder)
     log_line(LOG_LEVEL_ERROR, "cannot %s in %s: %s", tasks[part], folder, strerror(errno));
 }
 
-static _Noreturn void save(const char *folder, enum saver_part part, int bytes, pid_t supervisor)
+static _Noreturn void save(const char *folder, enum saver_part part, int bytes)
 {
     struct memory_map map = {0};
-    /* A socket that it kept open while the disk hangs would hold the port when the supervisor is gone. */
-    const int kept[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, bytes};
-    descriptors_keep_only(kept, sizeof(kept) / sizeof(kept[0]));
-    log_begin();
-    (void)prctl(PR_SET_NAME, SAVER_NAME, 0, 0, 0); /* it cannot fail for a text */
-    /* It can only fail for a signal that does not exist. */
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (getppid() != supervisor)
-        _exit(0);
     bool good = memory_file_map(bytes, LIMIT_STATE_FILE, &map);
     if (good) {
         const struct text text = {.data = (char *)(uintptr_t)map.data, .len = map.size};
@@ -61,9 +49,10 @@ static void close_bytes(int *bytes)
 /* Forks a child for what is to be saved. False, logged, when that cannot be done. */
 static bool start_child(struct saver *saver, const char *folder)
 {
-    pid_t supervisor = getpid(), pid = fork();
+    int none;
+    pid_t pid = child_begin(CHILD_SAVER, &saver->bytes, 1, &none);
     if (pid == 0)
-        save(folder, saver->part, saver->bytes, supervisor);
+        save(folder, saver->part, saver->bytes);
     if (pid < 0)
         report_failure(saver->part, folder);
     saver->pid = pid < 0 ? 0 : pid;
@@ -117,15 +106,11 @@ void saver_expire(struct saver *saver, int64_t now)
 
 void saver_close(struct saver *saver)
 {
-    enum { TRIES = 20, PAUSE_MS = 10 };
     close_bytes(&saver->bytes);
     for (size_t i = 0; i < SAVER_PARTS; i++)
         close_bytes(&saver->waiting[i]);
-    if (saver->pid == 0)
-        return;
-    (void)kill(saver->pid, SIGKILL); /* not yet reaped, so it exists */
-    for (int i = 0; i < TRIES && waitpid(saver->pid, NULL, WNOHANG) == 0; i++)
-        (void)poll(NULL, 0, PAUSE_MS); /* a pause that is too short is no harm */
+    child_kill(saver->pid);
+    child_wait(saver->pid);
     saver->pid = 0;
 }
 

@@ -23,9 +23,6 @@ enum saver_part {
 };
 #define SAVER_PARTS 3
 
-/* The name of the process, as ps(1) shows it. */
-#define SAVER_NAME "mta-sts-saver"
-
 /* Begin with SAVER_NONE. Times are milliseconds of the monotonic clock. */
 struct saver {
     pid_t pid;                /* of the child; 0: none runs */

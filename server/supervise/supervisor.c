@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -22,7 +21,7 @@
 #include "sandbox/confine.h"
 #include "sandbox/filesystem.h"
 #include "shared/stats.h"
-#include "supervise/backoff.h"
+#include "supervise/child.h"
 #include "supervise/generation.h"
 #include "supervise/loader.h"
 #include "supervise/notify.h"
@@ -405,19 +404,15 @@ static void stop(struct supervisor *supervisor)
 static void replace(struct supervisor *supervisor, pid_t pid, int status)
 {
     bool others = generation_works(supervisor->current);
-    int64_t pause = backoff_pause(&supervisor->backoff, others, clock_monotonic_ms());
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         log_line(LOG_LEVEL_ERROR, "worker %d ended unexpectedly", (int)pid);
     stats_add(supervisor->stats, STATS_WORKERS_REPLACED);
-    if (pause == 0) {
-        log_line(LOG_LEVEL_NOTICE, "worker %d is replaced", (int)pid);
+    int64_t pause =
+        child_replace(CHILD_WORKER, pid, &supervisor->backoff, others, clock_monotonic_ms());
+    if (pause == 0)
         start_workers(supervisor, supervisor->current);
-        return;
-    }
-    log_line(LOG_LEVEL_WARNING,
-             "worker %d is replaced after a pause of %" PRId64 " ms, because many have died",
-             (int)pid, pause);
-    start_later(supervisor, pause);
+    else
+        start_later(supervisor, pause);
 }
 
 /* Nothing works: the end is seen by the service manager, which an empty loop would not be. */
@@ -449,7 +444,7 @@ static void on_process_exit(struct supervisor *supervisor, pid_t pid, int status
         size_t index = generation == NULL ? 0 : generation_find(generation, pid);
         if (generation == NULL || index == generation->worker_count)
             continue;
-        report_death("worker", pid, status);
+        child_report_death(CHILD_WORKER, pid, status);
         generation_forget_worker(generation, index);
         if (generation == supervisor->next)
             give_up_next(supervisor);

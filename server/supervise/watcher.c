@@ -1,21 +1,16 @@
 #include "supervise/watcher.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/descriptors.h"
 #include "base/heap.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -237,7 +232,6 @@ static int time_left(const struct child *child)
  * configuration and the challenges are memory. */
 static _Noreturn void run(const struct watcher *watcher, int control, pid_t supervisor)
 {
-    const int kept[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, control};
     const int64_t now = clock_monotonic_ms();
     struct child child = {
         .watch = watcher->watch,
@@ -250,10 +244,7 @@ static _Noreturn void run(const struct watcher *watcher, int control, pid_t supe
                        .next = watcher->challenges == NULL ? INT64_MAX : now,
                        .told = watcher->told},
     };
-    descriptors_keep_only(kept, sizeof(kept) / sizeof(kept[0]));
     stats_free(watcher->stats);
-    log_begin();
-    (void)prctl(PR_SET_NAME, WATCHER_NAME, 0, 0, 0); /* it cannot fail for a text */
     if (!confine_reader(SYSCALLS_WATCHER, supervisor))
         _exit(1);
     memory_give_back();
@@ -271,19 +262,11 @@ static _Noreturn void run(const struct watcher *watcher, int control, pid_t supe
 
 static void start(struct watcher *watcher, int64_t now)
 {
-    int pair[2];
-    pid_t supervisor = getpid(), pid = -1;
+    int control;
+    pid_t supervisor = getpid(), pid = child_begin(CHILD_WATCHER, NULL, 0, &control);
     watcher->start_at = INT64_MAX;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0) {
-        pid = fork();
-        if (pid == 0)
-            run(watcher, pair[1], supervisor);
-        int reason = errno;
-        (void)close(pair[1]); /* the child's; here only a copy */
-        if (pid < 0)
-            (void)close(pair[0]); /* nobody is at the other end */
-        errno = reason;
-    }
+    if (pid == 0)
+        run(watcher, control, supervisor);
     if (pid < 0) {
         int64_t pause = backoff_pause(&watcher->backoff, true, now);
         log_line(LOG_LEVEL_ERROR, "cannot start the watcher: %s", strerror(errno));
@@ -291,7 +274,7 @@ static void start(struct watcher *watcher, int64_t now)
         return;
     }
     watcher->pid = pid;
-    watcher->control = pair[0];
+    watcher->control = control;
     watcher->silent_by = now + LIMIT_WATCHER_SILENCE_MS;
 }
 
@@ -304,10 +287,9 @@ static void close_control(struct watcher *watcher)
     watcher->silent_by = INT64_MAX;
 }
 
-/* Ends the one that runs, whatever it does: it is not reaped yet, so it exists. */
 static void kill_child(struct watcher *watcher)
 {
-    (void)kill(watcher->pid, SIGKILL);
+    child_kill(watcher->pid);
     close_control(watcher);
 }
 
@@ -425,15 +407,8 @@ bool watcher_end(struct watcher *watcher, pid_t pid, int status, int64_t now)
         return false;
     close_control(watcher);
     watcher->pid = 0;
-    int64_t pause = backoff_pause(&watcher->backoff, true, now);
-    watcher->start_at = now + pause;
-    report_death("watcher", pid, status);
-    if (pause == 0)
-        log_line(LOG_LEVEL_NOTICE, "watcher %d is replaced", (int)pid);
-    else
-        log_line(LOG_LEVEL_WARNING,
-                 "watcher %d is replaced after a pause of %" PRId64 " ms, because many have died",
-                 (int)pid, pause);
+    child_report_death(CHILD_WATCHER, pid, status);
+    watcher->start_at = now + child_replace(CHILD_WATCHER, pid, &watcher->backoff, true, now);
     return true;
 }
 
@@ -460,15 +435,8 @@ void watcher_stop(struct watcher *watcher)
 
 void watcher_close(struct watcher *watcher)
 {
-    enum { TRIES = 20, PAUSE_MS = 10 };
     dismiss(watcher);
-    for (int i = 0; watcher->ending != 0 && i < TRIES; i++) {
-        pid_t ended = waitpid(watcher->ending, NULL, WNOHANG);
-        if (ended != 0)
-            watcher->ending = 0;
-        else
-            (void)poll(NULL, 0, PAUSE_MS); /* a pause that is too short is no harm */
-    }
+    child_wait(watcher->ending);
     challenges_free(watcher->challenges);
     *watcher = WATCHER_NONE;
 }

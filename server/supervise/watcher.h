@@ -17,11 +17,8 @@
 #include "files/watch.h"
 #include "shared/challenges.h"
 #include "shared/stats.h"
-#include "supervise/backoff.h"
+#include "supervise/child.h"
 #include "supervise/lookout.h"
-
-/* The name of the process, as ps(1) shows it. */
-#define WATCHER_NAME "mta-sts-watcher"
 
 /* Begin with WATCHER_NONE. Times are milliseconds of the monotonic clock. */
 struct watcher {

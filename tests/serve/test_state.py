@@ -57,6 +57,10 @@ def place(tmp_path, authority):
     return place
 
 
+def score_of(pid):
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
 def served(server, trusted):
     answers = {name: client.fetch(server.port, "mta-sts." + name, trusted) for name in NAMES}
     return {name: answer.body for name, answer in answers.items() if answer.status == 200}
@@ -236,6 +240,10 @@ def test_disk_that_hangs_stops_nothing(place, start, trusted, tmp_path):
     assert time.monotonic() - begin >= 2
     server.wait_line(LATE)
     assert len(served(server, trusted)) == 3 and not place.file.exists()
+    # When memory is short, the kernel ends what can be done again before what clients wait for.
+    scores = {name_of(pid): score_of(pid) for pid in server.children()}
+    assert scores.pop("mta-sts-worker") == score_of(server.pid)
+    assert "mta-sts-saver" in scores and set(scores.values()) == {1000}, scores
     place.drop_in.write_text(DROP_IN.replace("4w", "5w"))
     since = server.mark()
     server.send(signal.SIGHUP)

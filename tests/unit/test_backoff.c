@@ -1,5 +1,5 @@
 /* The pause before a worker is replaced: none, then one that grows to its most; and the end of hope. */
-#include "supervise/backoff.h"
+#include "supervise/child.h"
 
 #include "base/limits.h"
 #include "unit.h"
