@@ -107,7 +107,7 @@ static void visit(void *context, const struct tree_file *file)
     struct certificate_files *files = context;
     struct stat status;
     progress_make(files->progress);
-    if (files->skip(files->context, file))
+    if (files->skip != NULL && files->skip(files->context, file))
         return;
     if (files->buffer == NULL)
         files->buffer = heap_grow(NULL, 1, LIMIT_CERTIFICATE_FILE + 1);

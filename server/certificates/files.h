@@ -15,10 +15,10 @@
 #include "base/span.h"
 #include "files/tree.h"
 
-/* Begin with {.diag, .skip, .visit, .doubt, .context}; end with certificate_files_free. */
+/* Begin with {.diag, .visit, .context} and what there is of the others; end with certificate_files_free. */
 struct certificate_files {
     struct diag *diag; /* borrowed */
-    /* True when the file need not be read. */
+    /* True when the file need not be read; or NULL. */
     bool (*skip)(void *context, const struct tree_file *file);
     /* bytes are borrowed for the call. */
     const struct progress_callback *progress; /* borrowed; or NULL */

@@ -1,7 +1,6 @@
-#include "certificates/form.h"
-
 #include "certificates/der.h"
 #include "certificates/pem.h"
+#include "certificates/store_inside.h"
 
 enum form {
     FORM_UTF16,

@@ -128,7 +128,7 @@ static uint32_t add_name(struct certificates *store, struct span name)
     table_add(&store->by_name, name, store->name_count);
     store->names[store->name_count] = (struct stored_name){
         .text = name,
-        .first = CERTIFICATE_NONE,
+        .first = {CERTIFICATE_NONE, CERTIFICATE_NONE},
         .best = {CERTIFICATE_NONE, CERTIFICATE_NONE},
         .used = {CERTIFICATE_NONE, CERTIFICATE_NONE},
     };
@@ -139,36 +139,32 @@ void certificate_add_names(struct certificates *store, uint32_t index)
 {
     const struct certificate *facts = store->certificates[index].facts;
     for (size_t i = 0; i < facts->name_count; i++) {
-        uint32_t name = add_name(store, facts->names[i]);
+        uint32_t name = add_name(store, facts->names[i]); /* the names may move */
+        uint32_t *first = &store->names[name].first[facts->kind.kind];
         array_room(&store->candidates, store->candidate_count, &store->candidate_capacity,
                    sizeof(*store->candidates));
         store->candidates[store->candidate_count] =
-            (struct candidate){.leaf = index, .next = store->names[name].first};
-        store->names[name].first = (uint32_t)store->candidate_count++;
+            (struct candidate){.leaf = index, .next = *first};
+        *first = (uint32_t)store->candidate_count++;
     }
 }
 
 /* Of several the one that the system's authorities verify, then the one that was issued last. */
-static uint32_t best_of(struct certificates *store, const struct stored_name *name, unsigned kind)
+static uint32_t best_of(struct certificates *store, uint32_t first)
 {
+    const struct candidate *candidates = store->candidates;
     uint32_t top = CERTIFICATE_NONE, trusted = CERTIFICATE_NONE;
     bool is_contested = false;
-    for (uint32_t i = name->first; i != CERTIFICATE_NONE; i = store->candidates[i].next) {
-        uint32_t leaf = store->candidates[i].leaf;
-        if (store->certificates[leaf].facts->kind.kind == kind && is_better(store, leaf, top))
-            top = leaf;
-    }
-    for (uint32_t i = name->first; i != CERTIFICATE_NONE; i = store->candidates[i].next) {
-        uint32_t leaf = store->candidates[i].leaf;
-        is_contested = is_contested || (store->certificates[leaf].facts->kind.kind == kind &&
-                                        is_contest(store, top, leaf));
-    }
+    for (uint32_t i = first; i != CERTIFICATE_NONE; i = candidates[i].next)
+        if (is_better(store, candidates[i].leaf, top))
+            top = candidates[i].leaf;
+    for (uint32_t i = first; i != CERTIFICATE_NONE && !is_contested; i = candidates[i].next)
+        is_contested = is_contest(store, top, candidates[i].leaf);
     if (!is_contested || is_trusted(store, top))
         return top;
-    for (uint32_t i = name->first; i != CERTIFICATE_NONE; i = store->candidates[i].next) {
-        uint32_t leaf = store->candidates[i].leaf;
-        if (store->certificates[leaf].facts->kind.kind == kind &&
-            compare_fault(store, leaf, top) == 0 && is_better(store, leaf, trusted) &&
+    for (uint32_t i = first; i != CERTIFICATE_NONE; i = candidates[i].next) {
+        uint32_t leaf = candidates[i].leaf;
+        if (compare_fault(store, leaf, top) == 0 && is_better(store, leaf, trusted) &&
             is_trusted(store, leaf))
             trusted = leaf;
     }
@@ -208,19 +204,26 @@ void certificate_find_host(struct certificates *store, struct span host,
 {
     uint32_t names[2];
     size_t count = names_of(store, host, names);
+    bool is_without = true;
     for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++)
         ret_leaves[kind] = CERTIFICATE_NONE;
     for (size_t i = 0; i < count; i++) {
         struct stored_name *name = &store->names[names[i]];
         for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
             if (!name->is_asked)
-                name->best[kind] = best_of(store, name, kind);
+                name->best[kind] = best_of(store, name->first[kind]);
             ret_leaves[kind] = choose(store, name->best[kind], ret_leaves[kind]);
         }
         name->is_asked = true;
     }
-    for (size_t i = 0; i < count; i++)
-        memcpy(store->names[names[i]].used, ret_leaves, sizeof(store->names[names[i]].used));
+    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++)
+        is_without = is_without && ret_leaves[kind] == CERTIFICATE_NONE;
+    store->is_host_without = store->is_host_without || is_without;
+    for (size_t i = 0; i < count; i++) {
+        struct stored_name *name = &store->names[names[i]];
+        memcpy(name->used, ret_leaves, sizeof(name->used));
+        name->is_without = name->is_without || is_without;
+    }
 }
 
 bool certificate_is_asked(const struct certificates *store,
@@ -282,15 +285,6 @@ void certificate_doubt(struct certificates *store, const struct span *names, siz
     }
     array_room(&store->doubts, store->doubt_count, &store->doubt_capacity, sizeof(*store->doubts));
     store->doubts[store->doubt_count++] = doubt;
-}
-
-void certificate_note_without(struct certificates *store, struct span host)
-{
-    uint32_t names[2];
-    size_t count = names_of(store, host, names);
-    store->is_host_without = true;
-    for (size_t i = 0; i < count; i++)
-        store->names[names[i]].is_without = true;
 }
 
 /* Does a configured host need what it is said of? One that has a certificate needs no more. */

@@ -1,10 +1,9 @@
 #include "certificates/private_key.h"
 
-#include <errno.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/platform_util.h>
 #include <stdlib.h>
-#include <sys/random.h>
+#include <unistd.h>
 
 #include "base/heap.h"
 #include "certificates/memory.h"
@@ -33,16 +32,11 @@ void private_key_free(struct private_key *key)
 static int kernel_random(void *context, unsigned char *output, size_t len)
 {
     (void)context;
-    while (len > 0) {
-        ssize_t count = getrandom(output, len, 0);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0)
+    const size_t most = 256; /* of getentropy(3) */
+    for (; len > most; output += most, len -= most)
+        if (getentropy(output, most) != 0)
             return MBEDTLS_ERR_PK_BAD_INPUT_DATA;
-        output += count;
-        len -= (size_t)count;
-    }
-    return 0;
+    return getentropy(output, len) == 0 ? 0 : MBEDTLS_ERR_PK_BAD_INPUT_DATA;
 }
 
 /* Takes der and info, which follow the structure in the same piece of memory. */

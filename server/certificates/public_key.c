@@ -139,17 +139,17 @@ void public_key_judge_private(struct span der, struct public_key *ret_key)
         name_key(ret_key, "RSA", "");
 }
 
-const char *public_key_reason(const struct public_key *key)
+void public_key_explain(const struct public_key *key, struct diag *diag)
 {
     if (key->costly)
-        return "a handshake with RSA above 4096 bits takes so much CPU that a few hundred clients "
-               "a second stop the server for all others";
-    return "senders verify P-256, P-384 and RSA of 2048 bits or more; other keys are refused by "
-           "some or by all";
-}
-
-const char *public_key_hint(void)
-{
-    return "make a key of type P-256 (openssl ecparam -name prime256v1 -genkey -noout -out KEY) "
-           "and have a new certificate issued for it";
+        diag_reason(diag,
+                    "a handshake with RSA above 4096 bits takes so much CPU that a few hundred "
+                    "clients a second stop the server for all others");
+    else
+        diag_reason(diag,
+                    "senders verify P-256, P-384 and RSA of 2048 bits or more; other keys are "
+                    "refused by some or by all");
+    diag_hint(diag,
+              "make a key of type P-256 (openssl ecparam -name prime256v1 -genkey -noout -out "
+              "KEY) and have a new certificate issued for it");
 }

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "base/span.h"
+#include "base/diag.h"
 #include "site/credential.h"
 
 struct public_key {
@@ -34,8 +34,7 @@ static inline bool public_key_is_served(const struct public_key *key)
     return key->accepted && !key->costly;
 }
 
-/* Why a key that is not served is not, and what to do. Static. */
-const char *public_key_reason(const struct public_key *key);
-const char *public_key_hint(void);
+/* Says with the last diagnostic why a key that is not served is not, and what to do. */
+void public_key_explain(const struct public_key *key, struct diag *diag);
 
 #endif

@@ -131,8 +131,7 @@ static void report_certificate(struct reading *reading, const struct pem_block *
     case CERTIFICATE_KEY:
         diag_add(diag, DIAG_ERROR, at, "the certificate is left out: its key is %s",
                  found->kind.text);
-        diag_reason(diag, "%s", public_key_reason(&found->kind));
-        diag_hint(diag, "%s", public_key_hint());
+        public_key_explain(&found->kind, diag);
         break;
     case CERTIFICATE_SIGNATURE:
         diag_add(diag, DIAG_ERROR, at, "the certificate is left out: its signature is %s%s",
@@ -208,8 +207,7 @@ static void report_key(struct reading *reading, const struct pem_block *block,
     struct position at = place(reading, block->line);
     if (found->fault == PRIVATE_KEY_REFUSED) {
         diag_add(diag, DIAG_ERROR, at, "the private key is left out: it is %s", found->kind.text);
-        diag_reason(diag, "%s", public_key_reason(&found->kind));
-        diag_hint(diag, "%s", public_key_hint());
+        public_key_explain(&found->kind, diag);
     } else if (found->fault == PRIVATE_KEY_JUNK) {
         diag_add(diag, DIAG_ERROR, at, "this is not a private key");
         diag_reason(diag, "what the block holds cannot be read as PKCS#8, PKCS#1 or SEC 1");

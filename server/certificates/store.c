@@ -110,8 +110,7 @@ static bool judge_leaf(struct certificates *store, const struct stored_certifica
     } else if (!public_key_is_served(&facts->kind)) {
         diag_add(diag, DIAG_ERROR, stored->at, "the certificate is left out: its key is %s",
                  facts->kind.text);
-        diag_reason(diag, "%s", public_key_reason(&facts->kind));
-        diag_hint(diag, "%s", public_key_hint());
+        public_key_explain(&facts->kind, diag);
     } else if (!facts->flags.may_serve) {
         leave_out(store, stored, "its extended key usage does not allow TLS servers");
     } else if (!facts->flags.may_sign) {
@@ -206,7 +205,6 @@ static struct credential_fields *make_credential(const struct certificates *stor
 void certificates_find(struct certificates *store, struct span host,
                        const struct credential_fields *ret_credentials[static CREDENTIAL_KINDS])
 {
-    bool is_without = true;
     uint32_t leaves[CREDENTIAL_KINDS];
     certificate_find_host(store, host, leaves);
     for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
@@ -221,10 +219,7 @@ void certificates_find(struct certificates *store, struct span host,
         leaf->is_used = true;
         store->keys[leaf->key].is_used = true;
         ret_credentials[kind] = leaf->credential;
-        is_without = false;
     }
-    if (is_without)
-        certificate_note_without(store, host);
 }
 
 uint64_t certificates_fingerprint(const struct certificates *store)

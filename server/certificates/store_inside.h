@@ -19,7 +19,6 @@
 #include "base/table.h"
 #include "certificates/certificate.h"
 #include "certificates/files.h"
-#include "certificates/form.h"
 #include "certificates/private_key.h"
 #include "certificates/trust.h"
 #include "site/site.h"
@@ -81,6 +80,15 @@ struct doubt {
     uint32_t first_name, name_count; /* of the certificate; none: nobody knows whose it is */
 };
 
+/* A file that was meant to hold certificates or keys, and from which none can be read: text that an editor
+ * or a shell has spoilt, or another format than PEM. All texts are static. */
+struct certificate_form {
+    const char *what;   /* what the file is: "it is PKCS #12" */
+    const char *before; /* the command that converts it, before and behind the name of the file */
+    const char *behind;
+    bool is_request; /* a request belongs beside its certificate, and cannot be converted */
+};
+
 /* A file in a folder from which nothing could be read. */
 struct unread {
     const char *file; /* interned */
@@ -102,12 +110,12 @@ struct candidate {
 
 /* A subject alternative name and the leaves that have it. */
 struct stored_name {
-    struct span text;                /* borrowed from the leaf that had it first */
-    uint32_t first;                  /* candidate, or CERTIFICATE_NONE */
-    uint32_t best[CREDENTIAL_KINDS]; /* once asked: of each kind, or CERTIFICATE_NONE */
-    uint32_t used[CREDENTIAL_KINDS]; /* what a host that it covers got */
-    bool is_asked;                   /* a host that it covers was looked for */
-    bool is_without;                 /* and no leaf was found for it */
+    struct span text;                 /* borrowed from the leaf that had it first */
+    uint32_t first[CREDENTIAL_KINDS]; /* candidate of each kind, or CERTIFICATE_NONE */
+    uint32_t best[CREDENTIAL_KINDS];  /* once asked: of each kind, or CERTIFICATE_NONE */
+    uint32_t used[CREDENTIAL_KINDS];  /* what a host that it covers got */
+    bool is_asked;                    /* a host that it covers was looked for */
+    bool is_without;                  /* and no leaf was found for it */
 };
 
 /* Whether the second certificate has signed the first, which is known. */
@@ -184,6 +192,9 @@ struct certificates {
 /* Takes the certificates and keys out of one file. context is the store. */
 void certificate_read_file(void *context, const struct tree_file *file, struct span bytes);
 
+/* What the bytes are, in which there is no block of PEM for us; NULL when it is nothing that is known. */
+const struct certificate_form *certificate_form_find(struct span bytes);
+
 /* The same from the archive of the site before, without opening the file. False when it has changed, or
  * must be read for another reason. */
 bool certificate_reuse_file(void *context, const struct tree_file *file);
@@ -249,9 +260,6 @@ void certificate_find_host(struct certificates *store, struct span host,
  * no configured host needs it. */
 void certificate_doubt(struct certificates *store, const struct span *names, size_t count,
                        enum diag_level otherwise);
-
-/* No leaf was found for the host. */
-void certificate_note_without(struct certificates *store, struct span host);
 
 /* The level of what was in doubt. */
 void certificate_settle_doubts(struct certificates *store);

@@ -72,17 +72,10 @@ static void visit(void *context, const struct tree_file *file, struct span bytes
             add(context, &block);
 }
 
-static bool skip(void *context, const struct tree_file *file)
-{
-    (void)context;
-    (void)file; /* every file is read */
-    return false;
-}
-
 struct trust *trust_new(const char *path, struct diag *diag)
 {
     struct trust *trust = heap_take(1, sizeof(*trust));
-    struct certificate_files files = {.diag = diag, .skip = skip, .visit = visit, .context = trust};
+    struct certificate_files files = {.diag = diag, .visit = visit, .context = trust};
     if (path == NULL)
         path = usual_path();
     struct position at = {"authorities", 0, 0}; /* no file: which it is, is in the words */

@@ -6,8 +6,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "certificates/form.h"
 #include "certificates/pem.h"
+#include "certificates/store_inside.h"
 #include "fuzz.h"
 
 static int digit_of(char byte)
