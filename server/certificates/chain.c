@@ -16,7 +16,7 @@ static struct span subject_of(const void *items, size_t index)
     return certificates[index].facts->subject;
 }
 
-uint32_t certificate_find_subject(const struct certificates *store, struct span subject)
+static uint32_t find_subject(const struct certificates *store, struct span subject)
 {
     return (uint32_t)table_find(&store->by_subject, subject, subject_of, store->certificates);
 }
@@ -24,7 +24,7 @@ uint32_t certificate_find_subject(const struct certificates *store, struct span 
 void certificate_add_authority(struct certificates *store, uint32_t index)
 {
     struct stored_certificate *authority = &store->certificates[index];
-    uint32_t first = certificate_find_subject(store, authority->facts->subject);
+    uint32_t first = find_subject(store, authority->facts->subject);
     if (first == CERTIFICATE_NONE) {
         table_add(&store->by_subject, authority->facts->subject, index);
         return;
@@ -67,7 +67,7 @@ static bool key_ids_differ(const struct certificate *child, const struct certifi
 static bool is_doubtful(const struct certificates *store, const struct certificate *child)
 {
     struct span info = {0};
-    uint32_t index = certificate_find_subject(store, child->issuer);
+    uint32_t index = find_subject(store, child->issuer);
     for (; index != CERTIFICATE_NONE; index = store->certificates[index].next_subject) {
         const struct certificate *parent = store->certificates[index].facts;
         if (key_ids_differ(child, parent))
@@ -247,7 +247,7 @@ static uint32_t find_issuer(struct certificates *store, uint32_t child_index, ui
         .best = CERTIFICATE_NONE,
         .believed = CERTIFICATE_NONE,
     };
-    uint32_t first = certificate_find_subject(store, child->issuer);
+    uint32_t first = find_subject(store, child->issuer);
     if (first == CERTIFICATE_NONE)
         return CERTIFICATE_NONE;
     if (search.is_doubtful) {

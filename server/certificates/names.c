@@ -226,17 +226,6 @@ void certificate_find_host(struct certificates *store, struct span host,
     }
 }
 
-bool certificate_is_asked(const struct certificates *store,
-                          const struct stored_certificate *certificate)
-{
-    for (size_t i = 0; i < certificate->facts->name_count; i++) {
-        uint32_t name = find_name(store, certificate->facts->names[i]);
-        if (name != CERTIFICATE_NONE && store->names[name].is_asked)
-            return true;
-    }
-    return false;
-}
-
 /* Why the one is used and not the other; static. */
 static const char *why_better(const struct certificates *store, uint32_t used, uint32_t other)
 {

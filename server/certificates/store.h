@@ -21,13 +21,11 @@
 struct certificates;
 
 /* An empty store; owned. What has not changed since the previous site was built is taken
- * from there and not read again; previous may be NULL. Both are borrowed until certificates_free. */
-struct certificates *certificates_new(struct diag *diag, const struct site *previous);
+ * from there and not read again; previous may be NULL. progress hears of each file and each chain; or NULL.
+ * All are borrowed until certificates_free. */
+struct certificates *certificates_new(struct diag *diag, const struct site *previous,
+                                      const struct progress_callback *progress);
 void certificates_free(struct certificates *store);
-
-/* Told of each file and each chain; borrowed as long as the store lives. */
-void certificates_set_progress(struct certificates *store,
-                               const struct progress_callback *progress);
 
 /* Reads a file, or a folder with everything below it (LIMIT_CERTIFICATE_DEPTH).
  * at is where the configuration names it. What cannot be read or is not sound

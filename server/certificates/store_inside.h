@@ -1,8 +1,8 @@
 /*
  * The inside of the certificate store: the data that its modules share, which
- * are the arrays and their tables (index), reading (read), taking what the load
+ * are reading (read, form), taking what the load
  * before has read (archive), chains (chain), names (names) and the public face
- * (store). Nobody else includes this. All numbers are indices into the arrays of
+ * with the arrays and their tables (store). Nobody else includes this. All numbers are indices into the arrays of
  * the store, so that the arrays may move while they grow.
  */
 #ifndef CERTIFICATES_STORE_INSIDE_H
@@ -225,13 +225,10 @@ void certificate_reuse_proofs(struct certificates *store);
 /* What is known of a signature, unless it was known before. */
 void certificate_add_proof(struct certificates *store, struct proof proof);
 
-/* The number of the first source with this signature, of the certificate with this DER, of the key
- * with this public key, of the first authority with this subject; CERTIFICATE_NONE when there is
- * none. */
-uint32_t certificate_find_source(const struct certificates *store, uint64_t signature);
+/* The number of the certificate with this DER, of the key with this public key; CERTIFICATE_NONE when
+ * there is none. */
 uint32_t certificate_find_der(const struct certificates *store, struct span der);
 uint32_t certificate_find_key(const struct certificates *store, struct span info);
-uint32_t certificate_find_subject(const struct certificates *store, struct span subject);
 
 /* Lists the authority under its subject, for certificate_build_chain. */
 void certificate_add_authority(struct certificates *store, uint32_t index);
@@ -266,10 +263,6 @@ void certificate_settle_doubts(struct certificates *store);
 
 /* A note that no host uses the leaf, with the reason. */
 void certificate_report_unused(struct certificates *store, const struct stored_certificate *leaf);
-
-/* Has a host been looked for that one of the certificate's names covers? */
-bool certificate_is_asked(const struct certificates *store,
-                          const struct stored_certificate *certificate);
 
 static inline bool certificate_is_issuer(const struct certificate *certificate)
 {

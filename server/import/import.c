@@ -453,7 +453,7 @@ static void read_certificates(struct import *import, bool adds_hosts)
 {
     /* The files were not named for this, so that their faults are not reported. */
     import->certificate_diag = diag_new();
-    import->store = certificates_new(import->certificate_diag, NULL);
+    import->store = certificates_new(import->certificate_diag, NULL, NULL);
     for (size_t i = 0; i < import->searched.count; i++)
         certificates_read(import->store, import->searched.items[i], (struct position){0});
     for (size_t i = 0; i < ACME_FOLDERS; i++)

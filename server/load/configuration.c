@@ -52,9 +52,9 @@ static bool needs_certificates(const struct loader *loader)
 
 static void begin_certificates(struct loader *loader)
 {
-    loader->store = certificates_new(loader->diag, loader->request->previous);
+    loader->store =
+        certificates_new(loader->diag, loader->request->previous, &loader->request->progress);
     diag_set_part(loader->diag, DIAG_CERTIFICATES);
-    certificates_set_progress(loader->store, &loader->request->progress);
 }
 
 static void match_certificates(struct loader *loader)

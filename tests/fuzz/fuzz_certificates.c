@@ -60,7 +60,7 @@ static void run(struct load *load, const struct site *previous)
     struct site_builder *builder = site_builder_new();
     load->diag = diag_new();
     assert(load->diag != NULL && builder != NULL);
-    struct certificates *store = certificates_new(load->diag, previous);
+    struct certificates *store = certificates_new(load->diag, previous, NULL);
     assert(store != NULL);
     for (size_t i = 0; i < FILES_MOST && files_path(i) != NULL; i++)
         certificates_read(store, files_path(i), at);

@@ -57,7 +57,7 @@ static struct site *load(const struct site *previous)
     struct site_builder *builder = site_builder_new();
     struct policy *one = make_policy("enforce"), *other = make_policy("testing");
     assert(diag != NULL && builder != NULL);
-    struct certificates *store = certificates_new(diag, previous);
+    struct certificates *store = certificates_new(diag, previous, NULL);
     assert(store != NULL);
     for (size_t i = 0; files_path(i) != NULL; i++)
         certificates_read(store, files_path(i), (struct position){"main.yaml", 1, 1});

@@ -679,7 +679,7 @@ static bool contains_like(const char *text, const char *expected)
 
 static struct certificates *load(struct diag *diag, const char *const paths[4], int day)
 {
-    struct certificates *store = certificates_new(diag, NULL);
+    struct certificates *store = certificates_new(diag, NULL, NULL);
     assert_non_null(store);
     for (size_t i = 0; i < 4 && paths[i] != NULL; i++)
         certificates_read(store, paths[i],

@@ -104,7 +104,7 @@ static struct outcome load(const struct site *previous, const char *const *named
                            int64_t now)
 {
     struct outcome outcome = {.diag = diag_new()};
-    struct certificates *store = certificates_new(outcome.diag, previous);
+    struct certificates *store = certificates_new(outcome.diag, previous, NULL);
     struct site_builder *builder = site_builder_new();
     assert_non_null(store);
     assert_non_null(builder);
