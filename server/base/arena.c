@@ -1,7 +1,6 @@
 #include "base/arena.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,16 +76,24 @@ char *arena_copy(struct arena *arena, struct span span)
     return copy;
 }
 
-const char *arena_printf(struct arena *arena, const char *format, ...)
+char *arena_vprintf(struct arena *arena, const char *format, va_list arguments)
 {
-    va_list arguments, again;
-    va_start(arguments, format);
-    va_copy(again, arguments);
-    int len = vsnprintf(NULL, 0, format, arguments);
-    assert(len >= 0);
+    va_list measure;
+    va_copy(measure, arguments);
+    int len = vsnprintf(NULL, 0, format, measure);
+    va_end(measure);
+    if (len < 0) /* it is longer than INT_MAX */
+        heap_end();
     char *copy = arena_take(arena, (size_t)len + 1);
-    (void)vsnprintf(copy, (size_t)len + 1, format, again); /* measured */
-    va_end(again);
+    (void)vsnprintf(copy, (size_t)len + 1, format, arguments); /* measured */
+    return copy;
+}
+
+char *arena_printf(struct arena *arena, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *copy = arena_vprintf(arena, format, arguments);
     va_end(arguments);
     return copy;
 }

@@ -6,6 +6,7 @@
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 #include "base/span.h"
@@ -26,7 +27,9 @@ void *arena_take(struct arena *arena, size_t size);
 char *arena_copy(struct arena *arena, struct span span);
 
 /* A text that is made by the format; borrowed from the arena. */
-const char *arena_printf(struct arena *arena, const char *format, ...)
+char *arena_printf(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+char *arena_vprintf(struct arena *arena, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -11,30 +10,17 @@
 #include "base/json.h"
 #include "base/table.h"
 
-struct related {
-    struct related *next;
-    struct position at;
-    const char *message;
-};
-
 /* All words are borrowed from the arena. */
 struct entry {
-    enum diag_level level;
+    struct diag_entry said;
     bool is_hidden;
-    enum diag_part part;
-    struct position at;
-    size_t file_order; /* of at.file: files sort as they were first named */
-    size_t order;      /* of the entry itself, so that sorting is stable */
-    const char *key;   /* place and message; tells whether it was said already */
-    const char *kind;  /* static */
-    const char *message;
-    const char *reason;  /* or NULL */
-    const char *hint;    /* or NULL */
+    size_t file_order;   /* of the file: files sort as they were first named */
+    size_t order;        /* of the entry itself, so that sorting is stable */
+    const char *key;     /* place and message; tells whether it was said already */
     const char *subject; /* or NULL */
     const char
         *folded;    /* of the first of many with one cause: the message with the others; or NULL */
     bool is_folded; /* that message stands for it */
-    struct related *related;
 };
 
 /* Those with one cause. */
@@ -172,9 +158,6 @@ bool diag_is_kept(const struct diag *diag)
     return diag->last != NULL;
 }
 
-static const char *format_words(struct diag *diag, const char *format, va_list arguments)
-    __attribute__((format(printf, 2, 0)));
-
 /* What an operator's customer wrote must not forge a line or move a cursor. Returns the length. */
 static size_t defuse(char *words)
 {
@@ -190,17 +173,12 @@ static size_t defuse(char *words)
     return len;
 }
 
-static const char *format_words(struct diag *diag, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static const char *format_words(struct diag *diag,
+                                                                      const char *format,
+                                                                      va_list arguments)
 {
-    va_list measure;
-    va_copy(measure, arguments);
-    int len = vsnprintf(NULL, 0, format, measure);
-    va_end(measure);
-    if (len < 0) /* it is longer than INT_MAX */
-        heap_end();
-    char *words = arena_take(diag->arena, (size_t)len + 1);
-    (void)vsnprintf(words, (size_t)len + 1, format, arguments); /* measured above */
-    (void)defuse(words);                                        /* its length is not needed */
+    char *words = arena_vprintf(diag->arena, format, arguments);
+    (void)defuse(words); /* its length is not needed */
     return words;
 }
 
@@ -210,26 +188,18 @@ static struct span entry_key(const void *items, size_t index)
     return span_of(entries[index].key);
 }
 
-/* Place and message in one string. */
-static const char *make_key(struct diag *diag, const struct entry *entry)
-{
-    size_t size = strlen(entry->message) + 64;
-    char *key = arena_take(diag->arena, size);
-    (void)snprintf(key, size, "%zu:%u:%u:%s", entry->file_order, (unsigned)entry->at.line,
-                   (unsigned)entry->at.column, entry->message); /* three numbers fit in 64 */
-    return key;
-}
-
 /* Keeps the entry, unless the same was said of the place already, because several domains use one bad
  * policy, say; diag->last tells. */
 static void keep(struct diag *diag, struct entry entry)
 {
     diag->last = NULL;
-    entry.key = make_key(diag, &entry);
+    entry.key =
+        arena_printf(diag->arena, "%zu:%u:%u:%s", entry.file_order, (unsigned)entry.said.at.line,
+                     (unsigned)entry.said.at.column, entry.said.message);
     struct span key = span_of(entry.key);
     if (table_find(&diag->entry_table, key, entry_key, diag->entries) != TABLE_NONE)
         return;
-    diag->counts[entry.level]++;
+    diag->counts[entry.said.level]++;
     array_room(&diag->entries, diag->count, &diag->capacity, sizeof(*diag->entries));
     table_add(&diag->entry_table, key, diag->count);
     diag->entries[diag->count] = entry;
@@ -239,10 +209,11 @@ static void keep(struct diag *diag, struct entry entry)
 /* Whether the file may have one more of the level. The first one beyond is replaced by words about it. */
 static bool has_room(struct diag *diag, const struct entry *entry)
 {
-    struct quota *quota = entry->file_order == TABLE_NONE ? NULL : &diag->quotas[entry->file_order];
-    if (quota == NULL || quota->most == 0 || quota->kept[entry->level] < quota->most)
+    enum diag_level level = entry->said.level;
+    struct quota *quota = entry->said.is_limited ? &diag->quotas[entry->file_order] : NULL;
+    if (quota == NULL || quota->kept[level] < quota->most)
         return true;
-    if (quota->kept[entry->level]++ == quota->most) {
+    if (quota->kept[level]++ == quota->most) {
         static const char *const words[DIAG_LEVELS] = {
             [DIAG_FATAL] = "the file has more errors, which are left out",
             [DIAG_ERROR] = "the file has more errors, which are left out",
@@ -250,54 +221,62 @@ static bool has_room(struct diag *diag, const struct entry *entry)
             [DIAG_NOTE] = "the file has more notes, which are left out",
         };
         struct entry rest = *entry;
-        rest.at = (struct position){.file = entry->at.file};
-        rest.kind = words[entry->level];
-        rest.message = words[entry->level];
+        rest.said.at = (struct position){.file = entry->said.at.file};
+        rest.said.kind = rest.said.message = words[level];
         keep(diag, rest);
     }
-    quota->kept[entry->level] = quota->most + 1;
+    quota->kept[level] = quota->most + 1;
     diag->last = NULL;
     return false;
 }
 
 void diag_add(struct diag *diag, enum diag_level level, struct position at, const char *format, ...)
 {
+    size_t file = file_order(diag, at.file);
     struct entry entry = {
-        .level = level,
-        .part = diag->part,
-        .at = at,
-        .file_order = file_order(diag, at.file),
+        .said = {.level = level,
+                 .part = diag->part,
+                 .at = at,
+                 .kind = format,
+                 .is_limited = file != TABLE_NONE && diag->quotas[file].most > 0},
+        .file_order = file,
         .order = diag->count,
     };
     if (!has_room(diag, &entry))
         return;
-    entry.kind = format;
     va_list arguments;
     va_start(arguments, format);
-    entry.message = format_words(diag, format, arguments);
+    entry.said.message = format_words(diag, format, arguments);
     va_end(arguments);
     keep(diag, entry);
-    if (diag->last != NULL && entry.file_order != TABLE_NONE)
-        diag->quotas[entry.file_order].kept[level]++;
+    if (diag->last != NULL && file != TABLE_NONE)
+        diag->quotas[file].kept[level]++;
 }
 
 void diag_reason(struct diag *diag, const char *format, ...)
 {
-    if (diag->last == NULL)
-        return;
     va_list arguments;
     va_start(arguments, format);
-    diag->last->reason = format_words(diag, format, arguments);
+    if (diag->last != NULL)
+        diag->last->said.reason = format_words(diag, format, arguments);
     va_end(arguments);
 }
 
 void diag_hint(struct diag *diag, const char *format, ...)
 {
-    if (diag->last == NULL)
-        return;
     va_list arguments;
     va_start(arguments, format);
-    diag->last->hint = format_words(diag, format, arguments);
+    if (diag->last != NULL)
+        diag->last->said.hint = format_words(diag, format, arguments);
+    va_end(arguments);
+}
+
+void diag_subject(struct diag *diag, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    if (diag->last != NULL)
+        diag->last->subject = format_words(diag, format, arguments);
     va_end(arguments);
 }
 
@@ -305,12 +284,12 @@ void diag_related(struct diag *diag, struct position at, const char *format, ...
 {
     if (diag->last == NULL)
         return;
-    struct related *related = arena_take(diag->arena, sizeof(*related));
+    struct diag_related *related = arena_take(diag->arena, sizeof(*related));
     va_list arguments;
     va_start(arguments, format);
-    *related = (struct related){.at = at, .message = format_words(diag, format, arguments)};
+    *related = (struct diag_related){.at = at, .message = format_words(diag, format, arguments)};
     va_end(arguments);
-    struct related **end = &diag->last->related;
+    struct diag_related **end = &diag->last->said.related;
     while (*end != NULL)
         end = &(*end)->next;
     *end = related;
@@ -325,19 +304,9 @@ void diag_set_level(struct diag *diag, size_t mark, enum diag_level level)
 {
     if (mark >= diag->count)
         return; /* it was said before */
-    diag->counts[diag->entries[mark].level]--;
-    diag->entries[mark].level = level;
+    diag->counts[diag->entries[mark].said.level]--;
+    diag->entries[mark].said.level = level;
     diag->counts[level]++;
-}
-
-void diag_subject(struct diag *diag, const char *format, ...)
-{
-    if (diag->last == NULL)
-        return;
-    va_list arguments;
-    va_start(arguments, format);
-    diag->last->subject = format_words(diag, format, arguments);
-    va_end(arguments);
 }
 
 size_t diag_count(const struct diag *diag, enum diag_level level)
@@ -350,10 +319,11 @@ static int entry_compare(const void *left, const void *right)
     const struct entry *a = left, *b = right;
     if (a->file_order != b->file_order)
         return a->file_order < b->file_order ? -1 : 1;
-    if (a->at.line != b->at.line)
-        return a->at.line < b->at.line ? -1 : 1;
-    if (a->at.column != b->at.column)
-        return a->at.column < b->at.column ? -1 : 1;
+    const struct position *one = &a->said.at, *other = &b->said.at;
+    if (one->line != other->line)
+        return one->line < other->line ? -1 : 1;
+    if (one->column != other->column)
+        return one->column < other->column ? -1 : 1;
     return a->order < b->order ? -1 : a->order > b->order;
 }
 
@@ -394,25 +364,25 @@ static void print_line(struct text *out, struct position at, const char *level, 
     text_printf(out, "%s%s: %s\n", at.file != NULL ? " " : "", level, message);
 }
 
-static void print_entry(const struct entry *entry, struct text *out)
+static void print_entry(const struct diag_entry *entry, struct text *out)
 {
-    print_line(out, entry->at, level_text(entry->level),
-               entry->folded != NULL ? entry->folded : entry->message);
+    print_line(out, entry->at, level_text(entry->level), entry->message);
     if (entry->reason != NULL)
         text_printf(out, "    why: %s\n", entry->reason);
     if (entry->hint != NULL)
         text_printf(out, "    fix: %s\n", entry->hint);
-    for (const struct related *note = entry->related; note != NULL; note = note->next)
+    for (const struct diag_related *note = entry->related; note != NULL; note = note->next)
         print_line(out, note->at, "note", note->message);
 }
 
 static bool is_shown(const struct entry *entry, enum diag_level least)
 {
-    return entry->level <= least && !entry->is_hidden;
+    return entry->said.level <= least && !entry->is_hidden;
 }
 
-static bool have_one_cause(const struct entry *one, const struct entry *other)
+static bool have_one_cause(const struct entry *first, const struct entry *second)
 {
+    const struct diag_entry *one = &first->said, *other = &second->said;
     return one->level == other->level && strcmp(one->kind, other->kind) == 0 &&
            (one->reason == other->reason || (one->reason != NULL && other->reason != NULL &&
                                              strcmp(one->reason, other->reason) == 0));
@@ -446,7 +416,7 @@ static void fold_group(struct diag *diag, enum diag_level least, const struct gr
 {
     struct entry *first = &diag->entries[group->first];
     struct text words = {0};
-    text_printf(&words, "%s; the same holds for %zu more: ", first->message, group->count - 1);
+    text_printf(&words, "%s; the same holds for %zu more: ", first->said.message, group->count - 1);
     name_subjects(diag, least, group, &words);
     first->folded = arena_copy(diag->arena, heap_text(&words));
     text_free(&words);
@@ -491,21 +461,11 @@ void diag_print(struct diag *diag, enum diag_level least, struct text *out)
     diag_each(diag, least, print_each, out);
 }
 
-void diag_restrict(struct diag *diag, diag_concerns *concerns, void *context)
-{
-    for (size_t i = 0; i < diag->count; i++) {
-        struct entry *entry = &diag->entries[i];
-        entry->is_hidden =
-            entry->level != DIAG_FATAL &&
-            !concerns(context, entry->at, entry->related == NULL ? NULL : &entry->related->at);
-    }
-}
-
 size_t diag_shown(const struct diag *diag, enum diag_level level)
 {
     size_t count = 0;
     for (size_t i = 0; i < diag->count; i++)
-        count += diag->entries[i].level == level && !diag->entries[i].is_hidden ? 1 : 0;
+        count += diag->entries[i].said.level == level && !diag->entries[i].is_hidden ? 1 : 0;
     return count;
 }
 
@@ -524,28 +484,11 @@ size_t diag_shown_files(const struct diag *diag, enum diag_level least)
     return count;
 }
 
-static struct diag_entry view_of(const struct diag *diag, const struct entry *entry)
-{
-    return (struct diag_entry){
-        .level = entry->level,
-        .at = entry->at,
-        .kind = entry->kind,
-        .message = entry->folded != NULL ? entry->folded : entry->message,
-        .reason = entry->reason,
-        .hint = entry->hint,
-        .is_limited =
-            entry->file_order < diag->file_count && diag->quotas[entry->file_order].most > 0,
-        .part = entry->part,
-    };
-}
-
 void diag_choose(struct diag *diag, diag_wanted *wanted, void *context)
 {
-    for (size_t i = 0; i < diag->count; i++) {
-        const struct diag_entry view = view_of(diag, &diag->entries[i]);
-        if (!wanted(context, &view))
+    for (size_t i = 0; i < diag->count; i++)
+        if (!wanted(context, &diag->entries[i].said))
             diag->entries[i].is_hidden = true;
-    }
 }
 
 void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void *context)
@@ -553,12 +496,15 @@ void diag_each(struct diag *diag, enum diag_level least, diag_visit *visit, void
     sort(diag);
     fold(diag, least);
     for (size_t i = 0; i < diag->count; i++) {
-        if (!is_shown(&diag->entries[i], least) || diag->entries[i].is_folded)
-            continue;
+        const struct entry *entry = &diag->entries[i];
+        struct diag_entry said = entry->said;
         struct text text = {0};
-        const struct diag_entry view = view_of(diag, &diag->entries[i]);
-        print_entry(&diag->entries[i], &text);
-        visit(context, &view, heap_text(&text));
+        if (!is_shown(entry, least) || entry->is_folded)
+            continue;
+        if (entry->folded != NULL)
+            said.message = entry->folded;
+        print_entry(&said, &text);
+        visit(context, &said, heap_text(&text));
         text_free(&text);
     }
 }
@@ -584,16 +530,15 @@ void diag_print_members(const struct diag_entry *entry, struct text *out)
     print_words(out, entry, "text");
 }
 
-static void print_entry_json(struct text *out, const struct diag_entry *view,
-                             const struct related *related)
+static void print_entry_json(const struct diag_entry *entry, struct text *out)
 {
     json_new_line(out);
     json_open(out, NULL, '{');
-    print_place(out, view->at);
-    json_text(out, "level", level_text(view->level));
-    print_words(out, view, "message");
+    print_place(out, entry->at);
+    json_text(out, "level", level_text(entry->level));
+    print_words(out, entry, "message");
     json_open(out, "related", '[');
-    for (const struct related *note = related; note != NULL; note = note->next) {
+    for (const struct diag_related *note = entry->related; note != NULL; note = note->next) {
         json_open(out, NULL, '{');
         print_place(out, note->at);
         json_text(out, "message", note->message);
@@ -607,11 +552,8 @@ void diag_print_json(struct diag *diag, const char *key, enum diag_level least, 
 {
     sort(diag);
     json_open(out, key, '[');
-    for (size_t i = 0; i < diag->count; i++) {
-        struct diag_entry view = view_of(diag, &diag->entries[i]);
-        view.message = diag->entries[i].message; /* each by itself */
+    for (size_t i = 0; i < diag->count; i++)
         if (is_shown(&diag->entries[i], least))
-            print_entry_json(out, &view, diag->entries[i].related);
-    }
+            print_entry_json(&diag->entries[i].said, out);
     json_close(out, ']');
 }

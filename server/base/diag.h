@@ -96,24 +96,27 @@ void diag_subject(struct diag *diag, const char *format, ...) __attribute__((for
 /* How many of this level were added. */
 size_t diag_count(const struct diag *diag, enum diag_level level);
 
-/* Hides every diagnostic that does not concern whoever asks, by its place and that of the first related
- * one (NULL: there is none). DIAG_FATAL concerns everybody. */
-typedef bool diag_concerns(void *context, struct position at, const struct position *related);
-void diag_restrict(struct diag *diag, diag_concerns *concerns, void *context);
-
 /* How many of this level are not hidden, and in how many files there is one of it or a graver one. */
 size_t diag_shown(const struct diag *diag, enum diag_level level);
 size_t diag_shown_files(const struct diag *diag, enum diag_level least);
 
+/* Another place that has to do with a diagnostic. */
+struct diag_related {
+    struct diag_related *next; /* or NULL */
+    struct position at;
+    const char *message;
+};
+
 /* A diagnostic; everything is borrowed from the list. */
 struct diag_entry {
     enum diag_level level;
+    enum diag_part part;
     struct position at;
     const char *kind; /* equal for those that differ only in names and numbers */
     const char *message;
-    const char *reason, *hint; /* or NULL */
-    bool is_limited;           /* its file has a limit (diag_limit) */
-    enum diag_part part;
+    const char *reason, *hint;    /* or NULL */
+    struct diag_related *related; /* the first; or NULL */
+    bool is_limited;              /* its file has a limit (diag_limit) */
 };
 
 /* Hides every diagnostic that is not wanted. */

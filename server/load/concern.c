@@ -129,10 +129,13 @@ static const struct anchor *find_anchor(const struct search *search, struct posi
                : &search->anchors[low - 1];
 }
 
-static bool concerns(void *context, struct position at, const struct position *related)
+static bool concerns(void *context, const struct diag_entry *entry)
 {
     const struct search *search = context;
-    if (at.file == NULL || (search->own_file != NULL && strcmp(at.file, search->own_file) == 0))
+    const struct position at = entry->at;
+    const struct position *related = entry->related == NULL ? NULL : &entry->related->at;
+    if (entry->level == DIAG_FATAL || at.file == NULL ||
+        (search->own_file != NULL && strcmp(at.file, search->own_file) == 0))
         return true;
     /* What is there twice is about the first one. */
     const struct anchor *first =
@@ -206,7 +209,7 @@ void concern_restrict(const struct concern *concern, struct draft *draft, const 
     }
     qsort(search.anchors, search.count, sizeof(*search.anchors), compare_anchors);
     qsort(search.files, search.file_count, sizeof(*search.files), compare_files);
-    diag_restrict(diag, concerns, &search);
+    diag_choose(diag, concerns, &search);
     free(search.anchors);
     free(search.files);
 }
