@@ -81,74 +81,45 @@ int64_t calendar_instant(int year, int month, int day, int hour, int minute, int
 
 bool calendar_duration(struct span text, uint32_t *ret_seconds)
 {
-    static const struct {
-        char unit;
-        uint32_t seconds;
-    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
-
-    uint64_t value = 0;
-    size_t pos = 0;
-    for (; pos < text.len && ascii_is_digit(text.data[pos]); pos++) {
-        value = value * 10 + (uint64_t)(text.data[pos] - '0');
-        if (value > UINT32_MAX)
-            return false;
+    static const char units[] = {'s', 'm', 'h', 'd', 'w'};
+    static const uint32_t lengths[] = {1, 60, 3600, 86400, 604800};
+    uint64_t number, scale = 1;
+    const char *unit = text.len == 0 ? NULL : memchr(units, text.data[text.len - 1], sizeof(units));
+    if (unit != NULL) {
+        scale = lengths[unit - units];
+        text.len--;
     }
-    if (pos == 0)
+    if (!span_number(text, UINT32_MAX / scale, &number))
         return false;
-    if (pos < text.len) {
-        uint32_t scale = 0;
-        for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-            if (units[i].unit == text.data[pos])
-                scale = units[i].seconds;
-        if (scale == 0 || pos + 1 != text.len)
-            return false;
-        value *= scale;
-    }
-    if (value > UINT32_MAX)
-        return false;
-    *ret_seconds = (uint32_t)value;
+    *ret_seconds = (uint32_t)(number * scale);
     return true;
 }
 
-/* Takes a number of exactly count digits off the span. */
-static bool take_digits(struct span *rest, size_t count, int *ret_number)
+static int number(const char *digits, size_t count)
 {
-    int number = 0;
-    if (rest->len < count)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        if (!ascii_is_digit(rest->data[i]))
-            return false;
-        number = number * 10 + (rest->data[i] - '0');
-    }
-    *rest = span_skip(*rest, count);
-    *ret_number = number;
-    return true;
-}
-
-static bool take_byte(struct span *rest, char byte)
-{
-    if (rest->len == 0 || rest->data[0] != byte)
-        return false;
-    *rest = span_skip(*rest, 1);
-    return true;
-}
-
-static bool take_time(struct span *rest, int *ret_hour, int *ret_minute, int *ret_second)
-{
-    return take_byte(rest, 'T') && take_digits(rest, 2, ret_hour) && take_byte(rest, ':') &&
-           take_digits(rest, 2, ret_minute) && take_byte(rest, ':') &&
-           take_digits(rest, 2, ret_second) && take_byte(rest, 'Z');
+    int value = 0;
+    for (size_t i = 0; i < count; i++)
+        value = value * 10 + (digits[i] - '0');
+    return value;
 }
 
 bool calendar_parse(struct span text, int64_t *ret_instant)
 {
-    int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
-    if (!take_digits(&text, 4, &year) || !take_byte(&text, '-') || !take_digits(&text, 2, &month) ||
-        !take_byte(&text, '-') || !take_digits(&text, 2, &day))
+    static const char form[] = "0000-00-00T00:00:00Z"; /* where digits are, and the rest */
+    enum { DAY_LEN = CALENDAR_DAY_SIZE - 1, TIME_LEN = CALENDAR_ISO_SIZE - 1 };
+    int hour = 0, minute = 0, second = 0;
+    if (text.len != DAY_LEN && text.len != TIME_LEN)
         return false;
-    if (text.len > 0 && (!take_time(&text, &hour, &minute, &second) || text.len > 0))
-        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (form[i] == '0' ? !ascii_is_digit(text.data[i]) : text.data[i] != form[i])
+            return false;
+    int year = number(text.data, 4), month = number(text.data + 5, 2);
+    int day = number(text.data + 8, 2);
+    if (text.len == TIME_LEN) {
+        hour = number(text.data + 11, 2);
+        minute = number(text.data + 14, 2);
+        second = number(text.data + 17, 2);
+    }
     if (year < 1970 || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 ||
         second > 59)
         return false;
