@@ -36,15 +36,6 @@ fail:
     return false;
 }
 
-void text_trim(struct text *text)
-{
-    char *data = text->data == NULL ? NULL : realloc(text->data, text->len + 1);
-    if (data != NULL) {
-        text->data = data;
-        text->capacity = text->len + 1;
-    }
-}
-
 void text_append(struct text *text, struct span span)
 {
     if (!reserve(text, span.len))

@@ -23,9 +23,6 @@ struct text {
 
 void text_free(struct text *text);
 
-/* Gives back the room that is not used. */
-void text_trim(struct text *text);
-
 void text_append(struct text *text, struct span span);
 
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
