@@ -20,6 +20,9 @@
 /* A message of which every byte is escaped in JSON still fits a line. */
 enum { JSON_MESSAGE = 600 };
 
+/* Of a line without its priority and its end. */
+enum { LINE_MOST = LIMIT_LOG_LINE - 8 };
+
 static const struct {
     const char *word;
     const char *text; /* in front of a line */
@@ -110,12 +113,11 @@ static bool put_line(enum log_level level, const char *line, size_t len)
     return put(whole, head + len + 1);
 }
 
-static size_t print_json(enum log_level level, struct span message, struct span members, char *line,
-                         size_t size)
+/* One that is too long is cut, and has no members then. */
+static bool put_json(enum log_level level, struct span message, struct span members)
 {
     struct text text = {0};
     char now[CALENDAR_ISO_SIZE];
-    size_t len = 0;
     calendar_iso_time(time(NULL), now);
     json_open(&text, NULL, '{');
     json_text(&text, "time", now);
@@ -124,28 +126,22 @@ static size_t print_json(enum log_level level, struct span message, struct span 
     if (members.len > 0)
         json_printf(&text, NULL, "%.*s", (int)members.len, members.data);
     json_close(&text, '}');
-    if (!text.failed && text.len <= size) {
-        len = text.len;
-        memcpy(line, text.data, len);
-    } else if (members.len > 0 || message.len > JSON_MESSAGE) {
-        size_t most = message.len < JSON_MESSAGE ? message.len : JSON_MESSAGE;
-        text_free(&text);
-        return print_json(level, (struct span){message.data, most}, (struct span){0}, line, size);
-    }
+    bool fits = !text.failed && text.len <= LINE_MOST;
+    bool is_put = fits && put_line(level, text.data, text.len);
     text_free(&text);
-    return len;
+    if (fits || (members.len == 0 && message.len <= JSON_MESSAGE))
+        return is_put;
+    message.len = message.len < JSON_MESSAGE ? message.len : JSON_MESSAGE;
+    return put_json(level, message, (struct span){0});
 }
 
 /* A message in the style. */
 static bool put_message(enum log_level level, struct span message, bool is_complete)
 {
-    char line[LIMIT_LOG_LINE];
-    if (output.style.json) {
-        size_t len = print_json(level, message, (struct span){0}, line, sizeof(line) - 8);
-        return len > 0 && put_line(level, line, len);
-    }
-    size_t most = sizeof(line) - 8; /* without priority and end */
+    char line[LINE_MOST];
     size_t len = 0;
+    if (output.style.json)
+        return put_json(level, message, (struct span){0});
     /* What belongs to the line before it is moved in, and has its time. */
     if (output.is_timed && (message.len == 0 || message.data[0] != ' ' || !is_complete)) {
         calendar_iso_time(time(NULL), line);
@@ -153,9 +149,9 @@ static bool put_message(enum log_level level, struct span message, bool is_compl
         len = CALENDAR_ISO_SIZE;
     }
     if (!is_complete)
-        len += (size_t)snprintf(line + len, most - len, "mta-sts-httpd: %s",
+        len += (size_t)snprintf(line + len, sizeof(line) - len, "mta-sts-httpd: %s",
                                 levels[level].text); /* it fits */
-    size_t taken = message.len < most - len ? message.len : most - len;
+    size_t room = sizeof(line) - len, taken = message.len < room ? message.len : room;
     memcpy(line + len, message.data, taken);
     return put_line(level, line, len + taken);
 }
@@ -224,51 +220,15 @@ void log_line(enum log_level level, const char *format, ...)
         log_lose();
 }
 
-/* Of the lines of a diagnostic. */
-static void copy_lines(struct span text)
-{
-    while (text.len > 0) {
-        const char *end = memchr(text.data, '\n', text.len);
-        size_t len = end == NULL ? text.len : (size_t)(end - text.data);
-        copy_message(LOG_LEVEL_ERROR, (struct span){text.data, len}, true);
-        text = span_skip(text, end == NULL ? len : len + 1);
-    }
-}
-
-/* Diagnostics say it in their own words; the lines below one are of its level. */
-static enum log_level level_of(struct span line, enum log_level before)
-{
-    if (line.len > 0 && line.data[0] == ' ')
-        return before;
-    return memmem(line.data, line.len, ": warning: ", 11) != NULL ? LOG_LEVEL_WARNING
-                                                                  : LOG_LEVEL_ERROR;
-}
-
 void log_diagnostic(enum log_level level, struct span text, struct span members)
 {
-    char line[LIMIT_LOG_LINE];
-    if (!output.style.json) {
-        (void)log_lines(text, SIZE_MAX); /* all of them */
-        return;
-    }
-    const char *end = memchr(text.data, '\n', text.len);
-    struct span message = {text.data, end == NULL ? text.len : (size_t)(end - text.data)};
-    size_t len = print_json(level, message, members, line, sizeof(line) - 8);
-    copy_lines(text);
-    if (!may_speak() || len == 0 || !put_line(level, line, len))
+    struct span rest = text, first = span_take_line(&rest);
+    if (output.style.json && (!may_speak() || !put_json(level, first, members)))
         log_lose();
-}
-
-size_t log_lines(struct span text, size_t lines_most)
-{
-    enum log_level level = LOG_LEVEL_ERROR;
-    size_t count = 0;
-    for (; text.len > 0; count++) {
+    while (text.len > 0) {
         struct span line = span_take_line(&text);
-        level = level_of(line, level);
         copy_message(level, line, true);
-        if (count < lines_most && (!may_speak() || !put_message(level, line, true)))
+        if (!output.style.json && (!may_speak() || !put_message(level, line, true)))
             log_lose();
     }
-    return count;
 }

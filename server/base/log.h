@@ -46,11 +46,7 @@ const struct log_style *log_style(void);
  * The caller escapes what came from a client (text_escape). */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Writes lines that are complete already, such as diagnostics, as they are (in JSON each as a
- * message): at most lines_most of them. Returns how many there were in all. */
-size_t log_lines(struct span text, size_t lines_most);
-
-/* Writes a diagnostic: as the lines of text, or in JSON as one record with the first line of it as the
+/* Writes a diagnostic: as the lines of text, which are complete, or in JSON as one record with the first line of it as the
  * message, and with the members (base/json.h). */
 void log_diagnostic(enum log_level level, struct span text, struct span members);
 
