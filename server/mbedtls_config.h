@@ -16,6 +16,12 @@
 /* A block of a hash is AWS-LC's (crypto/accelerate.h). */
 #define MBEDTLS_SHA256_PROCESS_ALT
 #define MBEDTLS_SHA512_PROCESS_ALT
+/* So are the steps of TLS 1.3's key schedule, for a server. They are called from the file that they are
+ * in, where no linker could put others in their place, were they not weak there. */
+#if defined(MBEDTLS_LIBRARY_COMMON_H) && !defined(MTA_STS_HTTPD_TLS_CLIENT)
+#pragma weak mbedtls_ssl_tls13_hkdf_expand_label
+#pragma weak mbedtls_ssl_tls13_evolve_secret
+#endif
 #endif
 
 /* serve/tls.c may rest on what is in this source and in no public header. */

@@ -1,5 +1,7 @@
 #include "crypto/accelerate.h"
 
+/* What the seam takes over is private to the library. */
+#define MBEDTLS_ALLOW_PRIVATE_ACCESS
 #include <mbedtls/ecp.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/platform_util.h>
@@ -8,6 +10,9 @@
 #include <mbedtls/sha512.h>
 #include <psa/crypto.h>
 #include <psa_crypto_ecp.h>
+#include <psa_crypto_mac.h>
+#include <ssl_misc.h>
+#include <ssl_tls13_keys.h>
 #include <string.h>
 
 #include "crypto/curve.h"
@@ -26,6 +31,8 @@ SEAM(mbedtls_psa_key_agreement_ecdh);
 SEAM(mbedtls_ecp_mul_restartable);
 SEAM(mbedtls_pk_sign);
 SEAM(mbedtls_pk_sign_ext);
+SEAM(mbedtls_psa_mac_compute);
+SEAM(mbedtls_ssl_tls13_compute_resumption_master_secret);
 
 /* As mbedTLS calls it: "abc", twice the message that FIPS 180-4 was published with. */
 static bool hashes(void)
@@ -53,7 +60,7 @@ static bool hashes(void)
 
 bool accelerate_begin(void)
 {
-    return hashes() && curve_self_test() && rsa_self_test();
+    return hashes() && kdf_self_test() && curve_self_test() && rsa_self_test();
 }
 
 void accelerate_end(void)
@@ -68,14 +75,27 @@ const char *accelerate_name(void)
 
 int mbedtls_internal_sha256_process(mbedtls_sha256_context *ctx, const unsigned char data[64])
 {
-    sha256_block(ctx->MBEDTLS_PRIVATE(state), data);
+    sha256_block(ctx->state, data);
     return 0;
 }
 
 int mbedtls_internal_sha512_process(mbedtls_sha512_context *ctx, const unsigned char data[128])
 {
-    sha512_block(ctx->MBEDTLS_PRIVATE(state), data);
+    sha512_block(ctx->state, data);
     return 0;
+}
+
+static struct span span(const unsigned char *bytes, size_t len)
+{
+    return (struct span){(const char *)bytes, len};
+}
+
+/* KDF_COUNT for what is mbedTLS' own; algorithm is that of the hash. */
+static enum kdf_hash kdf_hash_of(psa_algorithm_t algorithm)
+{
+    return algorithm == PSA_ALG_SHA_256   ? KDF_SHA256
+           : algorithm == PSA_ALG_SHA_384 ? KDF_SHA384
+                                          : KDF_COUNT;
 }
 
 /* CURVE_COUNT for what is mbedTLS' own. */
@@ -109,6 +129,59 @@ static enum curve curve_of_group(mbedtls_ecp_group_id id)
 }
 
 /* NOLINTBEGIN(readability-function-size): how many arguments there are is mbedTLS' choice. */
+int mbedtls_ssl_tls13_hkdf_expand_label(psa_algorithm_t algorithm, const unsigned char *secret,
+                                        size_t secret_len, const unsigned char *label,
+                                        size_t label_len, const unsigned char *context,
+                                        size_t context_len, unsigned char *ret_key, size_t len)
+{
+    enum kdf_hash hash = kdf_hash_of(algorithm);
+
+    return hash != KDF_COUNT &&
+                   kdf_expand_label(hash, span(secret, secret_len), span(label, label_len),
+                                    span(context, context_len), ret_key, len)
+               ? 0
+               : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+}
+
+int mbedtls_ssl_tls13_evolve_secret(psa_algorithm_t algorithm, const unsigned char *secret,
+                                    const unsigned char *input, size_t input_len,
+                                    unsigned char *ret_secret)
+{
+    enum kdf_hash hash = kdf_hash_of(algorithm);
+
+    return hash != KDF_COUNT &&
+                   kdf_next_secret(hash, span(secret, secret == NULL ? 0 : kdf_len(hash)),
+                                   span(input, input == NULL ? 0 : input_len), ret_secret)
+               ? 0
+               : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+}
+
+/* The secret that tickets come from, of which there are none. What it comes from goes, as always. */
+int __wrap_mbedtls_ssl_tls13_compute_resumption_master_secret(mbedtls_ssl_context *ssl)
+{
+    mbedtls_platform_zeroize(&ssl->handshake->tls13_master_secrets,
+                             sizeof(ssl->handshake->tls13_master_secrets));
+    return 0;
+}
+
+psa_status_t __wrap_mbedtls_psa_mac_compute(const psa_key_attributes_t *attributes,
+                                            const uint8_t *key, size_t key_len,
+                                            psa_algorithm_t algorithm, const uint8_t *input,
+                                            size_t input_len, uint8_t *ret_mac, size_t size,
+                                            size_t *ret_len)
+{
+    enum kdf_hash hash = algorithm == PSA_ALG_HMAC(PSA_ALG_SHA_256)   ? KDF_SHA256
+                         : algorithm == PSA_ALG_HMAC(PSA_ALG_SHA_384) ? KDF_SHA384
+                                                                      : KDF_COUNT;
+
+    if (hash == KDF_COUNT || size < kdf_len(hash) ||
+        !kdf_hmac(hash, span(key, key_len), span(input, input_len), ret_mac))
+        return __real_mbedtls_psa_mac_compute(attributes, key, key_len, algorithm, input, input_len,
+                                              ret_mac, size, ret_len);
+    *ret_len = kdf_len(hash);
+    return PSA_SUCCESS;
+}
+
 psa_status_t __wrap_mbedtls_psa_ecp_export_public_key(const psa_key_attributes_t *attributes,
                                                       const uint8_t *key, size_t key_len,
                                                       uint8_t *ret_public, size_t size,

@@ -1,9 +1,9 @@
 /*
  * The cryptography that a handshake's time goes into, by AWS-LC's libcrypto, and no
  * other: X25519, ECDH and ECDSA on P-256 and P-384 (crypto/curve.h), RSA
- * signatures (crypto/rsa.h), SHA-256, 384 and 512 (crypto/sha.h). mbedTLS stays the TLS
- * and X.509 library and does all the rest: other curves, and every check of a
- * signature. This module owns the seam and nothing else, and is the only one of
+ * signatures (crypto/rsa.h), SHA-256, 384 and 512 and what TLS 1.3 derives by them
+ * (crypto/sha.h). mbedTLS stays the TLS and X.509 library and does all the rest: other
+ * curves, and every check of a signature. This module owns the seam and nothing else, and is the only one of
  * this room that knows mbedTLS. The worker runs it; of the commands one that is
  * a TLS client gets the key exchange from here too, because the seam is the program's.
  * `make ACCEL=0` leaves it out, as does a build that cannot have AWS-LC's source,
@@ -17,8 +17,14 @@
  *   mbedtls_psa_key_agreement_ecdh       the shared secret in TLS 1.3
  *   mbedtls_ecp_mul_restartable          both of them in TLS 1.2
  *   mbedtls_pk_sign, mbedtls_pk_sign_ext ECDSA, RSA
+ *   mbedtls_psa_mac_compute              the HMAC of Finished in TLS 1.3
+ *   mbedtls_ssl_tls13_compute_resumption_master_secret
+ *                                        left out, because there are no tickets
  *
  * The blocks of SHA are mbedTLS' own option (MBEDTLS_SHA256_PROCESS_ALT and its like).
+ * HKDF-Expand-Label and HKDF-Extract are called within one object, where mbedtls_config.h
+ * makes them weak, so that the functions of the same names here are linked. mbedTLS does
+ * the same with a key object, an operation and four allocations for each.
  *
  * Why wraps. The ALT hooks of mbedTLS 3.6 for the rest replace a whole module, so that
  * what we do not accelerate would be ours as well, and 4.0 has none. A PSA driver, in

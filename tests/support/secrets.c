@@ -61,6 +61,19 @@ static void run_hashes(void)
     sha512_block(state_512, block);
 }
 
+/* A secret of the key schedule, and what is derived of it. */
+static bool run_schedule(enum kdf_hash hash)
+{
+    uint8_t first[KDF_LEN_MOST], second[KDF_LEN_MOST], key[32];
+    const struct span secret = {(const char *)first, kdf_len(hash)};
+    const struct span next = {(const char *)second, kdf_len(hash)};
+
+    memset(first, 9, sizeof(first));
+    VALGRIND_MAKE_MEM_UNDEFINED(first, sizeof(first));
+    return kdf_next_secret(hash, secret, secret, second) &&
+           kdf_expand_label(hash, next, span_of("key"), span_of("context"), key, sizeof(key));
+}
+
 /* The numbers of the key are read as integers first, which shows their lengths, and are not marked:
  * what is marked is the randomness of blinding and salt. */
 static bool run_rsa(const struct random *random, const char *path)
@@ -99,6 +112,8 @@ int main(int argc, char **argv)
     for (enum curve curve = 0; curve < CURVE_COUNT; curve++)
         done = run_curve(curve, &random) && done;
     run_hashes();
+    for (enum kdf_hash hash = 0; hash < KDF_COUNT; hash++)
+        done = run_schedule(hash) && done;
     done = run_rsa(&random, argv[1]) && done;
     return done ? 0 : 1;
 }

@@ -1,18 +1,24 @@
-/* X25519, P-256 and P-384: the known answers, mbedTLS' own answers, and what is refused. */
+/* X25519, P-256, P-384, the hashes and what TLS 1.3 derives by them: the known answers, mbedTLS' own
+ * answers, and what is refused. */
 #include "unit.h"
 
 #ifdef ACCELERATE
 
+/* Two functions of the key schedule are private to the library. */
+#define MBEDTLS_ALLOW_PRIVATE_ACCESS
 #include <mbedtls/ecdh.h>
 #include <mbedtls/ecdsa.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/sha256.h>
 #include <mbedtls/sha512.h>
 #include <psa/crypto.h>
+#include <ssl_misc.h>
+#include <ssl_tls13_keys.h>
 #include <string.h>
 
 #include "crypto/accelerate.h"
 #include "crypto/curve.h"
+#include "crypto/sha.h"
 #include "plain_sha.h"
 #include "samples.h"
 
@@ -723,16 +729,184 @@ static void test_hashes(void **state)
     }
 }
 
+static void derive(psa_algorithm_t algorithm, struct span first, struct span second,
+                   uint8_t *ret_bytes, size_t len)
+{
+    bool expands = PSA_ALG_IS_HKDF_EXPAND(algorithm);
+    psa_key_derivation_operation_t operation = PSA_KEY_DERIVATION_OPERATION_INIT;
+
+    assert_int_equal(psa_key_derivation_setup(&operation, algorithm), PSA_SUCCESS);
+    assert_int_equal(psa_key_derivation_input_bytes(&operation,
+                                                    expands ? PSA_KEY_DERIVATION_INPUT_SECRET
+                                                            : PSA_KEY_DERIVATION_INPUT_SALT,
+                                                    (const uint8_t *)first.data, first.len),
+                     PSA_SUCCESS);
+    assert_int_equal(psa_key_derivation_input_bytes(&operation,
+                                                    expands ? PSA_KEY_DERIVATION_INPUT_INFO
+                                                            : PSA_KEY_DERIVATION_INPUT_SECRET,
+                                                    (const uint8_t *)second.data, second.len),
+                     PSA_SUCCESS);
+    assert_int_equal(psa_key_derivation_output_bytes(&operation, ret_bytes, len), PSA_SUCCESS);
+    assert_int_equal(psa_key_derivation_abort(&operation), PSA_SUCCESS);
+}
+
+/* The label as RFC 8446 section 7.1 has it, expanded by mbedTLS' HKDF. */
+static void expand(psa_algorithm_t hash, const uint8_t *secret, struct span label,
+                   struct span context, uint8_t *ret_bytes, size_t len)
+{
+    char info[2 + 1 + 6 + KDF_LABEL_MOST + 1 + KDF_CONTEXT_MOST];
+    size_t info_len = 2 + 1 + 6 + label.len + 1 + context.len;
+
+    info[0] = (char)(len >> 8);
+    info[1] = (char)len;
+    info[2] = (char)(6 + label.len);
+    memcpy(info + 3, "tls13 ", 6);
+    memcpy(info + 9, label.data, label.len);
+    info[9 + label.len] = (char)context.len;
+    memcpy(info + 10 + label.len, context.data, context.len);
+    derive(PSA_ALG_HKDF_EXPAND(hash), (struct span){(const char *)secret, PSA_HASH_LENGTH(hash)},
+           (struct span){info, info_len}, ret_bytes, len);
+}
+
+/* Labels, contexts and outputs of every length, as mbedTLS' TLS layer calls it. */
+static void test_labels_expanded(void **state)
+{
+    struct samples samples = {11};
+    uint8_t secret[48], label[KDF_LABEL_MOST], context[KDF_CONTEXT_MOST];
+    uint8_t expected[200], result[200];
+    (void)state;
+
+    for (size_t i = 0; i < CASES; i++) {
+        psa_algorithm_t hash = i % 2 == 0 ? PSA_ALG_SHA_256 : PSA_ALG_SHA_384;
+        uint8_t random[3];
+        samples_fill(&samples, random, sizeof(random));
+        samples_fill(&samples, secret, sizeof(secret));
+        samples_fill(&samples, label, sizeof(label));
+        samples_fill(&samples, context, sizeof(context));
+        size_t label_len = random[0] % (sizeof(label) + 1),
+               context_len = random[1] % (sizeof(context) + 1),
+               len = random[2] % sizeof(result) + 1;
+        expand(hash, secret, (struct span){(const char *)label, label_len},
+               (struct span){(const char *)context, context_len}, expected, len);
+        assert_int_equal(mbedtls_ssl_tls13_hkdf_expand_label(hash, secret, PSA_HASH_LENGTH(hash),
+                                                             label, label_len, context, context_len,
+                                                             result, len),
+                         0);
+        assert_memory_equal(result, expected, len);
+    }
+}
+
+static void test_secrets_evolved(void **state)
+{
+    struct samples samples = {12};
+    uint8_t secret[48], input[66], nothing[48], salt[48], expected[48], result[48];
+    (void)state;
+
+    for (size_t i = 0; i < CASES; i++) {
+        psa_algorithm_t hash = i % 2 == 0 ? PSA_ALG_SHA_256 : PSA_ALG_SHA_384;
+        bool is_first = i % 5 == 0, has_input = i % 7 != 0;
+        size_t hash_len = PSA_HASH_LENGTH(hash), len = has_input ? i % sizeof(input) + 1 : hash_len;
+        samples_fill(&samples, secret, sizeof(secret));
+        samples_fill(&samples, input, sizeof(input));
+        memset(salt, 0, sizeof(salt));
+        assert_int_equal(psa_hash_compute(hash, NULL, 0, nothing, sizeof(nothing), &hash_len),
+                         PSA_SUCCESS);
+        if (!is_first)
+            expand(hash, secret, span_of("derived"), (struct span){(const char *)nothing, hash_len},
+                   salt, hash_len);
+        if (!has_input)
+            memset(input, 0, sizeof(input));
+        derive(PSA_ALG_HKDF_EXTRACT(hash), (struct span){(const char *)salt, hash_len},
+               (struct span){(const char *)input, len}, expected, hash_len);
+        assert_int_equal(mbedtls_ssl_tls13_evolve_secret(hash, is_first ? NULL : secret,
+                                                         has_input ? input : NULL,
+                                                         has_input ? len : 0, result),
+                         0);
+        assert_memory_equal(result, expected, hash_len);
+    }
+}
+
+static void test_lengths_refused(void **state)
+{
+    static uint8_t bytes[255 * 48 + 1];
+    static const struct {
+        psa_algorithm_t hash;
+        size_t secret, label, context, len;
+    } refused[] = {
+        {PSA_ALG_SHA_512, 32, 3, 0, 16},
+        {PSA_ALG_SHA_256, KDF_KEY_MOST + 1, 3, 0, 16},
+        {PSA_ALG_SHA_256, 32, KDF_LABEL_MOST + 1, 0, 16},
+        {PSA_ALG_SHA_256, 32, 3, KDF_CONTEXT_MOST + 1, 16},
+        {PSA_ALG_SHA_256, 32, 3, 0, 255 * 32 + 1},
+        {PSA_ALG_SHA_384, 48, 3, 0, 255 * 48 + 1},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+        assert_int_not_equal(mbedtls_ssl_tls13_hkdf_expand_label(
+                                 refused[i].hash, bytes, refused[i].secret, bytes, refused[i].label,
+                                 bytes, refused[i].context, bytes, refused[i].len),
+                             0);
+    assert_int_equal(mbedtls_ssl_tls13_hkdf_expand_label(PSA_ALG_SHA_384, bytes, 48, bytes, 3, NULL,
+                                                         0, bytes, sizeof(bytes) - 1),
+                     0);
+    assert_int_not_equal(mbedtls_ssl_tls13_evolve_secret(PSA_ALG_SHA_512, NULL, NULL, 0, bytes), 0);
+}
+
+/* As psa_mac_compute does it, with keys and messages of every length, against mbedTLS' other HMAC. */
+static void test_macs(void **state)
+{
+    struct samples samples = {13};
+    uint8_t key[100], message[300], expected[64], result[64];
+    (void)state;
+
+    for (size_t i = 0; i < CASES; i++) {
+        psa_algorithm_t hash = i % 2 == 0 ? PSA_ALG_SHA_256 : PSA_ALG_SHA_384;
+        psa_key_attributes_t attributes = PSA_KEY_ATTRIBUTES_INIT;
+        psa_key_id_t id = 0;
+        uint16_t random[2];
+        size_t len = 0;
+        samples_fill(&samples, random, sizeof(random));
+        samples_fill(&samples, key, sizeof(key));
+        samples_fill(&samples, message, sizeof(message));
+        size_t key_len = random[0] % sizeof(key) + 1, message_len = random[1] % sizeof(message);
+        psa_set_key_usage_flags(&attributes, PSA_KEY_USAGE_SIGN_MESSAGE);
+        psa_set_key_algorithm(&attributes, PSA_ALG_HMAC(hash));
+        psa_set_key_type(&attributes, PSA_KEY_TYPE_HMAC);
+        assert_int_equal(psa_import_key(&attributes, key, key_len, &id), PSA_SUCCESS);
+        assert_int_equal(psa_mac_compute(id, PSA_ALG_HMAC(hash), message, message_len, result,
+                                         sizeof(result), &len),
+                         PSA_SUCCESS);
+        assert_int_equal(psa_destroy_key(id), PSA_SUCCESS);
+        assert_int_equal(len, PSA_HASH_LENGTH(hash));
+        assert_int_equal(mbedtls_md_hmac(mbedtls_md_info_from_type(i % 2 == 0 ? MBEDTLS_MD_SHA256
+                                                                              : MBEDTLS_MD_SHA384),
+                                         key, key_len, message, message_len, expected),
+                         0);
+        assert_memory_equal(result, expected, len);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_x25519_known),     cmocka_unit_test(test_x25519_random),
-        cmocka_unit_test(test_x25519_refused),   cmocka_unit_test(test_signatures_known),
-        cmocka_unit_test(test_p256_random),      cmocka_unit_test(test_p384_random),
-        cmocka_unit_test(test_points_refused),   cmocka_unit_test(test_secrets_refused),
-        cmocka_unit_test(test_nonces),           cmocka_unit_test(test_ecdsa_in_pk),
-        cmocka_unit_test(test_agreement_in_psa), cmocka_unit_test(test_agreement_in_ecdh),
+        cmocka_unit_test(test_x25519_known),
+        cmocka_unit_test(test_x25519_random),
+        cmocka_unit_test(test_x25519_refused),
+        cmocka_unit_test(test_signatures_known),
+        cmocka_unit_test(test_p256_random),
+        cmocka_unit_test(test_p384_random),
+        cmocka_unit_test(test_points_refused),
+        cmocka_unit_test(test_secrets_refused),
+        cmocka_unit_test(test_nonces),
+        cmocka_unit_test(test_ecdsa_in_pk),
+        cmocka_unit_test(test_agreement_in_psa),
+        cmocka_unit_test(test_agreement_in_ecdh),
         cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_labels_expanded),
+        cmocka_unit_test(test_secrets_evolved),
+        cmocka_unit_test(test_lengths_refused),
+        cmocka_unit_test(test_macs),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
