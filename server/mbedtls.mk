@@ -22,10 +22,8 @@ CLIENT_FILES  := $(wildcard $(MBEDTLS_TREE)/library/ssl_*.c)
 CLIENT_TLS    := $(B)/mbedtls/client.o
 CLIENT        := $(B)/client.o
 MBEDTLS_LINK  := $(MBEDTLS_LIB)
-# Unaligned access is left out as in Debian: some releases of gcc miscompile it.
 MBEDTLS_BUILD  = $(HARDEN) $(MAPPED) -ffunction-sections -fdata-sections $(CFLAGS) -O2 -w \
-    -Iserver $(MBEDTLS_FLAGS) \
-    -DMBEDTLS_ALIGNMENT_DISABLE_EFFICENT_UNALIGNED_ACCESS -I$(MBEDTLS_TREE)/library
+    -Iserver $(MBEDTLS_FLAGS) -I$(MBEDTLS_TREE)/library
 endif
 
 system-mbedtls: | packages
@@ -56,6 +54,8 @@ $(B)/mbedtls/client/%.o: $(MBEDTLS_TREE)/library/%.c $(B)/mbedtls.flags server/m
 $(CLIENT): $(B)/obj/server/probe/fetch.o $(CLIENT_TLS)
 	$(Q)$(CC) -r -nostdlib -o $@ $^ && $(CROSS)objcopy --localize-hidden $@
 
+# What multiplies for GCM runs only where the processor has PCLMULQDQ, and then it has SSSE3.
+$(B)/mbedtls/obj/library/aesni.o: MBEDTLS_BUILD += -O3 $(call try,-mssse3)
 $(B)/mbedtls/obj/%.o: $(MBEDTLS_TREE)/%.c $(B)/mbedtls.flags server/mbedtls_config.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MBEDTLS_BUILD) -c -o $@ $<
