@@ -24,20 +24,24 @@ void memory_begin(void)
 #endif
 }
 
-/* For dl_iterate_phdr(3), whose first object is the program itself. What it can write stays. */
-static int give_back_program(struct dl_phdr_info *program, size_t size, void *context)
+/* For dl_iterate_phdr(3): the program and its libraries, one after the other. What can be written stays.
+ * The first part in memory comes last: the list of parts lies in it, and to look at that again would
+ * bring it back. */
+static int give_back_code(struct dl_phdr_info *object, size_t size, void *context)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t page = *(const size_t *)context, list = (uintptr_t)object->dlpi_phdr;
+    uintptr_t begin = UINTPTR_MAX;
     (void)size;
-    (void)context;
-    for (size_t i = 0; i < program->dlpi_phnum; i++) {
-        const ElfW(Phdr) *part = &program->dlpi_phdr[i];
-        uintptr_t begin = (program->dlpi_addr + part->p_vaddr) / page * page;
-        uintptr_t end = (program->dlpi_addr + part->p_vaddr + part->p_memsz) / page * page;
-        if (part->p_type == PT_LOAD && (part->p_flags & PF_W) == 0 && end > begin)
+    for (size_t i = object->dlpi_phnum; i > 0 && begin > list; i--) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i - 1];
+        if (part->p_type != PT_LOAD || (part->p_flags & PF_W) != 0)
+            continue;
+        begin = (object->dlpi_addr + part->p_vaddr) / page * page;
+        uintptr_t end = (object->dlpi_addr + part->p_vaddr + part->p_memsz) / page * page;
+        if (end > begin)
             (void)madvise((void *)begin, end - begin, MADV_DONTNEED); /* else they stay */
     }
-    return 1;
+    return 0;
 }
 
 void memory_give_back(void)
@@ -45,7 +49,8 @@ void memory_give_back(void)
 #ifdef __GLIBC__
     (void)malloc_trim(0); /* whether it found pages does not matter */
 #endif
-    (void)dl_iterate_phdr(give_back_program, NULL);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    (void)dl_iterate_phdr(give_back_code, &page);
 }
 
 /* The first bytes of a file as text; false when it cannot be read. */

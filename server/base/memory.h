@@ -13,7 +13,8 @@
 void memory_begin(void);
 
 /* To be called after much was freed, and after a start: gives back whole pages between what is
- * still in use, and those of the program, which come from its file again when they are needed. */
+ * still in use, and those of the program and its libraries, which come from their files again when they
+ * are needed. */
 void memory_give_back(void);
 
 /* Bytes that this process may still take, when it shares what its control group has with so many

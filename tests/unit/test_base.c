@@ -450,6 +450,31 @@ static void heap_ends_a_process_that_finds_no_memory(void **state)
     free(heap_take(0, 1));
 }
 
+extern const char __executable_start[]; /* of the linker */
+
+/* Whether the process has the page now: bit 63 of its word (pagemap of proc(5)). */
+static bool has_page(int pages, const char *address)
+{
+    uint64_t word = 0;
+    off_t place = (off_t)((uintptr_t)address / (size_t)sysconf(_SC_PAGESIZE) * sizeof(word));
+    assert_int_equal(pread(pages, &word, sizeof(word), place), sizeof(word));
+    return word >> 63 != 0;
+}
+
+/* The part with the headers and relocations of the program is needed at its start alone. */
+static void what_only_a_start_needs_is_given_back(void **state)
+{
+    (void)state;
+    int pages = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    assert_true(pages >= 0);
+    volatile char first = *(const volatile char *)__executable_start;
+    assert_true(first == 0x7f && has_page(pages, __executable_start));
+    memory_give_back();
+    assert_false(has_page(pages, __executable_start));
+    assert_true(*(const volatile char *)__executable_start == first);
+    (void)close(pages);
+}
+
 static void arena_gives_zeroed_aligned_memory(void **state)
 {
     (void)state;
@@ -512,6 +537,7 @@ int main(void)
         cmocka_unit_test(durations),
         cmocka_unit_test(suggestions),
         cmocka_unit_test(heap_ends_a_process_that_finds_no_memory),
+        cmocka_unit_test(what_only_a_start_needs_is_given_back),
         cmocka_unit_test(arena_gives_zeroed_aligned_memory),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
