@@ -18,7 +18,7 @@
 
 struct history;
 
-/* A domain of which something is known. Everything is borrowed until the history changes. */
+/* A domain of which something is known. Everything is borrowed until it is settled again. */
 struct history_domain {
     const char *name;
     size_t first, count;                   /* of its promises */

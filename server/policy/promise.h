@@ -25,13 +25,16 @@ struct promise {
     struct span id;
     struct span mx;      /* the patterns in the order served, with one space between two */
     int64_t from, until; /* until PROMISE_OPEN while it is served */
+    const char *domain;  /* borrowed; NULL where it is clear */
+    bool is_seen;        /* another server's: a look has found it */
 };
 
 /* An id that looks at the DNS have found from the first to the last instant. */
 struct sighting {
     struct span id; /* empty: there was no valid record */
     int64_t first, last;
-    uint32_t ttl; /* seconds; the longest that was seen */
+    uint32_t ttl;       /* seconds; the longest that was seen */
+    const char *domain; /* as above */
 };
 
 /* What is known of one domain; everything is borrowed. */

@@ -156,12 +156,10 @@ static void see(struct history *history, const char *words, bool is_whole, int64
     struct promise seen[4];
     size_t count = strlen(words) / 2;
     for (size_t i = 0; i < count; i++)
-        seen[i] = (struct promise){POLICY_ENFORCE,
-                                   14 * DAY,
-                                   {words + 2 * i, 1},
-                                   span_of(names[words[2 * i + 1] - '1']),
-                                   0,
-                                   0};
+        seen[i] = (struct promise){.mode = POLICY_ENFORCE,
+                                   .max_age = 14 * DAY,
+                                   .id = {words + 2 * i, 1},
+                                   .mx = span_of(names[words[2 * i + 1] - '1'])};
     history_see_policies(history, "a.example", seen, count, is_whole, at);
     (void)history_settle(history, at);
 }

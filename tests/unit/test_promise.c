@@ -394,8 +394,8 @@ static void check_line(const struct line *line, bool is_reversed)
         facts.sighting_count++;
     for (size_t i = 0; i < facts.sighting_count; i++) {
         const struct seen *seen = &line->seen[is_reversed ? facts.sighting_count - 1 - i : i];
-        sightings[i] =
-            (struct sighting){span_of(seen->id), instant(seen->first), instant(seen->last), 0};
+        sightings[i] = (struct sighting){
+            .id = span_of(seen->id), .first = instant(seen->first), .last = instant(seen->last)};
     }
     check_end(line, "the policy", promise_end(&promises[line->judged], &facts), line->kind,
               line->at);

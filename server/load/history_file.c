@@ -1,0 +1,386 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/calendar.h"
+#include "base/heap.h"
+#include "base/limits.h"
+#include "base/table.h"
+#include "load/history_inside.h"
+#include "load/state_file.h"
+#include "policy/name.h"
+
+const char HISTORY_PROMISES[] = "served-policies.txt";
+const char HISTORY_SIGHTINGS[] = "seen-records.txt";
+static const char HEADER_PROMISES[] =
+    "# mta-sts-httpd: the policies that senders may hold, written by the program. Form 1.\n";
+static const char HEADER_SIGHTINGS[] =
+    "# mta-sts-httpd: the ids that were seen in the DNS, written by the program. Form 1.\n";
+
+/* Takes the next word of the line, which is not empty. False when there is none, or nothing behind a
+ * space. */
+static bool take_word(struct span *rest, struct span *ret_word)
+{
+    const char *space = rest->len == 0 ? NULL : memchr(rest->data, ' ', rest->len);
+    *ret_word = *rest;
+    if (space != NULL)
+        ret_word->len = (size_t)(space - rest->data);
+    *rest = span_skip(*rest, ret_word->len + (space == NULL ? 0 : 1));
+    return ret_word->len > 0 && (space == NULL || rest->len > 0);
+}
+
+static bool take_number(struct span *rest, uint32_t *ret_number)
+{
+    struct span word;
+    uint64_t number = 0;
+    if (!take_word(rest, &word) || !span_number(word, UINT32_MAX, &number))
+        return false;
+    *ret_number = (uint32_t)number;
+    return word.data[0] != '0' || word.len == 1;
+}
+
+static bool take_instant(struct span *rest, int64_t *ret_instant)
+{
+    struct span word;
+    return take_word(rest, &word) && word.len == CALENDAR_ISO_SIZE - 1 &&
+           calendar_parse(word, ret_instant);
+}
+
+static bool is_name(struct span text, enum name_kind kind)
+{
+    struct name name;
+    return name_parse(text, kind, &name) == NAME_OK && memcmp(name.text, text.data, text.len) == 0;
+}
+
+/* Lines of one domain follow each other, so its name is judged and kept once. domain is that of the line
+ * before, or NULL. */
+static bool take_domain(struct history *history, struct span *rest, const char **domain)
+{
+    struct span word;
+    if (!take_word(rest, &word) || word.len + strlen("mta-sts.") > LIMIT_NAME)
+        return false;
+    if (*domain != NULL && span_equal(span_of(*domain), word))
+        return true;
+    *domain = is_name(word, NAME_HOST) ? arena_copy(history->arena, word) : NULL;
+    return *domain != NULL;
+}
+
+static bool take_id(struct span *rest, struct span *ret_id)
+{
+    if (!take_word(rest, ret_id) || ret_id->len > LIMIT_ID)
+        return false;
+    return span_is_word(*ret_id, "");
+}
+
+/* "MODE MAX_AGE ID MX..." */
+static bool read_policy(struct span line, struct promise *ret_promise)
+{
+    struct span mode, rest, mx;
+    if (!take_word(&line, &mode) || !take_number(&line, &ret_promise->max_age) ||
+        !take_id(&line, &ret_promise->id) || line.len == 0 || line.len > LIMIT_BODY)
+        return false;
+    bool good = policy_mode_read(mode, false, &ret_promise->mode);
+    ret_promise->mx = rest = line;
+    while (good && rest.len > 0)
+        good = take_word(&rest, &mx) && is_name(mx, NAME_PATTERN);
+    return good && ret_promise->max_age >= LIMIT_MAX_AGE_LEAST &&
+           ret_promise->max_age <= LIMIT_MAX_AGE_MOST;
+}
+
+struct policies {
+    struct promise *items; /* owned */
+    size_t count, capacity;
+};
+
+/* "DOMAIN NUMBER FROM [UNTIL]" */
+static bool read_promise(struct history *history, struct span line, bool is_open,
+                         const struct policies *policies, struct promise *ret_promise)
+{
+    const char *domain =
+        history->promise_count == 0 ? NULL : history->promises[history->promise_count - 1].domain;
+    uint32_t number = 0;
+    int64_t from = 0, until = PROMISE_OPEN;
+    if (!take_domain(history, &line, &domain) || !take_number(&line, &number) ||
+        number >= policies->count || !take_instant(&line, &from) ||
+        (!is_open && !take_instant(&line, &until)) || line.len > 0 || from > until)
+        return false;
+    *ret_promise = policies->items[number];
+    ret_promise->from = from;
+    ret_promise->until = until;
+    ret_promise->domain = domain;
+    return true;
+}
+
+static bool read_promise_line(struct history *history, struct policies *policies, struct span line,
+                              bool is_seen)
+{
+    struct span word;
+    struct promise promise;
+    int64_t since = 0;
+    if (!take_word(&line, &word))
+        return false;
+    if (!is_seen && span_equal(word, span_of("since"))) {
+        /* Of several folders together, all is known only from the latest on. */
+        if (!take_instant(&line, &since))
+            return false;
+        if (history->since == INT64_MAX || since > history->since)
+            history->since = since;
+        return line.len == 0;
+    }
+    if (span_equal(word, span_of("policy"))) {
+        array_room(&policies->items, policies->count, &policies->capacity,
+                   sizeof(*policies->items));
+        policies->items[policies->count] = (struct promise){.is_seen = is_seen};
+        return read_policy(line, &policies->items[policies->count++]);
+    }
+    bool is_open = span_equal(word, span_of("served"));
+    if ((!is_open && !span_equal(word, span_of("held"))) ||
+        !read_promise(history, line, is_open, policies, &promise))
+        return false;
+    history_add_promise(history, &promise);
+    return true;
+}
+
+/* "seen DOMAIN ID FIRST LAST TTL", where "-" is no record, and policies as in the other file */
+static bool read_sighting_line(struct history *history, struct policies *policies, struct span line)
+{
+    struct span word, whole = line;
+    struct sighting sighting = {.domain =
+                                    history->sighting_count == 0
+                                        ? NULL
+                                        : history->sightings[history->sighting_count - 1].domain};
+    if (!take_word(&line, &word) || !span_equal(word, span_of("seen")))
+        return read_promise_line(history, policies, whole, true);
+    if (!take_domain(history, &line, &sighting.domain))
+        return false;
+    if (line.len >= 2 && memcmp(line.data, "- ", 2) == 0)
+        line = span_skip(line, 2);
+    else if (!take_id(&line, &sighting.id))
+        return false;
+    if (!take_instant(&line, &sighting.first) || !take_instant(&line, &sighting.last) ||
+        !take_number(&line, &sighting.ttl) || line.len > 0 || sighting.ttl > INT32_MAX ||
+        sighting.first > sighting.last)
+        return false;
+    history_add_sighting(history, &sighting);
+    return true;
+}
+
+static bool read_lines(struct history *history, struct text *bytes, const char *header,
+                       bool is_promises)
+{
+    struct span rest = {bytes->data, bytes->len};
+    struct policies policies = {0};
+    const size_t promises = history->promise_count, sightings = history->sighting_count;
+    const int64_t since = history->since;
+    bool good = state_file_is_whole(rest, header);
+    rest = good ? span_skip(state_file_body(rest), strlen(header)) : (struct span){0};
+    /* What is read borrows from the bytes, which the history frees. */
+    array_room(&history->files, history->file_count, &history->file_capacity,
+               sizeof(*history->files));
+    history->files[history->file_count++] = bytes->data;
+    *bytes = (struct text){0};
+    while (good && rest.len > 0) {
+        const char *end = memchr(rest.data, '\n', rest.len);
+        struct span line = span_take_line(&rest);
+        good = end != NULL && (is_promises ? read_promise_line(history, &policies, line, false)
+                                           : read_sighting_line(history, &policies, line));
+    }
+    good = good && (!is_promises || history->since != INT64_MAX);
+    if (!good) {
+        history->promise_count = promises;
+        history->sighting_count = sightings;
+        history->since = since;
+    }
+    free(policies.items);
+    return good;
+}
+
+bool history_read_promises(struct history *history, struct text *bytes)
+{
+    return read_lines(history, bytes, HEADER_PROMISES, true);
+}
+
+bool history_read_sightings(struct history *history, struct text *bytes)
+{
+    return read_lines(history, bytes, HEADER_SIGHTINGS, false);
+}
+
+static bool take_file(struct history *history, const char *folder, const char *name, int error,
+                      struct text *bytes, struct position at, struct diag *diag)
+{
+    bool is_promises = name == HISTORY_PROMISES;
+    if (error == ENOENT)
+        return true;
+    if (error != 0) {
+        history->is_unread = true;
+        diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, name,
+                 state_file_error(error));
+        return false;
+    }
+    if ((is_promises ? history_read_promises : history_read_sightings)(history, bytes))
+        return true;
+    diag_add(diag, DIAG_WARNING, at, "%s/%s is damaged or of another program, and is ignored",
+             folder, name);
+    diag_reason(diag, is_promises ? "it is not known which policies senders hold; they remember "
+                                    "one for a year at most"
+                                  : "it is not known which ids were in the DNS");
+    return false;
+}
+
+static const char *const names[] = {HISTORY_PROMISES, HISTORY_SIGHTINGS};
+
+void history_fetch(const char *folder, struct history_files *ret_files)
+{
+    for (size_t i = 0; i < 2; i++)
+        ret_files->errors[i] = state_file_read(folder, names[i], &ret_files->bytes[i]) ? 0 : errno;
+}
+
+bool history_take(struct history *history, const char *folder, struct history_files *files,
+                  struct position at, struct diag *diag)
+{
+    bool good = true;
+    for (size_t i = 0; i < 2; i++) {
+        good = take_file(history, folder, names[i], files->errors[i], &files->bytes[i], at, diag) &&
+               good;
+        text_free(&files->bytes[i]);
+    }
+    return good;
+}
+
+bool history_read(struct history *history, const char *folder, struct position at,
+                  struct diag *diag)
+{
+    struct history_files files = {0};
+    history_fetch(folder, &files);
+    return history_take(history, folder, &files, at, diag);
+}
+
+/* The instant that was printed last: most are equal. */
+struct stamp {
+    int64_t instant;
+    char text[CALENDAR_ISO_SIZE];
+};
+
+static struct span instant_text(struct stamp *stamp, int64_t instant)
+{
+    if (stamp->text[0] == '\0' || stamp->instant != instant) {
+        calendar_iso_time(instant, stamp->text);
+        stamp->instant = instant;
+    }
+    return (struct span){stamp->text, CALENDAR_ISO_SIZE - 1};
+}
+
+struct number {
+    char text[sizeof("4294967295")];
+};
+
+static struct span number_text(struct number *number, size_t value)
+{
+    int len = snprintf(number->text, sizeof(number->text), "%" PRIu32, (uint32_t)value);
+    return (struct span){number->text, (size_t)len};
+}
+
+static void print_line(struct text *out, const struct span *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        text_append(out, words[i]);
+        text_append(out, (struct span){i + 1 == count ? "\n" : " ", 1});
+    }
+}
+
+/* The lines of policies, each once. */
+struct printed {
+    struct text lines;
+    size_t *begins; /* owned */
+    size_t count, capacity;
+    struct table table;
+};
+
+static struct span printed_key(const void *items, size_t index)
+{
+    const struct printed *printed = items;
+    size_t begin = printed->begins[index];
+    const char *line = printed->lines.data + begin;
+    const char *end = memchr(line, '\n', printed->lines.len - begin);
+    return (struct span){line, (size_t)(end - line) + 1};
+}
+
+/* The number of the policy, whose line is added when it is not there. */
+static size_t number_policy(struct printed *printed, const struct promise *promise)
+{
+    const size_t begin = printed->lines.len;
+    struct number max_age;
+    const struct span words[] = {span_of("policy"), span_of(policy_mode_text(promise->mode)),
+                                 number_text(&max_age, promise->max_age), promise->id, promise->mx};
+    print_line(&printed->lines, words, 5);
+    array_room(&printed->begins, printed->count, &printed->capacity, sizeof(*printed->begins));
+    printed->begins[printed->count] = begin;
+    const struct span key = span_skip(heap_text(&printed->lines), begin);
+    size_t number = table_find(&printed->table, key, printed_key, printed);
+    if (number != TABLE_NONE) {
+        printed->lines.len = begin;
+        return number;
+    }
+    table_add(&printed->table, key, printed->count);
+    return printed->count++;
+}
+
+/* The policies of what was served, or of what was seen, and their lines. */
+static void print_promises(const struct history *history, bool is_seen, struct text *out)
+{
+    struct printed printed = {0};
+    struct text lines = {0};
+    struct stamp from = {0}, until = {0};
+    struct number number;
+    for (size_t i = 0; i < history->promise_count; i++) {
+        const struct promise *promise = &history->promises[i];
+        bool is_open = promise->until == PROMISE_OPEN;
+        if (promise->is_seen != is_seen)
+            continue;
+        const struct span words[] = {span_of(is_open ? "served" : "held"), span_of(promise->domain),
+                                     number_text(&number, number_policy(&printed, promise)),
+                                     instant_text(&from, promise->from),
+                                     is_open ? (struct span){0}
+                                             : instant_text(&until, promise->until)};
+        print_line(&lines, words, is_open ? 4 : 5);
+    }
+    text_append(out, heap_text(&printed.lines));
+    text_append(out, heap_text(&lines));
+    table_free(&printed.table);
+    free(printed.begins);
+    text_free(&printed.lines);
+    text_free(&lines);
+}
+
+void history_print_promises(const struct history *history, struct text *out)
+{
+    struct stamp since = {0};
+    const struct span words[] = {
+        span_of("since"), instant_text(&since, history->since == INT64_MAX ? 0 : history->since)};
+    text_append(out, span_of(HEADER_PROMISES));
+    print_line(out, words, 2);
+    print_promises(history, false, out);
+    state_file_complete(out);
+}
+
+void history_print_sightings(const struct history *history, struct text *out)
+{
+    struct stamp first = {0}, last = {0};
+    struct number ttl;
+    text_append(out, span_of(HEADER_SIGHTINGS));
+    print_promises(history, true, out);
+    for (size_t i = 0; i < history->sighting_count; i++) {
+        const struct sighting *sighting = &history->sightings[i];
+        const struct span words[] = {span_of("seen"),
+                                     span_of(sighting->domain),
+                                     sighting->id.len == 0 ? span_of("-") : sighting->id,
+                                     instant_text(&first, sighting->first),
+                                     instant_text(&last, sighting->last),
+                                     number_text(&ttl, sighting->ttl)};
+        print_line(out, words, 6);
+    }
+    state_file_complete(out);
+}
