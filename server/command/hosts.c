@@ -28,8 +28,8 @@ static bool is_missing(const struct site_domain *domain, int64_t now, int64_t wa
     for (size_t kind = 0; kind < CREDENTIAL_KINDS && !site_is_proxied(domain); kind++) {
         const struct credential *credential = site_credential(domain, kind);
         if (credential != NULL && credential_judge(credential, now) == CREDENTIAL_SOUND &&
-            verdict_warning_time(credential_not_before(credential),
-                                 credential_not_after(credential), warning) >= now)
+            verdict_warning_time(credential_fields(credential).not_before,
+                                 credential_fields(credential).not_after, warning) >= now)
             return false;
     }
     return !site_is_proxied(domain);

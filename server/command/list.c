@@ -56,11 +56,12 @@ static void add_credential(const struct site_domain *domain, int64_t now, struct
         return;
     }
     enum credential_fault fault = verdict_certificate(domain, now, &bad);
-    columns_add(columns, "%s%s%s%s", credential_algorithm(credential), both ? " +1" : "",
+    const struct credential_fields fields = credential_fields(credential);
+    columns_add(columns, "%s%s%s%s", fields.algorithm, both ? " +1" : "",
                 fault == CREDENTIAL_SOUND ? "" : ", ", credential_fault_word(fault));
-    calendar_day(credential_not_after(credential), day);
+    calendar_day(fields.not_after, day);
     columns_add(columns, "%s", day);
-    columns_add(columns, "%" PRId64, calendar_days(credential_not_after(credential) - now));
+    columns_add(columns, "%" PRId64, calendar_days(fields.not_after - now));
 }
 
 /* Appends the domains in the order given. now is seconds since 1970 UTC. */
@@ -90,14 +91,15 @@ static void print_credentials_json(const struct site_domain *domain, int64_t now
         if (credential == NULL)
             continue;
         char day[CALENDAR_DAY_SIZE];
-        calendar_day(credential_not_after(credential), day);
+        const struct credential_fields fields = credential_fields(credential);
+        calendar_day(fields.not_after, day);
         enum credential_fault fault = credential_judge(credential, now);
         json_open(out, NULL, '{');
-        json_text(out, "algorithm", credential_algorithm(credential));
+        json_text(out, "algorithm", fields.algorithm);
         json_text(out, "expires", day);
-        json_number(out, "days_left", calendar_days(credential_not_after(credential) - now));
-        json_number(out, "line", credential_line(credential));
-        json_text(out, "file", credential_file(credential));
+        json_number(out, "days_left", calendar_days(fields.not_after - now));
+        json_number(out, "line", fields.line);
+        json_text(out, "file", fields.file);
         json_text(out, "fault", fault == CREDENTIAL_SOUND ? NULL : credential_fault_word(fault));
         json_close(out, '}');
     }
@@ -330,7 +332,7 @@ static struct listed list_one(const struct site_domain *domain, enum order order
     else if (order == BY_ID && policy != NULL)
         listed.text = policy_id(policy);
     else if (order == BY_END)
-        listed.number = credential == NULL ? INT64_MAX : credential_not_after(credential);
+        listed.number = credential == NULL ? INT64_MAX : credential_fields(credential).not_after;
     return listed;
 }
 

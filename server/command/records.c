@@ -52,8 +52,8 @@ static const char *judge_certificates(const struct records *records,
     if (fault != CREDENTIAL_EXPIRED && fault != CREDENTIAL_NOT_YET)
         return arena_printf(records->arena, "its certificate cannot be verified: %s",
                             credential_fault_text(fault));
-    calendar_day(fault == CREDENTIAL_EXPIRED ? credential_not_after(credential)
-                                             : credential_not_before(credential),
+    calendar_day(fault == CREDENTIAL_EXPIRED ? credential_fields(credential).not_after
+                                             : credential_fields(credential).not_before,
                  day);
     return arena_printf(records->arena,
                         fault == CREDENTIAL_EXPIRED ? "its certificate expired on %s"

@@ -182,7 +182,7 @@ static void add_site(struct search *search, const struct site *site, const struc
         add_file(search, site_file(domain));
         for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
             if (site_credential(domain, kind) != NULL)
-                add_file(search, credential_file(site_credential(domain, kind)));
+                add_file(search, credential_fields(site_credential(domain, kind)).file);
     }
 }
 

@@ -249,7 +249,7 @@ static void find_credentials(struct loader *loader, const struct site_domain *be
         if (site_credential(before, kind) == NULL)
             continue;
         struct credential_fields *kept = arena_take(loader->scratch, sizeof(*kept));
-        credential_fields(site_credential(before, kind), kept);
+        *kept = credential_fields(site_credential(before, kind));
         domain->credentials[kind] = kept;
     }
     if (!any)
@@ -397,16 +397,8 @@ static void keep_domains(struct loader *loader)
     const struct site *previous = loader->previous;
     for (size_t i = 0; i < site_count(previous); i++) {
         const struct site_domain *before = site_at(previous, i);
-        struct site_fields domain = {
-            .name = site_name_span(before),
-            .state = site_state(before),
-            .policy = site_policy(before),
-            .at = {diag_intern(loader->diag, span_of(site_file(before))), site_line(before),
-                   site_column(before)},
-            .tls_rpt = site_tls_rpt(before),
-            .label = site_label(before),
-            .is_proxied = site_is_proxied(before),
-        };
+        struct site_fields domain = site_fields(before);
+        domain.at.file = diag_intern(loader->diag, span_of(domain.at.file));
         if (i % PROGRESS_DOMAINS == 0)
             progress_make(&loader->request->progress);
         add_domain(loader, &domain);

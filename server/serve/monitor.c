@@ -344,7 +344,7 @@ static enum http_status tell_metrics(const struct monitor *monitor, struct span 
         const struct credential *credential = domain == NULL ? NULL : verdict_first_to_end(domain);
         if (credential == NULL)
             continue;
-        exposition_domain(site_name(domain), credential_not_after(credential), !begun, body);
+        exposition_domain(site_name(domain), credential_fields(credential).not_after, !begun, body);
         begun = true;
     }
     exposition_end(body);

@@ -200,14 +200,15 @@ static bool append_bytes(mbedtls_x509_crt *chain, struct span der)
 
 static bool certificate_parse(struct certificate *certificate, const struct credential *credential)
 {
-    struct span leaf = credential_chain(credential, 0), key = credential_key(credential);
+    const struct credential_fields fields = credential_fields(credential);
+    struct span leaf = fields.chain[0], key = fields.key;
 
     if (mbedtls_x509_crt_parse_der_with_ext_cb(&certificate->chain,
                                                (const unsigned char *)leaf.data, leaf.len, 0,
                                                accept_extension, NULL) != 0)
         return false;
-    for (size_t i = 1; i < credential_chain_len(credential); i++)
-        if (!append_bytes(&certificate->chain, credential_chain(credential, i)))
+    for (size_t i = 1; i < fields.chain_len; i++)
+        if (!append_bytes(&certificate->chain, fields.chain[i]))
             return false;
     return mbedtls_pk_parse_key(&certificate->key, (const unsigned char *)key.data, key.len, NULL,
                                 0, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0;

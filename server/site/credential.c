@@ -32,77 +32,28 @@ const char *credential_fault_word(enum credential_fault fault)
 
 static_assert(sizeof(faults) / sizeof(faults[0]) == CREDENTIAL_FAULTS, "each has its texts");
 
-void credential_fields(const struct credential *credential, struct credential_fields *ret_fields)
+struct credential_fields credential_fields(const struct credential *credential)
 {
-    *ret_fields = (struct credential_fields){
-        .kind = credential_kind(credential),
+    struct credential_fields fields = {
+        .kind = (enum credential_kind)credential->kind,
         .chain_len = credential->chain_len,
-        .key = credential_key(credential),
+        .key = image_span(&credential->key),
         .not_before = credential->not_before,
         .not_after = credential->not_after,
-        .fault = credential_fault(credential),
-        .algorithm = credential_algorithm(credential),
-        .file = credential_file(credential),
+        .fault = (enum credential_fault)credential->fault,
+        .algorithm = image_text(&credential->algorithm),
+        .file = image_text(&credential->file),
         .line = credential->line,
     };
     for (size_t i = 0; i < credential->chain_len; i++)
-        ret_fields->chain[i] = image_span(&credential->chain[i]);
-}
-
-enum credential_kind credential_kind(const struct credential *credential)
-{
-    return (enum credential_kind)credential->kind;
-}
-
-size_t credential_chain_len(const struct credential *credential)
-{
-    return credential->chain_len;
-}
-
-struct span credential_chain(const struct credential *credential, size_t index)
-{
-    assert(index < credential->chain_len);
-    return image_span(&credential->chain[index]);
-}
-
-struct span credential_key(const struct credential *credential)
-{
-    return image_span(&credential->key);
-}
-
-int64_t credential_not_before(const struct credential *credential)
-{
-    return credential->not_before;
-}
-
-int64_t credential_not_after(const struct credential *credential)
-{
-    return credential->not_after;
-}
-
-enum credential_fault credential_fault(const struct credential *credential)
-{
-    return (enum credential_fault)credential->fault;
+        fields.chain[i] = image_span(&credential->chain[i]);
+    return fields;
 }
 
 enum credential_fault credential_judge(const struct credential *credential, int64_t now)
 {
     if (credential->not_after < now)
         return CREDENTIAL_EXPIRED;
-    return credential->not_before > now ? CREDENTIAL_NOT_YET : credential_fault(credential);
-}
-
-const char *credential_algorithm(const struct credential *credential)
-{
-    return image_text(&credential->algorithm);
-}
-
-const char *credential_file(const struct credential *credential)
-{
-    return image_text(&credential->file);
-}
-
-uint32_t credential_line(const struct credential *credential)
-{
-    return credential->line;
+    return credential->not_before > now ? CREDENTIAL_NOT_YET
+                                        : (enum credential_fault)credential->fault;
 }

@@ -56,21 +56,9 @@ struct credential_fields {
 struct credential;
 
 /* What it was made of; borrowed from it. */
-void credential_fields(const struct credential *credential, struct credential_fields *ret_fields);
+struct credential_fields credential_fields(const struct credential *credential);
 
-enum credential_kind credential_kind(const struct credential *credential);
-size_t credential_chain_len(const struct credential *credential);
-struct span credential_chain(const struct credential *credential, size_t index); /* borrowed */
-struct span credential_key(const struct credential *credential);                 /* borrowed */
-int64_t credential_not_before(const struct credential *credential);
-int64_t credential_not_after(const struct credential *credential);
-enum credential_fault credential_fault(
-    const struct credential *credential); /* by its chain and content */
-const char *credential_algorithm(const struct credential *credential); /* borrowed */
-const char *credential_file(const struct credential *credential);      /* borrowed */
-uint32_t credential_line(const struct credential *credential);
-
-/* The same by the clock, too, which comes first. now is seconds since 1970 UTC. */
+/* Its fault by the clock, which comes first, or by its chain and content. now is seconds since 1970 UTC. */
 enum credential_fault credential_judge(const struct credential *credential, int64_t now);
 
 #endif

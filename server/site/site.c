@@ -259,16 +259,6 @@ const char *site_file(const struct site_domain *domain)
     return image_text(&domain->file);
 }
 
-uint32_t site_line(const struct site_domain *domain)
-{
-    return domain->line;
-}
-
-uint32_t site_column(const struct site_domain *domain)
-{
-    return domain->column;
-}
-
 const char *site_tls_rpt(const struct site_domain *domain)
 {
     return image_follow(&domain->tls_rpt);
@@ -277,4 +267,17 @@ const char *site_tls_rpt(const struct site_domain *domain)
 const char *site_label(const struct site_domain *domain)
 {
     return image_follow(&domain->label);
+}
+
+struct site_fields site_fields(const struct site_domain *domain)
+{
+    return (struct site_fields){
+        .name = site_name_span(domain),
+        .state = site_state(domain),
+        .policy = site_policy(domain),
+        .is_proxied = site_is_proxied(domain),
+        .at = {site_file(domain), domain->line, domain->column},
+        .tls_rpt = site_tls_rpt(domain),
+        .label = site_label(domain),
+    };
 }

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/diag.h"
 #include "base/span.h"
 #include "policy/policy.h"
 #include "site/credential.h"
@@ -22,6 +23,18 @@ enum site_state {
     SITE_REFUSED, /* no valid policy: 503 */
 };
 #define SITE_STATES 3
+
+/* What a domain is made of; everything is borrowed. */
+struct site_fields {
+    struct span name; /* example.com, without "mta-sts."; lower case, at most LIMIT_NAME */
+    enum site_state state;
+    const struct policy *policy;                                   /* NULL exactly when refused */
+    const struct credential_fields *credentials[CREDENTIAL_KINDS]; /* by kind; or NULL */
+    bool is_proxied;
+    struct position at;  /* in the configuration file that names the domain */
+    const char *tls_rpt; /* or NULL */
+    const char *label;   /* or NULL */
+};
 
 /* A handle on the memory; what is borrowed from it is valid until it is freed or released. */
 struct site;
@@ -54,6 +67,9 @@ const struct site_domain *site_find_domain(const struct site *site, struct span 
 struct span site_bytes(const struct site *site);
 struct span site_archive(const struct site *site);
 
+/* What the domain was made of, without the credentials; borrowed. */
+struct site_fields site_fields(const struct site_domain *domain);
+
 /* Of a domain; borrowed. */
 const char *site_name(const struct site_domain *domain); /* without "mta-sts."; lower case */
 struct span site_name_span(const struct site_domain *domain);
@@ -65,8 +81,6 @@ bool site_has_credential(const struct site_domain *domain); /* of any kind */
 /* A proxy that ends TLS has the certificate, which is not ours to judge. */
 bool site_is_proxied(const struct site_domain *domain);
 const char *site_file(const struct site_domain *domain); /* that names the domain */
-uint32_t site_line(const struct site_domain *domain);    /* where; 0 when it is not known */
-uint32_t site_column(const struct site_domain *domain);
 /* The value of rua for _smtp._tls, encoded (RFC 8460 section 3); or NULL. */
 const char *site_tls_rpt(const struct site_domain *domain);
 /* Of the record that tells of its policy, where that is in another zone (policy/record.h); or NULL. */

@@ -24,19 +24,10 @@ struct origin {
     struct stretch copy;
 };
 
-/* A domain until all are known. Places are in bytes from the begin; 0 is none. */
+/* A domain until all are known, whose references are places from the begin. */
 struct entry {
     const char *name; /* borrowed from the arena */
-    uint32_t policy;
-    uint32_t credentials[CREDENTIAL_KINDS];
-    uint32_t file;
-    uint32_t tls_rpt;
-    uint32_t label;
-    uint32_t line;
-    uint32_t column;
-    uint8_t name_len;
-    uint8_t state;
-    bool is_proxied;
+    struct site_domain domain;
 };
 
 /* An array of places and a table that finds one by what lies there. */
@@ -152,36 +143,43 @@ static struct span policy_key(const void *items, size_t index)
     return bytes_at(builder, builder->policies.items[index]);
 }
 
+/* The place, until refer makes a distance of it: an image is smaller than 2 GiB. */
+static struct image_reference reference_to(uint32_t at)
+{
+    return (struct image_reference){(int32_t)at};
+}
+
 /* Copies the bytes unless equal ones are there. */
-static uint32_t place_once(struct site_builder *builder, struct stretches *known, table_key *key_of,
-                           struct span bytes, size_t align)
+static struct image_reference place_once(struct site_builder *builder, struct stretches *known,
+                                         table_key *key_of, struct span bytes, size_t align)
 {
     /* What comes domain by domain often is what came last. */
     if (known->count > 0 && span_equal(key_of(builder, known->count - 1), bytes))
-        return known->items[known->count - 1].at;
+        return reference_to(known->items[known->count - 1].at);
     size_t found = table_find(&known->table, bytes, key_of, builder);
     if (found != TABLE_NONE)
-        return known->items[found].at;
+        return reference_to(known->items[found].at);
     array_room(&known->items, known->count, &known->capacity, sizeof(*known->items));
     table_add(&known->table, bytes, known->count);
     uint32_t at = copy(builder, bytes, align);
     known->items[known->count++] = (struct stretch){at, (uint32_t)bytes.len};
-    return at;
+    return reference_to(at);
 }
 
 /* With its NUL; 0 for NULL. */
-static uint32_t place_text(struct site_builder *builder, const char *text)
+static struct image_reference place_text(struct site_builder *builder, const char *text)
 {
     if (text == NULL || builder->error != 0)
-        return 0;
+        return (struct image_reference){0};
     struct span bytes = {text, strlen(text) + 1};
     return place_once(builder, &builder->texts, text_key, bytes, 1);
 }
 
-static uint32_t place_policy(struct site_builder *builder, const struct policy *policy)
+static struct image_reference place_policy(struct site_builder *builder,
+                                           const struct policy *policy)
 {
     if (policy == NULL || builder->error != 0)
-        return 0;
+        return (struct image_reference){0};
     return place_once(builder, &builder->policies, policy_key, policy_bytes(policy),
                       alignof(uint32_t));
 }
@@ -223,12 +221,11 @@ void site_builder_set_archive(struct site_builder *builder, struct span archive)
     builder->archive = archive;
 }
 
-static void refer(const struct site_builder *builder, struct image_reference *reference,
-                  uint32_t at)
+/* Makes a distance of the place. */
+static void refer(const struct site_builder *builder, struct image_reference *reference)
 {
-    if (at != 0)
-        reference->distance =
-            (int32_t)((int64_t)at - (int64_t)((const char *)reference - builder->file.data));
+    if (reference->distance != 0)
+        reference->distance -= (int32_t)((const char *)reference - builder->file.data);
 }
 
 static void refer_bytes(const struct site_builder *builder, struct image_bytes *bytes,
@@ -249,8 +246,7 @@ static struct span leaf_key(const void *items, size_t index)
 /* Whether a credential of the image is made of these. */
 static bool is_made_of(const struct credential *credential, const struct credential_fields *fields)
 {
-    struct credential_fields known;
-    credential_fields(credential, &known);
+    const struct credential_fields known = credential_fields(credential);
     bool same = known.kind == fields->kind && known.chain_len == fields->chain_len &&
                 known.not_before == fields->not_before && known.not_after == fields->not_after &&
                 known.fault == fields->fault && known.line == fields->line &&
@@ -265,8 +261,8 @@ static uint32_t write_credential(struct site_builder *builder,
                                  const struct credential_fields *fields)
 {
     struct stretch chain[LIMIT_CHAIN], key = place_bytes(builder, fields->key);
-    uint32_t algorithm = place_text(builder, fields->algorithm);
-    uint32_t file = place_text(builder, fields->file);
+    struct image_reference algorithm = place_text(builder, fields->algorithm);
+    struct image_reference file = place_text(builder, fields->file);
     for (size_t i = 0; i < fields->chain_len; i++)
         chain[i] = place_bytes(builder, fields->chain[i]);
     uint32_t at = take(builder, sizeof(struct credential), alignof(struct credential));
@@ -276,14 +272,16 @@ static uint32_t write_credential(struct site_builder *builder,
     *credential = (struct credential){
         .not_before = fields->not_before,
         .not_after = fields->not_after,
+        .algorithm = algorithm,
+        .file = file,
         .line = fields->line,
         .kind = (uint8_t)fields->kind,
         .fault = (uint8_t)fields->fault,
         .chain_len = (uint8_t)fields->chain_len,
     };
     refer_bytes(builder, &credential->key, key);
-    refer(builder, &credential->algorithm, algorithm);
-    refer(builder, &credential->file, file);
+    refer(builder, &credential->algorithm);
+    refer(builder, &credential->file);
     for (size_t i = 0; i < fields->chain_len; i++)
         refer_bytes(builder, &credential->chain[i], chain[i]);
     return at;
@@ -317,18 +315,19 @@ void site_builder_add(struct site_builder *builder, const struct site_fields *do
     assert(domain->name.len > 0 && domain->name.len <= LIMIT_NAME);
     struct entry entry = {
         .name = arena_copy(builder->arena, domain->name),
-        .name_len = (uint8_t)domain->name.len,
-        .policy = place_policy(builder, domain->policy),
-        .file = place_text(builder, domain->at.file),
-        .tls_rpt = place_text(builder, domain->tls_rpt),
-        .label = place_text(builder, domain->label),
-        .line = domain->at.line,
-        .column = domain->at.column,
-        .state = (uint8_t)domain->state,
-        .is_proxied = domain->is_proxied,
+        .domain = {.name_len = (uint8_t)domain->name.len,
+                   .policy = place_policy(builder, domain->policy),
+                   .file = place_text(builder, domain->at.file),
+                   .tls_rpt = place_text(builder, domain->tls_rpt),
+                   .label = place_text(builder, domain->label),
+                   .line = domain->at.line,
+                   .column = domain->at.column,
+                   .state = (uint8_t)domain->state,
+                   .is_proxied = domain->is_proxied},
     };
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        entry.credentials[kind] = place_credential(builder, domain->credentials[kind]);
+        entry.domain.credentials[kind] =
+            reference_to(place_credential(builder, domain->credentials[kind]));
     array_room(&builder->entries, builder->count, &builder->capacity, sizeof(*builder->entries));
     builder->entries[builder->count++] = entry;
 }
@@ -355,20 +354,15 @@ static void sort_entries(struct site_builder *builder)
 static void write_domain(struct site_builder *builder, const struct entry *entry, uint32_t name,
                          struct site_domain *domain)
 {
-    *domain = (struct site_domain){
-        .line = entry->line,
-        .column = entry->column,
-        .name_len = entry->name_len,
-        .state = entry->state,
-        .is_proxied = entry->is_proxied,
-    };
-    refer(builder, &domain->name, name);
-    refer(builder, &domain->policy, entry->policy);
-    refer(builder, &domain->file, entry->file);
-    refer(builder, &domain->tls_rpt, entry->tls_rpt);
-    refer(builder, &domain->label, entry->label);
+    *domain = entry->domain;
+    domain->name = reference_to(name);
+    refer(builder, &domain->name);
+    refer(builder, &domain->policy);
+    refer(builder, &domain->file);
+    refer(builder, &domain->tls_rpt);
+    refer(builder, &domain->label);
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        refer(builder, &domain->credentials[kind], entry->credentials[kind]);
+        refer(builder, &domain->credentials[kind]);
 }
 
 /* The names one after the other, in their order, which is what a search looks at; then the records.
@@ -377,7 +371,7 @@ static uint32_t write_domains(struct site_builder *builder)
 {
     size_t size = 0;
     for (size_t i = 0; i < builder->count; i++)
-        size += builder->entries[i].name_len + 1U;
+        size += builder->entries[i].domain.name_len + 1U;
     uint32_t name = take(builder, size, 1);
     uint32_t at =
         take(builder, builder->count * sizeof(struct site_domain), alignof(struct site_domain));
@@ -386,9 +380,9 @@ static uint32_t write_domains(struct site_builder *builder)
     struct site_domain *domains = (void *)(builder->file.data + at);
     for (size_t i = 0; i < builder->count; i++) {
         const struct entry *entry = &builder->entries[i];
-        memcpy(builder->file.data + name, entry->name, entry->name_len + 1U);
+        memcpy(builder->file.data + name, entry->name, entry->domain.name_len + 1U);
         write_domain(builder, entry, name, &domains[i]);
-        name += entry->name_len + 1U;
+        name += entry->domain.name_len + 1U;
     }
     return at;
 }

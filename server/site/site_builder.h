@@ -6,20 +6,7 @@
 #ifndef SITE_SITE_BUILDER_H
 #define SITE_SITE_BUILDER_H
 
-#include "base/diag.h"
 #include "site/site.h"
-
-/* A domain; everything is borrowed for the call. */
-struct site_fields {
-    struct span name; /* example.com, without "mta-sts."; lower case, at most LIMIT_NAME */
-    enum site_state state;
-    const struct policy *policy;                                   /* NULL exactly when refused */
-    const struct credential_fields *credentials[CREDENTIAL_KINDS]; /* by kind; or NULL */
-    bool is_proxied;
-    struct position at;  /* in the configuration file that names the domain */
-    const char *tls_rpt; /* or NULL */
-    const char *label;   /* or NULL */
-};
 
 struct site_builder;
 

@@ -1,12 +1,13 @@
 #include "site/verdict.h"
 
+#include "site/image.h"
+
 const struct credential *verdict_first_to_end(const struct site_domain *domain)
 {
     const struct credential *first = NULL;
     for (size_t kind = 0; kind < CREDENTIAL_KINDS && !site_is_proxied(domain); kind++) {
         const struct credential *credential = site_credential(domain, kind);
-        if (credential != NULL &&
-            (first == NULL || credential_not_after(credential) < credential_not_after(first)))
+        if (credential != NULL && (first == NULL || credential->not_after < first->not_after))
             first = credential;
     }
     return first;

@@ -97,8 +97,8 @@ static void describe_certificates(struct settings_image *image, const struct sit
         const struct credential *credential = site_credential(domain, kind);
         if (credential == NULL || site_is_proxied(domain))
             continue;
-        int64_t not_after = credential_not_after(credential);
-        int64_t from = verdict_warning_time(credential_not_before(credential), not_after,
+        int64_t not_after = credential_fields(credential).not_after;
+        int64_t from = verdict_warning_time(credential_fields(credential).not_before, not_after,
                                             image->settings.certificate_warning);
         image->not_after = is_earlier(not_after, image->not_after) ? not_after : image->not_after;
         image->warning = is_earlier(from, image->warning) ? from : image->warning;
@@ -138,8 +138,9 @@ static bool has_new_credential(const struct site_domain *before, const struct si
                                 *other = site_credential(now, kind);
         if (other == NULL || one == other)
             continue;
-        if (one == NULL || credential_not_before(one) != credential_not_before(other) ||
-            credential_not_after(one) != credential_not_after(other))
+        if (one == NULL ||
+            credential_fields(one).not_before != credential_fields(other).not_before ||
+            credential_fields(one).not_after != credential_fields(other).not_after)
             return true;
     }
     return false;

@@ -100,11 +100,11 @@ static void check_chain(const struct credential *credential, const char *host)
     uint32_t flags = 0;
     mbedtls_x509_crt chain;
     mbedtls_pk_context key;
-    struct span der = credential_key(credential);
+    struct span der = credential_fields(credential).key;
     mbedtls_x509_crt_init(&chain);
     mbedtls_pk_init(&key);
-    for (size_t i = 0; i < credential_chain_len(credential); i++) {
-        struct span part = credential_chain(credential, i);
+    for (size_t i = 0; i < credential_fields(credential).chain_len; i++) {
+        struct span part = credential_fields(credential).chain[i];
         assert(mbedtls_x509_crt_parse_der_nocopy(&chain, (const unsigned char *)part.data,
                                                  part.len) == 0);
     }
@@ -126,12 +126,12 @@ static void check_same(const struct credential *one, const struct credential *ot
     assert((one == NULL) == (other == NULL));
     if (one == NULL)
         return;
-    assert(credential_chain_len(one) == credential_chain_len(other));
-    for (size_t i = 0; i < credential_chain_len(one); i++)
-        assert(span_equal(credential_chain(one, i), credential_chain(other, i)));
-    assert(span_equal(credential_key(one), credential_key(other)));
-    assert(strcmp(credential_file(one), credential_file(other)) == 0);
-    assert(credential_line(one) == credential_line(other));
+    assert(credential_fields(one).chain_len == credential_fields(other).chain_len);
+    for (size_t i = 0; i < credential_fields(one).chain_len; i++)
+        assert(span_equal(credential_fields(one).chain[i], credential_fields(other).chain[i]));
+    assert(span_equal(credential_fields(one).key, credential_fields(other).key));
+    assert(strcmp(credential_fields(one).file, credential_fields(other).file) == 0);
+    assert(credential_fields(one).line == credential_fields(other).line);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -88,14 +88,14 @@ static unsigned sum_of(struct span bytes)
 static unsigned use_credential(const struct credential *credential)
 {
     struct credential_fields fields;
-    unsigned sum = sum_of(credential_key(credential));
-    credential_fields(credential, &fields);
-    for (size_t i = 0; i < credential_chain_len(credential); i++)
-        sum += sum_of(credential_chain(credential, i)) + sum_of(fields.chain[i]);
-    sum += sum_of(span_of(credential_algorithm(credential)));
-    sum += sum_of(span_of(credential_file(credential)));
+    unsigned sum = sum_of(credential_fields(credential).key);
+    fields = credential_fields(credential);
+    for (size_t i = 0; i < credential_fields(credential).chain_len; i++)
+        sum += sum_of(credential_fields(credential).chain[i]) + sum_of(fields.chain[i]);
+    sum += sum_of(span_of(credential_fields(credential).algorithm));
+    sum += sum_of(span_of(credential_fields(credential).file));
     sum += sum_of(span_of(credential_fault_text(credential_judge(credential, NOW))));
-    return sum + sum_of(span_of(credential_fault_word(credential_fault(credential))));
+    return sum + sum_of(span_of(credential_fault_word(credential_fields(credential).fault)));
 }
 
 static unsigned use_policy(const struct policy *policy)
@@ -120,8 +120,8 @@ static unsigned use_domain(const struct site *site, const struct site_domain *do
         if (site_credential(domain, kind) != NULL)
             sum += use_credential(site_credential(domain, kind));
     sum += (unsigned)verdict_certificate(domain, NOW, &meant);
-    return sum + sum_of(span_of(verdict_state_text(verdict_state(domain)))) + site_line(domain) +
-           site_column(domain) + site_is_proxied(domain);
+    return sum + sum_of(span_of(verdict_state_text(verdict_state(domain)))) +
+           site_fields(domain).at.line + site_fields(domain).at.column + site_is_proxied(domain);
 }
 
 static unsigned use(const struct site *site)

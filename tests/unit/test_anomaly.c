@@ -243,10 +243,12 @@ static void print_domain(struct text *out, const struct site_domain *domain)
         const struct credential *credential = site_credential(domain, kind);
         if (credential == NULL)
             continue;
-        text_printf(out, "%s %u %016lx", credential_file(credential), credential_line(credential),
-                    (unsigned long)span_hash(credential_key(credential)));
-        for (size_t i = 0; i < credential_chain_len(credential); i++)
-            text_printf(out, " %016lx", (unsigned long)span_hash(credential_chain(credential, i)));
+        text_printf(out, "%s %u %016lx", credential_fields(credential).file,
+                    credential_fields(credential).line,
+                    (unsigned long)span_hash(credential_fields(credential).key));
+        for (size_t i = 0; i < credential_fields(credential).chain_len; i++)
+            text_printf(out, " %016lx",
+                        (unsigned long)span_hash(credential_fields(credential).chain[i]));
         text_append(out, span_of("\n"));
     }
 }

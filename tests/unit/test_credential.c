@@ -39,29 +39,28 @@ static void what_goes_in_comes_out(void **state)
     struct site *site = site_builder_finish(builder);
     const struct credential *credential = find(site, "a.example", CREDENTIAL_RSA);
     assert_null(find(site, "a.example", CREDENTIAL_ECDSA));
-    assert_int_equal(credential_kind(credential), CREDENTIAL_RSA);
-    assert_int_equal(credential_chain_len(credential), 2);
-    assert_true(span_equal(credential_chain(credential, 0), span_of("leaf")));
-    assert_true(span_equal(credential_chain(credential, 1), span_of("intermediate")));
-    assert_true(span_equal(credential_key(credential), span_of("key")));
-    assert_int_equal(credential_not_before(credential), 1);
-    assert_true(credential_not_after(credential) == INT64_C(1) << 40);
-    assert_int_equal(credential_fault(credential), CREDENTIAL_INCOMPLETE);
-    assert_string_equal(credential_algorithm(credential), "RSA 2048");
-    assert_string_equal(credential_file(credential), "a.pem");
-    assert_int_equal(credential_line(credential), 7);
+    assert_int_equal(credential_fields(credential).kind, CREDENTIAL_RSA);
+    assert_int_equal(credential_fields(credential).chain_len, 2);
+    assert_true(span_equal(credential_fields(credential).chain[0], span_of("leaf")));
+    assert_true(span_equal(credential_fields(credential).chain[1], span_of("intermediate")));
+    assert_true(span_equal(credential_fields(credential).key, span_of("key")));
+    assert_int_equal(credential_fields(credential).not_before, 1);
+    assert_true(credential_fields(credential).not_after == INT64_C(1) << 40);
+    assert_int_equal(credential_fields(credential).fault, CREDENTIAL_INCOMPLETE);
+    assert_string_equal(credential_fields(credential).algorithm, "RSA 2048");
+    assert_string_equal(credential_fields(credential).file, "a.pem");
+    assert_int_equal(credential_fields(credential).line, 7);
 
     /* A credential of one site can go into the next one. */
-    struct credential_fields kept;
-    credential_fields(credential, &kept);
+    struct credential_fields kept = credential_fields(credential);
     builder = site_builder_new();
     add(builder, "b.example", NULL, &kept);
     struct site *next = site_builder_finish(builder);
     site_free(site);
     credential = find(next, "b.example", CREDENTIAL_RSA);
-    assert_true(span_equal(credential_chain(credential, 1), span_of("intermediate")));
-    assert_true(span_equal(credential_key(credential), span_of("key")));
-    assert_string_equal(credential_file(credential), "a.pem");
+    assert_true(span_equal(credential_fields(credential).chain[1], span_of("intermediate")));
+    assert_true(span_equal(credential_fields(credential).key, span_of("key")));
+    assert_string_equal(credential_fields(credential).file, "a.pem");
     site_free(next);
 }
 
@@ -91,13 +90,15 @@ static void equal_parts_are_there_once(void **state)
     assert_ptr_equal(found[0], found[2]);
     assert_ptr_not_equal(found[0], found[1]);
     assert_ptr_not_equal(found[0], found[3]);
-    assert_int_equal(credential_not_after(found[3]), 5);
+    assert_int_equal(credential_fields(found[3]).not_after, 5);
     for (size_t i = 0; i < COUNT(found); i++) {
-        assert_ptr_equal(credential_chain(found[i], 1).data, credential_chain(found[0], 1).data);
-        assert_ptr_equal(credential_key(found[i]).data, credential_key(found[0]).data);
-        assert_ptr_equal(credential_file(found[i]), credential_file(found[0]));
+        assert_ptr_equal(credential_fields(found[i]).chain[1].data,
+                         credential_fields(found[0]).chain[1].data);
+        assert_ptr_equal(credential_fields(found[i]).key.data,
+                         credential_fields(found[0]).key.data);
+        assert_ptr_equal(credential_fields(found[i]).file, credential_fields(found[0]).file);
     }
-    assert_true(span_equal(credential_chain(found[1], 0), span_of("two")));
+    assert_true(span_equal(credential_fields(found[1]).chain[0], span_of("two")));
     site_free(site);
 }
 
@@ -115,10 +116,10 @@ static void other_bytes_at_the_same_place_are_others(void **state)
     struct site *site = site_builder_finish(builder);
     const struct credential *one = find(site, "a.example", CREDENTIAL_ECDSA);
     const struct credential *two = find(site, "b.example", CREDENTIAL_ECDSA);
-    assert_true(span_equal(credential_chain(one, 0), span_of("leaf1")));
-    assert_true(span_equal(credential_key(one), span_of("key1")));
-    assert_true(span_equal(credential_chain(two, 0), span_of("leaf2")));
-    assert_true(span_equal(credential_key(two), span_of("key2")));
+    assert_true(span_equal(credential_fields(one).chain[0], span_of("leaf1")));
+    assert_true(span_equal(credential_fields(one).key, span_of("key1")));
+    assert_true(span_equal(credential_fields(two).chain[0], span_of("leaf2")));
+    assert_true(span_equal(credential_fields(two).key, span_of("key2")));
     site_free(site);
 }
 

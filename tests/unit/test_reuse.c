@@ -147,16 +147,16 @@ static bool is_same(const struct credential *one, const struct credential *other
 {
     if (one == NULL || other == NULL)
         return one == other;
-    bool same = credential_chain_len(one) == credential_chain_len(other);
-    for (size_t i = 0; same && i < credential_chain_len(one); i++)
-        same = span_equal(credential_chain(one, i), credential_chain(other, i));
-    return same && span_equal(credential_key(one), credential_key(other)) &&
-           credential_kind(one) == credential_kind(other) &&
-           credential_not_before(one) == credential_not_before(other) &&
-           credential_not_after(one) == credential_not_after(other) &&
-           strcmp(credential_algorithm(one), credential_algorithm(other)) == 0 &&
-           strcmp(credential_file(one), credential_file(other)) == 0 &&
-           credential_line(one) == credential_line(other);
+    bool same = credential_fields(one).chain_len == credential_fields(other).chain_len;
+    for (size_t i = 0; same && i < credential_fields(one).chain_len; i++)
+        same = span_equal(credential_fields(one).chain[i], credential_fields(other).chain[i]);
+    return same && span_equal(credential_fields(one).key, credential_fields(other).key) &&
+           credential_fields(one).kind == credential_fields(other).kind &&
+           credential_fields(one).not_before == credential_fields(other).not_before &&
+           credential_fields(one).not_after == credential_fields(other).not_after &&
+           strcmp(credential_fields(one).algorithm, credential_fields(other).algorithm) == 0 &&
+           strcmp(credential_fields(one).file, credential_fields(other).file) == 0 &&
+           credential_fields(one).line == credential_fields(other).line;
 }
 
 static void compare(const struct outcome *fresh, const struct outcome *cached)
@@ -299,7 +299,7 @@ static void test_signatures_are_verified_once(void **state)
     wait_settled();
     struct outcome first = load(NULL, doubtful, 1, (int64_t)time(NULL));
     const struct credential *credential = found(&first, hosts[0], CREDENTIAL_ECDSA);
-    assert_int_equal(credential_chain_len(credential), 2);
+    assert_int_equal(credential_fields(credential).chain_len, 2);
 
     struct certificate_archive archive;
     certificate_archive_open(first.site, &archive);

@@ -171,8 +171,8 @@ static void check_site(const struct site *site)
     assert_false(site_has_credential(b) || site_is_proxied(b));
     assert_ptr_equal(site_file(b), site_file(c)); /* once */
     assert_int_equal(site_state(c), SITE_STALE);
-    assert_int_equal(site_line(c), 7);
-    assert_int_equal(site_column(c), 3);
+    assert_int_equal(site_fields(c).at.line, 7);
+    assert_int_equal(site_fields(c).at.column, 3);
     assert_true(site_has_credential(c));
     assert_ptr_equal(site_policy(c), site_policy(d)); /* equal ones are one */
     assert_true(span_equal(site_archive(site), span_of("for the next load")));
@@ -225,7 +225,7 @@ static unsigned use_credential(const struct credential *credential)
 {
     struct credential_fields fields;
     unsigned sum = 0;
-    credential_fields(credential, &fields);
+    fields = credential_fields(credential);
     for (size_t i = 0; i < fields.chain_len; i++)
         sum += sum_of(fields.chain[i]);
     return sum + sum_of(fields.key) + sum_of(span_of(fields.algorithm)) +

@@ -116,7 +116,7 @@ static void domains_are_judged(void **state)
         enum credential_fault fault = verdict_certificate(domain, NOW, &meant);
         if (verdict_state(domain) != row->state || fault != row->fault ||
             (first == NULL) != (row->first_end == 0) ||
-            (first != NULL && credential_not_after(first) != NOW + row->first_end * DAY) ||
+            (first != NULL && credential_fields(first).not_after != NOW + row->first_end * DAY) ||
             (meant == NULL) != (first == NULL))
             fail_msg("row %zu: %s, %s", i, verdict_state_text(verdict_state(domain)),
                      credential_fault_text(fault));

@@ -174,7 +174,7 @@ static void test_refused_load(void **state)
     const struct site_domain *domain = site_find_domain(second->site, span_of("a.example"));
     assert_non_null(domain);
     assert_non_null(site_credential(domain, CREDENTIAL_ECDSA));
-    assert_true(credential_key(site_credential(domain, CREDENTIAL_ECDSA)).len > 100);
+    assert_true(credential_fields(site_credential(domain, CREDENTIAL_ECDSA)).key.len > 100);
     configuration_free(second);
     text_free(&fresh);
     text_free(&later);
