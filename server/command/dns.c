@@ -167,6 +167,7 @@ struct asked {
 };
 
 struct asking {
+    struct probing probing;
     struct arena *arena;
     struct asked *asked; /* owned; of each domain */
 };
@@ -183,9 +184,10 @@ static bool hinders_others(const struct report *report, const struct dns_record 
 
 static void take(void *context, size_t index, const struct report *report)
 {
-    const struct asking *asking = context;
+    struct asking *asking = context;
     struct dns_record *own = asking->asked[index].own, *shared = asking->asked[index].shared;
     const char *reason = find_reason(report, asking->arena);
+    probing_done(&asking->probing, index, report);
     if (own != NULL && reason != NULL)
         own->withheld = reason;
     if (shared == NULL)
@@ -212,11 +214,12 @@ static struct dns_record *if_asked(struct dns_record *record, bool is_news)
  * why nothing is known. */
 static int withhold_unserved(struct job *job)
 {
-    struct probing probing = {0};
     size_t count = 0;
     struct records *now = &job->now;
     const struct site *site = job->reading->configuration->site;
-    struct asking asking = {now->arena, heap_take(site_count(site), sizeof(*asking.asked))};
+    struct asking asking = {.arena = now->arena,
+                            .asked = heap_take(site_count(site), sizeof(*asking.asked))};
+    struct probing *probing = &asking.probing;
     struct probe_domain *domains = heap_take(site_count(site), sizeof(*domains));
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
@@ -229,16 +232,16 @@ static int withhold_unserved(struct job *job)
         domains[count].policy = asked.shared == NULL ? site_policy(domain) : asked.shared->policy;
         asking.asked[count++] = asked;
     }
-    int status = probing_begin(&probing, "dns", job->line);
-    if (status == STATUS_GOOD && ((job->line->record && !probing_read(&probing, job->reading)) ||
-                                  !probing_run(&probing, domains, count, take, NULL, &asking) ||
-                                  !probing_record(&probing, job->reading)))
+    int status = probing_begin(probing, "dns", job->line);
+    if (status == STATUS_GOOD && ((job->line->record && !probing_read(probing, job->reading)) ||
+                                  !probing_run(probing, domains, count, take, NULL, &asking) ||
+                                  !probing_record(probing, job->reading)))
         status = STATUS_WRONG;
     for (size_t i = 0; i < now->count; i++)
         if (now->items[i].is_served && !now->items[i].is_hindered)
             now->items[i].withheld = NULL;
     compare(job); /* what is withheld now stays as it was published */
-    probing_end(&probing);
+    probing_end(probing);
     free(asking.asked);
     free(domains);
     return status;

@@ -40,7 +40,7 @@ struct outcome {
     struct text json;    /* instead of the others */
     struct text findings;
     enum diag_level level;
-    bool is_mx, is_there, is_new, is_shown; /* new: to be shown now */
+    bool is_mx, is_there, is_shown;
 };
 
 /* A host that takes mail, and how grave it is that senders would refuse it. */
@@ -85,12 +85,11 @@ static int64_t total_us(const struct report *report, const struct report_visit *
 static void print_value(const struct report *report, const struct report_visit *visit,
                         enum stage stage, int64_t now, struct text *out)
 {
+    const size_t before = out->len;
     switch (stage) {
     case STAGE_DNS:
         if (report->has_dns)
             print_time(out, report->dns_us);
-        else
-            text_append(out, span_of("-"));
         break;
     case STAGE_CONNECT:
         print_time(out, visit->connect_us);
@@ -102,17 +101,17 @@ static void print_value(const struct report *report, const struct report_visit *
     case STAGE_CERTIFICATE:
         if (visit->has_certificate)
             text_printf(out, "%" PRId64 " days", calendar_days(visit->not_after - now));
-        else
-            text_append(out, span_of("-"));
         break;
     case STAGE_HTTP:
         text_printf(out, "%u ", visit->status);
         print_time(out, visit->http_us);
         break;
     case STAGE_POLICY:
-        text_append(out, span_of(visit->mode[0] == '\0' ? "-" : visit->mode));
+        text_append(out, span_of(visit->mode));
         break;
     }
+    if (out->len == before)
+        text_append(out, span_of("-"));
 }
 
 static void add_cell(const struct report *report, const struct report_visit *visit,
@@ -320,6 +319,7 @@ static void take(void *context, size_t index, const struct report *report)
     outcome->is_mx = report->is_mx;
     outcome->is_there = true;
     outcome->rows.count = COLUMNS;
+    probing_done(&run->probing, index, report);
     if (run->line->smtp)
         keep_mx(run, report);
     if (run->line->json) {
@@ -333,19 +333,21 @@ static void take(void *context, size_t index, const struct report *report)
     print_findings(run, report, &outcome->findings);
 }
 
+static bool is_new(const struct outcome *outcome)
+{
+    return outcome->is_there && !outcome->is_shown;
+}
+
 /* Appends the part of the table that is there and not shown yet, with its findings between two empty
  * lines. */
 static void show(struct run *run, struct text *out)
 {
     bool is_any = false, has_findings = false;
-    for (size_t i = 0; i < run->count; i++) {
-        struct outcome *outcome = &run->outcomes[i];
-        outcome->is_new = outcome->is_there && !outcome->is_shown;
-        outcome->is_shown = outcome->is_there;
-        is_any = is_any || outcome->is_new;
-        if (outcome->is_new)
-            columns_measure(&outcome->rows, run->widths);
-    }
+    for (size_t i = 0; i < run->count; i++)
+        if (is_new(&run->outcomes[i])) {
+            columns_measure(&run->outcomes[i].rows, run->widths);
+            is_any = true;
+        }
     if (is_any && !run->is_begun) {
         struct columns columns = {.count = COLUMNS};
         for (size_t i = 0; i < COLUMNS; i++) {
@@ -357,15 +359,16 @@ static void show(struct run *run, struct text *out)
         run->is_begun = true;
     }
     for (size_t i = 0; i < run->count; i++)
-        if (run->outcomes[i].is_new)
+        if (is_new(&run->outcomes[i]))
             columns_print(&run->outcomes[i].rows, run->widths, run->colour, out);
     for (size_t i = 0; i < run->count; i++) {
-        const struct text *findings = &run->outcomes[i].findings;
-        if (!run->outcomes[i].is_new || findings->len == 0)
-            continue;
-        text_append(out, span_of(has_findings ? "" : "\n"));
-        text_append(out, heap_text(findings));
-        has_findings = true;
+        struct outcome *outcome = &run->outcomes[i];
+        if (is_new(outcome) && outcome->findings.len > 0) {
+            text_append(out, span_of(has_findings ? "" : "\n"));
+            text_append(out, heap_text(&outcome->findings));
+            has_findings = true;
+        }
+        outcome->is_shown = outcome->is_there;
     }
     text_append(out, span_of(has_findings ? "\n" : ""));
 }

@@ -109,10 +109,8 @@ static void see_policies(struct probing *probing, const struct probe_domain *dom
     history_see_policies(probing->history, domain->name, seen, count, is_whole, probing->now);
 }
 
-static void take(void *context, size_t index, const struct report *report)
+void probing_done(struct probing *probing, size_t index, const struct report *report)
 {
-    struct probing *probing = context;
-    probing->take(probing->context, index, report);
     if (probing->line->record && report->is_record_known) {
         history_see(probing->history, report->domain, span_of(report->id), report->ttl,
                     probing->now);
@@ -125,23 +123,13 @@ static void take(void *context, size_t index, const struct report *report)
                       probing->done == probing->count ? "\r\033[K" : "");
 }
 
-static void tick(void *context)
-{
-    struct probing *probing = context;
-    if (probing->tick != NULL)
-        probing->tick(probing->context);
-}
-
 bool probing_run(struct probing *probing, const struct probe_domain *domains, size_t count,
-                 probe_take *taken, probe_tick *ticked, void *context)
+                 probe_take *take, probe_tick *tick, void *context)
 {
     probing->domains = domains;
     probing->count = count;
     probing->done = 0;
-    probing->take = taken;
-    probing->tick = ticked;
-    probing->context = context;
-    return probe_domains(&probing->probe, domains, count, take, tick, probing) ||
+    return probe_domains(&probing->probe, domains, count, take, tick, context) ||
            command_complain("cannot start processes to probe: %s", strerror(errno));
 }
 

@@ -20,9 +20,6 @@ struct probing {
     uint64_t seen;           /* the stamp of what --record replaces, before it was read */
     const struct probe_domain *domains; /* borrowed while they are probed */
     size_t count, done;                 /* domains */
-    probe_take *take;
-    probe_tick *tick;
-    void *context;
 };
 
 /* Reads the options, and the authorities. STATUS_GOOD, or an exit status after saying on standard error
@@ -34,10 +31,13 @@ void probing_end(struct probing *probing);
  * wrong, such as that --record has no folder to write to. */
 bool probing_read(struct probing *probing, const struct reading *reading);
 
-/* Probes the domains, shows how many are done, and calls back as probe_domains does; tick may be NULL. False
- * after saying on standard error what went wrong. */
+/* Probes the domains, and calls back as probe_domains does. False after saying on standard error what went
+ * wrong. */
 bool probing_run(struct probing *probing, const struct probe_domain *domains, size_t count,
                  probe_take *take, probe_tick *tick, void *context);
+
+/* To be called when a report was taken: shows how many are done, and keeps it for --record. */
+void probing_done(struct probing *probing, size_t index, const struct report *report);
 
 /* With --record, writes what the DNS said into the state folder. False after saying why that failed. */
 bool probing_record(struct probing *probing, const struct reading *reading);

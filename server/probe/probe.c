@@ -472,7 +472,7 @@ bool probe_domains(const struct probe *probe, const struct probe_domain *domains
         .run = run,
         .lost = lose,
         .done = done,
-        .tick = pass_tick,
+        .tick = tick == NULL ? NULL : pass_tick,
         .context = &round,
     };
     return probe_workers_run(&jobs);

@@ -35,7 +35,7 @@ struct probe_domain {
 /* The report of the domain with the index; borrowed for the call. They come as they are done. */
 typedef void probe_take(void *context, size_t index, const struct report *report);
 
-/* Comes at least once a second while domains are probed. */
+/* Comes at least once a second while domains are probed; may be NULL. */
 typedef void probe_tick(void *context);
 
 /* Probes all domains, many at once, and calls back for each, once. What goes wrong in this program is
