@@ -108,15 +108,9 @@ static void print_credentials_json(const struct site_domain *domain, int64_t now
 
 static void print_policy_json(const struct policy *policy, struct text *out)
 {
-    if (policy == NULL) {
-        json_null(out, "mode");
-        json_null(out, "max_age");
-        json_null(out, "id");
-    } else {
-        json_text(out, "mode", policy_mode_text(policy_mode(policy)));
-        json_number(out, "max_age", policy_max_age(policy));
-        json_text(out, "id", policy_id(policy));
-    }
+    json_text(out, "mode", policy == NULL ? NULL : policy_mode_text(policy_mode(policy)));
+    json_ordinal(out, "max_age", policy == NULL ? 0 : policy_max_age(policy));
+    json_text(out, "id", policy == NULL ? NULL : policy_id(policy));
     json_open(out, "mx", '[');
     for (size_t i = 0; policy != NULL && i < policy_mx_count(policy); i++)
         json_span(out, NULL, policy_mx(policy, i));

@@ -1,5 +1,5 @@
 /*
- * For records, records_print and publish. Lists of DNS records: those that the domains of a site need, with why some are
+ * For records and publish. Lists of DNS records: those that the domains of a site need, with why some are
  * not to be published yet; an earlier list, as "dns --format json" printed it, and what has changed
  * since; the forms in which name servers and programs read them; and the file that says which records
  * were published, with the way in which it is brought up to date. Runs in the command dns.
@@ -109,9 +109,6 @@ records_print records_print_nsupdate;
  * changed ones were), removed and withheld: each a list of objects with domain, name, type, ttl
  * (null when not given), value, and for those that are withheld a reason. */
 records_print records_print_json;
-
-/* The same, without a list to compare with: sorted by domain, name, type and value, and with the files. */
-void records_print_published(struct records *list, struct text *out);
 
 /* The file of what was published. What is about to be sent is written down beside it before it is sent,
  * and the file is replaced after that has succeeded, so that whatever is interrupted or fails is sent

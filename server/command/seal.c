@@ -126,11 +126,11 @@ static bool try_seal(const struct identity *identity, struct seal_report *ret_re
 /* The value of the key in the lines of /proc/PID/status; empty when it is not there. */
 static struct span value_of(struct span status, const char *key)
 {
-    size_t key_len = strlen(key);
+    size_t len = strlen(key);
     while (status.len > 0) {
         struct span line = span_take_line(&status);
-        if (line.len > key_len && memcmp(line.data, key, key_len) == 0 && line.data[key_len] == ':')
-            return span_trim(span_skip(line, key_len + 1));
+        if (span_begins_fold(line, span_of(key)) && line.len > len && line.data[len] == ':')
+            return span_trim(span_skip(line, len + 1));
     }
     return (struct span){0};
 }
@@ -154,38 +154,28 @@ static void describe(const struct seal_report *report, size_t step, struct span 
         text_append(out, span_of("none"));
 }
 
-static void print_step(const struct seal_report *report, size_t step, struct span kernel, bool json,
+static void print_step(const struct seal_report *report, size_t step, struct span status, bool json,
                        struct text *out)
 {
     static const char *const states[] = {
         [SEAL_IN_FORCE] = "in force", [SEAL_KEPT] = "kept", [SEAL_MISSING] = "missing"};
     const char *state = states[report->outcomes[step].state];
-    if (!json) {
+    struct text text = {0};
+    describe(report, step, status, &text);
+    const struct span kernel = heap_text(&text);
+    if (json) {
+        json_new_line(out);
+        json_open(out, NULL, '{');
+        json_text(out, "step", seal_step_name(step));
+        json_text(out, "state", state);
+        json_span(out, "kernel", kernel);
+        json_close(out, '}');
+    } else {
         text_printf(out, kernel.len == 0 ? "%-24s%s" : "%-24s%-10s", seal_step_name(step), state);
         text_append(out, kernel);
         text_append(out, span_of("\n"));
-        return;
     }
-    json_new_line(out);
-    json_open(out, NULL, '{');
-    json_text(out, "step", seal_step_name(step));
-    json_text(out, "state", state);
-    json_span(out, "kernel", kernel);
-    json_close(out, '}');
-}
-
-static void print(const struct seal_report *report, const struct text *status, bool json,
-                  struct text *out)
-{
-    text_append(out, json ? span_of("[") : span_of("STEP                    STATE     KERNEL\n"));
-    for (size_t i = 0; i < SEAL_STEPS; i++) {
-        struct text kernel = {0};
-        describe(report, i, heap_text(status), &kernel);
-        print_step(report, i, heap_text(&kernel), json, out);
-        text_free(&kernel);
-    }
-    if (json)
-        text_append(out, span_of("]\n"));
+    text_free(&text);
 }
 
 int command_seal(const struct command_line *line, struct text *out)
@@ -200,7 +190,12 @@ int command_seal(const struct command_line *line, struct text *out)
                 identity_resolve(reading.configuration->settings.user, geteuid() == 0, &identity) &&
                 try_seal(&identity, &report, &status);
     if (good)
-        print(&report, &status, line->json, out);
+        text_append(out, line->json ? span_of("[")
+                                    : span_of("STEP                    STATE     KERNEL\n"));
+    for (size_t i = 0; good && i < SEAL_STEPS; i++)
+        print_step(&report, i, heap_text(&status), line->json, out);
+    if (good && line->json)
+        text_append(out, span_of("]\n"));
     text_free(&status);
     reading_free(&reading);
     return good && seal_is_whole(&report) ? STATUS_GOOD : STATUS_WRONG;

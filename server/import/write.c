@@ -207,13 +207,11 @@ static void write_json_host(const struct import_host *host, struct text *out)
     json_ordinal(out, "line", host->at.line);
     json_text(out, "address", host->address);
     json_text(out, "problem", policy == NULL ? host->problem : NULL);
+    json_text(out, "mode", policy == NULL ? NULL : policy_mode_text(policy_mode(policy)));
+    json_ordinal(out, "max_age", policy == NULL ? 0 : policy_max_age(policy));
     if (policy == NULL) {
-        json_null(out, "mode");
-        json_null(out, "max_age");
         json_null(out, "mx");
     } else {
-        json_text(out, "mode", policy_mode_text(policy_mode(policy)));
-        json_number(out, "max_age", policy_max_age(policy));
         json_open(out, "mx", '[');
         for (size_t i = 0; i < policy_mx_count(policy); i++)
             json_span(out, NULL, policy_mx(policy, i));
