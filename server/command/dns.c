@@ -84,7 +84,8 @@ static void compare(struct job *job)
     const char *zone = NULL; /* when all of its records are known */
     for (size_t i = 0; i < job->line->operand_count && !has_errors; i++)
         if (is_delegate(job, job->line->operands[i]))
-            zone = reading->configuration->settings.dns_delegate;
+            zone =
+                arena_printf(job->now.arena, "%s.", reading->configuration->settings.dns_delegate);
     if (job->before != NULL)
         records_compare(job->before, &job->now, job->line->operand_count > 0 || has_errors, zone);
 }

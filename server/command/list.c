@@ -171,14 +171,12 @@ static bool ask(const struct endpoint *endpoint, const char *domain, struct fetc
     if (ret_fetch->step == FETCH_CONNECT)
         return command_complain("there is no answer at %s: %s (is the server running?)", where,
                                 strerror(ret_fetch->error));
-    if (ret_fetch->step != FETCH_DONE || ret_fetch->answer->fault != NULL)
-        return command_complain("what answers at %s is not this server", where);
-    if (ret_fetch->answer->status == 404)
+    const struct answer *answer = ret_fetch->answer;
+    bool is_whole = ret_fetch->step == FETCH_DONE && answer->fault == NULL;
+    if (is_whole && answer->status == 404)
         return command_complain("the running server does not know %s yet: reload?", domain);
-    if (ret_fetch->answer->status != 200 ||
-        !span_equal(ret_fetch->answer->content_type, span_of(TYPE)))
-        return command_complain("what answers at %s is not this server", where);
-    return true;
+    return (is_whole && answer->status == 200 && span_equal(answer->content_type, span_of(TYPE))) ||
+           command_complain("what answers at %s is not this server", where);
 }
 
 /* Cuts the next line of the rest into its fields. False at the end, and for what is no such line: the server

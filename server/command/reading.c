@@ -9,47 +9,43 @@
 #include "base/text.h"
 #include "probe/report.h"
 
-static struct reading read_all(const struct command_line *line, bool without_certificates,
-                               const struct text *extra, bool by_life, const struct site *earlier)
+/* The request is for the configuration and the operands of the command line. */
+static struct reading load(const struct command_line *line, struct load_request request)
 {
     struct reading reading = {.diag = diag_new()};
     const struct concern concern = {
         .names = line->operands,
-        .count = extra == NULL ? line->operand_count : 0,
-        .file = extra == NULL ? NULL : "-",
+        .count = request.extra == NULL ? line->operand_count : 0,
+        .file = request.extra == NULL ? NULL : "-",
     };
-    const struct load_request request = {
-        .path = line->path,
-        .listen = line->listen,
-        .now = line->now,
-        .without_certificates = without_certificates,
-        .judge_life = by_life,
-        .earlier = earlier,
-        .extra = extra,
-        .concern = line->operand_count == 0 ? NULL : &concern,
-    };
+    request.path = line->path;
+    request.listen = line->listen;
+    request.now = line->now;
+    request.concern = line->operand_count == 0 ? NULL : &concern;
     reading.configuration = configuration_load(&request, reading.diag);
     return reading;
 }
 
 struct reading reading_new(const struct command_line *line, bool without_certificates)
 {
-    return read_all(line, without_certificates, NULL, false, NULL);
+    return load(line, (struct load_request){.without_certificates = without_certificates});
 }
 
 struct reading reading_new_by_life(const struct command_line *line, const struct text *extra)
 {
-    if (line->since == NULL)
-        return read_all(line, false, extra, true, NULL);
-    const struct load_request request = {
+    struct load_request request = {.judge_life = true, .extra = extra};
+    const struct load_request earlier_request = {
         .path = line->since, .now = line->now, .without_certificates = true};
+    if (line->since == NULL)
+        return load(line, request);
     struct reading earlier = {.diag = diag_new()};
-    earlier.configuration = configuration_load(&request, earlier.diag);
+    earlier.configuration = configuration_load(&earlier_request, earlier.diag);
     /* What is wrong with it is of interest only when nothing is left of it. */
     earlier.is_earlier_refused = earlier.configuration == NULL;
     if (earlier.is_earlier_refused)
         return earlier;
-    struct reading reading = read_all(line, false, extra, true, earlier.configuration->site);
+    request.earlier = earlier.configuration->site;
+    struct reading reading = load(line, request);
     reading_free(&earlier);
     return reading;
 }

@@ -287,94 +287,87 @@ void records_sort(struct records *list)
         qsort(list->items, list->count, sizeof(*list->items), compare_records);
 }
 
-/* The index of the first of the records, which are sorted, that is not before this place. */
-static size_t find_place(const struct records *before, const struct dns_record *place)
+/* Of the records, which are sorted, those of the domain; and of its name and type, unless these are "". */
+struct stretch {
+    struct dns_record *begin, *end;
+};
+
+static struct stretch find_stretch(const struct records *before, const char *domain,
+                                   const char *name, const char *type)
 {
+    const struct dns_record place = {.domain = domain, .name = name, .type = type};
     size_t low = 0, high = before->count;
+    if (high == 0)
+        return (struct stretch){NULL, NULL};
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare_places(&before->items[middle], place) < 0)
+        if (compare_places(&before->items[middle], &place) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    return low;
+    while (high < before->count && strcmp(before->items[high].domain, domain) == 0 &&
+           (name[0] == '\0' || strcmp(before->items[high].name, name) == 0) &&
+           (type[0] == '\0' || strcmp(before->items[high].type, type) == 0))
+        high++;
+    return (struct stretch){before->items + low, before->items + high};
 }
 
-/* The set of that name and type: its first record, and the index behind its last; an empty one when there
- * is none. */
-static size_t find_set(const struct records *before, const struct dns_record *place,
-                       size_t *ret_end)
+static struct stretch find_set(const struct records *before, const struct dns_record *place)
 {
-    size_t begin = find_place(before, place);
-    bool is_there = begin < before->count && compare_places(&before->items[begin], place) == 0;
-    *ret_end = is_there ? records_set_end(before, begin) : begin;
-    return begin;
+    return find_stretch(before, place->domain, place->name, place->type);
 }
 
-static bool has_equal(const struct records *records, size_t begin, size_t end,
-                      const struct dns_record *wanted)
+static void set_news(struct stretch stretch, enum dns_news news)
 {
-    for (size_t i = begin; i < end; i++)
-        if (strcmp(records->items[i].value, wanted->value) == 0 &&
-            records->items[i].ttl == wanted->ttl)
+    for (struct dns_record *record = stretch.begin; record < stretch.end; record++)
+        record->news = news;
+}
+
+static bool has_equal(struct stretch set, const struct dns_record *wanted)
+{
+    for (const struct dns_record *record = set.begin; record < set.end; record++)
+        if (strcmp(record->value, wanted->value) == 0 && record->ttl == wanted->ttl)
             return true;
     return false;
 }
 
 /* Sets the news of a set of the new list and of the same one in the earlier list. */
-static void compare_set(struct records *before, struct records *now, size_t begin, size_t end)
+static void compare_set(const struct records *before, struct stretch now)
 {
-    size_t to, from = find_set(before, &now->items[begin], &to);
-    if (from == to)
+    const struct stretch then = find_set(before, now.begin);
+    if (then.begin == then.end)
         return;
-    bool is_withheld = now->items[begin].withheld != NULL;
-    bool known = before->items[from].withheld == NULL;
-    bool same = known && to - from == end - begin;
-    for (size_t i = from; i < to && same; i++)
-        same = !before->items[i].is_uncertain && has_equal(now, begin, end, &before->items[i]);
-    for (size_t i = begin; i < end; i++)
-        now->items[i].news = !known ? DNS_NEW : same ? DNS_SAME : DNS_CHANGED;
-    for (size_t i = from; i < to; i++)
-        before->items[i].news = is_withheld ? DNS_KEPT : !known || same ? DNS_SAME : DNS_CHANGED;
+    bool known = then.begin->withheld == NULL;
+    bool same = known && then.end - then.begin == now.end - now.begin;
+    for (const struct dns_record *record = then.begin; record < then.end && same; record++)
+        same = !record->is_uncertain && has_equal(now, record);
+    set_news(now, !known ? DNS_NEW : same ? DNS_SAME : DNS_CHANGED);
+    set_news(then, now.begin->withheld != NULL ? DNS_KEPT
+                   : !known || same            ? DNS_SAME
+                                               : DNS_CHANGED);
 }
 
-/* Where a TXT record is withheld, an alias in its place stays; and the other way round. */
-static void keep_place(struct records *before, const struct dns_record *withheld)
-{
-    struct dns_record place = *withheld;
-    place.type = "";
-    for (size_t i = find_place(before, &place);
-         i < before->count && strcmp(before->items[i].name, withheld->name) == 0; i++)
-        before->items[i].news = DNS_KEPT;
-}
-
-/* Whether the record of a policy is one in the zone. */
+/* Whether the record of a policy is one in the zone, which has its final dot. */
 static bool is_in_zone(const struct dns_record *record, const char *zone)
 {
     const char *end = zone == NULL ? NULL : strstr(record->name, "._mta-sts.");
-    size_t len = zone == NULL ? 0 : strlen(zone);
-    return end != NULL && strncmp(end + strlen("._mta-sts."), zone, len) == 0 &&
-           strcmp(end + strlen("._mta-sts.") + len, ".") == 0;
+    return end != NULL && strcmp(end + strlen("._mta-sts."), zone) == 0;
 }
 
 /* The shared records that aliases lead to which stay. */
-static void keep_targets(struct records *before)
+static void keep_targets(const struct records *before)
 {
     for (size_t i = 0; i < before->count; i++) {
         const struct dns_record *alias = &before->items[i];
         size_t len = strlen(alias->value);
         if (alias->news != DNS_KEPT || strcmp(alias->type, "CNAME") != 0 || len == 0)
             continue;
-        const struct dns_record target = {
-            /* a shared record belongs to its name */
-            .domain = arena_printf(before->arena, "%.*s", (int)len - 1, alias->value),
-            .name = alias->value,
-            .type = "TXT",
-        };
-        size_t end, place = find_set(before, &target, &end);
-        if (place < end && before->items[place].news == DNS_GONE)
-            before->items[place].news = DNS_KEPT;
+        /* A shared record belongs to its name. */
+        const char *domain = arena_printf(before->arena, "%.*s", (int)len - 1, alias->value);
+        const struct stretch target = find_stretch(before, domain, alias->value, "TXT");
+        if (target.begin < target.end && target.begin->news == DNS_GONE)
+            target.begin->news = DNS_KEPT;
     }
 }
 
@@ -385,11 +378,11 @@ void records_doubt(struct records *before, struct records *pending)
     const size_t count = before->count; /* the new ones come behind */
     for (size_t i = 0, end; i < pending->count; i = end) {
         const struct records known = {.items = before->items, .count = count};
-        size_t to, from = find_set(&known, &pending->items[i], &to);
+        const struct stretch set = find_set(&known, &pending->items[i]);
         end = records_set_end(pending, i);
-        for (size_t j = from; j < to; j++)
-            before->items[j].is_uncertain = true;
-        for (size_t j = i; j < end && from == to; j++) {
+        for (struct dns_record *record = set.begin; record < set.end; record++)
+            record->is_uncertain = true;
+        for (size_t j = i; j < end && set.begin == set.end; j++) {
             pending->items[j].is_uncertain = true;
             records_add(before, &pending->items[j]);
         }
@@ -405,20 +398,18 @@ void records_compare(struct records *before, struct records *now, bool keep_miss
         before->items[i].news =
             keep_missing && !is_in_zone(&before->items[i], zone) ? DNS_KEPT : DNS_GONE;
     for (size_t i = 0, end; i < now->count; i = end) {
-        const struct dns_record *first = &now->items[i];
+        struct dns_record *first = &now->items[i];
+        bool is_refused = first->value == NULL;
         bool is_new_domain = i == 0 || strcmp(first->domain, now->items[i - 1].domain) != 0;
-        const struct dns_record place = {.domain = first->domain, .name = "", .type = ""};
         end = records_set_end(now, i);
         /* A mistake in a file must not take away what a refused domain has published. */
-        for (size_t j = find_place(before, &place);
-             (first->value == NULL || is_new_domain) && j < before->count &&
-             strcmp(before->items[j].domain, first->domain) == 0;
-             j++)
-            before->items[j].news = first->value == NULL ? DNS_KEPT : DNS_GONE;
-        if (first->value != NULL)
-            compare_set(before, now, i, end);
-        if (first->value != NULL && first->withheld != NULL)
-            keep_place(before, first);
+        if (is_refused || is_new_domain)
+            set_news(find_stretch(before, first->domain, "", ""), is_refused ? DNS_KEPT : DNS_GONE);
+        if (!is_refused)
+            compare_set(before, (struct stretch){first, now->items + end});
+        /* Where a TXT record is withheld, an alias in its place stays; and the other way round. */
+        if (!is_refused && first->withheld != NULL)
+            set_news(find_stretch(before, first->domain, first->name, ""), DNS_KEPT);
     }
     keep_targets(before);
 }

@@ -89,7 +89,7 @@ void records_doubt(struct records *before, struct records *pending);
 
 /* Sorts the earlier list and sets the news of both. Domains that are refused now keep all their records,
  * and so does what is withheld; with keep_missing what is not there any more does so too, but for the
- * shared records of the zone, if one is named (or NULL). A shared record stays as long as an alias that
+ * shared records of the zone, if one is named (with its final dot; or NULL). A shared record stays as long as an alias that
  * leads to it does. What is uncertain is never the same. */
 void records_compare(struct records *before, struct records *now, bool keep_missing,
                      const char *zone);
