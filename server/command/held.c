@@ -23,7 +23,7 @@ struct row {
 struct held {
     const struct command_line *line;
     const struct reading *reading;
-    const struct history *history;
+    struct history *history; /* owned */
     int64_t now;
     struct row *rows; /* owned */
     size_t count, capacity;
@@ -350,7 +350,6 @@ static bool has_all(const struct held *held)
 int command_list_held(const struct command_line *line, struct text *out)
 {
     struct held held = {.line = line};
-    struct history *history = NULL;
     int status = STATUS_WRONG;
     if (line->sort != NULL && strcmp(line->sort, "until") != 0 && strcmp(line->sort, "domain") != 0)
         return command_misused("list", "cannot sort by", line->sort,
@@ -368,7 +367,7 @@ int command_list_held(const struct command_line *line, struct text *out)
         goto done;
     }
     held.reading = &reading;
-    held.history = history = reading_history(line, &reading, &held.now);
+    held.history = reading_history(line, &reading, &held.now);
     add_rows(&held);
     bool good = has_all(&held);
     status = print_held(&held, out);
@@ -376,7 +375,7 @@ int command_list_held(const struct command_line *line, struct text *out)
         status = STATUS_WRONG;
 done:
     free(held.rows);
-    history_free(history);
+    history_free(held.history);
     reading_free(&reading);
     return status;
 }

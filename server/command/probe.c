@@ -37,8 +37,7 @@ static const struct {
  * domains. */
 struct outcome {
     struct columns rows; /* of the table */
-    struct text json;    /* instead of the others */
-    struct text findings;
+    struct text text;    /* the findings; or all as JSON, without rows */
     enum diag_level level;
     bool is_mx, is_there, is_shown;
 };
@@ -323,14 +322,14 @@ static void take(void *context, size_t index, const struct report *report)
     if (run->line->smtp)
         keep_mx(run, report);
     if (run->line->json) {
-        print_json(report, run->line->now, &outcome->json);
+        print_json(report, run->line->now, &outcome->text);
         return;
     }
     for (size_t i = 0; i < report->visit_count; i++)
         add_row(report, &report->visits[i], run->line->now, &outcome->rows);
     if (report->visit_count == 0)
         add_row(report, NULL, run->line->now, &outcome->rows);
-    print_findings(run, report, &outcome->findings);
+    print_findings(run, report, &outcome->text);
 }
 
 static bool is_new(const struct outcome *outcome)
@@ -363,9 +362,9 @@ static void show(struct run *run, struct text *out)
             columns_print(&run->outcomes[i].rows, run->widths, run->colour, out);
     for (size_t i = 0; i < run->count; i++) {
         struct outcome *outcome = &run->outcomes[i];
-        if (is_new(outcome) && outcome->findings.len > 0) {
+        if (is_new(outcome) && outcome->text.len > 0) {
             text_append(out, span_of(has_findings ? "" : "\n"));
-            text_append(out, heap_text(&outcome->findings));
+            text_append(out, heap_text(&outcome->text));
             has_findings = true;
         }
         outcome->is_shown = outcome->is_there;
@@ -383,7 +382,7 @@ static void show_rest(struct run *run, struct text *out)
             if (!run->outcomes[i].is_there)
                 continue;
             json_new_line(out);
-            text_append(out, heap_text(&run->outcomes[i].json));
+            text_append(out, heap_text(&run->outcomes[i].text));
         }
         text_append(out, span_of("\n]\n"));
         return;
@@ -573,8 +572,7 @@ int command_probe(const struct command_line *line, struct text *out)
         status = probe_all(&run);
     for (size_t i = 0; run.outcomes != NULL && i < run.count; i++) {
         columns_free(&run.outcomes[i].rows);
-        text_free(&run.outcomes[i].json);
-        text_free(&run.outcomes[i].findings);
+        text_free(&run.outcomes[i].text);
     }
     free(run.outcomes);
     free(run.domains);

@@ -298,9 +298,8 @@ static bool replace(const char *path, struct records *list)
 {
     struct text bytes = {0};
     const char *slash = strrchr(path, '/');
-    char *folder = slash == NULL   ? heap_copy(span_of("."))
-                   : slash == path ? heap_copy(span_of("/"))
-                                   : heap_copy((struct span){path, (size_t)(slash - path)});
+    char *folder =
+        heap_copy(slash == NULL ? span_of(".") : (struct span){path, (size_t)(slash - path) + 1});
     print_published(list, &bytes);
     bool good = state_file_write(folder, slash == NULL ? path : slash + 1, &bytes) ||
                 fail(path, "cannot be written");
