@@ -426,14 +426,17 @@ static int read_operand(const char *word, struct name *ret_name)
 {
     struct name meant;
     const struct span prefix = span_of("mta-sts.");
-    enum name_fault fault = name_parse(span_of(word), NAME_HOST, ret_name);
+    enum name_fault fault = name_parse(span_of(word), NAME_DOMAIN, ret_name);
     if (fault == NAME_OK && !span_begins_fold(span_of(word), prefix))
         return STATUS_GOOD;
     char problem[LIMIT_NAME + 128] = "not the name of a domain:";
     if (fault == NAME_OK) /* what follows fits: a name has a bound */
         (void)snprintf(problem, sizeof(problem), "write the mail domain, %s, not its policy host:",
                        ret_name->text + prefix.len);
-    else if (name_suggest(span_of(word), NAME_HOST, &meant))
+    else if (fault == NAME_LONG)
+        (void)snprintf(problem, sizeof(problem),
+                       "longer than %d characters with \"mta-sts.\" before it:", LIMIT_NAME);
+    else if (name_suggest(span_of(word), NAME_DOMAIN, &meant))
         (void)snprintf(problem, sizeof(problem), "write %s instead of", meant.text);
     return command_misused("probe", problem, word, NULL);
 }

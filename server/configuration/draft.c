@@ -192,9 +192,7 @@ void draft_add_policies(struct draft *draft, const struct node *policies)
 
 static bool judge_domain_name(struct draft *draft, const struct node *key, struct name *ret_name)
 {
-    enum name_fault fault = name_parse(key->text, NAME_HOST, ret_name);
-    if (fault == NAME_OK && ret_name->len + strlen("mta-sts.") > LIMIT_NAME)
-        fault = NAME_LONG;
+    enum name_fault fault = name_parse(key->text, NAME_DOMAIN, ret_name);
     if (fault != NAME_OK) {
         diag_add(draft->diag, DIAG_ERROR, key->at, "domain \"%s\" %s", diag_word(key->text).text,
                  name_fault_text(fault));
@@ -202,7 +200,7 @@ static bool judge_domain_name(struct draft *draft, const struct node *key, struc
             diag_reason(draft->diag, "\"mta-sts.\" is put in front of it");
         else if (schema_has_key(&schema_domain, key->text))
             diag_hint(draft->diag, "indent it below the domain that it belongs to");
-        else if (diag_is_kept(draft->diag) && name_suggest(key->text, NAME_HOST, ret_name))
+        else if (diag_is_kept(draft->diag) && name_suggest(key->text, NAME_DOMAIN, ret_name))
             diag_hint(draft->diag, "write %s", ret_name->text);
         return false;
     }

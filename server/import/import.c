@@ -79,15 +79,13 @@ static struct import_host *add_host(struct import *import, struct span domain, s
     struct name name, meant;
     if (span_begins_fold(domain, span_of(PREFIX)))
         domain = span_skip(domain, strlen(PREFIX));
-    enum name_fault fault = name_parse(domain, NAME_HOST, &name);
-    if (fault == NAME_TRAILING_DOT && name_suggest(domain, NAME_HOST, &name))
+    enum name_fault fault = name_parse(domain, NAME_DOMAIN, &name);
+    if (fault == NAME_TRAILING_DOT && name_suggest(domain, NAME_DOMAIN, &name))
         fault = NAME_OK; /* in a configuration it does no harm */
-    if (fault == NAME_OK && name.len + strlen(PREFIX) > LIMIT_NAME)
-        fault = NAME_LONG;
     if (fault != NAME_OK && sure == IMPORT_NAMED) {
         diag_add(import->diag, DIAG_ERROR, at, "domain \"%s\" %s", shown(domain).text,
                  name_fault_text(fault));
-        if (name_suggest(domain, NAME_HOST, &meant))
+        if (name_suggest(domain, NAME_DOMAIN, &meant))
             diag_hint(import->diag, "write %s", meant.text);
     }
     if (fault != NAME_OK)

@@ -60,11 +60,11 @@ static bool is_name(struct span text, enum name_kind kind)
 static bool take_domain(struct history *history, struct span *rest, const char **domain)
 {
     struct span word;
-    if (!take_word(rest, &word) || word.len + strlen("mta-sts.") > LIMIT_NAME)
+    if (!take_word(rest, &word))
         return false;
     if (*domain != NULL && span_equal(span_of(*domain), word))
         return true;
-    *domain = is_name(word, NAME_HOST) ? arena_copy(history->arena, word) : NULL;
+    *domain = is_name(word, NAME_DOMAIN) ? arena_copy(history->arena, word) : NULL;
     return *domain != NULL;
 }
 

@@ -102,9 +102,8 @@ bool state_save(const char *folder, const struct text *bytes)
 static bool is_next_name(struct span last, struct span text)
 {
     struct name name;
-    if (name_parse(text, NAME_HOST, &name) != NAME_OK ||
-        !span_equal(text, (struct span){name.text, name.len}) ||
-        name.len + strlen("mta-sts.") > LIMIT_NAME)
+    if (name_parse(text, NAME_DOMAIN, &name) != NAME_OK ||
+        !span_equal(text, (struct span){name.text, name.len}))
         return false;
     return last.len == 0 || strcmp(last.data, name.text) < 0;
 }

@@ -146,7 +146,7 @@ enum name_fault name_parse(struct span text, enum name_kind kind, struct name *r
         return fault;
     if (text.data[text.len - 1] == '.' && rest.len > 1)
         return NAME_TRAILING_DOT;
-    if (text.len > LIMIT_NAME)
+    if (text.len > LIMIT_NAME - (kind == NAME_DOMAIN ? strlen("mta-sts.") : 0))
         return NAME_LONG;
     fault = judge_labels(rest);
     if (fault != NAME_OK)

@@ -34,6 +34,7 @@ enum name_fault {
 enum name_kind {
     NAME_HOST,    /* mail.example.com */
     NAME_PATTERN, /* the same, or *.example.com */
+    NAME_DOMAIN,  /* example.com, which is short enough for "mta-sts." before it */
 };
 
 struct name {

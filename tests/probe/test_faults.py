@@ -835,6 +835,7 @@ def test_probe_that_cannot_begin(program, tmp_path, arguments, said):
         (["mta-sts.example.com"], "write the mail domain, example.com, not its policy host:"),
         (["m\u00fcller.example"], "write xn--mller-kva.example instead of"),
         (["a b"], "not the name of a domain:"),
+        ([".".join(["a" * 60] * 4) + ".eu"], 'longer than 253 characters with "mta-sts." before it:'),
         (["--connect", "example.com", "a.example"], "not an address such as 192.0.2.1 or "),
         (["--connect", "unix:/run/x", "a.example"], "not an address such as 192.0.2.1 or "),
         (["--timeout", "0", "a.example"], "not a duration such as 5s:"),

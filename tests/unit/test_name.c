@@ -64,6 +64,21 @@ static void judges(void **state)
     }
 }
 
+/* The policy host of a domain is a name as well. */
+static void domain_leaves_room_for_its_policy_host(void **state)
+{
+    (void)state;
+    static const char text[] = L63 "." L63 "." L63 "." L63; /* its end is what fits */
+    for (size_t len = 1; len < sizeof(text); len++) {
+        struct name name;
+        struct span end = guard_copy(span_of(text + sizeof(text) - 1 - len));
+        enum name_fault host = name_parse(end, NAME_HOST, &name);
+        bool is_long = len + strlen("mta-sts.") > LIMIT_NAME;
+        assert_int_equal(name_parse(end, NAME_DOMAIN, &name), is_long ? NAME_LONG : host);
+        guard_free(end);
+    }
+}
+
 static void every_byte_is_judged(void **state)
 {
     (void)state;
@@ -135,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(judges),
+        cmocka_unit_test(domain_leaves_room_for_its_policy_host),
         cmocka_unit_test(every_byte_is_judged),
         cmocka_unit_test(suggests),
         cmocka_unit_test(no_suggestion_overflows),
