@@ -42,7 +42,6 @@ static bool parse_inherited(struct span text, struct address *ret_address)
 
 bool address_parse(struct span text, struct address *ret_address)
 {
-    struct address address = {0};
     size_t colon = text.len;
     if (begins_with(text, PREFIX_LOCAL))
         return parse_local(span_skip(text, PREFIX_LOCAL.len), ret_address);
@@ -56,8 +55,7 @@ bool address_parse(struct span text, struct address *ret_address)
     uint64_t number;
     if (text.len - colon > 5 || !span_number(span_skip(text, colon), 65535, &number))
         return false;
-    in_port_t port = htons((in_port_t)number);
-
+    struct in6_addr v6;
     bool bracketed = name.len >= 2 && name.data[0] == '[' && name.data[name.len - 1] == ']';
     if (bracketed)
         name = (struct span){name.data + 1, name.len - 2};
@@ -66,20 +64,24 @@ bool address_parse(struct span text, struct address *ret_address)
     else if (memchr(name.data, ':', name.len) != NULL)
         return false;
 
-    if (!bracketed && address_number(AF_INET, name, &address.v4.sin_addr)) {
-        address.v4.sin_family = AF_INET;
-        address.v4.sin_port = port;
-        address.len = sizeof(address.v4);
-    } else if (address_number(AF_INET6, name, &address.v6.sin6_addr)) {
-        address.v6.sin6_family = AF_INET6;
-        address.v6.sin6_port = port;
-        address.len = sizeof(address.v6);
-    } else {
+    int family = !bracketed && address_number(AF_INET, name, &v6) ? AF_INET : AF_INET6;
+    if (family == AF_INET6 && !address_number(AF_INET6, name, &v6))
         return false;
-    }
-    address_print(&address);
-    *ret_address = address;
+    *ret_address = address_make(family, &v6, (uint16_t)number);
     return true;
+}
+
+struct address address_make(int family, const void *number, uint16_t port)
+{
+    struct address address = {.len = family == AF_INET ? sizeof(address.v4) : sizeof(address.v6)};
+    address.any.sa_family = (sa_family_t)family;
+    address.v4.sin_port = htons(port); /* at the same place in both */
+    if (family == AF_INET)
+        memcpy(&address.v4.sin_addr, number, sizeof(address.v4.sin_addr));
+    else
+        memcpy(&address.v6.sin6_addr, number, sizeof(address.v6.sin6_addr));
+    address_print(&address);
+    return address;
 }
 
 bool address_number(int family, struct span text, void *ret_number)

@@ -46,6 +46,9 @@ static inline bool address_is_named(const struct address *address)
     return address_is_inherited(address) && strchr(address->text, ':') != NULL;
 }
 
+/* The address of the family (AF_INET, AF_INET6) with this struct in_addr or in6_addr, of any alignment. */
+struct address address_make(int family, const void *number, uint16_t port);
+
 /* Reads the text of an address of the family alone, without brackets, port or zone, into a struct in_addr
  * or in6_addr. */
 bool address_number(int family, struct span text, void *ret_number);

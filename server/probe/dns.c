@@ -226,21 +226,10 @@ enum dns_result dns_read_addresses(struct span message, const char *name, int ty
     *ret_count = 0;
     enum dns_result result = begin_reading(&reader, message, name);
     while (result == DNS_DONE && *ret_count < most && next_record(&reader, (unsigned)type, &data)) {
-        struct address address = {.len = 0};
-        if (type == ns_t_a && data.len == sizeof(address.v4.sin_addr)) {
-            address.len = sizeof(address.v4);
-            address.v4.sin_family = AF_INET;
-            memcpy(&address.v4.sin_addr, data.data, data.len);
-        } else if (type == ns_t_aaaa && data.len == sizeof(address.v6.sin6_addr)) {
-            address.len = sizeof(address.v6);
-            address.v6.sin6_family = AF_INET6;
-            memcpy(&address.v6.sin6_addr, data.data, data.len);
-        } else {
+        bool is_v4 = type == ns_t_a;
+        if (data.len != (is_v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr)))
             return DNS_MALFORMED;
-        }
-        address.v4.sin_port = htons(port); /* at the same place in both */
-        address_print(&address);
-        ret_addresses[(*ret_count)++] = address;
+        ret_addresses[(*ret_count)++] = address_make(is_v4 ? AF_INET : AF_INET6, data.data, port);
     }
     return result == DNS_DONE && *ret_count == 0 ? DNS_NONE : result;
 }

@@ -482,11 +482,6 @@ struct address fetch_address_of(const struct address *listener, bool fall_back)
     if (listener->any.sa_family != AF_INET6 || !IN6_IS_ADDR_UNSPECIFIED(&listener->v6.sin6_addr))
         return target;
     target.v6.sin6_addr = in6addr_loopback;
-    if (fall_back) { /* a machine without IPv6 */
-        target = (struct address){.len = sizeof(target.v4)};
-        target.v4.sin_family = AF_INET;
-        target.v4.sin_port = listener->v6.sin6_port;
-        target.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    }
-    return target;
+    const struct in_addr loopback = {htonl(INADDR_LOOPBACK)}; /* for a machine without IPv6 */
+    return fall_back ? address_make(AF_INET, &loopback, ntohs(listener->v6.sin6_port)) : target;
 }

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <net/if.h>
 #include <poll.h>
+#include <resolv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,20 +86,16 @@ static char *next_word(char **rest)
 /* "192.0.2.1", "2001:db8::1", "fe80::1%eth0". */
 static bool parse_number(char *word, uint16_t port, struct address *ret_address)
 {
+    struct in6_addr number;
     char *scope = strchr(word, '%');
-    struct address v4 = {.len = sizeof(v4.v4)}, v6 = {.len = sizeof(v6.v6)};
-    v4.v4.sin_family = AF_INET;
-    v6.v6.sin6_family = AF_INET6;
-    v4.v4.sin_port = v6.v6.sin6_port = htons(port);
-    bool is_v4 = inet_pton(AF_INET, word, &v4.v4.sin_addr) == 1;
-    if (scope != NULL) {
-        *scope = '\0';
-        v6.v6.sin6_scope_id = if_nametoindex(scope + 1);
-    }
-    if (!is_v4 && inet_pton(AF_INET6, word, &v6.v6.sin6_addr) != 1)
+    if (scope != NULL)
+        *scope++ = '\0';
+    int family = inet_pton(AF_INET, word, &number) == 1 ? AF_INET : AF_INET6;
+    if (family == AF_INET6 && inet_pton(AF_INET6, word, &number) != 1)
         return false;
-    *ret_address = is_v4 ? v4 : v6;
-    address_print(ret_address);
+    *ret_address = address_make(family, &number, port);
+    if (family == AF_INET6 && scope != NULL)
+        ret_address->v6.sin6_scope_id = if_nametoindex(scope);
     return true;
 }
 
@@ -165,18 +162,10 @@ static bool build_query(struct lookup *lookup)
     memcpy(query, &id, sizeof(id));
     query[2] = 1; /* recursion is wanted */
     query[5] = 1; /* one question */
-    for (const char *label = lookup->name; *label != '\0';) {
-        size_t len = strcspn(label, ".");
-        if (len == 0 || len > LIMIT_LABEL ||
-            place + 1 + len + 1 > query + MESSAGE_HEADER + WIRE_NAME)
-            return false;
-        *place++ = (unsigned char)len;
-        memcpy(place, label, len);
-        place += len;
-        label += len + (label[len] == '.' ? 1 : 0);
-    }
-    *place++ = 0;
-    place = put_number(place, (size_t)lookup->type);
+    int len = dn_comp(lookup->name, place, WIRE_NAME, NULL, NULL);
+    if (len <= 0)
+        return false;
+    place = put_number(place + len, (size_t)lookup->type);
     place = put_number(place, ns_c_in);
     lookup->query_len = (size_t)(place - query);
     (void)put_number(lookup->query, lookup->query_len);
@@ -440,15 +429,13 @@ void resolve_aliases(struct dns_mx *mx, int64_t deadline_us)
 void resolve_ask(const struct resolve_question *question, struct resolve_host *ret_host,
                  struct dns_txt *ret_txt, struct dns_mx *ret_mx)
 {
-    struct resolve_host none;
-    struct resolve_host *host = ret_host == NULL ? &none : ret_host;
     struct run run = begin_run(question->deadline_us);
     struct lookup *pair[2] = {NULL}, *txt = NULL, *mx = NULL;
-    *host = (struct resolve_host){.ipv4.result = DNS_NONE, .ipv6.result = DNS_NONE};
     if (question->host != NULL) {
-        struct hosts hosts = {question, host};
+        struct hosts hosts = {question, ret_host};
+        *ret_host = (struct resolve_host){.ipv4.result = DNS_NONE, .ipv6.result = DNS_NONE};
         read_lines("/etc/hosts", read_host, &hosts);
-        if (host->count == 0) {
+        if (ret_host->count == 0) {
             pair[0] = add_lookup(&run, question->host, ns_t_a);
             pair[1] = add_lookup(&run, question->host, ns_t_aaaa);
         }
@@ -459,18 +446,14 @@ void resolve_ask(const struct resolve_question *question, struct resolve_host *r
         mx = add_lookup(&run, question->mx, ns_t_mx);
     run_all(&run);
     if (pair[0] != NULL)
-        take_addresses(question, pair, host);
-    if (ret_txt != NULL)
-        *ret_txt = (struct dns_txt){.outcome.result = DNS_NONE};
-    if (txt != NULL && ret_txt != NULL) {
-        ret_txt->outcome = txt->outcome;
+        take_addresses(question, pair, ret_host);
+    if (txt != NULL) {
+        *ret_txt = (struct dns_txt){.outcome = txt->outcome};
         if (txt->outcome.result == DNS_DONE)
             ret_txt->outcome.result = dns_read_txt(heap_text(&txt->message), txt->name, ret_txt);
     }
-    if (ret_mx != NULL)
-        *ret_mx = (struct dns_mx){.outcome.result = DNS_NONE};
-    if (mx != NULL && ret_mx != NULL) {
-        ret_mx->outcome = mx->outcome;
+    if (mx != NULL) {
+        *ret_mx = (struct dns_mx){.outcome = mx->outcome};
         if (mx->outcome.result == DNS_DONE)
             ret_mx->outcome.result = dns_read_mx(heap_text(&mx->message), mx->name, ret_mx);
     }

@@ -104,8 +104,8 @@ struct resolve_question {
     int64_t deadline_us;
 };
 
-/* Asks everything at the same time. What was not asked for is DNS_NONE; its place may be NULL.
- * End ret_txt with dns_txt_free. */
+/* Asks everything at the same time. The place of what is not asked for may be NULL. End ret_txt with
+ * dns_txt_free. */
 void resolve_ask(const struct resolve_question *question, struct resolve_host *ret_host,
                  struct dns_txt *ret_txt, struct dns_mx *ret_mx);
 
