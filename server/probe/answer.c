@@ -121,6 +121,8 @@ static const char *read_head(struct answer *answer)
         if (fault == NULL && line.len > 0)
             fault = read_header(answer, line);
     }
+    if (fault == NULL && answer->is_chunked && answer->has_length)
+        return "has both Content-Length and Transfer-Encoding"; /* llhttp, of many senders, minds */
     return fault;
 }
 

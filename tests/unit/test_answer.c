@@ -58,8 +58,7 @@ static const struct {
     {BYTES(CHUNKED "3\r\nabc\r\n002\r\nde\r\n0\r\n\r\n"), 200, "abcde", ""},
     {BYTES(CHUNKED "A;name=\"value\"\r\n0123456789\r\n0 \r\n\r\n"), 200, "0123456789", ""},
     {BYTES(CHUNKED "a\r\n0123456789\r\n0\r\nTrailer: x\r\nMore: y\r\n\r\n"), 200, "0123456789", ""},
-    {BYTES(OK "Content-Length: 9\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"), 200,
-     "x", ""},
+    {BYTES(OK "Transfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"), 200, "x", ""},
 };
 
 static const struct {
@@ -95,6 +94,10 @@ static const struct {
     {BYTES(OK "Transfer-Encoding: gzip\r\n\r\n"), "has a Transfer-Encoding other than chunked"},
     {BYTES(OK "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"),
      "has a Transfer-Encoding other than chunked"},
+    {BYTES(OK "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"),
+     "has both Content-Length and Transfer-Encoding"},
+    {BYTES(OK "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n1\r\nx\r\n0\r\n\r\n"),
+     "has both Content-Length and Transfer-Encoding"},
     {BYTES(CHUNKED "3\r\nab"), "ends before its body does"},
     {BYTES(CHUNKED "3\r\nabc\r\n0\r\n"), "ends before its body does"},
     {BYTES(CHUNKED "\r\n"), "has a chunk without a size"},
