@@ -12,10 +12,15 @@
 /* An answer over TCP can be as long as its length field tells (RFC 1035 section 4.2.2). */
 enum { ANSWER_MOST = 65535, CODES = 16 };
 
+static void forget_values(struct dns_txt *txt)
+{
+    while (txt->count > 0)
+        text_free(&txt->values[--txt->count]);
+}
+
 void dns_txt_free(struct dns_txt *txt)
 {
-    for (size_t i = 0; i < txt->count; i++)
-        text_free(&txt->values[i]);
+    forget_values(txt);
     free(txt->values);
     *txt = (struct dns_txt){.outcome.result = DNS_NONE};
 }
@@ -157,18 +162,18 @@ static enum dns_result begin_reading(struct reader *reader, struct span message,
     return DNS_NONE; /* a circle, or as good as one */
 }
 
-/* The strings of one record: each has its length before it (RFC 1035 section 3.3.14). */
-static void join_strings(struct span data, struct text *value)
+/* The strings of one record: each has its length before it (RFC 1035 section 3.3.14). False when one ends
+ * beyond the record. */
+static bool join_strings(struct span data, struct text *value)
 {
     text_append(value, span_of(""));
     while (data.len > 0) {
-        size_t len = (unsigned char)data.data[0];
-        data = span_skip(data, 1);
-        if (len > data.len)
-            len = data.len;
-        text_append(value, (struct span){data.data, len});
-        data = span_skip(data, len);
+        struct span string = {data.data + 1, (unsigned char)data.data[0]};
+        if (!skip(&data, 1 + string.len))
+            return false;
+        text_append(value, string);
     }
+    return true;
 }
 
 enum dns_result dns_read_txt(struct span message, const char *name, struct dns_txt *ret_txt)
@@ -186,7 +191,10 @@ enum dns_result dns_read_txt(struct span message, const char *name, struct dns_t
         array_room(&ret_txt->values, ret_txt->count, &ret_txt->capacity, sizeof(*ret_txt->values));
         ret_txt->ttl = reader.ttl;
         ret_txt->values[ret_txt->count] = (struct text){0};
-        join_strings(data, &ret_txt->values[ret_txt->count++]);
+        if (!join_strings(data, &ret_txt->values[ret_txt->count++])) {
+            forget_values(ret_txt);
+            return DNS_MALFORMED;
+        }
     }
     return result == DNS_DONE && ret_txt->count == 0 ? DNS_NONE : result;
 }

@@ -122,6 +122,10 @@ static const struct {
     /* A pointer to itself, and a record that is announced and missing. */
     {ANSWER("\1", "\xc0\x15" BODY("\x10") "\0\2\1x"), DNS_MALFORMED},
     {ANSWER("\2", "\xc0\x0c" BODY("\x10") "\0\2\1x"), DNS_MALFORMED},
+    /* A string that ends beyond its record, where another begins. */
+    {ANSWER("\1", "\xc0\x0c" BODY("\x10") "\0\3\3ab"), DNS_MALFORMED},
+    {ANSWER("\2", "\xc0\x0c" BODY("\x10") "\0\2\1x\xc0\x0c" BODY("\x10") "\0\3\3ab"),
+     DNS_MALFORMED},
 };
 
 static void only_records_of_the_name_count(void **state)
