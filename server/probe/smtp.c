@@ -50,9 +50,10 @@ static bool read_line(struct smtp *smtp, struct span line, bool *ret_is_last)
         !span_number((struct span){line.data, CODE_LEN}, 999, &code) || code < 200)
         return false;
     smtp->code = (unsigned)code;
-    if (line.len > CODE_LEN &&
-        span_equal_fold(span_trim(span_skip(line, CODE_LEN + 1)), span_of("STARTTLS")))
-        smtp->has_starttls = true;
+    struct span keyword,
+        words = span_trim(span_skip(line, CODE_LEN + (line.len > CODE_LEN ? 1 : 0)));
+    (void)span_take(&words, ' ', &keyword); /* senders do not mind what follows it */
+    smtp->has_starttls = smtp->has_starttls || span_equal_fold(keyword, span_of("STARTTLS"));
     return true;
 }
 

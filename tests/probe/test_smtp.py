@@ -40,6 +40,7 @@ CASES = {
     "good": (GOOD, "good", None),
     "wildcard": (GOOD, "wildcard", None),
     "lines": (["220-one\r\n220-two\r\n220 three\r\n", "<", "250-mx\n250-starttls \n250 HELP\n", "<", "220\r\n", "tls", "<"], "good", None),
+    "keyword": ([GREETING, "<", "250-mx\r\n250-STARTTLS REQUIRED\r\n250 HELP\r\n", "<", READY, "tls", "<"], "good", None),
     "greets-421": (["421 4.3.2 later\r\n", "<"], "good", unknown("smtp-refused", 'the server refuses with its greeting: "421 4.3.2 later"')),
     "greets-554": (
         [f"554-no\r\n554 {EVIL}\r\n", "<"],
@@ -265,7 +266,7 @@ def test_table_for_people(world):
     assert re.search(r"^good\.mx\.example +127\.0\.1\.1:25 .* 1\.3 ", text, re.M)
     assert re.search(r"^clear\.mx\.example +127\.0\.1\.\d+:25 .* no STARTTLS +- +- +-", text, re.M)
     assert f'greets-554.mx.example: warning: the server refuses with its greeting: "554 {SHOWN}"' in text
-    assert re.search(rf"^{len(CASES)} MX: 4 good, ", text, re.M)
+    assert re.search(rf"^{len(CASES)} MX: 5 good, ", text, re.M)
     assert not re.search(r"[^\n -~]", text)
 
 
