@@ -212,7 +212,10 @@ enum dns_result dns_read_mx(struct span message, const char *name, struct dns_mx
             return DNS_MALFORMED;
         records++;
         ret_mx->is_null = ret_mx->is_null || host[0] == '\0';
-        if (host[0] != '\0' && strlen(host) <= LIMIT_NAME && ret_mx->count < LIMIT_PROBE_MX)
+        if (host[0] == '\0' || strlen(host) > LIMIT_NAME)
+            continue;
+        ret_mx->is_more = ret_mx->count == LIMIT_PROBE_MX;
+        if (!ret_mx->is_more)
             memcpy(ret_mx->hosts[ret_mx->count++], host, strlen(host) + 1);
     }
     return result == DNS_DONE && records == 0 ? DNS_NONE : result;

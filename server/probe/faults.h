@@ -58,6 +58,8 @@ FAULT(MX_NULL, "mx-null", DNS, NOTE, NULL,
 FAULT(MX_NULL_AMONG, "mx-null-among", DNS, WARNING, "null mx",
       "it must stand alone (RFC 7505 section 3), and some senders deliver no mail",
       "remove it, or the others")
+FAULT(MX_MORE, "mx-more", DNS, WARNING, "mx", "the policy is not compared with the others",
+      "see whether the policy names them all")
 FAULT(MX_UNKNOWN, "mx-unknown", DNS, WARNING, "mx",
       "senders deliver no mail meanwhile, and the policy is not compared with the MX",
       "see whether the name servers of the domain answer questions of every type")

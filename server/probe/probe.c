@@ -246,7 +246,8 @@ static void judge_held(const struct promise *promise, const struct promise_facts
     if (count == 0)
         return;
     calendar_iso_time(end.at, at);
-    report_add(report, count == report->mx_count ? FAULT_MX_HELD_ALL : FAULT_MX_HELD,
+    report_add(report,
+               count < report->mx_count || report->is_mx_more ? FAULT_MX_HELD : FAULT_MX_HELD_ALL,
                "senders may hold the enforced policy with id %.*s until %s%s, and it does not name "
                "the MX %s",
                (int)promise->id.len, promise->id.data, at,
@@ -265,6 +266,11 @@ static void judge_mx(struct dns_mx *mx, const struct dns_outcome *other,
     if (has_failed(&mx->outcome) && !is_same(&mx->outcome, other))
         report_add(report, FAULT_MX_UNKNOWN, "the look-up of the MX of %s %s", report->domain,
                    dns_text(&mx->outcome));
+    report->is_mx_more = mx->is_more;
+    if (mx->is_more)
+        report_add(report, FAULT_MX_MORE,
+                   "%s has more than %d MX hosts, of which no more are checked", report->domain,
+                   LIMIT_PROBE_MX);
     report->is_mx_implicit = mx->outcome.result == DNS_NONE;
     if (report->is_mx_implicit)
         (void)snprintf(mx->hosts[mx->count++], LIMIT_NAME + 1, "%s", domain->name); /* it fits */

@@ -102,6 +102,7 @@ struct report {
     bool is_record_known;     /* the answer says which record there is, or that there is none */
     uint32_t ttl;             /* of the record; seconds */
     bool is_mx_known;         /* the answer says which hosts take the mail */
+    bool is_mx_more;          /* there are more than those below */
     bool is_mx_implicit; /* there is no MX record, so it is the domain (RFC 5321 section 5.1) */
     char mx[LIMIT_PROBE_MX][REPORT_NAME];
     size_t mx_count;

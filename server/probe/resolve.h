@@ -63,8 +63,8 @@ struct dns_mx {
     char hosts[LIMIT_PROBE_MX][LIMIT_NAME + 1];
     char aliases[LIMIT_PROBE_MX][LIMIT_NAME + 1]; /* what each is an alias of; "" when it is none */
     size_t count;
-    bool
-        is_null; /* the domain takes no mail (RFC 7505); with hosts it is not known what is meant */
+    bool is_null; /* it takes no mail (RFC 7505); with hosts it is not known what is meant */
+    bool is_more; /* there are more than LIMIT_PROBE_MX */
     struct dns_outcome outcome;
 };
 

@@ -306,7 +306,7 @@ static void judge_mx(struct fetch_record *visit, const struct policy_fields *fie
                        "the policy does not name %s, an MX of the domain", report->mx[i]);
     }
     for (size_t k = 0; k < fields->mx_count; k++) {
-        bool is_used = false;
+        bool is_used = report->is_mx_more;
         for (size_t i = 0; i < report->mx_count && !is_used; i++)
             is_used = name_matches(fields->mx[k].text, span_of(report->mx[i]));
         if (!is_used)

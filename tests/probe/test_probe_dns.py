@@ -204,6 +204,10 @@ MX = {
         ["a.mx.example.com.", "alias.mx.example.com.", "mail.example.com.", "circle.mx.example.com."],
         [("mx-alias", "warning", "the MX alias.mx.example.com is an alias (CNAME) of far.example.net")],
     ),
+    "mx-many.example": (
+        [f"m{number}.mx.example.com." for number in range(33)],
+        [("mx-more", "warning", "mx-many.example has more than 32 MX hosts, of which no more are checked")],
+    ),
     "servfail-mx.example": (
         [],
         [("mx-unknown", "warning", "the look-up of the MX of servfail-mx.example fails with SERVFAIL")],
@@ -345,7 +349,7 @@ def test_hosts_of_mail_are_compared_with_the_policy(world):
     for domain, (hosts, wanted) in MX.items():
         assert found(reports[domain]) == wanted, domain
         if domain not in ("mx-none.example", "mx-null.example", "mx-null-among.example", "mx-itself.example", "servfail-mx.example"):
-            assert reports[domain]["dns"]["mx"] == [host[:-1] for host in hosts]
+            assert reports[domain]["dns"]["mx"] == [host[:-1] for host in hosts[:32]]
     assert reports["mx-none.example"]["dns"]["mx"] == ["mx-none.example"]
     assert reports["mx-null-among.example"]["dns"]["mx"] == ["mail.example.com", "a.mx.example.com"]
 
