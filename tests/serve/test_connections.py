@@ -8,6 +8,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from support import client, hello
 from support.flood import Flood, limit_descriptors, plain_from
 from support.fresh import Fresh
 from support.server import descriptors_of
+from support.setup import body_of
 from support.tree import LIMITS, instrumented, uses_system_library
 from support.wait import until
 
@@ -377,6 +379,38 @@ def test_response_is_not_lost_to_what_comes_after_the_request(start, setup, trus
             response = connection.response()
             assert response.status == 200
             assert connection.rest() == b""
+
+
+def test_half_closed_client_gets_what_it_has_not_taken_yet(start, setup, trusted):
+    """close_notify that comes when everything was sent, and before the client has taken it: a server
+    that had closed its socket by then would reset the connection, and its kernel would send no more."""
+    big = {"mode": "enforce", "max_age": "2w"}
+    big["mx"] = [f"mx{number}.{'x' * 60}.example" for number in range(120)]
+    setup.certify("example.com")
+    server = start(
+        setup.write({"example.com": big}, workers=1),
+        expect=[r"mta-sts\.yaml:\d+:\d+: warning: ", r"^\s+(why|fix): "],
+    )
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        plain.settimeout(15)
+        plain.connect(("127.0.0.1", server.port))
+        peer = plain.getsockname()[1]
+        stepped = client.Stepped(HOST, trusted)
+        client.handshake_in_pieces(plain, stepped)
+        plain.sendall(stepped.take() + stepped.encrypt(client.request(HOST, close=True)))
+        fetched(server, trusted)
+        assert unsent(server.port, peer) > 0
+        with contextlib.suppress(ssl.SSLWantReadError):
+            stepped.tls.unwrap()
+        plain.sendall(stepped.take())
+        fetched(server, trusted)
+        answer = b""
+        while (part := stepped.decrypt()) is not None:
+            answer += part
+            if not part:
+                stepped.give(plain.recv(65536))
+        assert answer.endswith(body_of(big))
 
 
 def test_lingering_ends_though_the_client_goes_on(start, setup, trusted):
