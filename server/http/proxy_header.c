@@ -1,4 +1,4 @@
-#include "http/proxy_header.h"
+#include "http/http.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/address.h"
-#include "base/limits.h"
 
 enum {
     V1_MOST = 107, /* section 2.1, with CR LF */

@@ -1,7 +1,6 @@
-#include "http/request.h"
+#include "http/http.h"
 
 #include "base/address.h"
-#include "base/limits.h"
 
 /* A head while its lines are read. */
 struct head {

@@ -1,4 +1,4 @@
-#include "http/response.h"
+#include "http/http.h"
 
 #include <assert.h>
 #include <stdio.h>

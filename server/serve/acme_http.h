@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "base/text.h"
-#include "http/request.h"
+#include "http/http.h"
 #include "shared/challenges.h"
 #include "site/site.h"
 

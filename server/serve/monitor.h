@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/text.h"
-#include "http/request.h"
+#include "http/http.h"
 #include "shared/stats.h"
 #include "site/site.h"
 

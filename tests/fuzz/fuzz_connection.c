@@ -15,8 +15,7 @@
 #include "base/text.h"
 #include "chance.h"
 #include "fuzz.h"
-#include "http/request.h"
-#include "http/response.h"
+#include "http/http.h"
 #include "serve/connection.h"
 #include "site/site_builder.h"
 

@@ -8,8 +8,7 @@
 
 #include "base/limits.h"
 #include "fuzz.h"
-#include "http/request.h"
-#include "http/response.h"
+#include "http/http.h"
 
 struct answer {
     enum http_progress progress;

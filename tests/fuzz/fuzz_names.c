@@ -16,7 +16,7 @@
 #include "base/text.h"
 #include "body.h"
 #include "fuzz.h"
-#include "http/request.h"
+#include "http/http.h"
 #include "policy/name.h"
 #include "site/site_builder.h"
 

@@ -11,7 +11,7 @@
 
 #include "base/limits.h"
 #include "fuzz.h"
-#include "http/proxy_header.h"
+#include "http/http.h"
 
 struct answer {
     enum proxy_progress progress;

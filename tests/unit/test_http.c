@@ -1,5 +1,5 @@
 /* Request heads: every row ends at a guard page and is also given at every split. */
-#include "http/request.h"
+#include "http/http.h"
 
 #include <stdio.h>
 #include <stdlib.h>

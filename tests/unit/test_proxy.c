@@ -1,5 +1,5 @@
 /* The PROXY protocol: every header whole, split at each byte, and what is none. */
-#include "http/proxy_header.h"
+#include "http/http.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

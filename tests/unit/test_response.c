@@ -1,5 +1,5 @@
 /* Responses, byte for byte. */
-#include "http/response.h"
+#include "http/http.h"
 
 #include <stdio.h>
 

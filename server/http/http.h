@@ -1,15 +1,20 @@
 /*
- * One request head (RFC 9112), read strictly: whatever two readers could
- * understand differently is refused, so that nothing behind or before us can
- * be made to see another request than we do. Pure: judges bytes, owns nothing,
- * has no socket and no clock. Runs in the worker.
+ * For request, response and proxy_header. HTTP as bytes: one request head (RFC 9112), read strictly, for
+ * whatever two readers could understand differently is refused, so that nothing behind or before us can
+ * be made to see another request than we do; one response, rendered whole, the same to the same bytes, so
+ * that a partial write is resumed by rendering again; and the header of the PROXY protocol, version 1
+ * and 2 (haproxy.org, "The PROXY protocol"), with which a proxy says for whom it connects. Pure: judges
+ * bytes, owns nothing, allocates nothing, has no socket and no clock. Runs in the worker.
  */
-#ifndef HTTP_REQUEST_H
-#define HTTP_REQUEST_H
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
 
+#include "base/limits.h"
 #include "base/span.h"
 
 enum http_status {
@@ -89,5 +94,44 @@ struct host_port {
  * userinfo, a byte that no reg-name has, brackets around anything but an IPv6
  * address, a port that is no number of 1 to 65535. */
 bool host_port_parse(struct span text, struct host_port *ret_host_port);
+
+enum { RESPONSE_SIZE = LIMIT_RESPONSE_HEAD + LIMIT_BODY };
+
+struct response {
+    enum http_status status; /* one of the table; not HTTP_NONE */
+    int64_t date;            /* seconds since 1970 UTC, for the Date header */
+    struct span policy;      /* the body for HTTP_OK, at most LIMIT_BODY bytes; borrowed */
+    bool head_only;          /* the answer to HEAD: all headers, no body */
+    enum http_persistence persistence;
+    bool plain;           /* it goes to a proxy in clear text */
+    const char *location; /* for a redirect, else NULL; borrowed */
+};
+
+/* Writes status line and headers for a body of that type and so many bytes; returns how many bytes. */
+size_t response_render_head(const struct response *response, const char *type, size_t body_len,
+                            char out[static LIMIT_RESPONSE_HEAD]);
+
+/* The policy, or the word of another status; borrowed. */
+struct span response_body(const struct response *response);
+
+/* How many bytes of it come behind the headers. */
+size_t response_body_len(const struct response *response);
+
+/* Writes status line, headers and the usual body; returns how many bytes. */
+size_t response_render(const struct response *response, char out[static RESPONSE_SIZE]);
+
+enum proxy_progress {
+    PROXY_PARTIAL,  /* sound so far, not yet whole */
+    PROXY_COMPLETE, /* ret_consumed is set, and the client if one was named */
+    PROXY_MALFORMED,
+};
+
+/* Reads one header at the beginning of the input, of at most LIMIT_PROXY_HEADER
+ * bytes. *ret_consumed counts its bytes with its extensions (TLVs), which are
+ * skipped. *ret_client is the client's address, or has the family AF_UNSPEC when
+ * the proxy speaks for itself (LOCAL, a health check) or names no IP address
+ * (UNKNOWN, UNSPEC, a Unix socket): then the connection's own address stands. */
+enum proxy_progress proxy_parse(struct span input, size_t *ret_consumed,
+                                struct sockaddr_storage *ret_client);
 
 #endif
