@@ -114,9 +114,6 @@ size_t response_render_head(const struct response *response, const char *type, s
 /* The policy, or the word of another status; borrowed. */
 struct span response_body(const struct response *response);
 
-/* How many bytes of it come behind the headers. */
-size_t response_body_len(const struct response *response);
-
 /* Writes status line, headers and the usual body; returns how many bytes. */
 size_t response_render(const struct response *response, char out[static RESPONSE_SIZE]);
 

@@ -89,11 +89,6 @@ struct span response_body(const struct response *response)
     return line->body == NULL ? response->policy : span_of(line->body);
 }
 
-size_t response_body_len(const struct response *response)
-{
-    return response->head_only ? 0 : response_body(response).len;
-}
-
 size_t response_render(const struct response *response, char out[static RESPONSE_SIZE])
 {
     struct span body = response_body(response);

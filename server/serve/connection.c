@@ -14,9 +14,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "http/http.h"
-#include "serve/acme_http.h"
-#include "serve/monitor.h"
-#include "shared/client_address.h"
+#include "serve/answer.h"
 
 enum connection_state {
     STATE_INTRODUCTION, /* a proxy says for whom it connects */
@@ -53,14 +51,13 @@ struct connection {
     int fd; /* owned */
     enum connection_state state;
     enum connection_wish wish;
-    unsigned requests;        /* answered so far */
-    struct response response; /* in STATE_RESPONSE */
-    struct text document;     /* the whole of it, if it is no policy and no error; else empty */
-    size_t sent;              /* bytes of it */
-    size_t received;          /* bytes of requests that are not answered yet */
-    int64_t begun_us;         /* the time for the answer: since accept, or since the last one */
-    char *held;               /* owned; these bytes while others go on; NULL when there are none */
-    struct connection *next;  /* borrowed; in a list of its owner */
+    unsigned requests;       /* answered so far */
+    struct answer answer;    /* in STATE_RESPONSE */
+    size_t sent;             /* bytes of it */
+    size_t received;         /* bytes of requests that are not answered yet */
+    int64_t begun_us;        /* the time for the answer: since accept, or since the last one */
+    char *held;              /* owned; these bytes while others go on; NULL when there are none */
+    struct connection *next; /* borrowed; in a list of its owner */
 };
 
 /* What a state says after it did what it could. */
@@ -121,7 +118,7 @@ void connection_end(struct connection *connection)
     connection->session = NULL;
     free(connection->held);
     connection->held = NULL;
-    text_free(&connection->document);
+    text_free(&connection->answer.document);
     (void)close(connection->fd); /* A failed close has closed too. */
     connection->fd = -1;
 }
@@ -330,188 +327,17 @@ static enum step step_handshake(struct connection *connection, int64_t now)
     return hang_up(connection, now);
 }
 
-static const struct {
-    enum http_status status;
-    enum stats_counter counter;
-} fetches[] = {
-    {HTTP_OK, STATS_FETCH_200},          {HTTP_BAD_REQUEST, STATS_FETCH_400},
-    {HTTP_NOT_FOUND, STATS_FETCH_404},   {HTTP_METHOD_NOT_ALLOWED, STATS_FETCH_405},
-    {HTTP_MISDIRECTED, STATS_FETCH_421}, {HTTP_HEADERS_TOO_LARGE, STATS_FETCH_431},
-    {HTTP_UNAVAILABLE, STATS_FETCH_503}, {HTTP_VERSION_NOT_SUPPORTED, STATS_FETCH_505},
-};
-
-static void count_fetch(const struct connection *connection, enum http_status status)
+static struct answer_context answer_context(const struct connection *connection)
 {
-    for (size_t i = 0; i < sizeof(fetches) / sizeof(fetches[0]); i++)
-        if (fetches[i].status == status && connection->endpoint->service == ENDPOINT_POLICIES)
-            count(connection, fetches[i].counter);
-}
-
-/* Has an answer ready, the last one of this connection. */
-static void begin_response(struct connection *connection, enum http_status status,
-                           enum http_method method)
-{
-    connection->response = (struct response){
-        .status = status,
-        .date = time(NULL),
-        .head_only = method == HTTP_HEAD,
-        .persistence = HTTP_CLOSE,
-        .plain = connection->endpoint->plain,
-    };
-    connection->sent = 0;
-    connection->state = STATE_RESPONSE;
-    count_fetch(connection, status);
-}
-
-static enum http_persistence persistence_of(const struct connection *connection,
-                                            const struct http_request *request)
-{
-    bool last = connection->requests + 1 >= LIMIT_REQUESTS_A_CONNECTION;
-    return last || connection->setting->draining ? HTTP_CLOSE : request->persistence;
-}
-
-/* The domain that the request is for; NULL when this connection does not speak for it:
- * behind TLS only for the one whose certificate was shown, and only as https. */
-static const struct site_domain *domain_of(const struct connection *connection,
-                                           const struct http_request *request)
-{
-    const struct site *site = connection->setting->site;
-    const struct site_domain *named =
-        request->has_host ? site_find_host(site, request->host) : NULL;
-    if (connection->endpoint->plain)
-        return named;
-    const struct site_domain *shown = tls_session_domain(connection->session);
-    return request->plain_scheme || (request->has_host && named != shown) ? NULL : shown;
-}
-
-/* The answer to what was sent is ready. request is NULL when that was no request. */
-static void note_answer(struct connection *connection, struct span sent,
-                        const struct http_request *request)
-{
-    const struct response *response = &connection->response;
-    const struct tls_session *session = connection->session;
-    if (connection->endpoint->service != ENDPOINT_POLICIES || !access_is_logged(response->status))
-        return;
-    struct access access = {
+    return (struct answer_context){
+        .setting = connection->setting,
+        .endpoint = connection->endpoint,
         .client = connection_client(connection),
-        .request = sent,
-        .status = response->status,
-        .body_len = response_body_len(response),
-        .took_us = clock_monotonic_us() - connection->begun_us,
-        .now = response->date,
+        .session = connection->session,
+        .is_last = connection->setting->draining ||
+                   connection->requests + 1 >= LIMIT_REQUESTS_A_CONNECTION,
+        .begun_us = connection->begun_us,
     };
-    if (request != NULL) {
-        access.referer = request->referer;
-        access.agent = request->agent;
-    }
-    if (!connection->endpoint->plain) {
-        access.domain = site_name(tls_session_domain(session));
-        access.version = tls_session_is_13(session) ? "TLSv1.3" : "TLSv1.2";
-        access.cipher = tls_session_cipher(session);
-    }
-    access_log(&access);
-}
-
-/* Writes the head before the body that is there. */
-static void build_document(struct connection *connection, const char *type, struct span body)
-{
-    const struct response *response = &connection->response;
-    char head[LIMIT_RESPONSE_HEAD];
-    size_t len = response_render_head(response, type, body.len, head);
-    text_append(&connection->document, (struct span){head, len});
-    if (!response->head_only)
-        text_append(&connection->document, body);
-}
-
-/* False when memory is short. */
-static bool answer_monitor(struct connection *connection, const struct http_request *request)
-{
-    const struct connection_setting *setting = connection->setting;
-    const struct monitor monitor = {
-        .stats = setting->stats,
-        .site = setting->site,
-        .now = time(NULL),
-        .draining = setting->draining,
-    };
-    struct text body = {0};
-    const char *type = NULL;
-    begin_response(connection, monitor_answer(&monitor, request, &body, &type), request->method);
-    connection->response.persistence = persistence_of(connection, request);
-    if (body.len > 0 || connection->response.status == HTTP_OK)
-        build_document(connection, type, (struct span){body.data, body.len});
-    bool good = !body.failed && !connection->document.failed;
-    text_free(&body);
-    return good;
-}
-
-/* A HEAD brings no policy, and one who is refused got none. */
-static void record_fetch(const struct connection *connection, const struct http_request *request,
-                         const struct site_domain *domain)
-{
-    struct fetch_record visit = {.last = clock_real_us()};
-    if (connection->response.status != HTTP_OK || request->method != HTTP_GET ||
-        !connection->setting->records_fetches)
-        return;
-    fetch_record_set(visit.domain, sizeof(visit.domain), site_name_span(domain));
-    fetch_record_set(visit.agent, sizeof(visit.agent), request->agent);
-    fetch_record_set(visit.id, sizeof(visit.id), span_of(policy_id(site_policy(domain))));
-    client_address_print_network(connection_client(connection), visit.network);
-    stats_record_fetch(connection->setting->stats, &visit);
-}
-
-/* False when memory is short. */
-static bool answer_authority(struct connection *connection, const struct http_request *request)
-{
-    const struct connection_setting *setting = connection->setting;
-    const struct acme_http validation = {
-        .challenges = setting->challenges,
-        .site = setting->site,
-        .redirect = connection->endpoint->redirect,
-    };
-    struct response *response = &connection->response;
-    struct text body = {0}, location = {0};
-    begin_response(connection, acme_http_answer(&validation, request, &body, &location),
-                   request->method);
-    response->persistence = persistence_of(connection, request);
-    response->location = location.data;
-    if (response->status == HTTP_OK)
-        build_document(connection, "application/octet-stream", (struct span){body.data, body.len});
-    else if (response->status == HTTP_PERMANENT_REDIRECT)
-        build_document(connection, "text/plain", response_body(response));
-    bool good = !body.failed && !location.failed && !connection->document.failed;
-    response->location = NULL;
-    text_free(&body);
-    text_free(&location);
-    return good;
-}
-
-static void answer_sender(struct connection *connection, const struct http_request *request)
-{
-    const struct site_domain *domain = domain_of(connection, request);
-    bool has_policy = domain != NULL && site_policy(domain) != NULL;
-    struct response *response = &connection->response;
-
-    begin_response(connection, http_judge(request, domain != NULL, has_policy), request->method);
-    if (has_policy)
-        response->policy = policy_body(site_policy(domain));
-    response->persistence = persistence_of(connection, request);
-    if (has_policy)
-        record_fetch(connection, request, domain);
-}
-
-/* Judges the request and has the answer ready. False when memory is short. */
-static bool answer(struct connection *connection, const struct http_request *request)
-{
-    switch (connection->endpoint->service) {
-    case ENDPOINT_METRICS:
-        return answer_monitor(connection, request);
-    case ENDPOINT_CHALLENGES:
-        return answer_authority(connection, request);
-    case ENDPOINT_POLICIES:
-        break;
-    }
-    answer_sender(connection, request);
-    return true;
 }
 
 /* In TLS 1.3 the client's last words of the handshake want no answer. A client
@@ -554,6 +380,8 @@ static enum tls_result conn_write(struct connection *connection, const char *dat
 
 static enum step read_request(struct connection *connection, int64_t now)
 {
+    const struct answer_context context = answer_context(connection);
+    struct span sent = {connection->setting->request, connection->received};
     bool between = connection->received == 0 && connection->requests > 0;
     size_t len;
 
@@ -574,9 +402,8 @@ static enum step read_request(struct connection *connection, int64_t now)
     case TLS_CLOSED:
         return begin_close(connection, now);
     case TLS_TOO_LONG:
-        begin_response(connection, HTTP_HEADERS_TOO_LARGE, HTTP_GET);
-        note_answer(connection, (struct span){connection->setting->request, connection->received},
-                    NULL);
+        answer_refusal(&context, sent, HTTP_HEADERS_TOO_LARGE, HTTP_GET, &connection->answer);
+        connection->state = STATE_RESPONSE;
         return STEP_ON;
     case TLS_UNPREPARED:
     case TLS_SHORT:
@@ -598,14 +425,14 @@ static enum step step_request(struct connection *connection, int64_t now)
 
     if (progress == HTTP_PARTIAL)
         return read_request(connection, now);
-    if (progress == HTTP_COMPLETE) {
-        if (!answer(connection, &request)) {
-            tell_shortage(connection, "answer a request", now);
-            return STEP_OVER;
-        }
-    } else
-        begin_response(connection, status, request.method);
-    note_answer(connection, input, progress == HTTP_COMPLETE ? &request : NULL);
+    const struct answer_context context = answer_context(connection);
+    if (progress != HTTP_COMPLETE) {
+        answer_refusal(&context, input, status, request.method, &connection->answer);
+    } else if (!answer_request(&context, input, &request, &connection->answer)) {
+        tell_shortage(connection, "answer a request", now);
+        return STEP_OVER;
+    }
+    connection->state = STATE_RESPONSE;
     connection->received -= consumed;
     memmove(connection->setting->request, connection->setting->request + consumed,
             connection->received);
@@ -616,8 +443,8 @@ static enum step step_request(struct connection *connection, int64_t now)
  * one when its request is here already. */
 static enum step finish_response(struct connection *connection, int64_t now)
 {
-    text_free(&connection->document);
-    if (connection->response.persistence == HTTP_CLOSE)
+    text_free(&connection->answer.document);
+    if (connection->answer.response.persistence == HTTP_CLOSE)
         return begin_close(connection, now);
     if (connection->received == 0) {
         enum tls_result result =
@@ -625,6 +452,7 @@ static enum step finish_response(struct connection *connection, int64_t now)
         if (result != TLS_DONE)
             return result == TLS_WANT_WRITE ? STEP_WRITE : hang_up(connection, now);
     }
+    connection->sent = 0;
     connection->requests++;
     connection->begun_us = clock_monotonic_us();
     timers_start(connection->setting->timers, &connection->timer,
@@ -638,9 +466,10 @@ static enum step finish_response(struct connection *connection, int64_t now)
 static enum step step_response(struct connection *connection, int64_t now)
 {
     char bytes[RESPONSE_SIZE];
-    const struct text *document = &connection->document;
+    const struct text *document = &connection->answer.document;
     const char *all = document->len > 0 ? document->data : bytes;
-    size_t len = document->len > 0 ? document->len : response_render(&connection->response, bytes);
+    size_t len =
+        document->len > 0 ? document->len : response_render(&connection->answer.response, bytes);
 
     while (connection->sent < len) {
         size_t written;

@@ -1,8 +1,9 @@
-#include "serve/monitor.h"
+#include "serve/answer.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/calendar.h"
 #include "base/limits.h"
@@ -270,7 +271,7 @@ static const char plain_type[] = "text/plain";
 /* By which "list --senders" knows that it is this server that answers. */
 static const char senders_type[] = "text/tab-separated-values; header=absent";
 
-typedef enum http_status monitor_view(const struct monitor *monitor, struct span query,
+typedef enum http_status monitor_view(const struct answer_context *context, struct span query,
                                       struct text *body);
 
 /* A name as a query holds it; longer ones are none. */
@@ -324,23 +325,24 @@ static bool next_domain(struct span *query, struct parameter *ret_name)
 }
 
 /* NULL when it is not configured. */
-static const struct site_domain *find(const struct monitor *monitor, const struct parameter *name)
+static const struct site_domain *find(const struct answer_context *context,
+                                      const struct parameter *name)
 {
     return name->is_too_long
                ? NULL
-               : site_find_domain(monitor->site, (struct span){name->bytes, name->len});
+               : site_find_domain(context->setting->site, (struct span){name->bytes, name->len});
 }
 
 /* One domain for each "domain=" of the query: all of a hundred thousand nobody
  * wants at every scrape. What is not configured or has no certificate is left out. */
-static enum http_status tell_metrics(const struct monitor *monitor, struct span query,
+static enum http_status tell_metrics(const struct answer_context *context, struct span query,
                                      struct text *body)
 {
     struct parameter name;
     bool begun = false;
-    exposition_print(monitor->stats, body);
+    exposition_print(context->setting->stats, body);
     while (next_domain(&query, &name)) {
-        const struct site_domain *domain = find(monitor, &name);
+        const struct site_domain *domain = find(context, &name);
         const struct credential *credential = domain == NULL ? NULL : verdict_first_to_end(domain);
         if (credential == NULL)
             continue;
@@ -352,10 +354,10 @@ static enum http_status tell_metrics(const struct monitor *monitor, struct span 
 }
 
 /* Strictly: as configured, and with a certificate that is valid now. */
-static const char *ailment_of(const struct monitor *monitor, const struct parameter *name)
+static const char *ailment_of(const struct answer_context *context, const struct parameter *name)
 {
     const struct credential *credential; /* the words do not name it */
-    const struct site_domain *domain = find(monitor, name);
+    const struct site_domain *domain = find(context, name);
     if (domain == NULL)
         return "the domain is not configured";
     switch (site_state(domain)) {
@@ -366,7 +368,7 @@ static const char *ailment_of(const struct monitor *monitor, const struct parame
     case SITE_SERVED:
         break;
     }
-    switch (verdict_certificate(domain, monitor->now, &credential)) {
+    switch (verdict_certificate(domain, time(NULL), &credential)) {
     case CREDENTIAL_SOUND:
         return NULL;
     case CREDENTIAL_MISSING:
@@ -386,19 +388,19 @@ static const char *ailment_of(const struct monitor *monitor, const struct parame
 }
 
 /* A monitor that restarts what is not well must not do so for what a restart does not mend. */
-static enum http_status tell_health(const struct monitor *monitor, struct span query,
+static enum http_status tell_health(const struct answer_context *context, struct span query,
                                     struct text *body)
 {
     struct parameter name;
-    const char *ailment = monitor->draining ? "the worker is about to end" : NULL;
-    bool serves = stats_gauge(monitor->stats, STATS_DOMAINS_SERVED) > 0 ||
-                  stats_gauge(monitor->stats, STATS_DOMAINS_STALE) > 0;
+    const char *ailment = context->setting->draining ? "the worker is about to end" : NULL;
+    bool serves = stats_gauge(context->setting->stats, STATS_DOMAINS_SERVED) > 0 ||
+                  stats_gauge(context->setting->stats, STATS_DOMAINS_STALE) > 0;
     bool asks = false;
     while (ailment == NULL && next_domain(&query, &name)) {
-        ailment = ailment_of(monitor, &name);
+        ailment = ailment_of(context, &name);
         asks = true;
     }
-    if (ailment == NULL && !asks && stats_gauge(monitor->stats, STATS_BLOCKED) != 0)
+    if (ailment == NULL && !asks && stats_gauge(context->setting->stats, STATS_BLOCKED) != 0)
         ailment = "no certificate is served, and there are files or folders with certificates that "
                   "this user may not read: see the log";
     if (ailment == NULL && !asks && !serves) {
@@ -409,14 +411,14 @@ static enum http_status tell_health(const struct monitor *monitor, struct span q
     return ailment == NULL ? HTTP_OK : HTTP_UNAVAILABLE;
 }
 
-static enum http_status tell_senders(const struct monitor *monitor, struct span query,
+static enum http_status tell_senders(const struct answer_context *context, struct span query,
                                      struct text *body)
 {
     struct parameter name;
-    const struct site_domain *domain = next_domain(&query, &name) ? find(monitor, &name) : NULL;
+    const struct site_domain *domain = next_domain(&query, &name) ? find(context, &name) : NULL;
     if (domain == NULL)
         return HTTP_NOT_FOUND;
-    senders_print(monitor->stats, site_name_span(domain), body);
+    senders_print(context->setting->stats, site_name_span(domain), body);
     return HTTP_OK;
 }
 
@@ -430,8 +432,9 @@ static const struct {
     {"/senders", tell_senders, senders_type},
 };
 
-enum http_status monitor_answer(const struct monitor *monitor, const struct http_request *request,
-                                struct text *ret_body, const char **ret_type)
+enum http_status monitor_answer(const struct answer_context *context,
+                                const struct http_request *request, struct text *ret_body,
+                                const char **ret_type)
 {
     struct span path = request->has_path ? request->path : (struct span){"", 0};
     const char *mark = path.len == 0 ? NULL : memchr(path.data, '?', path.len);
@@ -444,7 +447,7 @@ enum http_status monitor_answer(const struct monitor *monitor, const struct http
         if (request->method != HTTP_GET && request->method != HTTP_HEAD)
             return HTTP_METHOD_NOT_ALLOWED;
         *ret_type = views[i].type;
-        return views[i].tell(monitor, query, ret_body);
+        return views[i].tell(context, query, ret_body);
     }
     return HTTP_NOT_FOUND;
 }

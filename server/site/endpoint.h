@@ -14,8 +14,8 @@
 /* What those who come are given. */
 enum endpoint_service {
     ENDPOINT_POLICIES,
-    ENDPOINT_METRICS,    /* for monitors (serve/monitor.h); always plain */
-    ENDPOINT_CHALLENGES, /* http-01 for authorities (serve/acme_http.h); always plain */
+    ENDPOINT_METRICS,    /* for monitors (serve/answer.h); always plain */
+    ENDPOINT_CHALLENGES, /* http-01 for authorities (serve/answer.h); always plain */
 };
 
 /* The key of the configuration that it is the value of. */

@@ -1,0 +1,51 @@
+/*
+ * For answer and monitor. What a request is answered, which depends on the endpoint that it came to: a
+ * policy for a sender; metrics, the health of this worker and who has fetched a policy for a monitor,
+ * who is told nothing that is secret; for an authority the key authorization of a pending http-01
+ * challenge (RFC 8555 section 8.3). Whoever else comes there may be led to https, but never to a policy:
+ * no sender may follow a redirect, so none is to be seen (RFC 8461 section 3.3). It counts, records and
+ * logs what is answered, and sends nothing. Runs in the worker.
+ */
+#ifndef SERVE_ANSWER_H
+#define SERVE_ANSWER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/text.h"
+#include "http/http.h"
+#include "serve/connection.h"
+
+/* Of the connection on which a request came. Everything is borrowed. */
+struct answer_context {
+    const struct connection_setting *setting;
+    const struct endpoint *endpoint;
+    const struct sockaddr *client;
+    const struct tls_session *session; /* NULL where the endpoint is plain */
+    bool is_last;                      /* no other request is read after this one */
+    int64_t begun_us;                  /* since when the client waits; of the monotonic clock */
+};
+
+struct answer {
+    struct response response; /* borrows from the site */
+    struct text document; /* owned; the whole answer, if it is no policy and no error; else empty */
+};
+
+/* Has the answer ready to a well-formed request, which is a part of what was sent. False when memory is
+ * short; then there is none. */
+bool answer_request(const struct answer_context *context, struct span sent,
+                    const struct http_request *request, struct answer *ret_answer);
+
+/* The same for what is no request that we read; the last answer of its connection. */
+void answer_refusal(const struct answer_context *context, struct span sent, enum http_status status,
+                    enum http_method method, struct answer *ret_answer);
+
+/* Of a monitor. With an answer of its own it appends that to ret_body, sets its type (static) and
+ * returns its status; otherwise ret_body stays empty and the status has its usual body. Memory may be
+ * short: the text tells. */
+enum http_status monitor_answer(const struct answer_context *context,
+                                const struct http_request *request, struct text *ret_body,
+                                const char **ret_type);
+
+#endif
