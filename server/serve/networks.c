@@ -9,22 +9,6 @@
 
 #include "base/limits.h"
 
-struct network {
-    uint64_t key;
-    struct network *next; /* in its bucket of the hash table, or in the list of the free ones */
-    /* Neighbours among the networks that hold as many. */
-    struct network *before;
-    struct network *behind;
-    struct {
-        struct network_member *oldest; /* borrowed */
-        struct network_member *newest;
-        uint32_t count;
-    } stages[NETWORK_STAGES];
-    uint32_t count;  /* members of all stages */
-    uint32_t round;  /* in which it was charged last */
-    int64_t used_us; /* of its slices from that round on */
-};
-
 /* The networks that hold the same number of members, as a queue. */
 struct rank {
     struct network *first;
@@ -36,6 +20,7 @@ struct networks {
     struct rank *ranks;       /* behind the entries; by the number of members, 0 to capacity */
     struct network **buckets; /* behind the ranks; a power of two of them */
     struct network *unused;   /* was in use and is free */
+    struct usage *usage;      /* owned */
     size_t capacity;
     size_t entered;   /* entries that were ever in use */
     size_t largest;   /* the highest rank that is not empty; 0: all are */
@@ -58,10 +43,11 @@ struct networks *networks_new(size_t capacity)
     networks->round = 1;
     /* One piece, and so large that it comes from the kernel: pages that were never touched cost
      * nothing. */
+    networks->usage = usage_new();
     networks->entries =
         calloc(1, capacity * sizeof(struct network) + (capacity + 1) * sizeof(struct rank) +
                       buckets * sizeof(struct network *));
-    if (networks->entries == NULL ||
+    if (networks->usage == NULL || networks->entries == NULL ||
         getrandom(networks->seed, sizeof(networks->seed), 0) != (ssize_t)sizeof(networks->seed)) {
         networks_free(networks);
         return NULL;
@@ -77,6 +63,7 @@ void networks_free(struct networks *networks)
     if (networks == NULL)
         return;
     assert(networks->largest == 0);
+    usage_free(networks->usage);
     free(networks->entries);
     free(networks);
 }
@@ -234,21 +221,6 @@ void network_move(struct network_member *member, enum network_stage stage)
     stage_enter(member, stage);
 }
 
-size_t network_count(const struct network *network)
-{
-    return network->count;
-}
-
-size_t network_count_in(const struct network *network, enum network_stage stage)
-{
-    return network->stages[stage].count;
-}
-
-struct network_member *network_oldest(const struct network *network, enum network_stage stage)
-{
-    return network->stages[stage].oldest;
-}
-
 void networks_begin_round(struct networks *networks)
 {
     networks->round++;
@@ -267,14 +239,17 @@ bool networks_has_time(const struct networks *networks, const struct network *ne
     return used_of(networks, network) < LIMIT_NETWORK_SLICE_US;
 }
 
-void networks_charge(const struct networks *networks, struct network *network, int64_t microseconds)
+struct usage_rank networks_rank(const struct networks *networks, const struct network *network,
+                                int64_t now)
+{
+    return usage_of(networks->usage, network->key, now);
+}
+
+void networks_charge(const struct networks *networks, struct network *network, int64_t microseconds,
+                     int64_t now)
 {
     int64_t used = used_of(networks, network) + microseconds;
     network->used_us = used < LIMIT_NETWORK_DEBT_US ? used : LIMIT_NETWORK_DEBT_US;
     network->round = networks->round;
-}
-
-uint64_t network_key_of(const struct network *network)
-{
-    return network->key;
+    usage_add(networks->usage, network->key, microseconds, now);
 }

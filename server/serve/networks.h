@@ -1,9 +1,13 @@
 /*
- * Which network each connection of a worker comes from, so that one network
+ * For networks and usage. Which network each connection of a worker comes from, so that one network
  * cannot take the places or the time of the others. A network is an IPv4
  * address or an IPv6 /64, which is what one customer gets. The module owns the
- * entries, all of them from the start; a member is part of a connection. It
- * closes nothing, and has no clock. Runs in the worker.
+ * entries, all of them from the start; a member is part of a connection. How much of the worker's time
+ * each network has used lately is kept also after its last connection has gone, so that a client of a
+ * network that used little goes on before those of networks that used much; it counts for the network and
+ * for the two larger ones around it (/24 and /16, /48 and /32), because whoever floods may have many of the
+ * small ones. That memory is fixed: a place may be shared by several networks, which then seem to have
+ * used more, never less. Closes nothing, and has no clock. Runs in the worker.
  */
 #ifndef SERVE_NETWORKS_H
 #define SERVE_NETWORKS_H
@@ -23,7 +27,6 @@ enum network_stage {
 #define NETWORK_STAGES 4
 
 struct networks;
-struct network;
 
 /* Begin with {0}. */
 struct network_member {
@@ -32,6 +35,23 @@ struct network_member {
     struct network_member *later;
     void *owner; /* borrowed; for whoever asks for the oldest one */
     enum network_stage stage;
+};
+
+/* Read it, but only this module changes it. */
+struct network {
+    uint64_t key;
+    struct network *next; /* in its bucket of the hash table, or in the list of the free ones */
+    /* Neighbours among the networks that hold as many. */
+    struct network *before;
+    struct network *behind;
+    struct {
+        struct network_member *oldest; /* borrowed; came to the stage first; NULL: none did */
+        struct network_member *newest;
+        uint32_t count;
+    } stages[NETWORK_STAGES];
+    uint32_t count;  /* members of all stages */
+    uint32_t round;  /* in which it was charged last */
+    int64_t used_us; /* of its slices from that round on */
 };
 
 /* Room for so many members, at least 1. Reads the kernel's randomness, so each
@@ -64,12 +84,6 @@ void networks_leave(struct networks *networks, struct network_member *member);
 /* Puts the member last in the stage, unless it is there already. */
 void network_move(struct network_member *member, enum network_stage stage);
 
-size_t network_count(const struct network *network);
-size_t network_count_in(const struct network *network, enum network_stage stage);
-
-/* The member that came to this stage first; NULL when there is none. Borrowed. */
-struct network_member *network_oldest(const struct network *network, enum network_stage stage);
-
 /* Time is shared out in rounds: in each a network has a slice, and what it used beyond it is taken
  * from its slices of later rounds, up to LIMIT_NETWORK_DEBT_US. */
 void networks_begin_round(struct networks *networks);
@@ -77,10 +91,33 @@ void networks_begin_round(struct networks *networks);
 /* True while the network has some of its slice left in this round. */
 bool networks_has_time(const struct networks *networks, const struct network *network);
 
-/* The network has used so many microseconds. */
-void networks_charge(const struct networks *networks, struct network *network,
-                     int64_t microseconds);
+/* The network has used so many microseconds. now is in milliseconds of the monotonic clock, here and
+ * below. */
+void networks_charge(const struct networks *networks, struct network *network, int64_t microseconds,
+                     int64_t now);
 
-uint64_t network_key_of(const struct network *network);
+#define USAGE_LEVELS 3
+
+/* Microseconds of the largest network first. */
+struct usage_rank {
+    uint32_t used[USAGE_LEVELS];
+};
+
+/* What the network and those around it have used; half of it is forgotten each LIMIT_USAGE_HALF_MS. */
+struct usage_rank networks_rank(const struct networks *networks, const struct network *network,
+                                int64_t now);
+
+/* Less than, equal to or greater than 0: who has the smaller rank goes on first. */
+int usage_compare(const struct usage_rank *one, const struct usage_rank *other);
+
+struct usage;
+
+/* Nothing is used. Reads the kernel's randomness, so each worker makes its own after the fork.
+ * Owned; NULL when memory or randomness is short. */
+struct usage *usage_new(void);
+void usage_free(struct usage *usage);
+
+void usage_add(struct usage *usage, uint64_t key, int64_t microseconds, int64_t now);
+struct usage_rank usage_of(const struct usage *usage, uint64_t key, int64_t now);
 
 #endif

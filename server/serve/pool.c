@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "serve/usage.h"
 
 enum {
     /* What ends for one that needs memory to begin. The memory of one is enough, but it lies in
@@ -30,7 +29,6 @@ struct pool {
     struct shortage shortage;
     struct access_rate rate;
     struct networks *networks; /* owned */
-    struct usage *usage;       /* owned */
     struct connection *ended;  /* owned; those to be freed, one behind the other */
     int epoll;                 /* borrowed */
     size_t count;
@@ -64,8 +62,7 @@ struct pool *pool_new(int epoll, const struct connection_setting *setting, size_
     pool->setting.rate = &pool->rate;
     pool->setting.request = pool->request;
     pool->networks = networks_new(capacity);
-    pool->usage = usage_new();
-    if (pool->networks == NULL || pool->usage == NULL) {
+    if (pool->networks == NULL) {
         pool_free(pool);
         return NULL;
     }
@@ -91,10 +88,10 @@ static struct connection *owner_of(const struct network_member *member)
 
 static struct connection *cheapest_to_drop_in(const struct network *network)
 {
-    struct connection *lingering = owner_of(network_oldest(network, NETWORK_LINGERING));
-    struct connection *idle = owner_of(network_oldest(network, NETWORK_IDLE));
-    struct connection *busy = owner_of(network_oldest(network, NETWORK_BUSY));
-    struct connection *handshake = owner_of(network_oldest(network, NETWORK_HANDSHAKE));
+    struct connection *lingering = owner_of(network->stages[NETWORK_LINGERING].oldest);
+    struct connection *idle = owner_of(network->stages[NETWORK_IDLE].oldest);
+    struct connection *busy = owner_of(network->stages[NETWORK_BUSY].oldest);
+    struct connection *handshake = owner_of(network->stages[NETWORK_HANDSHAKE].oldest);
 
     if (lingering != NULL || idle != NULL)
         return lingering != NULL ? lingering : idle;
@@ -125,8 +122,8 @@ static struct connection *cheapest_to_drop(const struct pool *pool)
     const struct network *largest = networks_largest(pool->networks);
     if (largest == NULL)
         return NULL;
-    return network_count(largest) > LIMIT_CONNECTIONS_FEW ? cheapest_to_drop_in(largest)
-                                                          : cheapest_to_drop_of_all(pool);
+    return largest->count > LIMIT_CONNECTIONS_FEW ? cheapest_to_drop_in(largest)
+                                                  : cheapest_to_drop_of_all(pool);
 }
 
 static bool evict(struct pool *pool, struct connection *connection)
@@ -173,7 +170,6 @@ void pool_free(struct pool *pool)
     assert(pool->count == 0);
     pool_free_ended(pool);
     networks_free(pool->networks);
-    usage_free(pool->usage);
     free(pool);
 }
 
@@ -192,9 +188,9 @@ static void make_room_in_network(struct pool *pool, uint64_t key)
     const struct network *network = networks_find(pool->networks, key);
     struct connection *loss = NULL;
     if (network != NULL &&
-        network_count_in(network, NETWORK_HANDSHAKE) >= pool->most_handshakes_a_network)
-        loss = owner_of(network_oldest(network, NETWORK_HANDSHAKE));
-    else if (network != NULL && network_count(network) >= pool->most_a_network)
+        network->stages[NETWORK_HANDSHAKE].count >= pool->most_handshakes_a_network)
+        loss = owner_of(network->stages[NETWORK_HANDSHAKE].oldest);
+    else if (network != NULL && network->count >= pool->most_a_network)
         loss = cheapest_to_drop_in(network);
     if (loss == NULL)
         return;
@@ -340,11 +336,10 @@ static size_t gather(struct pool *pool, const struct epoll_event *events, size_t
             continue;
         }
         assert(turns < pool->capacity);
-        uint64_t key = network_key_of(connection_member(connection)->network);
+        const struct network *network = connection_member(connection)->network;
         pool->turns[turns] =
-            (struct turn){connection, usage_of(pool->usage, key, now), (uint32_t)turns};
-        if (turns > 0 && connection_member(connection)->network !=
-                             connection_member(pool->turns[0].connection)->network)
+            (struct turn){connection, networks_rank(pool->networks, network, now), (uint32_t)turns};
+        if (turns > 0 && network != connection_member(pool->turns[0].connection)->network)
             *ret_mixed = true;
         turns++;
     }
@@ -373,8 +368,7 @@ void pool_advance(struct pool *pool, const struct epoll_event *events, size_t co
         go_on(pool, connection, now);
         int64_t used = clock_monotonic_us() - begin;
         used_us += used;
-        networks_charge(pool->networks, network, used);
-        usage_add(pool->usage, network_key_of(network), used, now);
+        networks_charge(pool->networks, network, used, now);
         apply_wish(pool, connection, earlier);
     }
 }

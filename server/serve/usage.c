@@ -1,4 +1,4 @@
-#include "serve/usage.h"
+#include "serve/networks.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

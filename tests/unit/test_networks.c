@@ -60,27 +60,27 @@ static void counts_by_network_and_stage(void **state)
 
     const struct network *network = networks_find(networks, 7);
     assert_non_null(network);
-    assert_int_equal(network_count(network), 3);
-    assert_int_equal(network_count_in(network, NETWORK_HANDSHAKE), 3);
-    assert_ptr_equal(network_oldest(network, NETWORK_HANDSHAKE), &members[0]);
+    assert_int_equal(network->count, 3);
+    assert_int_equal(network->stages[NETWORK_HANDSHAKE].count, 3);
+    assert_ptr_equal(network->stages[NETWORK_HANDSHAKE].oldest, &members[0]);
     network_move(&members[0], NETWORK_HANDSHAKE); /* is there already, and stays the first */
-    assert_ptr_equal(network_oldest(network, NETWORK_HANDSHAKE), &members[0]);
+    assert_ptr_equal(network->stages[NETWORK_HANDSHAKE].oldest, &members[0]);
     network_move(&members[0], NETWORK_BUSY);
-    assert_ptr_equal(network_oldest(network, NETWORK_HANDSHAKE), &members[1]);
-    assert_ptr_equal(network_oldest(network, NETWORK_BUSY), &members[0]);
-    assert_int_equal(network_count_in(network, NETWORK_HANDSHAKE), 2);
+    assert_ptr_equal(network->stages[NETWORK_HANDSHAKE].oldest, &members[1]);
+    assert_ptr_equal(network->stages[NETWORK_BUSY].oldest, &members[0]);
+    assert_int_equal(network->stages[NETWORK_HANDSHAKE].count, 2);
     network_move(&members[0], NETWORK_HANDSHAKE);
-    assert_ptr_equal(network_oldest(network, NETWORK_HANDSHAKE), &members[1]);
-    assert_null(network_oldest(network, NETWORK_BUSY));
+    assert_ptr_equal(network->stages[NETWORK_HANDSHAKE].oldest, &members[1]);
+    assert_null(network->stages[NETWORK_BUSY].oldest);
     assert_ptr_equal(networks_largest(networks), network);
 
     networks_leave(networks, &members[1]);
     networks_leave(networks, &members[1]);
     networks_leave(networks, &members[2]);
-    assert_ptr_equal(network_oldest(network, NETWORK_HANDSHAKE), &members[0]);
+    assert_ptr_equal(network->stages[NETWORK_HANDSHAKE].oldest, &members[0]);
     networks_leave(networks, &members[0]);
     assert_null(networks_find(networks, 7));
-    assert_int_equal(network_count(networks_find(networks, 9)), 1);
+    assert_int_equal(networks_find(networks, 9)->count, 1);
     networks_leave(networks, &members[3]);
     assert_null(networks_largest(networks));
     networks_free(networks);
@@ -134,12 +134,12 @@ static void keeps_account_under_churn(void **state)
             counts[keys[i]]++;
         }
         const struct network *network = networks_find(networks, high[keys[i] % 2] + keys[i] / 2);
-        assert_int_equal(network == NULL ? 0 : network_count(network), counts[keys[i]]);
+        assert_int_equal(network == NULL ? 0 : network->count, counts[keys[i]]);
         size_t most = 0;
         for (size_t k = 0; k < 2 * KEYS; k++)
             most = counts[k] > most ? counts[k] : most;
         const struct network *largest = networks_largest(networks);
-        assert_int_equal(largest == NULL ? 0 : network_count(largest), most);
+        assert_int_equal(largest == NULL ? 0 : largest->count, most);
     }
     for (size_t i = 0; i < MEMBERS; i++)
         networks_leave(networks, &members[i]);
@@ -157,9 +157,8 @@ static void has_room_for_as_many_networks_as_members(void **state)
     for (uint64_t turn = 0; turn < 3; turn++) {
         for (uint64_t i = 0; i < LIMIT_CONNECTIONS; i++)
             networks_enter(networks, &members[i], (turn * LIMIT_CONNECTIONS + i) << 32);
-        assert_int_equal(network_count(networks_largest(networks)), 1);
-        assert_ptr_equal(network_oldest(networks_largest(networks), NETWORK_HANDSHAKE),
-                         &members[0]);
+        assert_int_equal(networks_largest(networks)->count, 1);
+        assert_ptr_equal(networks_largest(networks)->stages[NETWORK_HANDSHAKE].oldest, &members[0]);
         for (size_t i = 0; i < LIMIT_CONNECTIONS; i++)
             networks_leave(networks, &members[i]);
         assert_null(networks_largest(networks));
@@ -177,19 +176,19 @@ static void shares_out_time_in_rounds(void **state)
     networks_enter(networks, &member, 1);
     struct network *network = networks_find(networks, 1);
     assert_true(networks_has_time(networks, network));
-    networks_charge(networks, network, LIMIT_NETWORK_SLICE_US - 1);
+    networks_charge(networks, network, LIMIT_NETWORK_SLICE_US - 1, 0);
     assert_true(networks_has_time(networks, network));
-    networks_charge(networks, network, 1);
+    networks_charge(networks, network, 1, 0);
     assert_false(networks_has_time(networks, network));
     networks_begin_round(networks);
     assert_true(networks_has_time(networks, network));
-    networks_charge(networks, network, 3 * LIMIT_NETWORK_SLICE_US);
+    networks_charge(networks, network, 3 * LIMIT_NETWORK_SLICE_US, 0);
     for (int i = 0; i < 3; i++) {
         assert_false(networks_has_time(networks, network));
         networks_begin_round(networks);
     }
     assert_true(networks_has_time(networks, network));
-    networks_charge(networks, network, 1000 * LIMIT_NETWORK_DEBT_US);
+    networks_charge(networks, network, 1000 * LIMIT_NETWORK_DEBT_US, 0);
     for (int i = 0; i < LIMIT_NETWORK_DEBT_US / LIMIT_NETWORK_SLICE_US; i++) {
         assert_false(networks_has_time(networks, network));
         networks_begin_round(networks);

@@ -1,5 +1,5 @@
 /* Who has used how much time, and who goes on before whom. */
-#include "serve/usage.h"
+#include "serve/networks.h"
 
 #include "base/limits.h"
 #include "unit.h"
