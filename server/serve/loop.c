@@ -1,4 +1,4 @@
-#include "serve/loop.h"
+#include "serve/worker.h"
 
 #include <errno.h>
 #include <limits.h>

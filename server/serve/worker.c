@@ -11,7 +11,6 @@
 #include "base/memory.h"
 #include "crypto/accelerate.h"
 #include "sandbox/seal.h"
-#include "serve/loop.h"
 #include "serve/tls.h"
 
 /* Beside connections: the epoll instance, and what a library may open for a moment. */

@@ -3,7 +3,7 @@
  * second: for every reason that a connection may have to end while it has an event. The address
  * sanitizer, and the tags that asserts look at, tell of a connection that was freed too early.
  */
-#include "serve/loop.h"
+#include "serve/worker.h"
 
 #include <errno.h>
 #include <stdio.h>
