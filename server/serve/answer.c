@@ -5,6 +5,8 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "serve/access.h"
+#include "serve/connection.h"
 #include "shared/client_address.h"
 
 static const struct {

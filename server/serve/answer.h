@@ -15,7 +15,10 @@
 
 #include "base/text.h"
 #include "http/http.h"
-#include "serve/connection.h"
+#include "serve/tls.h"
+#include "site/endpoint.h"
+
+struct connection_setting; /* serve/connection.h */
 
 /* Of the connection on which a request came. Everything is borrowed. */
 struct answer_context {

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,51 +13,10 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "http/http.h"
-#include "serve/answer.h"
-
-enum connection_state {
-    STATE_INTRODUCTION, /* a proxy says for whom it connects */
-    STATE_HANDSHAKE,
-    STATE_REQUEST,
-    STATE_RESPONSE,
-    STATE_CLOSING,   /* close_notify is on its way */
-    STATE_LINGERING, /* all is sent; what still comes is thrown away */
-};
 
 /* Reads in one go while lingering, so that a client which never stops sending
  * does not hold up the others. */
 enum { DISCARDS_AT_ONCE = 8 };
-
-/* Values that no other memory holds by chance. */
-enum connection_tag {
-    TAG_OPEN = 0x6e65706f,
-    TAG_ENDED = 0x646e652e,
-    TAG_FREED = 0x65657266,
-};
-
-struct connection {
-    enum connection_tag tag;
-    const struct connection_setting *setting; /* borrowed */
-    struct tls_session *session;              /* owned; NULL before the first byte and at the end */
-    struct timer timer;
-    struct network_member member;
-    const struct endpoint *endpoint; /* borrowed */
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } client;
-    int fd; /* owned */
-    enum connection_state state;
-    enum connection_wish wish;
-    unsigned requests;       /* answered so far */
-    struct answer answer;    /* in STATE_RESPONSE */
-    size_t sent;             /* bytes of it */
-    size_t received;         /* bytes of requests that are not answered yet */
-    int64_t begun_us;        /* the time for the answer: since accept, or since the last one */
-    char *held;              /* owned; these bytes while others go on; NULL when there are none */
-    struct connection *next; /* borrowed; in a list of its owner */
-};
 
 /* What a state says after it did what it could. */
 enum step {
@@ -129,11 +87,6 @@ bool connection_has_ended(const struct connection *connection)
     return connection->tag == TAG_ENDED;
 }
 
-struct connection **connection_next(struct connection *connection)
-{
-    return &connection->next;
-}
-
 void connection_free(struct connection *connection)
 {
     if (connection == NULL)
@@ -142,31 +95,6 @@ void connection_free(struct connection *connection)
         connection_end(connection);
     connection->tag = TAG_FREED;
     free(connection);
-}
-
-int connection_fd(const struct connection *connection)
-{
-    return connection->fd;
-}
-
-enum connection_wish connection_wish(const struct connection *connection)
-{
-    return connection->wish;
-}
-
-const struct sockaddr *connection_client(const struct connection *connection)
-{
-    return &connection->client.any;
-}
-
-int64_t connection_deadline(const struct connection *connection)
-{
-    return connection->timer.deadline;
-}
-
-struct network_member *connection_member(struct connection *connection)
-{
-    return &connection->member;
 }
 
 enum network_stage connection_stage(const struct connection *connection)
@@ -280,7 +208,7 @@ static void note_failure(const struct connection *connection, const struct failu
         (connection->session == NULL || story.is_silent))
         return;
     const struct access_failure logged = {
-        .client = connection_client(connection),
+        .client = &connection->client.any,
         .reason = failure->reason,
         .name = story.name,
         .alert_sent = story.alert_sent,
@@ -332,7 +260,7 @@ static struct answer_context answer_context(const struct connection *connection)
     return (struct answer_context){
         .setting = connection->setting,
         .endpoint = connection->endpoint,
-        .client = connection_client(connection),
+        .client = &connection->client.any,
         .session = connection->session,
         .is_last = connection->setting->draining ||
                    connection->requests + 1 >= LIMIT_REQUESTS_A_CONNECTION,

@@ -7,10 +7,12 @@
 #ifndef SERVE_CONNECTION_H
 #define SERVE_CONNECTION_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "serve/access.h"
+#include "serve/answer.h"
 #include "serve/networks.h"
 #include "serve/shortage.h"
 #include "serve/timers.h"
@@ -43,7 +45,49 @@ enum connection_wish {
     CONNECTION_OVER,   /* end it */
 };
 
-struct connection;
+enum connection_state {
+    STATE_INTRODUCTION, /* a proxy says for whom it connects */
+    STATE_HANDSHAKE,
+    STATE_REQUEST,
+    STATE_RESPONSE,
+    STATE_CLOSING,   /* close_notify is on its way */
+    STATE_LINGERING, /* all is sent; what still comes is thrown away */
+};
+
+/* Values that no other memory holds by chance. */
+enum connection_tag {
+    TAG_OPEN = 0x6e65706f,
+    TAG_ENDED = 0x646e652e,
+    TAG_FREED = 0x65657266,
+};
+
+struct connection {
+    /* For whoever drives it, to read. */
+    enum connection_wish wish; /* what it waits for; at first for reading */
+    int fd;                    /* owned */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } client; /* whom it serves: who connected, or for whom a proxy that is believed did */
+    struct timer timer; /* when it expires */
+    /* Whoever drives it keeps account of networks in the one, and ends that before connection_free;
+     * the other is a list of its own. */
+    struct network_member member;
+    struct connection *next; /* borrowed */
+    /* The rest is the connection's own. */
+    enum connection_tag tag;
+    enum connection_state state;
+    const struct connection_setting *setting; /* borrowed */
+    const struct endpoint *endpoint;          /* borrowed */
+    struct tls_session *session;              /* owned; NULL before the first byte and at the end */
+    unsigned requests;                        /* answered so far */
+    struct answer answer;                     /* in STATE_RESPONSE */
+    size_t sent;                              /* bytes of it */
+    size_t received;                          /* bytes of requests that are not answered yet */
+    int64_t begun_us; /* the time for the answer: since accept, or since the last one */
+    char *held;       /* owned; these bytes while others go on; NULL when there are none */
+};
 
 /* A connection on a non-blocking socket that was accepted at the endpoint from
  * the client, whose address is copied. The socket is taken, unless the answer is
@@ -58,9 +102,6 @@ struct connection *connection_new(const struct connection_setting *setting, int 
 void connection_end(struct connection *connection);
 
 bool connection_has_ended(const struct connection *connection);
-
-/* A place for the pointers of a list that its owner keeps. */
-struct connection **connection_next(struct connection *connection);
 
 /* Ends it first, if it has not ended. */
 void connection_free(struct connection *connection);
@@ -79,23 +120,7 @@ void connection_expire(struct connection *connection, int64_t now);
 /* It was to be advanced for CONNECTION_MEMORY and no other one could be ended: it is over, which is told. */
 void connection_give_up(struct connection *connection, int64_t now);
 
-/* What it waits for since the last of these calls; at first for reading. */
-enum connection_wish connection_wish(const struct connection *connection);
-
-int connection_fd(const struct connection *connection); /* borrowed */
-
-/* Whom it serves: the address that connected, or the one for which a proxy that
- * is believed connected. Borrowed. */
-const struct sockaddr *connection_client(const struct connection *connection);
-
-/* When it expires, in milliseconds of the monotonic clock. */
-int64_t connection_deadline(const struct connection *connection);
-
 /* How far it is since the last of these calls. */
 enum network_stage connection_stage(const struct connection *connection);
-
-/* Its membership in a network, for whoever keeps account of them, who also ends
- * it before connection_free. Borrowed. */
-struct network_member *connection_member(struct connection *connection);
 
 #endif

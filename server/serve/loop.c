@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "serve/pool.h"
+#include "serve/shortage.h"
 
 enum {
     /* So that those who are connected already get their turn, a few milliseconds later, and yet a

@@ -7,6 +7,10 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "serve/access.h"
+#include "serve/networks.h"
+#include "serve/shortage.h"
+#include "serve/timers.h"
 
 enum {
     /* What ends for one that needs memory to begin. The memory of one is enough, but it lies in
@@ -73,9 +77,9 @@ struct pool *pool_new(int epoll, const struct connection_setting *setting, size_
  * walks a list, may still name the connection, so it is freed later. */
 static void remove_connection(struct pool *pool, struct connection *connection)
 {
-    networks_leave(pool->networks, connection_member(connection));
+    networks_leave(pool->networks, &connection->member);
     connection_end(connection);
-    *connection_next(connection) = pool->ended;
+    connection->next = pool->ended;
     pool->ended = connection;
     pool->count--;
     stats_set_connections(pool->setting.stats, pool->count);
@@ -97,7 +101,7 @@ static struct connection *cheapest_to_drop_in(const struct network *network)
         return lingering != NULL ? lingering : idle;
     if (busy == NULL || handshake == NULL)
         return busy != NULL ? busy : handshake;
-    return connection_deadline(busy) < connection_deadline(handshake) ? busy : handshake;
+    return busy->timer.deadline < handshake->timer.deadline ? busy : handshake;
 }
 
 /* Among those that have begun something the one that began first: a newcomer behind a proxy, whose
@@ -156,7 +160,7 @@ void pool_free_ended(struct pool *pool)
 {
     while (pool->ended != NULL) {
         struct connection *connection = pool->ended;
-        pool->ended = *connection_next(connection);
+        pool->ended = connection->next;
         connection_free(connection);
     }
 }
@@ -176,10 +180,10 @@ void pool_free(struct pool *pool)
 static bool watch(const struct pool *pool, struct connection *connection, int operation)
 {
     struct epoll_event event = {
-        .events = connection_wish(connection) == CONNECTION_WRITE ? EPOLLOUT : EPOLLIN,
+        .events = connection->wish == CONNECTION_WRITE ? EPOLLOUT : EPOLLIN,
         .data.ptr = connection,
     };
-    return epoll_ctl(pool->epoll, operation, connection_fd(connection), &event) == 0;
+    return epoll_ctl(pool->epoll, operation, connection->fd, &event) == 0;
 }
 
 /* Whoever is at its limit pays for its newcomer itself. */
@@ -225,7 +229,7 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
     }
     pool->count++;
     stats_set_connections(pool->setting.stats, pool->count);
-    networks_enter(pool->networks, connection_member(connection), key);
+    networks_enter(pool->networks, &connection->member, key);
     if (!watch(pool, connection, EPOLL_CTL_ADD)) {
         shortage_tell(&pool->shortage, "wait for another connection", errno, now);
         remove_connection(pool, connection);
@@ -235,8 +239,8 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
 /* A proxy has said whom the connection serves: that one's network answers for it from now on. */
 static void move_to_client_network(struct pool *pool, struct connection *connection)
 {
-    struct network_member *member = connection_member(connection);
-    uint64_t key = network_key(connection_client(connection));
+    struct network_member *member = &connection->member;
+    uint64_t key = network_key(&connection->client.any);
     if (networks_find(pool->networks, key) == member->network)
         return;
     make_room_in_network(pool, key);
@@ -248,9 +252,9 @@ static void move_to_client_network(struct pool *pool, struct connection *connect
 static void apply_wish(struct pool *pool, struct connection *connection,
                        enum connection_wish earlier)
 {
-    enum connection_wish wish = connection_wish(connection);
+    enum connection_wish wish = connection->wish;
     move_to_client_network(pool, connection);
-    network_move(connection_member(connection), connection_stage(connection));
+    network_move(&connection->member, connection_stage(connection));
     if (wish == CONNECTION_OVER || (wish != earlier && !watch(pool, connection, EPOLL_CTL_MOD)))
         remove_connection(pool, connection);
 }
@@ -261,14 +265,13 @@ static void go_on(struct pool *pool, struct connection *connection, int64_t now)
 {
     uint64_t shortages = pool->shortage.count;
     connection_advance(connection, now);
-    for (int i = 0; connection_wish(connection) == CONNECTION_MEMORY; i++) {
-        if (i < EVICTIONS_FOR_ONE &&
-            evict_for(pool, connection_member(connection)->network, connection))
+    for (int i = 0; connection->wish == CONNECTION_MEMORY; i++) {
+        if (i < EVICTIONS_FOR_ONE && evict_for(pool, connection->member.network, connection))
             connection_advance(connection, now);
         else
             connection_give_up(connection, now);
     }
-    const struct network *network = connection_member(connection)->network;
+    const struct network *network = connection->member.network;
     for (int i = 0; pool->shortage.count > shortages && i < EVICTIONS_FOR_ONE; i++)
         if (!evict_for(pool, network, connection))
             break;
@@ -276,7 +279,7 @@ static void go_on(struct pool *pool, struct connection *connection, int64_t now)
 
 static void advance(struct pool *pool, struct connection *connection, int64_t now)
 {
-    enum connection_wish earlier = connection_wish(connection);
+    enum connection_wish earlier = connection->wish;
     go_on(pool, connection, now);
     apply_wish(pool, connection, earlier);
 }
@@ -336,10 +339,10 @@ static size_t gather(struct pool *pool, const struct epoll_event *events, size_t
             continue;
         }
         assert(turns < pool->capacity);
-        const struct network *network = connection_member(connection)->network;
+        const struct network *network = connection->member.network;
         pool->turns[turns] =
             (struct turn){connection, networks_rank(pool->networks, network, now), (uint32_t)turns};
-        if (turns > 0 && network != connection_member(pool->turns[0].connection)->network)
+        if (turns > 0 && network != pool->turns[0].connection->member.network)
             *ret_mixed = true;
         turns++;
     }
@@ -360,10 +363,10 @@ void pool_advance(struct pool *pool, const struct epoll_event *events, size_t co
         struct connection *connection = take_first(pool->turns, &turns);
         if (connection_has_ended(connection))
             continue;
-        struct network *network = connection_member(connection)->network;
+        struct network *network = connection->member.network;
         if (is_mixed && !networks_has_time(pool->networks, network))
             continue;
-        enum connection_wish earlier = connection_wish(connection);
+        enum connection_wish earlier = connection->wish;
         int64_t begin = clock_monotonic_us();
         go_on(pool, connection, now);
         int64_t used = clock_monotonic_us() - begin;
@@ -381,7 +384,7 @@ void pool_expire(struct pool *pool, int64_t now)
     for (struct timer *timer = timers_expired(&pool->timers, now); timer != NULL;
          timer = timers_expired(&pool->timers, now)) {
         struct connection *connection = timer->owner;
-        enum connection_wish earlier = connection_wish(connection);
+        enum connection_wish earlier = connection->wish;
         connection_expire(connection, now);
         apply_wish(pool, connection, earlier);
     }

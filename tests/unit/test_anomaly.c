@@ -638,7 +638,7 @@ static bool run_greeting(enum fault_kind kind, int64_t n, void *context)
     if (setting.tls != NULL)
         connection = connection_new(&setting, pair[0], &endpoint, &nobody, 0);
     for (int i = 0; connection != NULL && i < 8; i++)
-        if (connection_wish(connection) != CONNECTION_OVER)
+        if (connection->wish != CONNECTION_OVER)
             connection_advance(connection, i);
     bool fired = disarm();
     ssize_t count = recv(pair[1], answer, sizeof(answer), 0);

@@ -69,7 +69,7 @@ static void open_one(struct stage *stage, bool is_plain, bool by_proxy, const ch
     stage->connection = connection_new(&stage->setting, pair[0], &stage->endpoint,
                                        (const struct sockaddr *)&client, START);
     assert_non_null(stage->connection);
-    assert_int_equal(connection_wish(stage->connection), CONNECTION_READ);
+    assert_int_equal(stage->connection->wish, CONNECTION_READ);
 }
 
 static void answers_and_is_idle(void **state)
@@ -79,14 +79,14 @@ static void answers_and_is_idle(void **state)
     open_one(stage, true, false, GET);
     connection_advance(stage->connection, START);
     assert_int_equal(connection_stage(stage->connection), NETWORK_IDLE);
-    assert_int_equal(connection_deadline(stage->connection), START + LIMIT_IDLE_MS);
+    assert_int_equal(stage->connection->timer.deadline, START + LIMIT_IDLE_MS);
     assert_true(clients_read(stage->client, answer, sizeof(answer) - 1) > 0);
     assert_int_equal(strncmp(answer, "HTTP/1.1 200 ", 13), 0);
     connection_expire(stage->connection, START + LIMIT_IDLE_MS);
     assert_int_equal(connection_stage(stage->connection), NETWORK_LINGERING);
-    assert_int_equal(connection_wish(stage->connection), CONNECTION_READ);
+    assert_int_equal(stage->connection->wish, CONNECTION_READ);
     connection_expire(stage->connection, START + LIMIT_IDLE_MS + LIMIT_LINGER_MS);
-    assert_int_equal(connection_wish(stage->connection), CONNECTION_OVER);
+    assert_int_equal(stage->connection->wish, CONNECTION_OVER);
 }
 
 /* What a client sends after our end is thrown away, until its own end. */
@@ -118,7 +118,7 @@ static void close_notify_ends_lingering(void **state)
         assert_int_equal(connection_stage(stage->connection), NETWORK_LINGERING);
         clients_send(stage->client, (struct span){cases[i].bytes, cases[i].len});
         connection_advance(stage->connection, START);
-        assert_int_equal(connection_wish(stage->connection), cases[i].wish);
+        assert_int_equal(stage->connection->wish, cases[i].wish);
     }
 }
 
@@ -127,12 +127,12 @@ static void a_proxy_names_the_client(void **state)
     struct stage *stage = *state;
     struct sockaddr_in client;
     open_one(stage, false, true, "PROXY TCP4 198.51.100.7 192.0.2.2 1 2\r\n\x16\x03");
-    assert_int_equal(connection_deadline(stage->connection), START + LIMIT_INTRODUCTION_MS);
+    assert_int_equal(stage->connection->timer.deadline, START + LIMIT_INTRODUCTION_MS);
     connection_advance(stage->connection, START);
-    memcpy(&client, connection_client(stage->connection), sizeof(client));
+    memcpy(&client, &stage->connection->client.any, sizeof(client));
     assert_int_equal(client.sin_addr.s_addr, htonl(0xc6336407));
     assert_int_equal(connection_stage(stage->connection), NETWORK_HANDSHAKE);
-    assert_int_equal(connection_deadline(stage->connection), START + LIMIT_UNFINISHED_MS);
+    assert_int_equal(stage->connection->timer.deadline, START + LIMIT_UNFINISHED_MS);
 }
 
 static void a_proxy_that_says_something_else_is_cut_off(void **state)
@@ -140,7 +140,7 @@ static void a_proxy_that_says_something_else_is_cut_off(void **state)
     struct stage *stage = *state;
     open_one(stage, true, true, GET);
     connection_advance(stage->connection, START);
-    assert_int_equal(connection_wish(stage->connection), CONNECTION_OVER);
+    assert_int_equal(stage->connection->wish, CONNECTION_OVER);
 }
 
 /* Whatever state it is in, its memory stays until it is freed, and its socket does not. */
@@ -175,7 +175,7 @@ static void a_broken_one_is_over(void **state)
     struct stage *stage = *state;
     open_one(stage, true, false, GET);
     connection_break(stage->connection, START);
-    assert_int_equal(connection_wish(stage->connection), CONNECTION_OVER);
+    assert_int_equal(stage->connection->wish, CONNECTION_OVER);
     assert_false(clients_ended(stage->client)); /* nothing was answered */
 }
 
