@@ -374,47 +374,50 @@ static int run(const char *command, const struct text *input)
     return status;
 }
 
-/* The domains of which something is sent, and what became of it. */
+/* A domain of which something is sent. */
+struct sent {
+    const char *name; /* borrowed */
+    bool has_failed;
+};
+
+/* All of them, and what became of it. */
 struct sending {
     struct records *lists[2]; /* the earlier one and the new one; borrowed */
     records_print *print;
-    const char *command; /* borrowed */
-    const char **names;  /* owned; sorted, each once; borrowed texts */
-    bool *failed;        /* owned */
+    const char *command;  /* borrowed */
+    struct sent *domains; /* owned; sorted, each once */
     size_t count;
     size_t failures; /* of the command */
     bool any_success;
     int last_status, last_errno; /* of a run that has failed */
 };
 
-static int compare_names(const void *left, const void *right)
+static int compare_sent(const void *left, const void *right)
 {
-    return strcmp(*(const char *const *)left, *(const char *const *)right);
+    return strcmp(((const struct sent *)left)->name, ((const struct sent *)right)->name);
 }
 
-/* The number of the domain from the first to before the last; the last when it is not there. */
-static size_t find_name(const struct sending *sending, size_t first, size_t last, const char *name)
+/* The domain of the record, from the first to before the last; NULL when it is not there. */
+static const struct sent *find_sent(const struct sending *sending, size_t first, size_t last,
+                                    const struct dns_record *record)
 {
-    const char **found = bsearch(&name, sending->names + first, last - first,
-                                 sizeof(*sending->names), compare_names);
-    return found == NULL ? last : (size_t)(found - sending->names);
+    const struct sent wanted = {.name = record->domain};
+    return bsearch(&wanted, sending->domains + first, last - first, sizeof(wanted), compare_sent);
 }
 
-static void list_names(struct sending *sending)
+static void list_domains(struct sending *sending)
 {
-    size_t most = sending->lists[0]->count + sending->lists[1]->count, count = 0;
-    sending->names = heap_take(most, sizeof(*sending->names));
-    sending->failed = heap_take(most, sizeof(*sending->failed));
+    struct sent *all = heap_take(sending->lists[0]->count + sending->lists[1]->count, sizeof(*all));
+    size_t count = 0;
     for (size_t l = 0; l < 2; l++)
-        for (size_t i = 0; i < sending->lists[l]->count; i++) {
-            const struct dns_record *record = &sending->lists[l]->items[i];
-            if (is_sent(record, l == 0))
-                sending->names[count++] = record->domain;
-        }
-    qsort(sending->names, count, sizeof(*sending->names), compare_names);
+        for (size_t i = 0; i < sending->lists[l]->count; i++)
+            if (is_sent(&sending->lists[l]->items[i], l == 0))
+                all[count++].name = sending->lists[l]->items[i].domain;
+    qsort(all, count, sizeof(*all), compare_sent);
     for (size_t i = 0; i < count; i++)
-        if (i == 0 || strcmp(sending->names[i], sending->names[i - 1]) != 0)
-            sending->names[sending->count++] = sending->names[i];
+        if (i == 0 || strcmp(all[i].name, all[i - 1].name) != 0)
+            all[sending->count++] = all[i];
+    sending->domains = all;
 }
 
 /* Sends what concerns the domains, in one run of the command. */
@@ -424,7 +427,7 @@ static bool send_part(struct sending *sending, size_t first, size_t last)
     struct text difference = {0};
     for (size_t l = 0; l < 2; l++)
         for (size_t i = 0; i < sending->lists[l]->count; i++)
-            if (find_name(sending, first, last, sending->lists[l]->items[i].domain) != last)
+            if (find_sent(sending, first, last, &sending->lists[l]->items[i]) != NULL)
                 records_add(&parts[l], &sending->lists[l]->items[i]);
     sending->print(&parts[1], &parts[0], &difference);
     int status = run(sending->command, &difference);
@@ -450,7 +453,7 @@ static void send_all(struct sending *sending, size_t first, size_t last)
     size_t middle = first + (last - first) / 2;
     if (last - first == 1 || sending->failures >= most) {
         for (size_t i = first; i < last; i++)
-            sending->failed[i] = true;
+            sending->domains[i].has_failed = true;
         return;
     }
     send_all(sending, first, middle); /* no deeper than the number of domains has binary digits */
@@ -463,8 +466,8 @@ static void note_failures(struct sending *sending)
     for (size_t l = 0; l < 2; l++)
         for (size_t i = 0; i < sending->lists[l]->count; i++) {
             struct dns_record *record = &sending->lists[l]->items[i];
-            size_t index = find_name(sending, 0, sending->count, record->domain);
-            if (index == sending->count || !sending->failed[index])
+            const struct sent *domain = find_sent(sending, 0, sending->count, record);
+            if (domain == NULL || !domain->has_failed)
                 continue;
             record->is_uncertain =
                 l == 0 ? record->is_uncertain || record->news != DNS_SAME : is_sent(record, false);
@@ -479,11 +482,11 @@ static bool tell_failures(const struct sending *sending)
     struct text out = {0};
     size_t count = 0;
     for (size_t i = 0; i < sending->count; i++)
-        if (sending->failed[i] && count++ < SHOWN)
+        if (sending->domains[i].has_failed && count++ < SHOWN)
             text_printf(
                 &out,
                 "mta-sts-httpd: %s is not known to be published, and is sent again the next time\n",
-                sending->names[i]);
+                sending->domains[i].name);
     if (count == 0)
         return true;
     if (count > SHOWN)
@@ -517,7 +520,7 @@ bool publication_commit(struct publication *publication, struct records *now, re
     struct sending sending = {
         .lists = {&publication->before, now}, .print = print, .command = command};
     const char *pending = pending_path(publication);
-    list_names(&sending);
+    list_domains(&sending);
     bool good = sending.count == 0 || write_list(pending, sending.lists, BEFORE_SENDING);
     if (good) {
         send_all(&sending, 0, sending.count);
@@ -528,7 +531,6 @@ bool publication_commit(struct publication *publication, struct records *now, re
                    write_list(pending, sending.lists, AFTER_SENDING);
         good = tell_failures(&sending) && good;
     }
-    free(sending.names);
-    free(sending.failed);
+    free(sending.domains);
     return good;
 }

@@ -1,7 +1,6 @@
 #include "command/reading.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/calendar.h"
 #include "base/heap.h"
