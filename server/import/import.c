@@ -298,7 +298,7 @@ static void report_unread(struct search *search, const char *path, int error)
     if (is_key && error == EACCES) /* no host is named there */
         return;
     diag_add(diag, DIAG_ERROR, whole(search, path), "cannot be searched: %s",
-             error == EFBIG ? "it is too large" : strerror(error));
+             error == EFBIG ? "it is too large" : file_error(error));
     diag_hint(diag, "%s", error == EACCES ? "run this as root" : NAME_THEM);
 }
 
@@ -345,13 +345,14 @@ static void read_file(struct import *import, struct import_host *host)
 {
     struct text bytes = {0};
     const char *file = diag_intern(import->diag, span_of(host->file));
-    if (file_read(host->file, LIMIT_IMPORT_FILE, &bytes, NULL)) {
+    if (file_read_named(host->file, LIMIT_IMPORT_FILE, &bytes, NULL)) {
         host->bytes = (struct span){arena_copy(import->arena, heap_text(&bytes)), bytes.len};
         import_inspect(import, host, host->file);
     } else {
-        host->problem = arena_printf(import->arena, "its file cannot be read: %s", strerror(errno));
+        const char *why = file_error(errno);
+        host->problem = arena_printf(import->arena, "its file cannot be read: %s", why);
         diag_add(import->diag, DIAG_ERROR, (struct position){.file = file},
-                 "the policy of %s cannot be read: %s", host->domain, strerror(errno));
+                 "the policy of %s cannot be read: %s", host->domain, why);
     }
     text_free(&bytes);
 }

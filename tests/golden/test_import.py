@@ -166,6 +166,26 @@ def test_folders_and_files_may_be_mixed(program, tmp_path):
     assert domains_of(done.stdout.decode()) == (["c.example"], ["d.example", "a.example", "b.example"])
 
 
+def test_files_that_are_not_read(program, tmp_path):
+    """A file that the operator names may be any link; what the search finds may not."""
+    del program
+    policy = tmp_path / "policy"
+    policy.write_bytes((HERE / "guides/mailcow.txt").read_bytes())
+    link = tmp_path / "link.conf"
+    link.symlink_to(policy)
+    if os.geteuid() == 0:
+        os.chown(policy, 65534, 65534)
+        os.chown(link, 1, 1, follow_symlinks=False)
+    done = run(["import", f"example.com={link}"])
+    assert (done.returncode, b"mode: enforce" in done.stdout) == (0, True), done.stderr
+    done = run(["import", "example.com=/dev/null"])
+    assert (done.returncode, done.stdout.count(b"it is not a regular file")) == (1, 1)
+    assert b"/dev/null: error: the policy of example.com cannot be read: it is not a regular file\n" in done.stderr
+    if os.geteuid() == 0:
+        done = run(["import", "--connect", "127.0.0.1:1", "--search", str(link)])
+        assert f"{link}: error: cannot be searched: a link on its path belongs neither" in done.stderr.decode()
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
