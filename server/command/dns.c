@@ -8,6 +8,7 @@
 #include "command/probing.h"
 #include "command/reading.h"
 #include "command/records.h"
+#include "load/concern.h"
 
 static const struct {
     const char *name;

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "command/command.h"
 #include "command/reading.h"
+#include "load/concern.h"
 #include "policy/promise.h"
 
 /* A domain of the list. */

@@ -6,6 +6,7 @@
 #include "base/heap.h"
 #include "base/suggest.h"
 #include "base/text.h"
+#include "load/concern.h"
 #include "probe/report.h"
 
 /* The request is for the configuration and the operands of the command line. */

@@ -307,7 +307,7 @@ static bool read_include(void *context, const struct node *item)
 {
     struct sources *sources = context;
     const char *pattern = sources_resolve(sources, item->at.file, item->text.data);
-    watch_add_include(sources->watch, pattern);
+    watch_add(sources->watch, &sources->watch->includes, pattern, item->at);
     sources->include = item;
     sources->include_is_pattern = strpbrk(pattern, "*?[{") != NULL;
     sources->found_count = 0;
@@ -327,7 +327,7 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
 {
     struct source *source = add_source(sources, span_of(path));
     assert(source != NULL); /* it is the first */
-    watch_add_file(sources->watch, path);
+    sources->watch->file = arena_copy(sources->watch->arena, span_of(path));
     sources->watch->read.files += stamp_of_path(path);
     const struct node *root = read_mapping(sources, source->file, DIAG_FATAL);
     if (root == NULL)

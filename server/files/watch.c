@@ -4,30 +4,14 @@
 #include "files/stamp.h"
 #include "files/tree.h"
 
-void watch_add_file(struct watch *watch, const char *path)
+void watch_add(struct watch *watch, struct watch_path **list, const char *path, struct position at)
 {
-    watch->file = arena_copy(watch->arena, span_of(path));
-}
-
-/* At the end of the list, so that paths are looked at in the order in which they were read. */
-static void add(struct arena *arena, struct watch_path **list, const char *path, struct position at)
-{
-    struct watch_path *entry = arena_take(arena, sizeof(*entry));
+    struct watch_path *entry = arena_take(watch->arena, sizeof(*entry));
     *entry = (struct watch_path){
-        .path = arena_copy(arena, span_of(path)), .line = at.line, .column = at.column};
+        .path = arena_copy(watch->arena, span_of(path)), .line = at.line, .column = at.column};
     while (*list != NULL)
         list = &(*list)->next;
     *list = entry;
-}
-
-void watch_add_include(struct watch *watch, const char *pattern)
-{
-    add(watch->arena, &watch->includes, pattern, (struct position){0});
-}
-
-void watch_add_certificates(struct watch *watch, const char *path, struct position at)
-{
-    add(watch->arena, &watch->certificates, path, at);
 }
 
 struct watch_look watch_read(const struct watch *watch)
@@ -38,39 +22,18 @@ struct watch_look watch_read(const struct watch *watch)
     };
 }
 
-static uint64_t look_at_certificates(const struct watch *watch)
-{
-    struct tree tree = {0};
-    for (const struct watch_path *entry = watch->certificates; entry != NULL; entry = entry->next)
-        tree_walk(&tree, entry->path);
-    tree_free(&tree);
-    return tree.fingerprint;
-}
-
-static uint64_t look_at_files(const struct watch *watch)
-{
-    uint64_t fingerprint = stamp_of_path(watch->file);
-    for (const struct watch_path *entry = watch->includes; entry != NULL; entry = entry->next)
-        (void)include_find(entry->path, NULL, NULL, &fingerprint); /* an error is in there too */
-    return fingerprint;
-}
-
-struct watch_look watch_now(const struct watch *watch)
-{
-    return (struct watch_look){
-        .certificates = watch->for_certificates ? look_at_certificates(watch) : 0,
-        .files = watch->for_files ? look_at_files(watch) : 0,
-    };
-}
-
 struct latest {
     struct timespec changed;
     struct text path;
 };
 
-static void compare(struct latest *latest, const char *path, const struct stat *status)
+static void compare_file(void *context, const char *path, int error)
 {
-    struct timespec changed = status->st_ctim;
+    struct latest *latest = context;
+    struct stat status;
+    if (error != 0 || stat(path, &status) != 0)
+        return;
+    struct timespec changed = status.st_ctim;
     bool later =
         changed.tv_sec > latest->changed.tv_sec ||
         (changed.tv_sec == latest->changed.tv_sec && changed.tv_nsec > latest->changed.tv_nsec);
@@ -83,30 +46,41 @@ static void compare(struct latest *latest, const char *path, const struct stat *
 
 static void compare_certificate(void *context, const struct tree_file *file)
 {
-    compare(context, file->path, file->status);
+    compare_file(context, file->path, 0);
 }
 
-static void compare_file(void *context, const char *path, int error)
+/* The fingerprint of the certificates or of the configuration files; and the latest, if it is not NULL. */
+static uint64_t look(const struct watch *watch, bool at_certificates, struct latest *latest)
 {
-    struct stat status;
-    if (error == 0 && stat(path, &status) == 0)
-        compare(context, path, &status);
+    struct tree tree = {.visit = latest == NULL ? NULL : compare_certificate, .context = latest};
+    const struct watch_path *path = at_certificates ? watch->certificates : watch->includes;
+    if (!at_certificates) {
+        tree.fingerprint = stamp_of_path(watch->file);
+        if (latest != NULL)
+            compare_file(latest, watch->file, 0);
+    }
+    for (; path != NULL; path = path->next)
+        if (at_certificates)
+            tree_walk(&tree, path->path);
+        else
+            (void)include_find(path->path, latest == NULL ? NULL : compare_file, latest,
+                               &tree.fingerprint); /* an error is in there too */
+    tree_free(&tree);
+    return tree.fingerprint;
+}
+
+struct watch_look watch_now(const struct watch *watch)
+{
+    return (struct watch_look){
+        .certificates = watch->for_certificates ? look(watch, true, NULL) : 0,
+        .files = watch->for_files ? look(watch, false, NULL) : 0,
+    };
 }
 
 void watch_find_latest(const struct watch *watch, bool of_certificates, struct text *ret_path)
 {
     struct latest latest = {0};
-    struct tree tree = {.visit = compare_certificate, .context = &latest};
-    uint64_t fingerprint = 0; /* nobody asks for it here */
-    if (of_certificates) {
-        for (const struct watch_path *path = watch->certificates; path != NULL; path = path->next)
-            tree_walk(&tree, path->path);
-    } else {
-        compare_file(&latest, watch->file, 0);
-        for (const struct watch_path *path = watch->includes; path != NULL; path = path->next)
-            (void)include_find(path->path, compare_file, &latest, &fingerprint); /* else none */
-    }
-    tree_free(&tree);
+    (void)look(watch, of_certificates, &latest); /* the fingerprint is of no use here */
     text_append(ret_path, (struct span){latest.path.data, latest.path.len});
     text_free(&latest.path);
 }

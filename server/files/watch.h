@@ -24,7 +24,7 @@ struct watch_look {
 
 struct watch_path {
     const char *path;      /* borrowed from the arena */
-    uint32_t line, column; /* where the main file names it; of certificates alone */
+    uint32_t line, column; /* where the main file names it */
     struct watch_path *next;
 };
 
@@ -39,10 +39,9 @@ struct watch {
     struct watch_look read; /* as the files were just before they were read */
 };
 
-/* For the loader: notes a path, as the process would open it. */
-void watch_add_file(struct watch *watch, const char *path);
-void watch_add_include(struct watch *watch, const char *pattern);
-void watch_add_certificates(struct watch *watch, const char *path, struct position at);
+/* For the loader: adds a path, as the process would open it, at the end of one of the lists, so that paths
+ * are looked at in the order in which they were read. */
+void watch_add(struct watch *watch, struct watch_path **list, const char *path, struct position at);
 
 /* The look when this configuration was read: taken of each file before it was opened, so that a
  * change while it was read is a change. */

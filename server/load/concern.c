@@ -94,12 +94,6 @@ static int compare_files(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-static bool is_listed(const struct search *search, const char *file)
-{
-    return bsearch(&file, search->files, search->file_count, sizeof(*search->files),
-                   compare_files) != NULL;
-}
-
 static int compare_anchors(const void *left, const void *right)
 {
     const struct position *one = &((const struct anchor *)left)->at;
@@ -146,7 +140,9 @@ static bool concerns(void *context, const struct diag_entry *entry)
     /* A key at the margin begins something else. */
     if (anchor != NULL && (at.column != 1 || anchor->at.column == 1))
         return anchor->concerns;
-    return strcmp(at.file, search->main_file) == 0 || is_listed(search, at.file);
+    return strcmp(at.file, search->main_file) == 0 ||
+           bsearch(&at.file, search->files, search->file_count, sizeof(*search->files),
+                   compare_files) != NULL;
 }
 
 static void add_file(struct search *search, const char *file)

@@ -12,6 +12,7 @@
 #include "certificates/store.h"
 #include "configuration/draft.h"
 #include "configuration/sources.h"
+#include "load/concern.h"
 #include "load/history.h"
 #include "load/life.h"
 #include "load/state.h"
@@ -37,7 +38,8 @@ static bool read_certificate_path(void *context, const struct node *item)
 {
     struct loader *loader = context;
     const char *path = sources_resolve(loader->sources, item->at.file, item->text.data);
-    watch_add_certificates(&loader->configuration->watch, path, item->at);
+    struct watch *watch = &loader->configuration->watch;
+    watch_add(watch, &watch->certificates, path, item->at);
     certificates_read(loader->store, path, item->at);
     return true;
 }
@@ -95,29 +97,30 @@ static void read_certificates_again(struct loader *loader)
     match_certificates(loader);
 }
 
-static void read_state(struct loader *loader, struct position at)
+/* The path as this process opens it, which the configuration keeps. */
+static const char *resolve(struct loader *loader, struct position at, const char *path)
 {
-    const struct settings *settings = &loader->configuration->settings;
-    const struct load_request *request = loader->request;
-    if (request->state_hangs) {
-        state_warn_unread(settings->state, ETIMEDOUT, at, loader->diag);
-        return;
-    }
-    progress_make(&request->waits_for_state);
-    loader->remembered = state_read(settings->state, at, loader->diag);
-    progress_make(&request->has_state);
-    loader->previous = loader->remembered;
+    return arena_copy(loader->configuration->arena,
+                      span_of(sources_resolve(loader->sources, at.file, path)));
 }
 
 /* Where there is no running site to fall back to, the state folder may have one. */
-static void remember(struct loader *loader, const struct node *node)
+static void read_state(struct loader *loader, const struct node *node)
 {
-    struct configuration *configuration = loader->configuration;
-    const char *folder = sources_resolve(loader->sources, node->at.file, node->text.data);
-    configuration->settings.state = arena_copy(configuration->arena, span_of(folder));
-    configuration->settings.state_hangs = loader->request->state_hangs;
-    if (loader->previous == NULL)
-        read_state(loader, node->at);
+    const struct load_request *request = loader->request;
+    struct settings *settings = &loader->configuration->settings;
+    settings->state = resolve(loader, node->at, node->text.data);
+    settings->state_hangs = request->state_hangs;
+    if (loader->previous != NULL)
+        return;
+    if (request->state_hangs) {
+        state_warn_unread(settings->state, ETIMEDOUT, node->at, loader->diag);
+        return;
+    }
+    progress_make(&request->waits_for_state);
+    loader->remembered = state_read(settings->state, node->at, loader->diag);
+    progress_make(&request->has_state);
+    loader->previous = loader->remembered;
 }
 
 /* What was served before, from the state folder or as the request says. */
@@ -146,36 +149,24 @@ static void read_history(struct loader *loader, const struct node *state)
         loader->history, request->history_now != 0 ? request->history_now : request->now);
 }
 
-/* The folders of challenges as this process opens them. */
-static void resolve_acme(struct loader *loader, struct position at)
-{
-    struct configuration *configuration = loader->configuration;
-    const char **const folders[] = {&configuration->settings.acme.alpn,
-                                    &configuration->settings.acme.webroot};
-    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-        if (*folders[i] == NULL)
-            continue;
-        const char *path = sources_resolve(loader->sources, at.file, *folders[i]);
-        *folders[i] = arena_copy(configuration->arena, span_of(path));
-    }
-}
-
 /* Reads all files; after a fault it goes on, so that the rest is judged too. */
 static void read_files(struct loader *loader)
 {
     struct root_nodes nodes = {0};
+    struct configuration *configuration = loader->configuration;
+    struct settings *settings = &configuration->settings;
     if (!sources_read(loader->sources, loader->request->path, &nodes))
         return;
-    (void)settings_read(&nodes, loader->configuration->arena, loader->diag,
-                        &loader->configuration->settings); /* counted in diag */
-    loader->configuration->watch.for_certificates =
-        loader->configuration->settings.watch_certificates;
-    loader->configuration->watch.for_files = loader->configuration->settings.watch_files;
-    if (nodes.acme != NULL)
-        resolve_acme(loader, nodes.acme->at);
+    (void)settings_read(&nodes, configuration->arena, loader->diag, settings); /* counted in diag */
+    configuration->watch.for_certificates = settings->watch_certificates;
+    configuration->watch.for_files = settings->watch_files;
+    if (settings->acme.alpn != NULL)
+        settings->acme.alpn = resolve(loader, nodes.acme->at, settings->acme.alpn);
+    if (settings->acme.webroot != NULL)
+        settings->acme.webroot = resolve(loader, nodes.acme->at, settings->acme.webroot);
     read_certificates(loader, nodes.certificates);
     if (nodes.state != NULL)
-        remember(loader, nodes.state);
+        read_state(loader, nodes.state);
     read_history(loader, nodes.state);
     draft_set_previous(loader->draft, loader->previous);
     if (loader->request->extra != NULL)
@@ -279,16 +270,8 @@ static void add_domain(struct loader *loader, struct site_fields *domain)
 /* Whether a domain that the file named may be missing though nobody has removed it. */
 static bool may_have_lost(const struct loader *loader, const char *file)
 {
-    switch (sources_kind(loader->sources, file)) {
-    case SOURCE_BROKEN:
-    case SOURCE_HIDING:
-    case SOURCE_BARE:
-        return true;
-    case SOURCE_SOUND:
-    case SOURCE_GONE:
-        break;
-    }
-    return false;
+    enum source_kind kind = sources_kind(loader->sources, file);
+    return kind != SOURCE_SOUND && kind != SOURCE_GONE;
 }
 
 /* A file that has a fault may have lost sight of a domain that is its own: no other included file
@@ -312,17 +295,13 @@ static const char *keep_owner(struct loader *loader, struct draft_domain *domain
 /* Domains between two words about progress: some milliseconds. */
 enum { PROGRESS_DOMAINS = 1000 };
 
-static bool has_plain_listener(const struct loader *loader)
+/* Of a domain whose certificate a proxy has. */
+static void warn_no_proxy(struct loader *loader, struct position at)
 {
     const struct settings *settings = &loader->configuration->settings;
     for (size_t i = 0; i < settings->listener_count; i++)
         if (settings->listeners[i].service == ENDPOINT_POLICIES && settings->listeners[i].plain)
-            return true;
-    return false;
-}
-
-static void warn_no_proxy(struct loader *loader, struct position at)
-{
+            return;
     diag_add(loader->diag, DIAG_WARNING, at,
              "a proxy has the certificate, but no listener for policies has \"tls: false\"");
     diag_reason(loader->diag,
@@ -343,8 +322,7 @@ static void add_drafted(struct loader *loader)
         const char *file = keep_owner(loader, draft);
         const struct policy *policy = draft_policy(loader->draft, draft);
         if (policy != NULL && loader->history != NULL &&
-            !life_judge(&loader->life, (struct span){draft->name, draft->name_len}, policy,
-                        draft->at, loader->diag))
+            !life_judge(&loader->life, draft->name, policy, draft->at, loader->diag))
             policy = NULL;
         struct site_fields domain = {
             .name = {draft->name, draft->name_len},
@@ -357,7 +335,7 @@ static void add_drafted(struct loader *loader)
                          : draft_label(loader->draft, draft),
             .is_proxied = draft->is_proxied || !needs_certificates(loader),
         };
-        if (draft->is_proxied && !has_plain_listener(loader))
+        if (draft->is_proxied)
             warn_no_proxy(loader, draft->at);
         if (file != draft->at.file)
             domain.at = (struct position){.file = file};

@@ -18,8 +18,9 @@
 #include "configuration/settings.h"
 #include "configuration/sources.h"
 #include "files/watch.h"
-#include "load/concern.h"
 #include "site/site.h"
+
+struct concern;
 
 struct load_request {
     const char *path;             /* of the main file; borrowed */

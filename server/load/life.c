@@ -12,7 +12,7 @@
 
 /* A policy that is judged, and what is known of its domain. */
 struct subject {
-    struct span domain;
+    const char *domain;
     const struct policy *policy;
     struct promise_facts facts;
     struct position at;
@@ -60,8 +60,8 @@ static bool judge_id(const struct subject *subject)
         if (!has_id(promise, subject->policy) || promise_has_bytes(promise, subject->policy))
             continue;
         diag_add(subject->diag, DIAG_ERROR, subject->at,
-                 "id \"%s\" of domain \"%.*s\" has named another policy before",
-                 policy_id(subject->policy), (int)subject->domain.len, subject->domain.data);
+                 "id \"%s\" of domain \"%s\" has named another policy before",
+                 policy_id(subject->policy), subject->domain);
         diag_reason(subject->diag, "senders that know the id do not fetch the policy again, and "
                                    "many renew the other one as long as the DNS has it");
         diag_hint(subject->diag, "leave id out, or write another one at each change");
@@ -70,28 +70,34 @@ static bool judge_id(const struct subject *subject)
     return true;
 }
 
+static bool is_known(const struct promise_facts *facts, struct span id)
+{
+    for (size_t i = 0; i < facts->count; i++)
+        if (span_equal(facts->promises[i].id, id))
+            return true;
+    for (size_t i = 0; i < facts->sighting_count; i++)
+        if (span_equal(facts->sightings[i].id, id))
+            return true;
+    return false;
+}
+
 /* 18 digits that are none of the ids of the domain, and the same at each run. */
 static uint64_t propose_id(const struct subject *subject, const struct promise *back)
 {
     const uint64_t least = UINT64_C(100000000000000000);
+    char digits[LIMIT_ID_DIGITS + 3] = "";
     struct text seed = {0};
-    for (uint64_t attempt = 0;; attempt++) {
-        char digits[LIMIT_ID_DIGITS + 3];
+    uint64_t id = 0;
+    for (uint64_t attempt = 0; attempt == 0 || is_known(&subject->facts, span_of(digits));
+         attempt++) {
         seed.len = 0;
         text_append(&seed, policy_body(subject->policy));
         text_printf(&seed, "%" PRId64 " %" PRIu64, back->from, attempt);
-        uint64_t id = least + span_hash(heap_text(&seed)) % (9 * least);
+        id = least + span_hash(heap_text(&seed)) % (9 * least);
         (void)snprintf(digits, sizeof(digits), "%" PRIu64, id); /* 18 digits */
-        bool is_known = false;
-        for (size_t i = 0; i < subject->facts.count; i++)
-            is_known = is_known || span_equal(subject->facts.promises[i].id, span_of(digits));
-        for (size_t i = 0; i < subject->facts.sighting_count; i++)
-            is_known = is_known || span_equal(subject->facts.sightings[i].id, span_of(digits));
-        if (!is_known) {
-            text_free(&seed);
-            return id;
-        }
     }
+    text_free(&seed);
+    return id;
 }
 
 /* A policy that was served before another one is back under its own id. */
@@ -113,8 +119,7 @@ static void judge_return(const struct subject *subject)
         return;
     calendar_day(back->from, day);
     diag_add(subject->diag, DIAG_WARNING, subject->at,
-             "domain \"%.*s\" has the policy of %s again, and its id", (int)subject->domain.len,
-             subject->domain.data, day);
+             "domain \"%s\" has the policy of %s again, and its id", subject->domain, day);
     diag_reason(subject->diag, "senders that fetched another policy meanwhile and saw this id with "
                                "it go on with that one as long as the DNS has the id");
     diag_hint(subject->diag, "write id: \"%" PRIu64 "\"", propose_id(subject, back));
@@ -161,16 +166,16 @@ static void judge_mx(const struct subject *subject)
     if (longest == NULL)
         return;
     diag_add(subject->diag, DIAG_WARNING, subject->at,
-             "domain \"%.*s\": senders may refuse mail to %.*s%s %s", (int)subject->domain.len,
-             subject->domain.data, (int)refused.len, refused.data, more, until_text(&last).text);
+             "domain \"%s\": senders may refuse mail to %.*s%s %s", subject->domain,
+             (int)refused.len, refused.data, more, until_text(&last).text);
     diag_reason(subject->diag,
                 "the enforced policy with id %.*s, which they may hold, does not "
                 "name it",
                 (int)longest->id.len, longest->id.data);
     diag_hint(subject->diag,
               "list the former mx as well, and leave its MX record, until then: "
-              "\"mta-sts-httpd list --held %.*s\"",
-              (int)subject->domain.len, subject->domain.data);
+              "\"mta-sts-httpd list --held %s\"",
+              subject->domain);
 }
 
 /* Whether the domain is known to be served for less than a month. */
@@ -189,15 +194,15 @@ static void judge_max_age(const struct subject *subject, int64_t since)
     uint32_t max_age = policy_max_age(subject->policy);
     if (max_age == LIMIT_MAX_AGE_MOST) {
         diag_add(subject->diag, DIAG_WARNING, subject->at,
-                 "domain \"%.*s\": max_age %d is one day to some senders", (int)subject->domain.len,
-                 subject->domain.data, LIMIT_MAX_AGE_MOST);
+                 "domain \"%s\": max_age %d is one day to some senders", subject->domain,
+                 LIMIT_MAX_AGE_MOST);
         diag_reason(subject->diag, "Stalwart takes exactly this number for an unset one");
         diag_hint(subject->diag, "write 52w or less");
     } else if (policy_mode(subject->policy) == POLICY_ENFORCE && max_age > LIMIT_MAX_AGE_TRIAL &&
                is_young(subject, since)) {
         diag_add(subject->diag, DIAG_WARNING, subject->at,
-                 "domain \"%.*s\": max_age %" PRIu32 " is above four weeks in its first month",
-                 (int)subject->domain.len, subject->domain.data, max_age);
+                 "domain \"%s\": max_age %" PRIu32 " is above four weeks in its first month",
+                 subject->domain, max_age);
         diag_reason(subject->diag, "a mistake is held that long, whatever is served later");
         diag_hint(subject->diag, "write 2w until the policy has proven itself");
     }
@@ -209,8 +214,8 @@ static void judge_mode(const struct subject *subject)
     if (policy_mode(subject->policy) == POLICY_ENFORCE || free.kind == PROMISE_NONE)
         return;
     diag_add(subject->diag, DIAG_NOTE, subject->at,
-             "domain \"%.*s\" is not enforced any more, but senders may enforce it %s",
-             (int)subject->domain.len, subject->domain.data, until_text(&free).text);
+             "domain \"%s\" is not enforced any more, but senders may enforce it %s",
+             subject->domain, until_text(&free).text);
     diag_reason(subject->diag, "they may hold a policy that was served before");
     diag_hint(subject->diag, "keep the mx and the certificates of its hosts valid until then");
 }
@@ -241,17 +246,17 @@ static bool judge_testing(const struct subject *subject)
         since > subject->facts.now - LIMIT_TRIAL)
         return false;
     calendar_day(since, day);
-    diag_add(subject->diag, DIAG_NOTE, subject->at, "domain \"%.*s\" has been in testing since %s",
-             (int)subject->domain.len, subject->domain.data, day);
+    diag_add(subject->diag, DIAG_NOTE, subject->at, "domain \"%s\" has been in testing since %s",
+             subject->domain, day);
     diag_reason(subject->diag, "a policy that is tested protects no mail");
     diag_hint(subject->diag, "write \"mode: enforce\" when the reports (tls_rpt) show no failure");
     return true;
 }
 
-static struct promise_facts facts_of(const struct life *life, struct span domain)
+static struct promise_facts facts_of(const struct life *life, const char *domain)
 {
     struct promise_facts facts =
-        history_facts(life->history, history_find(life->history, domain), life->now);
+        history_facts(life->history, history_find(life->history, span_of(domain)), life->now);
     facts.ttl = life->ttl;
     return facts;
 }
@@ -261,7 +266,7 @@ static size_t count_findings(const struct diag *diag)
     return diag_count(diag, DIAG_ERROR) + diag_count(diag, DIAG_WARNING);
 }
 
-bool life_judge(struct life *life, struct span domain, const struct policy *policy,
+bool life_judge(struct life *life, const char *domain, const struct policy *policy,
                 struct position at, struct diag *diag)
 {
     const struct subject subject = {domain, policy, facts_of(life, domain), at, diag};
@@ -283,7 +288,7 @@ void life_judge_gone(struct life *life, const struct site *site, struct position
 {
     for (size_t i = 0; i < history_count(life->history); i++) {
         const struct history_domain *domain = history_at(life->history, i);
-        struct promise_facts facts = facts_of(life, span_of(domain->name));
+        struct promise_facts facts = facts_of(life, domain->name);
         struct promise_end free = promise_free(&facts, (struct span){0});
         if (free.kind == PROMISE_NONE || site_find_domain(site, span_of(domain->name)) != NULL)
             continue;

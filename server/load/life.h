@@ -25,7 +25,7 @@ struct life {
 
 /* Judges the policy that is configured for the domain. False when it must not be served: its id has named
  * other bytes before, which is reported as DIAG_ERROR; the rest is advice. */
-bool life_judge(struct life *life, struct span domain, const struct policy *policy,
+bool life_judge(struct life *life, const char *domain, const struct policy *policy,
                 struct position at, struct diag *diag);
 
 /* Reports the domains that are not configured any more while senders hold an enforced policy of them. */

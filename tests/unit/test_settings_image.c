@@ -47,10 +47,12 @@ static void fill(struct settings_image *image, struct arena *arena)
         .change_clause = span_of("1 domain added (a.example)"),
         .told = {"\0\n\377", 3},
     };
-    watch_add_file(&image->watch, "/etc/mta-sts.yaml");
-    watch_add_include(&image->watch, "/etc/d/*.yaml");
-    watch_add_certificates(&image->watch, "/etc/certs", (struct position){NULL, 7, 3});
-    watch_add_certificates(&image->watch, "/srv", (struct position){NULL, 8, 5});
+    image->watch.file = "/etc/mta-sts.yaml";
+    watch_add(&image->watch, &image->watch.includes, "/etc/d/*.yaml",
+              (struct position){NULL, 3, 1});
+    watch_add(&image->watch, &image->watch.certificates, "/etc/certs",
+              (struct position){NULL, 7, 3});
+    watch_add(&image->watch, &image->watch.certificates, "/srv", (struct position){NULL, 8, 5});
 }
 
 struct example {
