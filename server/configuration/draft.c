@@ -122,63 +122,57 @@ static size_t find_policy(const struct draft *draft, struct span name)
                : table_find(&draft->main_table, name, named_policy_key, draft->policies);
 }
 
-/* Adds the name to the tables of the scope that it is in. */
-static void add_name(struct draft *draft, struct span name)
+static void report_same_name(struct draft *draft, const struct node *key, const struct node *first,
+                             bool is_in_main)
 {
-    size_t index = draft->policy_count;
-    table_add(draft->scope_count == 1 ? &draft->main_table : &draft->file_table, name, index);
-    if (draft->scope_count > 1 &&
-        table_find(&draft->included_table, name, named_policy_key, draft->policies) == TABLE_NONE)
-        table_add(&draft->included_table, name, index);
-}
-
-/* Whether the name is free in this file. Two policies of one name are both of no use. */
-static bool is_name_free(struct draft *draft, const struct node *key)
-{
-    size_t known = find_policy(draft, key->text);
-    if (known == TABLE_NONE)
-        return true;
-    struct named_policy *first = &draft->policies[known];
-    bool in_main = draft->scope_count > 1 && known < draft->scopes[1].policies;
-    if (in_main) {
+    if (is_in_main) {
         diag_add(draft->diag, DIAG_ERROR, key->at, "the main file has a policy \"%s\", too",
                  diag_word(key->text).text);
         diag_reason(draft->diag, "it is not known which of them a domain of this file means");
         diag_hint(draft->diag, "give this one another name, or delete it");
     } else {
-        first->ambiguous = true;
         diag_add(draft->diag, DIAG_ERROR, key->at, "policy \"%s\" is defined twice",
                  diag_word(key->text).text);
         diag_reason(draft->diag, "it is not known which of them is meant, so neither is used");
         diag_hint(draft->diag, "delete one of them");
     }
-    diag_related(draft->diag, first->key->at, in_main ? "it is here" : "the first one is here");
-    return false;
+    diag_related(draft->diag, first->at, is_in_main ? "it is here" : "the first one is here");
 }
 
+/* Two policies of one name are both of no use; the first one of a file stands for both. No included file makes
+ * one of the main file useless. */
 static void add_policy(struct draft *draft, const struct node_pair *pair)
 {
-    struct named_policy policy = {
-        .key = pair->key, .at = pair->key->at, .scope = draft->scope_count - 1};
-    policy.ambiguous = !is_name_free(draft, pair->key);
-    size_t own = table_find(&draft->file_table, pair->key->text, named_policy_key, draft->policies);
-    if (policy.ambiguous && (own != TABLE_NONE || draft->scope_count == 1))
-        return; /* the first one stands for both */
+    const struct node *key = pair->key;
+    struct named_policy policy = {.key = key, .at = key->at, .scope = draft->scope_count - 1};
+    bool is_main = policy.scope == 0;
+    size_t same = find_policy(draft, key->text);
+    if (same != TABLE_NONE) {
+        struct named_policy *first = &draft->policies[same];
+        report_same_name(draft, key, first->key, first->scope != policy.scope);
+        if (first->scope == policy.scope) {
+            first->ambiguous = true;
+            return;
+        }
+        policy.ambiguous = true;
+    }
     if (pair->value->kind == NODE_MAPPING) {
         policy.unreadable =
             !schema_read(&schema_policy, pair->value, &policy.nodes, DIAG_ERROR, draft->diag);
     } else {
-        diag_add(draft->diag, DIAG_ERROR, pair->key->at,
+        diag_add(draft->diag, DIAG_ERROR, key->at,
                  "policy \"%s\" must be a mapping with mode, max_age and mx",
-                 diag_word(pair->key->text).text);
-        if (schema_has_key(&schema_policy, pair->key->text))
-            diag_hint(draft->diag, "indent it below the name of a policy, such as \"default:\"");
-        else
-            diag_hint(draft->diag, "write mode, max_age and mx below it, indented further");
+                 diag_word(key->text).text);
+        diag_hint(draft->diag, schema_has_key(&schema_policy, key->text)
+                                   ? "indent it below the name of a policy, such as \"default:\""
+                                   : "write mode, max_age and mx below it, indented further");
         policy.unreadable = true;
     }
     array_room(&draft->policies, draft->policy_count, &draft->policy_capacity, sizeof(policy));
-    add_name(draft, pair->key->text);
+    table_add(is_main ? &draft->main_table : &draft->file_table, key->text, draft->policy_count);
+    if (!is_main && table_find(&draft->included_table, key->text, named_policy_key,
+                               draft->policies) == TABLE_NONE)
+        table_add(&draft->included_table, key->text, draft->policy_count);
     draft->policies[draft->policy_count++] = policy;
 }
 
@@ -327,25 +321,22 @@ static bool add_domain(struct draft *draft, const struct node_pair *pair)
     return true;
 }
 
-bool draft_add_domains(struct draft *draft, const struct node *domains)
+bool draft_add_domains(struct draft *draft, const struct node *domains, bool is_whole)
 {
     bool good = true;
     if (domains == NULL || domains->null)
         return true;
     for (size_t i = 0; i < domains->count; i++)
         good = add_domain(draft, &domains->pairs[i]) && good;
+    for (size_t i = draft->scopes[draft->scope_count - 1].domains; i < draft->domain_count; i++)
+        draft->domains[i].refused = draft->domains[i].refused || !is_whole;
     return good;
 }
 
-void draft_refuse_file(struct draft *draft)
+struct draft_domain *draft_domains(struct draft *draft, size_t *ret_count)
 {
-    for (size_t i = draft->scopes[draft->scope_count - 1].domains; i < draft->domain_count; i++)
-        draft->domains[i].refused = true;
-}
-
-size_t draft_count(const struct draft *draft)
-{
-    return draft->domain_count;
+    *ret_count = draft->domain_count;
+    return draft->domains;
 }
 
 size_t draft_policy_count(const struct draft *draft)
@@ -359,12 +350,6 @@ struct position draft_policy_at(const struct draft *draft, size_t index)
     return draft->policies[index].key->at;
 }
 
-struct draft_domain *draft_at(struct draft *draft, size_t index)
-{
-    assert(index < draft->domain_count);
-    return &draft->domains[index];
-}
-
 bool draft_has(const struct draft *draft, struct span name)
 {
     return table_find(&draft->domain_table, name, domain_key, draft->domains) != TABLE_NONE;
@@ -372,21 +357,13 @@ bool draft_has(const struct draft *draft, struct span name)
 
 static struct field field_of(const struct node *node)
 {
-    struct field field = {0};
-    if (node != NULL)
-        field = (struct field){node->text, node->at};
-    return field;
+    return node == NULL ? (struct field){0} : (struct field){node->text, node->at};
 }
-
-struct mx_list {
-    struct field *fields;
-    size_t count;
-};
 
 static bool add_mx(void *context, const struct node *item)
 {
-    struct mx_list *list = context;
-    list->fields[list->count++] = field_of(item);
+    struct field **next = context;
+    *(*next)++ = field_of(item);
     return true;
 }
 
@@ -403,28 +380,27 @@ static size_t mx_size(const struct node *mx)
 static struct policy *judge(struct draft *draft, const struct policy_nodes *nodes,
                             struct position at, size_t scope, bool unreadable)
 {
-    struct policy *policy = NULL;
-    if (nodes->mx != NULL && !spend(draft, scope, mx_size(nodes->mx), at))
+    const struct node *mx = nodes->mx;
+    struct field *list = NULL, *end = NULL;
+    if (mx != NULL && !spend(draft, scope, mx_size(mx), at))
         return NULL;
-    struct policy_fields fields = {
+    if (mx != NULL) {
+        list = end = heap_take(mx->kind == NODE_SEQUENCE ? mx->count : 1, sizeof(*list));
+        unreadable =
+            !schema_each_scalar(mx, "mx", DIAG_ERROR, draft->diag, add_mx, &end) || unreadable;
+    }
+    const struct policy_fields fields = {
         .at = at,
         .mode = field_of(nodes->mode),
         .max_age = field_of(nodes->max_age),
         .id = field_of(nodes->id),
-        .mx_key = field_of(nodes->mx),
+        .mx_key = field_of(mx),
+        .mx = list,
+        .mx_count = (size_t)(end - list),
         .unreadable = unreadable,
     };
-    struct mx_list list = {0};
-    if (nodes->mx != NULL) {
-        size_t count = nodes->mx->kind == NODE_SEQUENCE ? nodes->mx->count : 1;
-        list.fields = heap_take(count, sizeof(*list.fields));
-        if (!schema_each_scalar(nodes->mx, "mx", DIAG_ERROR, draft->diag, add_mx, &list))
-            fields.unreadable = true;
-    }
-    fields.mx = list.fields;
-    fields.mx_count = list.count;
-    policy = policy_new(&fields, draft->diag);
-    free(list.fields);
+    struct policy *policy = policy_new(&fields, draft->diag);
+    free(list);
     return policy;
 }
 
@@ -511,16 +487,12 @@ static void report_no_policy(struct draft *draft, const struct draft_domain *dom
 static struct policy_nodes merge(const struct policy_nodes *base,
                                  const struct policy_nodes *changes)
 {
-    struct policy_nodes merged = *changes;
-    if (merged.mode == NULL)
-        merged.mode = base->mode;
-    if (merged.max_age == NULL)
-        merged.max_age = base->max_age;
-    if (merged.mx == NULL)
-        merged.mx = base->mx;
-    if (merged.id == NULL)
-        merged.id = base->id;
-    return merged;
+    return (struct policy_nodes){
+        .mode = changes->mode != NULL ? changes->mode : base->mode,
+        .max_age = changes->max_age != NULL ? changes->max_age : base->max_age,
+        .mx = changes->mx != NULL ? changes->mx : base->mx,
+        .id = changes->id != NULL ? changes->id : base->id,
+    };
 }
 
 /* A policy without a name must be whole; what it lacks is one mistake, told once. */
@@ -548,29 +520,28 @@ static const struct policy *judge_own(struct draft *draft, const struct policy_n
     return draft->last;
 }
 
-const struct policy *draft_policy(struct draft *draft, struct draft_domain *domain)
+static const struct policy *policy_of(struct draft *draft, const struct draft_domain *domain)
 {
-    const struct policy *policy = NULL;
-    if (domain->changed && domain->policy_name == NULL) {
-        bool whole = is_whole(draft, domain);
-        policy = judge_own(draft, &domain->changes, domain, !whole);
-        goto done;
-    }
+    if (domain->changed && domain->policy_name == NULL)
+        return judge_own(draft, &domain->changes, domain, !is_whole(draft, domain));
     if (domain->policy == TABLE_NONE) {
         if (!domain->refused)
             report_no_policy(draft, domain);
-        goto done;
+        return NULL;
     }
     struct named_policy *named = &draft->policies[domain->policy];
     named->used = true;
     if (domain->changed) {
         struct policy_nodes merged = merge(&named->nodes, &domain->changes);
-        policy = judge_own(draft, &merged, domain, named->unreadable || named->ambiguous);
-    } else {
-        judge_named(draft, named);
-        policy = named->policy;
+        return judge_own(draft, &merged, domain, named->unreadable || named->ambiguous);
     }
-done:
+    judge_named(draft, named);
+    return named->policy;
+}
+
+const struct policy *draft_policy(struct draft *draft, struct draft_domain *domain)
+{
+    const struct policy *policy = policy_of(draft, domain);
     if (domain->refused)
         policy = NULL;
     domain->refused = policy == NULL;

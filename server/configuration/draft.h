@@ -53,16 +53,12 @@ void draft_set_previous(struct draft *draft, const struct site *previous);
 void draft_add_policies(struct draft *draft, const struct node *policies);
 
 /* Adds the domains of the file. NULL or null: none. Faults are DIAG_ERROR and refuse a domain. One
- * that the main file or an earlier one has named stays as it was there. False when a key is no domain name, so that
- * a domain that was meant is missing. */
-bool draft_add_domains(struct draft *draft, const struct node *domains);
+ * that the main file or an earlier one has named stays as it was there. A file that is not whole has a
+ * reported fault that may have lost a part of any of them: then all are refused. False when a key is no domain
+ * name, so that a domain that was meant is missing. */
+bool draft_add_domains(struct draft *draft, const struct node *domains, bool is_whole);
 
-/* Refuses every domain of the file that was begun last: a fault has been reported that may have
- * lost a part of any of them. */
-void draft_refuse_file(struct draft *draft);
-
-size_t draft_count(const struct draft *draft);
-struct draft_domain *draft_at(struct draft *draft, size_t index); /* borrowed */
+struct draft_domain *draft_domains(struct draft *draft, size_t *ret_count); /* borrowed */
 
 /* Where the named policies begin. */
 size_t draft_policy_count(const struct draft *draft);

@@ -248,13 +248,11 @@ static void read_dropin(void *context, const char *path, int error)
     bool sound = root->null || schema_read(&schema_dropin, root, &nodes, DIAG_ERROR, sources->diag);
     draft_begin_file(sources->draft, name_of(sources, source->file));
     draft_add_policies(sources->draft, nodes.policies);
-    bool named = draft_add_domains(sources->draft, nodes.domains);
+    bool named = draft_add_domains(sources->draft, nodes.domains, sound);
     if (!sound || !named)
         source->kind = SOURCE_BROKEN;
     else if (nodes.domains == NULL || nodes.domains->count == 0)
         source->kind = SOURCE_BARE;
-    if (!sound)
-        draft_refuse_file(sources->draft);
     if (source->kind == SOURCE_BARE)
         diag_add(sources->diag, DIAG_NOTE, root->at,
                  root->null ? "the file is empty" : "the file names no domain");
@@ -335,7 +333,7 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
     sources->begin = root->at;
     (void)schema_read(&schema_root, root, ret_nodes, DIAG_FATAL, sources->diag); /* counted there */
     draft_add_policies(sources->draft, ret_nodes->policies);
-    if (!draft_add_domains(sources->draft, ret_nodes->domains))
+    if (!draft_add_domains(sources->draft, ret_nodes->domains, true))
         source->kind = SOURCE_BROKEN;
     return true;
 }

@@ -172,7 +172,9 @@ static void read_files(struct loader *loader)
     if (loader->request->extra != NULL)
         sources_read_extra(loader->sources, loader->request->extra);
     sources_read_included(loader->sources, nodes.include);
-    if (draft_count(loader->draft) == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {
+    size_t domain_count = 0;
+    (void)draft_domains(loader->draft, &domain_count);
+    if (domain_count == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {
         diag_add(loader->diag, DIAG_WARNING, sources_begin(loader->sources),
                  "no domain is configured");
         diag_hint(loader->diag, "write \"domains:\" and below it \"example.com:\"");
@@ -313,8 +315,10 @@ static void warn_no_proxy(struct loader *loader, struct position at)
 
 static void add_drafted(struct loader *loader)
 {
-    for (size_t i = 0; i < draft_count(loader->draft); i++) {
-        struct draft_domain *draft = draft_at(loader->draft, i);
+    size_t count = 0;
+    struct draft_domain *drafts = draft_domains(loader->draft, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct draft_domain *draft = &drafts[i];
         if (draft->dropped)
             continue;
         if (i % PROGRESS_DOMAINS == 0)
