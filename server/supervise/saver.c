@@ -13,16 +13,14 @@
 #include "load/state_file.h"
 #include "supervise/child.h"
 
+/* When no process can be made, the next try. Milliseconds. */
+enum { START_AGAIN_MS = 1000 };
+
 static const char *const tasks[SAVER_PARTS] = {
     [SAVER_PROMISES] = "record what is served",
     [SAVER_POLICIES] = "save the last valid policies",
     [SAVER_PROMISES_AFTER] = "record what is served",
 };
-
-static void report_failure(enum saver_part part, const char *folder)
-{
-    log_line(LOG_LEVEL_ERROR, "cannot %s in %s: %s", tasks[part], folder, strerror(errno));
-}
 
 static _Noreturn void save(const char *folder, enum saver_part part, int bytes)
 {
@@ -34,7 +32,7 @@ static _Noreturn void save(const char *folder, enum saver_part part, int bytes)
                                       : state_file_write(folder, HISTORY_PROMISES, &text);
     }
     if (!good)
-        report_failure(part, folder);
+        log_line(LOG_LEVEL_ERROR, "cannot %s in %s: %s", tasks[part], folder, strerror(errno));
     _exit(good ? 0 : 1);
 }
 
@@ -46,36 +44,46 @@ static void close_bytes(int *bytes)
     *bytes = -1;
 }
 
-/* Forks a child for what is to be saved. False, logged, when that cannot be done. */
-static bool start_child(struct saver *saver, const char *folder)
+/* Forks a child for what is to be saved. False, logged once, when that cannot be done: then it waits. */
+static bool start_child(struct saver *saver, const char *folder, int64_t now)
 {
     int none;
     pid_t pid = child_begin(CHILD_SAVER, &saver->bytes, 1, &none);
     if (pid == 0)
         save(folder, saver->part, saver->bytes);
-    if (pid < 0)
-        report_failure(saver->part, folder);
-    saver->pid = pid < 0 ? 0 : pid;
-    return pid > 0;
+    if (pid > 0) {
+        saver->pid = pid;
+        return true;
+    }
+    if (!saver->is_starved)
+        log_line(LOG_LEVEL_ERROR, "cannot %s in %s: %s; trying again", tasks[saver->part], folder,
+                 strerror(errno));
+    saver->is_starved = true;
+    saver->waiting[saver->part] = saver->bytes;
+    saver->bytes = -1;
+    saver->start_at = now + START_AGAIN_MS;
+    return false;
 }
 
 static void start_waiting(struct saver *saver, const struct settings *settings, int64_t now)
 {
-    for (size_t i = 0; i < SAVER_PARTS && saver->pid == 0; i++) {
+    const char *folder = settings == NULL ? NULL : settings->state;
+    bool good = true;
+    saver->start_at = INT64_MAX;
+    for (size_t i = 0; i < SAVER_PARTS && saver->pid == 0 && good; i++) {
+        if (folder == NULL) /* there is no place for them any more */
+            close_bytes(&saver->waiting[i]);
         if (saver->waiting[i] < 0)
             continue;
+        if (!saver->is_late && !saver->is_starved)
+            saver->deadline = now + (settings->state_hangs ? 0 : LIMIT_SAVE_MS);
         saver->part = (enum saver_part)i;
         saver->bytes = saver->waiting[i];
         saver->waiting[i] = -1;
         saver->deaths = 0;
-        /* Without a folder there is no place for them any more. */
-        if (settings == NULL || settings->state == NULL || !start_child(saver, settings->state))
-            close_bytes(&saver->bytes);
-        else
-            saver->deadline = saver->is_late          ? INT64_MAX
-                              : settings->state_hangs ? now
-                                                      : now + LIMIT_SAVE_MS;
+        good = start_child(saver, folder, now);
     }
+    saver->is_starved = !good;
 }
 
 void saver_begin(struct saver *saver, const struct settings *settings, enum saver_part part,
@@ -90,18 +98,27 @@ void saver_begin(struct saver *saver, const struct settings *settings, enum save
 
 bool saver_is_waited_for(const struct saver *saver)
 {
-    return saver->pid != 0 && saver->deadline != INT64_MAX;
+    return (saver->pid != 0 || saver->start_at != INT64_MAX) && saver->deadline != INT64_MAX;
 }
 
-void saver_expire(struct saver *saver, int64_t now)
+int64_t saver_next_deadline(const struct saver *saver)
 {
+    int64_t deadline = saver_is_waited_for(saver) ? saver->deadline : INT64_MAX;
+    return deadline < saver->start_at ? deadline : saver->start_at;
+}
+
+void saver_expire(struct saver *saver, const struct settings *settings, int64_t now)
+{
+    if (now >= saver->start_at)
+        start_waiting(saver, settings, now);
     if (!saver_is_waited_for(saver) || now < saver->deadline)
         return;
     saver->deadline = INT64_MAX;
     saver->is_late = true;
     log_line(LOG_LEVEL_WARNING,
-             "the last valid policies are not saved yet: the disk of the state folder does not "
-             "answer; the server goes on without them");
+             "the last valid policies are not saved yet: %s; the server goes on without them",
+             saver->pid == 0 ? "no process can be made"
+                             : "the disk of the state folder does not answer");
 }
 
 void saver_close(struct saver *saver)
@@ -115,7 +132,8 @@ void saver_close(struct saver *saver)
 }
 
 /* What a child did not save that was killed is as important as before. True when another one does it. */
-static bool start_again(struct saver *saver, int status, const struct settings *settings)
+static bool start_again(struct saver *saver, int status, const struct settings *settings,
+                        int64_t now)
 {
     if (!WIFSIGNALED(status))
         return false;
@@ -123,7 +141,7 @@ static bool start_again(struct saver *saver, int status, const struct settings *
                  settings != NULL && settings->state != NULL;
     log_line(LOG_LEVEL_ERROR, "cannot %s: the process died: %s%s", tasks[saver->part],
              strsignal(WTERMSIG(status)), again ? "; trying again" : "");
-    return again && start_child(saver, settings->state);
+    return again && start_child(saver, settings->state, now);
 }
 
 bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings *settings,
@@ -132,12 +150,14 @@ bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings
     if (saver->pid != pid || pid == 0)
         return false;
     saver->pid = 0;
-    if (start_again(saver, status, settings))
+    if (start_again(saver, status, settings, now))
         return true;
-    saver->deadline = INT64_MAX;
     close_bytes(&saver->bytes);
-    start_waiting(saver, settings, now);
-    if (saver->is_late && saver->pid == 0) {
+    if (!saver->is_starved) {
+        saver->deadline = INT64_MAX;
+        start_waiting(saver, settings, now);
+    }
+    if (saver->is_late && saver->pid == 0 && !saver->is_starved) {
         saver->is_late = false;
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
             log_line(LOG_LEVEL_NOTICE, "the last valid policies are saved after all");

@@ -2,7 +2,7 @@
  * The saver: a short-lived child that writes what a loader has made for the state folder
  * (load/state.h), finished bytes, because a disk may hang, and the supervisor must go on meanwhile: stop,
  * reload, and replace workers. One that is killed is started again, because what senders hold must not be
- * forgotten. It has nothing open but standard error and these bytes, and ends with
+ * forgotten, and so is one that could not be forked. It has nothing open but standard error and these bytes, and ends with
  * the supervisor. One runs at a time. Runs in the supervisor, but for the child.
  */
 #ifndef SUPERVISE_SAVER_H
@@ -31,24 +31,29 @@ struct saver {
     unsigned deaths;          /* of children that were to save it */
     int64_t deadline;         /* until then it is worth waiting for; INT64_MAX after it */
     bool is_late;             /* the time was over, and not all is saved since */
+    bool is_starved;          /* no child could be forked, which was logged */
+    int64_t start_at;         /* when that is tried again; INT64_MAX: it need not be */
     int waiting[SAVER_PARTS]; /* owned; what is to be saved when the child has ended; or -1 */
 };
 
-#define SAVER_NONE ((struct saver){.bytes = -1, .waiting = {-1, -1, -1}})
+#define SAVER_NONE ((struct saver){.bytes = -1, .start_at = INT64_MAX, .waiting = {-1, -1, -1}})
 
 /* Begins to save the bytes in the memory file, which is taken (-1: there are none), in the folder that
  * the settings name. Where a child still runs, saver_end does it later. */
 void saver_begin(struct saver *saver, const struct settings *settings, enum saver_part part,
                  int bytes, int64_t now);
 
-/* Is there a child that is worth waiting for? saver->deadline tells until when. */
+/* Is there a child, or will there be one, that is worth waiting for? */
 bool saver_is_waited_for(const struct saver *saver);
 
-/* Logs, once, that the time is over. */
-void saver_expire(struct saver *saver, int64_t now);
+/* Logs, once, that the time is over, and forks what could not be forked before. The settings are those that
+ * are in use now; NULL: there are none. */
+void saver_expire(struct saver *saver, const struct settings *settings, int64_t now);
 
-/* A child of the process has ended, with the status of waitpid(2). True when it was this one. The
- * settings are those that are in use now; NULL: there are none. */
+/* When that is next due; INT64_MAX: never. */
+int64_t saver_next_deadline(const struct saver *saver);
+
+/* A child of the process has ended, with the status of waitpid(2). True when it was this one. */
 bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings *settings,
                int64_t now);
 

@@ -95,6 +95,14 @@ static void retain_listeners(struct supervisor *supervisor)
     listeners_retain(&supervisor->listeners, settings->listeners, settings->listener_count);
 }
 
+/* NULL until a load was good. */
+static const struct settings *settings_in_use(const struct supervisor *supervisor)
+{
+    const struct generation *latest =
+        supervisor->current != NULL ? supervisor->current : supervisor->next;
+    return latest == NULL ? NULL : &latest->image->settings;
+}
+
 /* Forks the loader. False, logged, when that cannot be done. */
 static bool begin_load(struct supervisor *supervisor, bool state_hangs)
 {
@@ -374,6 +382,7 @@ static void tell_ready(struct supervisor *supervisor)
     report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
 }
 
+/* The last of its workers has ended: at a drain, or before there was one. */
 static void free_retiring(struct supervisor *supervisor)
 {
     generation_free(supervisor->retiring);
@@ -432,10 +441,7 @@ static void on_process_exit(struct supervisor *supervisor, pid_t pid, int status
     struct loader_result result = LOADER_RESULT_NONE;
     int64_t now = clock_monotonic_ms();
     end_load(supervisor, loader_end(&supervisor->loader, pid, status, now, &result), &result);
-    const struct generation *latest =
-        supervisor->current != NULL ? supervisor->current : supervisor->next;
-    const struct settings *settings = latest == NULL ? NULL : &latest->image->settings;
-    if (saver_end(&supervisor->saver, pid, status, settings, now))
+    if (saver_end(&supervisor->saver, pid, status, settings_in_use(supervisor), now))
         return;
     if (watcher_end(&supervisor->watcher, pid, status, now))
         return;
@@ -450,8 +456,6 @@ static void on_process_exit(struct supervisor *supervisor, pid_t pid, int status
             give_up_next(supervisor);
         else if (generation == supervisor->current && !supervisor->stopping)
             replace(supervisor, pid, status);
-        else if (generation == supervisor->retiring && generation_running(generation) == 0)
-            free_retiring(supervisor);
         return;
     }
 }
@@ -521,7 +525,7 @@ static int time_left(const struct supervisor *supervisor)
         supervisor->notifier.next,
         supervisor->gauges_at,
         watcher_next_deadline(&supervisor->watcher),
-        saver_is_waited_for(&supervisor->saver) ? supervisor->saver.deadline : INT64_MAX,
+        saver_next_deadline(&supervisor->saver),
     };
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
         if (deadlines[i] < earliest)
@@ -625,7 +629,9 @@ static void supervise(struct supervisor *supervisor)
         watcher_expire(&supervisor->watcher, clock_monotonic_ms());
         if (supervisor->next != NULL && generation_ready(supervisor->next))
             promote_next(supervisor);
-        saver_expire(&supervisor->saver, clock_monotonic_ms());
+        saver_expire(&supervisor->saver, settings_in_use(supervisor), clock_monotonic_ms());
+        if (supervisor->retiring != NULL && generation_running(supervisor->retiring) == 0)
+            free_retiring(supervisor);
         start_next(supervisor);
         tell_ready(supervisor);
         if (is_settled(supervisor))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import client, preload
+from support import client, preload, tracer
 from support.server import alive, name_of, run
 from support.wait import until
 
@@ -59,6 +59,10 @@ def place(tmp_path, authority):
 
 def score_of(pid):
     return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+def policy_recorded(place, max_age):
+    return f" {max_age} " in (place.folder / "state" / RECORD).read_text()
 
 
 def served(server, trusted):
@@ -210,6 +214,23 @@ def test_link_is_not_read(place, start):
     place.break_all()
     server = start(place.config, expect=[SAID, r"\(3 refused\)"])
     server.wait_line("warning: .*last-valid-policies.yaml cannot be read: it is a link")
+
+
+@tracer.needed
+def test_saver_that_cannot_be_forked_is_forked_later(place, start, trusted):
+    """A new policy is recorded before it is served, also when there is no process for it at once."""
+    server = start(place.config, expect=[r"cannot record what is served in .*; trying again$"])
+    place.drop_in.write_text(DROP_IN.replace("4w", "5w"))
+    since = server.mark()
+    # The first one is the loader.
+    forks = "clone,clone3,fork,vfork"
+    with tracer.Tracer(server.pid, f"trace={forks}", f"inject={forks}:error=EAGAIN:when=2"):
+        server.send(signal.SIGHUP)
+        server.wait_line("cannot record what is served", since=since)
+        until(lambda: policy_recorded(place, 3024000), "the new policy to be recorded")
+        server.wait_ready(2, since=since)
+    assert b"max_age: 3024000\r\n" in served(server, trusted)["dropped.example"]
+    assert len(server.lines) == 3
 
 
 LATE = "the last valid policies are not saved yet: the disk of the state folder does not answer"

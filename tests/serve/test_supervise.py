@@ -189,6 +189,23 @@ def test_all_workers_killed_often_come_back_soon(start, config, trusted):
     assert served(running, trusted)
 
 
+def test_generation_without_a_worker_is_retired(start, setup, trusted):
+    """Its last worker has died, and is to be replaced after a pause, when the next generation is there."""
+    setup.certify("example.com")
+    config = setup.write(["example.com"], workers=1)
+    running = start(config, expect=[*CRASH, PAUSED])
+    victim = None
+    for _ in range(tree.LIMITS["LIMIT_CRASHES_FEW"] + 3):
+        until(lambda last=victim: (running.workers() or [last])[0] != last, "a worker", 5)
+        victim = running.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        running.wait_line(rf"worker {victim} is replaced")
+    assert running.reload()
+    assert served(running, trusted)
+    assert running.reload()
+    assert served(running, trusted)
+
+
 @pytest.mark.parametrize("name", ["USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "XFSZ",
                                   "PIPE", "TTIN", "TTOU", "RTMIN", "RTMAX"])
 def test_signal_that_means_nothing_is_ignored(three, trusted, unharmed, name):

@@ -159,9 +159,9 @@ static void one_that_hangs_is_not_waited_for(void **state)
     struct saver saver = SAVER_NONE;
     (void)state;
     saver_begin(&saver, &settings, SAVER_PROMISES, hold("late"), 0);
-    saver_expire(&saver, LIMIT_SAVE_MS - 1);
+    saver_expire(&saver, &settings, LIMIT_SAVE_MS - 1);
     assert_true(saver_is_waited_for(&saver));
-    saver_expire(&saver, LIMIT_SAVE_MS);
+    saver_expire(&saver, &settings, LIMIT_SAVE_MS);
     assert_false(saver_is_waited_for(&saver));
     saver_begin(&saver, &settings, SAVER_POLICIES, hold("later"), LIMIT_SAVE_MS);
     assert_int_equal(wait_for(&saver), 0);
