@@ -38,6 +38,15 @@ static inline bool ascii_is_alpha(char byte)
     return ascii_lower(byte) >= 'a' && ascii_lower(byte) <= 'z';
 }
 
+/* The value of a hexadecimal digit of either case; -1: it is none. */
+static inline int ascii_hex_value(char byte)
+{
+    if (ascii_is_digit(byte))
+        return byte - '0';
+    char lower = ascii_lower(byte);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
 bool span_equal(struct span left, struct span right);
 
 /* Equality that ignores the case of ASCII letters. */

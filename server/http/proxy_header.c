@@ -27,11 +27,8 @@ static const struct span V2_BEGIN = {"\r\n\r\n\0\r\nQUIT\n", 12};
 /* Takes the text up to the next space, or all of it. False when it is empty. */
 static bool next_word(struct span *text, struct span *ret_word)
 {
-    const char *space = text->len == 0 ? NULL : memchr(text->data, ' ', text->len);
-    size_t len = space == NULL ? text->len : (size_t)(space - text->data);
-    *ret_word = (struct span){text->data, len};
-    *text = span_skip(*text, space == NULL ? len : len + 1);
-    return len > 0;
+    (void)span_take(text, ' ', ret_word); /* the last one has no space */
+    return ret_word->len > 0;
 }
 
 /* A port in decimal, without a leading zero. */

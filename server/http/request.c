@@ -18,11 +18,6 @@ struct head {
 /* RFC 9110 section 5.6.2: what a token may hold beside letters and digits. */
 static const char token_punctuation[] = "!#$%&'*+-.^_`|~";
 
-static bool is_hex(char byte)
-{
-    return ascii_is_digit(byte) || (ascii_lower(byte) >= 'a' && ascii_lower(byte) <= 'f');
-}
-
 /* Of unreserved and sub-delims (RFC 3986 section 2), what is no letter or digit. */
 static const char punctuation[] = "-._~!$&'()*+,;=";
 
@@ -34,8 +29,8 @@ static bool is_reg_name(struct span text)
         if (ascii_is_alpha(byte) || ascii_is_digit(byte) ||
             memchr(punctuation, byte, sizeof(punctuation) - 1) != NULL)
             continue;
-        if (byte != '%' || text.len - i < 3 || !is_hex(text.data[i + 1]) ||
-            !is_hex(text.data[i + 2]))
+        if (byte != '%' || text.len - i < 3 || ascii_hex_value(text.data[i + 1]) < 0 ||
+            ascii_hex_value(text.data[i + 2]) < 0)
             return false;
         i += 2;
     }
@@ -77,18 +72,6 @@ bool host_port_parse(struct span text, struct host_port *ret_host_port)
             return false;
     }
     *ret_host_port = (struct host_port){host, port};
-    return true;
-}
-
-/* Cuts the text before the first separator off the rest, and drops the
- * separator. False, and nothing is changed, when there is none. */
-static bool split(struct span *rest, char separator, struct span *ret_text)
-{
-    const char *found = rest->len == 0 ? NULL : memchr(rest->data, separator, rest->len);
-    if (found == NULL)
-        return false;
-    *ret_text = (struct span){rest->data, (size_t)(found - rest->data)};
-    *rest = span_skip(*rest, ret_text->len + 1);
     return true;
 }
 
@@ -209,7 +192,7 @@ static enum http_status read_request_line(struct span line, struct head *head)
     struct span target;
     enum http_status status;
 
-    if (!split(&line, ' ', &method) || !split(&line, ' ', &target) ||
+    if (!span_take(&line, ' ', &method) || !span_take(&line, ' ', &target) ||
         !span_is_word(method, token_punctuation))
         return HTTP_BAD_REQUEST;
     head->request.method = method_of(method);
@@ -267,8 +250,8 @@ static enum http_status read_connection(struct span value, struct head *head)
     bool more = true;
 
     while (more) {
-        struct span option = value;
-        more = split(&value, ',', &option);
+        struct span option;
+        more = span_take(&value, ',', &option);
         option = span_trim(option);
         if (span_equal_fold(option, span_of("close")))
             head->close_asked = true;
@@ -309,7 +292,7 @@ static enum http_status read_header(struct span line, struct head *head)
 
     if (++head->header_count > LIMIT_REQUEST_HEADERS)
         return HTTP_HEADERS_TOO_LARGE;
-    if (!split(&line, ':', &name) || !span_is_word(name, token_punctuation))
+    if (!span_take(&line, ':', &name) || !span_is_word(name, token_punctuation))
         return HTTP_BAD_REQUEST;
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
         if (span_equal_fold(name, span_of(headers[i].name)))

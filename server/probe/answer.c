@@ -185,17 +185,9 @@ static size_t take_body(struct answer *answer, struct span bytes)
     return len;
 }
 
-static int hex_value(char byte)
-{
-    if (ascii_is_digit(byte))
-        return byte - '0';
-    byte = ascii_lower(byte);
-    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
-}
-
 static enum answer_progress take_chunk_size(struct answer *answer, char byte)
 {
-    int value = hex_value(byte);
+    int value = ascii_hex_value(byte);
     if (value >= 0 && answer->count < SIZE_DIGITS) {
         answer->count++;
         answer->left = answer->left * 16 + (unsigned)value;

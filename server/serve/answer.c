@@ -85,10 +85,9 @@ static const struct site_domain *domain_of(const struct answer_context *context,
 /* A path with a query leads to the same file, so it is no way around the rule either. */
 static bool is_policy_path(struct span path)
 {
-    const char *query = path.len == 0 ? NULL : memchr(path.data, '?', path.len);
-    if (query != NULL)
-        path.len = (size_t)(query - path.data);
-    return span_equal(path, span_of("/.well-known/mta-sts.txt"));
+    struct span file;
+    (void)span_take(&path, '?', &file); /* most have no query */
+    return span_equal(file, span_of("/.well-known/mta-sts.txt"));
 }
 
 /* The host is written as we know it, not as the client did. */

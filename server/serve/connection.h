@@ -71,9 +71,10 @@ struct connection {
         struct sockaddr_in6 v6;
     } client; /* whom it serves: who connected, or for whom a proxy that is believed did */
     struct timer timer; /* when it expires */
-    /* Whoever drives it keeps account of networks in the one, and ends that before connection_free;
-     * the other is a list of its own. */
+    /* Whoever drives it keeps account of networks here, and ends that before connection_free; of what
+     * it watches; and of a list of its own. */
     struct network_member member;
+    enum connection_wish watched;
     struct connection *next; /* borrowed */
     /* The rest is the connection's own. */
     enum connection_tag tag;

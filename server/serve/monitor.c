@@ -153,7 +153,7 @@ static void print_family(const struct stats *stats, const struct family *family,
     }
 }
 
-/* Appends all of it but the last line, which exposition_end appends. */
+/* Appends all of it but the domains and the last line. */
 static void exposition_print(const struct stats *stats, struct text *out)
 {
     text_append(out,
@@ -180,20 +180,10 @@ static void exposition_domain(const char *name, int64_t not_after, bool is_first
                 name, not_after);
 }
 
-static void exposition_end(struct text *out)
-{
-    text_append(out, span_of("# EOF\n"));
-}
-
 struct senders {
     struct fetch_record *items; /* owned; LIMIT_SENDERS */
     size_t count;
 };
-
-static bool is_same(const struct fetch_record *one, const struct fetch_record *other)
-{
-    return strcmp(one->agent, other->agent) == 0 && strcmp(one->network, other->network) == 0;
-}
 
 /* Each worker that one and the same sender came to has an entry of its own. */
 static void merge(struct fetch_record *into, const struct fetch_record *visit)
@@ -208,11 +198,12 @@ static void add(struct senders *senders, const struct fetch_record *visit)
 {
     size_t oldest = 0;
     for (size_t i = 0; i < senders->count; i++) {
-        if (is_same(&senders->items[i], visit)) {
-            merge(&senders->items[i], visit);
+        struct fetch_record *item = &senders->items[i];
+        if (strcmp(item->agent, visit->agent) == 0 && strcmp(item->network, visit->network) == 0) {
+            merge(item, visit);
             return;
         }
-        if (senders->items[i].last < senders->items[oldest].last)
+        if (item->last < senders->items[oldest].last)
             oldest = i;
     }
     if (senders->count < LIMIT_SENDERS)
@@ -282,22 +273,13 @@ struct parameter {
     bool is_too_long;
 };
 
-/* Of a hexadecimal digit; -1: it is none. */
-static int digit_value(char byte)
-{
-    if (ascii_is_digit(byte))
-        return byte - '0';
-    char lower = ascii_lower(byte);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* Percent-encoded bytes as themselves (RFC 3986 section 2.1); "%" without two digits stands for itself. */
 static struct parameter decode(struct span text)
 {
     struct parameter decoded = {0};
     while (text.len > 0 && !decoded.is_too_long) {
-        int high = text.len > 2 ? digit_value(text.data[1]) : -1;
-        int low = text.len > 2 ? digit_value(text.data[2]) : -1;
+        int high = text.len > 2 ? ascii_hex_value(text.data[1]) : -1;
+        int low = text.len > 2 ? ascii_hex_value(text.data[2]) : -1;
         bool is_encoded = text.data[0] == '%' && high >= 0 && low >= 0;
         decoded.is_too_long = decoded.len == sizeof(decoded.bytes);
         if (!decoded.is_too_long)
@@ -311,15 +293,13 @@ static struct parameter decode(struct span text)
 static bool next_domain(struct span *query, struct parameter *ret_name)
 {
     while (query->len > 0) {
-        const char *mark = memchr(query->data, '&', query->len);
-        struct span pair = {query->data, mark == NULL ? query->len : (size_t)(mark - query->data)};
-        *query = span_skip(*query, pair.len + (mark == NULL ? 0 : 1));
-        const char *equals = pair.len == 0 ? NULL : memchr(pair.data, '=', pair.len);
-        size_t len = equals == NULL ? pair.len : (size_t)(equals - pair.data);
-        struct parameter key = decode((struct span){pair.data, len});
+        struct span pair, name;
+        (void)span_take(query, '&', &pair); /* the last one ends with the query */
+        (void)span_take(&pair, '=', &name); /* without a value it is empty */
+        struct parameter key = decode(name);
         if (!span_equal_fold((struct span){key.bytes, key.len}, span_of("domain")))
             continue;
-        *ret_name = decode(span_skip(pair, equals == NULL ? len : len + 1));
+        *ret_name = decode(pair);
         return true;
     }
     return false;
@@ -350,7 +330,7 @@ static enum http_status tell_metrics(const struct answer_context *context, struc
         exposition_domain(site_name(domain), credential_fields(credential).not_after, !begun, body);
         begun = true;
     }
-    exposition_end(body);
+    text_append(body, span_of("# EOF\n"));
     return HTTP_OK;
 }
 
@@ -437,11 +417,8 @@ enum http_status monitor_answer(const struct answer_context *context,
                                 const struct http_request *request, struct text *ret_body,
                                 const char **ret_type)
 {
-    struct span path = request->has_path ? request->path : (struct span){"", 0};
-    const char *mark = path.len == 0 ? NULL : memchr(path.data, '?', path.len);
-    size_t len = mark == NULL ? path.len : (size_t)(mark - path.data);
-    struct span query = mark == NULL ? (struct span){"", 0} : span_skip(path, len + 1);
-    path.len = len;
+    struct span query = request->has_path ? request->path : (struct span){"", 0}, path;
+    (void)span_take(&query, '?', &path); /* without a query it is empty */
     for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
         if (!span_equal(path, span_of(views[i].path)))
             continue;

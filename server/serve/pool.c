@@ -183,6 +183,7 @@ static bool watch(const struct pool *pool, struct connection *connection, int op
         .events = connection->wish == CONNECTION_WRITE ? EPOLLOUT : EPOLLIN,
         .data.ptr = connection,
     };
+    connection->watched = connection->wish;
     return epoll_ctl(pool->epoll, operation, connection->fd, &event) == 0;
 }
 
@@ -248,14 +249,13 @@ static void move_to_client_network(struct pool *pool, struct connection *connect
     networks_enter(pool->networks, member, key);
 }
 
-/* Does what the connection wishes after it went on from the earlier wish. */
-static void apply_wish(struct pool *pool, struct connection *connection,
-                       enum connection_wish earlier)
+/* Does what the connection wishes since it went on. */
+static void apply_wish(struct pool *pool, struct connection *connection)
 {
-    enum connection_wish wish = connection->wish;
     move_to_client_network(pool, connection);
     network_move(&connection->member, connection_stage(connection));
-    if (wish == CONNECTION_OVER || (wish != earlier && !watch(pool, connection, EPOLL_CTL_MOD)))
+    if (connection->wish == CONNECTION_OVER ||
+        (connection->wish != connection->watched && !watch(pool, connection, EPOLL_CTL_MOD)))
         remove_connection(pool, connection);
 }
 
@@ -275,13 +275,6 @@ static void go_on(struct pool *pool, struct connection *connection, int64_t now)
     for (int i = 0; pool->shortage.count > shortages && i < EVICTIONS_FOR_ONE; i++)
         if (!evict_for(pool, network, connection))
             break;
-}
-
-static void advance(struct pool *pool, struct connection *connection, int64_t now)
-{
-    enum connection_wish earlier = connection->wish;
-    go_on(pool, connection, now);
-    apply_wish(pool, connection, earlier);
 }
 
 static bool is_before(const struct turn *one, const struct turn *other)
@@ -366,13 +359,12 @@ void pool_advance(struct pool *pool, const struct epoll_event *events, size_t co
         struct network *network = connection->member.network;
         if (is_mixed && !networks_has_time(pool->networks, network))
             continue;
-        enum connection_wish earlier = connection->wish;
         int64_t begin = clock_monotonic_us();
         go_on(pool, connection, now);
         int64_t used = clock_monotonic_us() - begin;
         used_us += used;
         networks_charge(pool->networks, network, used, now);
-        apply_wish(pool, connection, earlier);
+        apply_wish(pool, connection);
     }
 }
 
@@ -384,9 +376,8 @@ void pool_expire(struct pool *pool, int64_t now)
     for (struct timer *timer = timers_expired(&pool->timers, now); timer != NULL;
          timer = timers_expired(&pool->timers, now)) {
         struct connection *connection = timer->owner;
-        enum connection_wish earlier = connection->wish;
         connection_expire(connection, now);
-        apply_wish(pool, connection, earlier);
+        apply_wish(pool, connection);
     }
 }
 
@@ -399,7 +390,9 @@ void pool_drain(struct pool *pool, int64_t now)
         struct timer *oldest = timers_oldest(&pool->timers, TIMER_IDLE);
         if (oldest == NULL)
             break;
-        advance(pool, oldest->owner, now);
+        struct connection *connection = oldest->owner;
+        go_on(pool, connection, now);
+        apply_wish(pool, connection);
     }
 }
 
