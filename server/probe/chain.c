@@ -5,6 +5,7 @@
 
 #include "base/calendar.h"
 #include "certificates/extensions.h"
+#include "policy/name.h"
 #include "site/verdict.h"
 
 /* What is judged, taken apart. */
@@ -17,16 +18,9 @@ struct chain {
 
 bool chain_covers(const struct certificate *leaf, struct span host)
 {
-    const char *dot = host.len == 0 ? NULL : memchr(host.data, '.', host.len);
-    for (size_t i = 0; i < leaf->name_count; i++) {
-        struct span name = leaf->names[i];
-        if (span_equal_fold(name, host))
+    for (size_t i = 0; i < leaf->name_count; i++)
+        if (name_matches(leaf->names[i], host)) /* a star is the same here as in a policy */
             return true;
-        /* A star stands for exactly the first label. */
-        if (dot != NULL && dot != host.data && name.len > 1 && name.data[0] == '*' &&
-            span_equal_fold(span_skip(name, 1), span_skip(host, (size_t)(dot - host.data))))
-            return true;
-    }
     return false;
 }
 

@@ -149,14 +149,16 @@ static bool is_to_be_tried_again(struct stream *stream)
     return errno == EAGAIN || errno == EINTR;
 }
 
-ssize_t stream_write(struct stream *stream, const void *data, size_t len)
+bool stream_write(struct stream *stream, struct span bytes)
 {
-    while (wait_for(stream, POLLOUT)) {
-        ssize_t count = send(stream->fd, data, len, MSG_NOSIGNAL);
-        if (count >= 0 || !is_to_be_tried_again(stream))
-            return count;
+    while (bytes.len > 0 && wait_for(stream, POLLOUT)) {
+        ssize_t count = send(stream->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+        if (count >= 0)
+            bytes = span_skip(bytes, (size_t)count);
+        else if (!is_to_be_tried_again(stream))
+            return false;
     }
-    return -1;
+    return bytes.len == 0;
 }
 
 ssize_t stream_read(struct stream *stream, void *buf, size_t size)
@@ -186,9 +188,8 @@ static int receive(void *opaque, unsigned char *buf, size_t size)
 
 static int transmit(void *opaque, const unsigned char *data, size_t len)
 {
-    struct stream *stream = opaque;
-    ssize_t count = stream_write(stream, data, len);
-    return count < 0 ? failure_of(stream) : (int)count;
+    bool good = stream_write(opaque, (struct span){(const char *)data, len});
+    return good ? (int)len : failure_of(opaque);
 }
 
 /* The verdict on the certificate comes later and has more to say, so any is taken here. */
@@ -430,25 +431,13 @@ static void run_client(struct client *client, const struct fetch_request *reques
         fetch->step = FETCH_DONE;
 }
 
-/* A few bytes, for which a new connection has room. */
-static bool send_preamble(struct stream *stream, struct span preamble)
-{
-    while (preamble.len > 0) {
-        ssize_t count = stream_write(stream, preamble.data, preamble.len);
-        if (count < 0)
-            return false;
-        preamble = span_skip(preamble, (size_t)count);
-    }
-    return true;
-}
-
 void fetch_run(const struct fetch_request *request, struct fetch *ret_fetch)
 {
     struct stream stream;
     int64_t begin = clock_monotonic_us();
     *ret_fetch = (struct fetch){.step = FETCH_CONNECT, .alert = -1};
     bool open = open_stream(&stream, request->address, begin + request->timeout_ms * 1000) &&
-                send_preamble(&stream, request->preamble);
+                stream_write(&stream, request->preamble);
     if (open && request->begin != NULL) {
         ret_fetch->step = FETCH_BEGIN;
         open = request->begin(&stream, request->context);

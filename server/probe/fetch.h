@@ -83,9 +83,8 @@ struct stream {
     char opening[STREAM_OPENING]; /* the first bytes that came for TLS */
 };
 
-/* Waits for room for at least one byte. Returns how many bytes were moved, or -1 with the reason in
- * stream->error. */
-ssize_t stream_write(struct stream *stream, const void *data, size_t len);
+/* Waits until there was room for all bytes. False with the reason in stream->error. */
+bool stream_write(struct stream *stream, struct span bytes);
 
 /* Waits for at least one byte. Returns how many bytes there are, 0 at the end, or -1 with the reason in
  * stream->error. */

@@ -90,8 +90,7 @@ static bool read_reply(struct smtp *smtp)
 static bool ask(struct smtp *smtp, const char *what, const char *command)
 {
     smtp->what = what;
-    if (command != NULL &&
-        stream_write(smtp->stream, command, strlen(command)) != (ssize_t)strlen(command))
+    if (command != NULL && !stream_write(smtp->stream, span_of(command)))
         return fail(smtp, smtp->refused, CLOSED, (struct span){0}); /* a new stream has room */
     return read_reply(smtp);
 }
