@@ -243,34 +243,19 @@ static size_t line_size(struct span name)
     return strlen("mx: ") + name.len + strlen("\r\n");
 }
 
-/* The number of the same name, or TABLE_NONE. Most policies have a few, for which no table is made. */
-static size_t find_same(const struct rendering *rendering, const struct table *table,
-                        struct span name)
-{
-    if (table->count > 0)
-        return table_find(table, name, mx_key, rendering);
-    for (size_t i = 0; i < rendering->mx_count; i++)
-        if (span_equal(mx_key(rendering, i), name))
-            return i;
-    return TABLE_NONE;
-}
-
 /* Appends the line. */
 static void add_mx(struct rendering *rendering, struct table *table, struct span name,
                    size_t source)
 {
-    enum { FEW = 8 };
     size_t at = rendering->len + strlen("mx: ");
     append(rendering, span_of("mx: "));
     append(rendering, name);
     append(rendering, span_of("\r\n"));
     if (rendering->len > LIMIT_BODY)
         return; /* the body is too long, which its own check tells */
-    size_t first = rendering->mx_count == FEW ? 0 : rendering->mx_count;
     rendering->mx[rendering->mx_count] = (uint16_t)at;
-    rendering->sources[rendering->mx_count++] = (uint32_t)source;
-    for (size_t i = first; rendering->mx_count > FEW && i < rendering->mx_count; i++)
-        table_add(table, mx_key(rendering, i), i);
+    rendering->sources[rendering->mx_count] = (uint32_t)source;
+    table_add(table, name, rendering->mx_count++);
 }
 
 /* Appends the mx lines to the body, and stops where a body ends: a list may be of any length, and
@@ -280,7 +265,7 @@ static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
 {
     bool good = true;
     struct name name;
-    struct table table = {0}; /* of the names, when they are many */
+    struct table table = {0}; /* of the names */
     size_t seen = 0;
     for (size_t i = 0; i < fields->mx_count; i++) {
         if (seen > LIMIT_BODY) {
@@ -292,14 +277,14 @@ static bool judge_all_mx(const struct policy_fields *fields, struct diag *diag,
             good = false;
             continue;
         }
-        size_t first = find_same(rendering, &table, (struct span){name.text, name.len});
+        size_t first = table_find(&table, span_of(name.text), mx_key, rendering);
         if (first != TABLE_NONE) {
             diag_add(diag, DIAG_ERROR, fields->mx[i].at, "mx \"%s\" is listed twice", name.text);
             diag_hint(diag, "delete one of them");
             diag_related(diag, fields->mx[rendering->sources[first]].at, "the first one is here");
             good = false;
         } else {
-            add_mx(rendering, &table, (struct span){name.text, name.len}, i);
+            add_mx(rendering, &table, span_of(name.text), i);
         }
     }
     table_free(&table);
