@@ -13,13 +13,17 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; a machine may ask for it (vm.memfd_noexec) */
 #endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010 /* Linux 5.1 */
+#endif
 
 /* A file that grows is made twice as large, up to this much more at a time. Bytes. */
 static const size_t STEP_MOST = 32 * 1024 * 1024;
 
 static const int SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
-int memory_file_open(const char *name)
+/* An empty file that closes at exec, or -1 with errno. The name is shown in /proc/PID/maps. */
+static int open_file(const char *name)
 {
     int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL)
@@ -27,15 +31,16 @@ int memory_file_open(const char *name)
     return fd;
 }
 
-int memory_file_reopen(int fd)
+/* Opens the file once more, for reading alone: what is mapped of that cannot be made writable, on any
+ * kernel. -1 with errno. */
+static int reopen(int fd)
 {
     char path[64];
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* a number fits */
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* Whole pages, because what is behind the last one cannot be written. */
-static size_t round_up(size_t size)
+size_t shared_memory_round(size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE); /* it cannot fail for this name */
     return (size + page - 1) / page * page;
@@ -43,8 +48,8 @@ static size_t round_up(size_t size)
 
 bool memory_file_new(size_t room, struct memory_file *ret_file)
 {
-    struct memory_file file = {.room = round_up(room > 0 ? room : 1),
-                               .fd = memory_file_open("mta-sts-image")};
+    struct memory_file file = {.room = shared_memory_round(room > 0 ? room : 1),
+                               .fd = open_file("mta-sts-image")};
     if (file.fd < 0)
         return false;
     void *data = MAP_FAILED;
@@ -69,7 +74,7 @@ bool memory_file_grow(struct memory_file *file, size_t room)
         return true;
     size_t step = file->room < STEP_MOST ? file->room : STEP_MOST;
     size_t least = file->room + step;
-    room = round_up(room > least ? room : least);
+    room = shared_memory_round(room > least ? room : least);
     if (ftruncate(file->fd, (off_t)room) != 0)
         return false; /* a longer file than its mapping does no harm */
     void *data = mremap(file->data, file->room, room, MREMAP_MAYMOVE);
@@ -111,7 +116,7 @@ static const void *map(int fd, size_t size)
     const void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
     if (data != MAP_FAILED)
         return data;
-    int reader = memory_file_reopen(fd);
+    int reader = reopen(fd);
     if (reader >= 0) {
         data = mmap(NULL, size, PROT_READ, MAP_SHARED, reader, 0);
         (void)close(reader); /* the mapping stays */
@@ -147,4 +152,73 @@ void memory_map_free(struct memory_map *map)
     if (map->data != NULL)
         (void)munmap((void *)(uintptr_t)map->data, map->size);
     *map = (struct memory_map){0};
+}
+
+/* A mapping that cannot become writable: of a file that refuses that, or, for an older kernel, of one
+ * that was opened for reading. */
+static const void *map_readable(int fd, size_t size)
+{
+    int reader = -1;
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE) != 0) {
+        fd = reader = reopen(fd);
+        if (fd < 0)
+            return NULL;
+    }
+    const void *memory = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    int reason = errno;
+    if (reader >= 0)
+        (void)close(reader); /* the mapping stays */
+    errno = reason;
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+bool shared_memory_new(size_t size, struct shared_memory *ret_memory)
+{
+    struct shared_memory memory = {.size = shared_memory_round(size)};
+    int fd = open_file("mta-sts-shared");
+    if (fd < 0)
+        return false;
+    if (ftruncate(fd, (off_t)memory.size) == 0) {
+        memory.writable = mmap(NULL, memory.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (memory.writable == MAP_FAILED)
+            memory.writable = NULL;
+        else
+            memory.readable = map_readable(fd, memory.size);
+    }
+    int reason = errno;
+    (void)close(fd); /* the mappings stay */
+    if (memory.readable == NULL)
+        shared_memory_free(&memory);
+    else
+        *ret_memory = memory;
+    errno = reason;
+    return memory.readable != NULL;
+}
+
+/* It cannot fail for a whole mapping. */
+static void unmap(const void *memory, size_t size)
+{
+    if (memory != NULL)
+        (void)munmap((void *)(uintptr_t)memory, size);
+}
+
+void shared_memory_free(struct shared_memory *memory)
+{
+    unmap(memory->writable, memory->size);
+    unmap(memory->readable, memory->size);
+    *memory = (struct shared_memory){0};
+}
+
+bool shared_memory_give_up(struct shared_memory *memory, size_t offset, size_t len)
+{
+    char *begin = memory->writable;
+    size_t end = offset + len;
+    assert(begin != NULL && end <= memory->size && shared_memory_round(offset) == offset &&
+           shared_memory_round(end) == end);
+    if ((offset > 0 && munmap(begin, offset) != 0) ||
+        (end < memory->size && munmap(begin + end, memory->size - end) != 0))
+        return false;
+    if (len == 0)
+        memory->writable = NULL;
+    return true;
 }

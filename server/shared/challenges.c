@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "base/shared_memory.h"
+#include "base/memory_file.h"
 
 /* A reader that was overtaken so often gives up: nobody publishes in such haste. */
 enum { TRIES = 100 };

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "base/shared_memory.h"
+#include "base/memory_file.h"
 
 /* The generation that serves and the one that drains. */
 enum { SLOTS = 2 * LIMIT_WORKERS };

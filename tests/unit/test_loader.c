@@ -233,7 +233,7 @@ enum { ALL_SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 static int image_with(size_t size, int seals)
 {
     char path[64];
-    int good = small_image(), fd = memory_file_open("x");
+    int good = small_image(), fd = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     off_t own = lseek(good, 0, SEEK_END);
     char bytes[1024];
     assert_true(fd >= 0 && own > 0 && own < (off_t)sizeof(bytes));

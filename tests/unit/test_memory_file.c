@@ -155,7 +155,9 @@ static void a_mapping_stays_read_only(void **state)
     (void)state;
     struct memory_map map;
     int fd = finished("sealed", 6);
-    int reader = memory_file_reopen(fd);
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* a number fits */
+    int reader = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(memory_file_map(fd, MOST, &map));
     assert_int_equal(close(fd), 0);
     if (reader >= 0) {
@@ -170,7 +172,7 @@ static void a_mapping_stays_read_only(void **state)
 
 static int with_seals(int seals)
 {
-    int fd = memory_file_open("test");
+    int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, 4096), 0);
     assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
@@ -198,7 +200,7 @@ static void what_is_not_sealed_is_not_mapped(void **state)
             some |= i == missing ? 0 : seals[i];
         refuse(with_seals(some), MOST, EINVAL);
     }
-    int empty = memory_file_open("test");
+    int empty = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     assert_int_equal(
         fcntl(empty, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
     refuse(empty, MOST, EINVAL);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -181,7 +182,8 @@ static void what_is_no_sealed_file_or_too_large_is_not_saved(void **state)
     struct saver saver = SAVER_NONE;
     (void)state;
     for (int i = 0; i < 3; i++) {
-        int fd = i == 2 ? open("/dev/zero", O_RDONLY | O_CLOEXEC) : memory_file_open("x");
+        int fd = i == 2 ? open("/dev/zero", O_RDONLY | O_CLOEXEC)
+                        : memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         off_t size = i == 0 ? (off_t)LIMIT_STATE_FILE + 1 : 8;
         int seals =
             i == 0 ? F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL : F_SEAL_WRITE;

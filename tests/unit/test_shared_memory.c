@@ -1,6 +1,6 @@
 /* Memory that processes share: who has given up to write cannot get it back, and sees what others
  * write. */
-#include "base/shared_memory.h"
+#include "base/memory_file.h"
 
 #include <errno.h>
 #include <signal.h>
