@@ -13,6 +13,7 @@ enum {
     SEQUENCE = 1U << NODE_SEQUENCE,
     MAPPING = 1U << NODE_MAPPING,
     NOTHING = 1U << 8, /* a key without a value */
+    FULL = 1U << 9,    /* no value may be an empty text, where nothing else would refuse it */
 };
 
 struct schema_key {
@@ -46,14 +47,14 @@ static const struct schema_key root_keys[] = {
      NODE(root_nodes, listen)},
     {"metrics", SCALAR, "an address such as \"127.0.0.1:9810\"", NODE(root_nodes, metrics)},
     {"log", MAPPING, "a mapping such as {access: on}", NODE(root_nodes, log)},
-    {"user", SCALAR, "the name or number of a user", NODE(root_nodes, user)},
+    {"user", SCALAR | FULL, "the name or number of a user", NODE(root_nodes, user)},
     {"workers", SCALAR, "a number or auto", NODE(root_nodes, workers)},
-    {"certificates", SCALAR | SEQUENCE, "a file or folder, or a list of them",
+    {"certificates", SCALAR | SEQUENCE | FULL, "a file or folder, or a list of them",
      NODE(root_nodes, certificates)},
     {"certificate_warning", SCALAR, "a time such as 21d", NODE(root_nodes, certificate_warning)},
-    {"include", SCALAR | SEQUENCE, "a file name or pattern, or a list of them",
+    {"include", SCALAR | SEQUENCE | FULL, "a file name or pattern, or a list of them",
      NODE(root_nodes, include)},
-    {"state", SCALAR, "a folder", NODE(root_nodes, state)},
+    {"state", SCALAR | FULL, "a folder", NODE(root_nodes, state)},
     {"strict", SCALAR, BOOLEAN, SWITCH(root_nodes, strict)},
     {"seal", SCALAR, "required or best", WORDS(root_nodes, seal_required, "best", "required"),
      "\"mta-sts-httpd seal\" shows what this machine can do"},
@@ -101,9 +102,9 @@ static_assert(LOG_ACCESS_OFF == 0 && LOG_ACCESS_ON == 1 && LOG_ACCESS_ERRORS == 
 const struct schema schema_log = {"in log", log_keys, COUNT(log_keys)};
 
 static const struct schema_key acme_keys[] = {
-    {"alpn", SCALAR, "a folder", NODE(acme_nodes, alpn)},
+    {"alpn", SCALAR | FULL, "a folder", NODE(acme_nodes, alpn)},
     {"http", SCALAR, "an address such as \"[::]:80\"", NODE(acme_nodes, http)},
-    {"webroot", SCALAR, "a folder", NODE(acme_nodes, webroot)},
+    {"webroot", SCALAR | FULL, "a folder", NODE(acme_nodes, webroot)},
     {"redirect", SCALAR, BOOLEAN, SWITCH(acme_nodes, redirect)},
 };
 const struct schema schema_acme = {"in acme", acme_keys, COUNT(acme_keys)};
@@ -263,6 +264,18 @@ static bool read_word(const struct schema_key *key, const struct node *node, voi
     return false;
 }
 
+/* Of the value, or of the items in it, the first that is an empty text in quotes; or NULL. */
+static const struct node *find_empty(const struct node *value)
+{
+    if (value->kind == NODE_SCALAR)
+        return value->text.len == 0 && !value->null ? value : NULL;
+    const struct node *found = NULL;
+    for (size_t i = 0; value->kind == NODE_SEQUENCE && found == NULL && i < value->count; i++)
+        if (value->items[i]->kind == NODE_SCALAR)
+            found = find_empty(value->items[i]);
+    return found;
+}
+
 static bool read_pair(const struct schema *schema, const struct node_pair *pair, void *nodes,
                       enum diag_level level, struct diag *diag)
 {
@@ -287,6 +300,12 @@ static bool read_pair(const struct schema *schema, const struct node_pair *pair,
             diag_hint(diag,
                       "write each domain in a line of its own, indented, without a dash before "
                       "it and with a colon after it: \"example.com:\"");
+        return false;
+    }
+    const struct node *empty = (key->kinds & FULL) == 0 ? NULL : find_empty(value);
+    if (empty != NULL) {
+        diag_add(diag, level, empty->at, "%s must be %s, not an empty text", key->name,
+                 key->expects);
         return false;
     }
     if (key->words[1] != NULL)

@@ -107,7 +107,7 @@ bool schema_read(const struct schema *schema, const struct node *mapping, void *
 bool schema_has_key(const struct schema *schema, struct span name);
 
 /* Calls back for the node itself if it is a scalar, or for each item of a
- * sequence; an item that is not a non-empty scalar is reported. False when the
+ * sequence; an item that is a list, a mapping or nothing is reported. False when the
  * callback or an item failed; all items are visited. */
 typedef bool schema_visit(void *context, const struct node *item);
 bool schema_each_scalar(const struct node *node, const char *what, enum diag_level level,

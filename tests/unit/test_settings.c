@@ -205,6 +205,18 @@ static void faults_have_their_places(void **state)
                                "https: address\n"},
         {"tls_rpt: https://", "f:1:10: error: tls_rpt \"https://\" is neither a mailto: nor an "
                               "https: address\n"},
+        {"user: ''",
+         "f:1:7: error: user must be the name or number of a user, not an empty text\n"},
+        {"state: ''", "f:1:8: error: state must be a folder, not an empty text\n"},
+        {"certificates: [a, '']",
+         "f:1:19: error: certificates must be a file or folder, or a list of "
+         "them, not an empty text\n"},
+        {"include: ''",
+         "f:1:10: error: include must be a file name or pattern, or a list of them, not "
+         "an empty text\n"},
+        {"acme: {alpn: ''}", "f:1:14: error: alpn must be a folder, not an empty text\n"},
+        {"acme: {http: ':80', webroot: \"\"}",
+         "f:1:30: error: webroot must be a folder, not an empty text\n"},
         {"acme: {http: ':80'}", "f:1:14: error: acme has http but no webroot\n"},
         {"acme: {webroot: d}", "f:1:17: error: acme has a webroot but nothing that serves it\n"},
         {"acme: {alpn: d, redirect: true}", "f:1:27: error: acme has redirect but no http\n"},
