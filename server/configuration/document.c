@@ -60,16 +60,6 @@ static bool refuse(struct builder *builder, const yaml_mark_t *mark, const char 
     return false;
 }
 
-/* The line of the mark, without its end. libyaml breaks lines elsewhere too, which is no matter for a
- * hint. */
-static struct span line_at(const struct builder *builder, const yaml_mark_t *mark)
-{
-    struct span rest = builder->bytes;
-    for (size_t line = 0; line < mark->line; line++)
-        (void)span_take_line(&rest);
-    return span_take_line(&rest);
-}
-
 /* An address such as [::]:443 begins a list in YAML unless it is quoted. */
 static bool has_bare_address(struct span line)
 {
@@ -87,10 +77,14 @@ static bool has_bare_address(struct span line)
     return false;
 }
 
-/* What is likely meant, from the line where the fault is. False when nothing is known. */
+/* What is likely meant, from the line where the fault is; libyaml breaks lines elsewhere too, which is no matter
+ * for a hint. False when nothing is known. */
 static bool hint_at_line(const struct builder *builder, const yaml_mark_t *mark)
 {
-    if (!has_bare_address(line_at(builder, mark)))
+    struct span rest = builder->bytes;
+    for (size_t line = 0; line < mark->line; line++)
+        (void)span_take_line(&rest);
+    if (!has_bare_address(span_take_line(&rest)))
         return false;
     diag_hint(builder->diag, "put an address in brackets into quotes: \"[::]:443\"");
     return true;
@@ -349,27 +343,31 @@ static struct position position_of_offset(const char *file, struct span bytes, s
 static void report_problem(const struct builder *builder, const yaml_parser_t *parser,
                            const char *problem)
 {
+    static const struct {
+        const char *problem, *hint;
+    } rows[] = {
+        {"could not find expected ':'", "put a colon after the name: \"example.com:\""},
+        {"mapping values are not allowed",
+         "put a value that has a colon into quotes, and begin each key in a line of its own"},
+        {"did not find expected key", "begin the keys that belong together in the same column"},
+        {"cannot start any token",
+         "indent with spaces, not tabs, and put values that begin with one "
+         "of @ ` % into quotes"},
+        {"", "put a value that begins with a star into quotes: \"*.example.com\""},
+    };
     struct diag *diag = builder->diag;
     const char *context = parser->context != NULL ? parser->context : "";
     bool star = strstr(context, "scanning an alias") != NULL;
-    bool no_colon = strstr(problem, "could not find expected ':'") != NULL;
+    bool no_colon = strstr(problem, rows[0].problem) != NULL;
     const yaml_mark_t *mark = star || no_colon ? &parser->context_mark : &parser->problem_mark;
     diag_add(diag, builder->level, position_of(builder, mark), "not valid YAML: %s", problem);
     if (hint_at_line(builder, mark))
         return;
-    if (no_colon)
-        diag_hint(diag, "put a colon after the name: \"example.com:\"");
-    else if (strstr(problem, "mapping values are not allowed") != NULL)
-        diag_hint(diag,
-                  "put a value that has a colon into quotes, and begin each key in a line of its "
-                  "own");
-    else if (strstr(problem, "did not find expected key") != NULL)
-        diag_hint(diag, "begin the keys that belong together in the same column");
-    else if (strstr(problem, "cannot start any token") != NULL)
-        diag_hint(diag, "indent with spaces, not tabs, and put values that begin with one of "
-                        "@ ` %% into quotes");
-    else if (star)
-        diag_hint(diag, "put a value that begins with a star into quotes: \"*.example.com\"");
+    size_t row = 0;
+    while (strstr(problem, rows[row].problem) == NULL)
+        row++;
+    if (rows[row].problem[0] != '\0' || star)
+        diag_hint(diag, "%s", rows[row].hint);
     if (!no_colon && context[0] != '\0' && parser->context_mark.line != parser->problem_mark.line)
         diag_related(diag, position_of(builder, &parser->context_mark), "%s that begins here",
                      context);

@@ -105,18 +105,6 @@ static bool is_main(const struct sources *sources, const char *file)
     return sources->items[0].file == file;
 }
 
-/* Reads the file. False with the reason in errno. */
-static bool read_file(struct sources *sources, const char *file, struct text *ret_bytes)
-{
-    if (sources->extra != NULL) {
-        text_append(ret_bytes, heap_text(sources->extra));
-        return true;
-    }
-    /* The path of the main file is the operator's own word. */
-    return is_main(sources, file) ? file_read_named(file, LIMIT_YAML_FILE, ret_bytes, NULL)
-                                  : file_read(file, LIMIT_INCLUDE_FILE, ret_bytes, NULL);
-}
-
 /* What to do about a file that is not there: a link to nowhere is named with its target. */
 static void explain_absence(struct sources *sources, const char *file)
 {
@@ -137,7 +125,13 @@ static void explain_absence(struct sources *sources, const char *file)
 static bool read_bytes(struct sources *sources, const char *file, enum diag_level level,
                        struct text *ret_bytes)
 {
-    if (read_file(sources, file, ret_bytes))
+    if (sources->extra != NULL) {
+        text_append(ret_bytes, heap_text(sources->extra));
+        return true;
+    }
+    /* The path of the main file is the operator's own word. */
+    if (is_main(sources, file) ? file_read_named(file, LIMIT_YAML_FILE, ret_bytes, NULL)
+                               : file_read(file, LIMIT_INCLUDE_FILE, ret_bytes, NULL))
         return true;
     int reason = errno;
     if (reason == ENOMEM)
@@ -338,18 +332,16 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
     return true;
 }
 
-void sources_read_included(struct sources *sources, const struct node *include)
+void sources_read_included(struct sources *sources, const struct node *include,
+                           const struct text *extra)
 {
+    sources->extra = extra;
+    if (extra != NULL)
+        read_dropin(sources, "-", 0);
+    sources->extra = NULL;
     if (include != NULL)
         (void)schema_each_scalar(include, "include", DIAG_FATAL, sources->diag, read_include,
                                  sources); /* counted in diag */
-}
-
-void sources_read_extra(struct sources *sources, const struct text *bytes)
-{
-    sources->extra = bytes;
-    read_dropin(sources, "-", 0);
-    sources->extra = NULL;
 }
 
 struct position sources_begin(const struct sources *sources)

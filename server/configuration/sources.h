@@ -29,12 +29,10 @@ void sources_free(struct sources *sources);
  * the same. False when nothing could be read. */
 bool sources_read(struct sources *sources, const char *path, struct root_nodes *ret_nodes);
 
-/* After the main file: reads what the value of its key "include" names, in the
- * same way; NULL: nothing. A fault of an included file is DIAG_ERROR. */
-void sources_read_included(struct sources *sources, const struct node *include);
-
-/* Before the included files: one more, named "-", with these bytes. */
-void sources_read_extra(struct sources *sources, const struct text *bytes);
+/* After the main file: reads one more, named "-", with the bytes of extra, unless that is NULL; and what the
+ * value of its key "include" names, in the same way; NULL: nothing. A fault of an included file is DIAG_ERROR. */
+void sources_read_included(struct sources *sources, const struct node *include,
+                           const struct text *extra);
 
 /* Where the main file begins, for what is missing in it. */
 struct position sources_begin(const struct sources *sources);

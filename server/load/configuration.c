@@ -169,9 +169,7 @@ static void read_files(struct loader *loader)
         read_state(loader, nodes.state);
     read_history(loader, nodes.state);
     draft_set_previous(loader->draft, loader->previous);
-    if (loader->request->extra != NULL)
-        sources_read_extra(loader->sources, loader->request->extra);
-    sources_read_included(loader->sources, nodes.include);
+    sources_read_included(loader->sources, nodes.include, loader->request->extra);
     size_t domain_count = 0;
     (void)draft_domains(loader->draft, &domain_count);
     if (domain_count == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {

@@ -17,7 +17,7 @@
 #include "policy/name.h"
 #include "site/site_builder.h"
 
-static const char FILE_NAME[] = "last-valid-policies.yaml";
+const char STATE_POLICIES[] = "last-valid-policies.yaml";
 static const char HEADER[] =
     "# mta-sts-httpd: the last valid policy of each domain, written by the "
     "program.\n";
@@ -93,11 +93,6 @@ void state_print(const struct site *site, struct text *out)
     free(numbering.policies);
 }
 
-bool state_save(const char *folder, const struct text *bytes)
-{
-    return state_file_write(folder, FILE_NAME, bytes);
-}
-
 /* As it was written: a domain name, and in its place, so that none is there twice. */
 static bool is_next_name(struct span last, struct span text)
 {
@@ -141,7 +136,7 @@ static struct site *build(struct span bytes, struct arena *arena, struct diag *d
     struct site *site = NULL;
     struct span last = {0};
     bool good = false;
-    const struct node *root = document_parse(arena, bytes, FILE_NAME, DIAG_ERROR, diag);
+    const struct node *root = document_parse(arena, bytes, STATE_POLICIES, DIAG_ERROR, diag);
     const struct node *policies = root == NULL ? NULL : document_member(root, "policies");
     const struct node *domains = root == NULL ? NULL : document_member(root, "domains");
     if (policies == NULL || domains == NULL)
@@ -163,7 +158,7 @@ done:
 
 void state_warn_unread(const char *folder, int error, struct position at, struct diag *diag)
 {
-    diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, FILE_NAME,
+    diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, STATE_POLICIES,
              state_file_error(error));
 }
 
@@ -173,7 +168,7 @@ struct site *state_read(const char *folder, struct position at, struct diag *dia
     struct site *site = NULL;
     struct diag *own = diag_new();
     struct arena *arena = arena_new();
-    if (!state_file_read(folder, FILE_NAME, &bytes)) {
+    if (!state_file_read(folder, STATE_POLICIES, &bytes)) {
         if (errno != ENOENT)
             state_warn_unread(folder, errno, at, diag);
     } else {
@@ -181,7 +176,8 @@ struct site *state_read(const char *folder, struct position at, struct diag *dia
         site = state_file_is_whole(span, HEADER) ? build(span, arena, own) : NULL;
         if (site == NULL) {
             diag_add(diag, DIAG_WARNING, at,
-                     "%s/%s is damaged or of another program, and is ignored", folder, FILE_NAME);
+                     "%s/%s is damaged or of another program, and is ignored", folder,
+                     STATE_POLICIES);
             diag_reason(diag, "domains that are broken now have no policy to fall back to");
         }
     }

@@ -23,11 +23,8 @@ struct site *state_read(const char *folder, struct position at, struct diag *dia
 /* What state_read reports of a file that cannot be read for that reason, an errno: ETIMEDOUT, say. */
 void state_warn_unread(const char *folder, int error, struct position at, struct diag *diag);
 
-/* Appends the file with the policies of all domains that have one. */
+/* Appends the file with the policies of all domains that have one; and its name. */
 void state_print(const struct site *site, struct text *out);
-
-/* Writes these bytes of state_print. What is there already is not written again. False with the reason
- * in errno; the old file is then as it was. */
-bool state_save(const char *folder, const struct text *bytes);
+extern const char STATE_POLICIES[];
 
 #endif

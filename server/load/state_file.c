@@ -36,27 +36,8 @@ struct span state_file_body(struct span bytes)
     return (struct span){bytes.data, bytes.len - TRAILER_LEN};
 }
 
-static int open_in(int folder, const char *name)
-{
-    return openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-}
-
-static bool read_in(int folder, const char *name, struct text *ret_bytes)
-{
-    int fd = open_in(folder, name);
-    if (fd < 0)
-        return false;
-    bool good = file_read_open(fd, LIMIT_STATE_FILE, ret_bytes, NULL);
-    int reason = errno;
-    (void)close(fd); /* it was only read */
-    errno = reason;
-    return good;
-}
-
-static int open_folder(const char *path)
-{
-    return open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
-}
+/* Nothing is followed, and nothing waits. */
+static const int READ_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
 
 /* Read in pieces: the saver must not end because there is no memory for a file that it only compares. */
 static bool is_written_already(int folder, const char *name, const struct text *text)
@@ -64,7 +45,7 @@ static bool is_written_already(int folder, const char *name, const struct text *
     char piece[16 * 1024];
     struct stat status;
     size_t at = 0;
-    int fd = open_in(folder, name);
+    int fd = openat(folder, name, READ_FLAGS);
     bool same = fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
                 (size_t)status.st_size == text->len;
     while (same && at < text->len) {
@@ -125,7 +106,7 @@ static bool replace(int folder, const char *name, const struct text *text)
 
 bool state_file_write(const char *folder, const char *name, const struct text *bytes)
 {
-    int fd = open_folder(folder);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return false;
     bool good = is_written_already(fd, name, bytes) || replace(fd, name, bytes);
@@ -137,12 +118,15 @@ bool state_file_write(const char *folder, const char *name, const struct text *b
 
 bool state_file_read(const char *folder, const char *name, struct text *ret_bytes)
 {
-    int fd = open_folder(folder);
+    char path[PATH_MAX];
+    int len = snprintf(path, sizeof(path), "%s/%s", folder, name);
+    errno = ENAMETOOLONG;
+    int fd = len < 0 || (size_t)len >= sizeof(path) ? -1 : open(path, READ_FLAGS);
     if (fd < 0)
         return false;
-    bool good = read_in(fd, name, ret_bytes);
+    bool good = file_read_open(fd, LIMIT_STATE_FILE, ret_bytes, NULL);
     int reason = errno;
-    (void)close(fd); /* only a folder */
+    (void)close(fd); /* it was only read */
     errno = reason;
     return good;
 }

@@ -28,8 +28,8 @@ static _Noreturn void save(const char *folder, enum saver_part part, int bytes)
     bool good = memory_file_map(bytes, LIMIT_STATE_FILE, &map);
     if (good) {
         const struct text text = {.data = (char *)(uintptr_t)map.data, .len = map.size};
-        good = part == SAVER_POLICIES ? state_save(folder, &text)
-                                      : state_file_write(folder, HISTORY_PROMISES, &text);
+        good = state_file_write(folder, part == SAVER_POLICIES ? STATE_POLICIES : HISTORY_PROMISES,
+                                &text);
     }
     if (!good)
         log_line(LOG_LEVEL_ERROR, "cannot %s in %s: %s", tasks[part], folder, strerror(errno));

@@ -10,6 +10,7 @@
 #include "files.h"
 #include "fuzz.h"
 #include "load/state.h"
+#include "load/state_file.h"
 
 static const char FOLDER[] = "/state";
 
@@ -67,7 +68,7 @@ static void check(struct span bytes, bool complete)
         check_site(site);
         struct text text = {0};
         state_print(site, &text);
-        assert(!text.failed && state_save(FOLDER, &text));
+        assert(!text.failed && state_file_write(FOLDER, STATE_POLICIES, &text));
         text_free(&text);
         struct site *again = read_site(diag);
         assert(again != NULL);

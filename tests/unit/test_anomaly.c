@@ -25,6 +25,7 @@
 #include "crypto/accelerate.h"
 #include "load/configuration.h"
 #include "load/state.h"
+#include "load/state_file.h"
 #include "pki.h"
 #include "serve/connection.h"
 
@@ -434,7 +435,7 @@ static bool write_state(const struct configuration *configuration)
 {
     struct text bytes = {0};
     state_print(configuration->site, &bytes);
-    bool good = !bytes.failed && state_save("state", &bytes);
+    bool good = !bytes.failed && state_file_write("state", STATE_POLICIES, &bytes);
     text_free(&bytes);
     return good;
 }
