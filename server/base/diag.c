@@ -1,6 +1,5 @@
 #include "base/diag.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 

@@ -6,7 +6,6 @@
 #include <strings.h>
 
 #include "base/array.h"
-#include "base/heap.h"
 #include "probe/resolve.h"
 
 /* An answer over TCP can be as long as its length field tells (RFC 1035 section 4.2.2). */

@@ -5,7 +5,6 @@
 
 #include "base/calendar.h"
 #include "base/clock.h"
-#include "base/text.h"
 #include "policy/record.h"
 #include "probe/probe_workers.h"
 #include "probe/resolve.h"

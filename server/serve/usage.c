@@ -1,6 +1,5 @@
 #include "serve/networks.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
