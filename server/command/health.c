@@ -269,20 +269,6 @@ static bool ask_all(const struct endpoint *endpoints, size_t count, const struct
     return good;
 }
 
-/* A file that is being edited says nothing about the server, which goes on with what it has read. So
- * only the domains are unknown, and whether it is alive can still be asked. */
-static bool ask_blindly(const struct command_line *line, struct text *out)
-{
-    struct endpoint endpoint = {0};
-    if (line->listen != NULL)
-        endpoint.address = *line->listen;
-    else if (!address_parse(span_of("[::]:443"), &endpoint.address))
-        return false;
-    bool idle = false;
-    text_printf(out, "%s has errors: see mta-sts-httpd check\n", line->path);
-    return ask_all(&endpoint, 1, NULL, NULL, line->now, &idle, out);
-}
-
 /* The command has the rights of the server only where both run as the same user, as in a container. */
 static bool can_read_any(const struct command_line *line, struct text *out)
 {
@@ -303,20 +289,25 @@ int command_health(const struct command_line *line, struct text *out)
 {
     bool good = false, idle = false;
     const struct site_domain *only = NULL;
+    struct endpoint usual = {0};
     struct reading reading = reading_new(line, true);
     const struct configuration *configuration = reading.configuration;
     if (configuration != NULL && line->operand_count > 0)
         only = reading_find(&reading, line->operands[0]);
-    if (configuration == NULL && line->operand_count == 0) {
-        good = ask_blindly(line, out);
-    } else if (configuration == NULL ||
-               (line->operand_count > 0 && (only == NULL || site_policy(only) == NULL))) {
+    if (line->operand_count > 0 && (only == NULL || site_policy(only) == NULL)) {
         reading_tell(line, &reading);
-    } else {
+    } else if (configuration != NULL) {
         good = ask_all(configuration->settings.listeners, configuration->settings.listener_count,
                        configuration->site, only, line->now, &idle, out);
         if (good && idle && only == NULL)
             good = can_read_any(line, out);
+    } else if (address_parse(span_of("[::]:443"), &usual.address)) {
+        /* A file that is being edited says nothing about the server, which goes on with what it has read.
+         * So only the domains are unknown, and whether it is alive can still be asked. */
+        if (line->listen != NULL)
+            usual.address = *line->listen;
+        text_printf(out, "%s has errors: see mta-sts-httpd check\n", line->path);
+        good = ask_all(&usual, 1, NULL, NULL, line->now, &idle, out);
     }
     reading_free(&reading);
     return good ? STATUS_GOOD : STATUS_WRONG;
