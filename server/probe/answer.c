@@ -70,16 +70,15 @@ static const struct {
 
 static const char *read_header(struct answer *answer, struct span line)
 {
-    const char *colon = memchr(line.data, ':', line.len);
+    struct span name, value = line;
     if (line.data[0] == ' ' || line.data[0] == '\t')
         return "has a header that is folded over two lines";
-    if (colon == NULL)
+    if (!span_take(&value, ':', &name))
         return "has a header line without a colon";
-    struct span name = {line.data, (size_t)(colon - line.data)};
     if (!span_is_word(name, "!#$%&'*+-.^_`|~")) /* RFC 9110 section 5.6.2 */
         return "has a header with an invalid name";
+    value = span_trim(value);
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
-        struct span value = span_trim(span_skip(line, name.len + 1));
         struct span *place = (struct span *)((char *)answer + headers[i].place);
         if (!span_equal_fold(name, span_of(headers[i].name)))
             continue;

@@ -92,7 +92,7 @@ static void judge_leaf(const struct chain *chain)
  * checks is how many signatures may still be verified. */
 static size_t issuer_of(const struct chain *chain, size_t child, int *checks)
 {
-    for (size_t i = 0; i<chain->count && * checks> 0; i++)
+    for (size_t i = 0; *checks > 0 && i < chain->count; i++)
         if (i != child && chain->items[i]->fault == CERTIFICATE_SOUND &&
             span_equal(chain->items[child]->issuer, chain->items[i]->subject) &&
             !extensions_key_is_costly(chain->question->chain[i]) && (*checks)-- > 0 &&

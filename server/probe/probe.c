@@ -1,5 +1,6 @@
 #include "probe/probe.h"
 
+#include <arpa/nameser.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -11,9 +12,6 @@
 #include "probe/visit.h"
 
 enum { HTTPS = 443, SMTP = 25, HOST_SIZE = LIMIT_NAME + 16 };
-
-/* RFC 1035 section 4.1.1. */
-enum { RCODE_SERVFAIL = 2, RCODE_REFUSED = 5 };
 
 /* Since when the looks at the DNS that were recorded have found the id; "" when they have not. */
 static struct report_words since_text(const struct promise_facts *facts, struct span id)
@@ -144,9 +142,9 @@ static void judge_failure(const struct dns_outcome *outcome, const char *what, i
     } else {
         if (outcome->result == DNS_CUT)
             fault = FAULT_DNS_CUT;
-        else if (outcome->result == DNS_ERROR && outcome->rcode == RCODE_SERVFAIL)
+        else if (outcome->result == DNS_ERROR && outcome->rcode == ns_r_servfail)
             fault = FAULT_DNS_SERVFAIL;
-        else if (outcome->result == DNS_ERROR && outcome->rcode == RCODE_REFUSED)
+        else if (outcome->result == DNS_ERROR && outcome->rcode == ns_r_refused)
             fault = FAULT_DNS_REFUSED;
         report_add(report, fault, "the look-up of %s %s", what, dns_text(outcome));
     }

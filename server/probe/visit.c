@@ -136,21 +136,14 @@ static void judge_status(struct fetch_record *visit)
         report_add(visit->report, FAULT_STATUS, "the status is %u instead of 200", status);
 }
 
-/* The parameters, such as a charset, do not matter. */
-static struct span media_type(struct span type)
-{
-    const char *end = type.len == 0 ? NULL : memchr(type.data, ';', type.len);
-    if (end != NULL)
-        type.len = (size_t)(end - type.data);
-    return span_trim(type);
-}
-
 static void judge_headers(struct fetch_record *visit)
 {
     const struct answer *answer = visit->fetch.answer;
     const struct report_words shown = report_show(answer->content_type, 80);
-    const struct span type = media_type(answer->content_type);
     const struct span wanted = span_of("text/plain");
+    struct span type, rest = answer->content_type;
+    (void)span_take(&rest, ';', &type); /* the parameters, such as a charset, do not matter */
+    type = span_trim(type);
     (void)snprintf(visit->result->content_type, sizeof(visit->result->content_type), "%.*s",
                    REPORT_NAME - 1, shown.text);
     if (answer->content_type.len == 0)
@@ -185,15 +178,6 @@ static void add_inspected(struct fetch_record *visit, const struct inspect_findi
     report_add_finding(visit->report, &finding);
 }
 
-static bool has_word(const char *words, const char *word)
-{
-    const size_t len = strlen(word);
-    for (; *words != '\0'; words += strcspn(words, " "), words += strspn(words, " "))
-        if (strcspn(words, " ") == len && memcmp(words, word, len) == 0)
-            return true;
-    return false;
-}
-
 static void note_policy(struct report_visit *result, const struct policy_fields *fields)
 {
     (void)snprintf(result->mode, sizeof(result->mode), "%.*s", REPORT_WORD - 1,
@@ -204,8 +188,8 @@ static void note_policy(struct report_visit *result, const struct policy_fields 
     size_t len = 0;
     for (size_t i = 0; i < fields->mx_count; i++) {
         struct name name;
-        if (!name_suggest(fields->mx[i].text, NAME_PATTERN, &name) ||
-            len + name.len + 2 > sizeof(result->patterns) || has_word(result->patterns, name.text))
+        if (name_parse(fields->mx[i].text, NAME_PATTERN, &name) != NAME_OK ||
+            len + name.len + 2 > sizeof(result->patterns))
             continue;
         len += (size_t)snprintf(result->patterns + len, sizeof(result->patterns) - len, "%s%s",
                                 len == 0 ? "" : " ", name.text);
