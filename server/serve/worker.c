@@ -97,7 +97,10 @@ static bool prepare(struct worker *worker)
         return false;
     if (capacity > memory_capacity(options))
         capacity = memory_capacity(options);
+    errno = 0;
     if (!accelerate_begin()) {
+        if (errno == ENOMEM) /* an allocation has failed, and that proves nothing */
+            return fail("check its cryptography", errno);
         log_line(LOG_LEVEL_ERROR, "worker: a known answer of its cryptography came out wrong: "
                                   "this machine or its libraries cannot be trusted");
         return false;

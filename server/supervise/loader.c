@@ -86,13 +86,17 @@ static enum loader_outcome die(struct loader *loader, const char *why, struct lo
 
 static const char NO_RESULT[] = "the loader handed over something that is no result";
 static const char TOO_LARGE[] = "the loader handed over something that is larger than allowed";
+static const char NO_DESCRIPTORS[] = "the supervisor has no descriptors left for what was loaded";
+static const char NO_MEMORY[] = "the supervisor has no memory left for what was loaded";
 
-/* Those that the message has; SIZE_MAX when they are too many, and then none is left. The kernel makes room
- * for one more than was asked for. */
-static size_t take_descriptors(struct msghdr *header, int ret_fds[static DESCRIPTORS])
+/* Those that the message has. Why they cannot be taken, and then none is left, or NULL: they are too many, or
+ * this process may open no more, which the kernel tells in the same way. It makes room for one more than was
+ * asked for. */
+static const char *take_descriptors(struct msghdr *header, int ret_fds[static DESCRIPTORS],
+                                    size_t *ret_count)
 {
     size_t count = 0;
-    bool are_too_many = (header->msg_flags & MSG_CTRUNC) != 0;
+    bool are_too_many = false;
     for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part != NULL;
          part = CMSG_NXTHDR(header, part)) {
         if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
@@ -108,9 +112,14 @@ static size_t take_descriptors(struct msghdr *header, int ret_fds[static DESCRIP
                 (void)close(fd); /* it is not wanted */
         }
     }
-    for (size_t i = 0; are_too_many && i < count; i++)
+    bool is_cut = (header->msg_flags & MSG_CTRUNC) != 0;
+    const char *why = are_too_many || (is_cut && count == DESCRIPTORS) ? NO_RESULT
+                      : is_cut                                         ? NO_DESCRIPTORS
+                                                                       : NULL;
+    for (size_t i = 0; why != NULL && i < count; i++)
         (void)close(ret_fds[i]); /* it was not read */
-    return are_too_many ? SIZE_MAX : count;
+    *ret_count = count;
+    return why;
 }
 
 /* They come into files that are shown on terminals. */
@@ -155,7 +164,7 @@ static enum loader_outcome take_result(struct loader *loader, const struct messa
     const char *fault = good ? check_files(fds, count) : NO_RESULT;
     if (fault == NULL && is_done) {
         result.image = settings_image_open(fds[0]);
-        fault = result.image == NULL ? NO_RESULT : NULL;
+        fault = result.image != NULL ? NULL : errno == ENOMEM ? NO_MEMORY : NO_RESULT;
     }
     if (count > 0)
         (void)close(fds[0]); /* the mapping stays */
@@ -210,9 +219,10 @@ static enum loader_outcome hear(struct loader *loader, unsigned most, int64_t no
         ssize_t len = recvmsg(loader->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (len < 0)
             return LOADER_RUNS; /* nothing more is there */
-        size_t count = take_descriptors(&header, fds);
-        if (count == SIZE_MAX)
-            return die(loader, NO_RESULT, ret_result);
+        size_t count = 0;
+        const char *why = take_descriptors(&header, fds, &count);
+        if (why != NULL)
+            return die(loader, why, ret_result);
         if (len == 0 && count == 0) {
             /* It has ended, which SIGCHLD tells, or it must. */
             child_kill(loader->pid);

@@ -1,5 +1,6 @@
 #include "supervise/settings_image.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -286,6 +287,7 @@ static struct settings_image *make_image(struct span bytes, struct codec *codec)
     int64_t room_size = -1;
     if (bytes.len >= sizeof(MAGIC) + sizeof(room_size))
         memcpy(&room_size, bytes.data + sizeof(MAGIC), sizeof(room_size));
+    errno = EINVAL;
     if (room_size < 0 || (size_t)room_size > 8 * bytes.len)
         return NULL;
     struct settings_image *image = calloc(1, own + (size_t)room_size);
@@ -303,6 +305,7 @@ struct settings_image *settings_image_parse(struct span bytes)
     if (image == NULL || (!codec.failed && codec.in.len == 0 && codec.taken == codec.room_size))
         return image;
     free(image);
+    errno = image == NULL ? errno : EINVAL;
     return NULL;
 }
 
@@ -313,7 +316,9 @@ struct settings_image *settings_image_open(int fd)
         return NULL;
     struct settings_image *image = settings_image_parse((struct span){map.data, map.size});
     if (image == NULL) {
+        int reason = errno;
         memory_map_free(&map);
+        errno = reason;
         return NULL;
     }
     /* No child needs it, and each would keep it until it ends. */

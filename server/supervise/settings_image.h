@@ -39,12 +39,12 @@ struct settings_image {
 /* Appends the image; what it has no room for makes the text fail. */
 void settings_image_print(const struct settings_image *image, struct text *out);
 
-/* Reads an image; the lines are borrowed from the bytes. Owned; NULL when it is not one, or memory is
- * short. */
+/* Reads an image; the lines are borrowed from the bytes. Owned; NULL with errno: EINVAL when it is not one,
+ * or ENOMEM. */
 struct settings_image *settings_image_parse(struct span bytes);
 
-/* Maps and reads the image in the memory file; the descriptor stays the caller's. Owned; NULL when it is
- * not one, or memory is short. */
+/* Maps and reads the image in the memory file; the descriptor stays the caller's. Owned; NULL with errno:
+ * ENOMEM, or another when it is not one. */
 struct settings_image *settings_image_open(int fd);
 
 /* NULL is legal. */

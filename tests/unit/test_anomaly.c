@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -222,6 +223,22 @@ static void for_both(const char *name, operation *run, void *context, const stru
     (void)run(FAULT_NOTHING, 0, context); /* remembers good times, and makes what is made once */
     for_every_end(name, FAULT_CALL, run, context, output);
     for_every_end(name, FAULT_ALLOCATION, run, context, output);
+}
+
+/* A worker says of an answer that it is wrong only if it was not memory that was lacking. */
+static void checks_cryptography(void **state)
+{
+    bool fired = true;
+    (void)state;
+    for (int64_t n = 1; fired; n++) {
+        arm(FAULT_ALLOCATION, n);
+        errno = 0;
+        bool good = accelerate_begin();
+        int reason = errno;
+        fired = disarm();
+        accelerate_end();
+        assert_true(good ? true : fired && reason == ENOMEM);
+    }
 }
 
 static int tell(void **state)
@@ -705,6 +722,7 @@ int main(void)
         cmocka_unit_test_teardown(runs_commands, tell),
         cmocka_unit_test_teardown(keeps_state_and_watches, tell),
         cmocka_unit_test_teardown(greets_clients, tell),
+        cmocka_unit_test_teardown(checks_cryptography, tell),
     };
     return cmocka_run_group_tests_name("anomaly", tests, set_up, tear_down);
 }

@@ -154,6 +154,38 @@ static void result_is_handed_over(void **state)
     assert_int_equal(descriptors(), before);
 }
 
+/* What the supervisor lacks is no fault of what was handed over. */
+static void want_of_the_supervisor_is_told_as_such(void **state)
+{
+    static const struct {
+        int resource;
+        rlim_t limit;
+        const char *why;
+    } wants[] = {
+        {RLIMIT_NOFILE, 0, "the supervisor has no descriptors left for what was loaded"},
+        {RLIMIT_AS, 4096, "the supervisor has no memory left for what was loaded"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(wants) - (SANITIZED ? 1 : 0); i++) {
+        struct loader loader = LOADER_NONE;
+        struct loader_result result = LOADER_RESULT_NONE;
+        struct rlimit before, little;
+        assert_int_equal(getrlimit(wants[i].resource, &before), 0);
+        little = (struct rlimit){wants[i].limit, before.rlim_max};
+        assert_true(loader_begin(&loader, succeed, NULL, -1, 0));
+        pid_t pid = loader.pid;
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        size_t open = descriptors();
+        assert_int_equal(setrlimit(wants[i].resource, &little), 0);
+        enum loader_outcome outcome = loader_end(&loader, pid, 0, 0, &result);
+        assert_int_equal(setrlimit(wants[i].resource, &before), 0);
+        assert_int_equal(outcome, LOADER_DIED);
+        assert_string_equal(result.why, wants[i].why);
+        assert_int_equal(descriptors(), open - 1);
+        loader_result_free(&result);
+    }
+}
+
 static void refusal_has_its_faults(void **state)
 {
     struct loader_result result;
@@ -514,6 +546,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(result_is_handed_over),
+        cmocka_unit_test(want_of_the_supervisor_is_told_as_such),
         cmocka_unit_test(refusal_has_its_faults),
         cmocka_unit_test(one_that_is_silent_is_killed),
         cmocka_unit_test(disk_of_the_state_is_waited_for_less),
