@@ -125,6 +125,14 @@ static enum step hang_up(struct connection *connection, int64_t now)
     return shutdown(connection->fd, SHUT_WR) == 0 ? STEP_READ : STEP_OVER;
 }
 
+/* After a call that did not do all that it should. */
+static enum step wait_or_hang_up(struct connection *connection, enum tls_result result, int64_t now)
+{
+    return result == TLS_WANT_READ    ? STEP_READ
+           : result == TLS_WANT_WRITE ? STEP_WRITE
+                                      : hang_up(connection, now);
+}
+
 /* While a response is on its way its deadline stands; one who was idle has a
  * little time to take our last words. */
 static enum step begin_close(struct connection *connection, int64_t now)
@@ -313,8 +321,10 @@ static enum step read_request(struct connection *connection, int64_t now)
     bool between = connection->received == 0 && connection->requests > 0;
     size_t len;
 
-    switch (conn_read(connection, connection->setting->request + connection->received,
-                      LIMIT_REQUEST_HEAD - connection->received, &len)) {
+    enum tls_result result =
+        conn_read(connection, connection->setting->request + connection->received,
+                  LIMIT_REQUEST_HEAD - connection->received, &len);
+    switch (result) {
     case TLS_DONE:
         connection->received += len;
         if (between)
@@ -325,20 +335,19 @@ static enum step read_request(struct connection *connection, int64_t now)
     case TLS_WANT_READ:
         acknowledge_handshake(connection);
         return between && connection->setting->draining ? begin_close(connection, now) : STEP_READ;
-    case TLS_WANT_WRITE:
-        return STEP_WRITE;
     case TLS_CLOSED:
         return begin_close(connection, now);
     case TLS_TOO_LONG:
         answer_refusal(&context, sent, HTTP_HEADERS_TOO_LARGE, HTTP_GET, &connection->answer);
         connection->state = STATE_RESPONSE;
         return STEP_ON;
+    case TLS_WANT_WRITE:
     case TLS_UNPREPARED:
     case TLS_SHORT:
     case TLS_FAILED:
         break;
     }
-    return hang_up(connection, now);
+    return wait_or_hang_up(connection, result, now);
 }
 
 /* What the buffer holds comes first: a client that has already sent close_notify
@@ -378,7 +387,7 @@ static enum step finish_response(struct connection *connection, int64_t now)
         enum tls_result result =
             connection->endpoint->plain ? TLS_DONE : tls_flush(connection->session);
         if (result != TLS_DONE)
-            return result == TLS_WANT_WRITE ? STEP_WRITE : hang_up(connection, now);
+            return wait_or_hang_up(connection, result, now);
     }
     connection->sent = 0;
     connection->requests++;
@@ -401,41 +410,20 @@ static enum step step_response(struct connection *connection, int64_t now)
 
     while (connection->sent < len) {
         size_t written;
-        switch (conn_write(connection, all + connection->sent, len - connection->sent, &written)) {
-        case TLS_DONE:
-            connection->sent += written;
-            break;
-        case TLS_WANT_READ:
-            return STEP_READ;
-        case TLS_WANT_WRITE:
-            return STEP_WRITE;
-        case TLS_CLOSED:
-        case TLS_TOO_LONG:
-        case TLS_UNPREPARED:
-        case TLS_SHORT:
-        case TLS_FAILED:
-            return hang_up(connection, now);
-        }
+        enum tls_result result =
+            conn_write(connection, all + connection->sent, len - connection->sent, &written);
+        if (result != TLS_DONE)
+            return wait_or_hang_up(connection, result, now);
+        connection->sent += written;
     }
     return finish_response(connection, now);
 }
 
 static enum step step_closing(struct connection *connection, int64_t now)
 {
-    switch (connection->endpoint->plain ? TLS_DONE : tls_close(connection->session)) {
-    case TLS_WANT_READ:
-        return STEP_READ;
-    case TLS_WANT_WRITE:
-        return STEP_WRITE;
-    case TLS_DONE:
-    case TLS_CLOSED:
-    case TLS_TOO_LONG:
-    case TLS_UNPREPARED:
-    case TLS_SHORT:
-    case TLS_FAILED:
-        break;
-    }
-    return hang_up(connection, now);
+    enum tls_result result =
+        connection->endpoint->plain ? TLS_DONE : tls_close(connection->session);
+    return wait_or_hang_up(connection, result, now);
 }
 
 /* True for one record that can be the client's close_notify. TLS 1.3 says only inside the seal that it is
