@@ -278,12 +278,13 @@ static struct answer_context answer_context(const struct connection *connection)
 
 /* In TLS 1.3 the client's last words of the handshake want no answer. A client
  * with Nagle's algorithm holds its request back until they are acknowledged,
- * and without a word from us the kernel would wait 40 ms with that. */
+ * and without a word from us the kernel would wait 40 ms with that. In TLS 1.2 our own last words do it. */
 static void acknowledge_handshake(const struct connection *connection)
 {
     const int on = 1;
 
-    if (connection->requests == 0 && connection->received == 0)
+    if (connection->requests == 0 && connection->received == 0 && connection->session != NULL &&
+        tls_session_is_13(connection->session))
         /* Without it the request comes later, but it comes. */
         (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }

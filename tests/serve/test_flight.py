@@ -1,15 +1,19 @@
 """What the server says leaves in as few pieces as it can, and arrives whole however it is read."""
 
+import re
 import socket
+from collections import Counter
 
 import pytest
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from support import client, tracer
+from support.server import descriptors_of
 from support.setup import body_of
 from support.tracer import Tracer
 from support.tree import LIMITS
+from support.wait import until
 
 HOST = "mta-sts.example.com"
 GET = client.request(HOST)
@@ -34,6 +38,28 @@ def test_one_write_a_flight(server, authority, version, flights):
     with Tracer(worker, WRITES) as traced:
         assert client.fetch(server.port, HOST, context).status == 200
     assert len(traced.lines) == flights, "\n".join(traced.lines)
+
+
+@tracer.needed
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_fetch_takes_no_needless_call(server, authority, version):
+    """Where clients come one at a time, nobody else is looked for; an option is set only where TLS
+    needs it, and closing is enough for epoll."""
+    context = client.trusting(authority.root_file, client.VERSIONS[version])
+    (worker,) = server.workers()
+    before = descriptors_of(worker)
+
+    def fetch():
+        assert client.fetch(server.port, HOST, context).status == 200
+        until(lambda: descriptors_of(worker) == before, "the connection to be closed")
+
+    fetch()
+    with Tracer(worker, "trace=accept4,epoll_ctl,setsockopt,shutdown,close") as traced:
+        fetch()
+    calls = Counter(re.search(r"(\w+)\(", line)[1] for line in traced.lines)
+    options = calls.pop("setsockopt", 0)
+    assert calls == {"accept4": 1, "epoll_ctl": 1, "shutdown": 1, "close": 1}, traced.lines
+    assert options <= (version == "TLSv1.3"), traced.lines
 
 
 @tracer.needed
