@@ -125,6 +125,9 @@
 #undef MBEDTLS_X509_CRT_WRITE_C
 #undef MBEDTLS_X509_CSR_WRITE_C
 
+/* A worker has an allocator of its own for the library (serve/tls.c). */
+#define MBEDTLS_PLATFORM_MEMORY
+
 /* Tables that are part of the program are there once, not computed in every worker. */
 #define MBEDTLS_AES_ROM_TABLES
 

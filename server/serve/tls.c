@@ -45,6 +45,9 @@ enum {
     HELLO_OVERHEAD = 64,
     /* An alert, even encrypted, is shorter than what asks for a costly answer. Bytes. */
     ALERT_MOST = 64,
+    /* Nothing else that the library allocates for a client is as long as the buffers of a session. Bytes. */
+    SESSION_BUFFER_LEAST = 16384,
+    SESSION_BUFFER_BEGIN = 64,
     /* Of a whole handshake: two buffers, certificates, keys, what is computed. Bytes. */
     HANDSHAKE_MEMORY = 64 * 1024,
 };
@@ -438,6 +441,21 @@ static bool configure(mbedtls_ssl_config *config, const char **alpn)
     return true;
 }
 
+#if defined(MBEDTLS_PLATFORM_MEMORY)
+/* Memory for the library. glibc's calloc leaves its cache of freed pieces alone, which its malloc takes
+ * from (until 2.41). Of the buffers of a session only the beginning has to be zero, where a record's
+ * number is: all else in them is written before it is read. */
+static void *allocate(size_t count, size_t size)
+{
+    size_t len;
+    void *memory = __builtin_mul_overflow(count, size, &len) ? NULL : malloc(len);
+
+    if (memory != NULL) /* a compiler would make calloc of malloc and memset */
+        explicit_bzero(memory, len < SESSION_BUFFER_LEAST ? len : SESSION_BUFFER_BEGIN);
+    return memory;
+}
+#endif
+
 struct tls_context *tls_context_new(const struct site *site, const struct challenges *challenges)
 {
     struct tls_context *context = calloc(1, sizeof(*context));
@@ -447,6 +465,9 @@ struct tls_context *tls_context_new(const struct site *site, const struct challe
     context->challenges = challenges;
     mbedtls_ssl_config_init(&context->config);
     mbedtls_ssl_config_init(&context->challenge_config);
+#if defined(MBEDTLS_PLATFORM_MEMORY)
+    (void)mbedtls_platform_set_calloc_free(allocate, free); /* which cannot fail */
+#endif
     psa_status_t status = psa_crypto_init();
     if (status == PSA_SUCCESS && configure(&context->config, protocols) &&
         configure(&context->challenge_config, challenge_protocols))
@@ -495,7 +516,7 @@ static bool resize_input(mbedtls_ssl_context *ssl, size_t content_len)
     size_t used = (size_t)(ssl->MBEDTLS_PRIVATE(in_hdr) - old) + ssl->MBEDTLS_PRIVATE(in_left);
     if (len == ssl->MBEDTLS_PRIVATE(in_buf_len) || used > len)
         return true;
-    unsigned char *buf = calloc(1, len);
+    unsigned char *buf = malloc(len);
     if (buf == NULL)
         return false;
     memcpy(buf, old, used);
