@@ -132,6 +132,8 @@ enum {
     /* Keys whose precomputed numbers a worker keeps, 5 KB each, 9 KB with RSA 4096: a signature then takes
      * three fifths of the time. Who has more RSA keys than this has few handshakes with each. */
     LIMIT_RSA_CONTEXTS = 32,
+    /* Chains that a worker keeps parsed, 3 KB each: reading one is a hundredth of a handshake. */
+    LIMIT_PARSED_CHAINS = 32,
     /* Before its end a certificate is warned of at the most: clients of ACME renew when a third of the
      * lifetime is left. Seconds. */
     LIMIT_CERTIFICATE_WARNING = 21 * 86400,

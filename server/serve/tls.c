@@ -65,14 +65,25 @@ struct tls_context {
     mbedtls_ssl_config config;
     mbedtls_ssl_config challenge_config; /* the same, while there is a challenge */
     struct wire_buffers buffers;         /* of all sessions */
-    bool is_short;                       /* memory has been short once */
+    /* The last ones; owned together with the sessions that use them, or NULL. */
+    struct chain *parsed[LIMIT_PARSED_CHAINS];
+    size_t parsed_next; /* which of them is replaced next */
+    bool is_short;      /* memory has been short once */
 };
 
-/* A chain and its key as objects of the library, which borrow the DER of the
- * site. The library keeps pointers to them until the end of the handshake, and in
- * TLS 1.3 to that of the session (end_handshake). */
+/* A chain as objects of the library, which borrow the DER of the site. It goes with the last of its
+ * holders. */
+struct chain {
+    const struct credential *credential; /* borrowed; NULL for a challenge */
+    size_t holders;
+    mbedtls_x509_crt crt;
+};
+
+/* A chain and its key, which a worker has as a number only while it needs it. The library keeps
+ * pointers to them until the end of the handshake, and in TLS 1.3 to that of the session
+ * (end_handshake). */
 struct certificate {
-    mbedtls_x509_crt chain;
+    struct chain *chain; /* held; NULL before it is parsed */
     mbedtls_pk_context key;
 };
 
@@ -166,11 +177,19 @@ static void alert(mbedtls_ssl_context *ssl, unsigned char description)
     (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, description);
 }
 
+static void chain_release(struct chain *chain)
+{
+    if (chain == NULL || --chain->holders > 0)
+        return;
+    mbedtls_x509_crt_free(&chain->crt);
+    free(chain);
+}
+
 static void certificate_free(struct certificate *certificate)
 {
     if (certificate == NULL)
         return;
-    mbedtls_x509_crt_free(&certificate->chain);
+    chain_release(certificate->chain);
     mbedtls_pk_free(&certificate->key);
     free(certificate);
 }
@@ -201,34 +220,69 @@ static bool append_bytes(mbedtls_x509_crt *chain, struct span der)
     return true;
 }
 
-static bool certificate_parse(struct certificate *certificate, const struct credential *credential)
+/* The first certificate alone, for one holder. NULL when memory is short or it is no certificate, which
+ * only a challenge's can be. */
+static struct chain *chain_new(const struct credential *credential, struct span leaf,
+                               bool is_copied)
 {
-    const struct credential_fields fields = credential_fields(credential);
-    struct span leaf = fields.chain[0], key = fields.key;
+    struct chain *chain = malloc(sizeof(*chain));
 
-    if (mbedtls_x509_crt_parse_der_with_ext_cb(&certificate->chain,
-                                               (const unsigned char *)leaf.data, leaf.len, 0,
-                                               accept_extension, NULL) != 0)
-        return false;
-    for (size_t i = 1; i < fields.chain_len; i++)
-        if (!append_bytes(&certificate->chain, fields.chain[i]))
-            return false;
-    return mbedtls_pk_parse_key(&certificate->key, (const unsigned char *)key.data, key.len, NULL,
-                                0, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0;
+    if (chain == NULL)
+        return NULL;
+    chain->credential = credential;
+    chain->holders = 1;
+    mbedtls_x509_crt_init(&chain->crt);
+    if (mbedtls_x509_crt_parse_der_with_ext_cb(&chain->crt, (const unsigned char *)leaf.data,
+                                               leaf.len, is_copied, accept_extension, NULL) == 0)
+        return chain;
+    chain_release(chain);
+    return NULL;
 }
 
-static struct certificate *certificate_new(const struct credential *credential)
+/* That of a credential, parsed when it is not among the last ones, for one holder more. */
+static struct chain *chain_hold(struct tls_context *context, const struct credential *credential,
+                                const struct credential_fields *fields)
 {
-    struct certificate *certificate = malloc(sizeof(*certificate));
-    if (certificate == NULL)
+    struct chain *chain, **place = &context->parsed[context->parsed_next];
+
+    for (size_t i = 0; i < LIMIT_PARSED_CHAINS; i++) {
+        if (context->parsed[i] == NULL || context->parsed[i]->credential != credential)
+            continue;
+        context->parsed[i]->holders++;
+        return context->parsed[i];
+    }
+    chain = chain_new(credential, fields->chain[0], false);
+    for (size_t i = 1; chain != NULL && i < fields->chain_len; i++) {
+        if (append_bytes(&chain->crt, fields->chain[i]))
+            continue;
+        chain_release(chain);
+        chain = NULL;
+    }
+    if (chain == NULL)
         return NULL;
-    mbedtls_x509_crt_init(&certificate->chain);
-    mbedtls_pk_init(&certificate->key);
-    if (!certificate_parse(certificate, credential)) {
-        certificate_free(certificate);
+    chain_release(*place);
+    *place = chain;
+    chain->holders++;
+    context->parsed_next = (context->parsed_next + 1) % LIMIT_PARSED_CHAINS;
+    return chain;
+}
+
+/* Takes the chain. NULL when there is none, when memory is short or the key is none. */
+static struct certificate *certificate_new(struct chain *chain, struct span key)
+{
+    struct certificate *certificate = chain == NULL ? NULL : malloc(sizeof(*certificate));
+
+    if (certificate == NULL) {
+        chain_release(chain);
         return NULL;
     }
-    return certificate;
+    certificate->chain = chain;
+    mbedtls_pk_init(&certificate->key);
+    if (mbedtls_pk_parse_key(&certificate->key, (const unsigned char *)key.data, key.len, NULL, 0,
+                             mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0)
+        return certificate;
+    certificate_free(certificate);
+    return NULL;
 }
 
 /* Gives the library every certificate of the domain; it takes the one that the
@@ -241,33 +295,18 @@ static bool present(struct tls_session *session)
         const struct credential *credential = site_credential(session->domain, kind);
         if (credential == NULL)
             continue;
+        const struct credential_fields fields = credential_fields(credential);
         if (session->certificates[kind] == NULL)
-            session->certificates[kind] = certificate_new(credential);
+            session->certificates[kind] =
+                certificate_new(chain_hold(session->context, credential, &fields), fields.key);
         struct certificate *certificate = session->certificates[kind];
         if (certificate == NULL ||
-            mbedtls_ssl_set_hs_own_cert(&session->ssl, &certificate->chain, &certificate->key) != 0)
+            mbedtls_ssl_set_hs_own_cert(&session->ssl, &certificate->chain->crt,
+                                        &certificate->key) != 0)
             return false;
         any = true;
     }
     return any;
-}
-
-static struct certificate *challenge_certificate_new(const struct challenge_answer *answer)
-{
-    struct certificate *certificate = malloc(sizeof(*certificate));
-    if (certificate == NULL)
-        return NULL;
-    mbedtls_x509_crt_init(&certificate->chain);
-    mbedtls_pk_init(&certificate->key);
-    if (mbedtls_x509_crt_parse_der_with_ext_cb(&certificate->chain, answer->bytes,
-                                               answer->answer_len, 1, accept_extension,
-                                               NULL) != 0 ||
-        mbedtls_pk_parse_key(&certificate->key, answer->bytes + answer->answer_len, answer->key_len,
-                             NULL, 0, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) != 0) {
-        certificate_free(certificate);
-        return NULL;
-    }
-    return certificate;
 }
 
 /* For any host: an authority asks before there is a domain, and for names that are not ours to judge.
@@ -283,10 +322,12 @@ static unsigned char present_challenge(struct tls_session *session, struct span 
     if (mbedtls_ssl_set_hs_own_cert(&session->ssl, NULL, NULL) != 0)
         return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
     certificate_free(session->challenge);
-    session->challenge = challenge_certificate_new(&answer);
+    session->challenge = certificate_new(
+        chain_new(NULL, (struct span){(const char *)answer.bytes, answer.answer_len}, true),
+        (struct span){(const char *)answer.bytes + answer.answer_len, answer.key_len});
     mbedtls_platform_zeroize(&answer, sizeof(answer));
     if (session->challenge == NULL ||
-        mbedtls_ssl_set_hs_own_cert(&session->ssl, &session->challenge->chain,
+        mbedtls_ssl_set_hs_own_cert(&session->ssl, &session->challenge->chain->crt,
                                     &session->challenge->key) != 0)
         return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
     session->is_challenge = true;
@@ -483,6 +524,8 @@ void tls_context_free(struct tls_context *context)
         return;
     mbedtls_ssl_config_free(&context->config);
     mbedtls_ssl_config_free(&context->challenge_config);
+    for (size_t i = 0; i < LIMIT_PARSED_CHAINS; i++)
+        chain_release(context->parsed[i]);
     free(context);
     mbedtls_psa_crypto_free();
 }
