@@ -212,12 +212,6 @@ static bool tag_is_known(const yaml_char_t *tag)
            strncmp((const char *)tag, "tag:yaml.org,2002:", 18) == 0;
 }
 
-static bool is_null_text(struct span text)
-{
-    return text.len == 0 || span_equal(text, span_of("~")) ||
-           span_equal_fold(text, span_of("null"));
-}
-
 static bool on_scalar(struct builder *builder, const yaml_event_t *event)
 {
     struct span text = {(const char *)event->data.scalar.value, event->data.scalar.length};
@@ -233,7 +227,8 @@ static bool on_scalar(struct builder *builder, const yaml_event_t *event)
     struct node *node = new_node(builder, NODE_SCALAR, mark);
     node->text = (struct span){arena_copy(builder->arena, text), text.len};
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    node->null = node->plain && is_null_text(node->text);
+    node->null = node->plain && (text.len == 0 || span_equal(text, span_of("~")) ||
+                                 span_equal_fold(text, span_of("null")));
     return remember_anchor(builder, event->data.scalar.anchor, node, mark) &&
            place(builder, node, mark);
 }

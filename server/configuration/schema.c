@@ -170,17 +170,12 @@ bool schema_has_key(const struct schema *schema, struct span name)
     return find_key(schema, name) != NULL;
 }
 
-static bool is_domain_name(struct span text)
-{
-    struct name name;
-    return name_parse(text, NAME_HOST, &name) == NAME_OK;
-}
-
 /* Where a key is meant to be that stands at the top; NULL when it is not known. */
 static const char *meant_place(const struct node_pair *pair)
 {
     const struct node *value = pair->value;
-    if (is_domain_name(pair->key->text))
+    struct name name;
+    if (name_parse(pair->key->text, NAME_HOST, &name) == NAME_OK)
         return "\"domains:\"";
     if (find_key(&schema_policy, pair->key->text) != NULL)
         return "the name of a policy, and that below \"policies:\"";
@@ -188,15 +183,6 @@ static const char *meant_place(const struct node_pair *pair)
         if (find_key(&schema_policy, value->pairs[i].key->text) != NULL)
             return "\"policies:\"";
     return NULL;
-}
-
-/* "mx:a.example" is one word in YAML. */
-static const struct schema_key *find_key_without_space(const struct schema *schema,
-                                                       struct span text)
-{
-    const char *colon = memchr(text.data, ':', text.len);
-    return colon == NULL ? NULL
-                         : find_key(schema, (struct span){text.data, (size_t)(colon - text.data)});
 }
 
 static void report_unknown(const struct schema *schema, const struct node_pair *pair,
@@ -214,7 +200,11 @@ static void report_unknown(const struct schema *schema, const struct node_pair *
         names[i] = schema->keys[i].name;
     size_t nearest = suggest_nearest(key->text, names, schema->key_count);
     const char *place = is_top ? meant_place(pair) : NULL;
-    const struct schema_key *glued = find_key_without_space(schema, key->text);
+    /* "mx:a.example" is one word in YAML. */
+    const char *colon = memchr(key->text.data, ':', key->text.len);
+    const struct schema_key *glued = NULL;
+    if (colon != NULL)
+        glued = find_key(schema, (struct span){key->text.data, (size_t)(colon - key->text.data)});
     if (glued != NULL)
         diag_hint(diag, "put a space after the colon: \"%s: ...\"", glued->name);
     else if (place != NULL)

@@ -62,12 +62,6 @@ static void visit(struct tree *tree, int folder, const char *name, const struct 
         tree->visit(tree->context, &file);
 }
 
-static void listing_free(struct listing *listing)
-{
-    text_free(&listing->names);
-    free(listing->entries);
-}
-
 static int entry_compare(const void *left, const void *right)
 {
     const struct entry *a = left, *b = right;
@@ -103,13 +97,6 @@ static int list(DIR *stream, struct listing *ret_listing)
 
 static void walk_folder(struct tree *tree, int parent, const char *name, int depth);
 
-/* What vanished since the folder was listed is nobody's fault; a dangling link is. */
-static bool is_gone(int folder, const char *name)
-{
-    struct stat own;
-    return fstatat(folder, name, &own, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
-}
-
 /* One name in a folder. A link to a folder is not followed: it may lead back up. */
 static void walk_entry(struct tree *tree, int folder, const struct entry *entry, int depth)
 {
@@ -129,7 +116,11 @@ static void walk_entry(struct tree *tree, int folder, const struct entry *entry,
         return;
     }
     int error = errno;
-    if (error != ENOENT || !is_gone(folder, entry->name))
+    /* What vanished since the folder was listed is nobody's fault; a dangling link is. */
+    bool is_gone = error == ENOENT &&
+                   fstatat(folder, entry->name, &status, AT_SYMLINK_NOFOLLOW) != 0 &&
+                   errno == ENOENT;
+    if (!is_gone)
         fail(tree, TREE_UNREADABLE, error, false);
 }
 
@@ -173,7 +164,8 @@ static void walk_folder(struct tree *tree, int parent, const char *name, int dep
     if (error != 0)
         fail(tree, TREE_UNREADABLE, error, is_named);
     walk_entries(tree, fd, &listing, depth);
-    listing_free(&listing);
+    text_free(&listing.names);
+    free(listing.entries);
     (void)closedir(stream); /* it was only read */
 }
 

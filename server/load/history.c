@@ -260,13 +260,6 @@ struct promise_facts history_facts(const struct history *history,
     return facts;
 }
 
-/* Whether the promise is the policy: its id and its bytes. */
-static bool is_of(const struct promise *promise, const struct policy *policy)
-{
-    return span_equal(promise->id, span_of(policy_id(policy))) &&
-           promise_has_bytes(promise, policy);
-}
-
 /* Domains that use one policy mostly follow each other, so its texts are taken once. */
 struct copied {
     const struct policy *policy;
@@ -315,9 +308,11 @@ void history_assume(struct history *history, const struct site *site, int64_t fr
 static struct promise *find_promise(struct history *history, const struct site_domain *domain)
 {
     const struct history_domain *known = history_find(history, site_name_span(domain));
+    const struct policy *policy = site_policy(domain);
     for (size_t i = 0; known != NULL && i < known->count; i++) {
         struct promise *promise = &history->promises[known->first + i];
-        if (!promise->is_seen && is_of(promise, site_policy(domain)))
+        if (!promise->is_seen && span_equal(promise->id, span_of(policy_id(policy))) &&
+            promise_has_bytes(promise, policy))
             return promise;
     }
     return NULL;

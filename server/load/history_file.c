@@ -175,8 +175,7 @@ static bool read_lines(struct history *history, struct text *bytes, const char *
     struct policies policies = {0};
     const size_t promises = history->promise_count, sightings = history->sighting_count;
     const int64_t since = history->since;
-    bool good = state_file_is_whole(rest, header);
-    rest = good ? span_skip(state_file_body(rest), strlen(header)) : (struct span){0};
+    bool good = state_file_unwrap(&rest, header);
     /* What is read borrows from the bytes, which the history frees. */
     array_room(&history->files, history->file_count, &history->file_capacity,
                sizeof(*history->files));

@@ -173,7 +173,7 @@ struct site *state_read(const char *folder, struct position at, struct diag *dia
             state_warn_unread(folder, errno, at, diag);
     } else {
         struct span span = {bytes.data, bytes.len};
-        site = state_file_is_whole(span, HEADER) ? build(span, arena, own) : NULL;
+        site = state_file_unwrap(&span, HEADER) ? build(span, arena, own) : NULL;
         if (site == NULL) {
             diag_add(diag, DIAG_WARNING, at,
                      "%s/%s is damaged or of another program, and is ignored", folder,

@@ -21,19 +21,18 @@ void state_file_complete(struct text *bytes)
     text_printf(bytes, "%s%016" PRIx64 "\n", TRAILER, sum);
 }
 
-bool state_file_is_whole(struct span bytes, const char *header)
+bool state_file_unwrap(struct span *bytes, const char *header)
 {
     char line[TRAILER_LEN + 1];
-    if (bytes.len < TRAILER_LEN || !span_begins_fold(bytes, span_of(header)))
+    struct span rest = *bytes;
+    if (rest.len < TRAILER_LEN + strlen(header) || !span_begins_fold(rest, span_of(header)))
         return false;
-    bytes.len -= TRAILER_LEN;
-    (void)snprintf(line, sizeof(line), "%s%016" PRIx64 "\n", TRAILER, span_hash(bytes));
-    return memcmp(bytes.data + bytes.len, line, TRAILER_LEN) == 0;
-}
-
-struct span state_file_body(struct span bytes)
-{
-    return (struct span){bytes.data, bytes.len - TRAILER_LEN};
+    rest.len -= TRAILER_LEN;
+    (void)snprintf(line, sizeof(line), "%s%016" PRIx64 "\n", TRAILER, span_hash(rest));
+    if (memcmp(rest.data + rest.len, line, TRAILER_LEN) != 0)
+        return false;
+    *bytes = span_skip(rest, strlen(header));
+    return true;
 }
 
 /* Nothing is followed, and nothing waits. */

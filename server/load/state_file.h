@@ -23,11 +23,9 @@ bool state_file_write(const char *folder, const char *name, const struct text *b
 /* Appends the last line. */
 void state_file_complete(struct text *bytes);
 
-/* Whether the bytes begin with the header and end with a last line that belongs to them. */
-bool state_file_is_whole(struct span bytes, const char *header);
-
-/* The same, without the last line. */
-struct span state_file_body(struct span bytes);
+/* Takes the header and the last line off the bytes. False when they do not begin with the one, or end with
+ * the other as it belongs to them. */
+bool state_file_unwrap(struct span *bytes, const char *header);
 
 /* Why a file could not be read, behind "cannot be read: "; static, or valid until the next call. */
 const char *state_file_error(int error);

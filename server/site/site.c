@@ -62,12 +62,6 @@ static bool is_credential(const struct image *image, const struct image_referenc
     return true;
 }
 
-static bool is_policy(const struct image *image, const struct image_reference *reference)
-{
-    size_t at = place_of(image, reference, reference->distance);
-    return at != SIZE_MAX && policy_open((struct span){image->data + at, image->size - at}) != NULL;
-}
-
 static bool is_name(const struct image *image, const struct site_domain *domain)
 {
     size_t at = place_of(image, &domain->name, domain->name.distance);
@@ -79,9 +73,13 @@ static bool is_name(const struct image *image, const struct site_domain *domain)
 
 static bool is_domain(const struct image *image, const struct site_domain *domain)
 {
+    bool has_policy = domain->policy.distance != 0;
+    size_t policy = place_of(image, &domain->policy, domain->policy.distance);
     if (!is_name(image, domain) || domain->state >= SITE_STATES ||
-        (domain->policy.distance == 0) != (domain->state == SITE_REFUSED) ||
-        (domain->policy.distance != 0 && !is_policy(image, &domain->policy)) ||
+        has_policy != (domain->state != SITE_REFUSED) ||
+        (has_policy &&
+         (policy == SIZE_MAX ||
+          policy_open((struct span){image->data + policy, image->size - policy}) == NULL)) ||
         !is_text(image, &domain->file) ||
         (domain->tls_rpt.distance != 0 && !is_text(image, &domain->tls_rpt)) ||
         (domain->label.distance != 0 && !is_text(image, &domain->label)))

@@ -32,7 +32,8 @@ struct entry {
 
 /* An array of places and a table that finds one by what lies there. */
 struct stretches {
-    struct stretch *items; /* owned */
+    const struct site_builder *builder; /* whose image it is */
+    struct stretch *items;              /* owned */
     size_t count, capacity;
     struct table table;
 };
@@ -64,6 +65,7 @@ struct site_builder *site_builder_new(void)
 {
     struct site_builder *builder = heap_take(1, sizeof(*builder));
     builder->arena = arena_new();
+    builder->texts.builder = builder->policies.builder = builder;
     builder->used = sizeof(struct site_image);
     if (!memory_file_new(builder->used, &builder->file))
         builder->error = errno;
@@ -124,23 +126,16 @@ static uint32_t copy(struct site_builder *builder, struct span bytes, size_t ali
     return at;
 }
 
-/* The place is known by its own bytes, which are looked at when one is searched for. What a key
- * function gets is the builder, whose memory may move. */
 static struct span bytes_at(const struct site_builder *builder, struct stretch stretch)
 {
     return (struct span){builder->file.data + stretch.at, stretch.len};
 }
 
-static struct span text_key(const void *items, size_t index)
+/* The place is known by its own bytes, which are looked at when one is searched for. Their memory may move. */
+static struct span stretch_key(const void *items, size_t index)
 {
-    const struct site_builder *builder = items;
-    return bytes_at(builder, builder->texts.items[index]);
-}
-
-static struct span policy_key(const void *items, size_t index)
-{
-    const struct site_builder *builder = items;
-    return bytes_at(builder, builder->policies.items[index]);
+    const struct stretches *known = items;
+    return bytes_at(known->builder, known->items[index]);
 }
 
 /* The place, until refer makes a distance of it: an image is smaller than 2 GiB. */
@@ -151,12 +146,12 @@ static struct image_reference reference_to(uint32_t at)
 
 /* Copies the bytes unless equal ones are there. */
 static struct image_reference place_once(struct site_builder *builder, struct stretches *known,
-                                         table_key *key_of, struct span bytes, size_t align)
+                                         struct span bytes, size_t align)
 {
     /* What comes domain by domain often is what came last. */
-    if (known->count > 0 && span_equal(key_of(builder, known->count - 1), bytes))
+    if (known->count > 0 && span_equal(stretch_key(known, known->count - 1), bytes))
         return reference_to(known->items[known->count - 1].at);
-    size_t found = table_find(&known->table, bytes, key_of, builder);
+    size_t found = table_find(&known->table, bytes, stretch_key, known);
     if (found != TABLE_NONE)
         return reference_to(known->items[found].at);
     array_room(&known->items, known->count, &known->capacity, sizeof(*known->items));
@@ -172,7 +167,7 @@ static struct image_reference place_text(struct site_builder *builder, const cha
     if (text == NULL || builder->error != 0)
         return (struct image_reference){0};
     struct span bytes = {text, strlen(text) + 1};
-    return place_once(builder, &builder->texts, text_key, bytes, 1);
+    return place_once(builder, &builder->texts, bytes, 1);
 }
 
 static struct image_reference place_policy(struct site_builder *builder,
@@ -180,8 +175,7 @@ static struct image_reference place_policy(struct site_builder *builder,
 {
     if (policy == NULL || builder->error != 0)
         return (struct image_reference){0};
-    return place_once(builder, &builder->policies, policy_key, policy_bytes(policy),
-                      alignof(uint32_t));
+    return place_once(builder, &builder->policies, policy_bytes(policy), alignof(uint32_t));
 }
 
 static struct span origin_key(const void *items, size_t index)
