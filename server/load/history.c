@@ -231,20 +231,17 @@ const struct history_domain *history_at(const struct history *history, size_t in
     return &history->domains[index];
 }
 
+static int compare_domain(const void *key, const void *item)
+{
+    const struct history_domain *domain = item;
+    return compare_spans(*(const struct span *)key, span_of(domain->name));
+}
+
 const struct history_domain *history_find(const struct history *history, struct span domain)
 {
-    size_t low = 0, high = history->domain_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = compare_spans(span_of(history->domains[middle].name), domain);
-        if (order == 0)
-            return &history->domains[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+    return history->domain_count == 0 ? NULL
+                                      : bsearch(&domain, history->domains, history->domain_count,
+                                                sizeof(*history->domains), compare_domain);
 }
 
 struct promise_facts history_facts(const struct history *history,

@@ -175,11 +175,13 @@ const struct site_domain *site_at(const struct site *site, size_t index)
     return &domains[index];
 }
 
-static int compare_name(struct span name, const struct site_domain *domain)
+static int compare_name(const void *key, const void *item)
 {
-    size_t len = name.len < domain->name_len ? name.len : domain->name_len;
-    int order = memcmp(name.data, site_name(domain), len);
-    return order != 0 ? order : (int)name.len - (int)domain->name_len;
+    const struct span *name = key;
+    const struct site_domain *domain = item;
+    size_t len = name->len < domain->name_len ? name->len : domain->name_len;
+    int order = memcmp(name->data, site_name(domain), len);
+    return order != 0 ? order : (int)name->len - (int)domain->name_len;
 }
 
 const struct site_domain *site_find_domain(const struct site *site, struct span name)
@@ -187,23 +189,13 @@ const struct site_domain *site_find_domain(const struct site *site, struct span 
     char folded[LIMIT_NAME];
     if (name.len > 0 && name.data[name.len - 1] == '.')
         name.len--;
-    if (name.len == 0 || name.len > sizeof(folded))
+    if (name.len == 0 || name.len > sizeof(folded) || site_count(site) == 0)
         return NULL;
     for (size_t i = 0; i < name.len; i++)
         folded[i] = ascii_lower(name.data[i]);
-    size_t low = 0, high = site_count(site);
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct site_domain *domain = site_at(site, middle);
-        int order = compare_name((struct span){folded, name.len}, domain);
-        if (order == 0)
-            return domain;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
+    const struct span key = {folded, name.len};
+    return bsearch(&key, site_at(site, 0), site_count(site), sizeof(struct site_domain),
+                   compare_name);
 }
 
 const struct site_domain *site_find_host(const struct site *site, struct span host)
