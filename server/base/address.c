@@ -8,11 +8,6 @@
 static const struct span PREFIX_LOCAL = {"unix:", 5};
 static const struct span INHERITED = {"systemd", 7};
 
-static bool begins_with(struct span text, struct span begin)
-{
-    return text.len >= begin.len && memcmp(text.data, begin.data, begin.len) == 0;
-}
-
 static bool parse_local(struct span path, struct address *ret_address)
 {
     struct address address = {.local.sun_family = AF_UNIX, .len = sizeof(address.local)};
@@ -43,9 +38,9 @@ static bool parse_inherited(struct span text, struct address *ret_address)
 bool address_parse(struct span text, struct address *ret_address)
 {
     size_t colon = text.len;
-    if (begins_with(text, PREFIX_LOCAL))
+    if (span_begins(text, PREFIX_LOCAL))
         return parse_local(span_skip(text, PREFIX_LOCAL.len), ret_address);
-    if (begins_with(text, INHERITED))
+    if (span_begins(text, INHERITED))
         return parse_inherited(text, ret_address);
     while (colon > 0 && text.data[colon - 1] != ':')
         colon--;

@@ -7,6 +7,11 @@ bool span_equal(struct span left, struct span right)
     return left.len == right.len && (left.len == 0 || memcmp(left.data, right.data, left.len) == 0);
 }
 
+bool span_begins(struct span span, struct span prefix)
+{
+    return span.len >= prefix.len && span_equal((struct span){span.data, prefix.len}, prefix);
+}
+
 bool span_begins_fold(struct span span, struct span prefix)
 {
     if (span.len < prefix.len)

@@ -52,7 +52,8 @@ bool span_equal(struct span left, struct span right);
 /* Equality that ignores the case of ASCII letters. */
 bool span_equal_fold(struct span left, struct span right);
 
-/* True when the span begins with prefix; the case of ASCII letters is ignored. */
+/* True when the span begins with prefix; in the second the case of ASCII letters is ignored. */
+bool span_begins(struct span span, struct span prefix);
 bool span_begins_fold(struct span span, struct span prefix);
 
 /* FNV-1a, 64 bits (RFC 9923): the same on every machine. Not for tables: keys that collide are easy

@@ -54,15 +54,15 @@ static const struct certificate_form forms[] = {
 
 static bool contains(struct span bytes, struct span part)
 {
-    return bytes.len > 0 && memmem(bytes.data, bytes.len, part.data, part.len) != NULL;
-}
-
-static bool begins(struct span bytes, struct span part)
-{
-    return bytes.len >= part.len && memcmp(bytes.data, part.data, part.len) == 0;
+    return memmem(bytes.data, bytes.len, part.data, part.len) != NULL;
 }
 
 #define BYTES(text) ((struct span){text, sizeof(text) - 1})
+
+static int find_wide(struct span bytes)
+{
+    return contains(bytes, BYTES("-\0-\0-\0-\0-\0B")) ? FORM_UTF16 : -1; /* in either order */
+}
 
 /* The first block has a label that is not for us: which? */
 static int find_label(struct span bytes)
@@ -118,16 +118,10 @@ static int find_spoilt(struct span bytes)
 /* Base64 begins so when it is DER of 256 to 65,535 bytes. */
 static int find_bare(struct span bytes)
 {
-    if (bytes.len < 64 || !begins(bytes, BYTES("MII")))
+    if (bytes.len < 64 || !span_begins(bytes, BYTES("MII")) || !span_is_word(bytes, "+/=\r\n"))
         return -1;
-    for (size_t i = 0; i < bytes.len; i++) {
-        char c = bytes.data[i];
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-              c == '+' || c == '/' || c == '=' || c == '\r' || c == '\n'))
-            return -1;
-    }
     /* Behind tag and length is the object identifier of signed data, or a SEQUENCE. */
-    return begins(span_skip(bytes, 8), BYTES("KoZIhvcNAQcC")) ? FORM_BARE_PKCS7 : FORM_BARE;
+    return span_begins(span_skip(bytes, 8), BYTES("KoZIhvcNAQcC")) ? FORM_BARE_PKCS7 : FORM_BARE;
 }
 
 /* What a SEQUENCE that is the first in another one makes of it: RFC 5280 and RFC 2986 section 4.1, or
@@ -151,16 +145,17 @@ static int find_binary(struct span bytes)
 {
     static const char signed_data[] = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
     struct span inside, number, rest = bytes;
-    if (begins(bytes, BYTES("\xfe\xed\xfe\xed")))
+    if (span_begins(bytes, BYTES("\xfe\xed\xfe\xed")))
         return FORM_KEYSTORE;
     /* Of an indefinite length, as some tools write what is large. */
-    if (begins(bytes, BYTES("\x30\x80\x02\x01\x03")))
+    if (span_begins(bytes, BYTES("\x30\x80\x02\x01\x03")))
         return FORM_PKCS12;
-    if (begins(bytes, BYTES("\x30\x80")) && begins(span_skip(bytes, 2), BYTES(signed_data)))
+    if (span_begins(bytes, BYTES("\x30\x80")) &&
+        span_begins(span_skip(bytes, 2), BYTES(signed_data)))
         return FORM_PKCS7_DER;
     if (!der_take(&rest, DER_SEQUENCE, &inside, NULL))
         return -1;
-    if (begins(inside, BYTES(signed_data)))
+    if (span_begins(inside, BYTES(signed_data)))
         return FORM_PKCS7_DER;
     if (!der_take(&inside, DER_INTEGER, &number, NULL))
         return find_signed(inside);
@@ -176,18 +171,10 @@ static int find_binary(struct span bytes)
 
 const struct certificate_form *certificate_form_find(struct span bytes)
 {
+    static int (*const finders[])(struct span) = {find_wide, find_label, find_spoilt, find_bare,
+                                                  find_binary};
     int form = -1;
-    if (bytes.len == 0)
-        return NULL;
-    if (contains(bytes, BYTES("-\0-\0-\0-\0-\0B"))) /* in either order of bytes */
-        form = FORM_UTF16;
-    else
-        form = find_label(bytes);
-    if (form < 0)
-        form = find_spoilt(bytes);
-    if (form < 0)
-        form = find_bare(bytes);
-    if (form < 0)
-        form = find_binary(bytes);
+    for (size_t i = 0; bytes.len > 0 && form < 0 && i < sizeof(finders) / sizeof(finders[0]); i++)
+        form = finders[i](bytes);
     return form < 0 ? NULL : &forms[form];
 }

@@ -15,7 +15,7 @@ struct pem_reader pem_begin(struct span bytes)
 {
     /* Some editors put a byte order mark before the first line. */
     struct span mark = span_of("\xef\xbb\xbf");
-    if (bytes.len >= mark.len && memcmp(bytes.data, mark.data, mark.len) == 0)
+    if (span_begins(bytes, mark))
         bytes = span_skip(bytes, mark.len);
     return (struct pem_reader){bytes, 1};
 }
@@ -39,9 +39,9 @@ static struct span take_line(struct pem_reader *reader)
 static bool is_boundary(struct span line, const char *word, struct span *ret_label)
 {
     struct span dashes = span_of("-----"), middle = span_of(word);
-    if (line.len < 2 * dashes.len + middle.len || memcmp(line.data, dashes.data, dashes.len) != 0 ||
-        memcmp(line.data + dashes.len, middle.data, middle.len) != 0 ||
-        memcmp(line.data + line.len - dashes.len, dashes.data, dashes.len) != 0)
+    if (line.len < 2 * dashes.len + middle.len || !span_begins(line, dashes) ||
+        !span_begins(span_skip(line, dashes.len), middle) ||
+        !span_begins(span_skip(line, line.len - dashes.len), dashes))
         return false;
     *ret_label =
         (struct span){line.data + dashes.len + middle.len, line.len - 2 * dashes.len - middle.len};

@@ -64,11 +64,11 @@ void certificates_free(struct certificates *store)
         certificate_free(store->certificates[i].facts);
     for (size_t i = 0; i < store->key_count; i++)
         private_key_free(store->keys[i].key);
-    struct table *const tables[] = {
-        &store->by_name, &store->by_subject,   &store->by_place, &store->by_info,
-        &store->by_der,  &store->by_signature, &store->by_proof, &store->previous.by_signature};
+    struct table *const tables[] = {&store->by_name, &store->by_subject, &store->by_place,
+                                    &store->by_info, &store->by_der,     &store->by_proof};
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         table_free(tables[i]);
+    table_free(&store->previous.by_signature);
     void *const arrays[] = {store->certificates, store->keys,        store->sources,
                             store->contents,     store->names,       store->candidates,
                             store->doubts,       store->doubt_names, store->placed,
@@ -82,25 +82,13 @@ void certificates_free(struct certificates *store)
     free(store);
 }
 
-static struct span signature_of(const void *items, size_t index)
-{
-    const struct source *sources = items;
-    return (struct span){(const char *)&sources[index].signature, sizeof(sources[index].signature)};
-}
-
-/* TABLE_NONE is all ones and so becomes CERTIFICATE_NONE. */
-static uint32_t find_source(const struct certificates *store, uint64_t signature)
-{
-    struct span key = {(const char *)&signature, sizeof(signature)};
-    return (uint32_t)table_find(&store->by_signature, key, signature_of, store->sources);
-}
-
 static struct span der_of(const void *items, size_t index)
 {
     const struct stored_certificate *certificates = items;
     return certificates[index].facts->der;
 }
 
+/* TABLE_NONE is all ones and so becomes CERTIFICATE_NONE. */
 uint32_t certificate_find_der(const struct certificates *store, struct span der)
 {
     return (uint32_t)table_find(&store->by_der, der, der_of, store->certificates);
@@ -117,23 +105,15 @@ uint32_t certificate_find_key(const struct certificates *store, struct span info
     return (uint32_t)table_find(&store->by_info, info, info_of, store->keys);
 }
 
-static uint64_t hash_of_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return span_hash((struct span){path, slash == NULL ? 0 : (size_t)(slash - path)});
-}
-
-/* A file may be named twice. Nothing is said twice of it, so what counts is its first reading. */
 void certificate_add_source(struct certificates *store, const struct tree_file *file)
 {
-    struct span key = {(const char *)&file->signature, sizeof(file->signature)};
+    const char *slash = strrchr(file->path, '/');
+    struct span folder = {file->path, slash == NULL ? 0 : (size_t)(slash - file->path)};
     array_room(&store->sources, store->source_count, &store->source_capacity,
                sizeof(*store->sources));
-    if (find_source(store, file->signature) == CERTIFICATE_NONE)
-        table_add(&store->by_signature, key, store->source_count);
     store->sources[store->source_count++] = (struct source){
         .signature = file->signature,
-        .folder = hash_of_folder(file->path),
+        .folder = span_hash(folder),
         .is_named = file->is_named,
         .warning = SIZE_MAX,
         .first = (uint32_t)store->content_count,

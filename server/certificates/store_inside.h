@@ -176,12 +176,11 @@ struct certificates {
     size_t placed_count, placed_capacity;
     unsigned chain_checks; /* signatures that were verified to find issuers */
 
-    struct table by_signature; /* signature to source: the first one with it */
-    struct table by_der;       /* DER to certificate */
-    struct table by_info;      /* public key to key */
-    struct table by_subject;   /* subject to the first authority of its list */
-    struct table by_name;      /* subject alternative name to name */
-    struct proof *proofs;      /* owned */
+    struct table by_der;     /* DER to certificate */
+    struct table by_info;    /* public key to key */
+    struct table by_subject; /* subject to the first authority of its list */
+    struct table by_name;    /* subject alternative name to name */
+    struct proof *proofs;    /* owned */
     size_t proof_count, proof_capacity;
     struct table by_proof; /* child and parent to proof */
     struct text archived;  /* for the next load */
