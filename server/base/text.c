@@ -68,7 +68,7 @@ void text_vprintf(struct text *text, const char *format, va_list arguments)
     va_end(print);
 }
 
-void text_escape(struct text *text, struct span span, size_t limit)
+static void escape(struct text *text, struct span span, size_t limit, const char *prefix)
 {
     size_t shown = span.len < limit ? span.len : limit;
     for (size_t i = 0; i < shown; i++) {
@@ -76,10 +76,20 @@ void text_escape(struct text *text, struct span span, size_t limit)
         if (byte >= 0x20 && byte < 0x7f && byte != '\\' && byte != '"')
             text_append(text, (struct span){span.data + i, 1});
         else
-            text_printf(text, "\\x%02x", byte);
+            text_printf(text, "%s%02x", prefix, byte);
     }
     if (shown < span.len)
         text_append(text, span_of("..."));
+}
+
+void text_escape(struct text *text, struct span span, size_t limit)
+{
+    escape(text, span, limit, "\\x");
+}
+
+void text_escape_json(struct text *text, struct span span, size_t limit)
+{
+    escape(text, span, limit, "\\u00");
 }
 
 /* What a terminal obeys, or what nobody sees: controls, ends of lines, marks of direction, and Unicode's

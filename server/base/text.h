@@ -35,6 +35,9 @@ void text_vprintf(struct text *text, const char *format, va_list arguments)
  * shown; three dots tell that there were more. */
 void text_escape(struct text *text, struct span span, size_t limit);
 
+/* The same within a JSON string: everything else as \u00HH, the character of that number. */
+void text_escape_json(struct text *text, struct span span, size_t limit);
+
 /* A character of UTF-8 (RFC 3629). Not shown is what a terminal would obey instead: a control character (C0,
  * DEL, C1), one that ends a line or turns its direction; and what nobody would see, such as a byte order mark
  * or a tag. A byte that is not UTF-8 counts as a character, which is not valid and not shown. */

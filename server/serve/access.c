@@ -71,16 +71,9 @@ static void print_text(const struct access *access, const char *client, struct t
  * be seen on a terminal has no power over it. */
 static void append_member(struct text *line, const char *name, struct span bytes, size_t limit)
 {
-    size_t shown = bytes.len < limit ? bytes.len : limit;
     json_printf(line, name, "\"");
-    for (size_t i = 0; i < shown; i++) {
-        unsigned char byte = (unsigned char)bytes.data[i];
-        if (byte >= 0x20 && byte < 0x7f && byte != '\\' && byte != '"')
-            text_append(line, (struct span){bytes.data + i, 1});
-        else
-            text_printf(line, "\\u%04x", byte);
-    }
-    text_append(line, span_of(shown < bytes.len ? "...\"" : "\""));
+    text_escape_json(line, bytes, limit);
+    text_append(line, span_of("\""));
 }
 
 static void open_json(struct text *line, int64_t now, const char *message, const char *client)
