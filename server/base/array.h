@@ -11,4 +11,9 @@
  * item, of any type, which may change. */
 void array_room(void *array, size_t count, size_t *capacity, size_t size);
 
+/* The place of one item more, which is counted; to be assigned to. Its value must not come from a call that
+ * adds to the same array. */
+#define ARRAY_ADD(items, count, capacity) \
+    (array_room(&(items), (count), &(capacity), sizeof(*(items))), &(items)[(count)++])
+
 #endif

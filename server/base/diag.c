@@ -199,10 +199,9 @@ static void keep(struct diag *diag, struct entry entry)
     if (table_find(&diag->entry_table, key, entry_key, diag->entries) != TABLE_NONE)
         return;
     diag->counts[entry.said.level]++;
-    array_room(&diag->entries, diag->count, &diag->capacity, sizeof(*diag->entries));
     table_add(&diag->entry_table, key, diag->count);
-    diag->entries[diag->count] = entry;
-    diag->last = &diag->entries[diag->count++];
+    diag->last = ARRAY_ADD(diag->entries, diag->count, diag->capacity);
+    *diag->last = entry;
 }
 
 /* Whether the file may have one more of the level. The first one beyond is replaced by words about it. */

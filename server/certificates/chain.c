@@ -149,9 +149,8 @@ void certificate_add_proof(struct certificates *store, struct proof proof)
 {
     if (find_proof(store, proof) != NULL)
         return;
-    array_room(&store->proofs, store->proof_count, &store->proof_capacity, sizeof(*store->proofs));
     table_add(&store->by_proof, proof_key(&proof, 0), store->proof_count);
-    store->proofs[store->proof_count++] = proof;
+    *ARRAY_ADD(store->proofs, store->proof_count, store->proof_capacity) = proof;
 }
 
 /* Whether the parent has signed the child: as it is known, or else verified, which is then known. */

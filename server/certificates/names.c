@@ -124,15 +124,14 @@ static uint32_t add_name(struct certificates *store, struct span name)
     uint32_t index = find_name(store, name);
     if (index != CERTIFICATE_NONE)
         return index;
-    array_room(&store->names, store->name_count, &store->name_capacity, sizeof(*store->names));
     table_add(&store->by_name, name, store->name_count);
-    store->names[store->name_count] = (struct stored_name){
+    *ARRAY_ADD(store->names, store->name_count, store->name_capacity) = (struct stored_name){
         .text = name,
         .first = {CERTIFICATE_NONE, CERTIFICATE_NONE},
         .best = {CERTIFICATE_NONE, CERTIFICATE_NONE},
         .used = {CERTIFICATE_NONE, CERTIFICATE_NONE},
     };
-    return (uint32_t)store->name_count++;
+    return (uint32_t)store->name_count - 1;
 }
 
 void certificate_add_names(struct certificates *store, uint32_t index)
@@ -141,11 +140,9 @@ void certificate_add_names(struct certificates *store, uint32_t index)
     for (size_t i = 0; i < facts->name_count; i++) {
         uint32_t name = add_name(store, facts->names[i]); /* the names may move */
         uint32_t *first = &store->names[name].first[facts->kind.kind];
-        array_room(&store->candidates, store->candidate_count, &store->candidate_capacity,
-                   sizeof(*store->candidates));
-        store->candidates[store->candidate_count] =
+        *ARRAY_ADD(store->candidates, store->candidate_count, store->candidate_capacity) =
             (struct candidate){.leaf = index, .next = *first};
-        *first = (uint32_t)store->candidate_count++;
+        *first = (uint32_t)store->candidate_count - 1;
     }
 }
 
@@ -267,13 +264,11 @@ void certificate_doubt(struct certificates *store, const struct span *names, siz
 {
     struct doubt doubt = {diag_mark(store->diag), otherwise, (uint32_t)store->doubt_name_count, 0};
     for (size_t i = 0; i < count; i++) {
-        array_room(&store->doubt_names, store->doubt_name_count, &store->doubt_name_capacity,
-                   sizeof(*store->doubt_names));
-        store->doubt_names[store->doubt_name_count++] = add_name(store, names[i]);
+        *ARRAY_ADD(store->doubt_names, store->doubt_name_count, store->doubt_name_capacity) =
+            add_name(store, names[i]);
         doubt.name_count++;
     }
-    array_room(&store->doubts, store->doubt_count, &store->doubt_capacity, sizeof(*store->doubts));
-    store->doubts[store->doubt_count++] = doubt;
+    *ARRAY_ADD(store->doubts, store->doubt_count, store->doubt_capacity) = doubt;
 }
 
 /* Does a configured host need what it is said of? One that has a certificate needs no more. */

@@ -109,9 +109,7 @@ void certificate_add_source(struct certificates *store, const struct tree_file *
 {
     const char *slash = strrchr(file->path, '/');
     struct span folder = {file->path, slash == NULL ? 0 : (size_t)(slash - file->path)};
-    array_room(&store->sources, store->source_count, &store->source_capacity,
-               sizeof(*store->sources));
-    store->sources[store->source_count++] = (struct source){
+    *ARRAY_ADD(store->sources, store->source_count, store->source_capacity) = (struct source){
         .signature = file->signature,
         .folder = span_hash(folder),
         .is_named = file->is_named,
@@ -123,26 +121,23 @@ void certificate_add_source(struct certificates *store, const struct tree_file *
 void certificate_add_content(struct certificates *store, struct content content)
 {
     struct source *source = &store->sources[store->source_count - 1];
-    array_room(&store->contents, store->content_count, &store->content_capacity,
-               sizeof(*store->contents));
-    store->contents[store->content_count++] = content;
+    *ARRAY_ADD(store->contents, store->content_count, store->content_capacity) = content;
     source->count++;
     source->certificate_count += content.is_key ? 0 : 1;
 }
 
 uint32_t certificate_add(struct certificates *store, struct certificate *facts)
 {
-    array_room(&store->certificates, store->certificate_count, &store->certificate_capacity,
-               sizeof(*store->certificates));
     table_add(&store->by_der, facts->der, store->certificate_count);
-    store->certificates[store->certificate_count] = (struct stored_certificate){
-        .facts = facts,
-        .source = CERTIFICATE_NONE,
-        .key = CERTIFICATE_NONE,
-        .next_subject = CERTIFICATE_NONE,
-        .proven = CERTIFICATE_NONE,
-    };
-    return (uint32_t)store->certificate_count++;
+    *ARRAY_ADD(store->certificates, store->certificate_count, store->certificate_capacity) =
+        (struct stored_certificate){
+            .facts = facts,
+            .source = CERTIFICATE_NONE,
+            .key = CERTIFICATE_NONE,
+            .next_subject = CERTIFICATE_NONE,
+            .proven = CERTIFICATE_NONE,
+        };
+    return (uint32_t)store->certificate_count - 1;
 }
 
 void certificate_settle(struct certificates *store, uint32_t index, struct position at,
@@ -165,10 +160,9 @@ uint32_t certificate_add_key(struct certificates *store, struct stored_key key)
         private_key_free(key.key);
         return known;
     }
-    array_room(&store->keys, store->key_count, &store->key_capacity, sizeof(*store->keys));
     table_add(&store->by_info, key.info, store->key_count);
-    store->keys[store->key_count] = key;
-    return (uint32_t)store->key_count++;
+    *ARRAY_ADD(store->keys, store->key_count, store->key_capacity) = key;
+    return (uint32_t)store->key_count - 1;
 }
 
 void certificates_read(struct certificates *store, const char *path, struct position at)

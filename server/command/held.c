@@ -44,8 +44,7 @@ static void add_row(struct held *held, const char *name, const struct history_do
     for (size_t i = 0; i < row.facts.count; i++)
         row.held += promise_is_held(&row.facts.promises[i], &row.facts, &end);
     row.free = promise_free(&row.facts, (struct span){0});
-    array_room(&held->rows, held->count, &held->capacity, sizeof(row));
-    held->rows[held->count++] = row;
+    *ARRAY_ADD(held->rows, held->count, held->capacity) = row;
 }
 
 /* The domains that are configured and those that are not any more, both in the order of their names. */
@@ -148,8 +147,7 @@ static void add_host(struct hosts *hosts, struct span host)
     for (size_t i = 0; i < hosts->count; i++)
         if (span_equal(hosts->items[i], host))
             return;
-    array_room(&hosts->items, hosts->count, &hosts->capacity, sizeof(*hosts->items));
-    hosts->items[hosts->count++] = host;
+    *ARRAY_ADD(hosts->items, hosts->count, hosts->capacity) = host;
 }
 
 static struct hosts list_hosts(const struct row *row)

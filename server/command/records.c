@@ -22,8 +22,7 @@ void records_free(struct records *records)
 
 void records_add(struct records *records, const struct dns_record *record)
 {
-    array_room(&records->items, records->count, &records->capacity, sizeof(*record));
-    records->items[records->count++] = *record;
+    *ARRAY_ADD(records->items, records->count, records->capacity) = *record;
 }
 
 size_t records_set_end(const struct records *records, size_t begin)

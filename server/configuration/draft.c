@@ -90,8 +90,7 @@ void draft_free(struct draft *draft)
 
 void draft_begin_file(struct draft *draft, const char *name)
 {
-    array_room(&draft->scopes, draft->scope_count, &draft->scope_capacity, sizeof(struct scope));
-    draft->scopes[draft->scope_count++] =
+    *ARRAY_ADD(draft->scopes, draft->scope_count, draft->scope_capacity) =
         (struct scope){name, draft->policy_count, draft->domain_count, 0};
     table_free(&draft->file_table);
 }
@@ -168,12 +167,11 @@ static void add_policy(struct draft *draft, const struct node_pair *pair)
                                    : "write mode, max_age and mx below it, indented further");
         policy.unreadable = true;
     }
-    array_room(&draft->policies, draft->policy_count, &draft->policy_capacity, sizeof(policy));
     table_add(is_main ? &draft->main_table : &draft->file_table, key->text, draft->policy_count);
     if (!is_main && table_find(&draft->included_table, key->text, named_policy_key,
                                draft->policies) == TABLE_NONE)
         table_add(&draft->included_table, key->text, draft->policy_count);
-    draft->policies[draft->policy_count++] = policy;
+    *ARRAY_ADD(draft->policies, draft->policy_count, draft->policy_capacity) = policy;
 }
 
 void draft_add_policies(struct draft *draft, const struct node *policies)

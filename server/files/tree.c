@@ -70,8 +70,7 @@ static int entry_compare(const void *left, const void *right)
 
 static void listing_add(struct listing *listing, const struct dirent *found)
 {
-    array_room(&listing->entries, listing->count, &listing->capacity, sizeof(*listing->entries));
-    listing->entries[listing->count++] =
+    *ARRAY_ADD(listing->entries, listing->count, listing->capacity) =
         (struct entry){.offset = listing->names.len, .type = found->d_type};
     text_append(&listing->names, (struct span){found->d_name, strlen(found->d_name) + 1});
 }

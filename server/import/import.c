@@ -62,9 +62,8 @@ void import_add_path(struct import *import, struct import_paths *paths, const ch
     struct span key = span_of(path);
     if (table_find(&paths->by_text, key, path_key, paths->items) != TABLE_NONE)
         return;
-    array_room(&paths->items, paths->count, &paths->capacity, sizeof(*paths->items));
     table_add(&paths->by_text, key, paths->count);
-    paths->items[paths->count++] = arena_copy(import->arena, key);
+    *ARRAY_ADD(paths->items, paths->count, paths->capacity) = arena_copy(import->arena, key);
 }
 
 static struct span domain_key(const void *items, size_t index)

@@ -141,10 +141,8 @@ static void add_mx(struct inspector *inspector, struct span text, struct positio
         (void)add(inspector, FINDING_MX_TWICE, at, text, "is listed twice");
         return;
     }
-    array_room(&inspector->mx, inspector->mx_count, &inspector->mx_capacity,
-               sizeof(*inspector->mx));
     table_add(&inspector->by_name, text, inspector->mx_count);
-    inspector->mx[inspector->mx_count++] =
+    *ARRAY_ADD(inspector->mx, inspector->mx_count, inspector->mx_capacity) =
         (struct field){{arena_copy(inspector->arena, text), text.len}, at};
 }
 

@@ -37,16 +37,12 @@ void history_free(struct history *history)
 
 void history_add_promise(struct history *history, const struct promise *promise)
 {
-    array_room(&history->promises, history->promise_count, &history->promise_capacity,
-               sizeof(*promise));
-    history->promises[history->promise_count++] = *promise;
+    *ARRAY_ADD(history->promises, history->promise_count, history->promise_capacity) = *promise;
 }
 
 void history_add_sighting(struct history *history, const struct sighting *sighting)
 {
-    array_room(&history->sightings, history->sighting_count, &history->sighting_capacity,
-               sizeof(*sighting));
-    history->sightings[history->sighting_count++] = *sighting;
+    *ARRAY_ADD(history->sightings, history->sighting_count, history->sighting_capacity) = *sighting;
 }
 
 static int compare_spans(struct span one, struct span other)

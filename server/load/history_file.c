@@ -177,9 +177,7 @@ static bool read_lines(struct history *history, struct text *bytes, const char *
     const int64_t since = history->since;
     bool good = state_file_unwrap(&rest, header);
     /* What is read borrows from the bytes, which the history frees. */
-    array_room(&history->files, history->file_count, &history->file_capacity,
-               sizeof(*history->files));
-    history->files[history->file_count++] = bytes->data;
+    *ARRAY_ADD(history->files, history->file_count, history->file_capacity) = bytes->data;
     *bytes = (struct text){0};
     while (good && rest.len > 0) {
         const char *end = memchr(rest.data, '\n', rest.len);

@@ -154,10 +154,10 @@ static struct image_reference place_once(struct site_builder *builder, struct st
     size_t found = table_find(&known->table, bytes, stretch_key, known);
     if (found != TABLE_NONE)
         return reference_to(known->items[found].at);
-    array_room(&known->items, known->count, &known->capacity, sizeof(*known->items));
     table_add(&known->table, bytes, known->count);
     uint32_t at = copy(builder, bytes, align);
-    known->items[known->count++] = (struct stretch){at, (uint32_t)bytes.len};
+    *ARRAY_ADD(known->items, known->count, known->capacity) =
+        (struct stretch){at, (uint32_t)bytes.len};
     return reference_to(at);
 }
 
@@ -198,10 +198,9 @@ static struct stretch place_bytes(struct site_builder *builder, struct span byte
     struct stretch stretch = {copy(builder, bytes, 1), (uint32_t)bytes.len};
     if (found != TABLE_NONE || builder->error != 0)
         return stretch;
-    array_room(&builder->origins, builder->origin_count, &builder->origin_capacity,
-               sizeof(*builder->origins));
     table_add(&builder->by_origin, key, builder->origin_count);
-    builder->origins[builder->origin_count++] = (struct origin){bytes.data, stretch};
+    *ARRAY_ADD(builder->origins, builder->origin_count, builder->origin_capacity) =
+        (struct origin){bytes.data, stretch};
     return stretch;
 }
 
@@ -296,10 +295,9 @@ static uint32_t place_credential(struct site_builder *builder,
     uint32_t at = write_credential(builder, fields);
     if (at == 0 || found != TABLE_NONE)
         return at;
-    array_room(&builder->made, builder->made_count, &builder->made_capacity,
-               sizeof(*builder->made));
     table_add(&builder->by_leaf, key, builder->made_count);
-    builder->made[builder->made_count++] = (struct made){leaf, at};
+    *ARRAY_ADD(builder->made, builder->made_count, builder->made_capacity) =
+        (struct made){leaf, at};
     return at;
 }
 
@@ -322,8 +320,7 @@ void site_builder_add(struct site_builder *builder, const struct site_fields *do
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
         entry.domain.credentials[kind] =
             reference_to(place_credential(builder, domain->credentials[kind]));
-    array_room(&builder->entries, builder->count, &builder->capacity, sizeof(*builder->entries));
-    builder->entries[builder->count++] = entry;
+    *ARRAY_ADD(builder->entries, builder->count, builder->capacity) = entry;
 }
 
 static int compare_entries(const void *left, const void *right)
