@@ -131,14 +131,14 @@ static enum http_status answer_authority(const struct answer_context *context,
 static void record_fetch(const struct answer_context *context, const struct http_request *request,
                          const struct site_domain *domain)
 {
-    struct fetch_record visit = {.last = clock_real_us()};
+    struct fetch_record record = {.last = clock_real_us()};
     if (request->method != HTTP_GET || !context->setting->records_fetches)
         return;
-    fetch_record_set(visit.domain, sizeof(visit.domain), site_name_span(domain));
-    fetch_record_set(visit.agent, sizeof(visit.agent), request->agent);
-    fetch_record_set(visit.id, sizeof(visit.id), span_of(policy_id(site_policy(domain))));
-    client_address_print_network(context->client, visit.network);
-    stats_record_fetch(context->setting->stats, &visit);
+    fetch_record_set(record.domain, sizeof(record.domain), site_name_span(domain));
+    fetch_record_set(record.agent, sizeof(record.agent), request->agent);
+    fetch_record_set(record.id, sizeof(record.id), span_of(policy_id(site_policy(domain))));
+    client_address_print_network(context->client, record.network);
+    stats_record_fetch(context->setting->stats, &record);
 }
 
 /* Writes the head before the body. */

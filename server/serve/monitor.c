@@ -14,7 +14,7 @@ static const char exposition_type[] = "application/openmetrics-text; version=1.0
 
 enum source {
     COUNTED,     /* by workers */
-    FIGURE,      /* of the supervisor */
+    GAUGE,       /* of the supervisor */
     KNOWN,       /* the same, which is not there while it is 0 */
     CONNECTIONS, /* of workers, now */
 };
@@ -29,7 +29,7 @@ static const struct family {
     const char *help;
     struct {
         const char *labels; /* with braces; NULL: the samples end */
-        unsigned index;     /* which counter or figure */
+        unsigned index;     /* which counter or gauge */
     } samples[SAMPLES_MOST];
     enum source source;
 } families[] = {
@@ -82,17 +82,17 @@ static const struct family {
       {"{state=\"stale\"}", STATS_DOMAINS_STALE},
       {"{state=\"refused\"}", STATS_DOMAINS_REFUSED},
       {"{state=\"no-certificate\"}", STATS_DOMAINS_NO_CERTIFICATE}},
-     FIGURE},
+     GAUGE},
     {"domains_tested_long",
      "gauge",
      "Domains whose policy is in testing for more than a month, as far as it was recorded.",
      {{"", STATS_TESTED_LONG}},
-     FIGURE},
+     GAUGE},
     {"domains_held_against",
      "gauge",
      "Domains of which senders may hold something that disagrees with the policy; check tells what.",
      {{"", STATS_HELD_AGAINST}},
-     FIGURE},
+     GAUGE},
     {"certificate_not_after_timestamp_seconds",
      "gauge",
      "When the first of the certificates in use ends, in seconds since 1970.",
@@ -107,7 +107,7 @@ static const struct family {
      "counter",
      "Reloads by result; after a refused one everything is served as before.",
      {{"{result=\"done\"}", STATS_RELOADS_DONE}, {"{result=\"refused\"}", STATS_RELOADS_REFUSED}},
-     FIGURE},
+     GAUGE},
     {"last_reload_success_timestamp_seconds",
      "gauge",
      "When the configuration that is served was loaded, in seconds since 1970.",
@@ -117,7 +117,7 @@ static const struct family {
      "counter",
      "Workers that died and were replaced.",
      {{"", STATS_WORKERS_REPLACED}},
-     FIGURE},
+     GAUGE},
     {"resident_memory_bytes",
      "gauge",
      "Resident memory of the supervisor and of all workers; what they share counts in each.",
@@ -133,7 +133,7 @@ static int64_t value_of(const struct stats *stats, const struct family *family, 
         return (int64_t)stats_sum(stats, index);
     case CONNECTIONS:
         return (int64_t)stats_connections(stats);
-    case FIGURE:
+    case GAUGE:
     case KNOWN:
         break;
     }
@@ -186,55 +186,56 @@ struct senders {
 };
 
 /* Each worker that one and the same sender came to has an entry of its own. */
-static void merge(struct fetch_record *into, const struct fetch_record *visit)
+static void merge(struct fetch_record *into, const struct fetch_record *record)
 {
-    uint64_t count = into->count + visit->count;
-    if (visit->last > into->last)
-        *into = *visit;
+    uint64_t count = into->count + record->count;
+    if (record->last > into->last)
+        *into = *record;
     into->count = count;
 }
 
-static void add(struct senders *senders, const struct fetch_record *visit)
+static void add(struct senders *senders, const struct fetch_record *record)
 {
     size_t oldest = 0;
     for (size_t i = 0; i < senders->count; i++) {
         struct fetch_record *item = &senders->items[i];
-        if (strcmp(item->agent, visit->agent) == 0 && strcmp(item->network, visit->network) == 0) {
-            merge(item, visit);
+        if (strcmp(item->agent, record->agent) == 0 &&
+            strcmp(item->network, record->network) == 0) {
+            merge(item, record);
             return;
         }
         if (item->last < senders->items[oldest].last)
             oldest = i;
     }
     if (senders->count < LIMIT_SENDERS)
-        senders->items[senders->count++] = *visit;
-    else if (senders->items[oldest].last < visit->last)
-        senders->items[oldest] = *visit;
+        senders->items[senders->count++] = *record;
+    else if (senders->items[oldest].last < record->last)
+        senders->items[oldest] = *record;
 }
 
 /* The C library's would ask the kernel how much memory there is, which a sealed worker may not. */
 static void sort_by_last(struct senders *senders)
 {
     for (size_t i = 1; i < senders->count; i++) {
-        struct fetch_record visit = senders->items[i];
+        struct fetch_record record = senders->items[i];
         size_t place = i;
-        for (; place > 0 && senders->items[place - 1].last < visit.last; place--)
+        for (; place > 0 && senders->items[place - 1].last < record.last; place--)
             senders->items[place] = senders->items[place - 1];
-        senders->items[place] = visit;
+        senders->items[place] = record;
     }
 }
 
 /* What workers have written is escaped as if a client had written it there. */
-static void print(const struct fetch_record *visit, struct text *out)
+static void print(const struct fetch_record *record, struct text *out)
 {
     char last[CALENDAR_ISO_SIZE];
-    calendar_iso_time(visit->last / 1000000, last);
-    text_printf(out, "%s\t%" PRIu64 "\t", last, visit->count);
-    text_escape(out, span_of(visit->id), LIMIT_ID);
+    calendar_iso_time(record->last / 1000000, last);
+    text_printf(out, "%s\t%" PRIu64 "\t", last, record->count);
+    text_escape(out, span_of(record->id), LIMIT_ID);
     text_append(out, span_of("\t"));
-    text_escape(out, span_of(visit->network), CLIENT_ADDRESS_SIZE);
+    text_escape(out, span_of(record->network), CLIENT_ADDRESS_SIZE);
     text_append(out, span_of("\t"));
-    text_escape(out, span_of(visit->agent), LIMIT_FETCH_RECORD_AGENT);
+    text_escape(out, span_of(record->agent), LIMIT_FETCH_RECORD_AGENT);
     text_append(out, span_of("\n"));
 }
 
@@ -243,15 +244,15 @@ static void print(const struct fetch_record *visit, struct text *out)
 static void senders_print(const struct stats *stats, struct span domain, struct text *out)
 {
     struct senders senders = {.items = calloc(LIMIT_SENDERS, sizeof(*senders.items))};
-    const struct fetch_records *visits;
+    const struct fetch_records *records;
     if (senders.items == NULL) {
         out->failed = true;
         return;
     }
-    for (size_t slot = 0; (visits = stats_fetch_records(stats, slot)) != NULL; slot++) {
-        struct fetch_record visit;
-        for (size_t index = 0; fetch_records_next(visits, domain, &index, &visit);)
-            add(&senders, &visit);
+    for (size_t slot = 0; (records = stats_fetch_records(stats, slot)) != NULL; slot++) {
+        struct fetch_record record;
+        for (size_t index = 0; fetch_records_next(records, domain, &index, &record);)
+            add(&senders, &record);
     }
     sort_by_last(&senders);
     for (size_t i = 0; i < senders.count; i++)

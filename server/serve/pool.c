@@ -308,14 +308,6 @@ static struct connection *take_first(struct turn *turns, size_t *count)
     return first;
 }
 
-/* Reset, or closed on both sides. What lingers has closed its own side, and reads to the client's end, for
- * to close a socket with unread bytes would be a reset, which may overtake the response. */
-static bool is_broken(const struct connection *connection, uint32_t events)
-{
-    return (events & EPOLLERR) != 0 ||
-           ((events & EPOLLHUP) != 0 && connection_stage(connection) != NETWORK_LINGERING);
-}
-
 /* Ends those that were reset, and gathers the others. Sets ret_mixed when they are of several networks. */
 static size_t gather(struct pool *pool, const struct epoll_event *events, size_t count, int64_t now,
                      bool *ret_mixed)
@@ -326,7 +318,11 @@ static size_t gather(struct pool *pool, const struct epoll_event *events, size_t
         struct connection *connection = events[i].data.ptr;
         if (connection_has_ended(connection))
             continue;
-        if (is_broken(connection, events[i].events)) {
+        /* Reset, or closed on both sides. What lingers has closed its own side, and reads to the client's
+         * end, for to close a socket with unread bytes would be a reset, which may overtake the response. */
+        if ((events[i].events & EPOLLERR) != 0 ||
+            ((events[i].events & EPOLLHUP) != 0 &&
+             connection_stage(connection) != NETWORK_LINGERING)) {
             connection_break(connection, now);
             remove_connection(pool, connection);
             continue;

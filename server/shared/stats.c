@@ -16,12 +16,12 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "counters of 64 bits without a lock"
 struct slot {
     _Atomic uint64_t counters[STATS_COUNTERS];
     _Atomic uint64_t connections;
-    struct fetch_records visits;
+    struct fetch_records records;
 };
 
 /* What the supervisor alone writes. */
 struct head {
-    _Atomic int64_t figures[STATS_FIGURES];
+    _Atomic int64_t gauges[STATS_GAUGES];
     _Atomic uint64_t used; /* slots that were ever taken: the first ones */
 };
 
@@ -96,16 +96,16 @@ void stats_slot_release(struct stats *stats, size_t slot)
     stats->taken[slot] = false;
 }
 
-void stats_set(struct stats *stats, enum stats_gauge figure, int64_t value)
+void stats_set(struct stats *stats, enum stats_gauge gauge, int64_t value)
 {
     struct head *head = stats->head.writable;
-    atomic_store_explicit(&head->figures[figure], value, memory_order_relaxed);
+    atomic_store_explicit(&head->gauges[gauge], value, memory_order_relaxed);
 }
 
-void stats_add(struct stats *stats, enum stats_gauge figure)
+void stats_add(struct stats *stats, enum stats_gauge gauge)
 {
     struct head *head = stats->head.writable;
-    (void)atomic_fetch_add_explicit(&head->figures[figure], 1, memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&head->gauges[gauge], 1, memory_order_relaxed);
 }
 
 bool stats_attach(struct stats *stats, size_t slot)
@@ -126,10 +126,10 @@ void stats_count(struct stats *stats, enum stats_counter counter)
         (void)atomic_fetch_add_explicit(&stats->own->counters[counter], 1, memory_order_relaxed);
 }
 
-void stats_record_fetch(struct stats *stats, const struct fetch_record *visit)
+void stats_record_fetch(struct stats *stats, const struct fetch_record *record)
 {
     if (stats != NULL)
-        fetch_records_add(&stats->own->visits, visit);
+        fetch_records_add(&stats->own->records, record);
 }
 
 void stats_set_connections(struct stats *stats, size_t connections)
@@ -162,10 +162,10 @@ uint64_t stats_connections(const struct stats *stats)
 
 const struct fetch_records *stats_fetch_records(const struct stats *stats, size_t slot)
 {
-    return slot < used_slots(stats) ? &slot_of(stats, slot)->visits : NULL;
+    return slot < used_slots(stats) ? &slot_of(stats, slot)->records : NULL;
 }
 
-int64_t stats_gauge(const struct stats *stats, enum stats_gauge figure)
+int64_t stats_gauge(const struct stats *stats, enum stats_gauge gauge)
 {
-    return atomic_load_explicit(&head_of(stats)->figures[figure], memory_order_relaxed);
+    return atomic_load_explicit(&head_of(stats)->gauges[gauge], memory_order_relaxed);
 }

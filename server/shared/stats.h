@@ -47,12 +47,12 @@ struct fetch_records {
 void fetch_record_set(char *field, size_t size, struct span text);
 
 /* One process at a time writes. */
-void fetch_records_add(struct fetch_records *visits, const struct fetch_record *visit);
+void fetch_records_add(struct fetch_records *records, const struct fetch_record *record);
 
 /* Copies the next entry for the domain, from *index on, which goes behind it; false when there is
  * none. Begin with 0. An entry that is being written is left out. */
-bool fetch_records_next(const struct fetch_records *visits, struct span domain, size_t *index,
-                        struct fetch_record *ret_visit);
+bool fetch_records_next(const struct fetch_records *records, struct span domain, size_t *index,
+                        struct fetch_record *ret_record);
 
 /* What a worker counts. They only grow. */
 enum stats_counter {
@@ -98,7 +98,7 @@ enum stats_gauge {
     STATS_MEMORY_SUPERVISOR, /* resident bytes; 0: not known */
     STATS_MEMORY_WORKERS,
 };
-#define STATS_FIGURES (STATS_MEMORY_WORKERS + 1)
+#define STATS_GAUGES (STATS_MEMORY_WORKERS + 1)
 
 struct stats;
 
@@ -116,22 +116,22 @@ void stats_slot_end_worker(struct stats *stats, size_t slot);
 void stats_slot_release(struct stats *stats, size_t slot);
 
 /* Supervisor. */
-void stats_set(struct stats *stats, enum stats_gauge figure, int64_t value);
-void stats_add(struct stats *stats, enum stats_gauge figure);
+void stats_set(struct stats *stats, enum stats_gauge gauge, int64_t value);
+void stats_add(struct stats *stats, enum stats_gauge gauge);
 
 /* Worker, once and before it counts: its slot. It gives up to write anything else. False with errno. */
 bool stats_attach(struct stats *stats, size_t slot);
 
 /* Worker: in its slot. Without a stats, NULL, nothing is counted. */
 void stats_count(struct stats *stats, enum stats_counter counter);
-void stats_record_fetch(struct stats *stats, const struct fetch_record *visit);
+void stats_record_fetch(struct stats *stats, const struct fetch_record *record);
 void stats_set_connections(struct stats *stats, size_t connections); /* so many it has now */
 
 /* Of all workers that ever were, but for the connections, which are those of now. */
 uint64_t stats_sum(const struct stats *stats, enum stats_counter counter);
 uint64_t stats_connections(const struct stats *stats);
-/* The visits that the worker with that slot has noted; NULL when no later one has any. Borrowed. */
+/* The records that the worker with that slot has noted; NULL when no later one has any. Borrowed. */
 const struct fetch_records *stats_fetch_records(const struct stats *stats, size_t slot);
-int64_t stats_gauge(const struct stats *stats, enum stats_gauge figure);
+int64_t stats_gauge(const struct stats *stats, enum stats_gauge gauge);
 
 #endif

@@ -1,4 +1,4 @@
-/* The board: what each worker counted in its slot is seen by all, and outlives it. */
+/* Stats: what each worker counted in its slot is seen by all, and outlives it. */
 #include "shared/stats.h"
 
 #include <sys/wait.h>
@@ -60,5 +60,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_outlive_workers_and_generations),
     };
-    return cmocka_run_group_tests_name("board", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }
