@@ -326,6 +326,9 @@ enum {
     LIMIT_DNS_RECORDS = 1000,
     LIMIT_DNS_ALIASES = 11,
     LIMIT_DNS_RETRY_MS = 2000,
+    /* Labels and pointers of a name in an answer: 127 labels fit 255 bytes, each behind a pointer. The C
+     * library follows thousands, and an answer of 64 KB with nothing else would take seconds. */
+    LIMIT_DNS_STEPS = 255,
     /* Of a server's certificates. Public authorities need at most four. */
     LIMIT_PROBE_CHAIN = 10,
     /* Of a server's own certificate: one with a hundred names is 8 KB. Bytes of DER. */

@@ -62,10 +62,34 @@ static bool take_number(struct span *rest, unsigned *ret_number)
     return skip(rest, 2);
 }
 
+/* Whether the name ends after so many labels and pointers that one needs; what is malformed otherwise
+ * shows when it is read. */
+static bool is_short(struct span message, struct span rest)
+{
+    for (int steps = 0; steps < LIMIT_DNS_STEPS; steps++) {
+        unsigned label = rest.len == 0 ? 0 : (unsigned char)rest.data[0];
+        if (label == 0)
+            return true;
+        if (label < NS_CMPRSFLGS) {
+            if (!skip(&rest, 1 + label))
+                return true;
+            continue;
+        }
+        unsigned pointer;
+        bool is_whole = take_number(&rest, &pointer);
+        rest = message;
+        if (!is_whole || !skip(&rest, pointer & 0x3fff))
+            return true;
+    }
+    return false;
+}
+
 /* A name as text, without its final dot. The C library sees that its pointers lead to an end. */
 static bool take_name(struct span message, struct span *rest, char out[static DNS_NAME_SIZE])
 {
     const unsigned char *begin = (const unsigned char *)message.data;
+    if (!is_short(message, *rest))
+        return false;
     int len = dn_expand(begin, begin + message.len, (const unsigned char *)rest->data, out,
                         DNS_NAME_SIZE);
     return len > 0 && skip(rest, (size_t)len);

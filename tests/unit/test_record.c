@@ -162,6 +162,35 @@ static void all_records_are_read_up_to_the_limit(void **state)
     }
 }
 
+/* The owner of the last record is found by way of pointers to pointers, in the data of another. */
+static void pointers_are_followed_for_a_while(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t pointers;
+        enum dns_result result;
+    } cases[] = {{1, DNS_DONE}, {200, DNS_DONE}, {300, DNS_MALFORMED}, {8000, DNS_MALFORMED}};
+    static const char head[] = "\0\0\x81\x80\0\1\0\2\0\0\0\0\2_s\1a\0\0\x10\0\1";
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct text text = {0};
+        struct dns_txt txt;
+        size_t to = 12, size = 2 * cases[i].pointers;
+        char len[] = {(char)(size >> 8), (char)(size & 0xff)};
+        text_append(&text, (struct span){BYTES(head)});
+        text_append(&text, (struct span){BYTES("\xc0\x0c" BODY("\x63"))});
+        text_append(&text, (struct span){len, sizeof(len)});
+        for (size_t k = 0; k <= cases[i].pointers; k++) { /* the last is the owner */
+            char pointer[] = {(char)(0xc0 | to >> 8), (char)(to & 0xff)};
+            to = text.len;
+            text_append(&text, (struct span){pointer, sizeof(pointer)});
+        }
+        text_append(&text, (struct span){BYTES(BODY("\x10") "\0\2\1x")});
+        assert_int_equal(read_txt(text.data, text.len, "_s.a", &txt), cases[i].result);
+        dns_txt_free(&txt);
+        text_free(&text);
+    }
+}
+
 static void addresses_are_read(void **state)
 {
     (void)state;
@@ -270,6 +299,7 @@ int main(void)
         cmocka_unit_test(strings_are_joined),
         cmocka_unit_test(only_records_of_the_name_count),
         cmocka_unit_test(all_records_are_read_up_to_the_limit),
+        cmocka_unit_test(pointers_are_followed_for_a_while),
         cmocka_unit_test(addresses_are_read),
         cmocka_unit_test(cut_messages_are_refused),
         cmocka_unit_test(no_byte_leads_astray),
