@@ -242,7 +242,7 @@ def test_disk_that_cannot_be_read_delays_the_start_once(place, start, trusted, t
     start(place.config).stop()
     place.drop_in.write_text("domains: [\n")
     disk = preload.Disk(tmp_path)
-    disk.hang(at="state")
+    disk.hang(at=place.file.name)
     server = start(place.config, environment=disk.environment, expect=[LATE, SAVED, SAID])
     server.wait_line("last-valid-policies.yaml cannot be read: its disk does not answer")
     server.wait_line(LATE)

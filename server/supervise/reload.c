@@ -1,0 +1,343 @@
+#include "supervise/supervisor_inside.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "supervise/report.h"
+
+/* Those of the next generation that the current one has not are closed again. */
+static void retain_listeners(struct supervisor *supervisor)
+{
+    if (supervisor->current == NULL)
+        return;
+    const struct settings *settings = &supervisor->current->image->settings;
+    listeners_retain(&supervisor->listeners, settings->listeners, settings->listener_count);
+}
+
+/* NULL until a load was good. */
+static const struct settings *settings_in_use(const struct supervisor *supervisor)
+{
+    const struct generation *latest =
+        supervisor->current != NULL ? supervisor->current : supervisor->next;
+    return latest == NULL ? NULL : &latest->image->settings;
+}
+
+static void forget_state(struct supervisor *supervisor)
+{
+    for (size_t i = 0; i < SAVER_PARTS; i++) {
+        if (supervisor->state_fds[i] >= 0)
+            (void)close(supervisor->state_fds[i]); /* it is not to be saved */
+        supervisor->state_fds[i] = -1;
+    }
+}
+
+static void save_part(struct supervisor *supervisor, const struct settings *settings,
+                      enum saver_part part)
+{
+    saver_begin(&supervisor->saver, settings, part, supervisor->state_fds[part],
+                clock_monotonic_ms());
+    supervisor->state_fds[part] = -1;
+}
+
+/* Starts the workers of the next generation when its promises are saved, or the disk does not answer. */
+static void start_next(struct supervisor *supervisor)
+{
+    struct generation *next = supervisor->next;
+    if (next == NULL || next->deadline != INT64_MAX || saver_is_waited_for(&supervisor->saver))
+        return;
+    next->deadline = clock_monotonic_ms() + LIMIT_READY_MS;
+    supervisor_start_workers(supervisor, next);
+}
+
+/* The files may have been good, and a renewal must not be forgotten for it. */
+static void try_again_later(struct supervisor *supervisor)
+{
+    int64_t pause = LIMIT_WATCH_UNREST_MS;
+    for (unsigned i = 0; i < supervisor->load_deaths && pause < LIMIT_LOAD_PAUSE_MOST_MS; i++)
+        pause *= 2;
+    if (supervisor->current != NULL)
+        watcher_retry(&supervisor->watcher, clock_monotonic_ms(),
+                      pause < LIMIT_LOAD_PAUSE_MOST_MS ? pause : LIMIT_LOAD_PAUSE_MOST_MS);
+}
+
+/* Makes the next generation of what was loaded. False, logged, when that cannot be done. */
+static bool prepare(struct supervisor *supervisor, struct loader_result *result)
+{
+    const struct settings *settings = &result->image->settings;
+    if (!watcher_prepare(&supervisor->watcher, &settings->acme)) {
+        try_again_later(supervisor);
+        return false;
+    }
+    if (!listeners_open(&supervisor->listeners, settings->listeners, settings->listener_count))
+        return false;
+    unsigned number = supervisor->current == NULL ? 1 : supervisor->current->number + 1;
+    supervisor->next =
+        generation_new(number, result->image, result->site_fd, supervisor->empty_root_fd,
+                       supervisor->stats, supervisor->watcher.challenges);
+    result->image = NULL;
+    result->site_fd = -1;
+    if (supervisor->next == NULL) {
+        log_line(LOG_LEVEL_ERROR, "cannot prepare workers: %s", strerror(errno));
+        retain_listeners(supervisor);
+        try_again_later(supervisor);
+        return false;
+    }
+    forget_state(supervisor);
+    for (size_t i = 0; i < SAVER_PARTS; i++) {
+        supervisor->state_fds[i] = result->state_fds[i];
+        result->state_fds[i] = -1;
+    }
+    /* What senders may hold is on the disk before the first of them can fetch it. */
+    supervisor->next->deadline = INT64_MAX;
+    save_part(supervisor, &supervisor->next->image->settings, SAVER_PROMISES);
+    return true;
+}
+
+/* The load is finished. One of the certificates alone says nothing of the configuration files, and
+ * leaves what was written of them. */
+static void write_status(struct supervisor *supervisor)
+{
+    supervisor->coming.ended = time(NULL);
+    if (supervisor->loading == LOAD_ALL) {
+        status_load_free(&supervisor->last);
+        supervisor->last = supervisor->coming;
+        supervisor->coming = (struct status_load){0};
+    }
+    status_write(&supervisor->status, &supervisor->last, supervisor->options->path,
+                 supervisor->current->number, supervisor->current->image);
+    memory_give_back(); /* the file has a line for each domain */
+}
+
+/* The load came to nothing; without one before it the server does not start. why is "" or a clause that
+ * ends in "; ". */
+static void refuse(struct supervisor *supervisor, const char *why)
+{
+    forget_state(supervisor);
+    if (supervisor->current == NULL) {
+        supervisor->failed = true;
+        supervisor->stopping = true;
+        return;
+    }
+    stats_add(supervisor->stats, STATS_RELOADS_REFUSED);
+    report_refusal(supervisor->current, &supervisor->notifier, why, &supervisor->coming);
+    write_status(supervisor);
+}
+
+static void start_loader(struct supervisor *supervisor, bool state_hangs)
+{
+    const struct generation *current = supervisor->current;
+    int64_t now = clock_monotonic_ms();
+    struct load_order order = {
+        .path = supervisor->options->path,
+        .listen = supervisor->options->listen,
+        .extent = supervisor->loading,
+        .previous = current == NULL ? NULL : current->image,
+        .site_fd = current == NULL ? -1 : current->site_fd,
+        .state_hangs = state_hangs,
+        .supervisor = getpid(),
+        .now = clock_steady_time(&supervisor->clock),
+        .stats = supervisor->stats,
+        .challenges = supervisor->watcher.challenges,
+    };
+    supervisor->load_begun = now;
+    supervisor->state_hangs = state_hangs;
+    notifier_begin(&supervisor->notifier, now);
+    if (loader_begin(&supervisor->loader, load_run, &order, order.site_fd, now))
+        return;
+    refuse(supervisor, "no process can be made; ");
+    try_again_later(supervisor);
+}
+
+void reload_begin(struct supervisor *supervisor, enum load_extent extent)
+{
+    supervisor->reload_wanted = LOAD_NOTHING;
+    if (supervisor->current != NULL && extent > LOAD_NEW_CERTIFICATES)
+        notifier_tell(&supervisor->notifier, NOTIFY_RELOADING, NULL);
+    supervisor->loading = extent;
+    status_load_free(&supervisor->coming);
+    supervisor->coming.number = ++supervisor->loads;
+    supervisor->coming.begun_us = clock_monotonic_us();
+    start_loader(supervisor, false);
+}
+
+/* A load is refused, and why. Somebody may leave a broken file lying about while certificates are
+ * renewed. */
+static void refuse_load(struct supervisor *supervisor, const char *why)
+{
+    if (supervisor->loading == LOAD_ALL && supervisor->reload_wanted == LOAD_NOTHING)
+        supervisor->reload_wanted = LOAD_NEW_CERTIFICATES;
+    refuse(supervisor, why);
+}
+
+/* It has died, or was killed: that says nothing of the files. */
+static void refuse_for_death(struct supervisor *supervisor, const char *reason)
+{
+    char why[128];
+    (void)snprintf(why, sizeof(why), "%s; ", reason); /* it fits */
+    if (supervisor->current == NULL)
+        log_line(LOG_LEVEL_ERROR, "%s", reason);
+    refuse_load(supervisor, why);
+    try_again_later(supervisor);
+    supervisor->load_deaths++;
+}
+
+static void use_load(struct supervisor *supervisor, struct loader_result *result)
+{
+    if (supervisor->current == NULL)
+        log_set_style(&result->image->settings.log);
+    log_copy(&supervisor->coming.faults, LIMIT_STATUS_FAULTS);
+    bool good = prepare(supervisor, result);
+    log_copy(NULL, 0);
+    if (!good)
+        refuse_load(supervisor, "");
+}
+
+/* The loader has said how the load went. */
+static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
+                     struct loader_result *result)
+{
+    if (outcome == LOADER_RUNS)
+        return;
+    supervisor->load_ms = clock_monotonic_ms() - supervisor->load_begun;
+    supervisor->coming.errors = result->errors;
+    supervisor->coming.warnings = result->warnings;
+    text_free(&supervisor->coming.faults);
+    supervisor->coming.faults = result->faults;
+    result->faults = (struct text){0};
+    switch (outcome) {
+    case LOADER_RUNS:
+        break;
+    case LOADER_UNCHANGED:
+        if (supervisor->loading != LOAD_NEW_CERTIFICATES)
+            refuse_for_death(supervisor, "the loader says that nothing was to be loaded");
+        break;
+    case LOADER_DONE:
+        supervisor->load_deaths = 0;
+        use_load(supervisor, result);
+        break;
+    case LOADER_REFUSED:
+        supervisor->load_deaths = 0;
+        refuse_load(supervisor, "");
+        break;
+    case LOADER_DIED:
+        refuse_for_death(supervisor, result->why);
+        break;
+    case LOADER_STATE_HANGS:
+        if (supervisor->state_hangs)
+            refuse_for_death(supervisor,
+                             "the loader waits for a disk that it was told to leave alone");
+        else
+            start_loader(supervisor, true);
+        break;
+    }
+    loader_result_free(result);
+}
+
+void reload_cancel_next(struct supervisor *supervisor, const char *why)
+{
+    generation_signal(supervisor->next, SIGKILL);
+    generation_free(supervisor->next);
+    supervisor->next = NULL;
+    retain_listeners(supervisor);
+    refuse(supervisor, why);
+}
+
+/* Memory may have been short. */
+void reload_give_up_next(struct supervisor *supervisor)
+{
+    reload_cancel_next(supervisor, "its workers did not start; ");
+    try_again_later(supervisor);
+}
+
+static void promote_next(struct supervisor *supervisor)
+{
+    assert(supervisor->retiring == NULL);
+    supervisor->retiring = supervisor->current;
+    supervisor->current = supervisor->next;
+    supervisor->next = NULL;
+    if (supervisor->retiring != NULL) {
+        generation_drain(supervisor->retiring);
+        generation_retire(supervisor->retiring);
+        retain_listeners(supervisor);
+        supervisor->retiring->deadline =
+            clock_monotonic_ms() + LIMIT_DRAIN_MS + SUPERVISOR_GRACE_MS;
+        stats_add(supervisor->stats, STATS_RELOADS_DONE);
+    }
+    const struct settings_image *image = supervisor->current->image;
+    int64_t now = clock_monotonic_ms();
+    log_set_style(&image->settings.log);
+    generation_set_gauges(supervisor->current, time(NULL));
+    supervisor->gauges_at = generation_has_metrics(supervisor->current) ? 0 : INT64_MAX;
+    watcher_begin(&supervisor->watcher, &image->watch, &image->settings.acme, supervisor->load_ms,
+                  now);
+    supervisor->stale_at = now + LIMIT_WATCH_DAY_MS;
+    /* So that a restart can fall back to what is valid now. */
+    save_part(supervisor, &image->settings, SAVER_POLICIES);
+    supervisor->is_ready_due = true;
+}
+
+/* What was saved before the word "ready" is there for whoever waits for it. */
+static void tell_ready(struct supervisor *supervisor)
+{
+    if (!supervisor->is_ready_due || saver_is_waited_for(&supervisor->saver))
+        return;
+    supervisor->is_ready_due = false;
+    if (supervisor->stopping)
+        return;
+    report_summary(supervisor->current, &supervisor->coming);
+    write_status(supervisor);
+    report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
+}
+
+/* The last of its workers has ended: at a drain, or before there was one. */
+static void free_retiring(struct supervisor *supervisor)
+{
+    generation_free(supervisor->retiring);
+    supervisor->retiring = NULL;
+    if (supervisor->current != NULL && !supervisor->stopping)
+        save_part(supervisor, &supervisor->current->image->settings, SAVER_PROMISES_AFTER);
+}
+
+void reload_hear(struct supervisor *supervisor)
+{
+    struct loader_result result = LOADER_RESULT_NONE;
+    int64_t now = clock_monotonic_ms(), deadline = supervisor->loader.deadline;
+    end_load(supervisor, loader_hear(&supervisor->loader, now, &result), &result);
+    if (supervisor->loader.pid != 0 && supervisor->loader.deadline != deadline)
+        notifier_extend(&supervisor->notifier, now);
+}
+
+void reload_expire(struct supervisor *supervisor, int64_t now)
+{
+    struct loader_result result = LOADER_RESULT_NONE;
+    end_load(supervisor, loader_expire(&supervisor->loader, now, &result), &result);
+}
+
+bool reload_end_child(struct supervisor *supervisor, pid_t pid, int status)
+{
+    struct loader_result result = LOADER_RESULT_NONE;
+    int64_t now = clock_monotonic_ms();
+    bool is_loader = pid == supervisor->loader.pid;
+    end_load(supervisor, loader_end(&supervisor->loader, pid, status, now, &result), &result);
+    return is_loader ||
+           saver_end(&supervisor->saver, pid, status, settings_in_use(supervisor), now);
+}
+
+void reload_advance(struct supervisor *supervisor)
+{
+    if (supervisor->next != NULL && generation_ready(supervisor->next))
+        promote_next(supervisor);
+    saver_expire(&supervisor->saver, settings_in_use(supervisor), clock_monotonic_ms());
+    if (supervisor->retiring != NULL && generation_running(supervisor->retiring) == 0)
+        free_retiring(supervisor);
+    start_next(supervisor);
+    tell_ready(supervisor);
+}
