@@ -15,9 +15,7 @@
 #include <ssl_tls13_keys.h>
 #include <string.h>
 
-#include "crypto/curve.h"
-#include "crypto/rsa.h"
-#include "crypto/sha.h"
+#include "crypto/primitives.h"
 
 /* An RSA key in DER: of 8192 bits it is 4,700 bytes. */
 enum { KEY_DER_MOST = 5120 };
@@ -67,11 +65,6 @@ bool accelerate_begin(void)
 void accelerate_end(void)
 {
     rsa_forget();
-}
-
-const char *accelerate_name(void)
-{
-    return needs_library();
 }
 
 int mbedtls_internal_sha256_process(mbedtls_sha256_context *ctx, const unsigned char data[64])
@@ -234,19 +227,6 @@ psa_status_t __wrap_mbedtls_psa_key_agreement_ecdh(const psa_key_attributes_t *a
     return PSA_SUCCESS;
 }
 
-/* The library keeps numbers of X25519 with the last byte first. */
-static int write_secret(enum curve curve, const mbedtls_mpi *number, uint8_t *ret_secret)
-{
-    size_t len = curve_secret_len(curve);
-    return curve == CURVE_X25519 ? mbedtls_mpi_write_binary_le(number, ret_secret, len)
-                                 : mbedtls_mpi_write_binary(number, ret_secret, len);
-}
-
-static bool is_generator(const mbedtls_ecp_group *group, const mbedtls_ecp_point *point)
-{
-    return mbedtls_ecp_point_cmp(&group->G, point) == 0;
-}
-
 /* What it says of a wrong secret or point is one code, where mbedTLS has more. */
 int __wrap_mbedtls_ecp_mul_restartable(mbedtls_ecp_group *group, mbedtls_ecp_point *ret_point,
                                        const mbedtls_mpi *secret, const mbedtls_ecp_point *point,
@@ -261,12 +241,17 @@ int __wrap_mbedtls_ecp_mul_restartable(mbedtls_ecp_group *group, mbedtls_ecp_poi
     if (curve == CURVE_COUNT || restart != NULL)
         return __real_mbedtls_ecp_mul_restartable(group, ret_point, secret, point, fill, context,
                                                   restart);
-    if (write_secret(curve, secret, number) == 0 && mbedtls_ecp_check_privkey(group, secret) == 0 &&
+    /* The library keeps numbers of X25519 with the last byte first. */
+    int written = curve == CURVE_X25519
+                      ? mbedtls_mpi_write_binary_le(secret, number, curve_secret_len(curve))
+                      : mbedtls_mpi_write_binary(secret, number, curve_secret_len(curve));
+    if (written == 0 && mbedtls_ecp_check_privkey(group, secret) == 0 &&
         mbedtls_ecp_point_write_binary(group, point, MBEDTLS_ECP_PF_UNCOMPRESSED, &len, factor,
                                        sizeof(factor)) == 0 &&
         len == curve_point_len(curve) &&
-        (is_generator(group, point) ? curve_public(curve, number, product)
-                                    : curve_multiply(curve, number, factor, product)))
+        (mbedtls_ecp_point_cmp(&group->G, point) == 0
+             ? curve_public(curve, number, product)
+             : curve_multiply(curve, number, factor, product)))
         code = mbedtls_ecp_point_read_binary(group, ret_point, product, len);
     mbedtls_platform_zeroize(number, sizeof(number));
     mbedtls_platform_zeroize(product, sizeof(product));

@@ -1,11 +1,10 @@
 /*
- * The cryptography that a handshake's time goes into, by AWS-LC's libcrypto, and no
- * other: X25519, ECDH and ECDSA on P-256 and P-384 (crypto/curve.h), RSA
- * signatures (crypto/rsa.h), SHA-256, 384 and 512 and what TLS 1.3 derives by them
- * (crypto/sha.h). mbedTLS stays the TLS and X.509 library and does all the rest: other
- * curves, and every check of a signature. This module owns the seam and nothing else, and is the only one of
- * this room that knows mbedTLS. The worker runs it; of the commands one that is
- * a TLS client gets the key exchange from here too, because the seam is the program's.
+ * The cryptography that a handshake's time goes into, by AWS-LC's libcrypto
+ * (crypto/primitives.h), and no other. mbedTLS stays the TLS and X.509 library and does
+ * all the rest: other curves, and every check of a signature. This module owns the seam
+ * and nothing else, and is the only one of this room that knows mbedTLS. The worker runs
+ * it; of the commands one that is a TLS client gets the key exchange from here too,
+ * because the seam is the program's.
  * `make ACCEL=0` leaves it out, as does a build that cannot have AWS-LC's source,
  * and with the system's mbedTLS it is not there.
  *

@@ -1,4 +1,4 @@
-#include "crypto/curve.h"
+#include "crypto/primitives.h"
 
 #include <openssl/bn.h>
 #include <openssl/crypto.h>

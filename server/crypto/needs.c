@@ -9,6 +9,8 @@
 #include <openssl/sha.h>
 #include <string.h>
 
+#include "crypto/accelerate.h"
+
 enum { USER_BYTES = 32, FRESH_BYTES = 32 };
 
 /* AWS-LC's own declarations of these are in its internal headers. */
@@ -33,7 +35,7 @@ bool needs_end(void)
     return !operation.failed;
 }
 
-const char *needs_library(void)
+const char *accelerate_name(void)
 {
     return AWSLC_VERSION_STRING;
 }

@@ -31,7 +31,4 @@ void needs_begin(const struct random *random);
 /* False when the generator failed since needs_begin: then nothing of the result may be used. */
 bool needs_end(void);
 
-/* The name of the library and its version. */
-const char *needs_library(void);
-
 #endif

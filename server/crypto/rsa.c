@@ -1,4 +1,4 @@
-#include "crypto/rsa.h"
+#include "crypto/primitives.h"
 
 #include <openssl/bn.h>
 #include <openssl/bytestring.h>

@@ -1,4 +1,4 @@
-#include "crypto/sha.h"
+#include "crypto/primitives.h"
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>

@@ -8,9 +8,7 @@
 #include <string.h>
 #include <valgrind/memcheck.h>
 
-#include "crypto/curve.h"
-#include "crypto/rsa.h"
-#include "crypto/sha.h"
+#include "crypto/primitives.h"
 
 /* Random bytes are secret too: a nonce, a blinding. */
 static bool fill(void *context, uint8_t *bytes, size_t len)

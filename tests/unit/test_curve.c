@@ -17,8 +17,7 @@
 #include <string.h>
 
 #include "crypto/accelerate.h"
-#include "crypto/curve.h"
-#include "crypto/sha.h"
+#include "crypto/primitives.h"
 #include "plain_sha.h"
 #include "samples.h"
 

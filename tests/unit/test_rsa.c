@@ -15,7 +15,7 @@
 #include "base/limits.h"
 #include "base/span.h"
 #include "crypto/accelerate.h"
-#include "crypto/rsa.h"
+#include "crypto/primitives.h"
 #include "pki.h"
 #include "samples.h"
 

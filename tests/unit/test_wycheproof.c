@@ -11,7 +11,7 @@
 
 #ifdef ACCELERATE
 #include "crypto/accelerate.h"
-#include "crypto/curve.h"
+#include "crypto/primitives.h"
 #endif
 #include "samples.h"
 
