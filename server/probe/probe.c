@@ -160,21 +160,21 @@ static void judge_host(const struct resolve_host *found, const char *host, int64
                        struct report *report)
 {
     char what[REPORT_TEXT];
-    const struct dns_outcome *outcomes[] = {&found->ipv4, &found->ipv6};
+    const struct dns_outcome *outcomes = found->outcomes;
+    bool is_both = is_same(&outcomes[0], &outcomes[1]);
     static const char *const families[] = {"the IPv4 address (A)", "the IPv6 address (AAAA)"};
     for (size_t i = 0; i < 2; i++) {
-        bool is_both = is_same(outcomes[0], outcomes[1]);
-        if (!has_failed(outcomes[i]) || (i > 0 && is_both))
+        if (!has_failed(&outcomes[i]) || (i > 0 && is_both))
             continue;
         (void)snprintf(what, sizeof(what), "%s of %s", is_both ? "the address" : families[i],
                        host); /* it fits */
-        if (found->count > 0 && outcomes[i]->result == DNS_ERROR)
+        if (found->count > 0 && outcomes[i].result == DNS_ERROR)
             report_add(report, FAULT_DNS_FAMILY, "the look-up of %s %s", what,
-                       dns_text(outcomes[i]));
+                       dns_text(&outcomes[i]));
         else
-            judge_failure(outcomes[i], what, timeout_ms, report);
+            judge_failure(&outcomes[i], what, timeout_ms, report);
     }
-    if (found->count == 0 && found->ipv4.result == DNS_NONE && found->ipv6.result == DNS_NONE)
+    if (found->count == 0 && is_both && outcomes[0].result == DNS_NONE)
         report_add(report, FAULT_NO_ADDRESS, "%s has no address", host);
 }
 
@@ -182,11 +182,10 @@ static void judge_host(const struct resolve_host *found, const char *host, int64
 static int64_t time_of(const struct resolve_host *found)
 {
     int64_t most = 0;
-    const struct dns_outcome *outcomes[] = {&found->ipv4, &found->ipv6};
-    for (size_t i = 0; i < 2; i++)
-        if (outcomes[i]->result != DNS_SILENT && outcomes[i]->result != DNS_CUT &&
-            outcomes[i]->took_us > most)
-            most = outcomes[i]->took_us;
+    for (const struct dns_outcome *outcome = found->outcomes; outcome < found->outcomes + 2;
+         outcome++)
+        if (outcome->result != DNS_SILENT && outcome->result != DNS_CUT && outcome->took_us > most)
+            most = outcome->took_us;
     return most;
 }
 
@@ -285,7 +284,7 @@ static void judge_mx(struct dns_mx *mx, const struct dns_outcome *other,
         judge_held(&domain->facts.promises[i], &domain->facts, report);
 }
 
-/* Asks for the addresses and the records at the same time. */
+/* Asks for the addresses and the records at the same time; of an MX for the addresses alone. */
 static void ask_dns(const struct probe *probe, const struct probe_domain *domain, const char *host,
                     struct report *report, struct resolve_host *ret_found)
 {
@@ -295,20 +294,24 @@ static void ask_dns(const struct probe *probe, const struct probe_domain *domain
     (void)snprintf(name, sizeof(name), "_mta-sts.%s", report->domain); /* it fits */
     const struct resolve_question question = {
         .host = host,
-        .port = HTTPS,
-        .txt = name,
-        .mx = report->domain,
+        .port = domain->is_mx ? SMTP : HTTPS,
+        .txt = domain->is_mx ? NULL : name,
+        .mx = domain->is_mx ? NULL : report->domain,
         .deadline_us = clock_monotonic_us() + probe->timeout_ms * 1000,
     };
     resolve_ask(&question, ret_found, &txt, &mx);
     report->has_dns = true;
+    report->dns_us = time_of(ret_found);
+    if (domain->is_mx) {
+        judge_host(ret_found, host, probe->timeout_ms, report);
+        return;
+    }
     report->ttl = txt.ttl;
     report->is_record_known = txt.outcome.result == DNS_DONE || txt.outcome.result == DNS_NONE;
     (void)snprintf(report->alias, sizeof(report->alias), "%.*s", REPORT_NAME - 1,
                    report_show(span_of(txt.alias), LIMIT_NAME).text);
-    report->dns_us = time_of(ret_found);
-    if (txt.outcome.result == DNS_SILENT && ret_found->ipv4.result == DNS_SILENT &&
-        ret_found->ipv6.result == DNS_SILENT) {
+    if (txt.outcome.result == DNS_SILENT && ret_found->outcomes[0].result == DNS_SILENT &&
+        ret_found->outcomes[1].result == DNS_SILENT) {
         resolve_servers_text(servers, sizeof(servers));
         report_add(report, FAULT_DNS_MUTE,
                    "no question about the domain is answered by %s within %s", servers,
@@ -324,21 +327,6 @@ static void ask_dns(const struct probe *probe, const struct probe_domain *domain
         report_add(report, FAULT_DNS_SLOW, "the look-up of the address takes %s",
                    report_seconds(report->dns_us / 1000).text);
     dns_txt_free(&txt);
-}
-
-/* Asks for the addresses of an MX. */
-static void ask_mx(const struct probe *probe, const char *host, struct report *report,
-                   struct resolve_host *ret_found)
-{
-    const struct resolve_question question = {
-        .host = host,
-        .port = SMTP,
-        .deadline_us = clock_monotonic_us() + probe->timeout_ms * 1000,
-    };
-    resolve_ask(&question, ret_found, NULL, NULL);
-    report->has_dns = true;
-    report->dns_us = time_of(ret_found);
-    judge_host(ret_found, host, probe->timeout_ms, report);
 }
 
 static enum diag_level level_of_mode(struct span mode)
@@ -428,9 +416,7 @@ static void run(void *context, size_t index, void *result)
     int64_t deadline_us = clock_monotonic_us() + LIMIT_PROBE_TIMEOUTS * probe->timeout_ms * 1000;
     (void)snprintf(host, sizeof(host), "%s%s", domain->is_mx ? "" : "mta-sts.",
                    domain->name); /* it fits */
-    if (domain->is_mx)
-        ask_mx(probe, host, result, &found);
-    else if (probe->connect != NULL)
+    if (probe->connect != NULL)   /* which --smtp does not go with */
         found.addresses[0] = *probe->connect;
     else
         ask_dns(probe, domain, host, result, &found);

@@ -385,10 +385,9 @@ static void take_addresses(const struct resolve_question *question, struct looku
     struct address found[2][LIMIT_PROBE_ADDRESSES];
     size_t counts[2] = {0};
     for (size_t i = 0; i < 2; i++) {
-        struct dns_outcome *outcome = i == 0 ? &host->ipv4 : &host->ipv6;
-        *outcome = pair[i]->outcome;
-        if (outcome->result == DNS_DONE)
-            outcome->result =
+        host->outcomes[i] = pair[i]->outcome;
+        if (pair[i]->outcome.result == DNS_DONE)
+            host->outcomes[i].result =
                 dns_read_addresses(heap_text(&pair[i]->message), question->host, pair[i]->type,
                                    question->port, found[i], LIMIT_PROBE_ADDRESSES, &counts[i]);
     }
@@ -433,7 +432,7 @@ void resolve_ask(const struct resolve_question *question, struct resolve_host *r
     struct lookup *pair[2] = {NULL}, *txt = NULL, *mx = NULL;
     if (question->host != NULL) {
         struct hosts hosts = {question, ret_host};
-        *ret_host = (struct resolve_host){.ipv4.result = DNS_NONE, .ipv6.result = DNS_NONE};
+        *ret_host = (struct resolve_host){.outcomes = {{DNS_NONE}, {DNS_NONE}}};
         read_lines("/etc/hosts", read_host, &hosts);
         if (ret_host->count == 0) {
             pair[0] = add_lookup(&run, question->host, ns_t_a);

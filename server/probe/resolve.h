@@ -93,7 +93,7 @@ enum dns_result dns_read_addresses(struct span message, const char *name, int ty
 struct resolve_host {
     struct address addresses[LIMIT_PROBE_ADDRESSES];
     size_t count;
-    struct dns_outcome ipv4, ipv6;
+    struct dns_outcome outcomes[2]; /* IPv4, IPv6 */
 };
 
 struct resolve_question {
