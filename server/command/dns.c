@@ -33,9 +33,8 @@ struct job {
     const struct reading *reading;
     records_print *print;
     struct records now;
-    struct records since;   /* an earlier list */
-    struct records *before; /* that or the publication's; NULL: there is none to compare with */
-    struct publication publication;
+    struct publication publication; /* or an earlier list alone */
+    struct records *before;         /* its list; NULL: there is none to compare with */
 };
 
 /* Whether the operand is the zone of the shared records. */
@@ -392,25 +391,23 @@ int command_dns(const struct command_line *line, struct text *out)
     reading = reading_new(line, false);
     bool good = reading.configuration != NULL;
     struct arena *arena = arena_new();
-    job.since.arena = arena;
+    job.publication.before.arena = arena;
     if (good)
         job.now = (struct records){
             .arena = arena, .settings = &reading.configuration->settings, .now = line->now};
-    if (good && line->since != NULL) {
-        good = records_read(&job.since, line->since, reading.diag);
-        job.before = &job.since;
-    } else if (good && line->published != NULL) {
+    if (line->since != NULL || line->published != NULL)
+        job.before = &job.publication.before;
+    if (good && line->since != NULL)
+        good = records_read(job.before, line->since, reading.diag);
+    else if (good && line->published != NULL)
         good = publication_open(line->published, line->commit_with != NULL, arena, reading.diag,
                                 &job.publication);
-        job.before = &job.publication.before;
-    }
     bool told = reading_tell(line, &reading);
     status = good ? run(&job, out) : STATUS_WRONG;
     /* An error may have cost a domain that is then missing here. */
     if (!told || reading_errors(&reading) > 0)
         status = STATUS_WRONG;
     records_free(&job.now);
-    records_free(&job.since);
     publication_close(&job.publication);
     arena_free(arena);
     reading_free(&reading);

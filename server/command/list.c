@@ -139,14 +139,6 @@ static void print_domains_json(const struct listed *listed, size_t count, int64_
 static const char TYPE[] = "text/tab-separated-values; header=absent";
 enum { LAST, COUNT, ID, NETWORK, AGENT, FIELDS };
 
-static const struct endpoint *find_endpoint(const struct settings *settings)
-{
-    for (size_t i = 0; i < settings->listener_count; i++)
-        if (settings->listeners[i].service == ENDPOINT_METRICS)
-            return &settings->listeners[i];
-    return NULL;
-}
-
 static bool ask(const struct endpoint *endpoint, const char *domain, struct fetch *ret_fetch)
 {
     char target[LIMIT_NAME + 32];
@@ -265,8 +257,12 @@ static bool list_senders(const struct command_line *line, const struct reading *
                          struct text *out)
 {
     struct fetch fetch = {0};
-    const struct endpoint *endpoint = find_endpoint(&reading->configuration->settings);
+    const struct settings *settings = &reading->configuration->settings;
+    const struct endpoint *endpoint = NULL;
     const struct site_domain *domain = reading_find(reading, line->operands[0]);
+    for (size_t i = 0; i < settings->listener_count && endpoint == NULL; i++)
+        if (settings->listeners[i].service == ENDPOINT_METRICS)
+            endpoint = &settings->listeners[i];
     bool good = domain != NULL;
     if (good && endpoint == NULL)
         good = command_complain("the configuration has no \"metrics:\", from which this is read");

@@ -15,29 +15,25 @@
 #include "load/state_file.h"
 #include "site/verdict.h"
 
-static bool read_trust(struct probing *probing)
-{
-    struct diag *diag = diag_new();
-    probing->probe.trust = probing->trust = trust_new(probing->line->ca, diag);
-    (void)reading_print(diag, DIAG_ERROR); /* the exit status says it too */
-    diag_free(diag);
-    return probing->trust != NULL;
-}
-
 int probing_begin(struct probing *probing, const char *command, const struct command_line *line)
 {
     uint32_t seconds = LIMIT_PROBE_TIMEOUT;
     if (line->timeout != NULL && (!calendar_duration(span_of(line->timeout), &seconds) ||
                                   seconds == 0 || seconds > LIMIT_PROBE_TIMEOUT_MOST))
         return command_misused(command, "not a duration such as 5s:", line->timeout, NULL);
+    struct diag *diag = diag_new();
     probing->line = line;
+    probing->trust = trust_new(line->ca, diag);
     probing->probe = (struct probe){
         .connect = line->connect,
+        .trust = probing->trust,
         .now = line->now,
         .warning = VERDICT_WARNING_DEFAULT,
         .timeout_ms = (int64_t)seconds * 1000,
     };
-    return read_trust(probing) ? STATUS_GOOD : STATUS_WRONG;
+    (void)reading_print(diag, DIAG_ERROR); /* the exit status says it too */
+    diag_free(diag);
+    return probing->trust != NULL ? STATUS_GOOD : STATUS_WRONG;
 }
 
 void probing_end(struct probing *probing)

@@ -345,13 +345,6 @@ static void compare_set(const struct records *before, struct stretch now)
                                                : DNS_CHANGED);
 }
 
-/* Whether the record of a policy is one in the zone, which has its final dot. */
-static bool is_in_zone(const struct dns_record *record, const char *zone)
-{
-    const char *end = zone == NULL ? NULL : strstr(record->name, "._mta-sts.");
-    return end != NULL && strcmp(end + strlen("._mta-sts."), zone) == 0;
-}
-
 /* The shared records that aliases lead to which stay. */
 static void keep_targets(const struct records *before)
 {
@@ -391,9 +384,11 @@ void records_compare(struct records *before, struct records *now, bool keep_miss
                      const char *zone)
 {
     records_sort(before);
-    for (size_t i = 0; i < before->count; i++)
-        before->items[i].news =
-            keep_missing && !is_in_zone(&before->items[i], zone) ? DNS_KEPT : DNS_GONE;
+    for (size_t i = 0; i < before->count; i++) {
+        const char *end = zone == NULL ? NULL : strstr(before->items[i].name, "._mta-sts.");
+        bool is_in_zone = end != NULL && strcmp(end + strlen("._mta-sts."), zone) == 0;
+        before->items[i].news = keep_missing && !is_in_zone ? DNS_KEPT : DNS_GONE;
+    }
     for (size_t i = 0, end; i < now->count; i = end) {
         struct dns_record *first = &now->items[i];
         bool is_refused = first->value == NULL;

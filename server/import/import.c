@@ -503,30 +503,24 @@ static void find_certificates(struct import *import)
     }
 }
 
-static int import_all(struct import *import, struct text *out)
-{
-    struct text said = {0};
-    int status = gather(import);
-    if (status != STATUS_GOOD)
-        return status;
-    read_certificates(import, import->line->search.count > 0 || import->line->operand_count == 0);
-    for (size_t i = 0; i < import->count; i++)
-        if (import->hosts[i].file != NULL)
-            read_file(import, &import->hosts[i]);
-    import_ask(import);
-    find_certificates(import);
-    report_rest(import);
-    import_write(import, out, &said);
-    (void)command_complain_lines(&said); /* the exit status says it too */
-    return diag_count(import->diag, DIAG_ERROR) == 0 && diag_count(import->diag, DIAG_FATAL) == 0
-               ? STATUS_GOOD
-               : STATUS_WRONG;
-}
-
 int command_import(const struct command_line *line, struct text *out)
 {
     struct import import = {.line = line, .diag = diag_new(), .arena = arena_new()};
-    int status = import_all(&import, out);
+    struct text said = {0};
+    int status = gather(&import);
+    if (status == STATUS_GOOD) {
+        read_certificates(&import, line->search.count > 0 || line->operand_count == 0);
+        for (size_t i = 0; i < import.count; i++)
+            if (import.hosts[i].file != NULL)
+                read_file(&import, &import.hosts[i]);
+        import_ask(&import);
+        find_certificates(&import);
+        report_rest(&import);
+        import_write(&import, out, &said);
+        (void)command_complain_lines(&said); /* the exit status says it too */
+        if (diag_count(import.diag, DIAG_ERROR) + diag_count(import.diag, DIAG_FATAL) > 0)
+            status = STATUS_WRONG;
+    }
     import_free(&import);
     return status;
 }
