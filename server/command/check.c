@@ -190,19 +190,6 @@ static void check_endpoint(const struct endpoint *endpoint, struct position at, 
     (void)close(fd); /* nothing was sent through it */
 }
 
-/* Adds what this machine would refuse at the start although the configuration is sound: a user that does not
- * exist, a state folder that cannot be written to, an address that no interface has, a port that another
- * program has. They are warnings, because it may be different where and when the server starts. Nothing is
- * open for longer than the question takes. */
-static void check_machine(const struct settings *settings, const char *file, struct diag *diag)
-{
-    struct position at = {.file = diag_intern(diag, span_of(file))};
-    check_user(settings, at, diag);
-    check_state(settings, at, diag);
-    for (size_t i = 0; i < settings->listener_count; i++)
-        check_endpoint(&settings->listeners[i], at, diag);
-}
-
 /* The operand that means standard input. */
 static bool is_input(const struct command_line *line)
 {
@@ -296,8 +283,18 @@ int command_check(const struct command_line *line, struct text *out)
     }
     struct reading reading = reading_new_by_life(line, is_input(line) ? &input : NULL);
     bool told = true;
-    if (reading.configuration != NULL && line->operand_count == 0)
-        check_machine(&reading.configuration->settings, line->path, reading.diag);
+    /* What this machine would refuse at the start although the configuration is sound: a user that does not
+     * exist, a state folder that cannot be written to, an address that no interface has, a port that another
+     * program has. They are warnings, because it may be different where and when the server starts. Nothing
+     * is open for longer than the question takes. */
+    if (reading.configuration != NULL && line->operand_count == 0) {
+        const struct settings *settings = &reading.configuration->settings;
+        const struct position at = {.file = diag_intern(reading.diag, span_of(line->path))};
+        check_user(settings, at, reading.diag);
+        check_state(settings, at, reading.diag);
+        for (size_t i = 0; i < settings->listener_count; i++)
+            check_endpoint(&settings->listeners[i], at, reading.diag);
+    }
     const struct counts counts = count(line, &reading);
     if (line->json) {
         print_json(line, &reading, counts, out);

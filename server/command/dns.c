@@ -44,8 +44,8 @@ static bool is_delegate(const struct job *job, const char *operand)
     return zone != NULL && concern_matches(operand, zone);
 }
 
-/* Adds the records of the domain that the operand names, or the shared ones of the zone. False when it
- * is neither, after saying so. */
+/* Adds the records of the domain that the operand names, or the shared ones of the zone, unless they are
+ * there. False when it is neither, after saying so. */
 static bool add_operand(struct job *job, const char *operand)
 {
     const struct site *site = job->reading->configuration->site;
@@ -58,20 +58,6 @@ static bool add_operand(struct job *job, const char *operand)
     if (domain != NULL && records_find(&job->now, domain) == NULL)
         records_add_domain(&job->now, domain);
     return domain != NULL;
-}
-
-/* The records of the domains that the command line names, each once, or of all. False when it names one
- * that is not configured. */
-static bool gather(struct job *job)
-{
-    bool good = true;
-    const struct command_line *line = job->line;
-    const struct site *site = job->reading->configuration->site;
-    for (size_t i = 0; i < line->operand_count; i++)
-        good = add_operand(job, line->operands[i]) && good;
-    for (size_t i = 0; line->operand_count == 0 && i < site_count(site); i++)
-        records_add_domain(&job->now, site_at(site, i));
-    return good;
 }
 
 /* Domains may be out of sight because of a mistake, or because others were asked for. */
@@ -333,7 +319,12 @@ static bool commit(struct job *job, struct text *out)
 static int run(struct job *job, struct text *out)
 {
     int status = STATUS_GOOD;
-    bool good = gather(job);
+    bool good = true;
+    const struct site *site = job->reading->configuration->site;
+    for (size_t i = 0; i < job->line->operand_count; i++)
+        good = add_operand(job, job->line->operands[i]) && good;
+    for (size_t i = 0; job->line->operand_count == 0 && i < site_count(site); i++)
+        records_add_domain(&job->now, site_at(site, i));
     compare(job);
     if (job->line->served)
         status = withhold_unserved(job);

@@ -105,27 +105,23 @@ static void print_credentials_json(const struct site_domain *domain, int64_t now
     json_close(out, ']');
 }
 
-static void print_policy_json(const struct policy *policy, struct text *out)
-{
-    json_text(out, "mode", policy == NULL ? NULL : policy_mode_text(policy_mode(policy)));
-    json_ordinal(out, "max_age", policy == NULL ? 0 : policy_max_age(policy));
-    json_text(out, "id", policy == NULL ? NULL : policy_id(policy));
-    json_open(out, "mx", '[');
-    for (size_t i = 0; policy != NULL && i < policy_mx_count(policy); i++)
-        json_span(out, NULL, policy_mx(policy, i));
-    json_close(out, ']');
-}
-
 static void print_domains_json(const struct listed *listed, size_t count, int64_t now,
                                struct text *out)
 {
     json_open(out, NULL, '[');
     for (size_t i = 0; i < count; i++) {
+        const struct policy *policy = site_policy(listed[i].domain);
         json_new_line(out);
         json_open(out, NULL, '{');
         json_text(out, "domain", site_name(listed[i].domain));
         json_text(out, "state", verdict_state_text(verdict_state(listed[i].domain)));
-        print_policy_json(site_policy(listed[i].domain), out);
+        json_text(out, "mode", policy == NULL ? NULL : policy_mode_text(policy_mode(policy)));
+        json_ordinal(out, "max_age", policy == NULL ? 0 : policy_max_age(policy));
+        json_text(out, "id", policy == NULL ? NULL : policy_id(policy));
+        json_open(out, "mx", '[');
+        for (size_t k = 0; policy != NULL && k < policy_mx_count(policy); k++)
+            json_span(out, NULL, policy_mx(policy, k));
+        json_close(out, ']');
         print_credentials_json(listed[i].domain, now, out);
         json_text(out, "file", site_file(listed[i].domain));
         json_close(out, '}');

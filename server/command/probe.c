@@ -300,16 +300,6 @@ static void print_json(const struct report *report, int64_t now, struct text *ou
     json_close(out, '}');
 }
 
-static void keep_mx(struct run *run, const struct report *report)
-{
-    for (size_t i = 0; i < report->mx_count; i++) {
-        array_room(&run->mx, run->mx_count, &run->mx_capacity, sizeof(*run->mx));
-        struct mx *mx = &run->mx[run->mx_count++];
-        (void)snprintf(mx->name, sizeof(mx->name), "%s", report->mx[i]); /* it fits */
-        mx->level = report->mx_level;
-    }
-}
-
 static void take(void *context, size_t index, const struct report *report)
 {
     struct run *run = context;
@@ -319,8 +309,12 @@ static void take(void *context, size_t index, const struct report *report)
     outcome->is_there = true;
     outcome->rows.count = COLUMNS;
     probing_done(&run->probing, index, report);
-    if (run->line->smtp)
-        keep_mx(run, report);
+    for (size_t i = 0; run->line->smtp && i < report->mx_count; i++) {
+        array_room(&run->mx, run->mx_count, &run->mx_capacity, sizeof(*run->mx));
+        struct mx *mx = &run->mx[run->mx_count++];
+        (void)snprintf(mx->name, sizeof(mx->name), "%s", report->mx[i]); /* it fits */
+        mx->level = report->mx_level;
+    }
     if (run->line->json) {
         print_json(report, run->line->now, &outcome->text);
         return;

@@ -283,24 +283,21 @@ static void end_section(struct scan *scan)
     *section = (struct section){0};
 }
 
-static void begin_section(struct scan *scan, struct span word)
-{
-    end_section(scan);
-    scan->section.is_open = true;
-    scan->section.place = word_at(scan, IMPORT_MANY, word);
-    scan->section.place.text.len = 0;
-}
-
 /* The first word of a statement; rest is the line behind it. */
 static void begin_statement(struct scan *scan, struct span word, struct span rest)
 {
     while (rest.len > 0 && is_space(rest.data[0]))
         rest = span_skip(rest, 1);
-    if (span_equal_fold(word, span_of("</VirtualHost>")))
+    bool begins_section =
+        span_equal_fold(word, span_of("<VirtualHost")) || span_equal(word, span_of("server{")) ||
+        (span_equal(word, span_of("server")) && (rest.len == 0 || rest.data[0] == '{'));
+    if (begins_section || span_equal_fold(word, span_of("</VirtualHost>")))
         end_section(scan);
-    if (span_equal_fold(word, span_of("<VirtualHost")) || span_equal(word, span_of("server{")) ||
-        (span_equal(word, span_of("server")) && (rest.len == 0 || rest.data[0] == '{')))
-        begin_section(scan, word);
+    if (begins_section) {
+        scan->section.is_open = true;
+        scan->section.place = word_at(scan, IMPORT_MANY, word);
+        scan->section.place.text.len = 0;
+    }
     for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
         if (span_equal_fold(word, span_of(statements[i].word))) {
             scan->statement = statements[i].statement;
