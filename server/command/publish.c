@@ -204,17 +204,6 @@ void records_print_json(const struct records *records, const struct records *bef
     text_append(out, span_of("}\n"));
 }
 
-/* The same, without a list to compare with: sorted by domain, name, type and value, and with the files. */
-static void print_published(struct records *list, struct text *out)
-{
-    records_sort(list);
-    json_open(out, NULL, '{');
-    print_list(out, "records", list, false, ANY_NEWS, true);
-    json_new_line(out);
-    print_list(out, "withheld", list, true, ANY_NEWS, true);
-    text_append(out, span_of("}\n"));
-}
-
 /* What may have been sent is in a file beside the other one. */
 static const char *pending_path(const struct publication *publication)
 {
@@ -293,14 +282,20 @@ static bool fail(const char *path, const char *what)
     return command_complain("%s: %s: %s", path, what, strerror(errno));
 }
 
-/* Replaces the file by the list, so that at any moment the one or the other is there, whole. */
+/* Replaces the file by the list, sorted and with the files of the records, so that at any moment the one or
+ * the other is there, whole. */
 static bool replace(const char *path, struct records *list)
 {
     struct text bytes = {0};
     const char *slash = strrchr(path, '/');
     char *folder =
         heap_copy(slash == NULL ? span_of(".") : (struct span){path, (size_t)(slash - path) + 1});
-    print_published(list, &bytes);
+    records_sort(list);
+    json_open(&bytes, NULL, '{');
+    print_list(&bytes, "records", list, false, ANY_NEWS, true);
+    json_new_line(&bytes);
+    print_list(&bytes, "withheld", list, true, ANY_NEWS, true);
+    text_append(&bytes, span_of("}\n"));
     bool good = state_file_write(folder, slash == NULL ? path : slash + 1, &bytes) ||
                 fail(path, "cannot be written");
     text_free(&bytes);
@@ -330,16 +325,6 @@ static bool is_listed(const struct dns_record *record, bool is_earlier, enum con
         return is_earlier ? is_kept : record->withheld == NULL && !is_kept;
     return (record->is_uncertain && (is_kept || !is_earlier)) ||
            (contents == BEFORE_SENDING && is_sent(record, is_earlier));
-}
-
-static struct records list(struct records *const lists[static 2], enum contents contents)
-{
-    struct records list = {0};
-    for (size_t l = 0; l < 2; l++)
-        for (size_t i = 0; i < lists[l]->count; i++)
-            if (is_listed(&lists[l]->items[i], l == 0, contents))
-                records_add(&list, &lists[l]->items[i]);
-    return list;
 }
 
 /* The text as a descriptor to read from, so that it does not matter how much of it the command reads. */
@@ -506,7 +491,11 @@ static bool tell_failures(const struct sending *sending)
 static bool write_list(const char *path, struct records *const lists[static 2],
                        enum contents contents)
 {
-    struct records listed = list(lists, contents);
+    struct records listed = {0};
+    for (size_t l = 0; l < 2; l++)
+        for (size_t i = 0; i < lists[l]->count; i++)
+            if (is_listed(&lists[l]->items[i], l == 0, contents))
+                records_add(&listed, &lists[l]->items[i]);
     bool good = contents == PUBLISHED || listed.count > 0
                     ? replace(path, &listed)
                     : unlink(path) == 0 || errno == ENOENT || fail(path, "cannot be removed");

@@ -167,20 +167,6 @@ bool reading_check_all(const struct command_line *line, const struct reading *re
     return good;
 }
 
-static void report_clock(struct diag *diag, struct position at, int64_t clock, int64_t now)
-{
-    char text[2][CALENDAR_ISO_SIZE];
-    if (now <= clock)
-        return;
-    calendar_iso_time(clock, text[0]);
-    calendar_iso_time(now, text[1]);
-    diag_add(diag, DIAG_WARNING, at, "it is %s by the clock, and %s was recorded before", text[0],
-             text[1]);
-    diag_reason(diag,
-                "until then the later time is taken for now, so that no date comes too early");
-    diag_hint(diag, "set the clock, if it is wrong");
-}
-
 struct history *reading_history(const struct command_line *line, const struct reading *reading,
                                 int64_t *ret_now)
 {
@@ -188,13 +174,22 @@ struct history *reading_history(const struct command_line *line, const struct re
     struct diag *diag = diag_new();
     struct history *history = history_new();
     struct position at = {.file = line->path};
+    char clock[CALENDAR_ISO_SIZE], recorded[CALENDAR_ISO_SIZE];
     const char *own[] = {settings->state};
     const char *const *folders = line->state.count > 0 ? line->state.items : own;
     size_t count = line->state.count > 0 ? line->state.count : settings->state != NULL ? 1 : 0;
     for (size_t i = 0; i < count; i++)
         (void)history_read(history, folders[i], at, diag); /* what is wrong is told below */
     *ret_now = history_settle(history, line->now);
-    report_clock(diag, at, line->now, *ret_now);
+    if (*ret_now > line->now) {
+        calendar_iso_time(line->now, clock);
+        calendar_iso_time(*ret_now, recorded);
+        diag_add(diag, DIAG_WARNING, at, "it is %s by the clock, and %s was recorded before", clock,
+                 recorded);
+        diag_reason(diag,
+                    "until then the later time is taken for now, so that no date comes too early");
+        diag_hint(diag, "set the clock, if it is wrong");
+    }
     (void)reading_print(diag, DIAG_WARNING); /* the exit status says it too */
     diag_free(diag);
     return history;
