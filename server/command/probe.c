@@ -197,44 +197,10 @@ static void print_json_ms(struct text *out, const char *name, int64_t us)
     json_printf(out, name, "%" PRId64 ".%03" PRId64, us / 1000, us % 1000);
 }
 
-static void print_json_certificate(const struct report_visit *visit, int64_t now, struct text *out)
-{
-    char begin[CALENDAR_DAY_SIZE], end[CALENDAR_DAY_SIZE];
-    if (!visit->has_certificate) {
-        json_null(out, "certificate");
-        return;
-    }
-    calendar_day(visit->not_before, begin);
-    calendar_day(visit->not_after, end);
-    json_open(out, "certificate", '{');
-    json_text(out, "issuer", visit->issuer);
-    json_text(out, "algorithm", visit->key);
-    json_text(out, "begins", begin);
-    json_text(out, "expires", end);
-    json_number(out, "days_left", calendar_days(visit->not_after - now));
-    json_close(out, '}');
-}
-
-static void print_json_policy(const struct report_visit *visit, struct text *out)
-{
-    if (visit->reached < STAGE_POLICY) {
-        json_null(out, "policy");
-        return;
-    }
-    json_open(out, "policy", '{');
-    json_text(out, "mode", visit->mode);
-    json_text(out, "max_age", visit->max_age);
-    json_number(out, "mx", (int64_t)visit->mx_count);
-    if (visit->is_compared)
-        json_flag(out, "as_configured", visit->is_configured);
-    else
-        json_null(out, "as_configured");
-    json_close(out, '}');
-}
-
 static void print_json_visit(const struct report *report, const struct report_visit *visit,
                              int64_t now, struct text *out)
 {
+    char begin[CALENDAR_DAY_SIZE], end[CALENDAR_DAY_SIZE];
     json_open(out, NULL, '{');
     json_text(out, "address", visit->address);
     json_text(out, "reached", stage_text(visit->reached));
@@ -243,11 +209,35 @@ static void print_json_visit(const struct report *report, const struct report_vi
     print_json_ms(out, "http_ms", visit->http_us);
     print_json_ms(out, "total_ms", total_us(report, visit));
     json_text(out, "tls", visit->tls_version);
-    print_json_certificate(visit, now, out);
+    if (visit->has_certificate) {
+        calendar_day(visit->not_before, begin);
+        calendar_day(visit->not_after, end);
+        json_open(out, "certificate", '{');
+        json_text(out, "issuer", visit->issuer);
+        json_text(out, "algorithm", visit->key);
+        json_text(out, "begins", begin);
+        json_text(out, "expires", end);
+        json_number(out, "days_left", calendar_days(visit->not_after - now));
+        json_close(out, '}');
+    } else {
+        json_null(out, "certificate");
+    }
     json_ordinal(out, "status", visit->status);
     json_text(out, "content_type", visit->content_type);
     json_number(out, "size", (int64_t)visit->size);
-    print_json_policy(visit, out);
+    if (visit->reached == STAGE_POLICY) {
+        json_open(out, "policy", '{');
+        json_text(out, "mode", visit->mode);
+        json_text(out, "max_age", visit->max_age);
+        json_number(out, "mx", (int64_t)visit->mx_count);
+        json_printf(out, "as_configured", "%s",
+                    !visit->is_compared    ? "null"
+                    : visit->is_configured ? "true"
+                                           : "false");
+        json_close(out, '}');
+    } else {
+        json_null(out, "policy");
+    }
     json_close(out, '}');
 }
 

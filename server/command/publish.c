@@ -327,22 +327,13 @@ static bool is_listed(const struct dns_record *record, bool is_earlier, enum con
            (contents == BEFORE_SENDING && is_sent(record, is_earlier));
 }
 
-/* The text as a descriptor to read from, so that it does not matter how much of it the command reads. */
-static int open_text(const struct text *text)
-{
-    int fd = memfd_create("difference", MFD_CLOEXEC);
-    if (fd >= 0 && (!text_write(text, fd) || lseek(fd, 0, SEEK_SET) != 0)) {
-        (void)close(fd); /* it is of no use */
-        return -1;
-    }
-    return fd;
-}
-
-/* The command's status as waitpid(2) has it, 0 when it has succeeded; -1 with the reason in errno. */
+/* The command's status as waitpid(2) has it, 0 when it has succeeded; -1 with the reason in errno. It does
+ * not matter how much of the input the command reads. */
 static int run(const char *command, const struct text *input)
 {
-    int status = 0, fd = open_text(input);
-    pid_t pid = fd < 0 ? -1 : fork();
+    int status = 0, fd = memfd_create("difference", MFD_CLOEXEC);
+    bool is_written = fd >= 0 && text_write(input, fd) && lseek(fd, 0, SEEK_SET) == 0;
+    pid_t pid = is_written ? fork() : -1;
     if (pid == 0) {
         if (dup2(fd, STDIN_FILENO) >= 0)
             (void)execl("/bin/sh", "sh", "-c", command,

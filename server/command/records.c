@@ -149,34 +149,18 @@ void records_add_shared(struct records *records, const struct site_domain *domai
         known->withheld = NULL; /* one domain that senders reach is enough */
 }
 
-/* The record that leads to the policy: of its own, or an alias of the shared one. */
-static void add_policy(struct records *records, const struct site_domain *domain,
-                       struct dns_record record)
-{
-    record.withheld = judge_certificates(records, domain);
-    if (records->settings->dns_delegate == NULL) {
-        add_below(records, "_mta-sts", record, "TXT",
-                  print_id(records->arena, site_policy(domain)));
-        return;
-    }
-    const char *target = shared_name(records, domain);
-    if (is_too_long(target))
-        record.withheld = "the name that it leads to would be longer than DNS allows";
-    add_below(records, "_mta-sts", record, "CNAME", target);
-}
-
 void records_add_domain(struct records *records, const struct site_domain *domain)
 {
     const struct settings *settings = records->settings;
     const bool has_delegate = settings->dns_delegate != NULL;
     const struct dns_record record = {
         .domain = site_name(domain), .file = site_file(domain), .ttl = settings->dns_ttl};
-    struct dns_record refused = record, alias = record;
+    struct dns_record own = record, alias = record;
     if (has_delegate)
         records_add_shared(records, domain);
     if (site_policy(domain) == NULL || (has_delegate && !is_shared(domain))) {
-        refused.withheld = "it is refused, and \"mta-sts-httpd check\" says why";
-        add_below(records, "_mta-sts", refused, has_delegate ? "CNAME" : "TXT", NULL);
+        own.withheld = "it is refused, and \"mta-sts-httpd check\" says why";
+        add_below(records, "_mta-sts", own, has_delegate ? "CNAME" : "TXT", NULL);
         return;
     }
     if (settings->dns_target != NULL) {
@@ -190,7 +174,13 @@ void records_add_domain(struct records *records, const struct site_domain *domai
             if ((strchr(settings->dns_addresses[i], ':') != NULL) == (is_v6 == 1))
                 add_below(records, "mta-sts", record, is_v6 ? "AAAA" : "A",
                           settings->dns_addresses[i]);
-    add_policy(records, domain, record);
+    /* The record that leads to the policy: of its own, or an alias of the shared one. */
+    own.withheld = judge_certificates(records, domain);
+    const char *target = has_delegate ? shared_name(records, domain) : NULL;
+    if (has_delegate && is_too_long(target))
+        own.withheld = "the name that it leads to would be longer than DNS allows";
+    add_below(records, "_mta-sts", own, has_delegate ? "CNAME" : "TXT",
+              has_delegate ? target : print_id(records->arena, site_policy(domain)));
     const char *rua = site_tls_rpt(domain) != NULL ? site_tls_rpt(domain) : settings->tls_rpt;
     if (rua != NULL)
         add_below(records, "_smtp._tls", record, "TXT",
