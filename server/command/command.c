@@ -1,5 +1,6 @@
 #include "command/command.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -228,15 +229,6 @@ static int misspelt(const char *command, const char *what, const char *word, str
     return command_misused(command, before, word, nearest < count ? behind : NULL);
 }
 
-static int unknown_command(const struct command *commands, const char *word)
-{
-    const char *names[COMMANDS_MOST];
-    size_t count = 0;
-    for (; count < COMMANDS_MOST && commands[count].name != NULL; count++)
-        names[count] = commands[count].name;
-    return misspelt("", "command", word, span_of(word), names, count);
-}
-
 /* The word is two hyphens, a name and perhaps a value. */
 static int unknown_long_option(const struct command *command, const char *word)
 {
@@ -426,6 +418,8 @@ static int run(const struct command *command, int argc, char **argv, struct text
 
 static int run_word(const struct command *commands, int argc, char **argv, struct text *out)
 {
+    const char *names[COMMANDS_MOST];
+    size_t count = 0;
     if (argc < 2)
         return command_misused("", "a command is missing", NULL, NULL);
     const char *word = argv[1];
@@ -436,11 +430,14 @@ static int run_word(const struct command *commands, int argc, char **argv, struc
         return print_version(out);
     if (is_help)
         word = argv[2]; /* "help COMMAND" is "COMMAND --help" */
-    for (const struct command *command = commands; command->name != NULL; command++)
+    for (const struct command *command = commands; command->name != NULL; command++) {
         if (strcmp(command->name, word) == 0)
             return is_help ? print_command_help(command, out)
                            : run(command, argc - 1, argv + 1, out);
-    return unknown_command(commands, word);
+        assert(count < COMMANDS_MOST);
+        names[count++] = command->name;
+    }
+    return misspelt("", "command", word, span_of(word), names, count);
 }
 
 int command_main(const struct command *commands, int argc, char **argv)

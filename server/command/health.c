@@ -218,19 +218,6 @@ static void ask_health(struct health *health, const struct site *site)
         inquire(health, NULL);
 }
 
-static void print_health(const struct health *health, struct text *out)
-{
-    text_printf(out, "%s: ", health->endpoint->address.text);
-    if (health->state == HEALTH_DEAD)
-        text_printf(out, "unhealthy: %s\n", health->reason);
-    else if (health->state == HEALTH_IDLE)
-        text_append(out, span_of("alive, but there is no certificate yet, so nothing is served\n"));
-    else
-        text_printf(out, "healthy, serves the policy of %s (%" PRId64 " ms)%s\n",
-                    site_name(health->domain), (health->took_us + 500) / 1000,
-                    health->differs ? "; it is not that of the configuration: reload?" : "");
-}
-
 /* What a proxy shows senders is not shown at a listener with TLS. */
 static bool is_asked(const struct endpoint *endpoint, const struct site_domain *only)
 {
@@ -262,7 +249,16 @@ static bool ask_all(const struct endpoint *endpoints, size_t count, const struct
             share_us = LIMIT_HEALTH_MS * INT64_C(1000);
         health.deadline_us = health.begin_us + share_us;
         ask_health(&health, site);
-        print_health(&health, out);
+        text_printf(out, "%s: ", endpoints[i].address.text);
+        if (health.state == HEALTH_DEAD)
+            text_printf(out, "unhealthy: %s\n", health.reason);
+        else if (health.state == HEALTH_IDLE)
+            text_append(out,
+                        span_of("alive, but there is no certificate yet, so nothing is served\n"));
+        else
+            text_printf(out, "healthy, serves the policy of %s (%" PRId64 " ms)%s\n",
+                        site_name(health.domain), (health.took_us + 500) / 1000,
+                        health.differs ? "; it is not that of the configuration: reload?" : "");
         good = good && health.state != HEALTH_DEAD;
         *ret_idle = *ret_idle || health.state == HEALTH_IDLE;
     }

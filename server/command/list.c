@@ -189,31 +189,6 @@ static bool take_line(struct span *rest, struct span ret_fields[static FIELDS])
            ret_fields[NETWORK].len > 0;
 }
 
-static void print_sender(const struct span fields[static FIELDS], bool is_current, struct text *out)
-{
-    text_append(out, fields[LAST]);
-    text_printf(out, "  %s  %7.*s  %-18.*s  %.*s", is_current ? "new" : "old",
-                (int)fields[COUNT].len, fields[COUNT].data, (int)fields[NETWORK].len,
-                fields[NETWORK].data, fields[AGENT].len == 0 ? 1 : (int)fields[AGENT].len,
-                fields[AGENT].len == 0 ? "-" : fields[AGENT].data);
-    if (!is_current)
-        text_printf(out, " (still has %.*s)", (int)fields[ID].len, fields[ID].data);
-    text_append(out, span_of("\n"));
-}
-
-static void print_sender_json(const struct span fields[static FIELDS], bool is_current,
-                              struct text *out)
-{
-    json_open(out, NULL, '{');
-    json_span(out, "last", fields[LAST]);
-    json_printf(out, "fetches", "%.*s", (int)fields[COUNT].len, fields[COUNT].data);
-    json_span(out, "id", fields[ID]);
-    json_span(out, "network", fields[NETWORK]);
-    json_span(out, "user_agent", fields[AGENT]);
-    json_flag(out, "has_new_policy", is_current);
-    json_close(out, '}');
-}
-
 /* False when a line is none of the server's. */
 static bool print_all(const struct command_line *line, const struct site_domain *domain,
                       struct span rest, struct text *out)
@@ -230,15 +205,29 @@ static bool print_all(const struct command_line *line, const struct site_domain 
     for (; rest.len > 0; count++) {
         if (!take_line(&rest, fields))
             return false;
-        bool is_current = span_equal(fields[ID], span_of(id));
+        const bool is_current = span_equal(fields[ID], span_of(id));
         if (line->json) {
-            print_sender_json(fields, is_current, out);
+            json_open(out, NULL, '{');
+            json_span(out, "last", fields[LAST]);
+            json_printf(out, "fetches", "%.*s", (int)fields[COUNT].len, fields[COUNT].data);
+            json_span(out, "id", fields[ID]);
+            json_span(out, "network", fields[NETWORK]);
+            json_span(out, "user_agent", fields[AGENT]);
+            json_flag(out, "has_new_policy", is_current);
+            json_close(out, '}');
             continue;
         }
         if (count == 0)
             text_append(
                 out, span_of("LAST                  HAS   FETCHES  NETWORK             SENDER\n"));
-        print_sender(fields, is_current, out);
+        const struct span agent = fields[AGENT].len == 0 ? span_of("-") : fields[AGENT];
+        text_append(out, fields[LAST]);
+        text_printf(out, "  %s  %7.*s  %-18.*s  %.*s", is_current ? "new" : "old",
+                    (int)fields[COUNT].len, fields[COUNT].data, (int)fields[NETWORK].len,
+                    fields[NETWORK].data, (int)agent.len, agent.data);
+        if (!is_current)
+            text_printf(out, " (still has %.*s)", (int)fields[ID].len, fields[ID].data);
+        text_append(out, span_of("\n"));
     }
     if (line->json)
         text_append(out, span_of("]}\n"));

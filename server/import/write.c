@@ -146,19 +146,6 @@ static void write_open(struct text *out, const struct import_host *host)
     }
 }
 
-static void write_certificates(const struct import *import, struct text *out)
-{
-    text_append(out, span_of(import->certificates.count > 0
-                                 ? "certificates:\n"
-                                 : "# The certificates were not found here; say where they are:\n"
-                                   "# certificates: /etc/letsencrypt/live\n"));
-    for (size_t i = 0; i < import->certificates.count; i++) {
-        text_append(out, span_of("  - "));
-        write_scalar(out, span_of(import->certificates.items[i]));
-        text_append(out, span_of("\n"));
-    }
-}
-
 /* A host that a certificate or a comment names, and that has no policy. */
 static bool is_nothing(const struct import_host *host)
 {
@@ -173,7 +160,15 @@ static void write_yaml(struct writer *writer, struct text *said)
     text_append(
         out,
         span_of("# Written by \"mta-sts-httpd import\". \"mta-sts-httpd check\" checks it.\n\n"));
-    write_certificates(import, out);
+    text_append(out, span_of(import->certificates.count > 0
+                                 ? "certificates:\n"
+                                 : "# The certificates were not found here; say where they are:\n"
+                                   "# certificates: /etc/letsencrypt/live\n"));
+    for (size_t i = 0; i < import->certificates.count; i++) {
+        text_append(out, span_of("  - "));
+        write_scalar(out, span_of(import->certificates.items[i]));
+        text_append(out, span_of("\n"));
+    }
     for (size_t i = 0; i < writer->group_count; i++) {
         if (writer->groups[i].name == NULL)
             continue;
