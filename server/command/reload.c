@@ -126,17 +126,6 @@ static int print_domain(const struct status_reading *reading, const char *operan
     return status;
 }
 
-/* Good only when every domain is served as configured. */
-static int judge_all(const struct status_reading *reading)
-{
-    for (struct span rest = reading->domains; rest.len > 0;) {
-        struct span line = span_take_line(&rest);
-        if (memmem(line.data, line.len, " served ", 8) == NULL)
-            return STATUS_PENDING;
-    }
-    return STATUS_GOOD;
-}
-
 /* Prints what became of the load, or of the domains that are named, and returns the exit status. */
 static int print_result(const struct command_line *line, const struct status_reading *reading,
                         struct text *out)
@@ -145,8 +134,12 @@ static int print_result(const struct command_line *line, const struct status_rea
     int status = reading->is_refused ? STATUS_WRONG : STATUS_GOOD;
     if (line->operand_count == 0 || reading->is_refused)
         sort_report(reading, out, &faults);
-    if (line->operand_count == 0)
-        status = graver(status, judge_all(reading));
+    /* Good only when every domain is served as configured. */
+    for (struct span rest = reading->domains; line->operand_count == 0 && rest.len > 0;) {
+        struct span domain = span_take_line(&rest);
+        if (memmem(domain.data, domain.len, " served ", 8) == NULL)
+            status = graver(status, STATUS_PENDING);
+    }
     for (size_t i = 0; i < line->operand_count; i++)
         status = graver(status, print_domain(reading, line->operands[i], out, &faults));
     return command_complain_lines(&faults) ? status : STATUS_WRONG;

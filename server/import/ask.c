@@ -213,22 +213,6 @@ static void report_problem(struct import *import, struct import_host *host,
                   host->domain);
 }
 
-static void report_certificate(struct import *import, const struct import_host *host,
-                               const struct report *report)
-{
-    for (size_t i = 0; i < report->finding_count; i++) {
-        const struct report_finding *finding = &report->findings[i];
-        if (finding->stage != STAGE_CERTIFICATE || finding->level == DIAG_NOTE)
-            continue;
-        diag_add(import->diag, DIAG_WARNING, host->at, "mta-sts.%s: %s", host->domain,
-                 finding->message);
-        if (finding->senders[0] != '\0')
-            diag_reason(import->diag, "%s", finding->senders);
-        if (finding->fix[0] != '\0')
-            diag_hint(import->diag, "%s", finding->fix);
-    }
-}
-
 static void keep_id(struct import *import, struct import_host *host,
                     const struct answer_found *found)
 {
@@ -258,7 +242,17 @@ static void take(void *context, size_t index, const void *result)
         host->bytes = keep(import, best->kept.body, best->kept.body_len);
         if (best->kept.leaf_len > 0)
             host->leaf = keep(import, best->kept.leaf, best->kept.leaf_len);
-        report_certificate(import, host, &best->report);
+        for (size_t i = 0; i < best->report.finding_count; i++) {
+            const struct report_finding *finding = &best->report.findings[i];
+            if (finding->stage != STAGE_CERTIFICATE || finding->level == DIAG_NOTE)
+                continue;
+            diag_add(import->diag, DIAG_WARNING, host->at, "mta-sts.%s: %s", host->domain,
+                     finding->message);
+            if (finding->senders[0] != '\0')
+                diag_reason(import->diag, "%s", finding->senders);
+            if (finding->fix[0] != '\0')
+                diag_hint(import->diag, "%s", finding->fix);
+        }
         import_inspect(import, host,
                        arena_printf(import->arena, "https://mta-sts.%s/.well-known/mta-sts.txt",
                                     host->domain));
