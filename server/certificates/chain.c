@@ -384,34 +384,24 @@ static void warn_of_cross_sign(struct certificates *store, const struct stored_c
     diag_hint(store->diag, "get the current chain from the certificate authority that issued it");
 }
 
-static void warn_of_links(struct certificates *store, const struct stored_certificate *leaf)
-{
-    for (size_t i = 1; i < leaf->chain_len; i++)
-        warn_of_link(store, leaf, &store->certificates[leaf->chain[i]]);
-    if (leaf->expired_link == CERTIFICATE_NONE)
-        return;
-    if (leaf->fault == CREDENTIAL_CHAIN_EXPIRED)
-        warn_of_link(store, leaf, &store->certificates[leaf->expired_link]);
-    else
-        warn_of_cross_sign(store, leaf);
-}
-
-static void report_staple(struct certificates *store, const struct stored_certificate *leaf)
-{
-    diag_add(store->diag, DIAG_ERROR, leaf->at,
-             "the certificate demands a stapled OCSP response (must-staple)");
-    diag_reason(store->diag, "this server staples none, and senders that obey RFC 7633, such as "
-                             "those with GnuTLS, refuse the certificate");
-    diag_hint(store->diag, "have one issued without it (certbot: no --must-staple; dehydrated: "
-                           "OCSP_MUST_STAPLE=\"no\")");
-}
-
 void certificate_warn_of_chain(struct certificates *store, const struct stored_certificate *leaf)
 {
     char issuer[CERTIFICATE_NAME_SIZE];
-    if (leaf->facts->flags.must_staple)
-        report_staple(store, leaf);
-    warn_of_links(store, leaf);
+    if (leaf->facts->flags.must_staple) {
+        diag_add(store->diag, DIAG_ERROR, leaf->at,
+                 "the certificate demands a stapled OCSP response (must-staple)");
+        diag_reason(store->diag,
+                    "this server staples none, and senders that obey RFC 7633, such as "
+                    "those with GnuTLS, refuse the certificate");
+        diag_hint(store->diag, "have one issued without it (certbot: no --must-staple; dehydrated: "
+                               "OCSP_MUST_STAPLE=\"no\")");
+    }
+    for (size_t i = 1; i < leaf->chain_len; i++)
+        warn_of_link(store, leaf, &store->certificates[leaf->chain[i]]);
+    if (leaf->expired_link != CERTIFICATE_NONE && leaf->fault == CREDENTIAL_CHAIN_EXPIRED)
+        warn_of_link(store, leaf, &store->certificates[leaf->expired_link]);
+    else if (leaf->expired_link != CERTIFICATE_NONE)
+        warn_of_cross_sign(store, leaf);
     if (leaf->fault == CREDENTIAL_INCOMPLETE) {
         certificate_issuer_text(leaf->facts, issuer);
         diag_add(store->diag, DIAG_WARNING, leaf->at,

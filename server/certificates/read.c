@@ -79,14 +79,24 @@ static bool may_report(struct reading *reading, const struct pem_block *block)
     return false;
 }
 
-static void report_block(struct reading *reading, const struct pem_block *block)
+/* A whole block that is of no use, or one with a fault. */
+static void report_block(struct reading *reading, const struct pem_block *block, enum block_use use)
 {
     struct diag *diag = reading->store->diag;
-    struct position at = place(reading, block->fault_line);
+    struct position at = place(reading, block->fault_line), begin = place(reading, block->line);
     int len = (int)block->label.len;
     const char *label = block->label.data;
+    if (use == BLOCK_ENCRYPTED) {
+        diag_add(diag, DIAG_ERROR, begin, "the private key is encrypted");
+        diag_reason(diag, "the server cannot ask for its passphrase");
+        diag_hint(diag, "write it without one: openssl pkey -in %s -out NEW", reading->path);
+        return;
+    }
     switch (block->fault) {
     case PEM_SOUND:
+        diag_add(diag, DIAG_ERROR, begin, "this is OpenSSL's own form of a certificate");
+        diag_reason(diag, "it has trust settings after the certificate, which no client reads");
+        diag_hint(diag, "write it as a plain one: openssl x509 -in %s -out NEW", reading->path);
         return;
     case PEM_NO_END:
         diag_add(diag, DIAG_ERROR, at, "the block has no line -----END %.*s-----", len, label);
@@ -168,23 +178,6 @@ static void doubt_certificate(struct reading *reading, struct span der)
         doubt(reading);
 }
 
-/* The number of a certificate that is new here, or CERTIFICATE_NONE after a fault, which is
- * reported. */
-static uint32_t read_certificate(struct reading *reading, const struct pem_block *block,
-                                 struct span der)
-{
-    struct certificates *store = reading->store;
-    struct certificate *facts = certificate_new(der);
-    if (facts->fault == CERTIFICATE_SOUND)
-        return certificate_add(store, facts);
-    if (may_report(reading, block)) {
-        report_certificate(reading, block, facts);
-        doubt_certificate(reading, der);
-    }
-    certificate_free(facts);
-    return CERTIFICATE_NONE;
-}
-
 /* The same certificate may be in several files (cert.pem, fullchain.pem, certbot's archive): it
  * counts once. */
 static void take_certificate(struct reading *reading, const struct pem_block *block,
@@ -192,10 +185,18 @@ static void take_certificate(struct reading *reading, const struct pem_block *bl
 {
     struct certificates *store = reading->store;
     uint32_t index = certificate_find_der(store, der);
-    if (index == CERTIFICATE_NONE)
-        index = read_certificate(reading, block, der);
-    if (index == CERTIFICATE_NONE)
-        return;
+    if (index == CERTIFICATE_NONE) {
+        struct certificate *facts = certificate_new(der);
+        if (facts->fault != CERTIFICATE_SOUND) {
+            if (may_report(reading, block)) {
+                report_certificate(reading, block, facts);
+                doubt_certificate(reading, der);
+            }
+            certificate_free(facts);
+            return;
+        }
+        index = certificate_add(store, facts);
+    }
     certificate_add_content(store, (struct content){index, block->line, false});
     certificate_settle(store, index, place(reading, block->line), reading->certificate_count);
 }
@@ -237,37 +238,15 @@ static void take_key(struct reading *reading, const struct pem_block *block, str
     certificate_add_content(store, (struct content){index, block->line, true});
 }
 
-static void report_encrypted(struct reading *reading, const struct pem_block *block)
-{
-    struct diag *diag = reading->store->diag;
-    diag_add(diag, DIAG_ERROR, place(reading, block->line), "the private key is encrypted");
-    diag_reason(diag, "the server cannot ask for its passphrase");
-    diag_hint(diag, "write it without one: openssl pkey -in %s -out NEW", reading->path);
-}
-
-static void report_trusted(struct reading *reading, const struct pem_block *block)
-{
-    struct diag *diag = reading->store->diag;
-    diag_add(diag, DIAG_ERROR, place(reading, block->line),
-             "this is OpenSSL's own form of a certificate");
-    diag_reason(diag, "it has trust settings after the certificate, which no client reads");
-    diag_hint(diag, "write it as a plain one: openssl x509 -in %s -out NEW", reading->path);
-}
-
 static void take_block(struct reading *reading, const struct pem_block *block, enum block_use use)
 {
     unsigned char *der = NULL;
     struct span bytes;
     if (use == BLOCK_ENCRYPTED || use == BLOCK_TRUSTED || block->fault != PEM_SOUND) {
-        if (!may_report(reading, block))
-            return;
-        if (use == BLOCK_ENCRYPTED)
-            report_encrypted(reading, block);
-        else if (block->fault != PEM_SOUND)
-            report_block(reading, block);
-        else
-            report_trusted(reading, block);
-        doubt(reading);
+        if (may_report(reading, block)) {
+            report_block(reading, block, use);
+            doubt(reading);
+        }
         return;
     }
     der = heap_take(1, block->der_len);
