@@ -119,11 +119,7 @@ void diag_set_part(struct diag *diag, enum diag_part part)
     diag->part = part;
 }
 
-static struct span file_key(const void *items, size_t index)
-{
-    const char *const *files = items;
-    return span_of(files[index]);
-}
+TABLE_KEY(file_key, const char *, span_of(*item));
 
 const char *diag_intern(struct diag *diag, struct span name)
 {
@@ -181,11 +177,7 @@ __attribute__((format(printf, 2, 0))) static const char *format_words(struct dia
     return words;
 }
 
-static struct span entry_key(const void *items, size_t index)
-{
-    const struct entry *entries = items;
-    return span_of(entries[index].key);
-}
+TABLE_KEY(entry_key, struct entry, span_of(item->key));
 
 /* Keeps the entry, unless the same was said of the place already, because several domains use one bad
  * policy, say; diag->last tells. */

@@ -22,6 +22,9 @@ static inline struct span span_of(const char *text)
     return (struct span){text, strlen(text)};
 }
 
+/* The bytes of an object; borrowed as long as that is. */
+#define SPAN_OF(object) ((struct span){(const char *)&(object), sizeof(object)})
+
 /* One ASCII letter in lower case; every other byte as it is. No locale. */
 static inline char ascii_lower(char byte)
 {

@@ -31,6 +31,15 @@ struct table {
 /* The key of the item at the index; items is what the caller passed. */
 typedef struct span table_key(const void *items, size_t index);
 
+/* Defines the one of an array of the type: TABLE_KEY(name_of, struct named, item->name); */
+#define TABLE_KEY(function, type, key)                           \
+    static struct span function(const void *items, size_t index) \
+    {                                                            \
+        type const *item = (type const *)items + index;          \
+        return key;                                              \
+    }                                                            \
+    static table_key function
+
 void table_free(struct table *table);
 
 /* The index of the item with the key, or TABLE_NONE. */

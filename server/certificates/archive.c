@@ -72,11 +72,7 @@ static bool take_array(struct span *rest, size_t count, size_t size, const void 
     return true;
 }
 
-static struct span signature_of(const void *items, size_t index)
-{
-    const struct archived_source *sources = items;
-    return (struct span){(const char *)&sources[index].signature, sizeof(sources[index].signature)};
-}
+TABLE_KEY(signature_of, struct archived_source, SPAN_OF(item->signature));
 
 void certificate_archive_open(const struct site *site, struct certificate_archive *ret_archive)
 {
@@ -156,7 +152,7 @@ static bool is_whole(const struct certificate_archive *archive, const struct con
 static const struct archived_source *find_source(const struct certificate_archive *archive,
                                                  const struct tree_file *file)
 {
-    struct span key = {(const char *)&file->signature, sizeof(file->signature)};
+    struct span key = SPAN_OF(file->signature);
     size_t found = table_find(&archive->by_signature, key, signature_of, archive->sources);
     if (found == TABLE_NONE)
         return NULL;

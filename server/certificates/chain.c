@@ -10,11 +10,7 @@ struct fit {
     int64_t not_after;
 };
 
-static struct span subject_of(const void *items, size_t index)
-{
-    const struct stored_certificate *certificates = items;
-    return certificates[index].facts->subject;
-}
+TABLE_KEY(subject_of, struct stored_certificate, item->facts->subject);
 
 static uint32_t find_subject(const struct certificates *store, struct span subject)
 {
@@ -79,11 +75,7 @@ static bool is_doubtful(const struct certificates *store, const struct certifica
     return false;
 }
 
-static struct span place_of(const void *items, size_t index)
-{
-    const struct placed *placed = items;
-    return (struct span){(const char *)&placed[index].place, sizeof(placed[index].place)};
-}
+TABLE_KEY(place_of, struct placed, SPAN_OF(item->place));
 
 static uint64_t place_in(uint64_t folder, struct span subject)
 {
@@ -92,14 +84,14 @@ static uint64_t place_in(uint64_t folder, struct span subject)
 
 static uint32_t find_placed(const struct certificates *store, uint64_t place)
 {
-    struct span key = {(const char *)&place, sizeof(place)};
+    struct span key = SPAN_OF(place);
     return (uint32_t)table_find(&store->by_place, key, place_of, store->placed);
 }
 
 static void add_placed(struct certificates *store, uint64_t folder, uint32_t index)
 {
     uint64_t place = place_in(folder, store->certificates[index].facts->subject);
-    struct span key = {(const char *)&place, sizeof(place)};
+    struct span key = SPAN_OF(place);
     uint32_t first = find_placed(store, place);
     /* A chain often is in two files of a folder. */
     if (first != CERTIFICATE_NONE && store->placed[first].index == index)
@@ -132,12 +124,8 @@ static void place_authorities(struct certificates *store)
     }
 }
 
-static struct span proof_key(const void *items, size_t index)
-{
-    const struct proof *proofs = items;
-    return (struct span){(const char *)&proofs[index],
-                         sizeof(proofs[index].child) + sizeof(proofs[index].parent)};
-}
+TABLE_KEY(proof_key, struct proof,
+          ((struct span){(const char *)item, sizeof(item->child) + sizeof(item->parent)}));
 
 static const struct proof *find_proof(const struct certificates *store, struct proof wanted)
 {

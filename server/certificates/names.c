@@ -108,11 +108,7 @@ static uint32_t choose(struct certificates *store, uint32_t one, uint32_t other)
     return !is_trusted(store, best) && is_trusted(store, last) ? last : best;
 }
 
-static struct span text_of(const void *items, size_t index)
-{
-    const struct stored_name *names = items;
-    return names[index].text;
-}
+TABLE_KEY(text_of, struct stored_name, item->text);
 
 static uint32_t find_name(const struct certificates *store, struct span name)
 {

@@ -82,11 +82,7 @@ void certificates_free(struct certificates *store)
     free(store);
 }
 
-static struct span der_of(const void *items, size_t index)
-{
-    const struct stored_certificate *certificates = items;
-    return certificates[index].facts->der;
-}
+TABLE_KEY(der_of, struct stored_certificate, item->facts->der);
 
 /* TABLE_NONE is all ones and so becomes CERTIFICATE_NONE. */
 uint32_t certificate_find_der(const struct certificates *store, struct span der)
@@ -94,11 +90,7 @@ uint32_t certificate_find_der(const struct certificates *store, struct span der)
     return (uint32_t)table_find(&store->by_der, der, der_of, store->certificates);
 }
 
-static struct span info_of(const void *items, size_t index)
-{
-    const struct stored_key *keys = items;
-    return keys[index].info;
-}
+TABLE_KEY(info_of, struct stored_key, item->info);
 
 uint32_t certificate_find_key(const struct certificates *store, struct span info)
 {

@@ -58,11 +58,7 @@ static const char *judge_certificates(const struct records *records,
                         day);
 }
 
-static struct span name_key(const void *items, size_t index)
-{
-    const struct dns_record *records = items;
-    return span_of(records[index].name);
-}
+TABLE_KEY(name_key, struct dns_record, span_of(item->name));
 
 static struct dns_record *find(const struct records *records, const char *name)
 {

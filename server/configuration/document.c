@@ -90,11 +90,7 @@ static bool hint_at_line(const struct builder *builder, const yaml_mark_t *mark)
     return true;
 }
 
-static struct span pair_key(const void *items, size_t index)
-{
-    const struct node_pair *pairs = items;
-    return pairs[index].key->text;
-}
+TABLE_KEY(pair_key, struct node_pair, item->key->text);
 
 /* One more place in the collection; the arena keeps the outgrown array. */
 static void *grow(struct builder *builder, struct frame *frame, void *items, size_t size)
@@ -168,11 +164,7 @@ static bool weigh(struct builder *builder, uint64_t weight, const yaml_mark_t *m
     return false;
 }
 
-static struct span anchor_key(const void *items, size_t index)
-{
-    const struct anchor *anchors = items;
-    return span_of(anchors[index].name);
-}
+TABLE_KEY(anchor_key, struct anchor, span_of(item->name));
 
 /* The last anchor of the name counts. */
 static bool remember_anchor(struct builder *builder, const yaml_char_t *name,

@@ -100,17 +100,9 @@ void draft_set_previous(struct draft *draft, const struct site *previous)
     draft->previous = previous;
 }
 
-static struct span named_policy_key(const void *items, size_t index)
-{
-    const struct named_policy *policies = items;
-    return policies[index].key->text;
-}
+TABLE_KEY(named_policy_key, struct named_policy, item->key->text);
 
-static struct span domain_key(const void *items, size_t index)
-{
-    const struct draft_domain *domains = items;
-    return (struct span){domains[index].name, domains[index].name_len};
-}
+TABLE_KEY(domain_key, struct draft_domain, ((struct span){item->name, item->name_len}));
 
 /* The number of the policy that the file which is being added means, or TABLE_NONE. */
 static size_t find_policy(const struct draft *draft, struct span name)

@@ -77,11 +77,7 @@ const char *sources_resolve(struct sources *sources, const char *naming_file, co
     return copy;
 }
 
-static struct span file_key(const void *items, size_t index)
-{
-    const struct source *sources = items;
-    return span_of(sources[index].file);
-}
+TABLE_KEY(file_key, struct source, span_of(item->file));
 
 static size_t find_source(const struct sources *sources, struct span file)
 {

@@ -51,11 +51,7 @@ static struct report_words shown(struct span bytes)
     return report_show(bytes, 100);
 }
 
-static struct span path_key(const void *items, size_t index)
-{
-    const char *const *paths = items;
-    return span_of(paths[index]);
-}
+TABLE_KEY(path_key, const char *, span_of(*item));
 
 void import_add_path(struct import *import, struct import_paths *paths, const char *path)
 {
@@ -66,11 +62,7 @@ void import_add_path(struct import *import, struct import_paths *paths, const ch
     *ARRAY_ADD(paths->items, paths->count, paths->capacity) = arena_copy(import->arena, key);
 }
 
-static struct span domain_key(const void *items, size_t index)
-{
-    const struct import_host *hosts = items;
-    return span_of(hosts[index].domain);
-}
+TABLE_KEY(domain_key, struct import_host, span_of(item->domain));
 
 static struct import_host *add_host(struct import *import, struct span domain, struct position at,
                                     enum import_sure sure)

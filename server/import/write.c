@@ -25,11 +25,7 @@ struct writer {
     size_t *group_of; /* owned; by host */
 };
 
-static struct span body_key(const void *items, size_t index)
-{
-    const struct group *groups = items;
-    return policy_body(groups[index].policy);
-}
+TABLE_KEY(body_key, struct group, policy_body(item->policy));
 
 /* Equal policies come together; the one with most members is the default. */
 static void make_groups(struct writer *writer)

@@ -128,11 +128,7 @@ static struct position place_of(const struct line *line, const char *byte)
     return at;
 }
 
-static struct span mx_key(const void *items, size_t index)
-{
-    const struct field *mx = items;
-    return mx[index].text;
-}
+TABLE_KEY(mx_key, struct field, item->text);
 
 /* Adds a name as it is to be written, unless it is there already. */
 static void add_mx(struct inspector *inspector, struct span text, struct position at)

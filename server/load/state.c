@@ -30,18 +30,14 @@ struct numbering {
     struct table table;
 };
 
-static struct span policy_key(const void *items, size_t index)
-{
-    const struct policy *const *policies = items;
-    return (struct span){(const char *)&policies[index], sizeof(const struct policy *)};
-}
+TABLE_KEY(policy_key, const struct policy *, SPAN_OF(*item));
 
 static void number_policies(const struct site *site, struct numbering *numbering)
 {
     numbering->policies = heap_take(site_count(site), sizeof(*numbering->policies));
     for (size_t i = 0; i < site_count(site); i++) {
         const struct policy *policy = site_policy(site_at(site, i));
-        struct span key = {(const char *)&policy, sizeof(policy)};
+        struct span key = SPAN_OF(policy);
         if (policy == NULL ||
             table_find(&numbering->table, key, policy_key, numbering->policies) != TABLE_NONE)
             continue;
@@ -68,7 +64,7 @@ static void append_domains(struct text *text, const struct site *site,
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
         const struct policy *policy = site_policy(domain);
-        struct span key = {(const char *)&policy, sizeof(policy)};
+        struct span key = SPAN_OF(policy);
         if (policy == NULL)
             continue;
         size_t number = table_find(&numbering->table, key, policy_key, numbering->policies);

@@ -178,17 +178,13 @@ static struct image_reference place_policy(struct site_builder *builder,
     return place_once(builder, &builder->policies, policy_bytes(policy), alignof(uint32_t));
 }
 
-static struct span origin_key(const void *items, size_t index)
-{
-    const struct origin *origins = items;
-    return (struct span){(const char *)&origins[index].data, sizeof(origins[index].data)};
-}
+TABLE_KEY(origin_key, struct origin, SPAN_OF(item->data));
 
 /* Certificates and keys are too many bytes to be hashed for each domain: where they are tells that they
  * are the same. */
 static struct stretch place_bytes(struct site_builder *builder, struct span bytes)
 {
-    struct span key = {(const char *)&bytes.data, sizeof(bytes.data)};
+    struct span key = SPAN_OF(bytes.data);
     const struct stretch none = {0};
     if (builder->error != 0)
         return none;
@@ -230,11 +226,7 @@ static void refer_bytes(const struct site_builder *builder, struct image_bytes *
 }
 
 /* The place of the leaf. */
-static struct span leaf_key(const void *items, size_t index)
-{
-    const struct made *made = items;
-    return (struct span){(const char *)&made[index].leaf, sizeof(made[index].leaf)};
-}
+TABLE_KEY(leaf_key, struct made, SPAN_OF(item->leaf));
 
 /* Whether a credential of the image is made of these. */
 static bool is_made_of(const struct credential *credential, const struct credential_fields *fields)
@@ -287,7 +279,7 @@ static uint32_t place_credential(struct site_builder *builder,
         return 0;
     assert(fields->chain_len >= 1 && fields->chain_len <= LIMIT_CHAIN);
     uint32_t leaf = place_bytes(builder, fields->chain[0]).at;
-    struct span key = {(const char *)&leaf, sizeof(leaf)};
+    struct span key = SPAN_OF(leaf);
     size_t found = table_find(&builder->by_leaf, key, leaf_key, builder->made);
     if (found != TABLE_NONE &&
         is_made_of((const void *)(builder->file.data + builder->made[found].at), fields))

@@ -60,7 +60,7 @@ static uint64_t number_of(const struct diag_entry *entry)
 
 static void remember(struct reporter *reporter, uint64_t number)
 {
-    text_append(&reporter->now, (struct span){(const char *)&number, sizeof(number)});
+    text_append(&reporter->now, SPAN_OF(number));
 }
 
 /* What was told of the configuration files stays known when only certificates are loaded. */
