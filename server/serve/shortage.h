@@ -1,6 +1,6 @@
 /*
- * A shortage of descriptors or memory may last for hours and show with every
- * client, so it is told once a minute. Runs in the worker.
+ * A shortage of descriptors or memory may last for hours and concern every client, so it is logged at
+ * most once in LIMIT_COMPLAINT_MS. Runs in the worker.
  */
 #ifndef SERVE_SHORTAGE_H
 #define SERVE_SHORTAGE_H

@@ -64,8 +64,8 @@ enum tls_result tls_flush(struct tls_session *session);
 /* Tells the client that nothing more comes (close_notify), and flushes. */
 enum tls_result tls_close(struct tls_session *session);
 
-/* To be called before another session is used: takes along what this one has not
- * sent or read yet. False when memory is short; then it is of no use any more. */
+/* Call this before another session uses the shared buffers: it saves what this one has not sent or read
+ * yet. False: out of memory; the session is unusable. */
 bool tls_leave(struct tls_session *session);
 
 /* Why a handshake failed. */

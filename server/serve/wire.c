@@ -17,35 +17,35 @@ struct wire wire_of(int fd, struct wire_buffers *buffers)
     return (struct wire){.fd = fd, .buffers = buffers};
 }
 
-static size_t tray_len(const struct wire_range *tray)
+static size_t range_len(const struct wire_range *range)
 {
-    return tray->end - tray->begin;
+    return range->end - range->begin;
 }
 
 /* So many bytes at its beginning are done with. */
-static void tray_consume(struct wire_range *tray, size_t len)
+static void range_consume(struct wire_range *range, size_t len)
 {
-    assert(len <= tray_len(tray));
-    tray->begin += len;
-    if (tray->begin == tray->end)
-        *tray = (struct wire_range){0};
+    assert(len <= range_len(range));
+    range->begin += len;
+    if (range->begin == range->end)
+        *range = (struct wire_range){0};
 }
 
-/* Brings back what was taken along. */
+/* Makes the buffers those of this wire, and puts its saved bytes back. */
 static struct wire_buffers *buffers_of(struct wire *wire)
 {
     struct wire_buffers *buffers = wire->buffers;
-    struct wire_saved *rest = wire->saved;
+    struct wire_saved *saved = wire->saved;
     assert(buffers->user == NULL || buffers->user == wire);
     buffers->user = wire;
-    if (rest == NULL)
+    if (saved == NULL)
         return buffers;
-    assert(tray_len(&buffers->in) == 0 && tray_len(&buffers->out) == 0);
-    memcpy(buffers->in_bytes, rest->bytes, rest->in_len);
-    memcpy(buffers->out_bytes, rest->bytes + rest->in_len, rest->out_len);
-    buffers->in.end = rest->in_len;
-    buffers->out.end = rest->out_len;
-    free(rest);
+    assert(range_len(&buffers->in) == 0 && range_len(&buffers->out) == 0);
+    memcpy(buffers->in_bytes, saved->bytes, saved->in_len);
+    memcpy(buffers->out_bytes, saved->bytes + saved->in_len, saved->out_len);
+    buffers->in.end = saved->in_len;
+    buffers->out.end = saved->out_len;
+    free(saved);
     wire->saved = NULL;
     return buffers;
 }
@@ -59,22 +59,22 @@ static void clear(struct wire_buffers *buffers)
 bool wire_save(struct wire *wire)
 {
     struct wire_buffers *buffers = wire->buffers;
-    size_t in_len = tray_len(&buffers->in), out_len = tray_len(&buffers->out);
+    size_t in_len = range_len(&buffers->in), out_len = range_len(&buffers->out);
     if (buffers->user != wire)
         return true;
     buffers->user = NULL;
     if (in_len + out_len == 0)
         return true;
-    struct wire_saved *rest = malloc(sizeof(*rest) + in_len + out_len);
-    if (rest != NULL) {
-        rest->in_len = in_len;
-        rest->out_len = out_len;
-        memcpy(rest->bytes, buffers->in_bytes + buffers->in.begin, in_len);
-        memcpy(rest->bytes + in_len, buffers->out_bytes + buffers->out.begin, out_len);
+    struct wire_saved *saved = malloc(sizeof(*saved) + in_len + out_len);
+    if (saved != NULL) {
+        saved->in_len = in_len;
+        saved->out_len = out_len;
+        memcpy(saved->bytes, buffers->in_bytes + buffers->in.begin, in_len);
+        memcpy(saved->bytes + in_len, buffers->out_bytes + buffers->out.begin, out_len);
     }
-    wire->saved = rest;
+    wire->saved = saved;
     clear(buffers);
-    return rest != NULL;
+    return saved != NULL;
 }
 
 void wire_free(struct wire *wire)
@@ -92,26 +92,26 @@ void wire_allow(struct wire *wire, size_t receivable)
 
 bool wire_has_unread(struct wire *wire)
 {
-    return tray_len(&buffers_of(wire)->in) > 0;
+    return range_len(&buffers_of(wire)->in) > 0;
 }
 
 bool wire_has_unsent(struct wire *wire)
 {
-    return tray_len(&buffers_of(wire)->out) > 0;
+    return range_len(&buffers_of(wire)->out) > 0;
 }
 
 bool wire_flush(struct wire *wire)
 {
     struct wire_buffers *buffers = buffers_of(wire);
     int flags = MSG_NOSIGNAL | (wire->is_ending ? MSG_MORE : 0);
-    while (tray_len(&buffers->out) > 0) {
-        ssize_t sent =
-            send(wire->fd, buffers->out_bytes + buffers->out.begin, tray_len(&buffers->out), flags);
+    while (range_len(&buffers->out) > 0) {
+        ssize_t sent = send(wire->fd, buffers->out_bytes + buffers->out.begin,
+                            range_len(&buffers->out), flags);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0)
             return false;
-        tray_consume(&buffers->out, (size_t)sent);
+        range_consume(&buffers->out, (size_t)sent);
     }
     return true;
 }
@@ -124,8 +124,8 @@ static size_t room_to_send(struct wire *wire, size_t len)
         return len;
     if (!wire_flush(wire) && errno != EAGAIN)
         return 0;
-    memmove(buffers->out_bytes, buffers->out_bytes + buffers->out.begin, tray_len(&buffers->out));
-    buffers->out = (struct wire_range){0, tray_len(&buffers->out)};
+    memmove(buffers->out_bytes, buffers->out_bytes + buffers->out.begin, range_len(&buffers->out));
+    buffers->out = (struct wire_range){0, range_len(&buffers->out)};
     size_t room = sizeof(buffers->out_bytes) - buffers->out.end;
     errno = EAGAIN;
     return room < len ? room : len;
@@ -180,7 +180,7 @@ struct span wire_unread(struct wire *wire)
 {
     const struct wire_buffers *buffers = buffers_of(wire);
     return (struct span){(const char *)buffers->in_bytes + buffers->in.begin,
-                         tray_len(&buffers->in)};
+                         range_len(&buffers->in)};
 }
 
 bool wire_is_reset(const struct wire *wire)
@@ -192,15 +192,15 @@ bool wire_is_reset(const struct wire *wire)
 ssize_t wire_receive(struct wire *wire, unsigned char *buf, size_t size)
 {
     struct wire_buffers *buffers = buffers_of(wire);
-    if (tray_len(&buffers->in) == 0) {
+    if (range_len(&buffers->in) == 0) {
         if (!wire_flush(wire))
             return -1;
         ssize_t got = fill(wire);
         if (got <= 0)
             return got;
     }
-    size_t len = size < tray_len(&buffers->in) ? size : tray_len(&buffers->in);
+    size_t len = size < range_len(&buffers->in) ? size : range_len(&buffers->in);
     memcpy(buf, buffers->in_bytes + buffers->in.begin, len);
-    tray_consume(&buffers->in, len);
+    range_consume(&buffers->in, len);
     return (ssize_t)len;
 }
