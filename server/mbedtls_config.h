@@ -125,7 +125,7 @@
 #undef MBEDTLS_X509_CRT_WRITE_C
 #undef MBEDTLS_X509_CSR_WRITE_C
 
-/* A worker has an allocator of its own for the library (serve/tls.c). */
+/* A worker has an allocator of its own for the library (serve/tls_context.c). */
 #define MBEDTLS_PLATFORM_MEMORY
 
 /* Tables that are part of the program are there once, not computed in every worker. */

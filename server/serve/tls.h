@@ -1,7 +1,7 @@
 /*
- * TLS for the worker, and the only file of this room that knows mbedTLS. A context is made once in each worker, after the fork; a session
- * belongs to one connection and borrows its socket. Which certificate is shown
- * depends on SNI alone: there is no default host. Beside them the certificates of
+ * For tls and tls_context. TLS for the worker; no other file of this room knows mbedTLS. A context is made
+ * once in each worker, after the fork; a session belongs to one connection and borrows its socket. Which
+ * certificate is shown depends on SNI alone: there is no default host. Beside them the certificates of
  * pending challenges (RFC 8737) are shown to authorities, who ask by ALPN.
  */
 #ifndef SERVE_TLS_H

@@ -34,8 +34,8 @@ OUTSIDE = (
     (
         re.compile(r"mbedtls/|psa/"),
         re.compile(
-            r"(serve/tls|crypto/accelerate|probe/fetch|policy/record)\.c"
-            r"|certificates/\w+\.[ch]"
+            r"(serve/tls|serve/tls_context|crypto/accelerate|probe/fetch|policy/record)\.c"
+            r"|serve/tls_session\.h|certificates/\w+\.[ch]"
         ),
         "mbedTLS",
     ),

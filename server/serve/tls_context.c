@@ -1,0 +1,416 @@
+#include "serve/tls_session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <mbedtls/net_sockets.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/platform.h>
+#include <mbedtls/platform_util.h>
+#include <mbedtls/psa_util.h>
+#include <mbedtls/ssl_ciphersuites.h>
+#include <mbedtls/x509_crt.h>
+#include <psa/crypto.h>
+
+/* A chain as objects of the library, which borrow the DER of the site. It goes with the last of its
+ * holders. */
+struct chain {
+    const struct credential *credential; /* borrowed; NULL for a challenge */
+    size_t holders;
+    mbedtls_x509_crt crt;
+};
+
+/* A chain and its key, which a worker has as a number only while it needs it. The library keeps
+ * pointers to them until the end of the handshake, and in TLS 1.3 to that of the session
+ * (end_handshake). */
+struct certificate {
+    struct chain *chain; /* held; NULL before it is parsed */
+    mbedtls_pk_context key;
+};
+
+/* No dearer ones: a client that may ask for ffdhe8192 costs more than a second
+ * of CPU. */
+static const uint16_t groups[] = {
+    MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1,
+    MBEDTLS_SSL_IANA_TLS_GROUP_NONE,
+};
+
+/* Forward secrecy and AEAD only. In TLS 1.2 the first that the client has too
+ * is taken, so ECDSA stands before RSA. */
+static const int suites[] = {
+    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
+    MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
+    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    0,
+};
+
+static const char *const suite_names[] = {
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+};
+_Static_assert(sizeof(suite_names) / sizeof(suite_names[0]) + 1 ==
+                   sizeof(suites) / sizeof(suites[0]),
+               "a name for each suite");
+
+static const uint16_t signatures[] = {
+    MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
+    MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
+    MBEDTLS_TLS1_3_SIG_NONE,
+};
+
+/* The first that the client has too is taken, so that only who offers nothing else gets the last. */
+static const char *protocols[] = {"http/1.1", "http/1.0", NULL};
+static const char *challenge_protocols[] = {"http/1.1", "http/1.0", "acme-tls/1", NULL};
+
+static void chain_release(struct chain *chain)
+{
+    if (chain == NULL || --chain->holders > 0)
+        return;
+    mbedtls_x509_crt_free(&chain->crt);
+    free(chain);
+}
+
+static void certificate_free(struct certificate *certificate)
+{
+    if (certificate == NULL)
+        return;
+    chain_release(certificate->chain);
+    mbedtls_pk_free(&certificate->key);
+    free(certificate);
+}
+
+/* Who sends a certificate need not know its extensions: the loader has judged it, or it is a
+ * challenge. */
+static int accept_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
+                            int critical, const unsigned char *value, const unsigned char *end)
+{
+    (void)context, (void)crt, (void)oid, (void)critical, (void)value, (void)end;
+    return 0;
+}
+
+/* Adds a certificate that is sent as it is. The library reads no more of an intermediate than its
+ * bytes, so what it cannot parse can be sent, and nothing is parsed for nothing. False when memory
+ * is short. */
+static bool append_bytes(mbedtls_x509_crt *chain, struct span der)
+{
+    mbedtls_x509_crt *item = mbedtls_calloc(1, sizeof(*item));
+    if (item == NULL)
+        return false;
+    mbedtls_x509_crt_init(item);
+    item->raw.p = (unsigned char *)(uintptr_t)der.data; /* which the library only reads */
+    item->raw.len = der.len;
+    while (chain->next != NULL)
+        chain = chain->next;
+    chain->next = item;
+    return true;
+}
+
+/* The first certificate alone, for one holder. NULL when memory is short or it is no certificate, which
+ * only a challenge's can be. */
+static struct chain *chain_new(const struct credential *credential, struct span leaf,
+                               bool is_copied)
+{
+    struct chain *chain = malloc(sizeof(*chain));
+
+    if (chain == NULL)
+        return NULL;
+    chain->credential = credential;
+    chain->holders = 1;
+    mbedtls_x509_crt_init(&chain->crt);
+    if (mbedtls_x509_crt_parse_der_with_ext_cb(&chain->crt, (const unsigned char *)leaf.data,
+                                               leaf.len, is_copied, accept_extension, NULL) == 0)
+        return chain;
+    chain_release(chain);
+    return NULL;
+}
+
+/* That of a credential, parsed when it is not among the last ones, for one holder more. */
+static struct chain *chain_hold(struct tls_context *context, const struct credential *credential,
+                                const struct credential_fields *fields)
+{
+    struct chain *chain, **place = &context->parsed[context->parsed_next];
+
+    for (size_t i = 0; i < LIMIT_PARSED_CHAINS; i++) {
+        if (context->parsed[i] == NULL || context->parsed[i]->credential != credential)
+            continue;
+        context->parsed[i]->holders++;
+        return context->parsed[i];
+    }
+    chain = chain_new(credential, fields->chain[0], false);
+    for (size_t i = 1; chain != NULL && i < fields->chain_len; i++) {
+        if (append_bytes(&chain->crt, fields->chain[i]))
+            continue;
+        chain_release(chain);
+        chain = NULL;
+    }
+    if (chain == NULL)
+        return NULL;
+    chain_release(*place);
+    *place = chain;
+    chain->holders++;
+    context->parsed_next = (context->parsed_next + 1) % LIMIT_PARSED_CHAINS;
+    return chain;
+}
+
+/* Takes the chain. NULL when there is none, when memory is short or the key is none. */
+static struct certificate *certificate_new(struct chain *chain, struct span key)
+{
+    struct certificate *certificate = chain == NULL ? NULL : malloc(sizeof(*certificate));
+
+    if (certificate == NULL) {
+        chain_release(chain);
+        return NULL;
+    }
+    certificate->chain = chain;
+    mbedtls_pk_init(&certificate->key);
+    if (mbedtls_pk_parse_key(&certificate->key, (const unsigned char *)key.data, key.len, NULL, 0,
+                             mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0)
+        return certificate;
+    certificate_free(certificate);
+    return NULL;
+}
+
+/* Gives the library every certificate of the domain; it takes the one that the
+ * client can verify. False when there is none or memory is short. */
+static bool present(struct tls_session *session)
+{
+    bool any = false;
+
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        const struct credential *credential = site_credential(session->domain, kind);
+        if (credential == NULL)
+            continue;
+        const struct credential_fields fields = credential_fields(credential);
+        if (session->certificates[kind] == NULL)
+            session->certificates[kind] =
+                certificate_new(chain_hold(session->context, credential, &fields), fields.key);
+        struct certificate *certificate = session->certificates[kind];
+        if (certificate == NULL ||
+            mbedtls_ssl_set_hs_own_cert(&session->ssl, &certificate->chain->crt,
+                                        &certificate->key) != 0)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+/* For any host: an authority asks before there is a domain, and for names that are not ours to judge.
+ * 0, or the alert that says why not. */
+static unsigned char present_challenge(struct tls_session *session, struct span name)
+{
+    struct challenge_answer answer;
+
+    if (session->domain != NULL)
+        return MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER; /* it asked for a policy before */
+    if (!challenges_find(session->context->challenges, CHALLENGE_ALPN, name, &answer))
+        return MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME;
+    if (mbedtls_ssl_set_hs_own_cert(&session->ssl, NULL, NULL) != 0)
+        return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
+    certificate_free(session->challenge);
+    session->challenge = certificate_new(
+        chain_new(NULL, (struct span){(const char *)answer.bytes, answer.answer_len}, true),
+        (struct span){(const char *)answer.bytes + answer.answer_len, answer.key_len});
+    mbedtls_platform_zeroize(&answer, sizeof(answer));
+    if (session->challenge == NULL ||
+        mbedtls_ssl_set_hs_own_cert(&session->ssl, &session->challenge->chain->crt,
+                                    &session->challenge->key) != 0)
+        return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
+    session->is_challenge = true;
+    return 0;
+}
+
+/* RFC 6066 section 4: who acknowledges a max_fragment_length has to keep to it, and the library does
+ * not with messages of the handshake. So it is not acknowledged, which the section allows. */
+static void forget_fragment_length(mbedtls_ssl_context *ssl)
+{
+#if defined(MBEDTLS_SSL_MAX_FRAGMENT_LENGTH)
+    mbedtls_ssl_session *session = ssl->MBEDTLS_PRIVATE(session_negotiate);
+    session->MBEDTLS_PRIVATE(mfl_code) = MBEDTLS_SSL_MAX_FRAG_LEN_NONE;
+#else
+    (void)ssl;
+#endif
+}
+
+static bool asks_for_challenge(const mbedtls_ssl_context *ssl)
+{
+    const char *protocol = mbedtls_ssl_get_alpn_protocol(ssl);
+    return protocol != NULL && strcmp(protocol, "acme-tls/1") == 0;
+}
+
+void tls_session_drop_certificates(struct tls_session *session)
+{
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        certificate_free(session->certificates[kind]);
+        session->certificates[kind] = NULL;
+    }
+    certificate_free(session->challenge);
+    session->challenge = NULL;
+}
+
+/* What comes next is costly, and is not done for a client that has gone meanwhile. */
+static int go_on_unless_reset(struct tls_session *session)
+{
+    if (!wire_is_reset(&session->wire))
+        return 0;
+    session->failure = TLS_FAILURE_CLOSED;
+    return MBEDTLS_ERR_NET_CONN_RESET;
+}
+
+/* The library calls this when it has read a ClientHello: a second time when it
+ * had to ask for another key share, and then the name must be the same. */
+static int choose_certificate(mbedtls_ssl_context *ssl)
+{
+    struct tls_session *session = mbedtls_ssl_get_user_data_p(ssl);
+    struct span name = {NULL, 0};
+    const struct site_domain *domain;
+    unsigned char description;
+
+    name.data = (const char *)mbedtls_ssl_get_hs_sni(ssl, &name.len);
+    if (name.data == NULL) {
+        session->failure = TLS_FAILURE_NO_NAME;
+        description = mbedtls_ssl_get_version_number(ssl) == MBEDTLS_SSL_VERSION_TLS1_3
+                          ? MBEDTLS_SSL_ALERT_MSG_MISSING_EXTENSION
+                          : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
+        goto refuse;
+    }
+    if (asks_for_challenge(ssl)) {
+        description = present_challenge(session, name);
+        if (description == MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME)
+            session->failure = TLS_FAILURE_UNKNOWN_NAME;
+        if (description != 0)
+            goto refuse;
+        return go_on_unless_reset(session);
+    }
+    description = MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME;
+    domain = site_find_host(session->context->site, name);
+    session->failure = TLS_FAILURE_UNKNOWN_NAME;
+    if (domain == NULL || !site_has_credential(domain))
+        goto refuse;
+    session->failure = TLS_FAILURE_PROTOCOL;
+    description = MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER;
+    if (session->is_challenge || (session->domain != NULL && session->domain != domain))
+        goto refuse;
+    session->domain = domain;
+    description = MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
+    if (mbedtls_ssl_set_hs_own_cert(ssl, NULL, NULL) != 0 || !present(session))
+        goto refuse;
+    forget_fragment_length(ssl);
+    return go_on_unless_reset(session);
+
+refuse:
+    tls_session_alert(ssl, description);
+    return MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE;
+}
+
+const char *tls_session_cipher(const struct tls_session *session)
+{
+    int suite = mbedtls_ssl_get_ciphersuite_id_from_ssl(&session->ssl);
+    for (size_t i = 0; suites[i] != 0; i++)
+        if (suites[i] == suite)
+            return suite_names[i];
+    return "-";
+}
+
+static bool configure(mbedtls_ssl_config *config, const char **alpn)
+{
+    if (mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                    MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
+        mbedtls_ssl_conf_alpn_protocols(config, alpn) != 0)
+        return false;
+    mbedtls_ssl_conf_rng(config, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
+    mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_3);
+    mbedtls_ssl_conf_ciphersuites(config, suites);
+    mbedtls_ssl_conf_groups(config, groups);
+    mbedtls_ssl_conf_sig_algs(config, signatures);
+    mbedtls_ssl_conf_tls13_key_exchange_modes(config,
+                                              MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
+    mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_NONE);
+    mbedtls_ssl_conf_cert_cb(config, choose_certificate);
+#if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH)
+    /* After the handshake the outgoing buffer is cut down to such a record, in which a usual
+     * response fits. */
+    if (mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_512) != 0)
+        return false;
+#endif
+#if defined(MBEDTLS_SSL_RENEGOTIATION)
+    mbedtls_ssl_conf_renegotiation(config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
+#endif
+    return true;
+}
+
+#if defined(MBEDTLS_PLATFORM_MEMORY)
+enum {
+    /* Nothing else that the library allocates for a client is as long as the buffers of a session. Bytes. */
+    SESSION_BUFFER_LEAST = 16384,
+    SESSION_BUFFER_BEGIN = 64,
+};
+
+/* Memory for the library. glibc's calloc leaves its cache of freed pieces alone, which its malloc takes
+ * from (until 2.41). Of the buffers of a session only the beginning has to be zero, where a record's
+ * number is: all else in them is written before it is read. */
+static void *allocate(size_t count, size_t size)
+{
+    size_t len;
+    void *memory = __builtin_mul_overflow(count, size, &len) ? NULL : malloc(len);
+
+    if (memory != NULL) /* a compiler would make calloc of malloc and memset */
+        explicit_bzero(memory, len < SESSION_BUFFER_LEAST ? len : SESSION_BUFFER_BEGIN);
+    return memory;
+}
+#endif
+
+struct tls_context *tls_context_new(const struct site *site, const struct challenges *challenges)
+{
+    struct tls_context *context = calloc(1, sizeof(*context));
+    if (context == NULL)
+        return NULL;
+    context->site = site;
+    context->challenges = challenges;
+    mbedtls_ssl_config_init(&context->config);
+    mbedtls_ssl_config_init(&context->challenge_config);
+#if defined(MBEDTLS_PLATFORM_MEMORY)
+    (void)mbedtls_platform_set_calloc_free(allocate, free); /* which cannot fail */
+#endif
+    psa_status_t status = psa_crypto_init();
+    if (status == PSA_SUCCESS && configure(&context->config, protocols) &&
+        configure(&context->challenge_config, challenge_protocols))
+        return context;
+    tls_context_free(context);
+    errno = status == PSA_ERROR_INSUFFICIENT_ENTROPY ? EIO : ENOMEM;
+    return NULL;
+}
+
+void tls_context_free(struct tls_context *context)
+{
+    if (context == NULL)
+        return;
+    mbedtls_ssl_config_free(&context->config);
+    mbedtls_ssl_config_free(&context->challenge_config);
+    for (size_t i = 0; i < LIMIT_PARSED_CHAINS; i++)
+        chain_release(context->parsed[i]);
+    free(context);
+    mbedtls_psa_crypto_free();
+}
