@@ -18,7 +18,6 @@
 #include "command/command.h"
 #include "command/reading.h"
 #include "files/file.h"
-#include "sandbox/confine.h"
 #include "sandbox/filesystem.h"
 #include "sandbox/identity.h"
 
@@ -186,7 +185,7 @@ int command_seal(const struct command_line *line, struct text *out)
     struct reading reading = reading_new(line, true);
     (void)reading_print(reading.diag, DIAG_FATAL);
     /* The same steps in the same order as the supervisor's. */
-    bool good = reading.configuration != NULL && confine_supervisor() &&
+    bool good = reading.configuration != NULL && seal_supervisor() &&
                 identity_resolve(reading.configuration->settings.user, geteuid() == 0, &identity) &&
                 try_seal(&identity, &report, &status);
     if (good)

@@ -11,7 +11,7 @@
  * can have made this name; and so does a file that everybody may read.
  * The user "nobody" is never this process's user here: what the kernel shows as
  * owned by nobody may belong to anyone, and a process that was root becomes
- * nobody to read files (sandbox/confine.h).
+ * nobody to read files (sandbox/seal.h).
  */
 #ifndef FILES_FILE_H
 #define FILES_FILE_H

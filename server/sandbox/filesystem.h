@@ -5,7 +5,7 @@
  * privilege. The other is an empty folder that is deleted already, so that nothing
  * can ever be in it, as the root folder; this needs CAP_SYS_CHROOT. Workers use
  * both where both can be had; the supervisor opens the folder. Processes that only
- * read files use Landlock (sandbox/confine.h).
+ * read files use Landlock (sandbox/seal.h).
  */
 #ifndef SANDBOX_FILESYSTEM_H
 #define SANDBOX_FILESYSTEM_H

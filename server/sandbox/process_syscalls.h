@@ -9,10 +9,10 @@
 #include <stdbool.h>
 
 enum syscalls_process {
-    SYSCALLS_SUPERVISOR, /* and the saver; what all the others need is allowed, too */
+    SYSCALLS_WORKER,
     SYSCALLS_LOADER,     /* reads files, makes memory files, seals them and sends descriptors */
     SYSCALLS_WATCHER,    /* reads files, and uses inotify */
-    SYSCALLS_WORKER,
+    SYSCALLS_SUPERVISOR, /* and the saver; what all the others need is allowed, too */
 };
 
 /* Forbids this process everything else. New privileges must be forbidden by then. False with errno: ENOSYS,

@@ -3,14 +3,47 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <linux/capability.h>
+
+#include "base/log.h"
 #include "base/sanitizer.h"
+#include "files/file.h"
 #include "sandbox/filesystem.h"
 #include "sandbox/privilege.h"
-#include "sandbox/process_syscalls.h"
 #if SANITIZED
 #include <sanitizer/common_interface_defs.h>
 #endif
+
+/* What the supervisor keeps of root's capabilities, each only if it is there. */
+static const unsigned needed[] = {
+    CAP_NET_BIND_SERVICE, /* ports below 1024, at a reload too */
+    CAP_DAC_READ_SEARCH,  /* for the loader: private keys that belong to another user */
+    CAP_DAC_OVERRIDE,     /* for the saver: a folder that belongs to another user */
+    CAP_SETUID,
+    CAP_SETGID,     /* workers become another user */
+    CAP_SYS_CHROOT, /* and their root folder an empty one */
+    CAP_KILL,       /* a worker that hangs is of that other user by then */
+};
+
+static bool has_capability(unsigned capability)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    return syscall(SYS_capget, &header, data) == 0 && (data[0].permitted >> capability & 1) != 0;
+}
+
+/* With which files of every owner can be read. Docker, say, gives root the second only; what it could
+ * write is behind Landlock and the filter. */
+static unsigned reading_capability(void)
+{
+    return has_capability(CAP_DAC_READ_SEARCH) || !has_capability(CAP_DAC_OVERRIDE)
+               ? CAP_DAC_READ_SEARCH
+               : CAP_DAC_OVERRIDE;
+}
 
 static bool enter_empty_root(const struct seal *seal)
 {
@@ -18,25 +51,45 @@ static bool enter_empty_root(const struct seal *seal)
     return seal->empty_root_fd >= 0 && filesystem_enter_empty_root(seal->empty_root_fd);
 }
 
-static bool drop_group(const struct seal *seal)
+static bool build_landlock(const struct seal *seal)
 {
-    return privilege_become_group(seal->gid);
+    return seal->process == SYSCALLS_WORKER ? filesystem_give_up() : filesystem_keep_reading();
 }
 
+static bool drop_groups(const struct seal *seal)
+{
+    return seal->keep_identity || privilege_drop_groups();
+}
+
+static bool drop_group(const struct seal *seal)
+{
+    return seal->keep_identity || privilege_become_group(seal->gid);
+}
+
+/* A reader keeps its capabilities until the next step. */
 static bool drop_user(const struct seal *seal)
 {
-    return privilege_become_user(seal->uid);
+    return seal->keep_identity ||
+           ((seal->process == SYSCALLS_WORKER || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0) &&
+            privilege_become_user(seal->uid));
 }
 
 static bool drop_capabilities(const struct seal *seal)
 {
-    (void)seal;
-    return privilege_retain(NULL, 0);
+    const unsigned reading = reading_capability();
+    if (seal->process == SYSCALLS_WORKER)
+        return privilege_retain(NULL, 0);
+    if (seal->process == SYSCALLS_SUPERVISOR)
+        return privilege_retain(needed, sizeof(needed) / sizeof(needed[0]));
+    return privilege_retain(&reading, 1) && prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) == 0;
 }
 
+/* A container may not have let a reader become another user. */
 static bool check_identity(const struct seal *seal)
 {
-    return privilege_is_final(seal->uid, seal->gid);
+    if (seal->process == SYSCALLS_WORKER)
+        return privilege_is_final(seal->uid, seal->gid);
+    return geteuid() != seal->uid || privilege_is_final(seal->uid, getegid());
 }
 
 static bool follow_supervisor(const struct seal *seal)
@@ -46,57 +99,75 @@ static bool follow_supervisor(const struct seal *seal)
 
 static bool restrict_calls(const struct seal *seal)
 {
-    (void)seal;
-    return syscalls_restrict(SYSCALLS_WORKER);
+    return syscalls_restrict(seal->process);
 }
 
 enum weight {
-    ALWAYS,   /* every kernel has it: a failure ends the worker */
+    NEVER,    /* it is not a step of this process */
+    ALWAYS,   /* every kernel has it: a failure ends the process */
     FOR_ROOT, /* the same, and only for a supervisor that is root */
     IF_ROOT,  /* only for one that is root, and if it may */
     WALL,     /* the kernel may lack it; one wall is enough */
     FILTER,   /* the kernel may lack it */
+    /* The sanitizer traces to find leaks, and has a thread of its own; workers end without that. */
+    UNSANITIZED = SANITIZED ? NEVER : ALWAYS,
 };
 
 /* The order matters: no new privileges are what Landlock and the filter ask for; the bounding set,
- * the empty root folder and the groups need root; the user goes after the group; a change of the user forgets
- * the parent's death signal; and behind the filter nothing more can be given up. */
+ * the empty root folder and the groups need root; Landlock looks for the root folder, which needs no right; the
+ * user goes after the group; a change of the user forgets the parent's death signal, and that tracing is
+ * forbidden; and behind the filter nothing more can be given up. */
 static const struct {
     bool (*apply)(void); /* or */
     bool (*apply_to)(const struct seal *seal);
-    enum weight weight;
+    enum weight worker, reader, supervisor;
     const char *name;
     const char *what;
     const char *proof;
 } steps[] = {
-    {privilege_forbid_new, NULL, ALWAYS, "no new privileges", "forbid new privileges",
-     "NoNewPrivs"},
-    {privilege_empty_bounding_set, NULL, IF_ROOT, "empty bounding set",
+    {privilege_forbid_new, NULL, ALWAYS, ALWAYS, ALWAYS, "no new privileges",
+     "forbid new privileges", "NoNewPrivs"},
+    {privilege_empty_bounding_set, NULL, IF_ROOT, NEVER, IF_ROOT, "empty bounding set",
      "empty the bounding set of capabilities", "CapBnd"},
-    {NULL, enter_empty_root, WALL, "empty root folder", "make an empty folder the root", NULL},
-    {filesystem_give_up, NULL, WALL, "Landlock", "give up the file system by Landlock", NULL},
-    {privilege_drop_groups, NULL, FOR_ROOT, "no further groups", "drop the supplementary groups",
-     "Groups"},
-    {NULL, drop_group, FOR_ROOT, "group", "change the group", "Gid"},
-    {NULL, drop_user, FOR_ROOT, "user", "change the user", "Uid"},
-    {NULL, drop_capabilities, ALWAYS, "no capabilities", "drop the capabilities", "CapPrm"},
-    {NULL, check_identity, FOR_ROOT, "no way back to root", "stay with the new user and group",
+    {NULL, enter_empty_root, WALL, NEVER, NEVER, "empty root folder",
+     "make an empty folder the root", NULL},
+    {NULL, build_landlock, WALL, WALL, NEVER, "Landlock", "give up the file system by Landlock",
      NULL},
-    {privilege_forbid_tracing, NULL, ALWAYS, "no tracing", "forbid tracing", NULL},
-    {privilege_forbid_core, NULL, ALWAYS, "no core dump", "forbid core dumps", NULL},
-    {privilege_forbid_processes, NULL, ALWAYS, "no new processes", "forbid new processes", NULL},
-    {NULL, follow_supervisor, ALWAYS, "end with the supervisor", "follow the supervisor", NULL},
-    {NULL, restrict_calls, FILTER, "system call filter", "restrict the system calls", "Seccomp"},
+    {NULL, drop_groups, FOR_ROOT, IF_ROOT, NEVER, "no further groups",
+     "drop the supplementary groups", "Groups"},
+    {NULL, drop_group, FOR_ROOT, IF_ROOT, NEVER, "group", "change the group", "Gid"},
+    {NULL, drop_user, FOR_ROOT, IF_ROOT, NEVER, "user", "change the user", "Uid"},
+    {NULL, drop_capabilities, ALWAYS, ALWAYS, ALWAYS, "no capabilities", "drop the capabilities",
+     "CapPrm"},
+    {NULL, check_identity, FOR_ROOT, ALWAYS, NEVER, "no way back to root",
+     "stay with the new user and group", NULL},
+    {privilege_forbid_tracing, NULL, ALWAYS, UNSANITIZED, UNSANITIZED, "no tracing",
+     "forbid tracing", NULL},
+    {privilege_forbid_core, NULL, ALWAYS, ALWAYS, ALWAYS, "no core dump", "forbid core dumps",
+     NULL},
+    {privilege_forbid_processes, NULL, ALWAYS, UNSANITIZED, NEVER, "no new processes",
+     "forbid new processes", NULL},
+    {NULL, follow_supervisor, ALWAYS, ALWAYS, NEVER, "end with the supervisor",
+     "follow the supervisor", NULL},
+    {NULL, restrict_calls, FILTER, FILTER, FILTER, "system call filter",
+     "restrict the system calls", "Seccomp"},
 };
 static_assert(sizeof(steps) / sizeof(steps[0]) == SEAL_STEPS, "one outcome for each step");
 
+static enum weight weight_of(const struct seal *seal, size_t step)
+{
+    return seal->process == SYSCALLS_WORKER       ? steps[step].worker
+           : seal->process == SYSCALLS_SUPERVISOR ? steps[step].supervisor
+                                                  : steps[step].reader;
+}
+
 static bool take_step(size_t step, const struct seal *seal, struct seal_report *report)
 {
-    enum weight weight = steps[step].weight;
+    enum weight weight = weight_of(seal, step);
     bool is_for_root = weight == FOR_ROOT || weight == IF_ROOT;
     enum seal_state *state = &report->outcomes[step].state;
     *state = SEAL_IN_FORCE;
-    if (weight == FOR_ROOT && seal->keep_identity)
+    if (weight == NEVER || (weight == FOR_ROOT && seal->keep_identity))
         *state = SEAL_KEPT;
     else if (!(steps[step].apply != NULL ? steps[step].apply() : steps[step].apply_to(seal))) {
         if (weight == ALWAYS || weight == FOR_ROOT || !privilege_is_lack(errno))
@@ -110,11 +181,11 @@ static bool take_step(size_t step, const struct seal *seal, struct seal_report *
 /* The step is missing, and no other makes up for it. */
 static bool is_open(const struct seal_report *report, size_t step)
 {
-    bool is_wall = steps[step].weight == WALL;
+    bool is_wall = steps[step].worker == WALL;
     if (report->outcomes[step].state != SEAL_MISSING)
         return false;
     for (size_t i = 0; is_wall && i < SEAL_STEPS; i++)
-        if (steps[i].weight == WALL && report->outcomes[i].state == SEAL_IN_FORCE)
+        if (steps[i].worker == WALL && report->outcomes[i].state == SEAL_IN_FORCE)
             return false;
     return true;
 }
@@ -124,13 +195,42 @@ const char *seal_process(const struct seal *seal, struct seal_report *ret_report
     struct seal_report report = {0};
 #if SANITIZED
     /* Its report shows what it could not find out behind the walls. */
-    __sanitizer_sandbox_on_notify(&(__sanitizer_sandbox_arguments){0});
+    if (seal->process == SYSCALLS_WORKER)
+        __sanitizer_sandbox_on_notify(&(__sanitizer_sandbox_arguments){0});
 #endif
     for (size_t i = 0; i < SEAL_STEPS; i++)
         if (!take_step(i, seal, &report))
             return steps[i].what;
     *ret_report = report;
     return NULL;
+}
+
+/* What the kernel lacks is left out: the seal of the workers lacks the same, and that is logged. */
+static bool seal_or_log(const struct seal *seal)
+{
+    struct seal_report report;
+    const char *failed = seal_process(seal, &report);
+    if (failed != NULL)
+        log_line(LOG_LEVEL_ERROR, "cannot %s: %s", failed, strerror(errno));
+    return failed == NULL;
+}
+
+bool seal_supervisor(void)
+{
+    return seal_or_log(&(struct seal){.process = SYSCALLS_SUPERVISOR});
+}
+
+/* A root that has no capability to read files of others stays what it is: as nobody it could not read
+ * its own. */
+bool seal_reader(enum syscalls_process reader, pid_t supervisor)
+{
+    return seal_or_log(&(struct seal){
+        .process = reader,
+        .keep_identity = geteuid() != 0 || !has_capability(reading_capability()),
+        .uid = FILE_NOBODY,
+        .gid = FILE_NOBODY,
+        .supervisor = supervisor,
+    });
 }
 
 const char *seal_step_name(size_t step)

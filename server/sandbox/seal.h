@@ -1,9 +1,12 @@
 /*
- * The seal: what a worker gives up before it sees the first client, so that
- * whoever takes it over holds nothing but the connections of this moment. A
- * table of steps, each of which is in force, or is not and says why. Runs in the
- * worker, once, and cannot be undone; the command that shows it (command/seal.c) does
- * the same in a process that is thrown away.
+ * The seal: what each process gives up for good. A table of steps, each of which is in force, or is not and says
+ * why. A worker gives up most, before it sees the first client, so that whoever takes it over holds nothing but
+ * the connections of this moment. The loader and the watcher parse what others have written, so before the first
+ * file they give up everything but reading: they are not root any more, and can write no file, open no socket,
+ * execute, fork, signal or trace nothing. The supervisor gives up at its start, before it forks, what neither it
+ * nor a child of it needs. Runs in these processes, once; each has one thread, and has closed every descriptor
+ * that is not its own. The command that shows the seal (command/seal.c) takes the steps of a worker in a process
+ * that is thrown away.
  */
 #ifndef SANDBOX_SEAL_H
 #define SANDBOX_SEAL_H
@@ -13,8 +16,10 @@
 #include <sys/types.h>
 
 #include "base/text.h"
+#include "sandbox/process_syscalls.h"
 
 struct seal {
+    enum syscalls_process process; /* 0: a worker */
     bool keep_identity; /* the supervisor is not root: there is no other user to become */
     uid_t uid;
     gid_t gid;
@@ -40,6 +45,13 @@ struct seal_report {
 /* Takes every step. NULL on success, and the report is whole, whatever is missing; else what could not
  * be done, as the end of the sentence "cannot ..." (static, errno tells why): the process must then end. */
 const char *seal_process(const struct seal *seal, struct seal_report *ret_report);
+
+/* Takes the steps of the supervisor, which keeps those capabilities that the work needs; and of a reader, the
+ * loader or the watcher, whose parent is the supervisor: one that was root becomes nobody and keeps the right to
+ * read every file; where the container does not allow that, it stays root without capabilities. False, logged,
+ * when something failed that cannot: the process must then end. */
+bool seal_supervisor(void);
+bool seal_reader(enum syscalls_process reader, pid_t supervisor);
 
 /* What a step gives up, in a few words, and the key of /proc/PID/status that shows it, or NULL. */
 const char *seal_step_name(size_t step);

@@ -15,8 +15,8 @@
 #include "load/configuration.h"
 #include "load/history.h"
 #include "load/state.h"
-#include "sandbox/confine.h"
 #include "sandbox/identity.h"
+#include "sandbox/seal.h"
 #include "site/site.h"
 #include "supervise/report.h"
 
@@ -392,7 +392,7 @@ void load_run(void *context, int socket)
     stats_free(load.order->stats);
     challenges_free(load.order->challenges);
     memory_bound();
-    if (!confine_reader(SYSCALLS_LOADER, load.order->supervisor))
+    if (!seal_reader(SYSCALLS_LOADER, load.order->supervisor))
         return;
     if (load.order->extent == LOAD_NEW_CERTIFICATES && !are_certificates_new(load.order)) {
         result.outcome = LOADER_UNCHANGED;

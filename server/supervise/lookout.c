@@ -1,4 +1,4 @@
-#include "supervise/lookout.h"
+#include "supervise/watcher.h"
 
 #include "base/clock.h"
 #include "base/limits.h"

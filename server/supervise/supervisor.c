@@ -14,8 +14,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "sandbox/confine.h"
 #include "sandbox/filesystem.h"
+#include "sandbox/seal.h"
 #include "supervise/report.h"
 
 /* When no process can be made, the next try. Milliseconds. */
@@ -328,7 +328,7 @@ int supervisor_run(const struct supervisor_options *options)
         log_line(LOG_LEVEL_ERROR, "cannot catch signals: %s", strerror(errno));
         return 1; /* the process ends, and with it what it holds */
     }
-    if (!confine_supervisor())
+    if (!seal_supervisor())
         return 1;
     supervisor.empty_root_fd = filesystem_open_empty_root(); /* the workers tell if it is missed */
     supervisor.stats = stats_new();

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "load/challenge_files.h"
-#include "sandbox/confine.h"
+#include "sandbox/seal.h"
 #include "supervise/report.h"
 
 /* What the child sends: news, or none to show that it lives, and what the next child is to know. */
@@ -245,7 +245,7 @@ static _Noreturn void run(const struct watcher *watcher, int control, pid_t supe
                        .told = watcher->told},
     };
     stats_free(watcher->stats);
-    if (!confine_reader(SYSCALLS_WATCHER, supervisor))
+    if (!seal_reader(SYSCALLS_WATCHER, supervisor))
         _exit(1);
     memory_give_back();
     for (;;) {
@@ -293,7 +293,7 @@ static void kill_child(struct watcher *watcher)
     close_control(watcher);
 }
 
-static void dismiss(struct watcher *watcher)
+void watcher_stop(struct watcher *watcher)
 {
     watcher->news = LOOKOUT_NOTHING;
     watcher->start_at = INT64_MAX;
@@ -307,7 +307,7 @@ static void dismiss(struct watcher *watcher)
 /* Two must not write to the challenges at the same time, so the one before ends first. */
 static void replace(struct watcher *watcher, int64_t now)
 {
-    dismiss(watcher);
+    watcher_stop(watcher);
     if (watcher->watch->for_certificates || watcher->watch->for_files ||
         watcher->challenges != NULL)
         watcher->start_at = watcher->ending == 0 ? now : now + LIMIT_WATCHER_END_MS;
@@ -428,14 +428,9 @@ int64_t watcher_next_deadline(const struct watcher *watcher)
     return watcher->start_at < watcher->silent_by ? watcher->start_at : watcher->silent_by;
 }
 
-void watcher_stop(struct watcher *watcher)
-{
-    dismiss(watcher);
-}
-
 void watcher_close(struct watcher *watcher)
 {
-    dismiss(watcher);
+    watcher_stop(watcher);
     child_wait(watcher->ending);
     challenges_free(watcher->challenges);
     *watcher = WATCHER_NONE;

@@ -1,5 +1,5 @@
 /* What the supervisor's filter forbids, as the kernel sees it: each in a process of its own. */
-#include "sandbox/confine.h"
+#include "sandbox/seal.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -131,7 +131,7 @@ static const struct {
 static _Noreturn void act_confined(long (*act)(void))
 {
     (void)signal(SIGSYS, SIG_DFL);
-    if (!confine_supervisor())
+    if (!seal_supervisor())
         _exit(255);
     errno = 0;
     _exit(act() >= 0 ? 0 : errno);

@@ -1,5 +1,5 @@
 /* The lookout: when it looks, what it takes for news, and that it says it once. */
-#include "supervise/lookout.h"
+#include "supervise/watcher.h"
 
 #include <stdio.h>
 #include <stdlib.h>

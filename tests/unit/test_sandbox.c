@@ -1,6 +1,6 @@
 /* The sandbox of the processes that read files, as the kernel sees it: each act in a process of its
  * own. */
-#include "sandbox/confine.h"
+#include "sandbox/seal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -345,7 +345,7 @@ static int status_of(prepare *before, enum syscalls_process reader, const struct
     if (pid == 0) {
         (void)signal(SIGSYS, SIG_DFL);
         (void)signal(SIGABRT, SIG_DFL);
-        if (!before() || !confine_reader(reader, supervisor))
+        if (!before() || !seal_reader(reader, supervisor))
             _exit(UNCONFINED);
         errno = 0;
         _exit(act(place) >= 0 ? 0 : errno);
@@ -527,7 +527,7 @@ static void a_reader_follows_its_own_supervisor_only(void **state)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0)
-        _exit(confine_reader(SYSCALLS_LOADER, getpid()) ? 1 : 0);
+        _exit(seal_reader(SYSCALLS_LOADER, getpid()) ? 1 : 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
 }
@@ -544,7 +544,7 @@ static void a_reader_dies_with_its_supervisor(void **state)
     if (supervisor == 0) {
         pid_t parent = getpid(), reader = fork();
         if (reader == 0) {
-            if (!confine_reader(SYSCALLS_WATCHER, parent) || write(ends[1], "r", 1) != 1)
+            if (!seal_reader(SYSCALLS_WATCHER, parent) || write(ends[1], "r", 1) != 1)
                 _exit(1);
             (void)sleep(60);
             _exit(0);
