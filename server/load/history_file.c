@@ -15,10 +15,23 @@
 
 const char HISTORY_PROMISES[] = "served-policies.txt";
 const char HISTORY_SIGHTINGS[] = "seen-records.txt";
-static const char HEADER_PROMISES[] =
-    "# mta-sts-httpd: the policies that senders may hold, written by the program. Form 1.\n";
-static const char HEADER_SIGHTINGS[] =
-    "# mta-sts-httpd: the ids that were seen in the DNS, written by the program. Form 1.\n";
+
+enum { PROMISES, SIGHTINGS, FILES };
+
+static const struct {
+    const char *name, *header;
+    const char *loss; /* when there is none that can be read */
+} forms[] = {
+    [PROMISES] = {HISTORY_PROMISES,
+                  "# mta-sts-httpd: the policies that senders may hold, written by the program. "
+                  "Form 1.\n",
+                  "it is not known which policies senders hold; they remember one for a year at "
+                  "most"},
+    [SIGHTINGS] = {HISTORY_SIGHTINGS,
+                   "# mta-sts-httpd: the ids that were seen in the DNS, written by the program. "
+                   "Form 1.\n",
+                   "it is not known which ids were in the DNS"},
+};
 
 /* Takes the next word of the line, which is not empty. False when there is none, or nothing behind a
  * space. */
@@ -168,24 +181,23 @@ static bool read_sighting_line(struct history *history, struct policies *policie
     return true;
 }
 
-static bool read_lines(struct history *history, struct text *bytes, const char *header,
-                       bool is_promises)
+static bool read_lines(struct history *history, struct text *bytes, int form)
 {
     struct span rest = {bytes->data, bytes->len};
     struct policies policies = {0};
     const size_t promises = history->promise_count, sightings = history->sighting_count;
     const int64_t since = history->since;
-    bool good = state_file_unwrap(&rest, header);
+    bool good = state_file_unwrap(&rest, forms[form].header);
     /* What is read borrows from the bytes, which the history frees. */
     *ARRAY_ADD(history->files, history->file_count, history->file_capacity) = bytes->data;
     *bytes = (struct text){0};
     while (good && rest.len > 0) {
         const char *end = memchr(rest.data, '\n', rest.len);
         struct span line = span_take_line(&rest);
-        good = end != NULL && (is_promises ? read_promise_line(history, &policies, line, false)
-                                           : read_sighting_line(history, &policies, line));
+        good = end != NULL && (form == PROMISES ? read_promise_line(history, &policies, line, false)
+                                                : read_sighting_line(history, &policies, line));
     }
-    good = good && (!is_promises || history->since != INT64_MAX);
+    good = good && (form != PROMISES || history->since != INT64_MAX);
     if (!good) {
         history->promise_count = promises;
         history->sighting_count = sightings;
@@ -197,51 +209,39 @@ static bool read_lines(struct history *history, struct text *bytes, const char *
 
 bool history_read_promises(struct history *history, struct text *bytes)
 {
-    return read_lines(history, bytes, HEADER_PROMISES, true);
+    return read_lines(history, bytes, PROMISES);
 }
 
 bool history_read_sightings(struct history *history, struct text *bytes)
 {
-    return read_lines(history, bytes, HEADER_SIGHTINGS, false);
+    return read_lines(history, bytes, SIGHTINGS);
 }
-
-static bool take_file(struct history *history, const char *folder, const char *name, int error,
-                      struct text *bytes, struct position at, struct diag *diag)
-{
-    bool is_promises = name == HISTORY_PROMISES;
-    if (error == ENOENT)
-        return true;
-    if (error != 0) {
-        history->is_unread = true;
-        diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, name,
-                 state_file_error(error));
-        return false;
-    }
-    if ((is_promises ? history_read_promises : history_read_sightings)(history, bytes))
-        return true;
-    diag_add(diag, DIAG_WARNING, at, "%s/%s is damaged or of another program, and is ignored",
-             folder, name);
-    diag_reason(diag, is_promises ? "it is not known which policies senders hold; they remember "
-                                    "one for a year at most"
-                                  : "it is not known which ids were in the DNS");
-    return false;
-}
-
-static const char *const names[] = {HISTORY_PROMISES, HISTORY_SIGHTINGS};
 
 void history_fetch(const char *folder, struct history_files *ret_files)
 {
-    for (size_t i = 0; i < 2; i++)
-        ret_files->errors[i] = state_file_read(folder, names[i], &ret_files->bytes[i]) ? 0 : errno;
+    for (int i = 0; i < FILES; i++)
+        ret_files->errors[i] =
+            state_file_read(folder, forms[i].name, &ret_files->bytes[i]) ? 0 : errno;
 }
 
 bool history_take(struct history *history, const char *folder, struct history_files *files,
                   struct position at, struct diag *diag)
 {
     bool good = true;
-    for (size_t i = 0; i < 2; i++) {
-        good = take_file(history, folder, names[i], files->errors[i], &files->bytes[i], at, diag) &&
-               good;
+    for (int i = 0; i < FILES; i++) {
+        int error = files->errors[i];
+        bool is_bad = error == 0 ? !read_lines(history, &files->bytes[i], i) : error != ENOENT;
+        if (is_bad && error != 0) {
+            history->is_unread = true;
+            diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, forms[i].name,
+                     state_file_error(error));
+        } else if (is_bad) {
+            diag_add(diag, DIAG_WARNING, at,
+                     "%s/%s is damaged or of another program, and is ignored", folder,
+                     forms[i].name);
+            diag_reason(diag, "%s", forms[i].loss);
+        }
+        good = good && !is_bad;
         text_free(&files->bytes[i]);
     }
     return good;
@@ -357,7 +357,7 @@ void history_print_promises(const struct history *history, struct text *out)
     struct stamp since = {0};
     const struct span words[] = {
         span_of("since"), instant_text(&since, history->since == INT64_MAX ? 0 : history->since)};
-    text_append(out, span_of(HEADER_PROMISES));
+    text_append(out, span_of(forms[PROMISES].header));
     print_line(out, words, 2);
     print_promises(history, false, out);
     state_file_complete(out);
@@ -367,7 +367,7 @@ void history_print_sightings(const struct history *history, struct text *out)
 {
     struct stamp first = {0}, last = {0};
     struct number ttl;
-    text_append(out, span_of(HEADER_SIGHTINGS));
+    text_append(out, span_of(forms[SIGHTINGS].header));
     print_promises(history, true, out);
     for (size_t i = 0; i < history->sighting_count; i++) {
         const struct sighting *sighting = &history->sightings[i];
