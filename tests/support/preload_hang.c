@@ -1,7 +1,7 @@
 /*
  * A disk that does not answer: put in front of a program with LD_PRELOAD, it lets fsync wait as
  * long as the file TEST_HANG is there; and, when that is not empty, whoever opens a file or folder
- * of the name that is in it, too. Only for tests.
+ * of the name that is in it, or one below it, too. Only for tests.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -13,8 +13,20 @@
 #include <time.h>
 #include <unistd.h>
 
-/* name: the last part of what is opened; NULL: of fsync. */
-static bool hangs(const char *name)
+/* Whether the name is one of those in the path. */
+static bool is_in(const char *path, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *part = path; part != NULL && len > 0; part = strchr(part, '/')) {
+        part += *part == '/' ? 1 : 0;
+        if (strncmp(part, name, len) == 0 && (part[len] == '\0' || part[len] == '/'))
+            return true;
+    }
+    return false;
+}
+
+/* opened: the path; NULL: of fsync. */
+static bool hangs(const char *opened)
 {
     ssize_t (*look)(int, void *, size_t) =
         (ssize_t(*)(int, void *, size_t))dlsym(RTLD_NEXT, "read");
@@ -28,20 +40,14 @@ static bool hangs(const char *name)
     ssize_t len = look(fd, text, sizeof(text) - 1);
     (void)close(fd);
     text[len < 0 ? 0 : len] = '\0';
-    return name == NULL || (text[0] != '\0' && strcmp(text, name) == 0);
+    return opened == NULL || is_in(opened, text);
 }
 
-static void wait_while_it_hangs(const char *name)
+static void wait_while_it_hangs(const char *opened)
 {
     const struct timespec pause = {.tv_nsec = 20000000};
-    while (hangs(name))
+    while (hangs(opened))
         (void)nanosleep(&pause, NULL); /* the file is looked at again, however long it was */
-}
-
-static const char *last_part(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
 }
 
 int fsync(int fd)
@@ -60,7 +66,7 @@ int open(const char *path, int flags, ...)
     if ((flags & O_CREAT) != 0)
         mode = va_arg(arguments, mode_t);
     va_end(arguments);
-    wait_while_it_hangs(last_part(path));
+    wait_while_it_hangs(path);
     return next(path, flags, mode);
 }
 
@@ -74,6 +80,6 @@ int openat(int folder, const char *path, int flags, ...)
     if ((flags & O_CREAT) != 0)
         mode = va_arg(arguments, mode_t);
     va_end(arguments);
-    wait_while_it_hangs(last_part(path));
+    wait_while_it_hangs(path);
     return next(folder, path, flags, mode);
 }
