@@ -44,6 +44,16 @@ int64_t calendar_days(int64_t seconds)
     return seconds >= 0 ? seconds / DAY : -((-seconds + DAY - 1) / DAY);
 }
 
+/* As many digits as there is room for, with zeros before the number. */
+static void put(char *digits, size_t len, unsigned number)
+{
+    while (len-- > 0) {
+        digits[len] = (char)('0' + number % 10);
+        number /= 10;
+    }
+}
+
+/* Every response has one, so that printf, which reads a format each time, would be dear. */
 void calendar_http_date(int64_t instant, char out[static CALENDAR_HTTP_SIZE])
 {
     static const char weekdays[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -53,10 +63,14 @@ void calendar_http_date(int64_t instant, char out[static CALENDAR_HTTP_SIZE])
     unsigned second = (unsigned)(instant - days * DAY);
     struct civil civil = civil_from_days(days);
     unsigned weekday = (unsigned)(((days % 7) + 4 + 7) % 7);
-    (void)snprintf(out, CALENDAR_HTTP_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT",
-                   weekdays[weekday], civil.day % 100, months[civil.month - 1],
-                   (unsigned)(civil.year % 10000), second / 3600 % 100, second / 60 % 60,
-                   second % 60);
+    memcpy(out, "Thu, 01 Jan 1970 00:00:00 GMT", CALENDAR_HTTP_SIZE);
+    memcpy(out, weekdays[weekday], 3);
+    put(out + 5, 2, civil.day);
+    memcpy(out + 8, months[civil.month - 1], 3);
+    put(out + 12, 4, (unsigned)(civil.year % 10000));
+    put(out + 17, 2, second / 3600);
+    put(out + 20, 2, second / 60 % 60);
+    put(out + 23, 2, second % 60);
 }
 
 void calendar_day(int64_t instant, char out[static CALENDAR_DAY_SIZE])
