@@ -308,31 +308,16 @@ static struct listed list_one(const struct site_domain *domain, enum order order
     return listed;
 }
 
-/* DOMAIN_STATES when there is no such state. */
-static unsigned find_state(const char *name)
-{
-    unsigned state = 0;
-    while (state < DOMAIN_STATES && strcmp(verdict_state_text((enum domain_state)state), name) != 0)
-        state++;
-    return state;
-}
-
-static bool is_listed(const struct command_line *line, const struct site_domain *domain)
-{
-    bool is_state = line->state.count == 0;
-    for (size_t i = 0; i < line->state.count; i++)
-        is_state = is_state || (unsigned)verdict_state(domain) == find_state(line->state.items[i]);
-    return is_state && reading_is_asked(line, site_name(domain));
-}
-
+/* states has the bits of those to list; none: all. */
 static void print_listed(const struct command_line *line, const struct site *site, enum order order,
-                         struct text *out)
+                         unsigned states, struct text *out)
 {
     size_t count = 0;
     struct listed *listed = heap_take(site_count(site), sizeof(*listed));
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
-        if (is_listed(line, domain))
+        if ((states == 0 || (states >> verdict_state(domain) & 1) != 0) &&
+            reading_is_asked(line, site_name(domain)))
             listed[count++] = list_one(domain, order);
     }
     qsort(listed, count, sizeof(*listed), compare_listed);
@@ -346,16 +331,23 @@ static void print_listed(const struct command_line *line, const struct site *sit
 int command_list(const struct command_line *line, struct text *out)
 {
     int status = STATUS_WRONG;
+    unsigned states = 0;
     if (line->held)
         return command_list_held(line, out);
     enum order order = find_order(line->sort);
     if (order == ORDERS)
         return command_misused("list", "cannot sort by", line->sort,
                                "; use domain, state, mode, max_age, id or expires");
-    for (size_t i = 0; i < line->state.count; i++)
-        if (find_state(line->state.items[i]) == DOMAIN_STATES)
+    for (size_t i = 0; i < line->state.count; i++) {
+        unsigned state = 0;
+        while (state < DOMAIN_STATES &&
+               strcmp(verdict_state_text((enum domain_state)state), line->state.items[i]) != 0)
+            state++;
+        if (state == DOMAIN_STATES)
             return command_misused("list", "unknown state", line->state.items[i],
                                    "; use served, stale, refused or no-certificate");
+        states |= 1U << state;
+    }
     if (line->senders && line->operand_count != 1)
         return command_misused("list", "--senders needs one domain", NULL, NULL);
     struct reading reading = reading_new(line, line->senders);
@@ -364,7 +356,7 @@ int command_list(const struct command_line *line, struct text *out)
         status = list_senders(line, &reading, out) ? STATUS_GOOD : STATUS_WRONG;
     } else if (reading.configuration != NULL) {
         bool good = reading_check_all(line, &reading);
-        print_listed(line, reading.configuration->site, order, out);
+        print_listed(line, reading.configuration->site, order, states, out);
         status = told && good && reading_errors(&reading) == 0 ? STATUS_GOOD : STATUS_WRONG;
     }
     reading_free(&reading);

@@ -162,32 +162,26 @@ static void print_addresses(const struct report *report, const struct report_fin
     text_append(out, span_of(": "));
 }
 
-static void print_finding(const struct run *run, const struct report *report,
-                          const struct report_finding *finding, struct text *out)
-{
-    text_append(out, span_of(report->domain));
-    if (finding->line > 0)
-        text_printf(out, ":%" PRIu32 ":%" PRIu32, finding->line, finding->column);
-    const char *colour = run->colour ? levels[finding->level].colour : "";
-    text_printf(out, ": %s%s%s: ", colour, levels[finding->level].finding,
-                colour[0] == '\0' ? "" : "\033[0m");
-    print_addresses(report, finding, out);
-    text_printf(out, "%s\n", finding->message);
-    if (finding->senders[0] != '\0')
-        text_printf(out, "    why: %s\n", finding->senders);
-    if (finding->fix[0] != '\0')
-        text_printf(out, "    fix: %s\n", finding->fix);
-}
-
 static void print_findings(const struct run *run, const struct report *report, struct text *out)
 {
-    for (int stage = 0; stage < STAGES; stage++) {
+    for (int stage = 0; stage < STAGES; stage++)
         for (size_t i = 0; i < report->finding_count; i++) {
             const struct report_finding *finding = &report->findings[i];
-            if ((int)finding->stage == stage && (run->notes || finding->level < DIAG_NOTE))
-                print_finding(run, report, finding, out);
+            if ((int)finding->stage != stage || (!run->notes && finding->level == DIAG_NOTE))
+                continue;
+            const char *colour = run->colour ? levels[finding->level].colour : "";
+            text_append(out, span_of(report->domain));
+            if (finding->line > 0)
+                text_printf(out, ":%" PRIu32 ":%" PRIu32, finding->line, finding->column);
+            text_printf(out, ": %s%s%s: ", colour, levels[finding->level].finding,
+                        colour[0] == '\0' ? "" : "\033[0m");
+            print_addresses(report, finding, out);
+            text_printf(out, "%s\n", finding->message);
+            if (finding->senders[0] != '\0')
+                text_printf(out, "    why: %s\n", finding->senders);
+            if (finding->fix[0] != '\0')
+                text_printf(out, "    fix: %s\n", finding->fix);
         }
-    }
     if (report->lost > 0)
         text_printf(out, "%s: note: %zu more are not shown\n", report->domain, report->lost);
 }

@@ -276,33 +276,6 @@ void publication_close(struct publication *publication)
     *publication = (struct publication){.lock = -1};
 }
 
-/* Says what went wrong with the file, from errno. */
-static bool fail(const char *path, const char *what)
-{
-    return command_complain("%s: %s: %s", path, what, strerror(errno));
-}
-
-/* Replaces the file by the list, sorted and with the files of the records, so that at any moment the one or
- * the other is there, whole. */
-static bool replace(const char *path, struct records *list)
-{
-    struct text bytes = {0};
-    const char *slash = strrchr(path, '/');
-    char *folder =
-        heap_copy(slash == NULL ? span_of(".") : (struct span){path, (size_t)(slash - path) + 1});
-    records_sort(list);
-    json_open(&bytes, NULL, '{');
-    print_list(&bytes, "records", list, false, ANY_NEWS, true);
-    json_new_line(&bytes);
-    print_list(&bytes, "withheld", list, true, ANY_NEWS, true);
-    text_append(&bytes, span_of("}\n"));
-    bool good = state_file_write(folder, slash == NULL ? path : slash + 1, &bytes) ||
-                fail(path, "cannot be written");
-    text_free(&bytes);
-    free(folder);
-    return good;
-}
-
 /* Whether something is sent for a record of the earlier list, or of the new one. */
 static bool is_sent(const struct dns_record *record, bool is_earlier)
 {
@@ -478,19 +451,35 @@ static bool tell_failures(const struct sending *sending)
     return false;
 }
 
-/* Replaces the file by those of the two lists; nothing pending needs no file. */
+/* Replaces the file by those of the two lists, sorted and with their files, so that at any moment the one or
+ * the other is there, whole; nothing pending needs no file. */
 static bool write_list(const char *path, struct records *const lists[static 2],
                        enum contents contents)
 {
     struct records listed = {0};
+    struct text bytes = {0};
+    const char *slash = strrchr(path, '/');
+    char *folder =
+        heap_copy(slash == NULL ? span_of(".") : (struct span){path, (size_t)(slash - path) + 1});
     for (size_t l = 0; l < 2; l++)
         for (size_t i = 0; i < lists[l]->count; i++)
             if (is_listed(&lists[l]->items[i], l == 0, contents))
                 records_add(&listed, &lists[l]->items[i]);
-    bool good = contents == PUBLISHED || listed.count > 0
-                    ? replace(path, &listed)
-                    : unlink(path) == 0 || errno == ENOENT || fail(path, "cannot be removed");
+    records_sort(&listed);
+    json_open(&bytes, NULL, '{');
+    print_list(&bytes, "records", &listed, false, ANY_NEWS, true);
+    json_new_line(&bytes);
+    print_list(&bytes, "withheld", &listed, true, ANY_NEWS, true);
+    text_append(&bytes, span_of("}\n"));
+    bool is_needed = contents == PUBLISHED || listed.count > 0;
+    bool good = is_needed ? state_file_write(folder, slash == NULL ? path : slash + 1, &bytes)
+                          : unlink(path) == 0 || errno == ENOENT;
+    if (!good)
+        (void)command_complain("%s: cannot be %s: %s", path, is_needed ? "written" : "removed",
+                               strerror(errno));
     records_free(&listed);
+    text_free(&bytes);
+    free(folder);
     return good;
 }
 
