@@ -104,23 +104,12 @@ static void print_end(const struct promise_end *end, const char *form, struct te
                                         : (struct span){form, 1});
 }
 
-/* The first pattern, and how many more. */
-static void print_mx(struct span patterns, struct text *out)
-{
-    struct span mx;
-    size_t more = 0;
-    (void)promise_take_mx(&patterns, &mx); /* a policy has one */
-    text_append(out, mx);
-    while (promise_take_mx(&patterns, &mx))
-        more++;
-    if (more > 0)
-        text_printf(out, " +%zu", more);
-}
-
 static void add_promise(const struct row *row, const struct promise *promise,
                         const struct promise_end *end, struct columns *columns)
 {
     char from[CALENDAR_ISO_SIZE], until[CALENDAR_ISO_SIZE] = "still";
+    struct span rest = promise->mx, mx;
+    size_t count = 0;
     calendar_iso_time(promise->from, from);
     if (promise->until != PROMISE_OPEN)
         calendar_iso_time(promise->until, until);
@@ -130,7 +119,10 @@ static void add_promise(const struct row *row, const struct promise *promise,
     columns_add(columns, "%.*s", (int)promise->id.len, promise->id.data);
     columns_add(columns, "%s", from);
     columns_add(columns, "%s", until);
-    print_mx(promise->mx, &columns->text);
+    for (; promise_take_mx(&rest, &mx); count++)
+        text_append(&columns->text, count == 0 ? mx : span_of(""));
+    if (count > 1)
+        text_printf(&columns->text, " +%zu", count - 1);
     columns_end_cell(columns, "");
     print_end(end, ends[end->kind].cell, &columns->text);
     columns_end_cell(columns, "");

@@ -188,38 +188,36 @@ static void write_yaml(struct writer *writer, struct text *said)
     text_append(said, span_of("\n"));
 }
 
-static void write_json_host(const struct import_host *host, struct text *out)
-{
-    const struct policy *policy = host->policy;
-    json_new_line(out);
-    json_open(out, NULL, '{');
-    json_text(out, "domain", host->domain);
-    json_text(out, "named_in", host->at.line > 0 ? host->at.file : host->file);
-    json_ordinal(out, "line", host->at.line);
-    json_text(out, "address", host->address);
-    json_text(out, "problem", policy == NULL ? host->problem : NULL);
-    json_text(out, "mode", policy == NULL ? NULL : policy_mode_text(policy_mode(policy)));
-    json_ordinal(out, "max_age", policy == NULL ? 0 : policy_max_age(policy));
-    if (policy == NULL) {
-        json_null(out, "mx");
-    } else {
-        json_open(out, "mx", '[');
-        for (size_t i = 0; i < policy_mx_count(policy); i++)
-            json_span(out, NULL, policy_mx(policy, i));
-        json_close(out, ']');
-    }
-    json_text(out, "id", host->id);
-    json_text(out, "certificate", host->certificate);
-    json_close(out, '}');
-}
-
 static void write_json(const struct import *import, struct text *out)
 {
     json_open(out, NULL, '{');
     json_open(out, "domains", '[');
-    for (size_t i = 0; i < import->count; i++)
-        if (!is_nothing(&import->hosts[i]))
-            write_json_host(&import->hosts[i], out);
+    for (size_t i = 0; i < import->count; i++) {
+        const struct import_host *host = &import->hosts[i];
+        const struct policy *policy = host->policy;
+        if (is_nothing(host))
+            continue;
+        json_new_line(out);
+        json_open(out, NULL, '{');
+        json_text(out, "domain", host->domain);
+        json_text(out, "named_in", host->at.line > 0 ? host->at.file : host->file);
+        json_ordinal(out, "line", host->at.line);
+        json_text(out, "address", host->address);
+        json_text(out, "problem", policy == NULL ? host->problem : NULL);
+        json_text(out, "mode", policy == NULL ? NULL : policy_mode_text(policy_mode(policy)));
+        json_ordinal(out, "max_age", policy == NULL ? 0 : policy_max_age(policy));
+        if (policy == NULL) {
+            json_null(out, "mx");
+        } else {
+            json_open(out, "mx", '[');
+            for (size_t k = 0; k < policy_mx_count(policy); k++)
+                json_span(out, NULL, policy_mx(policy, k));
+            json_close(out, ']');
+        }
+        json_text(out, "id", host->id);
+        json_text(out, "certificate", host->certificate);
+        json_close(out, '}');
+    }
     json_close(out, ']');
     json_new_line(out);
     json_open(out, "certificates", '[');
