@@ -55,9 +55,10 @@ static void log_answer(const struct answer_context *context, const struct answer
         access.agent = request->agent;
     }
     if (!context->endpoint->plain) {
-        access.domain = site_name(tls_session_domain(context->session));
-        access.version = tls_session_is_13(context->session) ? "TLSv1.3" : "TLSv1.2";
-        access.cipher = tls_session_cipher(context->session);
+        const struct tls_facts facts = tls_session_facts(context->session);
+        access.domain = site_name(facts.domain);
+        access.version = facts.is_13 ? "TLSv1.3" : "TLSv1.2";
+        access.cipher = facts.cipher;
     }
     access_log(&access);
 }
@@ -78,7 +79,7 @@ static const struct site_domain *domain_of(const struct answer_context *context,
         request->has_host ? site_find_host(context->setting->site, request->host) : NULL;
     if (context->endpoint->plain)
         return named;
-    const struct site_domain *shown = tls_session_domain(context->session);
+    const struct site_domain *shown = tls_session_facts(context->session).domain;
     return request->plain_scheme || (request->has_host && named != shown) ? NULL : shown;
 }
 

@@ -208,19 +208,19 @@ static const struct failure timed_out = {STATS_HANDSHAKE_TIMEOUT, "timeout"};
 static void note_failure(const struct connection *connection, const struct failure *failure,
                          int64_t now)
 {
-    struct tls_story story = {.alert_sent = TLS_NO_ALERT, .alert_received = TLS_NO_ALERT};
+    struct tls_facts facts = {
+        .alert_sent = TLS_NO_ALERT, .alert_received = TLS_NO_ALERT, .is_silent = true};
     count(connection, failure->counter);
     if (connection->session != NULL)
-        story = tls_session_story(connection->session);
-    if (failure == &failures[TLS_FAILURE_CLOSED] &&
-        (connection->session == NULL || story.is_silent))
+        facts = tls_session_facts(connection->session);
+    if (failure == &failures[TLS_FAILURE_CLOSED] && facts.is_silent)
         return;
     const struct access_failure logged = {
         .client = &connection->client.any,
         .reason = failure->reason,
-        .name = story.name,
-        .alert_sent = story.alert_sent,
-        .alert_received = story.alert_received,
+        .name = facts.name,
+        .alert_sent = facts.alert_sent,
+        .alert_received = facts.alert_received,
         .took_us = clock_monotonic_us() - connection->begun_us,
         .now = time(NULL),
     };
@@ -237,11 +237,12 @@ static enum step step_handshake(struct connection *connection, int64_t now)
         connection->session = tls_session_new(connection->setting->tls, connection->fd);
     if (connection->session == NULL)
         return STEP_MEMORY;
+    struct tls_facts facts;
     switch (tls_handshake(connection->session)) {
     case TLS_DONE:
-        count(connection, tls_session_is_13(connection->session) ? STATS_HANDSHAKE_TLS13
-                                                                 : STATS_HANDSHAKE_TLS12);
-        if (tls_session_is_challenge(connection->session))
+        facts = tls_session_facts(connection->session);
+        count(connection, facts.is_13 ? STATS_HANDSHAKE_TLS13 : STATS_HANDSHAKE_TLS12);
+        if (facts.is_challenge)
             return begin_close(connection, now);
         connection->state = STATE_REQUEST;
         return STEP_ON;
@@ -259,7 +260,7 @@ static enum step step_handshake(struct connection *connection, int64_t now)
     case TLS_FAILED:
         break;
     }
-    note_failure(connection, &failures[tls_session_failure(connection->session)], now);
+    note_failure(connection, &failures[tls_session_facts(connection->session).failure], now);
     return hang_up(connection, now);
 }
 
@@ -284,7 +285,7 @@ static void acknowledge_handshake(const struct connection *connection)
     const int on = 1;
 
     if (connection->requests == 0 && connection->received == 0 && connection->session != NULL &&
-        tls_session_is_13(connection->session))
+        tls_session_facts(connection->session).is_13)
         /* Without it the request comes later, but it comes. */
         (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 }
@@ -518,7 +519,7 @@ void connection_break(struct connection *connection, int64_t now)
         return;
     if (connection->session != NULL) {
         tls_hear_alert(connection->session);
-        failure = tls_session_failure(connection->session);
+        failure = tls_session_facts(connection->session).failure;
     }
     note_failure(connection, &failures[failure], now);
 }

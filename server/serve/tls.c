@@ -100,7 +100,7 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     if (session == NULL)
         return NULL;
     session->context = context;
-    session->wire = wire_of(fd, &context->buffers);
+    session->wire = (struct wire){.fd = fd, .buffers = &context->buffers};
     session->alert_sent = session->alert_received = TLS_NO_ALERT;
     mbedtls_ssl_init(&session->ssl);
     return session;
@@ -202,16 +202,6 @@ static void keep_name(struct tls_session *session)
         return;
     memcpy(session->name, name, len);
     session->name_len = len;
-}
-
-struct tls_story tls_session_story(const struct tls_session *session)
-{
-    return (struct tls_story){
-        .name = {session->name, session->name_len},
-        .alert_sent = session->alert_sent,
-        .alert_received = session->alert_received,
-        .is_silent = !session->has_spoken,
-    };
 }
 
 /* Until the ClientHello is there a session costs little more than its bytes. */
@@ -327,7 +317,7 @@ static void end_handshake(struct tls_session *session)
 static bool has_more(struct tls_session *session, int code)
 {
     return (code == 0 && !session->ended) ||
-           (code == MBEDTLS_ERR_SSL_WANT_READ && wire_has_unread(&session->wire));
+           (code == MBEDTLS_ERR_SSL_WANT_READ && (wire_unread(&session->wire).len > 0));
 }
 
 static const struct {
@@ -359,26 +349,16 @@ static void name_failure(struct tls_session *session, int code, bool is_short)
         session->failure = TLS_FAILURE_MEMORY;
 }
 
-enum tls_failure tls_session_failure(const struct tls_session *session)
-{
-    return session->failure;
-}
-
 const char *tls_library_version(void)
 {
     return MBEDTLS_VERSION_STRING;
-}
-
-bool tls_session_is_13(const struct tls_session *session)
-{
-    return mbedtls_ssl_get_version_number(&session->ssl) == MBEDTLS_SSL_VERSION_TLS1_3;
 }
 
 enum tls_result tls_handshake(struct tls_session *session)
 {
     int code;
 
-    wire_allow(&session->wire, RECEIVE_AT_ONCE);
+    session->wire.receivable = RECEIVE_AT_ONCE;
     if (!session->is_begun) {
         enum tls_result result = await_hello(session);
         if (result != TLS_DONE)
@@ -428,7 +408,7 @@ enum tls_result tls_read(struct tls_session *session, char *buf, size_t size, si
 
     if (input_len(&session->ssl) < INPUT_MOST && !resize_input(&session->ssl, INPUT_MOST))
         return TLS_FAILED; /* memory is short */
-    wire_allow(&session->wire, RECEIVE_AT_ONCE);
+    session->wire.receivable = RECEIVE_AT_ONCE;
     do
         code = mbedtls_ssl_read(&session->ssl, (unsigned char *)buf, size);
     while (has_more(session, code));
@@ -484,12 +464,18 @@ bool tls_leave(struct tls_session *session)
     return wire_save(&session->wire);
 }
 
-bool tls_session_is_challenge(const struct tls_session *session)
+struct tls_facts tls_session_facts(const struct tls_session *session)
 {
-    return session->is_challenge;
-}
-
-const struct site_domain *tls_session_domain(const struct tls_session *session)
-{
-    return session->domain;
+    const mbedtls_ssl_context *ssl = &session->ssl;
+    return (struct tls_facts){
+        .is_13 = mbedtls_ssl_get_version_number(ssl) == MBEDTLS_SSL_VERSION_TLS1_3,
+        .is_challenge = session->is_challenge,
+        .cipher = tls_suite_name(mbedtls_ssl_get_ciphersuite_id_from_ssl(ssl)),
+        .domain = session->domain,
+        .failure = session->failure,
+        .name = {session->name, session->name_len},
+        .alert_sent = session->alert_sent,
+        .alert_received = session->alert_received,
+        .is_silent = !session->has_spoken,
+    };
 }

@@ -80,37 +80,32 @@ enum tls_failure {
     TLS_FAILURE_MEMORY,  /* is short here */
 };
 
-/* After tls_handshake failed. */
-enum tls_failure tls_session_failure(const struct tls_session *session);
-
 enum { TLS_NO_ALERT = -1 };
 
-/* What was said in a handshake that failed. */
-struct tls_story {
-    struct span name; /* SNI as it was sent; empty when there was none. Borrowed from the session */
-    int alert_sent;   /* RFC 8446 section 6; or TLS_NO_ALERT */
+/* What is known of a session. */
+struct tls_facts {
+    /* After the handshake. */
+    bool is_13; /* TLS 1.3, not 1.2 */
+    bool
+        is_challenge; /* an authority came to see a challenge (RFC 8737), and has seen it: nothing more
+                           is to be sent on this connection but close_notify */
+    const char *cipher; /* the cipher suite by its registered name; static */
+    /* For whose host the certificate was shown; borrowed from the site. NULL before the client has said
+     * which it wants, and for a challenge. */
+    const struct site_domain *domain;
+    /* After one that failed. */
+    enum tls_failure failure;
+    struct span
+        name; /* SNI as it was sent; empty when there was none, and when failed handshakes have
+                         no line in the log. Borrowed from the session */
+    int alert_sent;     /* RFC 8446 section 6; or TLS_NO_ALERT */
     int alert_received; /* the same */
     bool is_silent;     /* the client has not sent a byte */
 };
 
-/* The name is only there when failed handshakes have a line in the log. */
-struct tls_story tls_session_story(const struct tls_session *session);
-
-/* After the handshake: the cipher suite by its registered name; static. */
-const char *tls_session_cipher(const struct tls_session *session);
+struct tls_facts tls_session_facts(const struct tls_session *session);
 
 /* Of mbedTLS: "3.6.7"; static. */
 const char *tls_library_version(void);
-
-/* After the handshake: TLS 1.3, not 1.2. */
-bool tls_session_is_13(const struct tls_session *session);
-
-/* After the handshake: an authority came to see a challenge (RFC 8737), and has seen it. Nothing more
- * is to be sent on this connection but close_notify. */
-bool tls_session_is_challenge(const struct tls_session *session);
-
-/* The domain for whose host the certificate was shown; borrowed from the site.
- * NULL before the client has said which it wants, and for a challenge. */
-const struct site_domain *tls_session_domain(const struct tls_session *session);
 
 #endif

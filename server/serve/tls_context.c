@@ -324,9 +324,8 @@ refuse:
     return MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE;
 }
 
-const char *tls_session_cipher(const struct tls_session *session)
+const char *tls_suite_name(int suite)
 {
-    int suite = mbedtls_ssl_get_ciphersuite_id_from_ssl(&session->ssl);
     for (size_t i = 0; suites[i] != 0; i++)
         if (suites[i] == suite)
             return suite_names[i];

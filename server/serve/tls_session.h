@@ -66,6 +66,9 @@ struct tls_session {
 /* Sends an alert. Its failure is the failure of the handshake that the caller reports. */
 void tls_session_alert(mbedtls_ssl_context *ssl, unsigned char description);
 
+/* The registered name of a cipher suite; static; "-" when it is none of ours. */
+const char *tls_suite_name(int suite);
+
 /* Frees the certificates of a session whose handshake is over. */
 void tls_session_drop_certificates(struct tls_session *session);
 

@@ -12,11 +12,6 @@ struct wire_saved {
     unsigned char bytes[]; /* both, one behind the other */
 };
 
-struct wire wire_of(int fd, struct wire_buffers *buffers)
-{
-    return (struct wire){.fd = fd, .buffers = buffers};
-}
-
 static size_t range_len(const struct wire_range *range)
 {
     return range->end - range->begin;
@@ -83,16 +78,6 @@ void wire_free(struct wire *wire)
         clear(wire->buffers);
     free(wire->saved);
     wire->saved = NULL;
-}
-
-void wire_allow(struct wire *wire, size_t receivable)
-{
-    wire->receivable = receivable;
-}
-
-bool wire_has_unread(struct wire *wire)
-{
-    return range_len(&buffers_of(wire)->in) > 0;
 }
 
 bool wire_has_unsent(struct wire *wire)

@@ -29,6 +29,7 @@ struct wire_buffers {
     unsigned char out_bytes[16 * 1024];
 };
 
+/* Begin with a connected, non-blocking socket, the worker's buffers and zeros. */
 struct wire {
     int fd;                       /* borrowed */
     struct wire_buffers *buffers; /* borrowed */
@@ -37,9 +38,6 @@ struct wire {
     bool is_ending;    /* shutdown follows: the last bytes leave with the end of the stream */
     size_t receivable; /* bytes that may still be taken from the kernel */
 };
-
-/* A connected, non-blocking socket and the worker's buffers, both borrowed until wire_free. */
-struct wire wire_of(int fd, struct wire_buffers *buffers);
 
 /* Drops what was not sent and not read. */
 void wire_free(struct wire *wire);
@@ -52,7 +50,7 @@ bool wire_save(struct wire *wire);
 /* At least one byte, at most size: their number; 0 at the end of the stream; -1
  * with errno, EAGAIN when there is nothing. Before it asks the kernel it flushes,
  * and while that cannot be done it has nothing either (wire_has_unsent). The
- * kernel is asked for as many bytes as wire_allow said, and not again after it
+ * kernel is asked for as many bytes as are receivable, and not again after it
  * gave less than it could: then EAGAIN comes once, and whoever waits for the
  * socket misses nothing. */
 ssize_t wire_receive(struct wire *wire, unsigned char *buf, size_t size);
@@ -61,17 +59,12 @@ ssize_t wire_receive(struct wire *wire, unsigned char *buf, size_t size);
  * number of bytes as wire_receive says it; -1 with ENOBUFS when the buffer is full. */
 ssize_t wire_gather(struct wire *wire);
 
-/* What came from the kernel and was not given out; borrowed until the next call. */
+/* What came from the kernel and was not given out, which wire_receive does at once; borrowed until the
+ * next call. */
 struct span wire_unread(struct wire *wire);
 
 /* The client has reset the connection, as far as the kernel knows by now; nothing is read. */
 bool wire_is_reset(const struct wire *wire);
-
-/* Something came from the kernel that wire_receive has not given out: it does so at once. */
-bool wire_has_unread(struct wire *wire);
-
-/* From now on so many bytes may be taken from the kernel. */
-void wire_allow(struct wire *wire, size_t receivable);
 
 /* Takes at least one byte, at most len: their number; -1 with errno, EAGAIN when
  * the buffer and the socket are full. What it took is sent by wire_flush at the

@@ -122,44 +122,20 @@ bool tls_leave(struct tls_session *session)
     return session->client->alive;
 }
 
-bool tls_session_is_challenge(const struct tls_session *session)
-{
-    (void)session;
-    return false;
-}
-
-bool tls_session_is_13(const struct tls_session *session)
-{
-    (void)session;
-    return true;
-}
-
-const char *tls_session_cipher(const struct tls_session *session)
-{
-    (void)session;
-    return "none";
-}
-
-enum tls_failure tls_session_failure(const struct tls_session *session)
-{
-    (void)session; /* no handshake fails here */
-    return TLS_FAILURE_PROTOCOL;
-}
-
-struct tls_story tls_session_story(const struct tls_session *session)
-{
-    (void)session;
-    return (struct tls_story){.alert_sent = TLS_NO_ALERT, .alert_received = TLS_NO_ALERT};
-}
-
 void tls_hear_alert(struct tls_session *session)
 {
     (void)session;
 }
 
-const struct site_domain *tls_session_domain(const struct tls_session *session)
+struct tls_facts tls_session_facts(const struct tls_session *session)
 {
-    return session->client->domain;
+    return (struct tls_facts){
+        .is_13 = true,
+        .cipher = "none",
+        .domain = session->client->domain,
+        .alert_sent = TLS_NO_ALERT,
+        .alert_received = TLS_NO_ALERT,
+    };
 }
 
 /* What the client is to receive: the requests one after the other, out of one piece. */

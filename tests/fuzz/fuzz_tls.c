@@ -94,7 +94,7 @@ static void answer(const struct site *site, const uint8_t *data, size_t size, si
     assert(ret_answer->result == TLS_FAILED || ret_answer->result == TLS_CLOSED);
     ssize_t len = recv(pair[1], ret_answer->bytes, ANSWER_MOST, 0);
     ret_answer->len = len < 0 ? 0 : (size_t)len;
-    ret_answer->domain = tls_session_domain(session);
+    ret_answer->domain = tls_session_facts(session).domain;
     tls_session_free(session);
     tls_context_free(context);
     chance_end();
