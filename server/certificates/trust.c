@@ -169,21 +169,6 @@ static int look(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flags
     return 0;
 }
 
-/* The DNS names of the leaf, as they are written. Owned. */
-static struct span *names_of(struct span leaf, size_t *ret_count)
-{
-    struct span name = {NULL, 0}, *names = NULL;
-    size_t capacity = 0;
-    *ret_count = 0;
-    for (bool more = true; more;) {
-        array_room(&names, *ret_count, &capacity, sizeof(*names));
-        more = extensions_next_name(leaf, &name);
-        if (more)
-            names[(*ret_count)++] = name;
-    }
-    return names;
-}
-
 bool trust_judge(const struct trust *trust, const struct span *chain, size_t count, int64_t now,
                  struct trust_verdict *ret_verdict)
 {
@@ -192,7 +177,10 @@ bool trust_judge(const struct trust *trust, const struct span *chain, size_t cou
     /* The library only reads the list, which it does not take as constant. */
     mbedtls_x509_crt *list = (mbedtls_x509_crt *)(uintptr_t)&trust->list;
     struct walk walk = {.now = now, .verdict = ret_verdict};
-    struct span *names = count == 0 ? NULL : names_of(chain[0], &walk.name_count);
+    struct span name = {NULL, 0}, *names = NULL;
+    size_t capacity = 0;
+    while (count > 0 && extensions_next_name(chain[0], &name))
+        *ARRAY_ADD(names, walk.name_count, capacity) = name;
     *ret_verdict = (struct trust_verdict){0};
     walk.names = names;
     mbedtls_x509_crt_init(&crt);
