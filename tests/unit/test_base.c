@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include "base/columns.h"
 #include "base/heap.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/sanitizer.h"
 #include "base/suggest.h"
@@ -27,6 +30,10 @@ static void span_compares(void **state)
     assert_true(span_equal((struct span){NULL, 0}, span_of("")));
     assert_true(span_begins_fold(span_of("MTA-STS.x"), span_of("mta-sts.")));
     assert_false(span_begins_fold(span_of("mta"), span_of("mta-sts.")));
+    assert_true(span_begins(span_of("mta-sts."), span_of("mta-")));
+    assert_false(span_begins(span_of("Mta-sts."), span_of("mta-")));
+    assert_false(span_begins(span_of("mta"), span_of("mta-")));
+    assert_true(span_begins((struct span){NULL, 0}, span_of("")));
     /* "@" and "[" stand beside the letters, and 0xe9 minus 0xc9 is 32 as well. */
     assert_false(span_equal_fold(span_of("@["), span_of("`{")));
     assert_false(span_equal_fold(span_of("\xc9"), span_of("\xe9")));
@@ -517,9 +524,43 @@ static void memory_left_obeys_limits(void **state)
     assert_true(memory_left(1) > 1 << 20);
 }
 
+/* A note below a warning is a part of it, whatever it is called. In a child, since the log is one for the
+ * whole process. */
+static void lines_of_a_diagnostic_have_one_priority(void **state)
+{
+    (void)state;
+    char said[256] = "", stream[64];
+    struct stat status;
+    int ends[2], result;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(fstat(ends[1], &status), 0);
+    (void)snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)status.st_dev,
+                   (uintmax_t)status.st_ino); /* they fit */
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool ready = dup2(ends[1], STDERR_FILENO) >= 0 && setenv("JOURNAL_STREAM", stream, 1) == 0;
+        log_open();
+        log_diagnostic(LOG_LEVEL_WARNING,
+                       span_of("a:1:1: warning: w\n    fix: f\nb:2:1: note: n\n"),
+                       (struct span){0});
+        log_diagnostic(LOG_LEVEL_ERROR, span_of("a:3:1: error: e: warning: x\n"), (struct span){0});
+        _exit(ready ? 0 : 1);
+    }
+    assert_int_equal(close(ends[1]), 0);
+    size_t len = 0;
+    for (ssize_t count; (count = read(ends[0], said + len, sizeof(said) - 1 - len)) > 0;)
+        len += (size_t)count;
+    assert_int_equal(close(ends[0]), 0);
+    assert_int_equal(waitpid(pid, &result, 0), pid);
+    assert_int_equal(result, 0);
+    assert_string_equal(said, "<4>a:1:1: warning: w\n<4>    fix: f\n<4>b:2:1: note: n\n"
+                              "<3>a:3:1: error: e: warning: x\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_of_a_diagnostic_have_one_priority),
         cmocka_unit_test(memory_left_obeys_limits),
         cmocka_unit_test(span_compares),
         cmocka_unit_test(numbers_are_read),
