@@ -59,7 +59,7 @@ static bool is_written_already(int folder, const char *name, const struct text *
 }
 
 /* A new file has the rights of the one that it replaces, if there is one. It is made with them, because
- * the saver may not change those of a file (sandbox/process_syscalls.h). */
+ * the saver may not change those of a file (sandbox/process_syscalls.c). */
 static int create(int folder, const char *name, const char *replaced)
 {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;

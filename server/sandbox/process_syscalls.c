@@ -1,4 +1,4 @@
-#include "sandbox/process_syscalls.h"
+#include "sandbox/seal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,9 @@
  * execute, fork, signal or trace nothing. The supervisor gives up at its start, before it forks, what neither it
  * nor a child of it needs. Runs in these processes, once; each has one thread, and has closed every descriptor
  * that is not its own. The command that shows the seal (command/seal.c) takes the steps of a worker in a process
- * that is thrown away.
+ * that is thrown away. process_syscalls.c has the system calls that each process needs: a feature that needs one
+ * more adds a row there, with its reason. Any other call ends a worker at once (SIGSYS, logged by the supervisor
+ * and by the kernel).
  */
 #ifndef SANDBOX_SEAL_H
 #define SANDBOX_SEAL_H
@@ -16,7 +18,14 @@
 #include <sys/types.h>
 
 #include "base/text.h"
-#include "sandbox/process_syscalls.h"
+
+/* The processes, each of which has a table of the system calls that it needs (process_syscalls.c). */
+enum syscalls_process {
+    SYSCALLS_WORKER,
+    SYSCALLS_LOADER,     /* reads files, makes memory files, seals them and sends descriptors */
+    SYSCALLS_WATCHER,    /* reads files, and uses inotify */
+    SYSCALLS_SUPERVISOR, /* and the saver; what all the others need is allowed, too */
+};
 
 struct seal {
     enum syscalls_process process; /* 0: a worker */
@@ -52,6 +61,10 @@ const char *seal_process(const struct seal *seal, struct seal_report *ret_report
  * when something failed that cannot: the process must then end. */
 bool seal_supervisor(void);
 bool seal_reader(enum syscalls_process reader, pid_t supervisor);
+
+/* The last step alone: forbids this process every system call that is not in its tables. New privileges must be
+ * forbidden by then. False with errno: ENOSYS, EINVAL or EPERM when the kernel or the container has no filters. */
+bool syscalls_restrict(enum syscalls_process process);
 
 /* What a step gives up, in a few words, and the key of /proc/PID/status that shows it, or NULL. */
 const char *seal_step_name(size_t step);

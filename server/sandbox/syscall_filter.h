@@ -2,7 +2,7 @@
  * A filter of system calls: compiles a table of rules to the program that
  * seccomp(2) takes, and hands it to the kernel. It knows the two processors
  * and no policy; what is allowed stands in the tables of those who call it
- * (sandbox/process_syscalls.h). Runs in every process.
+ * (sandbox/process_syscalls.c). Runs in every process.
  */
 #ifndef SANDBOX_SYSCALL_FILTER_H
 #define SANDBOX_SYSCALL_FILTER_H
