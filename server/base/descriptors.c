@@ -17,6 +17,13 @@
 /* Where nothing tells which are open, and a limit may allow a thousand million of them. */
 enum { DESCRIPTORS_TRIED = 65536 };
 
+void descriptor_close(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
+
 static bool is_kept(const int *kept, size_t count, int fd)
 {
     for (size_t i = 0; i < count; i++)

@@ -76,12 +76,11 @@ pid_t child_begin(enum child_kind kind, const int *kept, size_t count, int *ret_
         return 0;
     }
     int reason = errno;
-    if (pair[1] >= 0)
-        (void)close(pair[1]); /* the child's; here only a copy */
+    descriptor_close(&pair[1]); /* the child's; here only a copy */
     if (pid > 0)
         *ret_socket = pair[0];
-    else if (pair[0] >= 0)
-        (void)close(pair[0]); /* nobody is at the other end */
+    else
+        descriptor_close(&pair[0]);
     errno = reason;
     return pid;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -76,8 +77,7 @@ void generation_free(struct generation *generation)
     if (generation == NULL)
         return;
     for (size_t i = 0; i < generation->worker_count; i++)
-        if (generation->workers[i].control >= 0)
-            (void)close(generation->workers[i].control); /* a socket pair: nothing is lost */
+        descriptor_close(&generation->workers[i].control);
     for (size_t i = 0; i < generation->slots; i++)
         stats_slot_release(generation->stats, generation->workers[i].slot);
     free(generation->workers);
@@ -88,9 +88,7 @@ void generation_free(struct generation *generation)
 
 void generation_retire(struct generation *generation)
 {
-    if (generation->site_fd >= 0)
-        (void)close(generation->site_fd); /* it is only read */
-    generation->site_fd = -1;
+    descriptor_close(&generation->site_fd);
 }
 
 static _Noreturn void become_worker(const struct generation *generation, size_t slot,
@@ -183,8 +181,7 @@ size_t generation_find(const struct generation *generation, pid_t pid)
 
 void generation_forget_worker(struct generation *generation, size_t index)
 {
-    if (generation->workers[index].control >= 0)
-        (void)close(generation->workers[index].control); /* the other end is gone */
+    descriptor_close(&generation->workers[index].control);
     size_t slot = generation->workers[index].slot;
     stats_slot_end_worker(generation->stats, slot);
     generation->workers[index] = (struct generation_worker){.control = -1, .slot = slot};

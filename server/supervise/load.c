@@ -67,8 +67,8 @@ static void say_end_of_wait(void *context)
     loader_say(((struct load *)context)->socket, LOADER_HAS_STATE);
 }
 
-/* A sealed file with the bytes. It may lack descriptors as well as memory. */
-static int hold(const struct text *text)
+/* A sealed file with the text, which is taken. It may lack descriptors as well as memory. */
+static int hold(struct text *text)
 {
     struct span bytes = heap_text(text);
     struct memory_file file = {0};
@@ -77,8 +77,10 @@ static int hold(const struct text *text)
         memcpy(file.data, bytes.data, bytes.len);
         fd = memory_file_finish(&file, bytes.len);
     }
-    if (fd >= 0)
+    if (fd >= 0) {
+        text_free(text);
         return fd;
+    }
     if (errno == ENOMEM)
         heap_end();
     log_line(LOG_LEVEL_ERROR, "no memory file can be made for what was loaded: %s",
@@ -114,12 +116,8 @@ static void describe_domains(const struct site *site, struct settings_image *ima
         enum domain_state state = verdict_state(domain);
         image->domains[state]++;
         describe_certificates(image, domain);
-        text_append(lines, site_name_span(domain));
-        text_append(lines, span_of(" "));
-        text_append(lines, span_of(verdict_state_text(state)));
-        text_append(lines, span_of(" "));
-        text_append(lines, span_of(policy == NULL ? "-" : policy_id(policy)));
-        text_append(lines, span_of("\n"));
+        text_printf(lines, "%s %s %s\n", site_name(domain), verdict_state_text(state),
+                    policy == NULL ? "-" : policy_id(policy));
     }
 }
 
@@ -259,7 +257,6 @@ static int print_settings(const struct load *load, const struct configuration *c
     image.change_clause = heap_text(&clause);
     settings_image_print(&image, &bytes);
     int fd = hold(&bytes);
-    text_free(&bytes);
     text_free(&lines);
     text_free(&changes_lines);
     text_free(&clause);
@@ -273,18 +270,14 @@ static int print_state(const struct configuration *configuration)
     if (configuration->settings.state == NULL)
         return -1;
     state_print(configuration->site, &bytes);
-    int fd = hold(&bytes);
-    text_free(&bytes);
-    return fd;
+    return hold(&bytes);
 }
 
 static int hold_history(const struct history *history)
 {
     struct text bytes = {0};
     history_print_promises(history, &bytes);
-    int fd = hold(&bytes);
-    text_free(&bytes);
-    return fd;
+    return hold(&bytes);
 }
 
 /* What senders may hold from now on: while both sites are served, and when the former is not any more. */

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/heap.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -33,11 +34,9 @@ void loader_result_free(struct loader_result *result)
 {
     text_free(&result->faults);
     settings_image_free(result->image);
-    if (result->site_fd >= 0)
-        (void)close(result->site_fd); /* it is only read */
+    descriptor_close(&result->site_fd);
     for (size_t i = 0; i < SAVER_PARTS; i++)
-        if (result->state_fds[i] >= 0)
-            (void)close(result->state_fds[i]);
+        descriptor_close(&result->state_fds[i]);
     *result = LOADER_RESULT_NONE;
 }
 
@@ -60,18 +59,11 @@ bool loader_begin(struct loader *loader, loader_job *job, void *context, int kep
     return true;
 }
 
-static void close_socket(struct loader *loader)
-{
-    if (loader->socket >= 0)
-        (void)close(loader->socket); /* it is only read */
-    loader->socket = -1;
-}
-
 /* The process is reaped like any other child; a disk that hangs may keep it. */
 void loader_stop(struct loader *loader)
 {
     child_kill(loader->pid);
-    close_socket(loader);
+    descriptor_close(&loader->socket);
     *loader = LOADER_NONE;
 }
 
@@ -226,7 +218,7 @@ static enum loader_outcome hear(struct loader *loader, unsigned most, int64_t no
         if (len == 0 && count == 0) {
             /* It has ended, which SIGCHLD tells, or it must. */
             child_kill(loader->pid);
-            close_socket(loader);
+            descriptor_close(&loader->socket);
         } else if (len > 1 || count > 0) {
             size_t size = (header.msg_flags & MSG_TRUNC) != 0 ? 0 : (size_t)len;
             return take_result(loader, &message, size, fds, count, ret_result);

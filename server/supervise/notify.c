@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -36,8 +37,7 @@ static int reach(const char *name)
         return fd;
 fail:
     log_line(LOG_LEVEL_ERROR, "cannot reach the service manager at %s: %s", name, strerror(errno));
-    if (fd >= 0)
-        (void)close(fd); /* nothing was sent */
+    descriptor_close(&fd);
     return -1;
 }
 
@@ -71,8 +71,7 @@ struct notifier notifier_open(int64_t now)
 
 void notifier_close(struct notifier *notifier)
 {
-    if (notifier->fd >= 0)
-        (void)close(notifier->fd); /* a datagram is sent or it is not */
+    descriptor_close(&notifier->fd);
     *notifier = (struct notifier){.fd = -1, .next = INT64_MAX};
 }
 

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -32,11 +33,8 @@ static const struct settings *settings_in_use(const struct supervisor *superviso
 
 static void forget_state(struct supervisor *supervisor)
 {
-    for (size_t i = 0; i < SAVER_PARTS; i++) {
-        if (supervisor->state_fds[i] >= 0)
-            (void)close(supervisor->state_fds[i]); /* it is not to be saved */
-        supervisor->state_fds[i] = -1;
-    }
+    for (size_t i = 0; i < SAVER_PARTS; i++)
+        descriptor_close(&supervisor->state_fds[i]);
 }
 
 static void save_part(struct supervisor *supervisor, const struct settings *settings,

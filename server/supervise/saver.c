@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory_file.h"
@@ -36,14 +37,6 @@ static _Noreturn void save(const char *folder, enum saver_part part, int bytes)
     _exit(good ? 0 : 1);
 }
 
-/* Something newer takes its place, or it is saved. */
-static void close_bytes(int *bytes)
-{
-    if (*bytes >= 0)
-        (void)close(*bytes); /* it was only read */
-    *bytes = -1;
-}
-
 /* Forks a child for what is to be saved. False, logged once, when that cannot be done: then it waits. */
 static bool start_child(struct saver *saver, const char *folder, int64_t now)
 {
@@ -72,7 +65,7 @@ static void start_waiting(struct saver *saver, const struct settings *settings, 
     saver->start_at = INT64_MAX;
     for (size_t i = 0; i < SAVER_PARTS && saver->pid == 0 && good; i++) {
         if (folder == NULL) /* there is no place for them any more */
-            close_bytes(&saver->waiting[i]);
+            descriptor_close(&saver->waiting[i]);
         if (saver->waiting[i] < 0)
             continue;
         if (!saver->is_late && !saver->is_starved)
@@ -89,9 +82,9 @@ static void start_waiting(struct saver *saver, const struct settings *settings, 
 void saver_begin(struct saver *saver, const struct settings *settings, enum saver_part part,
                  int bytes, int64_t now)
 {
-    close_bytes(&saver->waiting[part]);
+    descriptor_close(&saver->waiting[part]);
     if (part == SAVER_PROMISES)
-        close_bytes(&saver->waiting[SAVER_PROMISES_AFTER]); /* which is of a load before */
+        descriptor_close(&saver->waiting[SAVER_PROMISES_AFTER]); /* which is of a load before */
     saver->waiting[part] = bytes;
     start_waiting(saver, settings, now);
 }
@@ -123,9 +116,9 @@ void saver_expire(struct saver *saver, const struct settings *settings, int64_t 
 
 void saver_close(struct saver *saver)
 {
-    close_bytes(&saver->bytes);
+    descriptor_close(&saver->bytes);
     for (size_t i = 0; i < SAVER_PARTS; i++)
-        close_bytes(&saver->waiting[i]);
+        descriptor_close(&saver->waiting[i]);
     child_kill(saver->pid);
     child_wait(saver->pid);
     saver->pid = 0;
@@ -152,7 +145,7 @@ bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings
     saver->pid = 0;
     if (start_again(saver, status, settings, now))
         return true;
-    close_bytes(&saver->bytes);
+    descriptor_close(&saver->bytes);
     if (!saver->is_starved) {
         saver->deadline = INT64_MAX;
         start_waiting(saver, settings, now);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/calendar.h"
+#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -296,8 +297,7 @@ bool status_reading_find(const struct status_reading *reading, struct span domai
 
 void status_reading_free(struct status_reading *reading)
 {
-    if (reading->fd >= 0)
-        (void)close(reading->fd); /* it was only read */
+    descriptor_close(&reading->fd);
     free(reading->bytes);
     *reading = (struct status_reading){.fd = -1};
 }

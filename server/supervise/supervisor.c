@@ -357,8 +357,7 @@ int supervisor_run(const struct supervisor_options *options)
     status_close(&supervisor.status);
     status_load_free(&supervisor.coming);
     status_load_free(&supervisor.last);
-    (void)close(supervisor.signals); /* it was only read */
-    if (supervisor.empty_root_fd >= 0)
-        (void)close(supervisor.empty_root_fd); /* nothing can be written to it */
+    descriptor_close(&supervisor.signals);
+    descriptor_close(&supervisor.empty_root_fd);
     return supervisor.failed ? 1 : 0;
 }

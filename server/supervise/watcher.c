@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/heap.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -55,13 +56,6 @@ static const uint32_t NEWS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_D
                              IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 /* After these the watch is of a folder that the path does not lead to any more. */
 static const uint32_t LOST = IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT;
-
-static void close_inotify(struct challenger *challenger)
-{
-    if (challenger->inotify >= 0)
-        (void)close(challenger->inotify); /* it was only read */
-    challenger->inotify = -1;
-}
 
 static void watch_folder(const struct challenger *challenger, const char *folder)
 {
@@ -109,7 +103,8 @@ static bool drain(struct challenger *challenger)
         }
     }
     if (lost)
-        close_inotify(challenger); /* and begin anew: the path may lead elsewhere now */
+        descriptor_close(
+            &challenger->inotify); /* and begin anew: the path may lead elsewhere now */
     return any;
 }
 
@@ -281,9 +276,7 @@ static void start(struct watcher *watcher, int64_t now)
 /* What it has sent counts no more. */
 static void close_control(struct watcher *watcher)
 {
-    if (watcher->control >= 0)
-        (void)close(watcher->control); /* nothing was written to it */
-    watcher->control = -1;
+    descriptor_close(&watcher->control);
     watcher->silent_by = INT64_MAX;
 }
 
