@@ -3,6 +3,7 @@
 /* What the seam takes over is private to the library. */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
 #include <mbedtls/ecp.h>
+#include <mbedtls/md.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/psa_util.h>
@@ -19,6 +20,8 @@
 
 /* An RSA key in DER: of 8192 bits it is 4,700 bytes. */
 enum { KEY_DER_MOST = 5120 };
+/* The block of an HMAC with SHA-256. Bytes. */
+enum { HMAC_BLOCK = 64 };
 
 /* The linker's names, with mbedTLS' own types. */
 #define SEAM(function)                             \
@@ -32,6 +35,9 @@ SEAM(mbedtls_pk_sign_ext);
 SEAM(mbedtls_psa_mac_compute);
 SEAM(mbedtls_ssl_tls13_compute_resumption_master_secret);
 SEAM(mbedtls_ssl_write_certificate);
+SEAM(mbedtls_md_hmac_starts);
+SEAM(mbedtls_md_hmac_finish);
+SEAM(mbedtls_md_hmac_reset);
 
 /* As mbedTLS calls it: "abc", twice the message that FIPS 180-4 was published with. */
 static bool hashes(void)
@@ -57,9 +63,32 @@ static bool hashes(void)
            memcmp(digest, answer_512, sizeof(answer_512)) == 0;
 }
 
+/* Twice, as TLS 1.2 does: RFC 4231 section 4.3. */
+static bool authenticates(void)
+{
+    static const uint8_t answer[32] = {
+        0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e, 0x6a, 0x04, 0x24,
+        0x26, 0x08, 0x95, 0x75, 0xc7, 0x5a, 0x00, 0x3f, 0x08, 0x9d, 0x27,
+        0x39, 0x83, 0x9d, 0xec, 0x58, 0xb9, 0x64, 0xec, 0x38, 0x43,
+    };
+    static const struct span key = {"Jefe", 4}, message = {"what do ya want for nothing?", 28};
+    unsigned char macs[2][32];
+    mbedtls_md_context_t md;
+
+    mbedtls_md_init(&md);
+    bool done = mbedtls_md_setup(&md, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), 1) == 0 &&
+                mbedtls_md_hmac_starts(&md, (const unsigned char *)key.data, key.len) == 0;
+    for (size_t i = 0; done && i < 2; i++)
+        done = mbedtls_md_hmac_update(&md, (const unsigned char *)message.data, message.len) == 0 &&
+               mbedtls_md_hmac_finish(&md, macs[i]) == 0 && mbedtls_md_hmac_reset(&md) == 0 &&
+               memcmp(macs[i], answer, sizeof(answer)) == 0;
+    mbedtls_md_free(&md);
+    return done;
+}
+
 bool accelerate_begin(void)
 {
-    return hashes() && kdf_self_test() && curve_self_test() && rsa_self_test();
+    return hashes() && authenticates() && kdf_self_test() && curve_self_test() && rsa_self_test();
 }
 
 void accelerate_end(void)
@@ -164,6 +193,69 @@ int __wrap_mbedtls_ssl_write_certificate(mbedtls_ssl_context *ssl)
 {
     mbedtls_ssl_optimize_checksum(ssl, ssl->handshake->ciphersuite_info);
     return __real_mbedtls_ssl_write_certificate(ssl);
+}
+
+/* NULL for what is mbedTLS' own. */
+static mbedtls_sha256_context *hmac_sha256_of(const mbedtls_md_context_t *md)
+{
+    return md != NULL && md->hmac_ctx != NULL &&
+                   mbedtls_md_get_type(md->md_info) == MBEDTLS_MD_SHA256
+               ? md->md_ctx
+               : NULL;
+}
+
+/* Goes on behind the block that the key is in. */
+static void resume(mbedtls_sha256_context *sha, const unsigned char *state)
+{
+    memcpy(sha->state, state, sizeof(sha->state));
+    sha->total[0] = HMAC_BLOCK;
+    sha->total[1] = 0;
+}
+
+/* TLS 1.2 makes many HMACs with one key. mbedTLS keeps the key's two blocks and hashes both each time;
+ * here their states are kept in their place. */
+int __wrap_mbedtls_md_hmac_starts(mbedtls_md_context_t *md, const unsigned char *key, size_t len)
+{
+    int code = __real_mbedtls_md_hmac_starts(md, key, len);
+    mbedtls_sha256_context *sha = hmac_sha256_of(md);
+
+    if (code != 0 || sha == NULL)
+        return code;
+    unsigned char *inner = md->hmac_ctx, *outer = inner + HMAC_BLOCK;
+    memcpy(inner, sha->state, sizeof(sha->state));
+    code = mbedtls_sha256_starts(sha, 0);
+    if (code == 0)
+        code = mbedtls_internal_sha256_process(sha, outer);
+    memcpy(outer, sha->state, sizeof(sha->state));
+    resume(sha, inner);
+    return code;
+}
+
+int __wrap_mbedtls_md_hmac_finish(mbedtls_md_context_t *md, unsigned char *ret_mac)
+{
+    mbedtls_sha256_context *sha = hmac_sha256_of(md);
+    unsigned char digest[32];
+
+    if (sha == NULL)
+        return __real_mbedtls_md_hmac_finish(md, ret_mac);
+    int code = mbedtls_sha256_finish(sha, digest);
+    resume(sha, (const unsigned char *)md->hmac_ctx + HMAC_BLOCK);
+    if (code == 0)
+        code = mbedtls_sha256_update(sha, digest, sizeof(digest));
+    if (code == 0)
+        code = mbedtls_sha256_finish(sha, ret_mac);
+    mbedtls_platform_zeroize(digest, sizeof(digest));
+    return code;
+}
+
+int __wrap_mbedtls_md_hmac_reset(mbedtls_md_context_t *md)
+{
+    mbedtls_sha256_context *sha = hmac_sha256_of(md);
+
+    if (sha == NULL)
+        return __real_mbedtls_md_hmac_reset(md);
+    resume(sha, md->hmac_ctx);
+    return 0;
 }
 
 psa_status_t __wrap_mbedtls_psa_mac_compute(const psa_key_attributes_t *attributes,

@@ -886,6 +886,47 @@ static void test_macs(void **state)
     }
 }
 
+/* The same key again and again, in parts, against mbedTLS' HMAC in one call, which has no seam in it. */
+static void test_macs_of_one_key(void **state)
+{
+    struct samples samples = {14};
+    unsigned char key[200], message[300], expected[64], result[64];
+    (void)state;
+
+    for (size_t i = 0; i < CASES / 4; i++) {
+        const mbedtls_md_info_t *info =
+            mbedtls_md_info_from_type(i % 3 == 0 ? MBEDTLS_MD_SHA384 : MBEDTLS_MD_SHA256);
+        mbedtls_md_context_t md;
+        uint16_t random[3];
+        samples_fill(&samples, random, sizeof(random));
+        samples_fill(&samples, key, sizeof(key));
+        size_t key_len = random[0] % sizeof(key);
+        mbedtls_md_init(&md);
+        assert_int_equal(mbedtls_md_setup(&md, info, 1), 0);
+        for (int keys = 0; keys < 2; keys++) {
+            assert_int_equal(mbedtls_md_hmac_starts(&md, key + keys, key_len), 0);
+            for (int macs = 0; macs < 3; macs++) {
+                samples_fill(&samples, message, sizeof(message));
+                size_t len = random[1] % sizeof(message), first = len == 0 ? 0 : random[2] % len;
+                if (macs == 1) /* what was begun does not count */
+                    assert_int_equal(mbedtls_md_hmac_update(&md, key, sizeof(key)), 0);
+                if (macs > 0)
+                    assert_int_equal(mbedtls_md_hmac_reset(&md), 0);
+                assert_int_equal(mbedtls_md_hmac_update(&md, message, first), 0);
+                assert_int_equal(mbedtls_md_hmac_update(&md, message + first, len - first), 0);
+                assert_int_equal(mbedtls_md_hmac_finish(&md, result), 0);
+                assert_int_equal(mbedtls_md_hmac(info, key + keys, key_len, message, len, expected),
+                                 0);
+                assert_memory_equal(result, expected, mbedtls_md_get_size(info));
+            }
+        }
+        mbedtls_md_free(&md);
+    }
+    assert_int_not_equal(mbedtls_md_hmac_starts(NULL, key, 1), 0);
+    assert_int_not_equal(mbedtls_md_hmac_finish(NULL, result), 0);
+    assert_int_not_equal(mbedtls_md_hmac_reset(NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -906,6 +947,7 @@ int main(void)
         cmocka_unit_test(test_secrets_evolved),
         cmocka_unit_test(test_lengths_refused),
         cmocka_unit_test(test_macs),
+        cmocka_unit_test(test_macs_of_one_key),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
