@@ -40,7 +40,7 @@ static int reopen(int fd)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-size_t shared_memory_round(size_t size)
+static size_t whole_pages(size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE); /* it cannot fail for this name */
     return (size + page - 1) / page * page;
@@ -48,7 +48,7 @@ size_t shared_memory_round(size_t size)
 
 bool memory_file_new(size_t room, struct memory_file *ret_file)
 {
-    struct memory_file file = {.room = shared_memory_round(room > 0 ? room : 1),
+    struct memory_file file = {.room = whole_pages(room > 0 ? room : 1),
                                .fd = open_file("mta-sts-image")};
     if (file.fd < 0)
         return false;
@@ -74,7 +74,7 @@ bool memory_file_grow(struct memory_file *file, size_t room)
         return true;
     size_t step = file->room < STEP_MOST ? file->room : STEP_MOST;
     size_t least = file->room + step;
-    room = shared_memory_round(room > least ? room : least);
+    room = whole_pages(room > least ? room : least);
     if (ftruncate(file->fd, (off_t)room) != 0)
         return false; /* a longer file than its mapping does no harm */
     void *data = mremap(file->data, file->room, room, MREMAP_MAYMOVE);
@@ -174,7 +174,7 @@ static const void *map_readable(int fd, size_t size)
 
 bool shared_memory_new(size_t size, struct shared_memory *ret_memory)
 {
-    struct shared_memory memory = {.size = shared_memory_round(size)};
+    struct shared_memory memory = {.size = whole_pages(size)};
     int fd = open_file("mta-sts-shared");
     if (fd < 0)
         return false;
@@ -209,16 +209,10 @@ void shared_memory_free(struct shared_memory *memory)
     *memory = (struct shared_memory){0};
 }
 
-bool shared_memory_give_up(struct shared_memory *memory, size_t offset, size_t len)
+bool shared_memory_give_up(struct shared_memory *memory)
 {
-    char *begin = memory->writable;
-    size_t end = offset + len;
-    assert(begin != NULL && end <= memory->size && shared_memory_round(offset) == offset &&
-           shared_memory_round(end) == end);
-    if ((offset > 0 && munmap(begin, offset) != 0) ||
-        (end < memory->size && munmap(begin + end, memory->size - end) != 0))
+    if (munmap(memory->writable, memory->size) != 0)
         return false;
-    if (len == 0)
-        memory->writable = NULL;
+    memory->writable = NULL;
     return true;
 }

@@ -66,11 +66,7 @@ bool shared_memory_new(size_t size, struct shared_memory *ret_memory);
 /* Gives both back for this process. */
 void shared_memory_free(struct shared_memory *memory);
 
-/* Keeps len bytes from offset writable, and of the rest nothing; both are whole pages. With a len of
- * 0 nothing can be written. False with errno. */
-bool shared_memory_give_up(struct shared_memory *memory, size_t offset, size_t len);
-
-/* So many bytes as whole pages. */
-size_t shared_memory_round(size_t size);
+/* Nothing can be written by this process any more. False with errno. */
+bool shared_memory_give_up(struct shared_memory *memory);
 
 #endif

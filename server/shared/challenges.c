@@ -74,7 +74,7 @@ void challenges_free(struct challenges *challenges)
 
 bool challenges_protect(struct challenges *challenges)
 {
-    return shared_memory_give_up(&challenges->memory, 0, 0);
+    return shared_memory_give_up(&challenges->memory);
 }
 
 static uint32_t write_bytes(struct half *half, uint32_t end, struct span bytes)

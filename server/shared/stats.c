@@ -111,10 +111,10 @@ void stats_add(struct stats *stats, enum stats_gauge gauge)
 bool stats_attach(struct stats *stats, size_t slot)
 {
     assert(slot < stats->count && stats->own == NULL);
-    if (!shared_memory_give_up(&stats->head, 0, 0))
+    if (!shared_memory_give_up(&stats->head))
         return false;
     for (size_t i = 0; i < stats->count; i++)
-        if (i != slot && !shared_memory_give_up(&stats->slots[i], 0, 0))
+        if (i != slot && !shared_memory_give_up(&stats->slots[i]))
             return false;
     stats->own = stats->slots[slot].writable;
     return true;
