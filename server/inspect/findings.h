@@ -23,8 +23,7 @@ FINDING(BLANK_LINE, "blank-line", ERROR, 0, "there is a blank line",
         "mox, foxcpp and postfix-tlspol refuse the policy", "leave it out")
 FINDING(LEADING_BLANK_LINE, "leading-blank-line", ERROR, 0,
         "there is a blank line at the beginning",
-        "mox, foxcpp and postfix-tlspol refuse the policy, and Mail::STS reads "
-        "\"mode: none\"",
+        "mox, foxcpp and postfix-tlspol refuse the policy, and Mail::STS reads \"mode: none\"",
         "leave it out")
 FINDING(COMMENT, "comment", ERROR, 0, "there is a comment", "7 of 14 senders refuse the policy",
         "leave it out")
@@ -52,8 +51,7 @@ FINDING(KEY_CASE, "key-case", ERROR, MEANING, "another case in the key", OTHER_C
 FINDING(KEY_UNKNOWN, "key-unknown", ERROR, 0, "unknown key",
         "danmarg, Mail::STS, checkdmarc and NCSC refuse the policy", "leave out the line")
 FINDING(KEY_MISSPELT, "key-misspelt", ERROR, DECISION, "unknown key",
-        "danmarg, Mail::STS, checkdmarc and NCSC refuse the policy, the others do "
-        "without the line",
+        "danmarg, Mail::STS, checkdmarc and NCSC refuse the policy, the others do without the line",
         NULL)
 FINDING(KEY_TWICE, "key-twice", WARNING, 0, "a second line has the key",
         "senders read it in different ways", "leave out the line")
@@ -62,11 +60,11 @@ FINDING(KEY_CONTRADICTION, "key-contradiction", ERROR, DECISION,
         "leave out one of them")
 FINDING(MODE_TWICE, "mode-twice", ERROR, 0, "a second line has the key",
         "checkdmarc and KumoMTA refuse the policy", "leave out the line")
-FINDING(MODE_CONTRADICTION, "mode-contradiction", ERROR, DECISION,
-        "a second line with another value has the key",
-        "checkdmarc and KumoMTA refuse the policy, of the others some take the "
-        "first and some the last",
-        "leave out one of them")
+FINDING(
+    MODE_CONTRADICTION, "mode-contradiction", ERROR, DECISION,
+    "a second line with another value has the key",
+    "checkdmarc and KumoMTA refuse the policy, of the others some take the first and some the last",
+    "leave out one of them")
 FINDING(ORDER, "order", NOTE, 0, "not in the order version, mode, mx, max_age:", RFC_FORM,
         "write them in this order")
 FINDING(VERSION_MISSING, "version-missing", ERROR, 0, "there is no version",
@@ -95,8 +93,7 @@ FINDING(MAX_AGE_BELOW, "max-age-below", ERROR, MEANING, "max_age",
         "aykevl refuses the policy, and Google asks for at least a day",
         "write 86400 (one day), which is the least")
 FINDING(MAX_AGE_ABOVE, "max-age-above", ERROR, MEANING, "max_age",
-        "chasquid, rest-mail, mailauth, postfix-mta-sts-resolver and checkdmarc "
-        "refuse the policy",
+        "chasquid, rest-mail, mailauth, postfix-mta-sts-resolver and checkdmarc refuse the policy",
         "write 31557600 (one year), which is the most")
 FINDING(MAX_AGE_SHORT, "max-age-short", WARNING, ADVICE, "max_age",
         "mimecast raises it to a week, NCSC and aykevl warn",

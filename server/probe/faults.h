@@ -19,10 +19,10 @@ FAULT(DNS_CUT, "dns-cut", DNS, ERROR, "cut",
 FAULT(DNS_SILENT, "dns-silent", DNS, ERROR, "no answer",
       "senders wait for the answer, and many time out first",
       "see whether the name servers of the domain answer questions of every type")
-FAULT(DNS_MUTE, "dns-silent", DNS, ERROR, "no answer",
-      "nothing is known about this domain: either its name servers are silent, or that of this "
-      "machine",
-      "probe another domain to see which")
+FAULT(
+    DNS_MUTE, "dns-silent", DNS, ERROR, "no answer",
+    "nothing is known about this domain: either its name servers are silent, or that of this machine",
+    "probe another domain to see which")
 FAULT(DNS_HERE, "dns-here", DNS, ERROR, "not asked", "nothing is known about this domain",
       "correct /etc/resolv.conf, or start the name server that it names")
 FAULT(DNS_FAMILY, "dns-family", DNS, WARNING, "family",
@@ -33,10 +33,10 @@ FAULT(DNS_SLOW, "dns-slow", DNS, WARNING, "slow", "postfix-tlspol gives up after
 FAULT(NO_ADDRESS, "no-address", DNS, ERROR, "no address", NOT_REACHED,
       "publish an A, AAAA or CNAME record for it")
 FAULT(RECORD_MISSING, "record-missing", DNS, ERROR, "no record", NOT_FOUND, PUBLISH)
-FAULT(RECORD_SEVERAL, "record-several", DNS, ERROR, "records",
-      "with more than one, senders must take the domain for one without a policy (RFC 8461 section "
-      "3.1)",
-      "leave only the right one")
+FAULT(
+    RECORD_SEVERAL, "record-several", DNS, ERROR, "records",
+    "with more than one, senders must take the domain for one without a policy (RFC 8461 section 3.1)",
+    "leave only the right one")
 FAULT(RECORD_OTHERS, "record-others", DNS, WARNING, "other TXT",
       "other TXT records at the name disturb KumoMTA and checkdmarc",
       "leave only the one of MTA-STS")
@@ -118,11 +118,14 @@ FAULT(CERTIFICATE_NOT_YET, "certificate-not-yet-valid", CERTIFICATE, ERROR, "not
       NOT_VERIFIED, "see whether the clocks are right; else wait")
 FAULT(CERTIFICATE_ENDS_SOON, "certificate-ends-soon", CERTIFICATE, WARNING, "ends soon",
       "after that no sender accepts the server", RENEW)
-FAULT(CERTIFICATE_NAME, "certificate-name", CERTIFICATE, ERROR, "other name", NOT_VERIFIED, REISSUE)
+FAULT(CERTIFICATE_NAME, "certificate-name", CERTIFICATE, ERROR, "other name", NOT_VERIFIED,
+      "have a certificate issued for this very name")
 FAULT(CERTIFICATE_SELF_SIGNED, "certificate-self-signed", CERTIFICATE, ERROR, "self-signed",
       NOT_VERIFIED, "have one issued by a public authority, such as Let's Encrypt")
 FAULT(CERTIFICATE_INCOMPLETE, "certificate-incomplete", CERTIFICATE, ERROR, "incomplete",
-      "browsers may fetch what is missing, senders do not and refuse the policy", CHAIN)
+      "browsers may fetch what is missing, senders do not and refuse the policy",
+      "serve the whole chain: fullchain.pem instead of cert.pem (nginx: "
+      "ssl_certificate, Apache: SSLCertificateFile)")
 FAULT(CERTIFICATE_UNKNOWN_ROOT, "certificate-unknown-root", CERTIFICATE, ERROR, "unknown root",
       NOT_VERIFIED, "have one issued by a public authority; --ca FILE names others to this program")
 FAULT(CERTIFICATE_CHAIN_EXPIRED, "certificate-chain-expired", CERTIFICATE, ERROR, "chain expired",
@@ -155,7 +158,9 @@ FAULT(HTTP_MALFORMED, "http-malformed", HTTP, ERROR, "malformed",
 FAULT(REDIRECT, "redirect", HTTP, ERROR, "redirect",
       "senders must not follow it (RFC 8461 section 3.3); some testers do and look green",
       "answer with the policy itself")
-FAULT(STATUS, "status", HTTP, ERROR, NULL, STATUS_WHO, "answer with the policy")
+FAULT(STATUS, "status", HTTP, ERROR, NULL,
+      "every sender but Stalwart and danmarg, which never look, refuses it",
+      "answer with the policy")
 FAULT(STATUS_2XX, "status-2xx", HTTP, ERROR, NULL,
       "every sender but mailauth, Stalwart and danmarg refuses it", "answer with status 200")
 FAULT(TYPE_MISSING, "content-type-missing", HTTP, ERROR, "no type",

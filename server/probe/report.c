@@ -15,11 +15,6 @@ static const char NOT_FOUND[] = "without it no sender looks for a policy (RFC 84
 static const char SUITES[] = "offer TLS 1.2 and 1.3 with ECDHE and AES-GCM or ChaCha20-Poly1305";
 static const char PUBLISH[] = "publish what \"mta-sts-httpd dns\" prints for the domain";
 static const char RENEW[] = "have a new certificate issued, and see that the server takes it over";
-static const char REISSUE[] = "have a certificate issued for this very name";
-static const char CHAIN[] = "serve the whole chain: fullchain.pem instead of cert.pem (nginx: "
-                            "ssl_certificate, Apache: SSLCertificateFile)";
-static const char STATUS_WHO[] =
-    "every sender but Stalwart and danmarg, which never look, refuses it";
 static const char MX_UNKNOWN[] = "nothing is known about the certificate of this host";
 static const char MX_ELSEWHERE[] =
     "probe it from a machine that may send mail: many networks block "
