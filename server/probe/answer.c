@@ -197,7 +197,7 @@ static enum answer_progress take_chunk_size(struct answer *answer, char byte)
     answer->count = 0;
     if (byte == '\r')
         answer->place = ANSWER_CHUNK_SIZE_LF;
-    else if (byte == ';' || byte == ' ' || byte == '\t')
+    else if (byte == ';') /* llhttp minds space before it */
         answer->place = ANSWER_CHUNK_EXTENSION;
     else
         return broken(answer, "has a chunk with a malformed size");

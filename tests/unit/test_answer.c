@@ -56,7 +56,7 @@ static const struct {
     {BYTES("HTTP/1.1 103 E\r\nContent-Length: 9\r\n\r\n" OK "\r\nx"), 200, "x", ""},
     {BYTES(CHUNKED "3\r\nabc\r\n0\r\n\r\n"), 200, "abc", ""},
     {BYTES(CHUNKED "3\r\nabc\r\n002\r\nde\r\n0\r\n\r\n"), 200, "abcde", ""},
-    {BYTES(CHUNKED "A;name=\"value\"\r\n0123456789\r\n0 \r\n\r\n"), 200, "0123456789", ""},
+    {BYTES(CHUNKED "A;name=\"value\"\r\n0123456789\r\n0\r\n\r\n"), 200, "0123456789", ""},
     {BYTES(CHUNKED "a\r\n0123456789\r\n0\r\nTrailer: x\r\nMore: y\r\n\r\n"), 200, "0123456789", ""},
     {BYTES(OK "Transfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"), 200, "x", ""},
 };
@@ -105,6 +105,8 @@ static const struct {
     {BYTES(CHUNKED "1000000000000000\r\n"), "has a chunk without a size"},
     {BYTES(CHUNKED "3x\r\n"), "has a chunk with a malformed size"},
     {BYTES(CHUNKED "3\n"), "has a chunk with a malformed size"},
+    {BYTES(CHUNKED "3 \r\nabc\r\n0\r\n\r\n"), "has a chunk with a malformed size"},
+    {BYTES(CHUNKED "3 ;x\r\nabc\r\n0\r\n\r\n"), "has a chunk with a malformed size"},
     {BYTES(CHUNKED "3\rx"), "has a chunk with a malformed size"},
     {BYTES(CHUNKED "3;x\n"), "has a chunk with a malformed extension"},
     {BYTES(CHUNKED "3\r\nabcd"), "has a chunk that is longer than it says"},
