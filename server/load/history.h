@@ -78,7 +78,8 @@ bool history_is_unread(const struct history *history);
 /* Before this instant nothing is known; INT64_MAX: nothing was ever recorded. */
 int64_t history_since(const struct history *history);
 
-/* The domains in the order of their names; and what is known of one, whose ttl is not set. */
+/* The domains in the order of their names; and what is known of one, whose ttl is not set: facts
+ * stay as they are until it is settled again, whatever is seen meanwhile. */
 size_t history_count(const struct history *history);
 const struct history_domain *history_at(const struct history *history, size_t index);
 const struct history_domain *history_find(const struct history *history, struct span domain);

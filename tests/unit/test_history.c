@@ -410,6 +410,38 @@ static void file_that_cannot_be_trusted_is_told(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* "probe --record" judges by what was known before, while it records what it finds. */
+static void facts_stay_until_it_is_settled_again(void **state)
+{
+    (void)state;
+    struct history *history = history_new();
+    serve(history, "12", NOW);
+    history_see(history, "a.example", span_of("1"), 60, NOW);
+    (void)history_settle(history, NOW);
+    const struct history_domain *known = history_find(history, span_of("a.example"));
+    const struct promise_facts facts = history_facts(history, known, NOW);
+    const struct promise promise = facts.promises[0];
+    const struct sighting sighting = facts.sightings[0];
+    const struct promise seen = {
+        .mode = POLICY_NONE, .max_age = DAY, .id = span_of("3"), .mx = span_of("mx9.example")};
+    for (int i = 0; i < 1000; i++) {
+        char domain[32];
+        (void)snprintf(domain, sizeof(domain), "d%d.example", i);
+        history_see(history, domain, span_of("4"), 60, NOW + 1);
+        history_see_policies(history, domain, &seen, 1, true, NOW + 1);
+        history_see(history, "a.example", span_of("1"), 600, NOW + DAY);
+        history_see_policies(history, "a.example", &seen, 1, true, NOW + 1);
+    }
+    assert_int_equal(facts.count, 1);
+    assert_memory_equal(&facts.promises[0], &promise, sizeof(promise));
+    assert_memory_equal(&facts.sightings[0], &sighting, sizeof(sighting));
+    (void)history_settle(history, NOW + DAY);
+    known = history_find(history, span_of("a.example"));
+    assert_int_equal(history_facts(history, known, NOW + DAY).sightings[0].ttl, 600);
+    assert_int_equal(history_facts(history, known, NOW + DAY).count, 2);
+    history_free(history);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +451,7 @@ int main(void)
         cmocka_unit_test(replicas_merge_in_every_order),
         cmocka_unit_test(clock_that_is_wrong_shortens_nothing),
         cmocka_unit_test(policies_of_another_server_are_recorded),
+        cmocka_unit_test(facts_stay_until_it_is_settled_again),
         cmocka_unit_test(only_sound_files_are_read),
         cmocka_unit_test(file_that_cannot_be_trusted_is_told),
     };
