@@ -347,7 +347,10 @@ bool draft_has(const struct draft *draft, struct span name)
 
 static struct field field_of(const struct node *node)
 {
-    return node == NULL ? (struct field){0} : (struct field){node->text, node->at};
+    struct field field = {0};
+    if (node != NULL)
+        field = (struct field){node->text, node->at};
+    return field;
 }
 
 static bool add_mx(void *context, const struct node *item)

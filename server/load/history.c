@@ -124,42 +124,38 @@ static void unite(struct history *history)
     history->sighting_count = count;
 }
 
-/* PROMISE_OPEN is no instant; it stays as it is. */
-static void cut(int64_t *instant, int64_t *now)
+/* PROMISE_OPEN is no instant, and stays as it is. */
+static void meet(int64_t *instant, int64_t clock, int64_t *newest)
 {
-    if (*instant > *now && *instant != PROMISE_OPEN)
-        *instant = *now;
+    if (*instant == PROMISE_OPEN)
+        return;
+    *newest = *instant > *newest ? *instant : *newest;
+    *instant = *instant > clock ? clock : *instant;
 }
 
-static void note_later(int64_t *instant, int64_t *newest)
+/* Cuts every instant that was recorded to the clock. Returns the newest, as it was before. */
+static int64_t meet_all(struct history *history, int64_t clock)
 {
-    if (*instant != PROMISE_OPEN && *instant > *newest)
-        *newest = *instant;
-}
-
-/* Every instant that was recorded; the same value goes with each. */
-static void each_instant(struct history *history, void (*visit)(int64_t *instant, int64_t *value),
-                         int64_t *value)
-{
-    visit(&history->since, value);
+    int64_t newest = INT64_MIN;
+    meet(&history->since, clock, &newest);
     for (size_t i = 0; i < history->promise_count; i++) {
-        visit(&history->promises[i].from, value);
-        visit(&history->promises[i].until, value);
+        meet(&history->promises[i].from, clock, &newest);
+        meet(&history->promises[i].until, clock, &newest);
     }
     for (size_t i = 0; i < history->sighting_count; i++) {
-        visit(&history->sightings[i].first, value);
-        visit(&history->sightings[i].last, value);
+        meet(&history->sightings[i].first, clock, &newest);
+        meet(&history->sightings[i].last, clock, &newest);
     }
+    return newest;
 }
 
 /* Brings all instants in line with the clock. Returns the time to count with. */
 static int64_t align(struct history *history, int64_t clock)
 {
-    int64_t newest = INT64_MIN;
-    each_instant(history, note_later, &newest);
+    int64_t newest = meet_all(history, INT64_MAX); /* cuts none */
     if (newest > clock + LIMIT_PROMISE_MARGIN)
         return newest;
-    each_instant(history, cut, &clock);
+    (void)meet_all(history, clock); /* now it cuts */
     return clock;
 }
 
@@ -330,7 +326,8 @@ void history_serve(struct history *history, const struct site *const *sites, siz
     struct copied copied = {0};
     const size_t known = history->promise_count;
     for (size_t i = 0; i < known; i++)
-        cut(&history->promises[i].from, &now);
+        if (history->promises[i].from > now)
+            history->promises[i].from = now;
     /* Those that are served are marked; then the rest is closed. */
     bool *is_served = heap_take(known, sizeof(*is_served));
     for (size_t s = 0; s < count; s++)

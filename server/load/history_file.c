@@ -309,7 +309,7 @@ static struct span printed_key(const void *items, size_t index)
 static size_t number_policy(struct printed *printed, const struct promise *promise)
 {
     const size_t begin = printed->lines.len;
-    struct number max_age;
+    struct number max_age = {0};
     const struct span words[] = {span_of("policy"), span_of(policy_mode_text(promise->mode)),
                                  number_text(&max_age, promise->max_age), promise->id, promise->mx};
     print_line(&printed->lines, words, 5);
@@ -331,17 +331,17 @@ static void print_promises(const struct history *history, bool is_seen, struct t
     struct printed printed = {0};
     struct text lines = {0};
     struct stamp from = {0}, until = {0};
-    struct number number;
+    struct number number = {0};
     for (size_t i = 0; i < history->promise_count; i++) {
         const struct promise *promise = &history->promises[i];
         bool is_open = promise->until == PROMISE_OPEN;
         if (promise->is_seen != is_seen)
             continue;
-        const struct span words[] = {span_of(is_open ? "served" : "held"), span_of(promise->domain),
-                                     number_text(&number, number_policy(&printed, promise)),
-                                     instant_text(&from, promise->from),
-                                     is_open ? (struct span){0}
-                                             : instant_text(&until, promise->until)};
+        struct span words[5] = {span_of(is_open ? "served" : "held"), span_of(promise->domain),
+                                number_text(&number, number_policy(&printed, promise)),
+                                instant_text(&from, promise->from)};
+        if (!is_open)
+            words[4] = instant_text(&until, promise->until);
         print_line(&lines, words, is_open ? 4 : 5);
     }
     text_append(out, heap_text(&printed.lines));
@@ -366,7 +366,7 @@ void history_print_promises(const struct history *history, struct text *out)
 void history_print_sightings(const struct history *history, struct text *out)
 {
     struct stamp first = {0}, last = {0};
-    struct number ttl;
+    struct number ttl = {0};
     text_append(out, span_of(forms[SIGHTINGS].header));
     print_promises(history, true, out);
     for (size_t i = 0; i < history->sighting_count; i++) {
