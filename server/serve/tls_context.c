@@ -362,8 +362,10 @@ static bool configure(mbedtls_ssl_config *config, const char **alpn)
 
 #if defined(MBEDTLS_PLATFORM_MEMORY)
 enum {
-    /* Nothing else that the library allocates for a client is as long as the buffers of a session. Bytes. */
+    /* Only the two buffers of a session are so long: the content of a record and what is around it.
+     * Bytes. */
     SESSION_BUFFER_LEAST = 16384,
+    SESSION_BUFFER_MOST = SESSION_BUFFER_LEAST + 1024,
     SESSION_BUFFER_BEGIN = 64,
 };
 
@@ -375,8 +377,11 @@ static void *allocate(size_t count, size_t size)
     size_t len;
     void *memory = __builtin_mul_overflow(count, size, &len) ? NULL : malloc(len);
 
-    if (memory != NULL) /* a compiler would make calloc of malloc and memset */
-        explicit_bzero(memory, len < SESSION_BUFFER_LEAST ? len : SESSION_BUFFER_BEGIN);
+    if (memory == NULL)
+        return NULL;
+    bool is_buffer = len >= SESSION_BUFFER_LEAST && len <= SESSION_BUFFER_MOST;
+    /* A compiler would make calloc of malloc and memset. */
+    explicit_bzero(memory, is_buffer ? SESSION_BUFFER_BEGIN : len);
     return memory;
 }
 #endif
