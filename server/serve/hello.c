@@ -1,4 +1,4 @@
-#include "serve/hello.h"
+#include "serve/wire.h"
 
 #include <stdbool.h>
 

@@ -10,7 +10,6 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "serve/hello.h"
 
 /* Bytes that one call takes from the socket: more than any honest client sends
  * at once, and decrypted in well under a millisecond. */

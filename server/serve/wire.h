@@ -1,9 +1,12 @@
 /*
- * A client's socket with buffers: what the TLS library writes record by record
+ * For wire and hello. A client's socket with buffers: what the TLS library writes record by record
  * leaves in one piece, and what it reads bit by bit comes from the kernel in one.
  * All connections of a worker use the same buffers, one after the other, so that
  * a connection that waits needs none; bytes that it has not handled are saved.
- * Borrows the socket and never waits.
+ * Borrows the socket and never waits. Hello tells whether a client's first message, the ClientHello, is
+ * there as a whole, so that nothing costly is begun for less: it looks at the headers of records (RFC
+ * 8446 section 5.1) and of the message, leaves what is in it, and every alert, to the TLS library, and
+ * is pure: judges bytes, owns nothing. Runs in the worker.
  */
 #ifndef SERVE_WIRE_H
 #define SERVE_WIRE_H
@@ -76,5 +79,19 @@ ssize_t wire_send(struct wire *wire, const unsigned char *data, size_t len);
 bool wire_flush(struct wire *wire);
 
 bool wire_has_unsent(struct wire *wire);
+
+enum hello_progress {
+    HELLO_PARTIAL, /* sound so far, not yet whole */
+    HELLO_WHOLE,   /* ret_len is set */
+    HELLO_OTHER,   /* this is no ClientHello, or one that is too long: no more bytes make it one */
+};
+
+/* Looks at everything that a client has sent. *ret_len is the length of the message with its header,
+ * at most LIMIT_CLIENT_HELLO. */
+enum hello_progress hello_look(struct span input, size_t *ret_len);
+
+/* The name that the whole ClientHello at the beginning of the input asks for (SNI, RFC 6066 section 3),
+ * as it was sent: at most size bytes of it are copied. Returns its length; 0 when there is none. */
+size_t hello_server_name(struct span input, char *name, size_t size);
 
 #endif

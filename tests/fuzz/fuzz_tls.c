@@ -11,8 +11,8 @@
 #include "chance.h"
 #include "fuzz.h"
 #include "material.h"
-#include "serve/hello.h"
 #include "serve/tls.h"
+#include "serve/wire.h"
 #include "site/site_builder.h"
 
 enum { ANSWER_MOST = 64 * 1024, INPUT_MOST = 64 * 1024 };

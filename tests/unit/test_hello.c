@@ -1,5 +1,5 @@
 /* When the first message of a client is whole, in how many records and pieces it may come. */
-#include "serve/hello.h"
+#include "serve/wire.h"
 
 #include <stdlib.h>
 #include <string.h>
