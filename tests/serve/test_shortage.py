@@ -122,7 +122,7 @@ def test_memory_of_a_worker_runs_out(server, trusted):
         assert old.exchange(GET).status == 200
         status = Path(f"/proc/{worker}/status").read_text()
         size = int(re.search(r"^VmSize:\s+(\d+) kB$", status, re.M)[1]) * 1024
-        limits.set_soft(worker, **{"as": size + 256 * 1024})
+        limits.set_soft(worker, **{"as": size + 128 * 1024})
         failed = 0
         for _ in range(100):
             try:
