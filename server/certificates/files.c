@@ -68,17 +68,12 @@ static void fail(void *context, const struct tree_failure *failure)
 /* Reads the descriptor to its end; one byte too many tells that the file is too large. */
 static bool read_all(struct certificate_files *files, int fd, size_t *ret_len)
 {
-    size_t len = 0;
-    while (len <= LIMIT_CERTIFICATE_FILE) {
-        ssize_t count = read(fd, files->buffer + len, LIMIT_CERTIFICATE_FILE + 1 - len);
-        if (count < 0 && errno == EINTR)
-            continue;
-        *ret_len = len;
-        if (count <= 0)
+    for (*ret_len = 0; *ret_len <= LIMIT_CERTIFICATE_FILE;) {
+        ssize_t count = read(fd, files->buffer + *ret_len, LIMIT_CERTIFICATE_FILE + 1 - *ret_len);
+        if (count == 0 || (count < 0 && errno != EINTR))
             return count == 0;
-        len += (size_t)count;
+        *ret_len += count > 0 ? (size_t)count : 0;
     }
-    *ret_len = len;
     return true;
 }
 

@@ -78,7 +78,6 @@ static struct private_key *make_parsed(const mbedtls_pk_context *pk, size_t size
 {
     unsigned char public[INFO_MOST];
     const struct span none = {0};
-    struct private_key *key = NULL;
     struct public_key kind = {0};
     struct span info =
         written(public, sizeof(public), mbedtls_pk_write_pubkey_der(pk, public, sizeof(public)));
@@ -89,10 +88,8 @@ static struct private_key *make_parsed(const mbedtls_pk_context *pk, size_t size
         return make_key(PRIVATE_KEY_REFUSED, &kind, none, none);
     unsigned char *private = heap_take(1, size);
     struct span der = written(private, size, mbedtls_pk_write_key_der(pk, private, size));
-    if (der.len == 0)
-        key = make_key(PRIVATE_KEY_JUNK, &kind, none, none);
-    else
-        key = make_key(PRIVATE_KEY_SOUND, &kind, der, info);
+    struct private_key *key = der.len == 0 ? make_key(PRIVATE_KEY_JUNK, &kind, none, none)
+                                           : make_key(PRIVATE_KEY_SOUND, &kind, der, info);
     private_key_wipe(private, size);
     free(private);
     return key;
