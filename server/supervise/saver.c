@@ -66,7 +66,7 @@ static void start_waiting(struct saver *saver, const struct settings *settings, 
     for (size_t i = 0; i < SAVER_PARTS && saver->pid == 0 && good; i++) {
         if (folder == NULL) /* there is no place for them any more */
             descriptor_close(&saver->waiting[i]);
-        if (saver->waiting[i] < 0)
+        if (folder == NULL || saver->waiting[i] < 0)
             continue;
         if (!saver->is_late && !saver->is_starved)
             saver->deadline = now + (settings->state_hangs ? 0 : LIMIT_SAVE_MS);
