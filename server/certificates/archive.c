@@ -168,8 +168,9 @@ static const struct archived_source *find_source(const struct certificate_archiv
 
 static struct span part_of(struct span whole, struct archived_span part)
 {
-    return part.at == NO_BYTES.at ? (struct span){0}
-                                  : (struct span){whole.data + part.at, part.len};
+    if (part.at == NO_BYTES.at)
+        return (struct span){0};
+    return (struct span){whole.data + part.at, part.len};
 }
 
 /* Owned; borrows from the site. */
