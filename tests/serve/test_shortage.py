@@ -124,7 +124,7 @@ def test_memory_of_a_worker_runs_out(server, trusted):
         size = int(re.search(r"^VmSize:\s+(\d+) kB$", status, re.M)[1]) * 1024
         limits.set_soft(worker, **{"as": size + 128 * 1024})
         failed = 0
-        for _ in range(100):
+        for _ in range(200):
             try:
                 held.enter_context(client.Connection(server.port, HOST, trusted, timeout=10))
             except (ssl.SSLError, ConnectionError):
