@@ -149,9 +149,8 @@ def copy_source(folder):
 
 
 def make(*words, folder, **variables):
-    environment = {**os.environ, **variables}
-    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SAN"):
-        environment.pop(name, None)
+    inherited = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "SAN", "NO_INSTALL")
+    environment = {name: value for name, value in os.environ.items() if name not in inherited} | variables
     return subprocess.run(["make", "-C", str(folder), *map(str, words)], capture_output=True, check=False,
                           timeout=900, env=environment, text=True)
 
