@@ -107,7 +107,7 @@ static bool allow_reading(int ruleset)
     return good;
 }
 
-static bool build(bool to_read)
+static bool build(bool to_reading)
 {
     struct ruleset all = {0};
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, ASK_FOR_VERSION);
@@ -122,19 +122,16 @@ static bool build(bool to_read)
     int fd = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
     if (fd < 0)
         return false;
-    bool good = (!to_read || allow_reading(fd)) && syscall(SYS_landlock_restrict_self, fd, 0) == 0;
+    bool good =
+        (!to_reading || allow_reading(fd)) && syscall(SYS_landlock_restrict_self, fd, 0) == 0;
     int reason = errno;
     (void)close(fd); /* the process keeps the rules */
     errno = reason;
     return good;
 }
 
-bool filesystem_give_up(void)
+bool filesystem_restrict(bool to_reading)
 {
-    return build(false) && is_shut("/", O_RDONLY | O_DIRECTORY);
-}
-
-bool filesystem_keep_reading(void)
-{
-    return build(true) && is_shut("/dev/null", O_WRONLY);
+    return build(to_reading) &&
+           (to_reading ? is_shut("/dev/null", O_WRONLY) : is_shut("/", O_RDONLY | O_DIRECTORY));
 }

@@ -19,11 +19,9 @@ int filesystem_open_empty_root(void);
 /* Makes the empty folder the root. Takes the descriptor, also when it fails: false with errno. */
 bool filesystem_enter_empty_root(int fd);
 
-/* Gives up all that Landlock can take, and looks whether it is gone. New privileges must be
- * forbidden by then. False with errno: ENOSYS or EOPNOTSUPP when the kernel lacks it. */
-bool filesystem_give_up(void);
-
-/* The same, but files can still be opened for reading and folders be listed. */
-bool filesystem_keep_reading(void);
+/* Gives up all that Landlock can take, or all but opening files for reading and listing folders, and
+ * looks whether it is gone. New privileges must be forbidden by then. False with errno: ENOSYS or
+ * EOPNOTSUPP when the kernel lacks it. */
+bool filesystem_restrict(bool to_reading);
 
 #endif

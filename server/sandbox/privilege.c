@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -86,21 +85,6 @@ bool privilege_is_lack(int reason)
 {
     return reason == ENOSYS || reason == EOPNOTSUPP || reason == EPERM || reason == EACCES ||
            reason == EINVAL;
-}
-
-bool privilege_drop_groups(void)
-{
-    return setgroups(0, NULL) == 0 && getgroups(0, NULL) == 0;
-}
-
-bool privilege_become_group(gid_t gid)
-{
-    return setresgid(gid, gid, gid) == 0;
-}
-
-bool privilege_become_user(uid_t uid)
-{
-    return setresuid(uid, uid, uid) == 0;
 }
 
 /* A kernel or a sandbox that only pretended would be worse than one that refused. */

@@ -25,11 +25,6 @@ bool privilege_retain(const unsigned *capabilities, size_t count);
 bool privilege_forbid_tracing(void);
 bool privilege_forbid_core(void);
 
-/* This process, root until now, becomes another user; each needs its capability. */
-bool privilege_drop_groups(void);
-bool privilege_become_group(gid_t gid);
-bool privilege_become_user(uid_t uid);
-
 /* No process can be forked. There is no such limit for the size of files: standard error may be one, and the
  * log must go on. */
 bool privilege_forbid_processes(void);

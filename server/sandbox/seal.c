@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <grp.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -53,17 +54,17 @@ static bool enter_empty_root(const struct seal *seal)
 
 static bool build_landlock(const struct seal *seal)
 {
-    return seal->process == SYSCALLS_WORKER ? filesystem_give_up() : filesystem_keep_reading();
+    return filesystem_restrict(seal->process != SYSCALLS_WORKER);
 }
 
 static bool drop_groups(const struct seal *seal)
 {
-    return seal->keep_identity || privilege_drop_groups();
+    return seal->keep_identity || (setgroups(0, NULL) == 0 && getgroups(0, NULL) == 0);
 }
 
 static bool drop_group(const struct seal *seal)
 {
-    return seal->keep_identity || privilege_become_group(seal->gid);
+    return seal->keep_identity || setresgid(seal->gid, seal->gid, seal->gid) == 0;
 }
 
 /* A reader keeps its capabilities until the next step. */
@@ -71,7 +72,7 @@ static bool drop_user(const struct seal *seal)
 {
     return seal->keep_identity ||
            ((seal->process == SYSCALLS_WORKER || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0) &&
-            privilege_become_user(seal->uid));
+            setresuid(seal->uid, seal->uid, seal->uid) == 0);
 }
 
 static bool drop_capabilities(const struct seal *seal)

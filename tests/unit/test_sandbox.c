@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -320,8 +321,8 @@ static bool stay(void)
 
 static bool be_other(void)
 {
-    return geteuid() == OTHER || (privilege_drop_groups() && privilege_become_group(OTHER) &&
-                                  privilege_become_user(OTHER) && privilege_retain(NULL, 0));
+    return geteuid() == OTHER || (setgroups(0, NULL) == 0 && setresgid(OTHER, OTHER, OTHER) == 0 &&
+                                  setresuid(OTHER, OTHER, OTHER) == 0 && privilege_retain(NULL, 0));
 }
 
 /* As Docker starts root: it overrides rights, and has no capability for reading alone. */

@@ -2,6 +2,7 @@
  * of them; and the privileges that are given up for good. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,6 +34,11 @@ static int status_of(int (*act)(void))
     return WEXITSTATUS(status);
 }
 
+static bool become_nobody(void)
+{
+    return setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0;
+}
+
 static bool fails_with(long result, int reason)
 {
     return result == -1 && errno == reason;
@@ -50,7 +56,7 @@ static int try_behind_landlock(void)
     int folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     char program[] = "/proc/self/exe", *arguments[] = {program, NULL};
-    if (!privilege_forbid_new() || !filesystem_give_up())
+    if (!privilege_forbid_new() || !filesystem_restrict(false))
         return LACKING;
     const bool held[] = {
         fails_with(open("/etc/passwd", O_RDONLY | O_CLOEXEC), EACCES),
@@ -83,7 +89,7 @@ static int try_behind_landlock_for_reading(void)
 {
     char program[] = "/proc/self/exe", *arguments[] = {program, NULL};
     int memory = (int)syscall(SYS_memfd_create, "x", 0);
-    if (!privilege_forbid_new() || !filesystem_keep_reading())
+    if (!privilege_forbid_new() || !filesystem_restrict(true))
         return LACKING;
     const bool held[] = {
         open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0,
@@ -114,9 +120,9 @@ static void landlock_for_reading_leaves_reading(void **state)
 
 static int landlock_without_its_condition(void)
 {
-    if (geteuid() == 0 && (!privilege_become_group(NOBODY) || !privilege_become_user(NOBODY)))
+    if (geteuid() == 0 && !become_nobody())
         return LACKING;
-    return filesystem_give_up() || errno != EPERM;
+    return filesystem_restrict(false) || errno != EPERM;
 }
 
 static void landlock_is_not_claimed_where_it_fails(void **state)
@@ -157,7 +163,7 @@ static void nothing_can_be_in_the_void(void **state)
 
 static int open_void_as_nobody(void)
 {
-    if (geteuid() == 0 && (!privilege_become_group(NOBODY) || !privilege_become_user(NOBODY)))
+    if (geteuid() == 0 && !become_nobody())
         return LACKING;
     return filesystem_open_empty_root() != -1 || errno != EPERM;
 }
@@ -179,9 +185,9 @@ static int retain_two(void)
     if (data[0].permitted != expected || data[0].effective != expected ||
         data[0].inheritable != 0 || (data[1].permitted | data[1].effective) != 0)
         return 2;
-    if (privilege_drop_groups() || privilege_become_group(NOBODY))
+    if (setgroups(0, NULL) == 0 || setresgid(NOBODY, NOBODY, NOBODY) == 0)
         return 3; /* CAP_SETGID was not kept */
-    return privilege_retain(NULL, 0) && !privilege_become_user(NOBODY) ? 0 : 4;
+    return privilege_retain(NULL, 0) && setresuid(NOBODY, NOBODY, NOBODY) != 0 ? 0 : 4;
 }
 
 /* Each leaves a way back to root, in one of the six numbers. */
@@ -203,10 +209,7 @@ static int keep_saved_group(void)
 
 static int keep_nothing(void)
 {
-    return privilege_drop_groups() && privilege_become_group(NOBODY) &&
-                   privilege_become_user(NOBODY) && privilege_is_final(NOBODY, NOBODY)
-               ? 0
-               : 1;
+    return setgroups(0, NULL) == 0 && become_nobody() && privilege_is_final(NOBODY, NOBODY) ? 0 : 1;
 }
 
 static void privileges_are_kept_or_gone_as_told(void **state)
