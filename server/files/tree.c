@@ -68,22 +68,19 @@ static int entry_compare(const void *left, const void *right)
     return strcmp(a->name, b->name);
 }
 
-static void listing_add(struct listing *listing, const struct dirent *found)
-{
-    *ARRAY_ADD(listing->entries, listing->count, listing->capacity) =
-        (struct entry){.offset = listing->names.len, .type = found->d_type};
-    text_append(&listing->names, (struct span){found->d_name, strlen(found->d_name) + 1});
-}
-
 /* Names sort so that the outcome does not depend on the file system. 0 or an error of errno; what
  * was found before it is there nevertheless. */
 static int list(DIR *stream, struct listing *ret_listing)
 {
     struct dirent *found;
     /* readdir tells its end from an error by errno alone. */
-    for (errno = 0; (found = readdir(stream)) != NULL; errno = 0)
-        if (found->d_name[0] != '.')
-            listing_add(ret_listing, found);
+    for (errno = 0; (found = readdir(stream)) != NULL; errno = 0) {
+        if (found->d_name[0] == '.')
+            continue;
+        *ARRAY_ADD(ret_listing->entries, ret_listing->count, ret_listing->capacity) =
+            (struct entry){.offset = ret_listing->names.len, .type = found->d_type};
+        text_append(&ret_listing->names, (struct span){found->d_name, strlen(found->d_name) + 1});
+    }
     int error = errno;
     const char *names = heap_text(&ret_listing->names).data;
     for (size_t i = 0; i < ret_listing->count; i++)

@@ -319,12 +319,6 @@ static bool refuse(struct text *fault, struct text *fix)
     return false;
 }
 
-/* As ListenStream= is written. */
-static const char *as_stream(const struct address *address)
-{
-    return address->any.sa_family == AF_UNIX ? address->local.sun_path : address->text;
-}
-
 /* Begins with the key, where that is not the usual one. */
 static void begin_fault(const struct endpoint *endpoint, struct text *fault)
 {
@@ -359,7 +353,9 @@ static void explain_bind(const struct listeners *listeners, const struct endpoin
         text_printf(fix,
                     "have systemd open it: \"systemctl edit %s\", below [Socket] "
                     "\"ListenStream=%s\", then \"systemctl restart %s\"",
-                    socket_unit(listeners), as_stream(wanted), socket_unit(listeners));
+                    socket_unit(listeners),
+                    wanted->any.sa_family == AF_UNIX ? wanted->local.sun_path : wanted->text,
+                    socket_unit(listeners));
     }
 }
 

@@ -129,13 +129,6 @@ static void tell_lack(struct challenger *challenger, int lack)
     challenger->lacks = lack != 0;
 }
 
-/* By this challenger or one before it. */
-static bool is_any_shown(const struct challenges *challenges)
-{
-    return challenges_pending(challenges, CHALLENGE_ALPN) ||
-           challenges_pending(challenges, CHALLENGE_HTTP);
-}
-
 /* When something lacks, what is shown stays as it is until the next look. */
 static void publish(struct challenger *challenger, const char *below_webroot)
 {
@@ -145,7 +138,10 @@ static void publish(struct challenger *challenger, const char *below_webroot)
         challenge_files_read(files, CHALLENGE_ALPN, challenger->acme->alpn);
     if (challenger->acme->webroot != NULL)
         challenge_files_read(files, CHALLENGE_HTTP, below_webroot);
-    if (files->lack == 0 && (files->count > 0 || is_any_shown(challenger->challenges)))
+    /* Some are shown by this challenger or one before it. */
+    bool are_shown = challenges_pending(challenger->challenges, CHALLENGE_ALPN) ||
+                     challenges_pending(challenger->challenges, CHALLENGE_HTTP);
+    if (files->lack == 0 && (files->count > 0 || are_shown))
         (void)challenges_publish(challenger->challenges, files->items, files->count);
     if (files->lack == 0)
         report_left_out(challenger, files);
