@@ -432,7 +432,7 @@ void resolve_ask(const struct resolve_question *question, struct resolve_host *r
     struct lookup *pair[2] = {NULL}, *txt = NULL, *mx = NULL;
     if (question->host != NULL) {
         struct hosts hosts = {question, ret_host};
-        *ret_host = (struct resolve_host){.outcomes = {{DNS_NONE}, {DNS_NONE}}};
+        *ret_host = (struct resolve_host){.outcomes = {{.result = DNS_NONE}, {.result = DNS_NONE}}};
         read_lines("/etc/hosts", read_host, &hosts);
         if (ret_host->count == 0) {
             pair[0] = add_lookup(&run, question->host, ns_t_a);
