@@ -158,7 +158,7 @@ static void result_is_handed_over(void **state)
 static void want_of_the_supervisor_is_told_as_such(void **state)
 {
     static const struct {
-        int resource;
+        enum __rlimit_resource resource;
         rlim_t limit;
         const char *why;
     } wants[] = {
