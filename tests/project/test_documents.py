@@ -224,3 +224,19 @@ def test_table_of_the_tests_names_every_folder():
     goals = re.findall(r"^    (?:\w+=\w+ )?make (?:\w+=\w+ )?([a-z-]+)", table, re.M)
     makefiles = "".join(path.read_text() for path in [tree.ROOT / "Makefile", *tree.ROOT.glob("*/*.mk")])
     assert goals and not [goal for goal in goals if not re.search(rf"^{goal}:", makefiles, re.M)]
+
+
+def unknown_files(text):
+    """The files and folders that are named in the text by their whole path and are not there."""
+    named = re.findall(r"(?<![\w./-])(?:server|tests|config)/[\w./-]*\w", text)
+    return [name for name in named if not (tree.ROOT / name).exists() and not list(tree.ROOT.glob(name + ".*"))]
+
+
+@pytest.mark.parametrize("page", ["README.md", "SECURITY.md", "CHANGELOG.md", "server/README.md", "tests/README.md"])
+def test_page_names_only_files_that_are_there(page):
+    assert unknown_files((tree.ROOT / page).read_text()) == []
+
+
+def test_file_that_is_gone_is_found():
+    text = "`server/sandbox/seal.c`, server/sandbox/gone.c (`tests/gone`), [a page](config/gone/README.md)"
+    assert unknown_files(text) == ["server/sandbox/gone.c", "tests/gone", "config/gone/README.md"]
