@@ -335,21 +335,33 @@ def test_half_open_connections_go_at_the_deadline(start, setup, trusted):
     fetched(server, trusted)
 
 
-def test_little_is_kept_for_who_hardly_reads_and_not_for_long(start, setup, trusted):
-    """Nor does the kernel go on for the server when the deadline has come."""
-    big = {"mode": "enforce", "max_age": "2w"}
-    big["mx"] = [f"mx{number}.{'x' * 60}.example" for number in range(120)]
+BIG = {"mode": "enforce", "max_age": "2w", "mx": [f"mx{number}.{'x' * 60}.example" for number in range(120)]}
+
+
+def start_with(policy, start, setup):
     setup.certify("example.com")
-    server = start(
-        setup.write({"example.com": big}, workers=1),
+    return start(
+        setup.write({"example.com": policy}, workers=1),
         expect=[r"mta-sts\.yaml:\d+:\d+: warning: ", r"^\s+(why|fix): "],
     )
+
+
+@contextlib.contextmanager
+def small_window(server, trusted):
+    """A client after its handshake, for whom the kernel takes little: its socket, its TLS, its port."""
     with socket.socket() as plain:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        plain.settimeout(15)
         plain.connect(("127.0.0.1", server.port))
-        peer = plain.getsockname()[1]
         stepped = client.Stepped(HOST, trusted)
         client.handshake_in_pieces(plain, stepped)
+        yield plain, stepped, plain.getsockname()[1]
+
+
+def test_little_is_kept_for_who_hardly_reads_and_not_for_long(start, setup, trusted):
+    """Nor does the kernel go on for the server when the deadline has come."""
+    server = start_with(BIG, start, setup)
+    with small_window(server, trusted) as (plain, stepped, peer):
         # As many as the server reads at once: it would reset a connection with unread bytes anyway.
         data = stepped.encrypt(GET * (LIMITS["LIMIT_REQUEST_HEAD"] // len(GET)))
         plain.sendall(stepped.take() + data)
@@ -384,20 +396,8 @@ def test_response_is_not_lost_to_what_comes_after_the_request(start, setup, trus
 def test_half_closed_client_gets_what_it_has_not_taken_yet(start, setup, trusted):
     """close_notify that comes when everything was sent, and before the client has taken it: a server
     that had closed its socket by then would reset the connection, and its kernel would send no more."""
-    big = {"mode": "enforce", "max_age": "2w"}
-    big["mx"] = [f"mx{number}.{'x' * 60}.example" for number in range(120)]
-    setup.certify("example.com")
-    server = start(
-        setup.write({"example.com": big}, workers=1),
-        expect=[r"mta-sts\.yaml:\d+:\d+: warning: ", r"^\s+(why|fix): "],
-    )
-    with socket.socket() as plain:
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        plain.settimeout(15)
-        plain.connect(("127.0.0.1", server.port))
-        peer = plain.getsockname()[1]
-        stepped = client.Stepped(HOST, trusted)
-        client.handshake_in_pieces(plain, stepped)
+    server = start_with(BIG, start, setup)
+    with small_window(server, trusted) as (plain, stepped, peer):
         plain.sendall(stepped.take() + stepped.encrypt(client.request(HOST, close=True)))
         fetched(server, trusted)
         assert unsent(server.port, peer) > 0
@@ -410,7 +410,7 @@ def test_half_closed_client_gets_what_it_has_not_taken_yet(start, setup, trusted
             answer += part
             if not part:
                 stepped.give(plain.recv(65536))
-        assert answer.endswith(body_of(big))
+        assert answer.endswith(body_of(BIG))
 
 
 def test_lingering_ends_though_the_client_goes_on(start, setup, trusted):
