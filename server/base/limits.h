@@ -244,9 +244,9 @@ enum {
     /* What the supervisor takes from it between two beats; one that sends more is ended. There is at most one
      * for each look, each half a second. */
     LIMIT_WATCHER_MESSAGES = 250,
-    /* The next watcher waits for the end of the one before it so long at most: a disk that hangs may keep
-     * that one. Milliseconds. */
-    LIMIT_WATCHER_END_MS = 1000,
+    /* A child that was killed is waited for so long at most, by the next watcher and by the end of the
+     * supervisor: a disk that hangs may keep it. Milliseconds. */
+    LIMIT_KILLED_MS = 2000,
     /* After a day certificates are judged anew: one may have become valid, another is about to
      * expire. Milliseconds. */
     LIMIT_WATCH_DAY_MS = 86400000,

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/descriptors.h"
 #include "base/log.h"
 #include "sandbox/privilege.h"
@@ -91,11 +92,15 @@ void child_kill(pid_t pid)
         (void)kill(pid, SIGKILL); /* not yet reaped, so it exists */
 }
 
-void child_wait(pid_t pid)
+void child_wait_all(void)
 {
-    enum { TRIES = 20, PAUSE_MS = 10 };
-    for (int i = 0; i < TRIES && pid > 0 && waitpid(pid, NULL, WNOHANG) == 0; i++)
-        (void)poll(NULL, 0, PAUSE_MS); /* a pause that is too short is no harm */
+    enum { PAUSE_MS = 10 };
+    int64_t end = clock_monotonic_ms() + LIMIT_KILLED_MS;
+    for (pid_t pid = 1; pid > 0 || (pid == 0 && clock_monotonic_ms() < end);) {
+        pid = waitpid(-1, NULL, WNOHANG);
+        if (pid == 0)
+            (void)poll(NULL, 0, PAUSE_MS); /* a pause that is too short is no harm */
+    }
 }
 
 void child_report_death(enum child_kind kind, pid_t pid, int status)

@@ -33,8 +33,9 @@ pid_t child_begin(enum child_kind kind, const int *kept, size_t count, int *ret_
 /* Ends it, whatever it does. It must not be reaped yet; 0 is none. */
 void child_kill(pid_t pid);
 
-/* Waits a moment for the end of one that was killed; a disk that hangs may keep it. */
-void child_wait(pid_t pid);
+/* Waits until every child of this process has ended, LIMIT_KILLED_MS at most: all were killed, and a
+ * disk that hangs may keep one. */
+void child_wait_all(void);
 
 /* Logs that it ended, if it did not end well. status is that of waitpid(2). */
 void child_report_death(enum child_kind kind, pid_t pid, int status);

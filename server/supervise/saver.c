@@ -120,7 +120,6 @@ void saver_close(struct saver *saver)
     for (size_t i = 0; i < SAVER_PARTS; i++)
         descriptor_close(&saver->waiting[i]);
     child_kill(saver->pid);
-    child_wait(saver->pid);
     saver->pid = 0;
 }
 

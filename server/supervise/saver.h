@@ -57,7 +57,7 @@ int64_t saver_next_deadline(const struct saver *saver);
 bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings *settings,
                int64_t now);
 
-/* Ends the child, if one runs; a disk that hangs may keep it, and it is not waited for then. */
+/* Kills the child, if one runs, and does not wait for it. */
 void saver_close(struct saver *saver);
 
 #endif

@@ -348,10 +348,11 @@ int supervisor_run(const struct supervisor_options *options)
     else
         log_line(LOG_LEVEL_NOTICE, supervisor.failed ? "stopped after a failure" : "stopped");
     saver_close(&supervisor.saver);
+    watcher_close(&supervisor.watcher);
+    child_wait_all();
     generation_free(supervisor.current);
     generation_free(supervisor.retiring);
     stats_free(supervisor.stats);
-    watcher_close(&supervisor.watcher);
     listeners_close(&supervisor.listeners);
     notifier_close(&supervisor.notifier);
     status_close(&supervisor.status);

@@ -261,7 +261,7 @@ static void start(struct watcher *watcher, int64_t now)
     if (pid < 0) {
         int64_t pause = backoff_pause(&watcher->backoff, true, now);
         log_line(LOG_LEVEL_ERROR, "cannot start the watcher: %s", strerror(errno));
-        watcher->start_at = now + (pause > LIMIT_WATCHER_END_MS ? pause : LIMIT_WATCHER_END_MS);
+        watcher->start_at = now + (pause > LIMIT_KILLED_MS ? pause : LIMIT_KILLED_MS);
         return;
     }
     watcher->pid = pid;
@@ -299,7 +299,7 @@ static void replace(struct watcher *watcher, int64_t now)
     watcher_stop(watcher);
     if (watcher->watch->for_certificates || watcher->watch->for_files ||
         watcher->challenges != NULL)
-        watcher->start_at = watcher->ending == 0 ? now : now + LIMIT_WATCHER_END_MS;
+        watcher->start_at = watcher->ending == 0 ? now : now + LIMIT_KILLED_MS;
     watcher_expire(watcher, now);
 }
 
@@ -420,7 +420,6 @@ int64_t watcher_next_deadline(const struct watcher *watcher)
 void watcher_close(struct watcher *watcher)
 {
     watcher_stop(watcher);
-    child_wait(watcher->ending);
     challenges_free(watcher->challenges);
     *watcher = WATCHER_NONE;
 }

@@ -112,7 +112,7 @@ int64_t watcher_next_deadline(const struct watcher *watcher);
 /* Nothing is watched any more; what workers are shown stays. */
 void watcher_stop(struct watcher *watcher);
 
-/* The same, and frees the rest. Waits a moment for the end of the child; a disk that hangs may keep it. */
+/* The same, and frees the rest. The child is killed, and not waited for. */
 void watcher_close(struct watcher *watcher);
 
 #endif

@@ -106,17 +106,22 @@ static size_t find_children(pid_t parent, const char *name, pid_t ret_pids[stati
     return count;
 }
 
-/* Waits until there is one worker, and not that one. */
-static pid_t wait_for_worker(const struct server *server, pid_t but)
+/* Waits until there is one child with the name, and not that one. */
+static pid_t wait_for_child(const struct server *server, const char *name, pid_t but)
 {
     pid_t pids[2];
     for (int i = 0; i < TRIES; i++) {
-        if (find_children(server->pid, "mta-sts-worker", pids) == 1 && pids[0] != but)
+        if (find_children(server->pid, name, pids) == 1 && pids[0] != but)
             return pids[0];
         (void)poll(NULL, 0, PAUSE_MS); /* a pause that is too short is no harm */
     }
-    fail_msg("no new worker");
+    fail_msg("no new %s", name);
     return 0;
+}
+
+static pid_t wait_for_worker(const struct server *server, pid_t but)
+{
+    return wait_for_child(server, "mta-sts-worker", but);
 }
 
 /* What is answered for the domain: its status line, or "". */
@@ -151,6 +156,9 @@ static void end(struct server *server, int expected)
         assert_int_equal(kill(server->pid, SIGTERM), 0);
     assert_int_equal(waitpid(server->pid, &status, 0), server->pid);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == expected);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG),
+                     -1); /* a child that it left would be this process' */
+    assert_int_equal(errno, ECHILD);
     for (size_t i = 0; i < COUNT(names); i++) {
         (void)snprintf(path, sizeof(path), "%s/%s", server->folder, names[i]); /* it fits */
         (void)remove(path); /* a file of the state is not there when nothing was served */
@@ -214,6 +222,23 @@ static void faulty_start_is_an_end(void **state)
     end(&server, 1);
 }
 
+static void stop_during_a_load_leaves_no_loader(void **state)
+{
+    struct server server = start("a.example: " DOMAIN);
+    pid_t loaders[2];
+    size_t count = 0;
+    (void)state;
+    assert_true(is_served(&server));
+    for (int i = 0; i < TRIES && count == 0; i++) { /* a loader may end before it is seen */
+        assert_int_equal(kill(server.pid, SIGHUP), 0);
+        for (int looks = 0; looks < 1000 && count == 0; looks++)
+            count = find_children(server.pid, "mta-sts-loader", loaders);
+    }
+    assert_int_equal(count, 1);
+    (void)kill(loaders[0], SIGSTOP); /* it may be gone by now */
+    end(&server, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +246,9 @@ int main(void)
         cmocka_unit_test(worker_that_died_is_replaced),
         cmocka_unit_test(promises_are_saved_first),
         cmocka_unit_test(faulty_start_is_an_end),
+        cmocka_unit_test(stop_during_a_load_leaves_no_loader),
     };
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+        return 1;
     return cmocka_run_group_tests_name("supervisor", tests, NULL, NULL);
 }
