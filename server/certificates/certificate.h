@@ -13,7 +13,7 @@
 
 #include "base/span.h"
 #include "certificates/public_key.h"
-#include "site/credential.h"
+#include "site/site.h"
 
 enum certificate_fault {
     CERTIFICATE_SOUND,

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "base/diag.h"
-#include "site/credential.h"
+#include "site/site.h"
 
 struct public_key {
     bool known;    /* its kind could be told */

@@ -14,7 +14,7 @@
 #include "command/command.h"
 #include "command/reading.h"
 #include "sandbox/identity.h"
-#include "site/verdict.h"
+#include "site/site.h"
 
 struct counts {
     size_t served; /* stale ones too */

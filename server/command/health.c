@@ -18,7 +18,6 @@
 #include "probe/fetch.h"
 #include "site/endpoint.h"
 #include "site/site.h"
-#include "site/verdict.h"
 
 enum health_state {
     HEALTH_SERVES, /* a policy */

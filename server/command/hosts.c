@@ -1,7 +1,7 @@
 #include "base/text.h"
 #include "command/command.h"
 #include "command/reading.h"
-#include "site/verdict.h"
+#include "site/site.h"
 
 /* Names in one certificate: Let's Encrypt takes no more. */
 enum { GROUP_MOST = 100 };

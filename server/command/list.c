@@ -14,7 +14,6 @@
 #include "command/reading.h"
 #include "probe/fetch.h"
 #include "site/site.h"
-#include "site/verdict.h"
 
 /* A domain of the list, and by what it is sorted: the number, then the text, then the name. */
 struct listed {

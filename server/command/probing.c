@@ -13,7 +13,7 @@
 #include "base/limits.h"
 #include "files/stamp.h"
 #include "load/state_file.h"
-#include "site/verdict.h"
+#include "site/site.h"
 
 int probing_begin(struct probing *probing, const char *command, const struct command_line *line)
 {

@@ -11,7 +11,7 @@
 #include "configuration/document.h"
 #include "files/file.h"
 #include "policy/record.h"
-#include "site/verdict.h"
+#include "site/site.h"
 
 void records_free(struct records *records)
 {

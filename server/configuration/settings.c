@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "configuration/document.h"
 #include "policy/name.h"
-#include "site/verdict.h"
+#include "site/site.h"
 
 struct reader {
     struct arena *arena;

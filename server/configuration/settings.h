@@ -36,7 +36,7 @@ struct settings {
     bool watch_certificates;     /* reload when one of their files changes */
     bool watch_files;            /* and the files of the configuration */
     int64_t certificate_warning; /* seconds before the end of a certificate, or the default of
-                                     site/verdict.h */
+                                     site/site.h */
     struct acme acme;            /* its folders as the process opens them */
     const char *dns_target;      /* host name for a CNAME, or NULL */
     const char **dns_addresses;  /* canonical text of IPv4 and IPv6 addresses */

@@ -9,7 +9,7 @@
 #include "probe/probe_workers.h"
 #include "probe/resolve.h"
 #include "probe/visit.h"
-#include "site/verdict.h"
+#include "site/site.h"
 
 enum { HTTPS = 443, HOST_SIZE = LIMIT_NAME + 16, POLICY = 100 };
 

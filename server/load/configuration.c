@@ -16,8 +16,8 @@
 #include "load/history.h"
 #include "load/life.h"
 #include "load/state.h"
+#include "site/site.h"
 #include "site/site_builder.h"
-#include "site/verdict.h"
 
 struct loader {
     const struct load_request *request;

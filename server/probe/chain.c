@@ -6,7 +6,7 @@
 #include "base/calendar.h"
 #include "certificates/extensions.h"
 #include "policy/name.h"
-#include "site/verdict.h"
+#include "site/site.h"
 
 /* What is judged, taken apart. */
 struct chain {

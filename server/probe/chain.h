@@ -21,7 +21,7 @@ struct chain_question {
     const char *host;          /* the name that the leaf must have */
     const struct trust *trust; /* or NULL: whoever issued it */
     int64_t now;               /* seconds since 1970 UTC */
-    int64_t warning; /* seconds before the end of the leaf, or the default of site/verdict.h */
+    int64_t warning; /* seconds before the end of the leaf, or the default of site/site.h */
 };
 
 /* Adds what is wrong to the report, and the facts of the leaf to the visit, which is the report's. */

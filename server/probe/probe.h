@@ -19,7 +19,7 @@ struct probe {
     const struct trust *trust;
     int64_t now;          /* seconds since 1970 UTC; for the dates of certificates */
     const char *delegate; /* the zone with the TXT records of all domains; or NULL */
-    int64_t warning; /* seconds before the end of a certificate, or the default of site/verdict.h */
+    int64_t warning;    /* seconds before the end of a certificate, or the default of site/site.h */
     int64_t timeout_ms; /* for the DNS, and for each address; LIMIT_PROBE_TIMEOUTS for a domain */
 };
 

@@ -33,7 +33,7 @@ struct visit_question {
     const struct policy *policy; /* what the configuration says; or NULL */
     const struct trust *trust;
     int64_t now;     /* seconds since 1970 UTC; for the dates of certificates */
-    int64_t warning; /* seconds before the end of a certificate, or the default of site/verdict.h */
+    int64_t warning; /* seconds before the end of a certificate, or the default of site/site.h */
     int64_t deadline_us;
     int64_t spent_us; /* that a sender has waited already, for the DNS */
     /* Is given what was sent, and then nothing is said of the policy and of TLS 1.2; or NULL. */

@@ -8,7 +8,7 @@
 #include "base/calendar.h"
 #include "base/limits.h"
 #include "serve/connection.h"
-#include "site/verdict.h"
+#include "site/site.h"
 
 static const char exposition_type[] = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

@@ -271,3 +271,122 @@ struct site_fields site_fields(const struct site_domain *domain)
         .label = site_label(domain),
     };
 }
+
+static const struct {
+    const char *text;
+    const char *word;
+} faults[] = {
+    [CREDENTIAL_SOUND] = {"it is good", ""},
+    [CREDENTIAL_MISSING] = {"there is none", "none"},
+    [CREDENTIAL_EXPIRED] = {"it has expired", "expired"},
+    [CREDENTIAL_NOT_YET] = {"it is not valid yet", "not valid yet"},
+    [CREDENTIAL_SELF_SIGNED] = {"it is self-signed", "self-signed"},
+    [CREDENTIAL_INCOMPLETE] = {"its chain is incomplete", "chain incomplete"},
+    [CREDENTIAL_CHAIN_EXPIRED] = {"an intermediate certificate of its chain is not valid now",
+                                  "chain expired"},
+    [CREDENTIAL_MUST_STAPLE] = {"it demands an OCSP response, which this server does not staple",
+                                "must-staple"},
+};
+
+const char *credential_fault_text(enum credential_fault fault)
+{
+    return faults[fault].text;
+}
+
+const char *credential_fault_word(enum credential_fault fault)
+{
+    return faults[fault].word;
+}
+
+static_assert(sizeof(faults) / sizeof(faults[0]) == CREDENTIAL_FAULTS, "each has its texts");
+
+struct credential_fields credential_fields(const struct credential *credential)
+{
+    struct credential_fields fields = {
+        .kind = (enum credential_kind)credential->kind,
+        .chain_len = credential->chain_len,
+        .key = image_span(&credential->key),
+        .not_before = credential->not_before,
+        .not_after = credential->not_after,
+        .fault = (enum credential_fault)credential->fault,
+        .algorithm = image_text(&credential->algorithm),
+        .file = image_text(&credential->file),
+        .line = credential->line,
+    };
+    for (size_t i = 0; i < credential->chain_len; i++)
+        fields.chain[i] = image_span(&credential->chain[i]);
+    return fields;
+}
+
+enum credential_fault credential_judge(const struct credential *credential, int64_t now)
+{
+    if (credential->not_after < now)
+        return CREDENTIAL_EXPIRED;
+    return credential->not_before > now ? CREDENTIAL_NOT_YET
+                                        : (enum credential_fault)credential->fault;
+}
+
+const struct credential *verdict_first_to_end(const struct site_domain *domain)
+{
+    const struct credential *first = NULL;
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS && !site_is_proxied(domain); kind++) {
+        const struct credential *credential = site_credential(domain, kind);
+        if (credential != NULL && (first == NULL || credential->not_after < first->not_after))
+            first = credential;
+    }
+    return first;
+}
+
+enum domain_state verdict_state(const struct site_domain *domain)
+{
+    if (domain->state != SITE_SERVED)
+        return domain->state == SITE_STALE ? DOMAIN_STALE : DOMAIN_REFUSED;
+    return site_is_proxied(domain) || site_has_credential(domain) ? DOMAIN_SERVED
+                                                                  : DOMAIN_NO_CERTIFICATE;
+}
+
+const char *verdict_state_text(enum domain_state state)
+{
+    static const char *const texts[DOMAIN_STATES] = {
+        [DOMAIN_REFUSED] = "refused",
+        [DOMAIN_STALE] = "stale",
+        [DOMAIN_NO_CERTIFICATE] = "no-certificate",
+        [DOMAIN_SERVED] = "served",
+    };
+    return texts[state];
+}
+
+enum credential_fault verdict_certificate(const struct site_domain *domain, int64_t now,
+                                          const struct credential **ret_credential)
+{
+    *ret_credential = NULL;
+    if (site_is_proxied(domain))
+        return CREDENTIAL_SOUND;
+    for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        const struct credential *credential = site_credential(domain, kind);
+        if (credential == NULL)
+            continue;
+        *ret_credential = credential;
+        enum credential_fault fault = credential_judge(credential, now);
+        if (fault != CREDENTIAL_SOUND)
+            return fault;
+    }
+    return *ret_credential == NULL ? CREDENTIAL_MISSING : CREDENTIAL_SOUND;
+}
+
+bool verdict_is_blocked(const struct site *site, size_t denied)
+{
+    for (size_t i = 0; denied > 0 && i < site_count(site); i++)
+        if (site_is_proxied(site_at(site, i)) || verdict_first_to_end(site_at(site, i)) != NULL)
+            return false;
+    return denied > 0 && site_count(site) > 0;
+}
+
+int64_t verdict_warning_time(int64_t not_before, int64_t not_after, int64_t setting)
+{
+    int64_t lifetime = not_after > not_before ? not_after - not_before : 0;
+    int64_t fifth = lifetime / 5;
+    if (setting != VERDICT_WARNING_DEFAULT)
+        return not_after - setting;
+    return not_after - (fifth < LIMIT_CERTIFICATE_WARNING ? fifth : LIMIT_CERTIFICATE_WARNING);
+}

@@ -3,7 +3,9 @@
  * serve: from host to policy, state and credentials. It is the only thing that the
  * loader and the workers share: one block of memory in a sealed file, which the
  * loader builds (site/site_builder.h) and everybody else maps, and which nobody can
- * change. Every process but the supervisor uses it.
+ * change. What is to be said of a domain (its state, which of its certificates ends first, whether senders
+ * accept what they are shown, when a certificate is warned of) is judged here for lists, records, metrics,
+ * health and warnings alike. Every process but the supervisor uses it.
  */
 #ifndef SITE_SITE_H
 #define SITE_SITE_H
@@ -13,9 +15,58 @@
 #include <stdint.h>
 
 #include "base/diag.h"
+#include "base/limits.h"
 #include "base/span.h"
 #include "policy/policy.h"
-#include "site/credential.h"
+
+/* A credential is a certificate chain and its private key as DER, ready to be parsed for one handshake: no
+ * object of the TLS library, so that a hundred thousand of them are small and every worker shares the pages
+ * of all. */
+enum credential_kind {
+    CREDENTIAL_ECDSA,
+    CREDENTIAL_RSA,
+};
+#define CREDENTIAL_KINDS 2
+
+/* Why senders do not accept a certificate, and so find no policy. */
+enum credential_fault {
+    CREDENTIAL_SOUND,
+    CREDENTIAL_MISSING, /* there is none; said of domains */
+    CREDENTIAL_EXPIRED, /* these two by the clock */
+    CREDENTIAL_NOT_YET,
+    CREDENTIAL_SELF_SIGNED, /* and the rest by its chain and content */
+    CREDENTIAL_INCOMPLETE,
+    CREDENTIAL_CHAIN_EXPIRED,
+    CREDENTIAL_MUST_STAPLE,
+};
+#define CREDENTIAL_FAULTS 8
+
+/* A clause with "it" for the certificate, and a word or two for a cell of a table; static. The word
+ * is "" when it is sound. */
+const char *credential_fault_text(enum credential_fault fault);
+const char *credential_fault_word(enum credential_fault fault);
+
+/* What a credential is made of; everything is borrowed. */
+struct credential_fields {
+    enum credential_kind kind;
+    struct span chain[LIMIT_CHAIN]; /* DER; leaf first */
+    size_t chain_len;               /* 1 to LIMIT_CHAIN */
+    struct span key;                /* DER: SEC 1 or PKCS#1, unencrypted */
+    int64_t not_before;             /* seconds since 1970 UTC */
+    int64_t not_after;
+    enum credential_fault fault; /* by its chain and content */
+    const char *algorithm;       /* for people: "ECDSA P-256", "RSA 2048" */
+    const char *file;            /* where the leaf was read */
+    uint32_t line;
+};
+
+struct credential; /* a part of a site */
+
+/* What it was made of; borrowed from it. */
+struct credential_fields credential_fields(const struct credential *credential);
+
+/* Its fault by the clock, which comes first, or by its chain and content. now is seconds since 1970 UTC. */
+enum credential_fault credential_judge(const struct credential *credential, int64_t now);
 
 enum site_state {
     SITE_SERVED,  /* the policy as configured */
@@ -85,5 +136,41 @@ const char *site_file(const struct site_domain *domain); /* that names the domai
 const char *site_tls_rpt(const struct site_domain *domain);
 /* Of the record that tells of its policy, where that is in another zone (policy/record.h); or NULL. */
 const char *site_label(const struct site_domain *domain);
+
+/* What an operator has to know of a domain, the worst first. */
+enum domain_state {
+    DOMAIN_REFUSED,        /* no valid policy: answered with 503 */
+    DOMAIN_STALE,          /* the last valid policy is served */
+    DOMAIN_NO_CERTIFICATE, /* no sender can fetch the policy */
+    DOMAIN_SERVED,
+};
+#define DOMAIN_STATES 4
+
+enum domain_state verdict_state(const struct site_domain *domain);
+
+/* "refused", "stale", "no-certificate", "served"; static. */
+const char *verdict_state_text(enum domain_state state);
+
+/* The certificate that stands for the domain: the one that ends first. NULL when there is none, or
+ * when a proxy has it. */
+const struct credential *verdict_first_to_end(const struct site_domain *domain);
+
+/* Why senders do not accept what is shown to them for the domain: each gets the certificate of the
+ * kind that it prefers, so each must be good. CREDENTIAL_SOUND when a proxy has the certificate.
+ * ret_credential is the one that is meant; NULL when it is none. now is seconds since 1970 UTC. */
+enum credential_fault verdict_certificate(const struct site_domain *domain, int64_t now,
+                                          const struct credential **ret_credential);
+
+/* Whether no domain has a certificate because its files may not be read: denied is the number of files
+ * and folders with certificates that the server's user may not. A server without any certificate is
+ * healthy otherwise: its first one may be on the way. */
+bool verdict_is_blocked(const struct site *site, size_t denied);
+
+/* Setting for the time before its end from which on a certificate is warned of: the smaller of
+ * LIMIT_CERTIFICATE_WARNING and a fifth of its lifetime. */
+#define VERDICT_WARNING_DEFAULT (-1)
+
+/* From when on the certificate is warned of; seconds since 1970 UTC. setting is in seconds. */
+int64_t verdict_warning_time(int64_t not_before, int64_t not_after, int64_t setting);
 
 #endif

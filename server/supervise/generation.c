@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "serve/worker.h"
-#include "site/verdict.h"
+#include "site/site.h"
 #include "supervise/child.h"
 
 /* As many as we may use, which a container can limit to fewer than there are. */

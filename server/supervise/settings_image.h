@@ -13,7 +13,7 @@
 #include "base/memory_file.h"
 #include "configuration/settings.h"
 #include "files/watch.h"
-#include "site/verdict.h"
+#include "site/site.h"
 
 struct settings_image {
     struct settings settings; /* without user, dns_... and tls_rpt */

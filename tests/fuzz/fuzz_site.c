@@ -14,7 +14,7 @@
 #include "fuzz.h"
 #include "material.h"
 #include "site/image.h"
-#include "site/verdict.h"
+#include "site/site.h"
 
 static const int64_t NOW = 1700000000;
 

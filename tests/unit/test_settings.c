@@ -6,7 +6,7 @@
 
 #include "base/limits.h"
 #include "base/text.h"
-#include "site/verdict.h"
+#include "site/site.h"
 #include "unit.h"
 
 struct read {

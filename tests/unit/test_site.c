@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "site/image.h"
-#include "site/verdict.h"
+#include "site/site.h"
 #include "unit.h"
 
 static void add(struct site_builder *builder, const char *name)

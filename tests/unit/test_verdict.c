@@ -1,8 +1,8 @@
 /* What is said of a domain: its state, its certificates and when they are warned of. */
 #include "unit.h"
 
+#include "site/site.h"
 #include "site/site_builder.h"
-#include "site/verdict.h"
 
 static const int64_t NOW = 1700000000, DAY = 86400;
 
