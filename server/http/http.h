@@ -1,5 +1,5 @@
 /*
- * For request, response and proxy_header. HTTP as bytes: one request head (RFC 9112), read strictly, for
+ * For http and proxy_header. HTTP as bytes: one request head (RFC 9112), read strictly, for
  * whatever two readers could understand differently is refused, so that nothing behind or before us can
  * be made to see another request than we do; one response, rendered whole, the same to the same bytes, so
  * that a partial write is resumed by rendering again; and the header of the PROXY protocol, version 1

@@ -110,7 +110,7 @@ WRONG += [
     ("serve/tls.c", include("cellar/x.h"), "is not below"),
     ("cellar/x.c", "", "is no room"),
     ("base/text.c", "#include <mbedtls/pk.h>\n", "mbedTLS"),
-    ("http/request.c", "#include <mbedtls/ssl.h>\n", "mbedTLS"),
+    ("http/http.c", "#include <mbedtls/ssl.h>\n", "mbedTLS"),
     ("serve/tls.h", "#include <mbedtls/ssl.h>\n", "mbedTLS"),
     ("supervise/supervisor.c", "#include <psa/crypto.h>\n", "mbedTLS"),
     ("configuration/document.c", include("mbedtls/pk.h"), "mbedTLS"),
