@@ -265,19 +265,7 @@ static enum http_status read_connection(struct span value, struct head *head)
     return HTTP_NONE;
 }
 
-static enum http_status read_agent(struct span value, struct head *head)
-{
-    head->request.agent = value;
-    return HTTP_NONE;
-}
-
-static enum http_status read_referer(struct span value, struct head *head)
-{
-    head->request.referer = value;
-    return HTTP_NONE;
-}
-
-/* The headers that we obey or log; all others are read and forgotten. */
+/* The headers that we obey; of the others two are logged, and the rest is read and forgotten. */
 static const struct {
     const char *name;
     enum http_status (*read)(struct span value, struct head *head);
@@ -286,8 +274,6 @@ static const struct {
     {"Content-Length", read_content_length},
     {"Transfer-Encoding", read_transfer_encoding},
     {"Connection", read_connection},
-    {"User-Agent", read_agent},
-    {"Referer", read_referer},
 };
 
 static enum http_status read_header(struct span line, struct head *head)
@@ -298,9 +284,14 @@ static enum http_status read_header(struct span line, struct head *head)
         return HTTP_HEADERS_TOO_LARGE;
     if (!span_take(&line, ':', &name) || !span_is_word(name, token_punctuation))
         return HTTP_BAD_REQUEST;
+    line = span_trim(line);
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
         if (span_equal_fold(name, span_of(headers[i].name)))
-            return headers[i].read(span_trim(line), head);
+            return headers[i].read(line, head);
+    if (span_equal_fold(name, span_of("User-Agent")))
+        head->request.agent = line;
+    else if (span_equal_fold(name, span_of("Referer")))
+        head->request.referer = line;
     return HTTP_NONE;
 }
 
@@ -389,34 +380,29 @@ enum http_status http_judge(const struct http_request *request, bool at_home, bo
 struct status_line {
     enum http_status status;
     const char *reason;
-    const char *caching; /* a policy may be kept if it is asked for anew; an error may not */
-    const char *extra;   /* further header lines, each with its line end */
-    const char *body;    /* NULL: the policy */
+    const char *extra; /* further header lines, each with its line end */
+    const char *body;  /* NULL: the policy */
 };
 
 static const struct status_line status_lines[] = {
-    {HTTP_OK, "OK", "no-cache", "", NULL},
-    {HTTP_PERMANENT_REDIRECT, "Permanent Redirect", "no-store", "", "permanent-redirect\n"},
-    {HTTP_BAD_REQUEST, "Bad Request", "no-store", "", "bad-request\n"},
-    {HTTP_NOT_FOUND, "Not Found", "no-store", "", "not-found\n"},
-    {HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed", "no-store", "Allow: GET, HEAD\r\n",
-     "method-not-allowed\n"},
-    {HTTP_MISDIRECTED, "Misdirected Request", "no-store", "", "misdirected-request\n"},
-    {HTTP_HEADERS_TOO_LARGE, "Request Header Fields Too Large", "no-store", "",
-     "request-header-too-large\n"},
+    {HTTP_OK, "OK", "", NULL},
+    {HTTP_PERMANENT_REDIRECT, "Permanent Redirect", "", "permanent-redirect\n"},
+    {HTTP_BAD_REQUEST, "Bad Request", "", "bad-request\n"},
+    {HTTP_NOT_FOUND, "Not Found", "", "not-found\n"},
+    {HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed", "Allow: GET, HEAD\r\n", "method-not-allowed\n"},
+    {HTTP_MISDIRECTED, "Misdirected Request", "", "misdirected-request\n"},
+    {HTTP_HEADERS_TOO_LARGE, "Request Header Fields Too Large", "", "request-header-too-large\n"},
     /* An hour: somebody has to mend a file first. */
-    {HTTP_UNAVAILABLE, "Service Unavailable", "no-store", "Retry-After: 3600\r\n",
-     "policy-unavailable\n"},
-    {HTTP_VERSION_NOT_SUPPORTED, "HTTP Version Not Supported", "no-store", "",
-     "http-version-not-supported\n"},
+    {HTTP_UNAVAILABLE, "Service Unavailable", "Retry-After: 3600\r\n", "policy-unavailable\n"},
+    {HTTP_VERSION_NOT_SUPPORTED, "HTTP Version Not Supported", "", "http-version-not-supported\n"},
 };
 
 static const struct status_line *status_line_of(enum http_status status)
 {
-    for (size_t i = 0; i < sizeof(status_lines) / sizeof(status_lines[0]); i++)
-        if (status_lines[i].status == status)
-            return &status_lines[i];
-    return NULL;
+    size_t i = 0;
+    for (; status_lines[i].status != status; i++)
+        assert(i + 1 < sizeof(status_lines) / sizeof(status_lines[0]));
+    return &status_lines[i];
 }
 
 static const char *connection_line(enum http_persistence persistence)
@@ -440,7 +426,6 @@ size_t response_render_head(const struct response *response, const char *type, s
                             char out[static LIMIT_RESPONSE_HEAD])
 {
     const struct status_line *line = status_line_of(response->status);
-    assert(line != NULL);
     const char *location = response->location;
     char date[CALENDAR_HTTP_SIZE];
 
@@ -453,7 +438,9 @@ size_t response_render_head(const struct response *response, const char *type, s
                            "Cache-Control: %s\r\n"
                            "X-Content-Type-Options: nosniff\r\n"
                            "%s%s%s%s%s%s\r\n",
-                           (int)line->status, line->reason, date, type, body_len, line->caching,
+                           (int)line->status, line->reason, date, type, body_len,
+                           /* A policy may be kept if it is asked for again; an error may not. */
+                           line->body == NULL ? "no-cache" : "no-store",
                            response->plain ? "" : strict_transport, line->extra,
                            location == NULL ? "" : "Location: ", location == NULL ? "" : location,
                            location == NULL ? "" : "\r\n", connection_line(response->persistence));
@@ -464,7 +451,6 @@ size_t response_render_head(const struct response *response, const char *type, s
 struct span response_body(const struct response *response)
 {
     const struct status_line *line = status_line_of(response->status);
-    assert(line != NULL);
     return line->body == NULL ? response->policy : span_of(line->body);
 }
 
