@@ -72,6 +72,10 @@ LIBRARIES = $(ACCEL_SEAM) $(ARCHIVE) $(MBEDTLS_LINK) $(AWSLC_LIB) -lyaml
 SOURCES  := $(filter-out $(if $(ACCEL_ON),,server/crypto/%),server/main.c \
     $(sort $(wildcard server/*/*.c)))
 OBJECTS  := $(SOURCES:%.c=$(B)/obj/%.o)
+# The kernel maps 64 KB of a file around what is touched of it. So what runs while nothing is loaded comes
+# first in the program, and what a loader and the commands need lies behind it, where it takes no memory.
+RESIDENT := $(filter $(foreach room,base policy http site shared serve sandbox supervise crypto, \
+    $(B)/obj/server/$(room)/%),$(OBJECTS))
 ARCHIVE  := $(B)/libmta-sts-httpd.a
 ARCHIVED := $(filter-out %/main.o $(if $(CLIENT),%/probe/fetch.o),$(OBJECTS)) $(CLIENT)
 COMPILE   = -std=gnu17 -D_GNU_SOURCE -DMTA_STS_HTTPD_VERSION='"$(VERSION)"' -Iserver -Itests/unit \
@@ -121,7 +125,8 @@ $(B)/mta-sts-httpd $(STATICS): $(B)/obj/server/main.o $(ARCHIVE) $(MBEDTLS_LIB) 
 	@mkdir -p $(@D)
 	@echo "  link $@"
 	$(Q)$(CC) $(if $(filter $(STATICS),$@),$(STATIC_LINK),$(LINK)) -o $@ \
-	    $(B)/obj/server/main.o $(LIBRARIES) -Wl,--dependency-file=$@.parts
+	    $(B)/obj/server/main.o $(RESIDENT) -Wl,--whole-archive $(MBEDTLS_LIB) $(AWSLC_LIB) \
+	    -Wl,--no-whole-archive $(LIBRARIES) -Wl,--dependency-file=$@.parts
 	@$(if $(ACCEL_ON),:,echo "  note: without AWS-LC mbedTLS' own cryptography is used: a fetch takes about six" \
 	    "times the CPU time$(if $(filter bundled-1-,$(MBEDTLS)-$(ACCEL)-$(AWSLC_HERE)),; to try again for its source: rm -r build/awslc)")
 

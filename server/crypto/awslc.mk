@@ -77,7 +77,12 @@ S2N         := third_party/s2n-bignum/s2n-bignum-imported
 AWSLC_ASM   := $(AWSLC_ASM_$(AWSLC_CPU):%=generated-src/linux-$(AWSLC_CPU)/crypto/fipsmodule/%.S) \
     $(addprefix $(S2N)/$(firstword $(S2N_$(AWSLC_CPU)))/,$(addsuffix .S,$(S2N_P256:%=p256/%) \
         $(S2N_P384:%=p384/%) $(wordlist 2,99,$(S2N_$(AWSLC_CPU)))))
-AWSLC_FILES := $(AWSLC_AROUND) $(AWSLC_ASM)
+# What is for P-384, for RSA, for clients without X25519 or for other processors comes last: see RESIDENT in
+# the Makefile.
+AWSLC_RARE  := %-mont5.S %_alt.S %/p256_montjscalarmul.S $(S2N)/$(firstword $(S2N_$(AWSLC_CPU)))/p384/% \
+    generated-src/linux-$(AWSLC_CPU)/crypto/fipsmodule/rsaz%
+AWSLC_FILES := $(AWSLC_AROUND) $(filter-out $(AWSLC_RARE),$(AWSLC_ASM)) \
+    $(filter $(AWSLC_RARE),$(AWSLC_ASM))
 
 # One thread, so no locks; no code before main; nothing is read from the environment.
 # What nothing calls has to go from the program, because it calls files that are left out: a fuzzer's
@@ -92,7 +97,7 @@ AWSLC_BUILD  = $(if $(FUZZER),$(filter-out -fsanitize=%,$(HARDEN)),$(HARDEN)) $(
 AWSLC_OBJ   := $(B)/awslc/module.o $(addprefix $(B)/awslc/obj/,$(addsuffix .o,$(AWSLC_FILES)))
 
 $(AWSLC_LIB): $(AWSLC_OBJ)
-	$(Q)rm -f $@ && $(AR) rcsD $@ $(sort $^)
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
 
 # Its own header says first what its files take for granted when they follow each other.
 $(B)/awslc/module.c: $(B)/awslc.flags

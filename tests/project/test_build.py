@@ -122,6 +122,30 @@ def test_jumps_are_guarded(flag, words):
         assert all(word in text for word in words), text.splitlines()[0]
 
 
+def functions(*paths):
+    """Name to address of each function that other files may call."""
+    command = ["nm", "--extern-only", "--defined-only", *paths]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60, text=True)
+    return {name: int(at, 16) for at, name in re.findall(r"^(\w+) T (\w+)$", done.stdout, re.M)}
+
+
+def test_what_serves_lies_together():
+    """Memory has 64 KB of the program around all that runs: nothing that only a loader or a command
+    needs is in between."""
+    resident = {"base", "policy", "site", "shared", "http", "crypto", "sandbox", "serve", "supervise"}
+    found, first, last = functions(tree.program()), [], []
+    for source in tree.ROOT.glob("server/*/*.c"):
+        compiled = BUILD / "obj" / source.relative_to(tree.ROOT).with_suffix(".o")
+        if compiled.exists():
+            names = functions(compiled).keys() & found.keys()
+            where = first if source.parent.name in resident else last
+            where += [found[name] for name in names]
+    if not found or not first:
+        pytest.skip("the program is stripped, or its objects are not here")
+    assert len(first) > 100 and len(last) > 100
+    assert max(first) < min(last)
+
+
 def test_the_environment_does_not_choose_the_processor():
     """AWS-LC would let a variable switch off what the processor can, and be slower or fail."""
     for name in (b"OPENSSL_ia32cap\0", b"OPENSSL_armcap\0"):
