@@ -3,22 +3,37 @@
 /* What a size in a chunk can have at most: more digits would not fit 64 bits. */
 enum { SIZE_DIGITS = 15, EXTENSION_MOST = 1024, TRAILER_MOST = 8192 };
 
-void answer_begin(struct answer *answer)
+/* The response as it is read. */
+struct reader {
+    struct answer *answer;
+    answer_more *more;
+    void *context;
+    bool has_failed;
+    struct span rest; /* what has come and was not read yet; points into buf */
+    char buf[16 * 1024];
+};
+
+static const char CUT[] = "ends before its body does";
+
+/* Waits for a byte, if none has come. False at the end. */
+static bool has_more(struct reader *reader)
 {
-    *answer = (struct answer){.place = ANSWER_HEAD};
+    if (reader->rest.len == 0) {
+        ssize_t count = reader->more(reader->context, reader->buf, sizeof(reader->buf));
+        reader->has_failed = count < 0;
+        reader->rest = (struct span){reader->buf, count < 0 ? 0 : (size_t)count};
+    }
+    return reader->rest.len > 0;
 }
 
-static enum answer_progress broken(struct answer *answer, const char *fault)
+/* -1 at the end. */
+static int next_byte(struct reader *reader)
 {
-    answer->fault = fault;
-    answer->place = ANSWER_FINISHED;
-    return ANSWER_BROKEN;
-}
-
-static enum answer_progress finish(struct answer *answer)
-{
-    answer->place = ANSWER_FINISHED;
-    return ANSWER_WHOLE;
+    if (!has_more(reader))
+        return -1;
+    int byte = (unsigned char)reader->rest.data[0];
+    reader->rest = span_skip(reader->rest, 1);
+    return byte;
 }
 
 /* "HTTP/1.1 200 OK"; the words behind the number may be missing. */
@@ -41,10 +56,10 @@ static const char *read_length(struct answer *answer, struct span value)
     uint64_t length = 0;
     if (!span_number(value, INT64_MAX, &length))
         return "has a Content-Length that is no size";
-    if (answer->has_length && answer->left != length)
+    if (answer->has_length && answer->length != length)
         return "has two values of Content-Length";
     answer->has_length = true;
-    answer->left = length;
+    answer->length = length;
     return NULL;
 }
 
@@ -108,7 +123,7 @@ static const char *take_line(struct span *rest, struct span *ret_line)
     return "has a head without an end"; /* not reached: the head ends with an empty line */
 }
 
-static const char *read_head(struct answer *answer)
+static const char *parse_head(struct answer *answer)
 {
     struct span rest = {answer->head, answer->head_len};
     struct span line;
@@ -125,161 +140,119 @@ static const char *read_head(struct answer *answer)
     return fault;
 }
 
-/* The head is there: what follows it (RFC 9112 section 6.3). */
-static enum answer_progress begin_body(struct answer *answer)
+/* The head ends with an empty line, also when lines end otherwise than they should: waiting for the right end
+ * would tell the operator of a time-out. */
+static const char *read_head(struct reader *reader)
 {
-    const char *fault = read_head(answer);
-    if (fault != NULL)
-        return broken(answer, fault);
-    if (answer->status < 200) { /* an interim response: the real one follows */
-        answer_begin(answer);
-        return ANSWER_MORE;
+    struct answer *answer = reader->answer;
+    *answer = (struct answer){0};
+    while (answer->head_len < sizeof(answer->head)) {
+        int byte = next_byte(reader);
+        if (byte < 0)
+            return answer->head_len == 0 ? "is empty" : "ends within its head";
+        answer->head[answer->head_len++] = (char)byte;
+        const struct span head = {answer->head, answer->head_len};
+        if (head.len <= 5 && memcmp(head.data, "HTTP/", head.len) != 0)
+            return "does not begin with the status line of HTTP/1.1";
+        if (byte == '\n' && head.len > 5 &&
+            (head.data[head.len - 2] == '\n' || memcmp(head.data + head.len - 3, "\n\r", 2) == 0))
+            return parse_head(answer);
     }
-    if (answer->status == 204 || answer->status == 304)
-        return finish(answer);
-    if (answer->is_chunked) {
-        answer->place = ANSWER_CHUNK_SIZE;
-        answer->left = 0;
-    } else if (answer->has_length) {
-        answer->place = ANSWER_COUNTED;
-        if (answer->left == 0)
-            return finish(answer);
-    } else {
-        answer->place = ANSWER_UNCOUNTED;
+    return "has a head of more than 16 KB";
+}
+
+/* So many bytes of the body, or those before the end of the connection. False when they do not come. */
+static bool read_body(struct reader *reader, uint64_t count)
+{
+    struct answer *answer = reader->answer;
+    while (count > 0 && !answer->is_cut && has_more(reader)) {
+        size_t len = count < reader->rest.len ? (size_t)count : reader->rest.len;
+        size_t room = sizeof(answer->body) - answer->body_len, kept = len < room ? len : room;
+        memcpy(answer->body + answer->body_len, reader->rest.data, kept);
+        answer->body_len += kept;
+        answer->is_cut = kept < len;
+        reader->rest = span_skip(reader->rest, len);
+        count -= len;
     }
-    return ANSWER_MORE;
+    return count == 0 || answer->is_cut;
 }
 
-/* One byte of the head. It ends with an empty line, also when lines end otherwise than they should:
- * waiting for the right end would tell the operator of a time-out. */
-static enum answer_progress take_head(struct answer *answer, char byte)
+/* The two bytes that end a line, of which the first may have been read. */
+static const char *read_end(struct reader *reader, int byte, const char *fault)
 {
-    if (answer->head_len == sizeof(answer->head))
-        return broken(answer, "has a head of more than 16 KB");
-    answer->head[answer->head_len++] = byte;
-    struct span head = {answer->head, answer->head_len};
-    if (head.len <= 5 && memcmp(head.data, "HTTP/", head.len) != 0)
-        return broken(answer, "does not begin with the status line of HTTP/1.1");
-    if (byte != '\n' || head.len < 4)
-        return ANSWER_MORE;
-    char before = head.data[head.len - 2];
-    if (before != '\n' && !(before == '\r' && head.data[head.len - 3] == '\n'))
-        return ANSWER_MORE;
-    return begin_body(answer);
+    if (byte == '\r' && (byte = next_byte(reader)) == '\n')
+        return NULL;
+    return byte < 0 ? CUT : fault;
 }
 
-/* As many bytes of the body as belong there and are wanted. Returns how many of the bytes it took. */
-static size_t take_body(struct answer *answer, struct span bytes)
+/* The line before a chunk: "1f;name=value". */
+static const char *read_size(struct reader *reader, uint64_t *ret_size)
 {
-    size_t len = bytes.len;
-    if (answer->place != ANSWER_UNCOUNTED && answer->left < len)
-        len = (size_t)answer->left;
-    size_t room = sizeof(answer->body) - answer->body_len;
-    size_t kept = len < room ? len : room;
-    memcpy(answer->body + answer->body_len, bytes.data, kept);
-    answer->body_len += kept;
-    answer->is_cut = kept < len;
-    if (answer->place != ANSWER_UNCOUNTED)
-        answer->left -= len;
-    return len;
-}
-
-static enum answer_progress take_chunk_size(struct answer *answer, char byte)
-{
-    int value = ascii_hex_value(byte);
-    if (value >= 0 && answer->count < SIZE_DIGITS) {
-        answer->count++;
-        answer->left = answer->left * 16 + (unsigned)value;
-        return ANSWER_MORE;
+    int byte, digits = 0, extension = 0;
+    *ret_size = 0;
+    while ((byte = next_byte(reader)) >= 0 && ascii_hex_value((char)byte) >= 0) {
+        if (++digits > SIZE_DIGITS)
+            return "has a chunk without a size";
+        *ret_size = *ret_size * 16 + (unsigned)ascii_hex_value((char)byte);
     }
-    if (answer->count == 0 || value >= 0)
-        return broken(answer, "has a chunk without a size");
-    answer->count = 0;
-    if (byte == '\r')
-        answer->place = ANSWER_CHUNK_SIZE_LF;
-    else if (byte == ';') /* llhttp minds space before it */
-        answer->place = ANSWER_CHUNK_EXTENSION;
-    else
-        return broken(answer, "has a chunk with a malformed size");
-    return ANSWER_MORE;
-}
-
-/* A byte between the data of chunks and behind the last. */
-static enum answer_progress take_frame(struct answer *answer, char byte)
-{
-    bool is_lf = byte == '\n';
-    switch (answer->place) {
-    case ANSWER_CHUNK_SIZE:
-        return take_chunk_size(answer, byte);
-    case ANSWER_CHUNK_EXTENSION:
-        if (is_lf || ++answer->count > EXTENSION_MOST)
-            return broken(answer, "has a chunk with a malformed extension");
-        if (byte == '\r')
-            answer->place = ANSWER_CHUNK_SIZE_LF;
-        return ANSWER_MORE;
-    case ANSWER_CHUNK_SIZE_LF:
-        answer->count = 0;
-        answer->place = answer->left > 0 ? ANSWER_CHUNK_DATA : ANSWER_TRAILER;
-        return is_lf ? ANSWER_MORE : broken(answer, "has a chunk with a malformed size");
-    case ANSWER_CHUNK_CR:
-        answer->place = ANSWER_CHUNK_LF;
-        return byte == '\r' ? ANSWER_MORE
-                            : broken(answer, "has a chunk that is longer than it says");
-    case ANSWER_CHUNK_LF:
-        answer->place = ANSWER_CHUNK_SIZE;
-        return is_lf ? ANSWER_MORE : broken(answer, "has a chunk that is longer than it says");
-    case ANSWER_TRAILER:
-        answer->place = byte == '\r' ? ANSWER_TRAILER_LF : ANSWER_TRAILER_LINE;
-        return is_lf ? broken(answer, "has a malformed trailer") : ANSWER_MORE;
-    case ANSWER_TRAILER_LINE:
-        if (++answer->count > TRAILER_MOST)
-            return broken(answer, "has a malformed trailer");
-        if (is_lf)
-            answer->place = ANSWER_TRAILER;
-        return ANSWER_MORE;
-    case ANSWER_TRAILER_LF:
-        return is_lf ? finish(answer) : broken(answer, "has a malformed trailer");
-    case ANSWER_HEAD:
-    case ANSWER_COUNTED:
-    case ANSWER_UNCOUNTED:
-    case ANSWER_CHUNK_DATA:
-    case ANSWER_FINISHED:
-        break;
+    if (byte >= 0 && digits == 0)
+        return "has a chunk without a size";
+    if (byte == ';') { /* llhttp minds space before it */
+        do
+            byte = next_byte(reader);
+        while (byte >= 0 && byte != '\r' && byte != '\n' && ++extension <= EXTENSION_MOST);
+        if (byte >= 0 && byte != '\r')
+            return "has a chunk with a malformed extension";
     }
-    return broken(answer, "continues after its end");
+    return read_end(reader, byte, "has a chunk with a malformed size");
 }
 
-enum answer_progress answer_feed(struct answer *answer, struct span bytes)
+/* The lines behind the last chunk, up to the empty one. */
+static const char *read_trailer(struct reader *reader)
 {
-    enum answer_progress progress = ANSWER_MORE;
-    while (bytes.len > 0 && progress == ANSWER_MORE) {
-        size_t len = 1;
-        enum answer_place place = answer->place;
-        if (place == ANSWER_FINISHED)
-            return ANSWER_WHOLE;
-        if (place == ANSWER_HEAD) {
-            progress = take_head(answer, bytes.data[0]);
-        } else if (place == ANSWER_COUNTED || place == ANSWER_UNCOUNTED ||
-                   place == ANSWER_CHUNK_DATA) {
-            len = take_body(answer, bytes);
-            if (answer->is_cut || (place == ANSWER_COUNTED && answer->left == 0))
-                progress = finish(answer);
-            else if (place == ANSWER_CHUNK_DATA && answer->left == 0)
-                answer->place = ANSWER_CHUNK_CR;
-        } else {
-            progress = take_frame(answer, bytes.data[0]);
-        }
-        bytes = span_skip(bytes, len);
+    static const char MALFORMED[] = "has a malformed trailer";
+    bool is_begin = true; /* of a line */
+    for (int count = 0; count < TRAILER_MOST; count++) {
+        int byte = next_byte(reader);
+        if (byte < 0 || (is_begin && (byte == '\r' || byte == '\n')))
+            return read_end(reader, byte, MALFORMED);
+        is_begin = byte == '\n';
     }
-    return progress;
+    return MALFORMED;
 }
 
-enum answer_progress answer_end(struct answer *answer)
+static const char *read_chunks(struct reader *reader)
 {
-    if (answer->place == ANSWER_UNCOUNTED)
-        return finish(answer);
-    if (answer->head_len == 0)
-        return broken(answer, "is empty");
-    return broken(answer, answer->place == ANSWER_HEAD ? "ends within its head"
-                                                       : "ends before its body does");
+    uint64_t size;
+    const char *fault = read_size(reader, &size);
+    while (fault == NULL && size > 0) {
+        if (!read_body(reader, size))
+            return CUT;
+        if (reader->answer->is_cut)
+            return NULL;
+        fault = read_end(reader, next_byte(reader), "has a chunk that is longer than it says");
+        if (fault == NULL)
+            fault = read_size(reader, &size);
+    }
+    return fault == NULL ? read_trailer(reader) : fault;
+}
+
+bool answer_read(struct answer *answer, answer_more *more, void *context)
+{
+    struct reader reader = {.answer = answer, .more = more, .context = context};
+    const char *fault;
+    do
+        fault = read_head(&reader);
+    while (fault == NULL && answer->status < 200); /* an interim response: the real one follows */
+    /* What follows the head: RFC 9112 section 6.3. */
+    if (fault != NULL || answer->status == 204 || answer->status == 304)
+        answer->fault = fault;
+    else if (answer->is_chunked)
+        answer->fault = read_chunks(&reader);
+    else if (!read_body(&reader, answer->has_length ? answer->length : UINT64_MAX) &&
+             answer->has_length)
+        answer->fault = CUT;
+    if (reader.has_failed)
+        answer->fault = NULL;
+    return !reader.has_failed;
 }

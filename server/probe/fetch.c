@@ -52,6 +52,7 @@ int mbedtls_x509_crt_parse_der(mbedtls_x509_crt *chain, const unsigned char *der
 struct client {
     struct stream *stream; /* borrowed */
     bool plain;
+    enum client_result result; /* why reading has ended */
     mbedtls_ssl_config config;
     mbedtls_ssl_context ssl;
 };
@@ -335,19 +336,19 @@ static enum client_result write_all(struct client *client, struct span bytes)
     return CLIENT_DONE;
 }
 
-/* Waits for at least one byte. */
-static enum client_result read_some(struct client *client, char *buf, size_t size, size_t *ret_len)
+/* The answer_more of the client, whose result says why it has failed. */
+static ssize_t read_some(void *context, char *buf, size_t size)
 {
+    struct client *client = context;
     int code;
     do
         code = client->plain ? receive(client->stream, (unsigned char *)buf, size)
                              : mbedtls_ssl_read(&client->ssl, (unsigned char *)buf, size);
     while (is_patience(code));
-    if (code == 0) /* without close_notify */
-        return CLIENT_CLOSED;
     if (code > 0)
-        *ret_len = (size_t)code;
-    return result_of(client, code);
+        return code;
+    client->result = code == 0 ? CLIENT_CLOSED /* without close_notify */ : result_of(client, code);
+    return client->result == CLIENT_CLOSED ? 0 : -1;
 }
 
 /* The certificates are copied, because they are judged when the connection is gone. */
@@ -382,24 +383,6 @@ static enum client_result ask(struct client *client, const char *host, const cha
     return result;
 }
 
-/* Reads until the response is whole or broken, which answer->place tells. */
-static enum client_result listen_to(struct client *client, struct answer *answer)
-{
-    char buf[16 * 1024];
-    enum answer_progress progress = ANSWER_MORE;
-    while (progress == ANSWER_MORE) {
-        size_t len = 0;
-        enum client_result result = read_some(client, buf, sizeof(buf), &len);
-        if (result == CLIENT_CLOSED)
-            progress = answer_end(answer);
-        else if (result == CLIENT_DONE)
-            progress = answer_feed(answer, (struct span){buf, len});
-        else
-            return result;
-    }
-    return CLIENT_DONE;
-}
-
 static void run_client(struct client *client, const struct fetch_request *request,
                        struct fetch *fetch)
 {
@@ -421,11 +404,12 @@ static void run_client(struct client *client, const struct fetch_request *reques
     if (request->handshake_only)
         return;
     fetch->answer = heap_take(1, sizeof(*fetch->answer));
-    answer_begin(fetch->answer);
     begin = clock_monotonic_us();
     fetch->result = ask(client, request->host, request->target);
     if (fetch->result == CLIENT_DONE || fetch->result == CLIENT_RESET)
-        fetch->result = listen_to(client, fetch->answer); /* who resets may have answered before */
+        fetch->result = answer_read(fetch->answer, read_some, client)
+                            ? CLIENT_DONE
+                            : client->result; /* who resets may have answered before */
     fetch->answer_us = clock_monotonic_us() - begin;
     if (fetch->result == CLIENT_DONE)
         fetch->step = FETCH_DONE;

@@ -18,33 +18,9 @@
 #include "base/limits.h"
 #include "base/span.h"
 
-/* One HTTP response (RFC 9112) as it arrives, byte by byte: its head, and its body with the chunks taken
- * apart. What the server claims about sizes is never believed beyond the room that is here. It is as strict
- * as the strictest sender, and says what it minds. */
-enum answer_progress {
-    ANSWER_MORE,   /* bytes are missing */
-    ANSWER_WHOLE,  /* the response is there; with is_cut, as much of it as anybody wants */
-    ANSWER_BROKEN, /* it is malformed; fault tells how */
-};
-
-/* Where in the response the next byte belongs. */
-enum answer_place {
-    ANSWER_HEAD,
-    ANSWER_COUNTED,    /* a body with a length */
-    ANSWER_UNCOUNTED,  /* a body that ends with the connection */
-    ANSWER_CHUNK_SIZE, /* its digits */
-    ANSWER_CHUNK_EXTENSION,
-    ANSWER_CHUNK_SIZE_LF,
-    ANSWER_CHUNK_DATA,
-    ANSWER_CHUNK_CR,
-    ANSWER_CHUNK_LF,
-    ANSWER_TRAILER, /* the beginning of a line */
-    ANSWER_TRAILER_LINE,
-    ANSWER_TRAILER_LF, /* of the empty line at the end */
-    ANSWER_FINISHED,
-};
-
-/* Begin with answer_begin. Spans point into head; they are empty when the header is missing. */
+/* One HTTP response (RFC 9112): its head, and its body with the chunks taken apart. What the server claims
+ * about sizes is never believed beyond the room that is here. It is read as strictly as by the strictest
+ * sender. Spans point into head; they are empty when the header is missing. */
 struct answer {
     unsigned status; /* 100 to 999; 0 before the head is there */
     struct span content_type;
@@ -52,24 +28,21 @@ struct answer {
     struct span location;
     size_t body_len;
     bool is_cut;       /* the body goes on behind LIMIT_BODY_MOST */
-    const char *fault; /* when broken: the end of the sentence "the response ..."; static */
-
-    enum answer_place place;
+    const char *fault; /* when malformed: the end of the sentence "the response ..."; static */
     bool is_chunked, has_length;
-    uint64_t left;  /* bytes of the body or chunk that are still to come */
-    unsigned count; /* digits of a chunk's size, or bytes of its extension or of the trailer */
+    uint64_t length; /* of the body, with has_length */
     size_t head_len;
     char head[LIMIT_ANSWER_HEAD];
     char body[LIMIT_BODY_MOST];
 };
 
-void answer_begin(struct answer *answer);
+/* Waits for at least one byte. Returns how many there are, 0 at the end of the connection, below 0 when it
+ * has failed. */
+typedef ssize_t answer_more(void *context, char *buf, size_t size);
 
-/* Takes the next bytes. Anything but ANSWER_MORE is final. */
-enum answer_progress answer_feed(struct answer *answer, struct span bytes);
-
-/* Takes the end of the connection, which is the end of some bodies. */
-enum answer_progress answer_end(struct answer *answer);
+/* Reads a response, or as much of it as anybody wants; it is malformed if fault says so. False when the
+ * connection has failed before its end. */
+bool answer_read(struct answer *answer, answer_more *more, void *context);
 
 /* What the server said first: enough to tell TLS from other protocols, and an alert. */
 enum { STREAM_OPENING = 64 };

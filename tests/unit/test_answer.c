@@ -1,4 +1,4 @@
-/* Responses: every row is given whole, byte by byte and at every split, and ends at a guard page. */
+/* Responses: every row is given whole, byte by byte and at every split. */
 #include "probe/fetch.h"
 
 #include <stdlib.h>
@@ -9,27 +9,38 @@
 #define OK             "HTTP/1.1 200 OK\r\n"
 #define CHUNKED        OK "Transfer-Encoding: chunked\r\n\r\n"
 
-static enum answer_progress feed(struct answer *answer, const char *data, size_t len)
+/* The connection: the data in two pieces or, with a split of 0, byte by byte, and then what is repeated
+ * without an end. */
+struct source {
+    struct span data;
+    size_t split, done;
+    struct span repeated; /* or empty */
+    size_t sent;          /* of it, bytes */
+};
+
+static ssize_t next_piece(void *context, char *buf, size_t size)
 {
-    struct span input = guard_copy((struct span){data, len});
-    enum answer_progress progress = answer_feed(answer, input);
-    guard_free(input);
-    return progress;
+    struct source *source = context;
+    struct span piece = source->repeated;
+    if (source->done < source->data.len) {
+        size_t end = source->split == 0             ? source->done + 1
+                     : source->done < source->split ? source->split
+                                                    : source->data.len;
+        piece = (struct span){source->data.data + source->done, end - source->done};
+        source->done = end;
+    } else {
+        source->sent += piece.len;
+    }
+    assert_true(piece.len <= size);
+    memcpy(buf, piece.data == NULL ? "" : piece.data, piece.len);
+    return (ssize_t)piece.len;
 }
 
-/* In two pieces, or, with a split of 0, byte by byte; and then the end of the connection. */
-static enum answer_progress read_all(struct answer *answer, const char *data, size_t len,
-                                     size_t split)
+/* The answer to the data and the end of the connection. */
+static void read_all(struct answer *answer, const char *data, size_t len, size_t split)
 {
-    enum answer_progress progress = ANSWER_MORE;
-    size_t step = split == 0 ? 1 : split;
-    answer_begin(answer);
-    for (size_t done = 0; done < len && progress == ANSWER_MORE;) {
-        size_t count = split > 0 && done == split ? len - split : step;
-        progress = feed(answer, data + done, count);
-        done += count;
-    }
-    return progress == ANSWER_MORE ? answer_end(answer) : progress;
+    struct source source = {.data = {data, len}, .split = split};
+    assert_true(answer_read(answer, next_piece, &source));
 }
 
 static const struct {
@@ -128,7 +139,7 @@ static void whole_responses_are_read(void **state)
     struct answer *answer = new_answer();
     for (size_t i = 0; i < COUNT(whole); i++) {
         for (size_t split = 0; split < whole[i].len; split++) {
-            assert_int_equal(read_all(answer, whole[i].data, whole[i].len, split), ANSWER_WHOLE);
+            read_all(answer, whole[i].data, whole[i].len, split);
             assert_int_equal(answer->status, whole[i].status);
             struct span body = {answer->body, answer->body_len};
             assert_true(span_equal(body, span_of(whole[i].body)));
@@ -146,7 +157,8 @@ static void broken_responses_are_named(void **state)
     struct answer *answer = new_answer();
     for (size_t i = 0; i < COUNT(broken); i++) {
         for (size_t split = 0; split == 0 || split < broken[i].len; split++) {
-            assert_int_equal(read_all(answer, broken[i].data, broken[i].len, split), ANSWER_BROKEN);
+            read_all(answer, broken[i].data, broken[i].len, split);
+            assert_non_null(answer->fault);
             assert_string_equal(answer->fault, broken[i].fault);
         }
     }
@@ -166,15 +178,12 @@ static void endless_responses_are_cut(void **state)
     struct answer *answer = new_answer();
     memset(block, 'x', sizeof(block));
     for (size_t i = 0; i < COUNT(heads); i++) {
-        answer_begin(answer);
-        enum answer_progress progress = feed(answer, heads[i], strlen(heads[i]));
-        for (size_t sent = 0; progress == ANSWER_MORE; sent += sizeof(block)) {
-            assert_true(sent <= LIMIT_BODY_MOST);
-            progress = feed(answer, block, sizeof(block));
-        }
-        assert_int_equal(progress, ANSWER_WHOLE);
+        struct source source = {.data = span_of(heads[i]), .repeated = {block, sizeof(block)}};
+        assert_true(answer_read(answer, next_piece, &source));
+        assert_true(source.sent <= LIMIT_BODY_MOST + sizeof(block));
         assert_int_equal(answer->body_len, LIMIT_BODY_MOST);
         assert_true(answer->is_cut);
+        assert_null(answer->fault);
     }
     free(answer);
 }
@@ -183,14 +192,37 @@ static void body_of_the_largest_size_is_whole(void **state)
 {
     (void)state;
     struct answer *answer = new_answer();
-    char *body = calloc(1, LIMIT_BODY_MOST);
-    assert_non_null(body);
-    answer_begin(answer);
-    assert_int_equal(feed(answer, BYTES(OK "\r\n")), ANSWER_MORE);
-    assert_int_equal(feed(answer, body, LIMIT_BODY_MOST), ANSWER_MORE);
-    assert_int_equal(answer_end(answer), ANSWER_WHOLE);
+    size_t head = strlen(OK "\r\n");
+    char *bytes = calloc(1, head + LIMIT_BODY_MOST);
+    assert_non_null(bytes);
+    memcpy(bytes, OK "\r\n", head);
+    read_all(answer, bytes, head + LIMIT_BODY_MOST, 0);
+    assert_null(answer->fault);
+    assert_int_equal(answer->body_len, LIMIT_BODY_MOST);
     assert_false(answer->is_cut);
-    free(body);
+    free(bytes);
+    free(answer);
+}
+
+/* What has come of a response before the connection fails says whether there was any. */
+static ssize_t fail_behind(void *context, char *buf, size_t size)
+{
+    struct source *source = context;
+    return source->done < source->data.len ? next_piece(source, buf, size) : -1;
+}
+
+static void failed_connections_are_no_fault_of_the_response(void **state)
+{
+    (void)state;
+    struct answer *answer = new_answer();
+    static const char *const begun[] = {"", "HTT", OK "\r\n", OK "Content-Length: 3\r\n\r\nab",
+                                        CHUNKED "3\r\nab"};
+    for (size_t i = 0; i < COUNT(begun); i++) {
+        struct source source = {.data = span_of(begun[i])};
+        assert_false(answer_read(answer, fail_behind, &source));
+        assert_null(answer->fault);
+        assert_true((answer->head_len == 0) == (i == 0));
+    }
     free(answer);
 }
 
@@ -209,13 +241,11 @@ static void endless_frames_are_refused(void **state)
     (void)state;
     struct answer *answer = new_answer();
     for (size_t i = 0; i < COUNT(endless); i++) {
-        answer_begin(answer);
-        enum answer_progress progress = feed(answer, endless[i].begin, strlen(endless[i].begin));
-        for (size_t sent = 0; progress == ANSWER_MORE; sent += strlen(endless[i].repeated)) {
-            assert_true(sent < 64 * 1024);
-            progress = feed(answer, endless[i].repeated, strlen(endless[i].repeated));
-        }
-        assert_int_equal(progress, ANSWER_BROKEN);
+        struct source source = {.data = span_of(endless[i].begin),
+                                .repeated = span_of(endless[i].repeated)};
+        assert_true(answer_read(answer, next_piece, &source));
+        assert_true(source.sent < 64 * 1024);
+        assert_non_null(answer->fault);
         assert_string_equal(answer->fault, endless[i].fault);
     }
     free(answer);
@@ -229,6 +259,7 @@ int main(void)
         cmocka_unit_test(endless_responses_are_cut),
         cmocka_unit_test(body_of_the_largest_size_is_whole),
         cmocka_unit_test(endless_frames_are_refused),
+        cmocka_unit_test(failed_connections_are_no_fault_of_the_response),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
