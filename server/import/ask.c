@@ -1,5 +1,6 @@
 #include "import/import.h"
 
+#include <arpa/nameser.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -100,6 +101,7 @@ static void ask_policy(const struct asking *asking, const char *domain, struct a
 {
     static const char *const here[] = {"127.0.0.1:443", "[::1]:443"};
     struct resolve_host addresses = {.count = 0};
+    struct dns_lookup lookups[2] = {0};
     struct address local;
     char host[HOST_SIZE];
     int64_t end_us = clock_monotonic_us() + (int64_t)LIMIT_IMPORT_HOST_MS * 1000;
@@ -112,28 +114,22 @@ static void ask_policy(const struct asking *asking, const char *domain, struct a
     for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++)
         if (address_parse(span_of(here[i]), &local))
             visit(asking, host, &local, end_us, found);
-    const struct resolve_question question = {
-        .host = host,
-        .port = HTTPS,
-        .deadline_us = clock_monotonic_us() + LIMIT_IMPORT_FETCH_MS * INT64_C(1000),
-    };
     if (rank(&found->attempts[found->best]) < POLICY)
-        resolve_ask(&question, &addresses, NULL, NULL);
+        resolve_host(host, HTTPS, lookups, 2,
+                     clock_monotonic_us() + LIMIT_IMPORT_FETCH_MS * INT64_C(1000), &addresses);
+    dns_lookup_free(&lookups[0]);
+    dns_lookup_free(&lookups[1]);
     for (size_t i = 0; i < addresses.count; i++) /* else what this machine answers is told */
         visit(asking, host, &addresses.addresses[i], end_us, found);
 }
 
 static void ask_id(const char *domain, struct answer_found *found)
 {
-    struct dns_txt txt;
     char name[HOST_SIZE];
     size_t records = 0;
     (void)snprintf(name, sizeof(name), "_mta-sts.%s", domain); /* it fits */
-    const struct resolve_question question = {
-        .txt = name,
-        .deadline_us = clock_monotonic_us() + LIMIT_IMPORT_FETCH_MS * INT64_C(1000),
-    };
-    resolve_ask(&question, NULL, &txt, NULL);
+    struct dns_lookup txt = {.name = name, .type = ns_t_txt};
+    resolve_ask(&txt, 1, clock_monotonic_us() + LIMIT_IMPORT_FETCH_MS * INT64_C(1000));
     found->id_problem = txt.outcome.result == DNS_DONE || txt.outcome.result == DNS_NONE
                             ? "none was found"
                             : NO_DNS;
@@ -149,7 +145,7 @@ static void ask_id(const char *domain, struct answer_found *found)
         (void)snprintf(found->id, sizeof(found->id), "%.*s", (int)record.id.len,
                        record.id.data == NULL ? "" : record.id.data); /* an id fits */
     }
-    dns_txt_free(&txt);
+    dns_lookup_free(&txt);
 }
 
 static void prepare(void *context, size_t index, void *ret_result)

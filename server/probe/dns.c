@@ -11,17 +11,17 @@
 /* An answer over TCP can be as long as its length field tells (RFC 1035 section 4.2.2). */
 enum { ANSWER_MOST = 65535, CODES = 16 };
 
-static void forget_values(struct dns_txt *txt)
+static void forget_values(struct dns_lookup *lookup)
 {
-    while (txt->count > 0)
-        text_free(&txt->values[--txt->count]);
+    while (lookup->count > 0)
+        text_free(&lookup->values[--lookup->count]);
 }
 
-void dns_txt_free(struct dns_txt *txt)
+void dns_lookup_free(struct dns_lookup *lookup)
 {
-    forget_values(txt);
-    free(txt->values);
-    *txt = (struct dns_txt){.outcome.result = DNS_NONE};
+    forget_values(lookup);
+    free(lookup->values);
+    *lookup = (struct dns_lookup){0};
 }
 
 const char *dns_text(const struct dns_outcome *outcome)
@@ -199,71 +199,39 @@ static bool join_strings(struct span data, struct text *value)
     return true;
 }
 
-enum dns_result dns_read_txt(struct span message, const char *name, struct dns_txt *ret_txt)
+/* What the record says. False when it cannot be read. */
+static bool read_value(struct span message, int type, struct span data, struct text *value)
 {
-    struct reader reader;
-    struct span data;
-    enum dns_result result = begin_reading(&reader, message, name);
-    if (result == DNS_DONE && strcasecmp(reader.owner, name) != 0)
-        memcpy(ret_txt->alias, reader.owner, sizeof(ret_txt->alias));
-    while (result == DNS_DONE && next_record(&reader, ns_t_txt, &data)) {
-        if (ret_txt->count == LIMIT_DNS_RECORDS) {
-            ret_txt->is_more = true;
-            break;
-        }
-        array_room(&ret_txt->values, ret_txt->count, &ret_txt->capacity, sizeof(*ret_txt->values));
-        ret_txt->ttl = reader.ttl;
-        ret_txt->values[ret_txt->count] = (struct text){0};
-        if (!join_strings(data, &ret_txt->values[ret_txt->count++])) {
-            forget_values(ret_txt);
-            return DNS_MALFORMED;
-        }
-    }
-    return result == DNS_DONE && ret_txt->count == 0 ? DNS_NONE : result;
-}
-
-enum dns_result dns_read_mx(struct span message, const char *name, struct dns_mx *ret_mx)
-{
-    struct reader reader;
-    struct span data;
     char host[DNS_NAME_SIZE];
-    unsigned preference;
-    enum dns_result result = begin_reading(&reader, message, name);
-    size_t records = 0;
-    while (result == DNS_DONE && next_record(&reader, ns_t_mx, &data)) {
-        if (!take_number(&data, &preference) || !take_name(message, &data, host))
-            return DNS_MALFORMED;
-        records++;
-        ret_mx->is_null = ret_mx->is_null || host[0] == '\0';
-        if (host[0] == '\0' || strlen(host) > LIMIT_NAME)
-            continue;
-        ret_mx->is_more = ret_mx->count == LIMIT_PROBE_MX;
-        if (!ret_mx->is_more)
-            memcpy(ret_mx->hosts[ret_mx->count++], host, strlen(host) + 1);
+    if (type == ns_t_txt)
+        return join_strings(data, value);
+    if (type == ns_t_mx) { /* behind its preference */
+        bool good = skip(&data, 2) && take_name(message, &data, host);
+        text_append(value, span_of(good ? host : ""));
+        return good;
     }
-    return result == DNS_DONE && records == 0 ? DNS_NONE : result;
+    text_append(value, data);
+    return data.len == (type == ns_t_a ? sizeof(struct in_addr) : sizeof(struct in6_addr));
 }
 
-void dns_read_alias(struct span message, const char *name, char ret_alias[static LIMIT_NAME + 1])
-{
-    struct reader reader;
-    bool is_alias = begin_reading(&reader, message, name) == DNS_DONE &&
-                    strcasecmp(reader.owner, name) != 0 && strlen(reader.owner) <= LIMIT_NAME;
-    memcpy(ret_alias, is_alias ? reader.owner : "", is_alias ? strlen(reader.owner) + 1 : 1);
-}
-
-enum dns_result dns_read_addresses(struct span message, const char *name, int type, uint16_t port,
-                                   struct address *ret_addresses, size_t most, size_t *ret_count)
+enum dns_result dns_read(struct span message, struct dns_lookup *lookup)
 {
     struct reader reader;
     struct span data;
-    *ret_count = 0;
-    enum dns_result result = begin_reading(&reader, message, name);
-    while (result == DNS_DONE && *ret_count < most && next_record(&reader, (unsigned)type, &data)) {
-        bool is_v4 = type == ns_t_a;
-        if (data.len != (is_v4 ? sizeof(struct in_addr) : sizeof(struct in6_addr)))
-            return DNS_MALFORMED;
-        ret_addresses[(*ret_count)++] = address_make(is_v4 ? AF_INET : AF_INET6, data.data, port);
+    enum dns_result result = begin_reading(&reader, message, lookup->name);
+    if (result == DNS_DONE && strcasecmp(reader.owner, lookup->name) != 0)
+        memcpy(lookup->alias, reader.owner, sizeof(lookup->alias));
+    while (result == DNS_DONE && next_record(&reader, (unsigned)lookup->type, &data)) {
+        lookup->is_more = lookup->count == LIMIT_DNS_RECORDS;
+        if (lookup->is_more)
+            break;
+        struct text *value = ARRAY_ADD(lookup->values, lookup->count, lookup->capacity);
+        *value = (struct text){0};
+        lookup->ttl = reader.ttl;
+        if (!read_value(message, lookup->type, data, value))
+            result = DNS_MALFORMED;
     }
-    return result == DNS_DONE && *ret_count == 0 ? DNS_NONE : result;
+    if (result == DNS_MALFORMED)
+        forget_values(lookup);
+    return result == DNS_DONE && lookup->count == 0 ? DNS_NONE : result;
 }

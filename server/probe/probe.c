@@ -2,10 +2,12 @@
 
 #include <arpa/nameser.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 
 #include "base/calendar.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "policy/record.h"
 #include "probe/probe_workers.h"
 #include "probe/resolve.h"
@@ -64,7 +66,7 @@ static bool mentions_version(struct span value)
 }
 
 /* There is no record that senders take: show the one that was meant, if there is one. */
-static void judge_no_record(const struct dns_txt *txt, struct report *report)
+static void judge_no_record(const struct dns_lookup *txt, struct report *report)
 {
     for (size_t i = 0; i < txt->count; i++) {
         struct span value = {txt->values[i].data, txt->values[i].len};
@@ -89,7 +91,7 @@ static void judge_no_record(const struct dns_txt *txt, struct report *report)
 
 /* RFC 8461 section 3.1: what does not begin with "v=STSv1;" is discarded, and one must be left. When
  * none is, the first that was meant as one tells why. */
-static void judge_records(const struct dns_txt *txt, const struct probe_domain *domain,
+static void judge_records(const struct dns_lookup *txt, const struct probe_domain *domain,
                           struct report *report)
 {
     size_t sound = 0, meant = 0;
@@ -189,7 +191,7 @@ static int64_t time_of(const struct resolve_host *found)
     return most;
 }
 
-static void judge_txt(const struct dns_txt *txt, const char *name,
+static void judge_txt(const struct dns_lookup *txt, const char *name,
                       const struct probe_domain *domain, int64_t timeout_ms, struct report *report)
 {
     char what[REPORT_TEXT];
@@ -250,36 +252,53 @@ static void judge_held(const struct promise *promise, const struct promise_facts
                end.kind == PROMISE_DATED ? "" : " at the earliest", refused);
 }
 
+/* Tells which MX hosts are aliases: one whose address is not known before the deadline counts as none. */
+static void judge_aliases(struct report *report, int64_t deadline_us)
+{
+    struct dns_lookup *lookups = heap_take(report->mx_count, sizeof(*lookups));
+    for (size_t i = 0; i < report->mx_count; i++)
+        lookups[i] = (struct dns_lookup){.name = report->mx[i], .type = ns_t_a};
+    resolve_ask(lookups, report->mx_count, deadline_us);
+    for (size_t i = 0; i < report->mx_count; i++) {
+        if (lookups[i].alias[0] != '\0' && strlen(lookups[i].alias) <= LIMIT_NAME)
+            report_add(report, FAULT_MX_ALIAS, "the MX %s is an alias (CNAME) of %s", report->mx[i],
+                       report_show(span_of(lookups[i].alias), LIMIT_NAME).text);
+        dns_lookup_free(&lookups[i]);
+    }
+    free(lookups);
+}
+
 /* Without an MX record mail goes to the domain itself (RFC 5321 section 5.1). A look-up that fails as the
- * other did, which was reported, is not reported again. */
-static void judge_mx(struct dns_mx *mx, const struct dns_outcome *other,
+ * other did, which was reported, is not reported again. What is no name of a host is left out. */
+static void judge_mx(const struct dns_lookup *mx, const struct dns_outcome *other,
                      const struct probe_domain *domain, int64_t deadline_us, struct report *report)
 {
-    if (mx->is_null)
-        report_add(report, mx->count == 0 ? FAULT_MX_NULL : FAULT_MX_NULL_AMONG,
+    bool is_null = false;
+    report->is_mx_implicit = mx->outcome.result == DNS_NONE;
+    for (size_t i = 0; i < mx->count + (report->is_mx_implicit ? 1 : 0); i++) {
+        const char *host = report->is_mx_implicit ? domain->name : mx->values[i].data;
+        is_null = is_null || host[0] == '\0';
+        if (host[0] == '\0' || strlen(host) > LIMIT_NAME)
+            continue;
+        report->is_mx_more = report->mx_count == LIMIT_PROBE_MX;
+        if (!report->is_mx_more)
+            (void)snprintf(report->mx[report->mx_count++], REPORT_NAME, "%s", host); /* it fits */
+    }
+    if (is_null)
+        report_add(report, report->mx_count == 0 ? FAULT_MX_NULL : FAULT_MX_NULL_AMONG,
                    "%s has a null MX record%s", report->domain,
-                   mx->count == 0 ? "" : " beside others");
+                   report->mx_count == 0 ? "" : " beside others");
     if (has_failed(&mx->outcome) && !is_same(&mx->outcome, other))
         report_add(report, FAULT_MX_UNKNOWN, "the look-up of the MX of %s %s", report->domain,
                    dns_text(&mx->outcome));
-    report->is_mx_more = mx->is_more;
-    if (mx->is_more)
+    if (report->is_mx_more)
         report_add(report, FAULT_MX_MORE,
                    "%s has more than %d MX hosts, of which no more are checked", report->domain,
                    LIMIT_PROBE_MX);
-    report->is_mx_implicit = mx->outcome.result == DNS_NONE;
-    if (report->is_mx_implicit)
-        (void)snprintf(mx->hosts[mx->count++], LIMIT_NAME + 1, "%s", domain->name); /* it fits */
-    report->is_mx_known = !has_failed(&mx->outcome) && mx->count > 0;
+    report->is_mx_known = !has_failed(&mx->outcome) && report->mx_count > 0;
     if (!report->is_mx_known)
         return;
-    resolve_aliases(mx, deadline_us);
-    for (size_t i = 0; i < mx->count; i++) {
-        (void)snprintf(report->mx[report->mx_count++], REPORT_NAME, "%s", mx->hosts[i]);
-        if (mx->aliases[i][0] != '\0')
-            report_add(report, FAULT_MX_ALIAS, "the MX %s is an alias (CNAME) of %s", mx->hosts[i],
-                       report_show(span_of(mx->aliases[i]), LIMIT_NAME).text);
-    }
+    judge_aliases(report, deadline_us);
     for (size_t i = 0; i < domain->facts.count; i++)
         judge_held(&domain->facts.promises[i], &domain->facts, report);
 }
@@ -288,29 +307,27 @@ static void judge_mx(struct dns_mx *mx, const struct dns_outcome *other,
 static void ask_dns(const struct probe *probe, const struct probe_domain *domain, const char *host,
                     struct report *report, struct resolve_host *ret_found)
 {
+    enum { TXT = 2, MX = 3, LOOKUPS = 4 }; /* behind those of the addresses */
     char name[HOST_SIZE], servers[REPORT_NAME];
-    struct dns_txt txt;
-    struct dns_mx mx;
     (void)snprintf(name, sizeof(name), "_mta-sts.%s", report->domain); /* it fits */
-    const struct resolve_question question = {
-        .host = host,
-        .port = domain->is_mx ? SMTP : HTTPS,
-        .txt = domain->is_mx ? NULL : name,
-        .mx = domain->is_mx ? NULL : report->domain,
-        .deadline_us = clock_monotonic_us() + probe->timeout_ms * 1000,
+    struct dns_lookup lookups[LOOKUPS] = {
+        [TXT] = {.name = domain->is_mx ? NULL : name, .type = ns_t_txt},
+        [MX] = {.name = domain->is_mx ? NULL : report->domain, .type = ns_t_mx},
     };
-    resolve_ask(&question, ret_found, &txt, &mx);
+    const struct dns_lookup *txt = &lookups[TXT];
+    const int64_t deadline_us = clock_monotonic_us() + probe->timeout_ms * 1000;
+    resolve_host(host, domain->is_mx ? SMTP : HTTPS, lookups, LOOKUPS, deadline_us, ret_found);
     report->has_dns = true;
     report->dns_us = time_of(ret_found);
     if (domain->is_mx) {
         judge_host(ret_found, host, probe->timeout_ms, report);
-        return;
+        goto done;
     }
-    report->ttl = txt.ttl;
-    report->is_record_known = txt.outcome.result == DNS_DONE || txt.outcome.result == DNS_NONE;
+    report->ttl = txt->ttl;
+    report->is_record_known = txt->outcome.result == DNS_DONE || txt->outcome.result == DNS_NONE;
     (void)snprintf(report->alias, sizeof(report->alias), "%.*s", REPORT_NAME - 1,
-                   report_show(span_of(txt.alias), LIMIT_NAME).text);
-    if (txt.outcome.result == DNS_SILENT && ret_found->outcomes[0].result == DNS_SILENT &&
+                   report_show(span_of(txt->alias), LIMIT_NAME).text);
+    if (txt->outcome.result == DNS_SILENT && ret_found->outcomes[0].result == DNS_SILENT &&
         ret_found->outcomes[1].result == DNS_SILENT) {
         resolve_servers_text(servers, sizeof(servers));
         report_add(report, FAULT_DNS_MUTE,
@@ -318,15 +335,17 @@ static void ask_dns(const struct probe *probe, const struct probe_domain *domain
                    report_seconds(probe->timeout_ms).text);
     } else {
         judge_host(ret_found, host, probe->timeout_ms, report);
-        judge_txt(&txt, name, domain, probe->timeout_ms, report);
-        if (txt.outcome.result == DNS_DONE || report->alias[0] != '\0')
+        judge_txt(txt, name, domain, probe->timeout_ms, report);
+        if (txt->outcome.result == DNS_DONE || report->alias[0] != '\0')
             judge_alias(probe, domain, name, report);
-        judge_mx(&mx, &txt.outcome, domain, question.deadline_us, report);
+        judge_mx(&lookups[MX], &txt->outcome, domain, deadline_us, report);
     }
     if (report->dns_us > LIMIT_PROBE_BUDGET_MS * 1000)
         report_add(report, FAULT_DNS_SLOW, "the look-up of the address takes %s",
                    report_seconds(report->dns_us / 1000).text);
-    dns_txt_free(&txt);
+done:
+    for (size_t i = 0; i < LOOKUPS; i++)
+        dns_lookup_free(&lookups[i]);
 }
 
 static enum diag_level level_of_mode(struct span mode)

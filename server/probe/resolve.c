@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <net/if.h>
@@ -38,22 +39,20 @@ struct channel {
     size_t len;
 };
 
+/* What is asked, and of whom. */
 struct lookup {
-    const char *name;
-    int type;
+    struct dns_lookup *asked;                     /* borrowed */
     unsigned char query[TCP_PREFIX + QUERY_MOST]; /* behind its length, as TCP wants it */
     size_t query_len;                             /* without the prefix */
     struct channel channels[SERVERS];
     size_t next;     /* the name server that is asked next */
     int64_t next_us; /* and when */
     bool is_done;
-    struct dns_outcome outcome;
-    struct text message; /* owned; the answer */
 };
 
 struct run {
     struct servers servers;
-    struct lookup lookups[LOOKUPS];
+    struct lookup *lookups; /* owned */
     size_t count;
     int64_t begin_us, deadline_us;
     int64_t retry_us; /* between two name servers, or two attempts at one */
@@ -119,7 +118,8 @@ static struct servers read_servers(void)
 }
 
 struct hosts {
-    const struct resolve_question *question;
+    const char *host;
+    uint16_t port;
     struct resolve_host *found;
 };
 
@@ -138,38 +138,24 @@ static void read_host(void *context, char *words)
     struct address address;
     char *number = next_word(&words);
     for (char *name = next_word(&words); *name != '\0'; name = next_word(&words))
-        if (strcasecmp(name, hosts->question->host) == 0 &&
-            parse_number(number, hosts->question->port, &address))
+        if (strcasecmp(name, hosts->host) == 0 && parse_number(number, hosts->port, &address))
             add_address(hosts->found, &address);
-}
-
-static unsigned char *put_number(unsigned char *place, size_t number)
-{
-    *place++ = (unsigned char)(number >> 8 & 0xff);
-    *place++ = (unsigned char)(number & 0xff);
-    return place;
 }
 
 /* A question (RFC 1035 section 4.1.2) with a number that nobody guesses. False when the name cannot
  * be one. */
 static bool build_query(struct lookup *lookup)
 {
-    unsigned char *query = lookup->query + TCP_PREFIX, *place = query + MESSAGE_HEADER;
-    uint16_t id = 0;
+    unsigned char *query = lookup->query + TCP_PREFIX;
+    int len = res_mkquery(ns_o_query, lookup->asked->name, ns_c_in, lookup->asked->type, NULL, 0,
+                          NULL, query, QUERY_MOST);
+    uint16_t id, size = htons((uint16_t)len);
     if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id))
         id = (uint16_t)clock_monotonic_us();
-    memset(query, 0, MESSAGE_HEADER);
     memcpy(query, &id, sizeof(id));
-    query[2] = 1; /* recursion is wanted */
-    query[5] = 1; /* one question */
-    int len = dn_comp(lookup->name, place, WIRE_NAME, NULL, NULL);
-    if (len <= 0)
-        return false;
-    place = put_number(place + len, (size_t)lookup->type);
-    place = put_number(place, ns_c_in);
-    lookup->query_len = (size_t)(place - query);
-    (void)put_number(lookup->query, lookup->query_len);
-    return true;
+    memcpy(lookup->query, &size, sizeof(size));
+    lookup->query_len = len < 0 ? 0 : (size_t)len;
+    return len > 0;
 }
 
 static void close_channel(struct channel *channel)
@@ -184,8 +170,8 @@ static void close_channel(struct channel *channel)
 static void finish(const struct run *run, struct lookup *lookup, enum dns_result result)
 {
     lookup->is_done = true;
-    lookup->outcome.result = result;
-    lookup->outcome.took_us = clock_monotonic_us() - run->begin_us;
+    lookup->asked->outcome.result = result;
+    lookup->asked->outcome.took_us = clock_monotonic_us() - run->begin_us;
     for (size_t i = 0; i < SERVERS; i++)
         close_channel(&lookup->channels[i]);
 }
@@ -198,12 +184,13 @@ static void fail(const struct run *run, struct lookup *lookup, struct channel *c
     channel->has_failed = true;
     lookup->next_us = 0;
     if (result != DNS_NO_SERVER)
-        lookup->outcome.result = result;
+        lookup->asked->outcome.result = result;
     for (size_t i = 0; i < run->servers.count; i++)
         if (!lookup->channels[i].has_failed)
             return;
     finish(run, lookup,
-           lookup->outcome.result == DNS_SILENT ? DNS_NO_SERVER : lookup->outcome.result);
+           lookup->asked->outcome.result == DNS_SILENT ? DNS_NO_SERVER
+                                                       : lookup->asked->outcome.result);
 }
 
 static void connect_channel(const struct run *run, struct lookup *lookup, struct channel *channel)
@@ -244,7 +231,7 @@ static bool is_answer(const struct lookup *lookup, struct span message)
         return false;
     if (!dns_read_question(message, &read) || read.name[0] == '\0')
         return true; /* malformed, or an error without the question: what follows tells */
-    return strcasecmp(read.name, lookup->name) == 0 && (int)read.type == lookup->type;
+    return strcasecmp(read.name, lookup->asked->name) == 0 && (int)read.type == lookup->asked->type;
 }
 
 static void take_message(const struct run *run, struct lookup *lookup, struct channel *channel,
@@ -256,15 +243,14 @@ static void take_message(const struct run *run, struct lookup *lookup, struct ch
         fail(run, lookup, channel, DNS_MALFORMED);
     } else if (is_cut) {
         close_channel(channel);
-        lookup->outcome.result = DNS_CUT; /* until it comes over TCP */
+        lookup->asked->outcome.result = DNS_CUT; /* until it comes over TCP */
         channel->is_tcp = true;
         connect_channel(run, lookup, channel);
     } else if (rcode != ns_r_noerror && rcode != ns_r_nxdomain) {
-        lookup->outcome.rcode = rcode;
+        lookup->asked->outcome.rcode = rcode;
         fail(run, lookup, channel, DNS_ERROR);
     } else {
-        text_append(&lookup->message, message);
-        finish(run, lookup, DNS_DONE);
+        finish(run, lookup, dns_read(message, lookup->asked));
     }
 }
 
@@ -356,7 +342,7 @@ static void run_all(struct run *run)
                  k++)
                 ask_next(run, lookup, now);
             if (!lookup->is_done && now >= run->deadline_us)
-                finish(run, lookup, lookup->outcome.result);
+                finish(run, lookup, lookup->asked->outcome.result);
             waiting += lookup->is_done ? 0 : 1;
         }
         if (waiting == 0)
@@ -365,98 +351,53 @@ static void run_all(struct run *run)
     }
 }
 
-static struct lookup *add_lookup(struct run *run, const char *name, int type)
+void resolve_ask(struct dns_lookup *lookups, size_t count, int64_t deadline_us)
 {
-    struct lookup *lookup = &run->lookups[run->count++];
-    lookup->name = name;
-    lookup->type = type;
-    lookup->outcome.result = DNS_SILENT;
-    for (size_t i = 0; i < SERVERS; i++)
-        lookup->channels[i].fd = -1;
-    if (!build_query(lookup))
-        finish(run, lookup, DNS_NONE);
-    return lookup;
-}
-
-/* Both families in turn, so that many of one leave room for the other. */
-static void take_addresses(const struct resolve_question *question, struct lookup *const pair[2],
-                           struct resolve_host *host)
-{
-    struct address found[2][LIMIT_PROBE_ADDRESSES];
-    size_t counts[2] = {0};
-    for (size_t i = 0; i < 2; i++) {
-        host->outcomes[i] = pair[i]->outcome;
-        if (pair[i]->outcome.result == DNS_DONE)
-            host->outcomes[i].result =
-                dns_read_addresses(heap_text(&pair[i]->message), question->host, pair[i]->type,
-                                   question->port, found[i], LIMIT_PROBE_ADDRESSES, &counts[i]);
-    }
-    for (size_t i = 0; i < LIMIT_PROBE_ADDRESSES; i++)
-        for (size_t k = 0; k < 2; k++)
-            if (i < counts[k])
-                add_address(host, &found[k][i]);
-}
-
-static struct run begin_run(int64_t deadline_us)
-{
+    assert(count <= LOOKUPS);
     struct run run = {
-        .servers = read_servers(), .begin_us = clock_monotonic_us(), .deadline_us = deadline_us};
+        .servers = read_servers(),
+        .lookups = heap_take(count, sizeof(*run.lookups)),
+        .count = count,
+        .begin_us = clock_monotonic_us(),
+        .deadline_us = deadline_us,
+    };
     run.retry_us = (deadline_us - run.begin_us) / 3;
     if (run.retry_us > LIMIT_DNS_RETRY_MS * 1000)
         run.retry_us = LIMIT_DNS_RETRY_MS * 1000;
-    return run;
-}
-
-static void end_run(struct run *run)
-{
-    for (size_t i = 0; i < run->count; i++)
-        text_free(&run->lookups[i].message);
-}
-
-void resolve_aliases(struct dns_mx *mx, int64_t deadline_us)
-{
-    struct run run = begin_run(deadline_us);
-    for (size_t i = 0; i < mx->count; i++)
-        (void)add_lookup(&run, mx->hosts[i], ns_t_a); /* it is in the run */
+    for (size_t i = 0; i < count; i++) {
+        run.lookups[i].asked = &lookups[i];
+        lookups[i].outcome = (struct dns_outcome){.result = DNS_SILENT};
+        for (size_t k = 0; k < SERVERS; k++)
+            run.lookups[i].channels[k].fd = -1;
+        if (lookups[i].name == NULL || !build_query(&run.lookups[i]))
+            finish(&run, &run.lookups[i], DNS_NONE);
+    }
     run_all(&run);
-    for (size_t i = 0; i < mx->count; i++)
-        if (run.lookups[i].outcome.result == DNS_DONE)
-            dns_read_alias(heap_text(&run.lookups[i].message), mx->hosts[i], mx->aliases[i]);
-    end_run(&run);
+    free(run.lookups);
 }
 
-void resolve_ask(const struct resolve_question *question, struct resolve_host *ret_host,
-                 struct dns_txt *ret_txt, struct dns_mx *ret_mx)
+void resolve_host(const char *host, uint16_t port, struct dns_lookup *lookups, size_t count,
+                  int64_t deadline_us, struct resolve_host *ret_host)
 {
-    struct run run = begin_run(question->deadline_us);
-    struct lookup *pair[2] = {NULL}, *txt = NULL, *mx = NULL;
-    if (question->host != NULL) {
-        struct hosts hosts = {question, ret_host};
-        *ret_host = (struct resolve_host){.outcomes = {{.result = DNS_NONE}, {.result = DNS_NONE}}};
-        read_lines("/etc/hosts", read_host, &hosts);
-        if (ret_host->count == 0) {
-            pair[0] = add_lookup(&run, question->host, ns_t_a);
-            pair[1] = add_lookup(&run, question->host, ns_t_aaaa);
-        }
-    }
-    if (question->txt != NULL)
-        txt = add_lookup(&run, question->txt, ns_t_txt);
-    if (question->mx != NULL)
-        mx = add_lookup(&run, question->mx, ns_t_mx);
-    run_all(&run);
-    if (pair[0] != NULL)
-        take_addresses(question, pair, ret_host);
-    if (txt != NULL) {
-        *ret_txt = (struct dns_txt){.outcome = txt->outcome};
-        if (txt->outcome.result == DNS_DONE)
-            ret_txt->outcome.result = dns_read_txt(heap_text(&txt->message), txt->name, ret_txt);
-    }
-    if (mx != NULL) {
-        *ret_mx = (struct dns_mx){.outcome = mx->outcome};
-        if (mx->outcome.result == DNS_DONE)
-            ret_mx->outcome.result = dns_read_mx(heap_text(&mx->message), mx->name, ret_mx);
-    }
-    end_run(&run);
+    static const struct {
+        int type, family;
+    } kinds[] = {{ns_t_a, AF_INET}, {ns_t_aaaa, AF_INET6}};
+    struct hosts hosts = {host, port, ret_host};
+    ret_host->count = 0;
+    read_lines("/etc/hosts", read_host, &hosts);
+    for (size_t k = 0; k < 2 && ret_host->count == 0; k++)
+        lookups[k] = (struct dns_lookup){.name = host, .type = kinds[k].type};
+    resolve_ask(lookups, count, deadline_us);
+    for (size_t k = 0; k < 2; k++)
+        ret_host->outcomes[k] = lookups[k].outcome;
+    /* Both families in turn, so that many of one leave room for the other. */
+    for (size_t i = 0; i < LIMIT_PROBE_ADDRESSES; i++)
+        for (size_t k = 0; k < 2; k++)
+            if (lookups[k].outcome.result == DNS_DONE && i < lookups[k].count) {
+                struct address address =
+                    address_make(kinds[k].family, lookups[k].values[i].data, port);
+                add_address(ret_host, &address);
+            }
 }
 
 void resolve_servers_text(char *out, size_t size)

@@ -47,28 +47,22 @@ struct dns_outcome {
     int64_t took_us; /* until the answer or the deadline */
 };
 
-/* The values of TXT records, each with its strings joined. */
-struct dns_txt {
-    struct text *values; /* owned */
+/* A question, and the records that answer it, of the name or of the one that it is an alias of. Begin with the
+ * name (borrowed) and the type, or with no name for nothing to ask; end with dns_lookup_free. */
+struct dns_lookup {
+    const char *name;
+    int type; /* ns_t_a, ns_t_aaaa, ns_t_txt or ns_t_mx */
+    struct dns_outcome outcome;
+    char alias[DNS_NAME_SIZE]; /* what the name is an alias of; "" when it is none */
+    uint32_t ttl;              /* the longest, of aliases too; seconds */
+    /* Owned: an address in network order, the strings of a TXT record joined, or the host of an MX record as
+     * text, "" for none (RFC 7505). In the order of the answer. */
+    struct text *values;
     size_t count, capacity;
     bool is_more; /* there are more than LIMIT_DNS_RECORDS */
-    uint32_t ttl; /* the longest, of aliases too; seconds */
-    char alias
-        [DNS_NAME_SIZE]; /* the name that the one asked for is an alias of; "" when it is none */
-    struct dns_outcome outcome;
 };
 
-/* The hosts of MX records, in the order of the answer. DNS_NONE: there is no such record. */
-struct dns_mx {
-    char hosts[LIMIT_PROBE_MX][LIMIT_NAME + 1];
-    char aliases[LIMIT_PROBE_MX][LIMIT_NAME + 1]; /* what each is an alias of; "" when it is none */
-    size_t count;
-    bool is_null; /* it takes no mail (RFC 7505); with hosts it is not known what is meant */
-    bool is_more; /* there are more than LIMIT_PROBE_MX */
-    struct dns_outcome outcome;
-};
-
-void dns_txt_free(struct dns_txt *txt);
+void dns_lookup_free(struct dns_lookup *lookup);
 
 /* What became of it, as the end of the sentence "the look-up ...": "fails with SERVFAIL". Static. */
 const char *dns_text(const struct dns_outcome *outcome);
@@ -76,18 +70,11 @@ const char *dns_text(const struct dns_outcome *outcome);
 /* Reads the beginning. False when it is malformed. */
 bool dns_read_question(struct span message, struct dns_message *ret_message);
 
-/* Adds the values of the TXT records of the name. */
-enum dns_result dns_read_txt(struct span message, const char *name, struct dns_txt *ret_txt);
+/* Adds what the message says to a look-up without records. */
+enum dns_result dns_read(struct span message, struct dns_lookup *lookup);
 
-/* The same for the MX records; what is no name of a host is left out. */
-enum dns_result dns_read_mx(struct span message, const char *name, struct dns_mx *ret_mx);
-
-/* The name that this one is an alias of; "" when it is none. */
-void dns_read_alias(struct span message, const char *name, char ret_alias[static LIMIT_NAME + 1]);
-
-/* The same for the addresses of the type (ns_t_a, ns_t_aaaa), with the port. Writes at most most. */
-enum dns_result dns_read_addresses(struct span message, const char *name, int type, uint16_t port,
-                                   struct address *ret_addresses, size_t most, size_t *ret_count);
+/* Asks everything at the same time. */
+void resolve_ask(struct dns_lookup *lookups, size_t count, int64_t deadline_us);
 
 /* The addresses of a host, those of both families in turn, each once. */
 struct resolve_host {
@@ -96,22 +83,10 @@ struct resolve_host {
     struct dns_outcome outcomes[2]; /* IPv4, IPv6 */
 };
 
-struct resolve_question {
-    const char *host; /* whose addresses; or NULL */
-    uint16_t port;    /* of the addresses */
-    const char *txt;  /* whose TXT records; or NULL */
-    const char *mx;   /* whose MX records; or NULL */
-    int64_t deadline_us;
-};
-
-/* Asks everything at the same time. The place of what is not asked for may be NULL. End ret_txt with
- * dns_txt_free. */
-void resolve_ask(const struct resolve_question *question, struct resolve_host *ret_host,
-                 struct dns_txt *ret_txt, struct dns_mx *ret_mx);
-
-/* Finds out which of the hosts are aliases: one whose address is not known before the deadline counts as
- * none. */
-void resolve_aliases(struct dns_mx *mx, int64_t deadline_us);
+/* Asks for the addresses by the first two look-ups, which begin as {0}, unless they are in /etc/hosts; and at
+ * the same time the others. */
+void resolve_host(const char *host, uint16_t port, struct dns_lookup *lookups, size_t count,
+                  int64_t deadline_us, struct resolve_host *ret_host);
 
 /* The name servers of this machine for a sentence: "127.0.0.53, 192.0.2.1". */
 void resolve_servers_text(char *out, size_t size);

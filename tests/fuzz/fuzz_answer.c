@@ -83,18 +83,23 @@ static void check_record(struct span value)
 
 static void check_message(struct span message)
 {
-    struct dns_txt txt = {0};
-    struct address found[2];
-    size_t count;
-    enum dns_result result = dns_read_txt(message, "_s.a", &txt);
-    assert((result == DNS_DONE) == (txt.count > 0) && txt.count <= LIMIT_DNS_RECORDS);
-    for (size_t i = 0; i < txt.count; i++) {
-        assert(txt.values[i].data != NULL && txt.values[i].len <= message.len);
-        check_record((struct span){txt.values[i].data, txt.values[i].len});
+    static const int types[] = {ns_t_txt, ns_t_a, ns_t_aaaa, ns_t_mx};
+    for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++) {
+        struct dns_lookup lookup = {.name = "_s.a", .type = types[t]};
+        enum dns_result result = dns_read(message, &lookup);
+        assert(result != DNS_DONE || lookup.count > 0);
+        assert(result != DNS_NONE || lookup.count == 0);
+        assert(lookup.count <= LIMIT_DNS_RECORDS);
+        for (size_t i = 0; i < lookup.count && result == DNS_DONE; i++) {
+            struct span value = {lookup.values[i].data, lookup.values[i].len};
+            assert(value.data != NULL && value.len <= message.len * 4);
+            if (types[t] == ns_t_txt)
+                check_record(value);
+            assert(types[t] != ns_t_a || value.len == 4);
+            assert(types[t] != ns_t_aaaa || value.len == 16);
+        }
+        dns_lookup_free(&lookup);
     }
-    dns_txt_free(&txt);
-    (void)dns_read_addresses(message, "_s.a", ns_t_aaaa, 443, found, 2, &count);
-    assert(count <= 2);
 }
 
 /* A mail server whose replies are those before, between and behind the form feeds. */

@@ -78,11 +78,11 @@ static const char message[] =
                                                         "\1b\0" BODY("\x10") "\0\0";
 
 static enum dns_result read_txt(const char *data, size_t len, const char *name,
-                                struct dns_txt *ret_txt)
+                                struct dns_lookup *ret_txt)
 {
-    *ret_txt = (struct dns_txt){0};
+    *ret_txt = (struct dns_lookup){.name = name, .type = ns_t_txt};
     struct span bytes = guard_copy((struct span){data, len});
-    enum dns_result result = dns_read_txt(bytes, name, ret_txt);
+    enum dns_result result = dns_read(bytes, ret_txt);
     guard_free(bytes);
     return result;
 }
@@ -90,12 +90,14 @@ static enum dns_result read_txt(const char *data, size_t len, const char *name,
 static void strings_are_joined(void **state)
 {
     (void)state;
-    struct dns_txt txt;
+    struct dns_lookup txt;
     assert_int_equal(read_txt(message, sizeof(message) - 1, "_S.A", &txt), DNS_DONE);
     assert_int_equal(txt.count, 2);
     assert_string_equal(txt.values[0].data, "abcd");
     assert_string_equal(txt.values[1].data, "");
-    dns_txt_free(&txt);
+    assert_string_equal(txt.alias, "b");
+    assert_int_equal(txt.ttl, 60);
+    dns_lookup_free(&txt);
 }
 
 /* What belongs to another name, class or type is no answer, wherever it stands. */
@@ -132,11 +134,11 @@ static void only_records_of_the_name_count(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(answers); i++) {
-        struct dns_txt txt;
+        struct dns_lookup txt;
         assert_int_equal(read_txt(answers[i].data, answers[i].len, "_s.a", &txt),
                          answers[i].result);
         assert_int_equal(txt.count, answers[i].result == DNS_DONE ? 1 : 0);
-        dns_txt_free(&txt);
+        dns_lookup_free(&txt);
     }
 }
 
@@ -147,7 +149,7 @@ static void all_records_are_read_up_to_the_limit(void **state)
     static const size_t counts[] = {21, LIMIT_DNS_RECORDS, LIMIT_DNS_RECORDS + 5};
     for (size_t i = 0; i < COUNT(counts); i++) {
         struct text text = {0};
-        struct dns_txt txt;
+        struct dns_lookup txt;
         char head[] = "\0\0\x81\x80\0\1\0\0\0\0\0\0\2_s\1a\0\0\x10\0\1";
         head[6] = (char)(counts[i] >> 8);
         head[7] = (char)(counts[i] & 0xff);
@@ -157,7 +159,7 @@ static void all_records_are_read_up_to_the_limit(void **state)
         assert_int_equal(read_txt(text.data, text.len, "_s.a", &txt), DNS_DONE);
         assert_int_equal(txt.count, i == 0 ? 21 : LIMIT_DNS_RECORDS);
         assert_int_equal(txt.is_more, counts[i] > LIMIT_DNS_RECORDS);
-        dns_txt_free(&txt);
+        dns_lookup_free(&txt);
         text_free(&text);
     }
 }
@@ -173,7 +175,7 @@ static void pointers_are_followed_for_a_while(void **state)
     static const char head[] = "\0\0\x81\x80\0\1\0\2\0\0\0\0\2_s\1a\0\0\x10\0\1";
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct text text = {0};
-        struct dns_txt txt;
+        struct dns_lookup txt;
         size_t to = 12, size = 2 * cases[i].pointers;
         char len[] = {(char)(size >> 8), (char)(size & 0xff)};
         text_append(&text, (struct span){BYTES(head)});
@@ -186,7 +188,7 @@ static void pointers_are_followed_for_a_while(void **state)
         }
         text_append(&text, (struct span){BYTES(BODY("\x10") "\0\2\1x")});
         assert_int_equal(read_txt(text.data, text.len, "_s.a", &txt), cases[i].result);
-        dns_txt_free(&txt);
+        dns_lookup_free(&txt);
         text_free(&text);
     }
 }
@@ -197,25 +199,63 @@ static void addresses_are_read(void **state)
     static const char bytes[] = "\0\0\x81\x80\0\1\0\2\0\0\0\0\1a\0\0\1\0\1"
                                 "\xc0\x0c" BODY("\1") "\0\4\xc0\0\2\1"
                                                       "\xc0\x0c" BODY("\1") "\0\4\xc0\0\2\2";
-    struct address found[2];
-    size_t count;
     struct span span = {bytes, sizeof(bytes) - 1};
-    assert_int_equal(dns_read_addresses(span, "a", ns_t_a, 443, found, 2, &count), DNS_DONE);
-    assert_int_equal(count, 2);
-    assert_string_equal(found[1].text, "192.0.2.2:443");
-    assert_int_equal(dns_read_addresses(span, "a", ns_t_a, 443, found, 1, &count), DNS_DONE);
-    assert_int_equal(count, 1);
-    assert_int_equal(dns_read_addresses(span, "b", ns_t_a, 443, found, 2, &count), DNS_NONE);
-    assert_int_equal(dns_read_addresses(span, "a", ns_t_aaaa, 443, found, 2, &count), DNS_NONE);
+    static const struct {
+        const char *name;
+        int type;
+        enum dns_result result;
+        size_t count;
+    } questions[] = {
+        {"a", ns_t_a, DNS_DONE, 2}, {"b", ns_t_a, DNS_NONE, 0}, {"a", ns_t_aaaa, DNS_NONE, 0}};
+    for (size_t i = 0; i < COUNT(questions); i++) {
+        struct dns_lookup lookup = {.name = questions[i].name, .type = questions[i].type};
+        assert_int_equal(dns_read(span, &lookup), questions[i].result);
+        assert_int_equal(lookup.count, questions[i].count);
+        if (lookup.count > 0)
+            assert_memory_equal(lookup.values[1].data, "\xc0\0\2\2", 4);
+        dns_lookup_free(&lookup);
+    }
+}
+
+/* One names a host, one none; and what has no place for a preference, or a name cut, is refused. */
+static void hosts_of_mail_are_read(void **state)
+{
+    (void)state;
+    static const char head[] = "\0\0\x81\x80\0\1\0\2\0\0\0\0\1a\0\0\x0f\0\1"
+                               "\xc0\x0c" BODY("\x0f") "\0\3\0\1\0"
+                                                       "\xc0\x0c" BODY("\x0f");
+    static const struct {
+        const char *data;
+        size_t len;
+        enum dns_result result;
+    } seconds[] = {{BYTES("\0\5\0\1\1b\0"), DNS_DONE},
+                   {BYTES("\0\1\0"), DNS_MALFORMED},
+                   {BYTES("\0\3\0\1\1"), DNS_MALFORMED}};
+    for (size_t i = 0; i < COUNT(seconds); i++) {
+        struct text text = {0};
+        struct dns_lookup mx = {.name = "a", .type = ns_t_mx};
+        text_append(&text, (struct span){BYTES(head)});
+        text_append(&text, (struct span){seconds[i].data, seconds[i].len});
+        struct span bytes = guard_copy((struct span){text.data, text.len});
+        assert_int_equal(dns_read(bytes, &mx), seconds[i].result);
+        assert_int_equal(mx.count, seconds[i].result == DNS_DONE ? 2 : 0);
+        if (mx.count > 0) {
+            assert_string_equal(mx.values[0].data, "");
+            assert_string_equal(mx.values[1].data, "b");
+        }
+        dns_lookup_free(&mx);
+        guard_free(bytes);
+        text_free(&text);
+    }
 }
 
 static void cut_messages_are_refused(void **state)
 {
     (void)state;
     for (size_t len = 0; len < sizeof(message) - 1; len++) {
-        struct dns_txt txt;
+        struct dns_lookup txt;
         assert_int_equal(read_txt(message, len, "_s.a", &txt), DNS_MALFORMED);
-        dns_txt_free(&txt);
+        dns_lookup_free(&txt);
     }
 }
 
@@ -228,14 +268,14 @@ static void no_byte_leads_astray(void **state)
     for (size_t i = 0; i < bytes.len; i++) {
         char before = writable[i];
         for (int value = 0; value < 256; value++) {
-            struct dns_txt txt = {0};
-            struct address found[2];
-            size_t count;
+            static const int types[] = {ns_t_txt, ns_t_a, ns_t_mx};
             writable[i] = (char)value;
-            (void)dns_read_txt(bytes, "_s.a", &txt);
-            (void)dns_read_addresses(bytes, "_s.a", ns_t_a, 443, found, 2, &count);
-            assert_true(txt.count <= 3 && count <= 2);
-            dns_txt_free(&txt);
+            for (size_t t = 0; t < COUNT(types); t++) {
+                struct dns_lookup lookup = {.name = "_s.a", .type = types[t]};
+                (void)dns_read(bytes, &lookup);
+                assert_true(lookup.count <= 3);
+                dns_lookup_free(&lookup);
+            }
         }
         writable[i] = before;
     }
@@ -301,6 +341,7 @@ int main(void)
         cmocka_unit_test(all_records_are_read_up_to_the_limit),
         cmocka_unit_test(pointers_are_followed_for_a_while),
         cmocka_unit_test(addresses_are_read),
+        cmocka_unit_test(hosts_of_mail_are_read),
         cmocka_unit_test(cut_messages_are_refused),
         cmocka_unit_test(no_byte_leads_astray),
     };
