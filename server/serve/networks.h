@@ -1,5 +1,5 @@
 /*
- * For networks and usage. Which network each connection of a worker comes from, so that one network
+ * Which network each connection of a worker comes from, so that one network
  * cannot take the places or the time of the others. A network is an IPv4
  * address or an IPv6 /64, which is what one customer gets. The module owns the
  * entries, all of them from the start; a member is part of a connection. How much of the worker's time
