@@ -9,6 +9,23 @@
 
 #include "base/limits.h"
 
+enum {
+    /* Two places for each network, of which the smaller one counts: two networks seldom share both. */
+    ROWS = 2,
+    PLACE_BITS = 11,
+    PLACES = 1 << PLACE_BITS,
+    IPV4_BITS = 32,
+};
+
+struct place {
+    uint32_t period; /* of LIMIT_USAGE_HALF_MS, in which it was changed last */
+    uint32_t used;   /* microseconds */
+};
+
+/* Bits of the key that a network of each level leaves out. */
+static const unsigned shifts_v4[USAGE_LEVELS] = {16, 8, 0};
+static const unsigned shifts_v6[USAGE_LEVELS] = {32, 16, 0};
+
 /* The networks that hold the same number of members, as a queue. */
 struct rank {
     struct network *first;
@@ -20,18 +37,20 @@ struct networks {
     struct rank *ranks;       /* behind the entries; by the number of members, 0 to capacity */
     struct network **buckets; /* behind the ranks; a power of two of them */
     struct network *unused;   /* was in use and is free */
-    struct usage *usage;      /* owned */
     size_t capacity;
-    size_t entered;   /* entries that were ever in use */
-    size_t largest;   /* the highest rank that is not empty; 0: all are */
-    unsigned shift;   /* of a hash to a bucket */
-    uint64_t seed[2]; /* the first one is odd */
+    size_t entered; /* entries that were ever in use */
+    size_t largest; /* the highest rank that is not empty; 0: all are */
+    unsigned shift; /* of a hash to a bucket */
     uint32_t round;
+    uint64_t seeds[1 + ROWS][2]; /* of the buckets and of each row; the first one of each is odd */
+    struct place places[USAGE_LEVELS][ROWS][PLACES];
 };
 
 struct networks *networks_new(size_t capacity)
 {
     assert(capacity > 0 && capacity <= LIMIT_CONNECTIONS);
+    /* Both pieces are so large that they come from the kernel: pages that were never touched cost
+     * nothing. */
     struct networks *networks = calloc(1, sizeof(*networks));
     if (networks == NULL)
         return NULL;
@@ -41,20 +60,18 @@ struct networks *networks_new(size_t capacity)
         networks->shift--;
     networks->capacity = capacity;
     networks->round = 1;
-    /* One piece, and so large that it comes from the kernel: pages that were never touched cost
-     * nothing. */
-    networks->usage = usage_new();
     networks->entries =
         calloc(1, capacity * sizeof(struct network) + (capacity + 1) * sizeof(struct rank) +
                       buckets * sizeof(struct network *));
-    if (networks->usage == NULL || networks->entries == NULL ||
-        getrandom(networks->seed, sizeof(networks->seed), 0) != (ssize_t)sizeof(networks->seed)) {
+    if (networks->entries == NULL || getrandom(networks->seeds, sizeof(networks->seeds), 0) !=
+                                         (ssize_t)sizeof(networks->seeds)) {
         networks_free(networks);
         return NULL;
     }
     networks->ranks = (struct rank *)(networks->entries + capacity);
     networks->buckets = (struct network **)(networks->ranks + capacity + 1);
-    networks->seed[0] |= 1;
+    for (size_t i = 0; i <= ROWS; i++)
+        networks->seeds[i][0] |= 1;
     return networks;
 }
 
@@ -63,7 +80,6 @@ void networks_free(struct networks *networks)
     if (networks == NULL)
         return;
     assert(networks->largest == 0);
-    usage_free(networks->usage);
     free(networks->entries);
     free(networks);
 }
@@ -92,10 +108,14 @@ uint64_t network_key(const struct sockaddr *address)
 /* Universal hashing (Dietzfelbinger and others, 1997): whichever keys somebody
  * brings who does not know the seed, two of them meet in a bucket about as
  * seldom as random ones. */
+static uint64_t hash_of(const uint64_t seed[static 2], uint64_t key)
+{
+    return seed[0] * key + seed[1];
+}
+
 static struct network **bucket_of(const struct networks *networks, uint64_t key)
 {
-    uint64_t hash = networks->seed[0] * key + networks->seed[1];
-    return &networks->buckets[hash >> networks->shift];
+    return &networks->buckets[hash_of(networks->seeds[0], key) >> networks->shift];
 }
 
 struct network *networks_find(const struct networks *networks, uint64_t key)
@@ -239,69 +259,11 @@ bool networks_has_time(const struct networks *networks, const struct network *ne
     return used_of(networks, network) < LIMIT_NETWORK_SLICE_US;
 }
 
-struct usage_rank networks_rank(const struct networks *networks, const struct network *network,
-                                int64_t now)
-{
-    return usage_of(networks->usage, network->key, now);
-}
-
-void networks_charge(const struct networks *networks, struct network *network, int64_t microseconds,
-                     int64_t now)
-{
-    int64_t used = used_of(networks, network) + microseconds;
-    network->used_us = used < LIMIT_NETWORK_DEBT_US ? used : LIMIT_NETWORK_DEBT_US;
-    network->round = networks->round;
-    usage_add(networks->usage, network->key, microseconds, now);
-}
-
-enum {
-    /* Two places for each network, of which the smaller one counts: two networks seldom share both. */
-    ROWS = 2,
-    PLACE_BITS = 11,
-    PLACES = 1 << PLACE_BITS,
-    IPV4_BITS = 32,
-};
-
-struct place {
-    uint32_t period; /* of LIMIT_USAGE_HALF_MS, in which it was changed last */
-    uint32_t used;   /* microseconds */
-};
-
-struct usage {
-    uint64_t seeds[ROWS][2]; /* the first one of each is odd */
-    struct place places[USAGE_LEVELS][ROWS][PLACES];
-};
-
-/* Bits of the key that a network of each level leaves out. */
-static const unsigned shifts_v4[USAGE_LEVELS] = {16, 8, 0};
-static const unsigned shifts_v6[USAGE_LEVELS] = {32, 16, 0};
-
-struct usage *usage_new(void)
-{
-    /* So large that it comes from the kernel: pages that were never touched cost nothing. */
-    struct usage *usage = calloc(1, sizeof(*usage));
-    if (usage == NULL)
-        return NULL;
-    if (getrandom(usage->seeds, sizeof(usage->seeds), 0) != (ssize_t)sizeof(usage->seeds)) {
-        usage_free(usage);
-        return NULL;
-    }
-    for (size_t row = 0; row < ROWS; row++)
-        usage->seeds[row][0] |= 1;
-    return usage;
-}
-
-void usage_free(struct usage *usage)
-{
-    free(usage);
-}
-
-/* Universal hashing, as in serve/networks.c. */
-static size_t place_of(const struct usage *usage, size_t row, size_t level, uint64_t key)
+/* One of the places of the network of this level around that of the key. */
+static size_t place_of(const struct networks *networks, size_t row, size_t level, uint64_t key)
 {
     const unsigned *shifts = key >> IPV4_BITS == 0 ? shifts_v4 : shifts_v6;
-    uint64_t hash = usage->seeds[row][0] * (key >> shifts[level]) + usage->seeds[row][1];
-    return hash >> (64 - PLACE_BITS);
+    return hash_of(networks->seeds[1 + row], key >> shifts[level]) >> (64 - PLACE_BITS);
 }
 
 static uint32_t period_of(int64_t now)
@@ -315,13 +277,17 @@ static uint32_t used_in(const struct place *place, uint32_t period)
     return elapsed < 32 ? place->used >> elapsed : 0;
 }
 
-void usage_add(struct usage *usage, uint64_t key, int64_t microseconds, int64_t now)
+void networks_charge(struct networks *networks, struct network *network, int64_t microseconds,
+                     int64_t now)
 {
-    uint32_t period = period_of(now);
-    uint32_t most = UINT32_MAX / 2;
+    int64_t owed = used_of(networks, network) + microseconds;
+    uint32_t period = period_of(now), most = UINT32_MAX / 2;
+    network->used_us = owed < LIMIT_NETWORK_DEBT_US ? owed : LIMIT_NETWORK_DEBT_US;
+    network->round = networks->round;
     for (size_t level = 0; level < USAGE_LEVELS; level++) {
         for (size_t row = 0; row < ROWS; row++) {
-            struct place *place = &usage->places[level][row][place_of(usage, row, level, key)];
+            size_t index = place_of(networks, row, level, network->key);
+            struct place *place = &networks->places[level][row][index];
             uint32_t used = used_in(place, period);
             place->used = microseconds < most - used ? used + (uint32_t)microseconds : most;
             place->period = period;
@@ -329,15 +295,15 @@ void usage_add(struct usage *usage, uint64_t key, int64_t microseconds, int64_t 
     }
 }
 
-struct usage_rank usage_of(const struct usage *usage, uint64_t key, int64_t now)
+struct usage_rank networks_rank(const struct networks *networks, uint64_t key, int64_t now)
 {
     uint32_t period = period_of(now);
     struct usage_rank rank;
     for (size_t level = 0; level < USAGE_LEVELS; level++) {
         rank.used[level] = UINT32_MAX;
         for (size_t row = 0; row < ROWS; row++) {
-            size_t place = place_of(usage, row, level, key);
-            uint32_t used = used_in(&usage->places[level][row][place], period);
+            size_t index = place_of(networks, row, level, key);
+            uint32_t used = used_in(&networks->places[level][row][index], period);
             if (used < rank.used[level])
                 rank.used[level] = used;
         }

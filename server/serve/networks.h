@@ -93,7 +93,7 @@ bool networks_has_time(const struct networks *networks, const struct network *ne
 
 /* The network has used so many microseconds. now is in milliseconds of the monotonic clock, here and
  * below. */
-void networks_charge(const struct networks *networks, struct network *network, int64_t microseconds,
+void networks_charge(struct networks *networks, struct network *network, int64_t microseconds,
                      int64_t now);
 
 #define USAGE_LEVELS 3
@@ -103,21 +103,11 @@ struct usage_rank {
     uint32_t used[USAGE_LEVELS];
 };
 
-/* What the network and those around it have used; half of it is forgotten each LIMIT_USAGE_HALF_MS. */
-struct usage_rank networks_rank(const struct networks *networks, const struct network *network,
-                                int64_t now);
+/* What the network with the key and those around it have used; half of it is forgotten each
+ * LIMIT_USAGE_HALF_MS. */
+struct usage_rank networks_rank(const struct networks *networks, uint64_t key, int64_t now);
 
 /* Less than, equal to or greater than 0: who has the smaller rank goes on first. */
 int usage_compare(const struct usage_rank *one, const struct usage_rank *other);
-
-struct usage;
-
-/* Nothing is used. Reads the kernel's randomness, so each worker makes its own after the fork.
- * Owned; NULL when memory or randomness is short. */
-struct usage *usage_new(void);
-void usage_free(struct usage *usage);
-
-void usage_add(struct usage *usage, uint64_t key, int64_t microseconds, int64_t now);
-struct usage_rank usage_of(const struct usage *usage, uint64_t key, int64_t now);
 
 #endif

@@ -330,7 +330,7 @@ static size_t gather(struct pool *pool, const struct epoll_event *events, size_t
         assert(turns < pool->capacity);
         const struct network *network = connection->member.network;
         pool->turns[turns] =
-            (struct turn){connection, networks_rank(pool->networks, network, now), (uint32_t)turns};
+            (struct turn){connection, networks_rank(pool->networks, network->key, now), (uint32_t)turns};
         if (turns > 0 && network != pool->turns[0].connection->member.network)
             *ret_mixed = true;
         turns++;
