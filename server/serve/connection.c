@@ -57,7 +57,7 @@ struct connection *connection_new(const struct connection_setting *setting, int 
     connection->begun_us = clock_monotonic_us();
     set_client(connection, client);
     connection->timer.owner = connection;
-    connection->member.owner = connection;
+    connection->member.link.owner = connection;
     if (is_believed_proxy(endpoint, client)) {
         timers_start(setting->timers, &connection->timer, TIMER_INTRODUCTION, now);
     } else {

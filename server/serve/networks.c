@@ -26,15 +26,9 @@ struct place {
 static const unsigned shifts_v4[USAGE_LEVELS] = {16, 8, 0};
 static const unsigned shifts_v6[USAGE_LEVELS] = {32, 16, 0};
 
-/* The networks that hold the same number of members, as a queue. */
-struct rank {
-    struct network *first;
-    struct network *last;
-};
-
 struct networks {
     struct network *entries;  /* owned; the first ones in use so far, free ones among them */
-    struct rank *ranks;       /* behind the entries; by the number of members, 0 to capacity */
+    struct queue *ranks;      /* behind the entries; by the number of members, 0 to capacity */
     struct network **buckets; /* behind the ranks; a power of two of them */
     struct network *unused;   /* was in use and is free */
     size_t capacity;
@@ -61,14 +55,14 @@ struct networks *networks_new(size_t capacity)
     networks->capacity = capacity;
     networks->round = 1;
     networks->entries =
-        calloc(1, capacity * sizeof(struct network) + (capacity + 1) * sizeof(struct rank) +
+        calloc(1, capacity * sizeof(struct network) + (capacity + 1) * sizeof(struct queue) +
                       buckets * sizeof(struct network *));
     if (networks->entries == NULL || getrandom(networks->seeds, sizeof(networks->seeds), 0) !=
                                          (ssize_t)sizeof(networks->seeds)) {
         networks_free(networks);
         return NULL;
     }
-    networks->ranks = (struct rank *)(networks->entries + capacity);
+    networks->ranks = (struct queue *)(networks->entries + capacity);
     networks->buckets = (struct network **)(networks->ranks + capacity + 1);
     for (size_t i = 0; i <= ROWS; i++)
         networks->seeds[i][0] |= 1;
@@ -128,39 +122,21 @@ struct network *networks_find(const struct networks *networks, uint64_t key)
 
 struct network *networks_largest(const struct networks *networks)
 {
-    return networks->ranks[networks->largest].first;
+    return queue_oldest(&networks->ranks[networks->largest]);
 }
 
-/* Rank 0 stays empty: a network without members is none. */
-static void rank_leave(struct networks *networks, struct network *network)
-{
-    struct rank *rank = &networks->ranks[network->count];
-    if (network->count == 0)
-        return;
-    *(network->before == NULL ? &rank->first : &network->before->behind) = network->behind;
-    *(network->behind == NULL ? &rank->last : &network->behind->before) = network->before;
-}
-
-static void rank_enter(struct networks *networks, struct network *network)
-{
-    struct rank *rank = &networks->ranks[network->count];
-    if (network->count == 0)
-        return;
-    network->before = rank->last;
-    network->behind = NULL;
-    *(rank->last == NULL ? &rank->first : &rank->last->behind) = network;
-    rank->last = network;
-}
-
-/* A count changes by one, so the highest rank does so at most. */
+/* Rank 0 stays empty: a network without members is none. A count changes by one, so the highest rank
+ * does so at most. */
 static void set_count(struct networks *networks, struct network *network, uint32_t count)
 {
-    rank_leave(networks, network);
+    if (network->count > 0)
+        queue_leave(&networks->ranks[network->count], &network->rank);
     network->count = count;
-    rank_enter(networks, network);
+    if (count > 0)
+        queue_enter(&networks->ranks[count], &network->rank);
     if (count > networks->largest)
         networks->largest = count;
-    else if (networks->largest > 0 && networks->ranks[networks->largest].first == NULL)
+    else if (networks->largest > 0 && networks->ranks[networks->largest].count == 0)
         networks->largest--;
 }
 
@@ -174,7 +150,7 @@ static struct network *add(struct networks *networks, uint64_t key)
         assert(networks->entered < networks->capacity);
         network = &networks->entries[networks->entered++];
     }
-    *network = (struct network){.key = key, .next = *bucket};
+    *network = (struct network){.key = key, .next = *bucket, .rank.owner = network};
     *bucket = network;
     return network;
 }
@@ -189,35 +165,14 @@ static void remove_network(struct networks *networks, struct network *network)
     networks->unused = network;
 }
 
-static void stage_leave(struct network_member *member)
-{
-    struct network *network = member->network;
-    *(member->earlier == NULL ? &network->stages[member->stage].oldest : &member->earlier->later) =
-        member->later;
-    *(member->later == NULL ? &network->stages[member->stage].newest : &member->later->earlier) =
-        member->earlier;
-    network->stages[member->stage].count--;
-}
-
-static void stage_enter(struct network_member *member, enum network_stage stage)
-{
-    struct network *network = member->network;
-    struct network_member *newest = network->stages[stage].newest;
-    member->stage = stage;
-    member->earlier = newest;
-    member->later = NULL;
-    *(newest == NULL ? &network->stages[stage].oldest : &newest->later) = member;
-    network->stages[stage].newest = member;
-    network->stages[stage].count++;
-}
-
 void networks_enter(struct networks *networks, struct network_member *member, uint64_t key)
 {
     assert(member->network == NULL);
     member->network = networks_find(networks, key);
     if (member->network == NULL)
         member->network = add(networks, key);
-    stage_enter(member, NETWORK_HANDSHAKE);
+    member->stage = NETWORK_HANDSHAKE;
+    queue_enter(&member->network->stages[member->stage], &member->link);
     set_count(networks, member->network, member->network->count + 1);
 }
 
@@ -226,7 +181,7 @@ void networks_leave(struct networks *networks, struct network_member *member)
     struct network *network = member->network;
     if (network == NULL)
         return;
-    stage_leave(member);
+    queue_leave(&network->stages[member->stage], &member->link);
     member->network = NULL;
     set_count(networks, network, network->count - 1);
     if (network->count == 0)
@@ -237,8 +192,9 @@ void network_move(struct network_member *member, enum network_stage stage)
 {
     if (member->stage == stage)
         return;
-    stage_leave(member);
-    stage_enter(member, stage);
+    queue_leave(&member->network->stages[member->stage], &member->link);
+    member->stage = stage;
+    queue_enter(&member->network->stages[stage], &member->link);
 }
 
 void networks_begin_round(struct networks *networks)

@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "serve/queue.h"
+
 /* How far a connection is. */
 enum network_stage {
     NETWORK_HANDSHAKE, /* from accept on */
@@ -30,28 +32,20 @@ struct networks;
 
 /* Begin with {0}. */
 struct network_member {
-    struct network *network;        /* borrowed; NULL when not entered */
-    struct network_member *earlier; /* borrowed; neighbours in the stage */
-    struct network_member *later;
-    void *owner; /* borrowed; for whoever asks for the oldest one */
+    struct network *network; /* borrowed; NULL when not entered */
+    struct queue_link link;  /* in the stage */
     enum network_stage stage;
 };
 
 /* Read it, but only this module changes it. */
 struct network {
     uint64_t key;
-    struct network *next; /* in its bucket of the hash table, or in the list of the free ones */
-    /* Neighbours among the networks that hold as many. */
-    struct network *before;
-    struct network *behind;
-    struct {
-        struct network_member *oldest; /* borrowed; came to the stage first; NULL: none did */
-        struct network_member *newest;
-        uint32_t count;
-    } stages[NETWORK_STAGES];
-    uint32_t count;  /* members of all stages */
-    uint32_t round;  /* in which it was charged last */
-    int64_t used_us; /* of its slices from that round on */
+    struct network *next;   /* in its bucket of the hash table, or in the list of the free ones */
+    struct queue_link rank; /* among the networks that hold as many */
+    struct queue stages[NETWORK_STAGES]; /* its members, by when they came to the stage */
+    uint32_t count;                      /* members of all stages */
+    uint32_t round;                      /* in which it was charged last */
+    int64_t used_us;                     /* of its slices from that round on */
 };
 
 /* Room for so many members, at least 1. Reads the kernel's randomness, so each

@@ -85,17 +85,12 @@ static void remove_connection(struct pool *pool, struct connection *connection)
     stats_set_connections(pool->setting.stats, pool->count);
 }
 
-static struct connection *owner_of(const struct network_member *member)
-{
-    return member == NULL ? NULL : member->owner;
-}
-
 static struct connection *cheapest_to_drop_in(const struct network *network)
 {
-    struct connection *lingering = owner_of(network->stages[NETWORK_LINGERING].oldest);
-    struct connection *idle = owner_of(network->stages[NETWORK_IDLE].oldest);
-    struct connection *busy = owner_of(network->stages[NETWORK_BUSY].oldest);
-    struct connection *handshake = owner_of(network->stages[NETWORK_HANDSHAKE].oldest);
+    struct connection *lingering = queue_oldest(&network->stages[NETWORK_LINGERING]);
+    struct connection *idle = queue_oldest(&network->stages[NETWORK_IDLE]);
+    struct connection *busy = queue_oldest(&network->stages[NETWORK_BUSY]);
+    struct connection *handshake = queue_oldest(&network->stages[NETWORK_HANDSHAKE]);
 
     if (lingering != NULL || idle != NULL)
         return lingering != NULL ? lingering : idle;
@@ -194,7 +189,7 @@ static void make_room_in_network(struct pool *pool, uint64_t key)
     struct connection *loss = NULL;
     if (network != NULL &&
         network->stages[NETWORK_HANDSHAKE].count >= pool->most_handshakes_a_network)
-        loss = owner_of(network->stages[NETWORK_HANDSHAKE].oldest);
+        loss = queue_oldest(&network->stages[NETWORK_HANDSHAKE]);
     else if (network != NULL && network->count >= pool->most_a_network)
         loss = cheapest_to_drop_in(network);
     if (loss == NULL)
@@ -329,8 +324,8 @@ static size_t gather(struct pool *pool, const struct epoll_event *events, size_t
         }
         assert(turns < pool->capacity);
         const struct network *network = connection->member.network;
-        pool->turns[turns] =
-            (struct turn){connection, networks_rank(pool->networks, network->key, now), (uint32_t)turns};
+        pool->turns[turns] = (struct turn){
+            connection, networks_rank(pool->networks, network->key, now), (uint32_t)turns};
         if (turns > 0 && network != pool->turns[0].connection->member.network)
             *ret_mixed = true;
         turns++;

@@ -54,6 +54,8 @@ static void counts_by_network_and_stage(void **state)
     assert_non_null(networks);
     assert_null(networks_largest(networks));
     assert_null(networks_find(networks, 7));
+    for (size_t i = 0; i < COUNT(members); i++)
+        members[i].link.owner = &members[i];
     for (size_t i = 0; i < 3; i++)
         networks_enter(networks, &members[i], 7);
     networks_enter(networks, &members[3], 9);
@@ -62,22 +64,22 @@ static void counts_by_network_and_stage(void **state)
     assert_non_null(network);
     assert_int_equal(network->count, 3);
     assert_int_equal(network->stages[NETWORK_HANDSHAKE].count, 3);
-    assert_ptr_equal(network->stages[NETWORK_HANDSHAKE].oldest, &members[0]);
+    assert_ptr_equal(queue_oldest(&network->stages[NETWORK_HANDSHAKE]), &members[0]);
     network_move(&members[0], NETWORK_HANDSHAKE); /* is there already, and stays the first */
-    assert_ptr_equal(network->stages[NETWORK_HANDSHAKE].oldest, &members[0]);
+    assert_ptr_equal(queue_oldest(&network->stages[NETWORK_HANDSHAKE]), &members[0]);
     network_move(&members[0], NETWORK_BUSY);
-    assert_ptr_equal(network->stages[NETWORK_HANDSHAKE].oldest, &members[1]);
-    assert_ptr_equal(network->stages[NETWORK_BUSY].oldest, &members[0]);
+    assert_ptr_equal(queue_oldest(&network->stages[NETWORK_HANDSHAKE]), &members[1]);
+    assert_ptr_equal(queue_oldest(&network->stages[NETWORK_BUSY]), &members[0]);
     assert_int_equal(network->stages[NETWORK_HANDSHAKE].count, 2);
     network_move(&members[0], NETWORK_HANDSHAKE);
-    assert_ptr_equal(network->stages[NETWORK_HANDSHAKE].oldest, &members[1]);
-    assert_null(network->stages[NETWORK_BUSY].oldest);
+    assert_ptr_equal(queue_oldest(&network->stages[NETWORK_HANDSHAKE]), &members[1]);
+    assert_null(queue_oldest(&network->stages[NETWORK_BUSY]));
     assert_ptr_equal(networks_largest(networks), network);
 
     networks_leave(networks, &members[1]);
     networks_leave(networks, &members[1]);
     networks_leave(networks, &members[2]);
-    assert_ptr_equal(network->stages[NETWORK_HANDSHAKE].oldest, &members[0]);
+    assert_ptr_equal(queue_oldest(&network->stages[NETWORK_HANDSHAKE]), &members[0]);
     networks_leave(networks, &members[0]);
     assert_null(networks_find(networks, 7));
     assert_int_equal(networks_find(networks, 9)->count, 1);
@@ -154,11 +156,13 @@ static void has_room_for_as_many_networks_as_members(void **state)
     struct networks *networks = networks_new(LIMIT_CONNECTIONS);
     assert_non_null(members);
     assert_non_null(networks);
+    members[0].link.owner = members;
     for (uint64_t turn = 0; turn < 3; turn++) {
         for (uint64_t i = 0; i < LIMIT_CONNECTIONS; i++)
             networks_enter(networks, &members[i], (turn * LIMIT_CONNECTIONS + i) << 32);
         assert_int_equal(networks_largest(networks)->count, 1);
-        assert_ptr_equal(networks_largest(networks)->stages[NETWORK_HANDSHAKE].oldest, &members[0]);
+        assert_ptr_equal(queue_oldest(&networks_largest(networks)->stages[NETWORK_HANDSHAKE]),
+                         &members[0]);
         for (size_t i = 0; i < LIMIT_CONNECTIONS; i++)
             networks_leave(networks, &members[i]);
         assert_null(networks_largest(networks));
