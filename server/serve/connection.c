@@ -27,6 +27,48 @@ enum step {
     STEP_OVER,
 };
 
+static const int64_t durations[TIMER_KINDS] = {
+    [TIMER_LINGERING] = LIMIT_LINGER_MS,
+    [TIMER_IDLE] = LIMIT_IDLE_MS,
+    [TIMER_INTRODUCTION] = LIMIT_INTRODUCTION_MS,
+    [TIMER_UNFINISHED] = LIMIT_UNFINISHED_MS,
+};
+
+void timers_start(struct timers *timers, struct timer *timer, enum timer_kind kind, int64_t now)
+{
+    const struct queue_link *newest = timers->queues[kind].newest;
+    timers_stop(timers, timer);
+    timer->kind = kind;
+    timer->running = true;
+    timer->deadline = now + durations[kind];
+    assert(newest == NULL ||
+           ((const struct connection *)newest->owner)->timer.deadline <= timer->deadline);
+    queue_enter(&timers->queues[kind], &timer->link);
+}
+
+void timers_stop(struct timers *timers, struct timer *timer)
+{
+    if (timer->running)
+        queue_leave(&timers->queues[timer->kind], &timer->link);
+    timer->running = false;
+}
+
+int64_t timers_begun(const struct timer *timer)
+{
+    return timer->deadline - durations[timer->kind];
+}
+
+struct connection *timers_next(const struct timers *timers)
+{
+    struct connection *next = NULL;
+    for (size_t kind = 0; kind < TIMER_KINDS; kind++) {
+        struct connection *oldest = queue_oldest(&timers->queues[kind]);
+        if (oldest != NULL && (next == NULL || oldest->timer.deadline < next->timer.deadline))
+            next = oldest;
+    }
+    return next;
+}
+
 static void set_client(struct connection *connection, const struct sockaddr *client)
 {
     if (client->sa_family == AF_INET)
@@ -56,8 +98,7 @@ struct connection *connection_new(const struct connection_setting *setting, int 
     connection->endpoint = endpoint;
     connection->begun_us = clock_monotonic_us();
     set_client(connection, client);
-    connection->timer.owner = connection;
-    connection->member.link.owner = connection;
+    connection->timer.link.owner = connection->member.link.owner = connection;
     if (is_believed_proxy(endpoint, client)) {
         timers_start(setting->timers, &connection->timer, TIMER_INTRODUCTION, now);
     } else {

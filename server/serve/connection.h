@@ -3,6 +3,8 @@
  * close_notify, and a lingering end so that neither a response nor an alert is
  * lost to a reset. It owns its socket, its TLS session and one buffer for a
  * request; it never waits: whoever drives it asks what it wants to wait for.
+ * There are few kinds of deadlines and each is a constant time away, so a queue for each kind is always
+ * in the order of the deadlines: nothing is sorted. The clock is a parameter. Runs in the worker.
  */
 #ifndef SERVE_CONNECTION_H
 #define SERVE_CONNECTION_H
@@ -14,13 +16,48 @@
 #include "serve/access.h"
 #include "serve/answer.h"
 #include "serve/networks.h"
+#include "serve/queue.h"
 #include "serve/shortage.h"
-#include "serve/timers.h"
 #include "serve/tls.h"
 #include "shared/challenges.h"
 #include "shared/stats.h"
 #include "site/endpoint.h"
 #include "site/site.h"
+
+/* Why a connection is waited for. The first two are a lesser loss than the others. */
+enum timer_kind {
+    TIMER_LINGERING,    /* everything was sent; LIMIT_LINGER_MS */
+    TIMER_IDLE,         /* between two requests; LIMIT_IDLE_MS */
+    TIMER_INTRODUCTION, /* a proxy has not said for whom it connects; LIMIT_INTRODUCTION_MS */
+    TIMER_UNFINISHED,   /* handshake, request or response are not through; LIMIT_UNFINISHED_MS */
+};
+#define TIMER_KINDS 4
+
+/* A part of a connection. Begin with {0}. */
+struct timer {
+    struct queue_link link;
+    enum timer_kind kind;
+    bool running;
+    int64_t deadline; /* milliseconds of the monotonic clock */
+};
+
+/* Those that run. Begin with {0}. */
+struct timers {
+    struct queue queues[TIMER_KINDS];
+};
+
+/* Starts the timer, or starts it again with another kind. now is in milliseconds
+ * of the monotonic clock and never smaller than in an earlier call. */
+void timers_start(struct timers *timers, struct timer *timer, enum timer_kind kind, int64_t now);
+
+/* Stops the timer; legal when it does not run. */
+void timers_stop(struct timers *timers, struct timer *timer);
+
+/* When a timer that runs was started. Milliseconds. */
+int64_t timers_begun(const struct timer *timer);
+
+/* The connection with the next deadline; NULL when no timer runs. Borrowed. */
+struct connection *timers_next(const struct timers *timers);
 
 /* What the connections of a worker share; everything is borrowed. */
 struct connection_setting {

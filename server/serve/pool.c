@@ -10,7 +10,6 @@
 #include "serve/access.h"
 #include "serve/networks.h"
 #include "serve/shortage.h"
-#include "serve/timers.h"
 
 enum {
     /* What ends for one that needs memory to begin. The memory of one is enough, but it lies in
@@ -103,16 +102,18 @@ static struct connection *cheapest_to_drop_in(const struct network *network)
  * header was not read yet, would else give way to the next one. */
 static struct connection *cheapest_to_drop_of_all(const struct pool *pool)
 {
-    const struct timer *least = timers_oldest(&pool->timers, TIMER_LINGERING);
+    const struct queue *queues = pool->timers.queues;
+    struct connection *least = queue_oldest(&queues[TIMER_LINGERING]);
     if (least == NULL)
-        least = timers_oldest(&pool->timers, TIMER_IDLE);
+        least = queue_oldest(&queues[TIMER_IDLE]);
     if (least != NULL)
-        return least->owner;
-    const struct timer *introduction = timers_oldest(&pool->timers, TIMER_INTRODUCTION);
-    least = timers_oldest(&pool->timers, TIMER_UNFINISHED);
-    if (least == NULL || (introduction != NULL && timers_begun(introduction) < timers_begun(least)))
+        return least;
+    struct connection *introduction = queue_oldest(&queues[TIMER_INTRODUCTION]);
+    least = queue_oldest(&queues[TIMER_UNFINISHED]);
+    if (least == NULL ||
+        (introduction != NULL && timers_begun(&introduction->timer) < timers_begun(&least->timer)))
         least = introduction;
-    return least == NULL ? NULL : least->owner;
+    return least;
 }
 
 /* NULL when there is none. */
@@ -364,11 +365,10 @@ void pool_expire(struct pool *pool, int64_t now)
 {
     if (now >= access_next(&pool->rate))
         access_tell_left_out(&pool->rate, now);
-    for (struct timer *timer = timers_expired(&pool->timers, now); timer != NULL;
-         timer = timers_expired(&pool->timers, now)) {
-        struct connection *connection = timer->owner;
-        connection_expire(connection, now);
-        apply_wish(pool, connection);
+    struct connection *next;
+    while ((next = timers_next(&pool->timers)) != NULL && next->timer.deadline <= now) {
+        connection_expire(next, now);
+        apply_wish(pool, next);
     }
 }
 
@@ -378,10 +378,9 @@ void pool_drain(struct pool *pool, int64_t now)
 {
     pool->setting.draining = true;
     for (size_t rounds = pool->count; rounds > 0; rounds--) {
-        struct timer *oldest = timers_oldest(&pool->timers, TIMER_IDLE);
-        if (oldest == NULL)
+        struct connection *connection = queue_oldest(&pool->timers.queues[TIMER_IDLE]);
+        if (connection == NULL)
             break;
-        struct connection *connection = oldest->owner;
         go_on(pool, connection, now);
         apply_wish(pool, connection);
     }
@@ -394,6 +393,7 @@ size_t pool_count(const struct pool *pool)
 
 int64_t pool_next_deadline(const struct pool *pool)
 {
-    int64_t deadline = timers_next(&pool->timers), left_out = access_next(&pool->rate);
-    return deadline < left_out ? deadline : left_out;
+    const struct connection *next = timers_next(&pool->timers);
+    int64_t left_out = access_next(&pool->rate);
+    return next != NULL && next->timer.deadline < left_out ? next->timer.deadline : left_out;
 }

@@ -1,32 +1,45 @@
 /* The queues of timers, with a clock made of numbers. */
-#include "serve/timers.h"
+#include "serve/connection.h"
 
 #include "base/limits.h"
 #include "unit.h"
+
+enum { COUNT_OF = 3 };
+
+/* Connections that are nothing but a timer. */
+static void make(struct connection connections[static COUNT_OF])
+{
+    for (size_t i = 0; i < COUNT_OF; i++)
+        connections[i] = (struct connection){.timer.link.owner = &connections[i]};
+}
 
 static void tells_the_oldest(void **state)
 {
     (void)state;
     struct timers timers = {0};
-    struct timer first = {0}, second = {0}, third = {0};
+    const struct queue *unfinished = &timers.queues[TIMER_UNFINISHED];
+    struct connection all[COUNT_OF];
 
-    assert_null(timers_oldest(&timers, TIMER_UNFINISHED));
-    timers_start(&timers, &first, TIMER_UNFINISHED, 0);
-    timers_start(&timers, &second, TIMER_UNFINISHED, 0);
-    timers_start(&timers, &third, TIMER_UNFINISHED, 5);
-    assert_ptr_equal(timers_oldest(&timers, TIMER_UNFINISHED), &first);
-    timers_stop(&timers, &second);
-    timers_start(&timers, &first, TIMER_UNFINISHED, 7);
-    assert_ptr_equal(timers_oldest(&timers, TIMER_UNFINISHED), &third);
-    timers_start(&timers, &third, TIMER_IDLE, 7);
-    assert_ptr_equal(timers_oldest(&timers, TIMER_UNFINISHED), &first);
-    assert_ptr_equal(timers_oldest(&timers, TIMER_IDLE), &third);
-    timers_stop(&timers, &first);
-    timers_stop(&timers, &first);
-    assert_null(timers_oldest(&timers, TIMER_UNFINISHED));
+    make(all);
+    assert_null(queue_oldest(unfinished));
+    timers_start(&timers, &all[0].timer, TIMER_UNFINISHED, 0);
+    timers_start(&timers, &all[1].timer, TIMER_UNFINISHED, 0);
+    timers_start(&timers, &all[2].timer, TIMER_UNFINISHED, 5);
+    assert_ptr_equal(queue_oldest(unfinished), &all[0]);
+    timers_stop(&timers, &all[1].timer);
+    timers_start(&timers, &all[0].timer, TIMER_UNFINISHED, 7);
+    assert_ptr_equal(queue_oldest(unfinished), &all[2]);
+    assert_true(timers_begun(&all[2].timer) == 5);
+    timers_start(&timers, &all[2].timer, TIMER_IDLE, 7);
+    assert_true(timers_begun(&all[2].timer) == 7);
+    assert_ptr_equal(queue_oldest(unfinished), &all[0]);
+    assert_ptr_equal(queue_oldest(&timers.queues[TIMER_IDLE]), &all[2]);
+    timers_stop(&timers, &all[0].timer);
+    timers_stop(&timers, &all[0].timer);
+    assert_null(queue_oldest(unfinished));
 }
 
-static void tells_what_expired(void **state)
+static void tells_when_each_kind_expires(void **state)
 {
     (void)state;
     static const struct {
@@ -35,19 +48,20 @@ static void tells_what_expired(void **state)
     } rows[] = {
         {TIMER_LINGERING, LIMIT_LINGER_MS},
         {TIMER_IDLE, LIMIT_IDLE_MS},
+        {TIMER_INTRODUCTION, LIMIT_INTRODUCTION_MS},
         {TIMER_UNFINISHED, LIMIT_UNFINISHED_MS},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct timers timers = {0};
-        struct timer timer = {0};
+        struct connection all[COUNT_OF];
         int64_t start = 1000000 + (int64_t)i;
-        assert_true(timers_next(&timers) == INT64_MAX);
-        timers_start(&timers, &timer, rows[i].kind, start);
-        assert_true(timers_next(&timers) == start + rows[i].duration);
-        assert_null(timers_expired(&timers, start + rows[i].duration - 1));
-        assert_ptr_equal(timers_expired(&timers, start + rows[i].duration), &timer);
-        timers_stop(&timers, &timer);
-        assert_null(timers_expired(&timers, INT64_MAX));
+        make(all);
+        assert_null(timers_next(&timers));
+        timers_start(&timers, &all[0].timer, rows[i].kind, start);
+        assert_ptr_equal(timers_next(&timers), &all[0]);
+        assert_true(all[0].timer.deadline == start + rows[i].duration);
+        timers_stop(&timers, &all[0].timer);
+        assert_null(timers_next(&timers));
     }
 }
 
@@ -55,23 +69,24 @@ static void waits_for_the_next_of_all_kinds(void **state)
 {
     (void)state;
     struct timers timers = {0};
-    struct timer unfinished = {0}, idle = {0}, lingering = {0};
+    struct connection all[COUNT_OF];
 
-    timers_start(&timers, &unfinished, TIMER_UNFINISHED, 0);
-    timers_start(&timers, &idle, TIMER_IDLE, 0);
-    timers_start(&timers, &lingering, TIMER_LINGERING, 0);
-    assert_true(timers_next(&timers) == LIMIT_LINGER_MS);
-    timers_stop(&timers, &lingering);
-    assert_true(timers_next(&timers) == LIMIT_IDLE_MS);
-    timers_stop(&timers, &idle);
-    assert_true(timers_next(&timers) == LIMIT_UNFINISHED_MS);
+    make(all);
+    timers_start(&timers, &all[0].timer, TIMER_UNFINISHED, 0);
+    timers_start(&timers, &all[1].timer, TIMER_IDLE, 0);
+    timers_start(&timers, &all[2].timer, TIMER_LINGERING, 0);
+    assert_ptr_equal(timers_next(&timers), &all[2]);
+    timers_stop(&timers, &all[2].timer);
+    assert_ptr_equal(timers_next(&timers), &all[1]);
+    timers_stop(&timers, &all[1].timer);
+    assert_ptr_equal(timers_next(&timers), &all[0]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tells_the_oldest),
-        cmocka_unit_test(tells_what_expired),
+        cmocka_unit_test(tells_when_each_kind_expires),
         cmocka_unit_test(waits_for_the_next_of_all_kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
