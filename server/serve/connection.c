@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "http/http.h"
 
@@ -85,7 +86,7 @@ static bool is_believed_proxy(const struct endpoint *endpoint, const struct sock
     return false;
 }
 
-struct connection *connection_new(const struct connection_setting *setting, int fd,
+struct connection *connection_new(struct connection_setting *setting, int fd,
                                   const struct endpoint *endpoint, const struct sockaddr *client,
                                   int64_t now)
 {
@@ -100,10 +101,10 @@ struct connection *connection_new(const struct connection_setting *setting, int 
     set_client(connection, client);
     connection->timer.link.owner = connection->member.link.owner = connection;
     if (is_believed_proxy(endpoint, client)) {
-        timers_start(setting->timers, &connection->timer, TIMER_INTRODUCTION, now);
+        timers_start(&setting->timers, &connection->timer, TIMER_INTRODUCTION, now);
     } else {
         connection->state = STATE_HANDSHAKE;
-        timers_start(setting->timers, &connection->timer, TIMER_UNFINISHED, now);
+        timers_start(&setting->timers, &connection->timer, TIMER_UNFINISHED, now);
     }
     return connection;
 }
@@ -112,7 +113,7 @@ void connection_end(struct connection *connection)
 {
     assert(connection->tag == TAG_OPEN && connection->member.network == NULL);
     connection->tag = TAG_ENDED;
-    timers_stop(connection->setting->timers, &connection->timer);
+    timers_stop(&connection->setting->timers, &connection->timer);
     tls_session_free(connection->session);
     connection->session = NULL;
     free(connection->held);
@@ -161,7 +162,7 @@ static enum step hang_up(struct connection *connection, int64_t now)
     connection->session = NULL;
     connection->received = 0;
     if (connection->timer.kind != TIMER_LINGERING)
-        timers_start(connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
+        timers_start(&connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
     connection->state = STATE_LINGERING;
     return shutdown(connection->fd, SHUT_WR) == 0 ? STEP_READ : STEP_OVER;
 }
@@ -179,7 +180,7 @@ static enum step wait_or_hang_up(struct connection *connection, enum tls_result 
 static enum step begin_close(struct connection *connection, int64_t now)
 {
     if (connection->timer.kind == TIMER_IDLE)
-        timers_start(connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
+        timers_start(&connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
     connection->state = STATE_CLOSING;
     return STEP_ON;
 }
@@ -212,13 +213,23 @@ static enum step step_proxy_header(struct connection *connection, int64_t now)
     connection->received = 0;
     set_client(connection, (const struct sockaddr *)&client);
     connection->state = STATE_HANDSHAKE;
-    timers_start(connection->setting->timers, &connection->timer, TIMER_UNFINISHED, now);
+    timers_start(&connection->setting->timers, &connection->timer, TIMER_UNFINISHED, now);
     return STEP_ON;
+}
+
+void shortage_tell(struct shortage *shortage, const char *what, int reason, int64_t now)
+{
+    shortage->count++;
+    if (now < shortage->quiet_until)
+        return;
+    shortage->quiet_until = now + LIMIT_COMPLAINT_MS;
+    log_line(LOG_LEVEL_WARNING, "cannot %s: %s; new clients are refused (logged once a minute)",
+             what, strerror(reason));
 }
 
 static void tell_shortage(const struct connection *connection, const char *what, int64_t now)
 {
-    shortage_tell(connection->setting->shortage, what, ENOMEM, now);
+    shortage_tell(&connection->setting->shortage, what, ENOMEM, now);
 }
 
 static void count(const struct connection *connection, enum stats_counter counter)
@@ -265,7 +276,7 @@ static void note_failure(const struct connection *connection, const struct failu
         .took_us = clock_monotonic_us() - connection->begun_us,
         .now = time(NULL),
     };
-    access_log_failure(connection->setting->rate, &logged, now);
+    access_log_failure(&connection->setting->rate, &logged, now);
 }
 
 static enum step step_handshake(struct connection *connection, int64_t now)
@@ -373,7 +384,7 @@ static enum step read_request(struct connection *connection, int64_t now)
         if (between)
             connection->begun_us = clock_monotonic_us();
         if (between)
-            timers_start(connection->setting->timers, &connection->timer, TIMER_UNFINISHED, now);
+            timers_start(&connection->setting->timers, &connection->timer, TIMER_UNFINISHED, now);
         return STEP_ON;
     case TLS_WANT_READ:
         acknowledge_handshake(connection);
@@ -435,7 +446,7 @@ static enum step finish_response(struct connection *connection, int64_t now)
     connection->sent = 0;
     connection->requests++;
     connection->begun_us = clock_monotonic_us();
-    timers_start(connection->setting->timers, &connection->timer,
+    timers_start(&connection->setting->timers, &connection->timer,
                  connection->received == 0 ? TIMER_IDLE : TIMER_UNFINISHED, now);
     connection->state = STATE_REQUEST;
     return STEP_ON;

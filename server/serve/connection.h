@@ -17,7 +17,6 @@
 #include "serve/answer.h"
 #include "serve/networks.h"
 #include "serve/queue.h"
-#include "serve/shortage.h"
 #include "serve/tls.h"
 #include "shared/challenges.h"
 #include "shared/stats.h"
@@ -59,17 +58,28 @@ int64_t timers_begun(const struct timer *timer);
 /* The connection with the next deadline; NULL when no timer runs. Borrowed. */
 struct connection *timers_next(const struct timers *timers);
 
-/* What the connections of a worker share; everything is borrowed. */
+/* A shortage of descriptors or memory may last for hours and concern every client, so it is logged at
+ * most once in LIMIT_COMPLAINT_MS. Begin with {0}. */
+struct shortage {
+    int64_t quiet_until; /* when the next complaint may be logged */
+    uint64_t count;      /* of what could not be done so far */
+};
+
+/* Logs what cannot be done and why (an errno code). now is in milliseconds of
+ * the monotonic clock. */
+void shortage_tell(struct shortage *shortage, const char *what, int reason, int64_t now);
+
+/* What the connections of a worker share; every pointer is borrowed. */
 struct connection_setting {
     struct tls_context *tls;
     const struct site *site;
     const struct challenges *challenges; /* or NULL */
     struct stats *stats;                 /* where it counts; or NULL */
     bool records_fetches;                /* there, because somebody may ask for them */
-    /* The rest is the pool's. */
-    struct timers *timers;
-    struct shortage *shortage; /* where it says that memory is short */
-    struct access_rate *rate;  /* of failed handshakes in the log */
+    /* The rest begins with zeros and is the pool's. */
+    struct timers timers;
+    struct shortage shortage;
+    struct access_rate rate; /* of failed handshakes in the log */
     /* LIMIT_REQUEST_HEAD bytes for what is read from a client, while its connection goes on. */
     char *request;
     bool draining; /* what is not begun is not waited for; what ends is closed */
@@ -116,13 +126,13 @@ struct connection {
     /* The rest is the connection's own. */
     enum connection_tag tag;
     enum connection_state state;
-    const struct connection_setting *setting; /* borrowed */
-    const struct endpoint *endpoint;          /* borrowed */
-    struct tls_session *session;              /* owned; NULL before the first byte and at the end */
-    unsigned requests;                        /* answered so far */
-    struct answer answer;                     /* in STATE_RESPONSE */
-    size_t sent;                              /* bytes of it */
-    size_t received;                          /* bytes of requests that are not answered yet */
+    struct connection_setting *setting; /* borrowed */
+    const struct endpoint *endpoint;    /* borrowed */
+    struct tls_session *session;        /* owned; NULL before the first byte and at the end */
+    unsigned requests;                  /* answered so far */
+    struct answer answer;               /* in STATE_RESPONSE */
+    size_t sent;                        /* bytes of it */
+    size_t received;                    /* bytes of requests that are not answered yet */
     int64_t begun_us; /* the time for the answer: since accept, or since the last one */
     char *held;       /* owned; these bytes while others go on; NULL when there are none */
 };
@@ -131,7 +141,7 @@ struct connection {
  * the client, whose address is copied. The socket is taken, unless the answer is
  * NULL: memory is short. Its time begins now (milliseconds of the monotonic
  * clock). Owned. Setting and endpoint are borrowed until connection_free. */
-struct connection *connection_new(const struct connection_setting *setting, int fd,
+struct connection *connection_new(struct connection_setting *setting, int fd,
                                   const struct endpoint *endpoint, const struct sockaddr *client,
                                   int64_t now);
 

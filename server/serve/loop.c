@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "serve/pool.h"
-#include "serve/shortage.h"
 
 enum {
     /* So that those who are connected already get their turn, a few milliseconds later, and yet a

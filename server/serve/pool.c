@@ -9,7 +9,6 @@
 #include "base/limits.h"
 #include "serve/access.h"
 #include "serve/networks.h"
-#include "serve/shortage.h"
 
 enum {
     /* What ends for one that needs memory to begin. The memory of one is enough, but it lies in
@@ -28,9 +27,6 @@ struct turn {
 
 struct pool {
     struct connection_setting setting;
-    struct timers timers;
-    struct shortage shortage;
-    struct access_rate rate;
     struct networks *networks; /* owned */
     struct connection *ended;  /* owned; those to be freed, one behind the other */
     int epoll;                 /* borrowed */
@@ -60,9 +56,6 @@ struct pool *pool_new(int epoll, const struct connection_setting *setting, size_
     pool->most_a_network = smaller(share, LIMIT_CONNECTIONS_A_NETWORK);
     pool->most_handshakes_a_network = smaller(share, LIMIT_HANDSHAKES_A_NETWORK);
     pool->setting = *setting;
-    pool->setting.timers = &pool->timers;
-    pool->setting.shortage = &pool->shortage;
-    pool->setting.rate = &pool->rate;
     pool->setting.request = pool->request;
     pool->networks = networks_new(capacity);
     if (pool->networks == NULL) {
@@ -102,7 +95,7 @@ static struct connection *cheapest_to_drop_in(const struct network *network)
  * header was not read yet, would else give way to the next one. */
 static struct connection *cheapest_to_drop_of_all(const struct pool *pool)
 {
-    const struct queue *queues = pool->timers.queues;
+    const struct queue *queues = pool->setting.timers.queues;
     struct connection *least = queue_oldest(&queues[TIMER_LINGERING]);
     if (least == NULL)
         least = queue_oldest(&queues[TIMER_IDLE]);
@@ -202,8 +195,8 @@ static void make_room_in_network(struct pool *pool, uint64_t key)
 /* Whether there is memory for another connection. Asked only where it has been short before. */
 static bool has_memory(const struct pool *pool)
 {
-    void *volatile room = pool->shortage.count > 0 ? malloc(MEMORY_TO_BEGIN) : NULL;
-    bool has = pool->shortage.count == 0 || room != NULL;
+    void *volatile room = pool->setting.shortage.count > 0 ? malloc(MEMORY_TO_BEGIN) : NULL;
+    bool has = pool->setting.shortage.count == 0 || room != NULL;
     free(room);
     return has;
 }
@@ -220,7 +213,7 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
             break;
     struct connection *connection = connection_new(&pool->setting, fd, endpoint, client, now);
     if (connection == NULL) {
-        shortage_tell(&pool->shortage, "hold another connection", ENOMEM, now);
+        shortage_tell(&pool->setting.shortage, "hold another connection", ENOMEM, now);
         (void)close(fd); /* Nothing was sent that could be lost. */
         return;
     }
@@ -228,7 +221,7 @@ void pool_admit(struct pool *pool, int fd, const struct endpoint *endpoint,
     stats_set_connections(pool->setting.stats, pool->count);
     networks_enter(pool->networks, &connection->member, key);
     if (!watch(pool, connection, EPOLL_CTL_ADD)) {
-        shortage_tell(&pool->shortage, "wait for another connection", errno, now);
+        shortage_tell(&pool->setting.shortage, "wait for another connection", errno, now);
         remove_connection(pool, connection);
     }
 }
@@ -259,7 +252,7 @@ static void apply_wish(struct pool *pool, struct connection *connection)
  * too little later is lost, but the next one shall find more. */
 static void go_on(struct pool *pool, struct connection *connection, int64_t now)
 {
-    uint64_t shortages = pool->shortage.count;
+    uint64_t shortages = pool->setting.shortage.count;
     connection_advance(connection, now);
     for (int i = 0; connection->wish == CONNECTION_MEMORY; i++) {
         if (i < EVICTIONS_FOR_ONE && evict_for(pool, connection->member.network, connection))
@@ -268,7 +261,7 @@ static void go_on(struct pool *pool, struct connection *connection, int64_t now)
             connection_give_up(connection, now);
     }
     const struct network *network = connection->member.network;
-    for (int i = 0; pool->shortage.count > shortages && i < EVICTIONS_FOR_ONE; i++)
+    for (int i = 0; pool->setting.shortage.count > shortages && i < EVICTIONS_FOR_ONE; i++)
         if (!evict_for(pool, network, connection))
             break;
 }
@@ -363,10 +356,10 @@ void pool_advance(struct pool *pool, const struct epoll_event *events, size_t co
 /* An expired connection is gone or lingers with a new deadline, so this ends. */
 void pool_expire(struct pool *pool, int64_t now)
 {
-    if (now >= access_next(&pool->rate))
-        access_tell_left_out(&pool->rate, now);
+    if (now >= access_next(&pool->setting.rate))
+        access_tell_left_out(&pool->setting.rate, now);
     struct connection *next;
-    while ((next = timers_next(&pool->timers)) != NULL && next->timer.deadline <= now) {
+    while ((next = timers_next(&pool->setting.timers)) != NULL && next->timer.deadline <= now) {
         connection_expire(next, now);
         apply_wish(pool, next);
     }
@@ -378,7 +371,7 @@ void pool_drain(struct pool *pool, int64_t now)
 {
     pool->setting.draining = true;
     for (size_t rounds = pool->count; rounds > 0; rounds--) {
-        struct connection *connection = queue_oldest(&pool->timers.queues[TIMER_IDLE]);
+        struct connection *connection = queue_oldest(&pool->setting.timers.queues[TIMER_IDLE]);
         if (connection == NULL)
             break;
         go_on(pool, connection, now);
@@ -393,7 +386,7 @@ size_t pool_count(const struct pool *pool)
 
 int64_t pool_next_deadline(const struct pool *pool)
 {
-    const struct connection *next = timers_next(&pool->timers);
-    int64_t left_out = access_next(&pool->rate);
+    const struct connection *next = timers_next(&pool->setting.timers);
+    int64_t left_out = access_next(&pool->setting.rate);
     return next != NULL && next->timer.deadline < left_out ? next->timer.deadline : left_out;
 }

@@ -173,14 +173,10 @@ static void run(const struct site *site, struct tls_context *client)
 {
     int pair[2];
     char request[LIMIT_REQUEST_HEAD];
-    struct timers timers = {0};
-    struct shortage shortage = {0};
     const struct endpoint endpoint = {0};
     const struct sockaddr_in address = {.sin_family = AF_INET};
-    const struct connection_setting setting = {
+    struct connection_setting setting = {
         .tls = client,
-        .timers = &timers,
-        .shortage = &shortage,
         .site = site,
         .request = request,
     };
@@ -197,7 +193,7 @@ static void run(const struct site *site, struct tls_context *client)
     }
     connection_free(connection);
     assert(close(pair[1]) == 0);
-    assert(timers_next(&timers) == NULL);
+    assert(timers_next(&setting.timers) == NULL);
 }
 
 static void check_end(const struct tls_context *client, struct span expected)

@@ -639,13 +639,11 @@ static bool run_greeting(enum fault_kind kind, int64_t n, void *context)
 {
     const struct greeting *greeting = context;
     int pair[2];
-    struct timers timers = {0};
-    struct shortage shortage = {.quiet_until = INT64_MAX};
     char request[LIMIT_REQUEST_HEAD];
     const struct endpoint endpoint = {0};
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     struct connection_setting setting = {
-        .timers = &timers, .shortage = &shortage, .site = greeting->site, .request = request};
+        .shortage.quiet_until = INT64_MAX, .site = greeting->site, .request = request};
     struct connection *connection = NULL;
     char answer[8192];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);

@@ -18,9 +18,6 @@ enum { START = 1000 };
 struct stage {
     struct site *site;
     struct tls_context *tls;
-    struct timers timers;
-    struct shortage shortage;
-    struct access_rate rate;
     char request[LIMIT_REQUEST_HEAD];
     struct connection_setting setting;
     struct prefix proxies;
@@ -35,12 +32,8 @@ static int begin(void **state)
     assert_non_null(stage);
     stage->site = clients_site();
     stage->tls = tls_context_new(stage->site, NULL);
-    stage->setting = (struct connection_setting){.tls = stage->tls,
-                                                 .timers = &stage->timers,
-                                                 .shortage = &stage->shortage,
-                                                 .rate = &stage->rate,
-                                                 .site = stage->site,
-                                                 .request = stage->request};
+    stage->setting = (struct connection_setting){
+        .tls = stage->tls, .site = stage->site, .request = stage->request};
     assert_int_equal(prefix_parse(span_of("192.0.2.0/24"), &stage->proxies), PREFIX_OK);
     *state = stage;
     return 0;
@@ -162,7 +155,7 @@ static void ends_before_it_is_freed(void **state)
         connection_end(stage->connection);
         assert_true(connection_has_ended(stage->connection));
         assert_true(clients_ended(stage->client));
-        assert_null(timers_next(&stage->timers));
+        assert_null(timers_next(&stage->setting.timers));
         connection_free(stage->connection);
         (void)close(stage->client);
     }
