@@ -6,7 +6,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,11 +13,6 @@
 
 /* More than any kernel has; it says EINVAL behind its last one. */
 enum { CAPABILITIES_MOST = 64 };
-
-bool privilege_forbid_new(void)
-{
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
-}
 
 bool privilege_empty_bounding_set(void)
 {
@@ -55,23 +49,6 @@ bool privilege_retain(const unsigned *capabilities, size_t count)
     return memcmp(data, left, sizeof(data)) == 0;
 }
 
-bool privilege_forbid_tracing(void)
-{
-    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
-}
-
-bool privilege_forbid_core(void)
-{
-    const struct rlimit none = {0, 0};
-    return setrlimit(RLIMIT_CORE, &none) == 0;
-}
-
-bool privilege_forbid_processes(void)
-{
-    const struct rlimit none = {0, 0};
-    return setrlimit(RLIMIT_NPROC, &none) == 0;
-}
-
 /* A parent that died before prctl was called sends no signal any more. */
 bool privilege_follow(pid_t parent)
 {
@@ -79,12 +56,6 @@ bool privilege_follow(pid_t parent)
         return false;
     errno = ESRCH;
     return getppid() == parent;
-}
-
-bool privilege_is_lack(int reason)
-{
-    return reason == ENOSYS || reason == EOPNOTSUPP || reason == EPERM || reason == EACCES ||
-           reason == EINVAL;
 }
 
 /* A kernel or a sandbox that only pretended would be worse than one that refused. */

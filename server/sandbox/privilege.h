@@ -11,9 +11,6 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* No program that is executed will ever bring a privilege. */
-bool privilege_forbid_new(void);
-
 /* What a program that is executed could have at most: nothing. Needs CAP_SETPCAP if there is
  * something to take away. */
 bool privilege_empty_bounding_set(void);
@@ -21,19 +18,8 @@ bool privilege_empty_bounding_set(void);
 /* Keeps those of the capabilities that are there (CAP_..., below 32), and no other. */
 bool privilege_retain(const unsigned *capabilities, size_t count);
 
-/* Nobody but root may look into this process, and it leaves no core dump: both would show keys. */
-bool privilege_forbid_tracing(void);
-bool privilege_forbid_core(void);
-
-/* No process can be forked. There is no such limit for the size of files: standard error may be one, and the
- * log must go on. */
-bool privilege_forbid_processes(void);
-
 /* The kernel kills this process when its parent dies. False, too, when that is not the parent any more. */
 bool privilege_follow(pid_t parent);
-
-/* Is the errno what a kernel or a container says that lacks a piece? Memory, say, is another matter. */
-bool privilege_is_lack(int reason);
 
 /* False when the process is not wholly the user and the group, or could become root again. */
 bool privilege_is_final(uid_t uid, gid_t gid);

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -46,35 +47,6 @@ static unsigned reading_capability(void)
                : CAP_DAC_OVERRIDE;
 }
 
-static bool enter_empty_root(const struct seal *seal)
-{
-    errno = EPERM;
-    return seal->empty_root_fd >= 0 && filesystem_enter_empty_root(seal->empty_root_fd);
-}
-
-static bool build_landlock(const struct seal *seal)
-{
-    return filesystem_restrict(seal->process != SYSCALLS_WORKER);
-}
-
-static bool drop_groups(const struct seal *seal)
-{
-    return seal->keep_identity || (setgroups(0, NULL) == 0 && getgroups(0, NULL) == 0);
-}
-
-static bool drop_group(const struct seal *seal)
-{
-    return seal->keep_identity || setresgid(seal->gid, seal->gid, seal->gid) == 0;
-}
-
-/* A reader keeps its capabilities until the next step. */
-static bool drop_user(const struct seal *seal)
-{
-    return seal->keep_identity ||
-           ((seal->process == SYSCALLS_WORKER || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0) &&
-            setresuid(seal->uid, seal->uid, seal->uid) == 0);
-}
-
 static bool drop_capabilities(const struct seal *seal)
 {
     const unsigned reading = reading_capability();
@@ -83,24 +55,6 @@ static bool drop_capabilities(const struct seal *seal)
     if (seal->process == SYSCALLS_SUPERVISOR)
         return privilege_retain(needed, sizeof(needed) / sizeof(needed[0]));
     return privilege_retain(&reading, 1) && prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) == 0;
-}
-
-/* A container may not have let a reader become another user. */
-static bool check_identity(const struct seal *seal)
-{
-    if (seal->process == SYSCALLS_WORKER)
-        return privilege_is_final(seal->uid, seal->gid);
-    return geteuid() != seal->uid || privilege_is_final(seal->uid, getegid());
-}
-
-static bool follow_supervisor(const struct seal *seal)
-{
-    return privilege_follow(seal->supervisor);
-}
-
-static bool restrict_calls(const struct seal *seal)
-{
-    return syscalls_restrict(seal->process);
 }
 
 enum weight {
@@ -118,42 +72,93 @@ enum weight {
  * the empty root folder and the groups need root; Landlock looks for the root folder, which needs no right; the
  * user goes after the group; a change of the user forgets the parent's death signal, and that tracing is
  * forbidden; and behind the filter nothing more can be given up. */
+enum step {
+    NEW_PRIVILEGES,
+    BOUNDING_SET,
+    ROOT_FOLDER,
+    LANDLOCK,
+    GROUPS,
+    GROUP,
+    USER,
+    CAPABILITIES,
+    IDENTITY,
+    TRACING,
+    CORE,
+    PROCESSES,
+    SUPERVISOR,
+    CALLS,
+};
+
 static const struct {
-    bool (*apply)(void); /* or */
-    bool (*apply_to)(const struct seal *seal);
     enum weight worker, reader, supervisor;
     const char *name;
     const char *what;
     const char *proof;
 } steps[] = {
-    {privilege_forbid_new, NULL, ALWAYS, ALWAYS, ALWAYS, "no new privileges",
-     "forbid new privileges", "NoNewPrivs"},
-    {privilege_empty_bounding_set, NULL, IF_ROOT, NEVER, IF_ROOT, "empty bounding set",
-     "empty the bounding set of capabilities", "CapBnd"},
-    {NULL, enter_empty_root, WALL, NEVER, NEVER, "empty root folder",
-     "make an empty folder the root", NULL},
-    {NULL, build_landlock, WALL, WALL, NEVER, "Landlock", "give up the file system by Landlock",
-     NULL},
-    {NULL, drop_groups, FOR_ROOT, IF_ROOT, NEVER, "no further groups",
-     "drop the supplementary groups", "Groups"},
-    {NULL, drop_group, FOR_ROOT, IF_ROOT, NEVER, "group", "change the group", "Gid"},
-    {NULL, drop_user, FOR_ROOT, IF_ROOT, NEVER, "user", "change the user", "Uid"},
-    {NULL, drop_capabilities, ALWAYS, ALWAYS, ALWAYS, "no capabilities", "drop the capabilities",
-     "CapPrm"},
-    {NULL, check_identity, FOR_ROOT, ALWAYS, NEVER, "no way back to root",
-     "stay with the new user and group", NULL},
-    {privilege_forbid_tracing, NULL, ALWAYS, UNSANITIZED, UNSANITIZED, "no tracing",
-     "forbid tracing", NULL},
-    {privilege_forbid_core, NULL, ALWAYS, ALWAYS, ALWAYS, "no core dump", "forbid core dumps",
-     NULL},
-    {privilege_forbid_processes, NULL, ALWAYS, UNSANITIZED, NEVER, "no new processes",
-     "forbid new processes", NULL},
-    {NULL, follow_supervisor, ALWAYS, ALWAYS, NEVER, "end with the supervisor",
-     "follow the supervisor", NULL},
-    {NULL, restrict_calls, FILTER, FILTER, FILTER, "system call filter",
-     "restrict the system calls", "Seccomp"},
+    [NEW_PRIVILEGES] = {ALWAYS, ALWAYS, ALWAYS, "no new privileges", "forbid new privileges",
+                        "NoNewPrivs"},
+    [BOUNDING_SET] = {IF_ROOT, NEVER, IF_ROOT, "empty bounding set",
+                      "empty the bounding set of capabilities", "CapBnd"},
+    [ROOT_FOLDER] = {WALL, NEVER, NEVER, "empty root folder", "make an empty folder the root",
+                     NULL},
+    [LANDLOCK] = {WALL, WALL, NEVER, "Landlock", "give up the file system by Landlock", NULL},
+    [GROUPS] = {FOR_ROOT, IF_ROOT, NEVER, "no further groups", "drop the supplementary groups",
+                "Groups"},
+    [GROUP] = {FOR_ROOT, IF_ROOT, NEVER, "group", "change the group", "Gid"},
+    [USER] = {FOR_ROOT, IF_ROOT, NEVER, "user", "change the user", "Uid"},
+    [CAPABILITIES] = {ALWAYS, ALWAYS, ALWAYS, "no capabilities", "drop the capabilities", "CapPrm"},
+    [IDENTITY] = {FOR_ROOT, ALWAYS, NEVER, "no way back to root",
+                  "stay with the new user and group", NULL},
+    [TRACING] = {ALWAYS, UNSANITIZED, UNSANITIZED, "no tracing", "forbid tracing", NULL},
+    [CORE] = {ALWAYS, ALWAYS, ALWAYS, "no core dump", "forbid core dumps", NULL},
+    [PROCESSES] = {ALWAYS, UNSANITIZED, NEVER, "no new processes", "forbid new processes", NULL},
+    [SUPERVISOR] = {ALWAYS, ALWAYS, NEVER, "end with the supervisor", "follow the supervisor",
+                    NULL},
+    [CALLS] = {FILTER, FILTER, FILTER, "system call filter", "restrict the system calls",
+               "Seccomp"},
 };
 static_assert(sizeof(steps) / sizeof(steps[0]) == SEAL_STEPS, "one outcome for each step");
+
+/* False with errno. */
+static bool apply(enum step step, const struct seal *seal)
+{
+    const bool is_worker = seal->process == SYSCALLS_WORKER;
+    const struct rlimit none = {0, 0};
+    switch (step) {
+    case NEW_PRIVILEGES:
+        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+    case BOUNDING_SET:
+        return privilege_empty_bounding_set();
+    case ROOT_FOLDER:
+        errno = EPERM;
+        return seal->empty_root_fd >= 0 && filesystem_enter_empty_root(seal->empty_root_fd);
+    case LANDLOCK:
+        return filesystem_restrict(!is_worker);
+    case GROUPS:
+        return seal->keep_identity || (setgroups(0, NULL) == 0 && getgroups(0, NULL) == 0);
+    case GROUP:
+        return seal->keep_identity || setresgid(seal->gid, seal->gid, seal->gid) == 0;
+    case USER: /* a reader keeps its capabilities until the next step */
+        return seal->keep_identity || ((is_worker || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0) &&
+                                       setresuid(seal->uid, seal->uid, seal->uid) == 0);
+    case CAPABILITIES:
+        return drop_capabilities(seal);
+    case IDENTITY: /* a container may not have let a reader become another user */
+        return is_worker ? privilege_is_final(seal->uid, seal->gid)
+                         : geteuid() != seal->uid || privilege_is_final(seal->uid, getegid());
+    case TRACING: /* nobody but root may look into this process: it would show keys, as a core dump would */
+        return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
+    case CORE:
+        return setrlimit(RLIMIT_CORE, &none) == 0;
+    case PROCESSES: /* there is no such limit for the size of files: standard error may be one */
+        return setrlimit(RLIMIT_NPROC, &none) == 0;
+    case SUPERVISOR:
+        return privilege_follow(seal->supervisor);
+    case CALLS:
+        break;
+    }
+    return syscalls_restrict(seal->process);
+}
 
 static enum weight weight_of(const struct seal *seal, size_t step)
 {
@@ -162,7 +167,7 @@ static enum weight weight_of(const struct seal *seal, size_t step)
                                                   : steps[step].reader;
 }
 
-static bool take_step(size_t step, const struct seal *seal, struct seal_report *report)
+static bool take_step(enum step step, const struct seal *seal, struct seal_report *report)
 {
     enum weight weight = weight_of(seal, step);
     bool is_for_root = weight == FOR_ROOT || weight == IF_ROOT;
@@ -170,8 +175,11 @@ static bool take_step(size_t step, const struct seal *seal, struct seal_report *
     *state = SEAL_IN_FORCE;
     if (weight == NEVER || (weight == FOR_ROOT && seal->keep_identity))
         *state = SEAL_KEPT;
-    else if (!(steps[step].apply != NULL ? steps[step].apply() : steps[step].apply_to(seal))) {
-        if (weight == ALWAYS || weight == FOR_ROOT || !privilege_is_lack(errno))
+    else if (!apply(step, seal)) {
+        /* What a kernel or a container says that lacks a piece; memory, say, is another matter. */
+        bool is_lack = errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM ||
+                       errno == EACCES || errno == EINVAL;
+        if (weight == ALWAYS || weight == FOR_ROOT || !is_lack)
             return false;
         *state = is_for_root ? SEAL_KEPT : SEAL_MISSING;
         report->outcomes[step].reason = errno;
@@ -200,7 +208,7 @@ const char *seal_process(const struct seal *seal, struct seal_report *ret_report
         __sanitizer_sandbox_on_notify(&(__sanitizer_sandbox_arguments){0});
 #endif
     for (size_t i = 0; i < SEAL_STEPS; i++)
-        if (!take_step(i, seal, &report))
+        if (!take_step((enum step)i, seal, &report))
             return steps[i].what;
     *ret_report = report;
     return NULL;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -56,7 +57,7 @@ static int try_behind_landlock(void)
     int folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     char program[] = "/proc/self/exe", *arguments[] = {program, NULL};
-    if (!privilege_forbid_new() || !filesystem_restrict(false))
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !filesystem_restrict(false))
         return LACKING;
     const bool held[] = {
         fails_with(open("/etc/passwd", O_RDONLY | O_CLOEXEC), EACCES),
@@ -89,7 +90,7 @@ static int try_behind_landlock_for_reading(void)
 {
     char program[] = "/proc/self/exe", *arguments[] = {program, NULL};
     int memory = (int)syscall(SYS_memfd_create, "x", 0);
-    if (!privilege_forbid_new() || !filesystem_restrict(true))
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !filesystem_restrict(true))
         return LACKING;
     const bool held[] = {
         open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0,
