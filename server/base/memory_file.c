@@ -46,12 +46,14 @@ static size_t whole_pages(size_t size)
     return (size + page - 1) / page * page;
 }
 
-bool memory_file_new(size_t room, struct memory_file *ret_file)
+int memory_file_open(void)
 {
-    struct memory_file file = {.room = whole_pages(room > 0 ? room : 1),
-                               .fd = open_file("mta-sts-image")};
-    if (file.fd < 0)
-        return false;
+    return open_file("mta-sts-image");
+}
+
+bool memory_file_begin(int fd, size_t room, struct memory_file *ret_file)
+{
+    struct memory_file file = {.room = whole_pages(room > 0 ? room : 1), .fd = fd};
     void *data = MAP_FAILED;
     if (ftruncate(file.fd, (off_t)file.room) == 0)
         data = mmap(NULL, file.room, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
@@ -66,6 +68,12 @@ bool memory_file_new(size_t room, struct memory_file *ret_file)
     file.data = data;
     *ret_file = file;
     return true;
+}
+
+bool memory_file_new(size_t room, struct memory_file *ret_file)
+{
+    int fd = memory_file_open();
+    return fd >= 0 && memory_file_begin(fd, room, ret_file);
 }
 
 bool memory_file_grow(struct memory_file *file, size_t room)

@@ -1,8 +1,8 @@
 /*
  * A block of memory in a file that has no name (memfd_create): one process writes it, seals it and
  * hands its descriptor to others, which can map it and can be sure that nobody changes it from then on,
- * not its bytes and not its length. The loader writes such files; the supervisor, the watcher and the
- * workers map them.
+ * not its bytes and not its length. The supervisor makes such files and the loader writes them; the
+ * supervisor and the workers map them.
  */
 #ifndef BASE_MEMORY_FILE_H
 #define BASE_MEMORY_FILE_H
@@ -23,8 +23,15 @@ struct memory_map {
     size_t size;      /* bytes of the file, at least 1; the rest of the last page is zero */
 };
 
-/* A file with room for at least so many bytes. False with errno when it cannot be had. Pages that
- * nobody has written to cost nothing. Processes that are forked do not have the memory. */
+/* An empty file, which one process makes and another may begin to write. Owned; closes at exec; or -1 with
+ * errno. */
+int memory_file_open(void);
+
+/* Makes room for at least so many bytes in an empty file, which is taken. False with errno when it cannot be
+ * had. Pages that nobody has written to cost nothing. Processes that are forked do not have the memory. */
+bool memory_file_begin(int fd, size_t room, struct memory_file *ret_file);
+
+/* Both. */
 bool memory_file_new(size_t room, struct memory_file *ret_file);
 
 /* Makes room for at least so many bytes; data may move. False with errno, and nothing is changed. */

@@ -451,7 +451,7 @@ static bool build(struct loader *loader)
 
     configuration->arena = configuration->watch.arena = arena_new();
     loader->scratch = arena_new();
-    loader->builder = site_builder_new();
+    loader->builder = site_builder_new(request->site_file == NULL ? -1 : *request->site_file);
     if (request->kept_settings == NULL)
         read_everything(loader);
     else

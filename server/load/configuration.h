@@ -27,6 +27,8 @@ struct load_request {
     const struct address *listen; /* replaces the listeners of the file; or NULL */
     int64_t now;                  /* seconds since 1970 UTC; for the dates of certificates */
     const struct site *previous;  /* what is served now; borrowed for the call, or NULL */
+    const int
+        *site_file; /* an empty memory file for the site, which is taken; NULL: one of its own */
     /* Not NULL: settings and policies stay as they are in previous, whatever is on disk now, and only
      * certificates are read. Borrowed as long as the configuration lives. */
     const struct settings *kept_settings;

@@ -127,7 +127,7 @@ static bool add_domain(struct site_builder *site, struct draft *draft, const str
 /* The site of a whole file; NULL when it does not make sense after all. */
 static struct site *build(struct span bytes, struct arena *arena, struct diag *diag)
 {
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     struct draft *draft = draft_new(arena, diag);
     struct site *site = NULL;
     struct span last = {0};

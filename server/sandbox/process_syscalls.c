@@ -183,7 +183,6 @@ static const struct filter_rule of_loader[] = {
     {.call = SYS_pwrite64},
     {.call = SYS_fcntl, .checks = {{FILTER_IS, 1, F_ADD_SEALS}}},
     {.call = SYS_fcntl, .checks = {{FILTER_IS, 1, F_GET_SEALS}}},
-    {.call = SYS_sendmsg}, /* no socket can be opened, so there is nothing else to send to */
 };
 
 static const struct filter_rule of_watcher[] = {
@@ -233,7 +232,6 @@ static const struct filter_rule of_supervisor[] = {
     {.call = SYS_connect},
     {.call = SYS_getsockname},
     {.call = SYS_getsockopt},
-    {.call = SYS_recvmsg},
 
     /* Processes and signals. */
     {.call = SYS_clone, .checks = {{FILTER_LACKS, 0, NO_FORK}}},

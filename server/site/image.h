@@ -71,7 +71,6 @@ enum { SITE_IMAGE_VERSION = 2 };
 
 struct site {
     struct memory_map map; /* owned */
-    int fd;                /* owned; -1 when it is another's */
 };
 
 /* Whether the functions of site.h read nothing beyond these bytes, whatever they are. They begin at an

@@ -5,7 +5,6 @@
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "site/image.h"
 
@@ -116,7 +115,6 @@ struct site *site_map(int fd)
     struct site *site = calloc(1, sizeof(*site));
     if (site == NULL)
         return NULL;
-    site->fd = -1;
     if (memory_file_map(fd, LIMIT_IMAGE, &site->map))
         return site;
     free(site);
@@ -133,19 +131,12 @@ struct site *site_open(int fd)
     return NULL;
 }
 
-int site_release(struct site *site)
-{
-    int fd = site->fd;
-    memory_map_free(&site->map);
-    free(site);
-    return fd;
-}
-
 void site_free(struct site *site)
 {
-    int fd = site == NULL ? -1 : site_release(site);
-    if (fd >= 0)
-        (void)close(fd); /* it is only memory */
+    if (site == NULL)
+        return;
+    memory_map_free(&site->map);
+    free(site);
 }
 
 static const struct site_image *image_of(const struct site *site)

@@ -87,7 +87,7 @@ struct site_fields {
     const char *label;   /* or NULL */
 };
 
-/* A handle on the memory; what is borrowed from it is valid until it is freed or released. */
+/* A handle on the memory; what is borrowed from it is valid until it is freed. */
 struct site;
 struct site_domain;
 
@@ -97,10 +97,6 @@ struct site_domain;
 struct site *site_open(int fd);
 
 void site_free(struct site *site); /* NULL is legal */
-
-/* Gives the descriptor of the memory out of hand and frees the rest. Owned; -1 when the site was
- * opened, because then it is whose it was. */
-int site_release(struct site *site);
 
 size_t site_count(const struct site *site);
 /* The domains in the order of their names; borrowed. */

@@ -61,13 +61,15 @@ struct site_builder {
     struct span archive; /* borrowed */
 };
 
-struct site_builder *site_builder_new(void)
+struct site_builder *site_builder_new(int fd)
 {
     struct site_builder *builder = heap_take(1, sizeof(*builder));
     builder->arena = arena_new();
     builder->texts.builder = builder->policies.builder = builder;
     builder->used = sizeof(struct site_image);
-    if (!memory_file_new(builder->used, &builder->file))
+    if (fd < 0)
+        fd = memory_file_open();
+    if (fd < 0 || !memory_file_begin(fd, builder->used, &builder->file))
         builder->error = errno;
     return builder;
 }
@@ -395,10 +397,8 @@ struct site *site_builder_finish(struct site_builder *builder)
     fd = memory_file_finish(&builder->file, builder->used);
     site = fd < 0 ? NULL : site_map(fd);
     error = errno;
-    if (site != NULL)
-        site->fd = fd;
-    else if (fd >= 0)
-        (void)close(fd); /* it is only memory */
+    if (fd >= 0)
+        (void)close(fd); /* the mapping stays */
 done:
     site_builder_free(builder);
     if (site == NULL && error == ENOMEM)

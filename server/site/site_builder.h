@@ -10,8 +10,8 @@
 
 struct site_builder;
 
-/* Without domains; owned. */
-struct site_builder *site_builder_new(void);
+/* Without domains; owned. fd is an empty memory file for the site, which is taken; -1: it makes one. */
+struct site_builder *site_builder_new(int fd);
 void site_builder_free(struct site_builder *builder); /* NULL is legal */
 
 /* Adds a domain, whose name must not be there yet: site_builder_finish asserts it. All is copied, but

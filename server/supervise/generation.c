@@ -38,23 +38,20 @@ static bool take_slots(struct generation *generation)
     return true;
 }
 
-struct generation *generation_new(unsigned number, struct settings_image *image, int site_fd,
-                                  int empty_root_fd, struct stats *stats,
-                                  struct challenges *challenges)
+struct generation *generation_new(unsigned number, struct loaded *loaded, int empty_root_fd,
+                                  struct stats *stats, struct challenges *challenges)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
-    if (generation == NULL) {
-        settings_image_free(image);
-        (void)close(site_fd); /* it is only read */
+    if (generation == NULL)
         return NULL;
-    }
-    generation->number = number;
-    generation->image = image;
-    generation->site_fd = site_fd;
-    generation->empty_root_fd = empty_root_fd;
-    generation->stats = stats;
-    generation->challenges = challenges;
-    size_t count = image->settings.workers;
+    *generation = (struct generation){
+        .number = number,
+        .loaded = LOADED_NONE,
+        .empty_root_fd = empty_root_fd,
+        .stats = stats,
+        .challenges = challenges,
+    };
+    size_t count = loaded->image->settings.workers;
     generation->worker_count = count == 0 ? count_cpus() : count;
     generation->memory = memory_left(generation->worker_count);
     generation->workers = calloc(generation->worker_count, sizeof(*generation->workers));
@@ -69,6 +66,8 @@ struct generation *generation_new(unsigned number, struct settings_image *image,
         generation_free(generation);
         return NULL;
     }
+    generation->loaded = *loaded;
+    *loaded = LOADED_NONE;
     return generation;
 }
 
@@ -81,28 +80,23 @@ void generation_free(struct generation *generation)
     for (size_t i = 0; i < generation->slots; i++)
         stats_slot_release(generation->stats, generation->workers[i].slot);
     free(generation->workers);
-    generation_retire(generation);
-    settings_image_free(generation->image);
+    loaded_free(&generation->loaded);
     free(generation);
-}
-
-void generation_retire(struct generation *generation)
-{
-    descriptor_close(&generation->site_fd);
 }
 
 static _Noreturn void become_worker(const struct generation *generation, size_t slot,
                                     const struct entrance *entrances, size_t count, int control,
                                     pid_t supervisor)
 {
-    const struct settings_image *image = generation->image;
+    const struct settings_image *image = generation->loaded.image;
     const struct settings *settings = &image->settings;
-    struct site *site = site_open(generation->site_fd);
+    const int site_fd = generation->loaded.files[LOADER_SITE];
+    struct site *site = site_open(site_fd);
     if (site == NULL) {
         log_line(LOG_LEVEL_ERROR, "worker: cannot open the site: %s", strerror(errno));
         _exit(1);
     }
-    (void)close(generation->site_fd); /* the mapping stays */
+    (void)close(site_fd); /* the mapping stays */
     const struct worker_options options = {
         .site = site,
         .stats = generation->stats,
@@ -126,9 +120,10 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
 static bool start_worker(struct generation *generation, size_t index,
                          const struct listeners *listeners)
 {
-    const struct settings *settings = &generation->image->settings;
+    const struct settings *settings = &generation->loaded.image->settings;
     struct entrance entrances[LIMIT_LISTENERS];
-    int kept[CHILD_KEPT_MOST] = {generation->site_fd, generation->empty_root_fd}, control;
+    int kept[CHILD_KEPT_MOST] = {generation->loaded.files[LOADER_SITE], generation->empty_root_fd};
+    int control;
     size_t count =
         listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
     for (size_t i = 0; i < count; i++)
@@ -241,6 +236,7 @@ void generation_drain(struct generation *generation)
         if (generation->workers[i].pid != 0)
             /* A worker that is gone already does not need it. */
             (void)!send(generation->workers[i].control, &message, 1, MSG_NOSIGNAL);
+    descriptor_close(&generation->loaded.files[LOADER_SITE]);
 }
 
 void generation_signal(const struct generation *generation, int signal_number)
@@ -260,7 +256,7 @@ static const enum stats_gauge figure_of[DOMAIN_STATES] = {
 
 void generation_set_gauges(const struct generation *generation, int64_t now)
 {
-    const struct settings_image *image = generation->image;
+    const struct settings_image *image = generation->loaded.image;
     struct stats *stats = generation->stats;
     for (size_t state = 0; state < DOMAIN_STATES; state++)
         stats_set(stats, figure_of[state], (int64_t)image->domains[state]);
@@ -306,7 +302,7 @@ void generation_set_memory_gauges(const struct generation *current,
 
 bool generation_has_metrics(const struct generation *generation)
 {
-    const struct settings *settings = &generation->image->settings;
+    const struct settings *settings = &generation->loaded.image->settings;
     for (size_t i = 0; i < settings->listener_count; i++)
         if (settings->listeners[i].service == ENDPOINT_METRICS)
             return true;

@@ -15,7 +15,7 @@
 #include "shared/challenges.h"
 #include "shared/stats.h"
 #include "supervise/listeners.h"
-#include "supervise/settings_image.h"
+#include "supervise/loader.h"
 
 struct generation_worker {
     pid_t pid;   /* 0 when it is not running */
@@ -27,8 +27,7 @@ struct generation_worker {
 
 struct generation {
     unsigned number;                   /* counts from 1 */
-    struct settings_image *image;      /* owned */
-    int site_fd;                       /* owned; -1 once it is retired */
+    struct loaded loaded;              /* owned; it has no site once it is retired */
     struct stats *stats;               /* borrowed */
     struct challenges *challenges;     /* borrowed; NULL when there never are any */
     int empty_root_fd;                 /* borrowed; or -1 (sandbox/filesystem.h) */
@@ -39,14 +38,10 @@ struct generation {
     int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone */
 };
 
-/* A generation without running workers; owned. It takes the image and the descriptor,
- * also when it fails with NULL and errno. empty_root_fd, stats and challenges are borrowed. */
-struct generation *generation_new(unsigned number, struct settings_image *image, int site_fd,
-                                  int empty_root_fd, struct stats *stats,
-                                  struct challenges *challenges);
-
-/* No worker of it will be replaced: lets go of the site. */
-void generation_retire(struct generation *generation);
+/* A generation without running workers; owned. It takes what was loaded, of which the caller has nothing
+ * afterwards, unless it fails with NULL and errno. The rest is borrowed. */
+struct generation *generation_new(unsigned number, struct loaded *loaded, int empty_root_fd,
+                                  struct stats *stats, struct challenges *challenges);
 
 /* Closes the control sockets, which ends what still runs, and frees the rest. NULL is legal. */
 void generation_free(struct generation *generation);
@@ -74,7 +69,7 @@ void generation_expire(struct generation *generation, int64_t now);
 /* When that is next due; INT64_MAX: nobody is waited for. */
 int64_t generation_next_deadline(const struct generation *generation);
 
-/* Tells every worker to finish what it began and exit. */
+/* Tells every worker to finish what it began and exit. None is replaced any more: it lets go of the site. */
 void generation_drain(struct generation *generation);
 
 /* Sets the gauges of the metrics: of the configuration, which serves from now on (seconds since 1970 UTC); and

@@ -41,7 +41,7 @@ struct changes {
 
 struct load {
     const struct load_order *order;
-    int socket;
+    struct loader *loader;
     bool is_root;        /* the supervisor is, and so was this process */
     int64_t said;        /* when progress was said last */
     struct site *before; /* owned; or NULL */
@@ -54,32 +54,25 @@ static void say_progress(void *context)
     if (now - load->said < LIMIT_LOAD_PROGRESS_MS)
         return;
     load->said = now;
-    loader_say(load->socket, LOADER_PROGRESS);
+    loader_say(load->loader, LOADER_PROGRESS);
 }
 
 static void say_wait(void *context)
 {
-    loader_say(((struct load *)context)->socket, LOADER_READS_STATE);
+    loader_say(((struct load *)context)->loader, LOADER_READS_STATE);
 }
 
 static void say_end_of_wait(void *context)
 {
-    loader_say(((struct load *)context)->socket, LOADER_HAS_STATE);
+    loader_say(((struct load *)context)->loader, LOADER_HAS_STATE);
 }
 
-/* A sealed file with the text, which is taken. It may lack descriptors as well as memory. */
-static int hold(struct text *text)
+/* Fills the file with the text, which is taken. */
+static void hold(const struct load *load, size_t file, struct text *text)
 {
-    struct span bytes = heap_text(text);
-    struct memory_file file = {0};
-    int fd = -1;
-    if (memory_file_new(bytes.len, &file)) {
-        memcpy(file.data, bytes.data, bytes.len);
-        fd = memory_file_finish(&file, bytes.len);
-    }
-    if (fd >= 0) {
+    if (loader_fill(load->loader, file, heap_text(text))) {
         text_free(text);
-        return fd;
+        return;
     }
     if (errno == ENOMEM)
         heap_end();
@@ -228,9 +221,9 @@ static void print_changes(const struct changes *changes, const char *separator, 
     }
 }
 
-/* The settings image of what was loaded, sealed. */
-static int print_settings(const struct load *load, const struct configuration *configuration,
-                          const struct identity *identity, const struct text *told)
+/* The settings image of what was loaded. */
+static void print_settings(const struct load *load, const struct configuration *configuration,
+                           const struct identity *identity, const struct text *told)
 {
     struct text bytes = {0}, lines = {0}, changes_lines = {0}, clause = {0};
     struct changes changes;
@@ -256,46 +249,35 @@ static int print_settings(const struct load *load, const struct configuration *c
     image.change_lines = heap_text(&changes_lines);
     image.change_clause = heap_text(&clause);
     settings_image_print(&image, &bytes);
-    int fd = hold(&bytes);
+    hold(load, LOADER_SETTINGS, &bytes);
     text_free(&lines);
     text_free(&changes_lines);
     text_free(&clause);
-    return fd;
 }
 
-/* What is to be in the state folder from now on. */
-static int print_state(const struct configuration *configuration)
+/* What is to be in the state folder from now on. What senders may hold: while both sites are served, and when
+ * the former is not any more. */
+static void print_state(const struct load *load, const struct configuration *configuration)
 {
     struct text bytes = {0};
-    if (configuration->settings.state == NULL)
-        return -1;
-    state_print(configuration->site, &bytes);
-    return hold(&bytes);
-}
-
-static int hold_history(const struct history *history)
-{
-    struct text bytes = {0};
-    history_print_promises(history, &bytes);
-    return hold(&bytes);
-}
-
-/* What senders may hold from now on: while both sites are served, and when the former is not any more. */
-static void print_history(const struct load *load, const struct configuration *configuration,
-                          struct loader_result *result)
-{
     struct history *history = configuration->history;
     const struct site *sites[] = {configuration->site, load->before};
     size_t count = load->before == NULL ? 1 : 2;
     int64_t now = configuration->history_now;
+    if (configuration->settings.state != NULL) {
+        state_print(configuration->site, &bytes);
+        hold(load, LOADER_STATE + SAVER_POLICIES, &bytes);
+    }
     if (history == NULL)
         return;
     history_serve(history, sites, count, now);
-    result->state_fds[SAVER_PROMISES] = hold_history(history);
+    history_print_promises(history, &bytes);
+    hold(load, LOADER_STATE + SAVER_PROMISES, &bytes);
     if (count == 1)
         return;
     history_serve(history, sites, 1, now + LIMIT_SWITCH);
-    result->state_fds[SAVER_PROMISES_AFTER] = hold_history(history);
+    history_print_promises(history, &bytes);
+    hold(load, LOADER_STATE + SAVER_PROMISES_AFTER, &bytes);
 }
 
 /* False, logged, when there is no such user. */
@@ -311,23 +293,6 @@ static bool find_workers_user(const struct load *load, const struct configuratio
     return true;
 }
 
-/* Makes the images. Returns the descriptor of the settings, or -1 when the load is refused, which was
- * logged. */
-static int finish(const struct load *load, struct configuration *configuration,
-                  const struct text *told, struct loader_result *result)
-{
-    struct identity identity;
-    if (configuration == NULL || !find_workers_user(load, configuration, &identity))
-        return -1;
-    int settings_fd = print_settings(load, configuration, &identity, told);
-    result->state_fds[SAVER_POLICIES] = print_state(configuration);
-    print_history(load, configuration, result);
-    result->site_fd = site_release(configuration->site);
-    configuration->site = NULL;
-    result->outcome = LOADER_DONE;
-    return settings_fd;
-}
-
 static struct load_request make_request(struct load *load)
 {
     const struct load_order *order = load->order;
@@ -338,6 +303,7 @@ static struct load_request make_request(struct load *load)
         .judge_life = true,
         .history_now = order->now,
         .previous = load->before,
+        .site_file = &load->loader->loaded.files[LOADER_SITE],
         .progress = {say_progress, load},
         .waits_for_state = {say_wait, load},
         .has_state = {say_end_of_wait, load},
@@ -357,39 +323,42 @@ static bool are_certificates_new(const struct load_order *order)
     return watch_now(watch).certificates != watch_read(watch).certificates;
 }
 
-static void load_files(struct load *load, struct loader_result *result)
+static void load_files(struct load *load)
 {
+    struct loader *loader = load->loader;
     const struct load_order *order = load->order;
     const struct span nothing = {0};
     struct span known = order->previous == NULL ? nothing : order->previous->told;
     struct text told = {0};
+    struct identity identity;
     struct load_request request = make_request(load);
     struct diag *diag = diag_new();
     struct configuration *configuration = configuration_load(&request, diag);
     if (configuration != NULL && order->previous == NULL)
         log_set_style(&configuration->settings.log);
     report_diagnostics(diag, configuration == NULL, known, order->extent == LOAD_ALL, &told);
-    result->outcome = LOADER_REFUSED;
-    result->errors = diag_count(diag, DIAG_FATAL) + diag_count(diag, DIAG_ERROR);
-    result->warnings = diag_count(diag, DIAG_WARNING);
-    int settings_fd = finish(load, configuration, &told, result);
+    loader->errors = diag_count(diag, DIAG_FATAL) + diag_count(diag, DIAG_ERROR);
+    loader->warnings = diag_count(diag, DIAG_WARNING);
+    bool good = configuration != NULL && find_workers_user(load, configuration, &identity);
+    if (good) {
+        print_settings(load, configuration, &identity, &told);
+        print_state(load, configuration);
+    }
     log_copy(NULL, 0);
-    if (!loader_tell(load->socket, result, settings_fd))
+    if (!loader_tell(loader, good ? LOADER_DONE : LOADER_REFUSED))
         log_line(LOG_LEVEL_ERROR, "cannot hand over what was loaded: %s", strerror(errno));
 }
 
-void load_run(void *context, int socket)
+void load_run(void *context, struct loader *loader)
 {
-    struct loader_result result = LOADER_RESULT_NONE;
-    struct load load = {.order = context, .socket = socket, .is_root = geteuid() == 0};
+    struct load load = {.order = context, .loader = loader, .is_root = geteuid() == 0};
     stats_free(load.order->stats);
     challenges_free(load.order->challenges);
     memory_bound();
     if (!seal_reader(SYSCALLS_LOADER, load.order->supervisor))
         return;
     if (load.order->extent == LOAD_NEW_CERTIFICATES && !are_certificates_new(load.order)) {
-        result.outcome = LOADER_UNCHANGED;
-        (void)loader_tell(socket, &result, -1); /* else the supervisor is gone */
+        (void)loader_tell(loader, LOADER_UNCHANGED); /* else the supervisor is gone */
         _exit(0);
     }
     if (load.order->site_fd >= 0) {
@@ -399,7 +368,7 @@ void load_run(void *context, int socket)
             return;
         }
     }
-    log_copy(&result.faults, LIMIT_STATUS_FAULTS);
-    load_files(&load, &result);
+    log_copy(&loader->faults, LIMIT_STATUS_FAULTS);
+    load_files(&load);
     _exit(0);
 }

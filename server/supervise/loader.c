@@ -15,13 +15,9 @@
 #include "base/log.h"
 #include "supervise/child.h"
 
-enum { DESCRIPTORS = 2 + SAVER_PARTS };
-
 /* What the last message begins with; the faults follow. */
 struct head {
-    char outcome;                  /* of loader_outcome; no loader_word is so small */
-    unsigned char has_descriptors; /* 0 or 1; but from a loader that may be anything */
-    unsigned char has_state;       /* the same; a bit for each part */
+    char outcome; /* of loader_outcome; no loader_word is so small */
     uint64_t errors, warnings;
 };
 
@@ -30,89 +26,64 @@ struct message {
     char faults[LIMIT_STATUS_FAULTS];
 };
 
-void loader_result_free(struct loader_result *result)
+void loaded_free(struct loaded *loaded)
 {
-    text_free(&result->faults);
-    settings_image_free(result->image);
-    descriptor_close(&result->site_fd);
-    for (size_t i = 0; i < SAVER_PARTS; i++)
-        descriptor_close(&result->state_fds[i]);
-    *result = LOADER_RESULT_NONE;
+    settings_image_free(loaded->image);
+    for (size_t i = 0; i < LOADER_FILES; i++)
+        descriptor_close(&loaded->files[i]);
+    loaded->image = NULL;
 }
 
 bool loader_begin(struct loader *loader, loader_job *job, void *context, int kept, int64_t now)
 {
-    int socket;
-    pid_t pid = child_begin(CHILD_LOADER, &kept, 1, &socket);
+    int inherited[LOADER_FILES + 1] = {[LOADER_FILES] = kept};
+    bool good = true;
+    loader_stop(loader);
+    for (size_t i = 0; i < LOADER_FILES && good; i++) {
+        inherited[i] = loader->loaded.files[i] = memory_file_open();
+        good = inherited[i] >= 0;
+    }
+    pid_t pid = good ? child_begin(CHILD_LOADER, inherited, LOADER_FILES + 1, &loader->socket) : -1;
     if (pid == 0) {
-        job(context, socket);
+        job(context, loader);
         _exit(LOADER_FAILED);
     }
     if (pid < 0) {
         log_line(LOG_LEVEL_ERROR, "cannot start the loader: %s", strerror(errno));
+        loader_stop(loader);
         return false;
     }
-    *loader = (struct loader){.pid = pid,
-                              .socket = socket,
-                              .deadline = now + LIMIT_LOAD_SILENCE_MS,
-                              .end_by = now + LIMIT_LOAD_MS};
+    loader->pid = pid;
+    loader->deadline = now + LIMIT_LOAD_SILENCE_MS;
+    loader->end_by = now + LIMIT_LOAD_MS;
     return true;
 }
 
 /* The process is reaped like any other child; a disk that hangs may keep it. */
-void loader_stop(struct loader *loader)
+static void end_process(struct loader *loader)
 {
     child_kill(loader->pid);
     descriptor_close(&loader->socket);
+    loader->pid = 0;
+    loader->deadline = INT64_MAX;
+}
+
+void loader_stop(struct loader *loader)
+{
+    end_process(loader);
+    loaded_free(&loader->loaded);
+    text_free(&loader->faults);
     *loader = LOADER_NONE;
 }
 
-static enum loader_outcome die(struct loader *loader, const char *why, struct loader_result *result)
+static enum loader_outcome die(struct loader *loader, const char *why)
 {
     loader_stop(loader);
-    *result = LOADER_RESULT_NONE;
-    result->outcome = LOADER_DIED;
-    (void)snprintf(result->why, sizeof(result->why), "%s", why); /* the end is of no weight */
+    (void)snprintf(loader->why, sizeof(loader->why), "%s", why); /* the end is of no weight */
     return LOADER_DIED;
 }
 
 static const char NO_RESULT[] = "the loader handed over something that is no result";
-static const char TOO_LARGE[] = "the loader handed over something that is larger than allowed";
-static const char NO_DESCRIPTORS[] = "the supervisor has no descriptors left for what was loaded";
-static const char NO_MEMORY[] = "the supervisor has no memory left for what was loaded";
-
-/* Those that the message has. Why they cannot be taken, and then none is left, or NULL: they are too many, or
- * this process may open no more, which the kernel tells in the same way. It makes room for one more than was
- * asked for. */
-static const char *take_descriptors(struct msghdr *header, int ret_fds[static DESCRIPTORS],
-                                    size_t *ret_count)
-{
-    size_t count = 0;
-    bool are_too_many = false;
-    for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part != NULL;
-         part = CMSG_NXTHDR(header, part)) {
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t here = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < here; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
-            are_too_many = are_too_many || count == DESCRIPTORS;
-            if (count < DESCRIPTORS)
-                ret_fds[count++] = fd;
-            else
-                (void)close(fd); /* it is not wanted */
-        }
-    }
-    bool is_cut = (header->msg_flags & MSG_CTRUNC) != 0;
-    const char *why = are_too_many || (is_cut && count == DESCRIPTORS) ? NO_RESULT
-                      : is_cut                                         ? NO_DESCRIPTORS
-                                                                       : NULL;
-    for (size_t i = 0; why != NULL && i < count; i++)
-        (void)close(ret_fds[i]); /* it was not read */
-    *ret_count = count;
-    return why;
-}
 
 /* They come into files that are shown on terminals. */
 static bool is_printable(struct span bytes)
@@ -125,56 +96,46 @@ static bool is_printable(struct span bytes)
     return true;
 }
 
-/* Why the descriptors behind that of the settings, the site and the state, are no sealed files of a size that
- * is allowed; else NULL. What they hold is checked by whoever reads it. */
-static const char *check_files(const int *fds, size_t count)
+/* Looks at what the loader has filled; what is in the settings is read, and what is in the rest is checked by
+ * whoever reads it. Why it cannot be used, or NULL. */
+static const char *open_files(struct loaded *loaded)
 {
-    for (size_t i = 1; i < count; i++)
-        if (memory_file_size(fds[i], i == 1 ? LIMIT_IMAGE : LIMIT_STATE_FILE) == 0)
-            return errno == EFBIG ? TOO_LARGE : NO_RESULT;
-    return NULL;
+    for (size_t i = LOADER_SITE; i < LOADER_FILES; i++) {
+        size_t most = i == LOADER_SITE ? LIMIT_IMAGE : LIMIT_STATE_FILE;
+        if (memory_file_size(loaded->files[i], most) != 0)
+            continue;
+        if (errno == EFBIG)
+            return "the loader handed over something that is larger than allowed";
+        descriptor_close(&loaded->files[i]); /* it is empty, or not sealed */
+    }
+    loaded->image = settings_image_open(loaded->files[LOADER_SETTINGS]);
+    if (loaded->image == NULL && errno == ENOMEM)
+        return "the supervisor has no memory left for what was loaded";
+    descriptor_close(&loaded->files[LOADER_SETTINGS]); /* the mapping stays */
+    return loaded->image == NULL || loaded->files[LOADER_SITE] < 0 ? NO_RESULT : NULL;
 }
 
-/* The result that the message tells, whose descriptors are the settings, the site and the state. */
 static enum loader_outcome take_result(struct loader *loader, const struct message *message,
-                                       size_t len, const int *fds, size_t count,
-                                       struct loader_result *ret_result)
+                                       size_t len)
 {
-    struct loader_result result = LOADER_RESULT_NONE;
     const struct head *head = &message->head;
-    size_t expected = head->has_descriptors != 0 ? 2u : 0u, next = 2;
-    for (size_t i = 0; i < SAVER_PARTS; i++)
-        expected += (head->has_state & 1u << i) != 0 ? 1u : 0u;
-    bool is_done = head->outcome == LOADER_DONE;
-    result.outcome = (enum loader_outcome)head->outcome;
-    result.errors = head->errors;
-    result.warnings = head->warnings;
     const struct span faults = {message->faults, len < sizeof(*head) ? 0 : len - sizeof(*head)};
-    bool good = len >= sizeof(*head) && count == expected && is_printable(faults) &&
-                is_done == (head->has_descriptors != 0) && (is_done || head->has_state == 0) &&
-                (is_done || head->outcome == LOADER_REFUSED || head->outcome == LOADER_UNCHANGED);
-    const char *fault = good ? check_files(fds, count) : NO_RESULT;
-    if (fault == NULL && is_done) {
-        result.image = settings_image_open(fds[0]);
-        fault = result.image != NULL ? NULL : errno == ENOMEM ? NO_MEMORY : NO_RESULT;
-    }
-    if (count > 0)
-        (void)close(fds[0]); /* the mapping stays */
-    if (fault != NULL) {
-        for (size_t i = 1; i < count; i++)
-            (void)close(fds[i]); /* it was not read */
-        return die(loader, fault, ret_result);
-    }
-    if (is_done) {
-        result.site_fd = fds[1];
-        for (size_t i = 0; i < SAVER_PARTS; i++)
-            if ((head->has_state & 1u << i) != 0)
-                result.state_fds[i] = fds[next++];
-    }
-    text_append(&result.faults, faults);
-    loader_stop(loader); /* it has nothing left to do */
-    *ret_result = result;
-    return result.outcome;
+    const enum loader_outcome outcome = (enum loader_outcome)head->outcome;
+    bool good =
+        len >= sizeof(*head) && len <= sizeof(*message) && is_printable(faults) &&
+        (outcome == LOADER_DONE || outcome == LOADER_REFUSED || outcome == LOADER_UNCHANGED);
+    const char *fault = !good                    ? NO_RESULT
+                        : outcome == LOADER_DONE ? open_files(&loader->loaded)
+                                                 : NULL;
+    if (fault != NULL)
+        return die(loader, fault);
+    end_process(loader); /* it has nothing left to do */
+    if (outcome != LOADER_DONE)
+        loaded_free(&loader->loaded);
+    loader->errors = head->errors;
+    loader->warnings = head->warnings;
+    text_append(&loader->faults, faults);
+    return outcome;
 }
 
 /* False when it is none, or one too many. */
@@ -192,51 +153,33 @@ static bool take_word(struct loader *loader, char word, int64_t now)
 }
 
 /* Reads at most so many words. */
-static enum loader_outcome hear(struct loader *loader, unsigned most, int64_t now,
-                                struct loader_result *ret_result)
+static enum loader_outcome hear(struct loader *loader, unsigned most, int64_t now)
 {
-    union {
-        char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
-        struct cmsghdr first;
-    } rights;
     struct message message;
     for (unsigned i = 0; i < most && loader->socket >= 0; i++) {
-        struct iovec part = {&message, sizeof(message)};
-        struct msghdr header = {.msg_iov = &part,
-                                .msg_iovlen = 1,
-                                .msg_control = rights.bytes,
-                                .msg_controllen = sizeof(rights.bytes)};
-        int fds[DESCRIPTORS];
         message.head = (struct head){0};
-        ssize_t len = recvmsg(loader->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        ssize_t len = recv(loader->socket, &message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC);
         if (len < 0)
             return LOADER_RUNS; /* nothing more is there */
-        size_t count = 0;
-        const char *why = take_descriptors(&header, fds, &count);
-        if (why != NULL)
-            return die(loader, why, ret_result);
-        if (len == 0 && count == 0) {
+        if (len == 0) {
             /* It has ended, which SIGCHLD tells, or it must. */
             child_kill(loader->pid);
             descriptor_close(&loader->socket);
-        } else if (len > 1 || count > 0) {
-            size_t size = (header.msg_flags & MSG_TRUNC) != 0 ? 0 : (size_t)len;
-            return take_result(loader, &message, size, fds, count, ret_result);
+        } else if (len > 1) {
+            return take_result(loader, &message, (size_t)len);
         } else if (!take_word(loader, message.head.outcome, now)) {
-            return die(loader, NO_RESULT, ret_result);
+            return die(loader, NO_RESULT);
         }
     }
     return LOADER_RUNS;
 }
 
-enum loader_outcome loader_hear(struct loader *loader, int64_t now,
-                                struct loader_result *ret_result)
+enum loader_outcome loader_hear(struct loader *loader, int64_t now)
 {
-    return hear(loader, LIMIT_LOAD_WORDS_AT_ONCE, now, ret_result);
+    return hear(loader, LIMIT_LOAD_WORDS_AT_ONCE, now);
 }
 
-enum loader_outcome loader_expire(struct loader *loader, int64_t now,
-                                  struct loader_result *ret_result)
+enum loader_outcome loader_expire(struct loader *loader, int64_t now)
 {
     char why[64];
     if (loader->pid == 0 || now < loader->deadline)
@@ -244,7 +187,7 @@ enum loader_outcome loader_expire(struct loader *loader, int64_t now,
     if (now >= loader->end_by) {
         (void)snprintf(why, sizeof(why), "the loader did not come to an end in %d s",
                        LIMIT_LOAD_MS / 1000); /* it fits */
-        return die(loader, why, ret_result);
+        return die(loader, why);
     }
     if (loader->reads_state) {
         loader_stop(loader);
@@ -252,18 +195,17 @@ enum loader_outcome loader_expire(struct loader *loader, int64_t now,
     }
     (void)snprintf(why, sizeof(why), "the loader made no progress for %d s",
                    LIMIT_LOAD_SILENCE_MS / 1000); /* it fits */
-    return die(loader, why, ret_result);
+    return die(loader, why);
 }
 
-enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int64_t now,
-                               struct loader_result *ret_result)
+enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int64_t now)
 {
-    char why[sizeof(ret_result->why)];
+    char why[sizeof(loader->why)];
     if (loader->pid != pid || pid == 0)
         return LOADER_RUNS;
     loader->pid = 0; /* it was reaped */
     /* What it has said before; nothing is added any more. */
-    enum loader_outcome outcome = hear(loader, UINT_MAX, now, ret_result);
+    enum loader_outcome outcome = hear(loader, UINT_MAX, now);
     if (outcome != LOADER_RUNS)
         return outcome;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
@@ -276,55 +218,39 @@ enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int
         (void)snprintf(why, sizeof(why), "the loader ran out of memory");
     else
         (void)snprintf(why, sizeof(why), "the loader ended with status %d", WEXITSTATUS(status));
-    return die(loader, why, ret_result);
+    return die(loader, why);
 }
 
-void loader_say(int socket, enum loader_word word)
+void loader_say(const struct loader *loader, enum loader_word word)
 {
     const char byte = (char)word;
     /* The others are more important than progress, for which there may be no room. */
-    (void)send(socket, &byte, 1,
+    (void)send(loader->socket, &byte, 1,
                word == LOADER_PROGRESS ? MSG_DONTWAIT | MSG_NOSIGNAL : MSG_NOSIGNAL);
 }
 
-bool loader_tell(int socket, const struct loader_result *result, int settings_fd)
+bool loader_fill(struct loader *loader, size_t file, struct span bytes)
 {
-    union {
-        char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
-        struct cmsghdr first;
-    } rights = {{0}};
-    int fds[DESCRIPTORS] = {settings_fd, result->site_fd};
-    size_t count = settings_fd < 0 ? 0 : 2;
-    struct head head = {
-        .outcome = (char)result->outcome,
-        .has_descriptors = count > 0 ? 1 : 0,
-        .errors = result->errors,
-        .warnings = result->warnings,
-    };
-    for (size_t i = 0; count > 0 && i < SAVER_PARTS; i++) {
-        if (result->state_fds[i] < 0)
-            continue;
-        if (memory_file_size(result->state_fds[i], LIMIT_STATE_FILE) == 0) {
-            log_line(LOG_LEVEL_ERROR,
-                     "what is to be saved in the state folder is larger than %d MiB, "
-                     "and is not saved",
-                     LIMIT_STATE_FILE / (1024 * 1024));
-            continue;
-        }
-        head.has_state |= (unsigned char)(1u << i);
-        fds[count++] = result->state_fds[i];
+    struct memory_file begun;
+    if (file >= LOADER_STATE && bytes.len > LIMIT_STATE_FILE) {
+        log_line(LOG_LEVEL_ERROR,
+                 "what is to be saved in the state folder is larger than %d MiB, and is not saved",
+                 LIMIT_STATE_FILE / (1024 * 1024));
+        return true;
     }
+    if (!memory_file_begin(loader->loaded.files[file], bytes.len, &begun))
+        return false;
+    memcpy(begun.data, bytes.data, bytes.len);
+    return memory_file_finish(&begun, bytes.len) >= 0;
+}
+
+bool loader_tell(const struct loader *loader, enum loader_outcome outcome)
+{
+    struct message message = {
+        .head = {.outcome = (char)outcome, .errors = loader->errors, .warnings = loader->warnings}};
     size_t len =
-        result->faults.len < LIMIT_STATUS_FAULTS ? result->faults.len : LIMIT_STATUS_FAULTS;
-    struct iovec parts[] = {{&head, sizeof(head)}, {result->faults.data, len}};
-    struct msghdr header = {.msg_iov = parts, .msg_iovlen = 2};
-    if (count > 0) {
-        header.msg_control = rights.bytes;
-        header.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        rights.first.cmsg_level = SOL_SOCKET;
-        rights.first.cmsg_type = SCM_RIGHTS;
-        rights.first.cmsg_len = CMSG_LEN(count * sizeof(int));
-        memcpy(CMSG_DATA(&rights.first), fds, count * sizeof(int));
-    }
-    return sendmsg(socket, &header, MSG_NOSIGNAL) >= 0;
+        loader->faults.len < LIMIT_STATUS_FAULTS ? loader->faults.len : LIMIT_STATUS_FAULTS;
+    if (len > 0)
+        memcpy(message.faults, loader->faults.data, len);
+    return send(loader->socket, &message, sizeof(message.head) + len, MSG_NOSIGNAL) >= 0;
 }

@@ -1,6 +1,6 @@
 /*
- * The loader: a short-lived child that makes one load and hands over what it has come to, or why it was
- * refused, in one message. What the supervisor does is in loader.c: it waits for the child beside everything
+ * The loader: a short-lived child that makes one load and hands over what it has come to, in memory files, or
+ * why it was refused, in one message. What the supervisor does is in loader.c: it waits for the child beside everything
  * else, and one that crashes, makes no progress, or runs out of memory is a refused load, and nothing else.
  * What the child does, from its first instruction to its last, is in load.c: it gives up everything but
  * reading (sandbox/seal.h), reads and judges the files, logs what is wrong with them, and builds the images
@@ -16,70 +16,74 @@
 #include <sys/types.h>
 
 #include "base/address.h"
-#include "base/span.h"
 #include "base/text.h"
 #include "shared/challenges.h"
 #include "shared/stats.h"
 #include "supervise/saver.h"
 #include "supervise/settings_image.h"
 
+/* The memory files of a load. The supervisor makes them, empty; the loader, which inherits them, fills and seals
+ * those that there is something for. It never looks at what is in the site: workers do. */
+enum loader_file {
+    LOADER_SETTINGS,
+    LOADER_SITE,
+    LOADER_STATE, /* to be saved in the state folder: a file for each saver_part, from here on */
+};
+#define LOADER_FILES (LOADER_STATE + SAVER_PARTS)
+
+/* What a load has come to. End with loaded_free. */
+struct loaded {
+    struct settings_image *image; /* owned; NULL until it is done */
+    int files[LOADER_FILES];      /* owned; -1: there is nothing in it */
+};
+
+#define LOADED_NONE ((struct loaded){.files = {-1, -1, -1, -1, -1}})
+
+void loaded_free(struct loaded *loaded);
+
 /* Begin with LOADER_NONE. Times are milliseconds of the monotonic clock. */
 struct loader {
     pid_t pid;        /* 0: none runs */
-    int socket;       /* owned; our end; -1: none runs */
+    int socket;       /* owned; of the process that looks at it; -1: none runs */
     int64_t deadline; /* by then it has said something; INT64_MAX: none runs */
     int64_t end_by;   /* by then it has come to an end, whatever it says */
     unsigned words;   /* what it has said; too much is wrong */
     bool reads_state; /* it waits for the disk of the state folder */
+    /* What the last load has come to. The child fills it, too. */
+    struct loaded loaded;
+    size_t errors, warnings;
+    struct text faults; /* owned; what was logged of them */
+    char why[96];       /* a clause, when it has died */
 };
 
-#define LOADER_NONE ((struct loader){.socket = -1, .deadline = INT64_MAX})
+#define LOADER_NONE ((struct loader){.socket = -1, .deadline = INT64_MAX, .loaded = LOADED_NONE})
 
 enum loader_outcome {
     LOADER_RUNS,      /* none of those below */
-    LOADER_DONE,      /* the next generation can begin */
+    LOADER_DONE,      /* the next generation can begin with what was loaded */
     LOADER_REFUSED,   /* the files have a fault, which is logged */
     LOADER_UNCHANGED, /* there was nothing to load */
     LOADER_DIED,      /* it came to nothing, whatever the files are; why tells the reason */
     LOADER_STATE_HANGS /* the disk of the state folder does not answer; the same load without it may go */
 };
 
-/* What a load has come to. End with loader_result_free. */
-struct loader_result {
-    enum loader_outcome outcome;
-    size_t errors, warnings;
-    struct text faults;           /* owned; what was logged of them */
-    struct settings_image *image; /* owned; NULL unless it is done, like the next two */
-    int site_fd;                  /* owned; or -1 */
-    /* Owned; what is to be saved in the state folder; or -1: nothing. */
-    int state_fds[SAVER_PARTS];
-    char why[96]; /* a clause, when it has died */
-};
+/* The child: it has nothing open but the standard descriptors, its socket and files, and kept. */
+typedef void loader_job(void *context, struct loader *loader);
 
-#define LOADER_RESULT_NONE ((struct loader_result){.site_fd = -1, .state_fds = {-1, -1, -1}})
-
-void loader_result_free(struct loader_result *result);
-
-/* The child: it has nothing open but the standard descriptors, the socket, and kept. */
-typedef void loader_job(void *context, int socket);
-
-/* Forks it. False, logged, when there is no process to be had. kept may be -1. */
+/* Forks it. False, logged, when that cannot be done. kept may be -1. */
 bool loader_begin(struct loader *loader, loader_job *job, void *context, int kept, int64_t now);
 
 /* Reads what it says: progress, or how it ended. */
-enum loader_outcome loader_hear(struct loader *loader, int64_t now,
-                                struct loader_result *ret_result);
+enum loader_outcome loader_hear(struct loader *loader, int64_t now);
 
 /* Kills one that is silent for too long. */
-enum loader_outcome loader_expire(struct loader *loader, int64_t now,
-                                  struct loader_result *ret_result);
+enum loader_outcome loader_expire(struct loader *loader, int64_t now);
 
 /* A child of the process has ended, with the status of waitpid(2): tells what this loader has come to,
  * if it was that. */
-enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int64_t now,
-                               struct loader_result *ret_result);
+enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int64_t now);
 
-/* Ends it without a result, if one runs. */
+/* Ends it without a result, if one runs, and frees what the last one has come to. */
 void loader_stop(struct loader *loader);
 
 /* For the child: that it goes on, that it begins to wait for the disk of the state folder, and that it
@@ -89,11 +93,14 @@ enum loader_word {
     LOADER_READS_STATE = 's',
     LOADER_HAS_STATE = 'h',
 };
-void loader_say(int socket, enum loader_word word);
+void loader_say(const struct loader *loader, enum loader_word word);
 
-/* For the child, once and last: the result, but for its image, which is a descriptor here. False with
+/* For the child: fills and seals a file. What is too large to be saved is left out, and logged. False with
  * errno. */
-bool loader_tell(int socket, const struct loader_result *result, int settings_fd);
+bool loader_fill(struct loader *loader, size_t file, struct span bytes);
+
+/* For the child, once and last: the outcome, and what its faults are. False with errno. */
+bool loader_tell(const struct loader *loader, enum loader_outcome outcome);
 
 /* The exit status of a loader that has failed, and logged why. HEAP_END_STATUS is another. */
 enum { LOADER_FAILED = 2 };
@@ -123,6 +130,6 @@ struct load_order {
 
 /* A loader_job; the context is a struct load_order. It returns only when it has failed, which was
  * logged. */
-void load_run(void *context, int socket);
+void load_run(void *context, struct loader *loader);
 
 #endif

@@ -19,7 +19,7 @@ static void retain_listeners(struct supervisor *supervisor)
 {
     if (supervisor->current == NULL)
         return;
-    const struct settings *settings = &supervisor->current->image->settings;
+    const struct settings *settings = &supervisor->current->loaded.image->settings;
     listeners_retain(&supervisor->listeners, settings->listeners, settings->listener_count);
 }
 
@@ -28,21 +28,16 @@ static const struct settings *settings_in_use(const struct supervisor *superviso
 {
     const struct generation *latest =
         supervisor->current != NULL ? supervisor->current : supervisor->next;
-    return latest == NULL ? NULL : &latest->image->settings;
+    return latest == NULL ? NULL : &latest->loaded.image->settings;
 }
 
-static void forget_state(struct supervisor *supervisor)
-{
-    for (size_t i = 0; i < SAVER_PARTS; i++)
-        descriptor_close(&supervisor->state_fds[i]);
-}
-
-static void save_part(struct supervisor *supervisor, const struct settings *settings,
+static void save_part(struct supervisor *supervisor, struct generation *generation,
                       enum saver_part part)
 {
-    saver_begin(&supervisor->saver, settings, part, supervisor->state_fds[part],
+    int *file = &generation->loaded.files[LOADER_STATE + part];
+    saver_begin(&supervisor->saver, &generation->loaded.image->settings, part, *file,
                 clock_monotonic_ms());
-    supervisor->state_fds[part] = -1;
+    *file = -1;
 }
 
 /* Starts the workers of the next generation when its promises are saved, or the disk does not answer. */
@@ -67,9 +62,9 @@ static void try_again_later(struct supervisor *supervisor)
 }
 
 /* Makes the next generation of what was loaded. False, logged, when that cannot be done. */
-static bool prepare(struct supervisor *supervisor, struct loader_result *result)
+static bool prepare(struct supervisor *supervisor, struct loaded *loaded)
 {
-    const struct settings *settings = &result->image->settings;
+    const struct settings *settings = &loaded->image->settings;
     if (!watcher_prepare(&supervisor->watcher, &settings->acme)) {
         try_again_later(supervisor);
         return false;
@@ -77,25 +72,17 @@ static bool prepare(struct supervisor *supervisor, struct loader_result *result)
     if (!listeners_open(&supervisor->listeners, settings->listeners, settings->listener_count))
         return false;
     unsigned number = supervisor->current == NULL ? 1 : supervisor->current->number + 1;
-    supervisor->next =
-        generation_new(number, result->image, result->site_fd, supervisor->empty_root_fd,
-                       supervisor->stats, supervisor->watcher.challenges);
-    result->image = NULL;
-    result->site_fd = -1;
+    supervisor->next = generation_new(number, loaded, supervisor->empty_root_fd, supervisor->stats,
+                                      supervisor->watcher.challenges);
     if (supervisor->next == NULL) {
         log_line(LOG_LEVEL_ERROR, "cannot prepare workers: %s", strerror(errno));
         retain_listeners(supervisor);
         try_again_later(supervisor);
         return false;
     }
-    forget_state(supervisor);
-    for (size_t i = 0; i < SAVER_PARTS; i++) {
-        supervisor->state_fds[i] = result->state_fds[i];
-        result->state_fds[i] = -1;
-    }
     /* What senders may hold is on the disk before the first of them can fetch it. */
     supervisor->next->deadline = INT64_MAX;
-    save_part(supervisor, &supervisor->next->image->settings, SAVER_PROMISES);
+    save_part(supervisor, supervisor->next, SAVER_PROMISES);
     return true;
 }
 
@@ -110,7 +97,7 @@ static void write_status(struct supervisor *supervisor)
         supervisor->coming = (struct status_load){0};
     }
     status_write(&supervisor->status, &supervisor->last, supervisor->options->path,
-                 supervisor->current->number, supervisor->current->image);
+                 supervisor->current->number, supervisor->current->loaded.image);
     memory_give_back(); /* the file has a line for each domain */
 }
 
@@ -118,7 +105,6 @@ static void write_status(struct supervisor *supervisor)
  * ends in "; ". */
 static void refuse(struct supervisor *supervisor, const char *why)
 {
-    forget_state(supervisor);
     if (supervisor->current == NULL) {
         supervisor->failed = true;
         supervisor->stopping = true;
@@ -137,8 +123,8 @@ static void start_loader(struct supervisor *supervisor, bool state_hangs)
         .path = supervisor->options->path,
         .listen = supervisor->options->listen,
         .extent = supervisor->loading,
-        .previous = current == NULL ? NULL : current->image,
-        .site_fd = current == NULL ? -1 : current->site_fd,
+        .previous = current == NULL ? NULL : current->loaded.image,
+        .site_fd = current == NULL ? -1 : current->loaded.files[LOADER_SITE],
         .state_hangs = state_hangs,
         .supervisor = getpid(),
         .now = clock_steady_time(&supervisor->clock),
@@ -187,29 +173,30 @@ static void refuse_for_death(struct supervisor *supervisor, const char *reason)
     supervisor->load_deaths++;
 }
 
-static void use_load(struct supervisor *supervisor, struct loader_result *result)
+static void use_load(struct supervisor *supervisor, struct loaded *loaded)
 {
     if (supervisor->current == NULL)
-        log_set_style(&result->image->settings.log);
+        log_set_style(&loaded->image->settings.log);
     log_copy(&supervisor->coming.faults, LIMIT_STATUS_FAULTS);
-    bool good = prepare(supervisor, result);
+    bool good = prepare(supervisor, loaded);
     log_copy(NULL, 0);
+    loaded_free(loaded); /* what no generation has taken */
     if (!good)
         refuse_load(supervisor, "");
 }
 
 /* The loader has said how the load went. */
-static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
-                     struct loader_result *result)
+static void end_load(struct supervisor *supervisor, enum loader_outcome outcome)
 {
+    struct loader *loader = &supervisor->loader;
     if (outcome == LOADER_RUNS)
         return;
     supervisor->load_ms = clock_monotonic_ms() - supervisor->load_begun;
-    supervisor->coming.errors = result->errors;
-    supervisor->coming.warnings = result->warnings;
+    supervisor->coming.errors = loader->errors;
+    supervisor->coming.warnings = loader->warnings;
     text_free(&supervisor->coming.faults);
-    supervisor->coming.faults = result->faults;
-    result->faults = (struct text){0};
+    supervisor->coming.faults = loader->faults;
+    loader->faults = (struct text){0};
     switch (outcome) {
     case LOADER_RUNS:
         break;
@@ -219,14 +206,14 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
         break;
     case LOADER_DONE:
         supervisor->load_deaths = 0;
-        use_load(supervisor, result);
+        use_load(supervisor, &loader->loaded);
         break;
     case LOADER_REFUSED:
         supervisor->load_deaths = 0;
         refuse_load(supervisor, "");
         break;
     case LOADER_DIED:
-        refuse_for_death(supervisor, result->why);
+        refuse_for_death(supervisor, loader->why);
         break;
     case LOADER_STATE_HANGS:
         if (supervisor->state_hangs)
@@ -236,7 +223,6 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome,
             start_loader(supervisor, true);
         break;
     }
-    loader_result_free(result);
 }
 
 void reload_cancel_next(struct supervisor *supervisor, const char *why)
@@ -263,13 +249,12 @@ static void promote_next(struct supervisor *supervisor)
     supervisor->next = NULL;
     if (supervisor->retiring != NULL) {
         generation_drain(supervisor->retiring);
-        generation_retire(supervisor->retiring);
         retain_listeners(supervisor);
         supervisor->retiring->deadline =
             clock_monotonic_ms() + LIMIT_DRAIN_MS + SUPERVISOR_GRACE_MS;
         stats_add(supervisor->stats, STATS_RELOADS_DONE);
     }
-    const struct settings_image *image = supervisor->current->image;
+    const struct settings_image *image = supervisor->current->loaded.image;
     int64_t now = clock_monotonic_ms();
     log_set_style(&image->settings.log);
     generation_set_gauges(supervisor->current, time(NULL));
@@ -278,7 +263,7 @@ static void promote_next(struct supervisor *supervisor)
                   now);
     supervisor->stale_at = now + LIMIT_WATCH_DAY_MS;
     /* So that a restart can fall back to what is valid now. */
-    save_part(supervisor, &image->settings, SAVER_POLICIES);
+    save_part(supervisor, supervisor->current, SAVER_POLICIES);
     supervisor->is_ready_due = true;
 }
 
@@ -301,30 +286,27 @@ static void free_retiring(struct supervisor *supervisor)
     generation_free(supervisor->retiring);
     supervisor->retiring = NULL;
     if (supervisor->current != NULL && !supervisor->stopping)
-        save_part(supervisor, &supervisor->current->image->settings, SAVER_PROMISES_AFTER);
+        save_part(supervisor, supervisor->current, SAVER_PROMISES_AFTER);
 }
 
 void reload_hear(struct supervisor *supervisor)
 {
-    struct loader_result result = LOADER_RESULT_NONE;
     int64_t now = clock_monotonic_ms(), deadline = supervisor->loader.deadline;
-    end_load(supervisor, loader_hear(&supervisor->loader, now, &result), &result);
+    end_load(supervisor, loader_hear(&supervisor->loader, now));
     if (supervisor->loader.pid != 0 && supervisor->loader.deadline != deadline)
         notifier_extend(&supervisor->notifier, now);
 }
 
 void reload_expire(struct supervisor *supervisor, int64_t now)
 {
-    struct loader_result result = LOADER_RESULT_NONE;
-    end_load(supervisor, loader_expire(&supervisor->loader, now, &result), &result);
+    end_load(supervisor, loader_expire(&supervisor->loader, now));
 }
 
 bool reload_end_child(struct supervisor *supervisor, pid_t pid, int status)
 {
-    struct loader_result result = LOADER_RESULT_NONE;
     int64_t now = clock_monotonic_ms();
     bool is_loader = pid == supervisor->loader.pid;
-    end_load(supervisor, loader_end(&supervisor->loader, pid, status, now, &result), &result);
+    end_load(supervisor, loader_end(&supervisor->loader, pid, status, now));
     return is_loader ||
            saver_end(&supervisor->saver, pid, status, settings_in_use(supervisor), now);
 }

@@ -221,7 +221,7 @@ void report_diagnostics(struct diag *diag, bool is_refused, struct span known, b
 /* "generation 2, 1 worker, 5000 domains (5 stale)" */
 static void print_generation(const struct generation *generation, struct text *out)
 {
-    const struct settings_image *image = generation->image;
+    const struct settings_image *image = generation->loaded.image;
     size_t count = settings_image_domains(image), stale = image->domains[DOMAIN_STALE],
            refused = image->domains[DOMAIN_REFUSED];
     text_printf(out, "generation %u, %zu worker%s, %zu domain%s", generation->number,
@@ -235,7 +235,7 @@ static void print_generation(const struct generation *generation, struct text *o
 
 void report_summary(const struct generation *current, struct status_load *ret_load)
 {
-    struct span changes = current->image->change_lines;
+    struct span changes = current->loaded.image->change_lines;
     struct text *out = &ret_load->summary;
     text_append(out, span_of("serves "));
     print_generation(current, out);
@@ -251,9 +251,9 @@ void report_summary(const struct generation *current, struct status_load *ret_lo
 void report_ready(const struct generation *current, const struct listeners *listeners,
                   const struct notifier *notifier)
 {
-    const struct settings *settings = &current->image->settings;
+    const struct settings *settings = &current->loaded.image->settings;
     struct text text = {0};
-    text_append(&text, current->image->change_clause);
+    text_append(&text, current->loaded.image->change_clause);
     if (text.len > 0)
         text_append(&text, span_of("; "));
     text_append(&text, span_of("ready: "));

@@ -180,7 +180,7 @@ static void judge_seal(struct supervisor *supervisor, const struct seal_report *
 {
     if (seal_is_whole(report))
         return;
-    bool is_required = supervisor->next->image->settings.seal_required;
+    bool is_required = supervisor->next->loaded.image->settings.seal_required;
     if (is_required || !supervisor->is_seal_told)
         report_missing_seal(report, is_required);
     supervisor->is_seal_told = true;
@@ -318,7 +318,6 @@ int supervisor_run(const struct supervisor_options *options)
         .watcher = WATCHER_NONE,
         .saver = SAVER_NONE,
         .loader = LOADER_NONE,
-        .state_fds = {-1, -1, -1},
     };
     clock_steady_begin(&supervisor.clock);
     status_open(status_path(options->status, options->path),

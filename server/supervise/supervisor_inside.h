@@ -8,9 +8,7 @@
 
 #include "base/clock.h"
 #include "supervise/generation.h"
-#include "supervise/loader.h"
 #include "supervise/notify.h"
-#include "supervise/saver.h"
 #include "supervise/status.h"
 #include "supervise/supervisor.h"
 #include "supervise/watcher.h"
@@ -41,12 +39,11 @@ struct supervisor {
     bool is_ready_due; /* the current generation serves, and that was not said yet */
     struct status status;
     unsigned loads;
-    unsigned load_deaths;       /* of loaders, since a load has come to anything */
-    enum load_extent loading;   /* what the load is of that is under way */
-    int state_fds[SAVER_PARTS]; /* owned; what it has for the state folder; or -1 */
-    struct status_load coming;  /* what is known of it */
-    struct status_load last;    /* of the configuration files, and finished */
-    bool is_seal_told;          /* what this machine lacks for it */
+    unsigned load_deaths;      /* of loaders, since a load has come to anything */
+    enum load_extent loading;  /* what the load is of that is under way */
+    struct status_load coming; /* what is known of it */
+    struct status_load last;   /* of the configuration files, and finished */
+    bool is_seal_told;         /* what this machine lacks for it */
     bool stopping;
     bool failed;
     int64_t retry_at; /* 0, or when to fork what could not be forked or was to wait */

@@ -57,7 +57,7 @@ static void expand(struct span input, struct text *ret_files)
 static void run(struct load *load, const struct site *previous)
 {
     const struct position at = {"input", 1, 1};
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     load->diag = diag_new();
     assert(load->diag != NULL && builder != NULL);
     struct certificates *store = certificates_new(load->diag, previous, NULL);

@@ -225,7 +225,7 @@ static struct policy *make_policy(void)
 static struct site *make_site(void)
 {
     struct policy *policy = make_policy();
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     assert(builder != NULL && policy != NULL);
     for (int i = 0; i < 2; i++) {
         const struct site_fields domain = {

@@ -43,7 +43,7 @@ static void check_name(struct span input, enum name_kind kind)
 
 static struct site *make_site(void)
 {
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     assert(builder != NULL);
     for (size_t i = 0; i < DOMAINS; i++)
         site_builder_add(builder, &(struct site_fields){.name = span_of(domains[i]),

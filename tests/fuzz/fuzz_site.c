@@ -54,7 +54,7 @@ static void add(struct certificates *store, struct site_builder *builder, const 
 static struct site *load(const struct site *previous)
 {
     struct diag *diag = diag_new();
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     struct policy *one = make_policy("enforce"), *other = make_policy("testing");
     assert(diag != NULL && builder != NULL);
     struct certificates *store = certificates_new(diag, previous, NULL);
@@ -164,7 +164,7 @@ static void try_image(const struct site *good, const uint8_t *data, size_t size)
     memcpy(copy, bytes.data, bytes.len);
     for (; size >= CHANGE; data += CHANGE, size -= CHANGE)
         change(copy, bytes.len, data);
-    const struct site site = {.map = {copy, bytes.len}, .fd = -1};
+    const struct site site = {.map = {copy, bytes.len}};
     if (site_image_check((struct span){copy, bytes.len})) {
         (void)use(&site);
         struct site *next = load(&site);

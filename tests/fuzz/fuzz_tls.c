@@ -47,7 +47,7 @@ static struct site *make_site(void)
                                  .state = SITE_REFUSED,
                                  .credentials = {&ecdsa, &rsa},
                                  .at = {.file = "material"}};
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     assert(builder != NULL);
     site_builder_add(builder, &domain);
     domain = (struct site_fields){

@@ -23,7 +23,7 @@ struct site *clients_site(void)
         .mx_key = {.text = span_of("mx")},
     };
     struct policy *policy = policy_new(&fields, diag);
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     assert_non_null(policy);
     assert_non_null(builder);
     const struct site_fields domain = {.name = span_of("example.com"),

@@ -34,7 +34,7 @@ static void what_goes_in_comes_out(void **state)
         .file = "a.pem",
         .line = 7,
     };
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     add(builder, "a.example", NULL, &fields);
     struct site *site = site_builder_finish(builder);
     const struct credential *credential = find(site, "a.example", CREDENTIAL_RSA);
@@ -53,7 +53,7 @@ static void what_goes_in_comes_out(void **state)
 
     /* A credential of one site can go into the next one. */
     struct credential_fields kept = credential_fields(credential);
-    builder = site_builder_new();
+    builder = site_builder_new(-1);
     add(builder, "b.example", NULL, &kept);
     struct site *next = site_builder_finish(builder);
     site_free(site);
@@ -77,7 +77,7 @@ static void equal_parts_are_there_once(void **state)
     struct credential_fields other = one, same = one, later = one;
     other.chain[0].data += 3;
     later.not_after = 5;
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     add(builder, "a.example", &one, NULL);
     add(builder, "b.example", &other, NULL);
     add(builder, "c.example", &same, NULL);
@@ -109,7 +109,7 @@ static void other_bytes_at_the_same_place_are_others(void **state)
     char leaf[] = "leaf1", key[] = "key1";
     const struct credential_fields fields = {
         .chain = {{leaf, 5}}, .chain_len = 1, .key = {key, 4}, .algorithm = "any", .file = "f"};
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     add(builder, "a.example", &fields, NULL);
     leaf[4] = key[3] = '2';
     add(builder, "b.example", &fields, NULL);

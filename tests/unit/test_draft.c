@@ -189,7 +189,7 @@ static void the_first_file_keeps_a_domain(void **state)
         struct fixture fixture = begin();
         struct site *site = NULL;
         if (rows[i].before != NULL) {
-            struct site_builder *builder = site_builder_new();
+            struct site_builder *builder = site_builder_new(-1);
             site_builder_add(builder, &(struct site_fields){.name = span_of("a.example"),
                                                             .state = SITE_REFUSED,
                                                             .at = {.file = rows[i].before}});

@@ -30,8 +30,11 @@ static struct settings_image *make_image(void)
 static int set_up(void **state)
 {
     struct stats *stats = stats_new();
+    struct loaded loaded = LOADED_NONE;
     assert_non_null(stats);
-    *state = generation_new(1, make_image(), -1, -1, stats, NULL);
+    loaded.image = make_image();
+    *state = generation_new(1, &loaded, -1, stats, NULL);
+    assert_null(loaded.image);
     assert_non_null(*state);
     return 0;
 }

@@ -34,7 +34,7 @@ static struct site *site_of(const char *letters)
 {
     static const char *const names[] = {"a.example", "b.example"};
     struct diag *diag = diag_new();
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     assert_non_null(builder);
     for (size_t i = 0; letters[i] != '\0'; i++) {
         if (letters[i] == '-')

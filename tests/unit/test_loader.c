@@ -20,91 +20,92 @@
 #include "base/sanitizer.h"
 #include "unit.h"
 
-static int hold(struct span bytes)
-{
-    struct memory_file file;
-    assert_true(memory_file_new(bytes.len, &file));
-    memcpy(file.data, bytes.data, bytes.len);
-    return memory_file_finish(&file, bytes.len);
-}
-
-static int small_image(void)
+/* A good image of settings. */
+static struct text small_image(void)
 {
     struct text bytes = {0};
     struct settings_image image = {
         .watch = {.file = "/etc/mta-sts.yaml"}, .uid = 1, .gid = 2, .not_after = 77};
     settings_image_print(&image, &bytes);
-    int fd = hold((struct span){bytes.data, bytes.len});
-    text_free(&bytes);
-    return fd;
+    assert_false(bytes.failed);
+    return bytes;
 }
 
-static void succeed(void *context, int socket)
+static void fill(struct loader *loader, size_t file, const char *bytes)
 {
-    struct loader_result result = LOADER_RESULT_NONE;
-    (void)context;
-    loader_say(socket, LOADER_PROGRESS);
-    result.outcome = LOADER_DONE;
-    result.errors = 1;
-    result.warnings = 2;
-    result.site_fd = hold(span_of("the site"));
-    result.state_fds[SAVER_POLICIES] = hold(span_of("the state"));
-    text_append(&result.faults, span_of("one line\n"));
-    _exit(loader_tell(socket, &result, small_image()) ? 0 : 1);
+    assert_true(loader_fill(loader, file, span_of(bytes)));
 }
 
-static void refuse(void *context, int socket)
+static void fill_settings(struct loader *loader)
 {
-    struct loader_result result = LOADER_RESULT_NONE;
+    struct text image = small_image();
+    assert_true(loader_fill(loader, LOADER_SETTINGS, (struct span){image.data, image.len}));
+    text_free(&image);
+}
+
+static void succeed(void *context, struct loader *loader)
+{
     (void)context;
-    result.outcome = LOADER_REFUSED;
-    result.errors = 3;
+    loader_say(loader, LOADER_PROGRESS);
+    loader->errors = 1;
+    loader->warnings = 2;
+    fill_settings(loader);
+    fill(loader, LOADER_SITE, "the site");
+    fill(loader, LOADER_STATE + SAVER_POLICIES, "the state");
+    text_append(&loader->faults, span_of("one line\n"));
+    _exit(loader_tell(loader, LOADER_DONE) ? 0 : 1);
+}
+
+static void refuse(void *context, struct loader *loader)
+{
+    (void)context;
+    loader->errors = 3;
     for (int i = 0; i < 2 * LIMIT_STATUS_FAULTS / 8; i++)
-        text_append(&result.faults, span_of("a fault\n"));
-    _exit(loader_tell(socket, &result, -1) ? 0 : 1);
+        text_append(&loader->faults, span_of("a fault\n"));
+    _exit(loader_tell(loader, LOADER_REFUSED) ? 0 : 1);
 }
 
-static void loop(void *context, int socket)
+static void loop(void *context, struct loader *loader)
 {
     (void)context;
-    loader_say(socket, LOADER_PROGRESS);
+    loader_say(loader, LOADER_PROGRESS);
     for (;;)
         (void)poll(NULL, 0, 1000); /* until it is killed */
 }
 
-static void read_state(void *context, int socket)
+static void read_state(void *context, struct loader *loader)
 {
     (void)context;
-    loader_say(socket, LOADER_READS_STATE);
+    loader_say(loader, LOADER_READS_STATE);
     for (;;)
         (void)poll(NULL, 0, 1000); /* until it is killed */
 }
 
-static void raise_signal(void *context, int socket)
+static void raise_signal(void *context, struct loader *loader)
 {
     const struct rlimit none = {0, 0};
-    (void)socket;
+    (void)loader;
     assert_int_equal(setrlimit(RLIMIT_CORE, &none), 0);
     (void)signal(*(int *)context, SIG_DFL);
     (void)raise(*(int *)context);
 }
 
-static void end_with(void *context, int socket)
+static void end_with(void *context, struct loader *loader)
 {
-    (void)socket;
+    (void)loader;
     _exit(*(int *)context);
 }
 
 /* Waits for the end of a load as the supervisor does. */
-static enum loader_outcome wait_for(struct loader *loader, struct loader_result *ret_result)
+static enum loader_outcome wait_for(struct loader *loader)
 {
     for (int i = 0; i < 30000; i++) {
         pid_t pid = loader->pid;
         int status = 0;
         (void)poll(NULL, 0, 1); /* a pause that is too short is no harm */
-        enum loader_outcome outcome = loader_hear(loader, 0, ret_result);
+        enum loader_outcome outcome = loader_hear(loader, 0);
         if (outcome == LOADER_RUNS && waitpid(pid, &status, WNOHANG) == pid)
-            outcome = loader_end(loader, pid, status, 0, ret_result);
+            outcome = loader_end(loader, pid, status, 0);
         if (outcome != LOADER_RUNS)
             return outcome;
     }
@@ -112,16 +113,15 @@ static enum loader_outcome wait_for(struct loader *loader, struct loader_result 
     return LOADER_RUNS;
 }
 
-static enum loader_outcome run(loader_job *job, void *context, struct loader_result *ret_result)
+static enum loader_outcome run(loader_job *job, void *context, struct loader *ret_loader)
 {
-    struct loader loader = LOADER_NONE;
-    *ret_result = LOADER_RESULT_NONE;
-    assert_true(loader_begin(&loader, job, context, -1, 0));
-    assert_int_equal(loader.deadline, LIMIT_LOAD_SILENCE_MS);
-    enum loader_outcome outcome = wait_for(&loader, ret_result);
-    assert_int_equal(loader.pid, 0);
-    assert_int_equal(loader.socket, -1);
-    assert_true(loader.deadline == INT64_MAX);
+    *ret_loader = LOADER_NONE;
+    assert_true(loader_begin(ret_loader, job, context, -1, 0));
+    assert_int_equal(ret_loader->deadline, LIMIT_LOAD_SILENCE_MS);
+    enum loader_outcome outcome = wait_for(ret_loader);
+    assert_int_equal(ret_loader->pid, 0);
+    assert_int_equal(ret_loader->socket, -1);
+    assert_true(ret_loader->deadline == INT64_MAX);
     while (waitpid(-1, NULL, 0) > 0) /* it was killed, or has ended by itself */
         ;
     return outcome;
@@ -137,7 +137,7 @@ static size_t descriptors(void)
 
 static void result_is_handed_over(void **state)
 {
-    struct loader_result result;
+    struct loader result;
     char bytes[16] = "";
     size_t before = descriptors();
     (void)state;
@@ -145,92 +145,101 @@ static void result_is_handed_over(void **state)
     assert_int_equal(result.errors, 1);
     assert_int_equal(result.warnings, 2);
     assert_string_equal(result.faults.data, "one line\n");
-    assert_int_equal(result.image->not_after, 77);
-    assert_int_equal(pread(result.site_fd, bytes, sizeof(bytes), 0), 8);
+    assert_int_equal(result.loaded.image->not_after, 77);
+    assert_int_equal(pread(result.loaded.files[LOADER_SITE], bytes, sizeof(bytes), 0), 8);
     assert_string_equal(bytes, "the site");
-    assert_int_equal(pread(result.state_fds[SAVER_POLICIES], bytes, sizeof(bytes), 0), 9);
-    assert_true((fcntl(result.site_fd, F_GETFD) & FD_CLOEXEC) != 0);
-    loader_result_free(&result);
+    assert_int_equal(
+        pread(result.loaded.files[LOADER_STATE + SAVER_POLICIES], bytes, sizeof(bytes), 0), 9);
+    assert_true((fcntl(result.loaded.files[LOADER_SITE], F_GETFD) & FD_CLOEXEC) != 0);
+    loader_stop(&result);
     assert_int_equal(descriptors(), before);
 }
 
 /* What the supervisor lacks is no fault of what was handed over. */
-static void want_of_the_supervisor_is_told_as_such(void **state)
+static void want_of_memory_is_told_as_such(void **state)
 {
-    static const struct {
-        enum __rlimit_resource resource;
-        rlim_t limit;
-        const char *why;
-    } wants[] = {
-        {RLIMIT_NOFILE, 0, "the supervisor has no descriptors left for what was loaded"},
-        {RLIMIT_AS, 4096, "the supervisor has no memory left for what was loaded"},
-    };
+    struct loader loader = LOADER_NONE;
+    struct rlimit before, little;
     (void)state;
-    for (size_t i = 0; i < COUNT(wants) - (SANITIZED ? 1 : 0); i++) {
+    if (SANITIZED)
+        skip();
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    little = (struct rlimit){4096, before.rlim_max};
+    assert_true(loader_begin(&loader, succeed, NULL, -1, 0));
+    pid_t pid = loader.pid;
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    size_t open = descriptors();
+    assert_int_equal(setrlimit(RLIMIT_AS, &little), 0);
+    enum loader_outcome outcome = loader_end(&loader, pid, 0, 0);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_int_equal(outcome, LOADER_DIED);
+    assert_string_equal(loader.why, "the supervisor has no memory left for what was loaded");
+    assert_int_equal(descriptors(), open - 1 - LOADER_FILES);
+}
+
+/* With fewer descriptors than it needs, no load begins, and none of them is lost. */
+static void want_of_descriptors_begins_nothing(void **state)
+{
+    const size_t open = descriptors();
+    const int next = dup(STDERR_FILENO);
+    struct rlimit before, little;
+    (void)state;
+    assert_true(next >= 0 && close(next) == 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (rlim_t more = 0; more < LOADER_FILES + 2; more++) {
         struct loader loader = LOADER_NONE;
-        struct loader_result result = LOADER_RESULT_NONE;
-        struct rlimit before, little;
-        assert_int_equal(getrlimit(wants[i].resource, &before), 0);
-        little = (struct rlimit){wants[i].limit, before.rlim_max};
-        assert_true(loader_begin(&loader, succeed, NULL, -1, 0));
-        pid_t pid = loader.pid;
-        assert_int_equal(waitpid(pid, NULL, 0), pid);
-        size_t open = descriptors();
-        assert_int_equal(setrlimit(wants[i].resource, &little), 0);
-        enum loader_outcome outcome = loader_end(&loader, pid, 0, 0, &result);
-        assert_int_equal(setrlimit(wants[i].resource, &before), 0);
-        assert_int_equal(outcome, LOADER_DIED);
-        assert_string_equal(result.why, wants[i].why);
-        assert_int_equal(descriptors(), open - 1);
-        loader_result_free(&result);
+        little = (struct rlimit){(rlim_t)next + more, before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &little), 0);
+        bool begun = loader_begin(&loader, succeed, NULL, -1, 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_false(begun);
+        assert_int_equal(loader.pid, 0);
+        assert_int_equal(descriptors(), open);
     }
 }
 
 static void refusal_has_its_faults(void **state)
 {
-    struct loader_result result;
+    struct loader result;
     (void)state;
     assert_int_equal(run(refuse, NULL, &result), LOADER_REFUSED);
     assert_int_equal(result.errors, 3);
     assert_int_equal(result.faults.len, LIMIT_STATUS_FAULTS);
-    assert_null(result.image);
-    loader_result_free(&result);
+    assert_null(result.loaded.image);
+    loader_stop(&result);
 }
 
 static void one_that_is_silent_is_killed(void **state)
 {
     struct loader loader = LOADER_NONE;
-    struct loader_result result = LOADER_RESULT_NONE;
     int status = 0;
     (void)state;
     assert_true(loader_begin(&loader, loop, NULL, -1, 0));
     pid_t pid = loader.pid;
     struct pollfd polled = {.fd = loader.socket, .events = POLLIN};
     assert_int_equal(poll(&polled, 1, 10000), 1);
-    assert_int_equal(loader_hear(&loader, 1000, &result), LOADER_RUNS);
+    assert_int_equal(loader_hear(&loader, 1000), LOADER_RUNS);
     assert_int_equal(loader.deadline, 1000 + LIMIT_LOAD_SILENCE_MS);
-    assert_int_equal(loader_expire(&loader, loader.deadline - 1, &result), LOADER_RUNS);
-    assert_int_equal(loader_expire(&loader, loader.deadline, &result), LOADER_DIED);
-    assert_string_equal(result.why, "the loader made no progress for 30 s");
+    assert_int_equal(loader_expire(&loader, loader.deadline - 1), LOADER_RUNS);
+    assert_int_equal(loader_expire(&loader, loader.deadline), LOADER_DIED);
+    assert_string_equal(loader.why, "the loader made no progress for 30 s");
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    assert_int_equal(loader_end(&loader, pid, status, 0, &result), LOADER_RUNS);
-    assert_int_equal(loader_expire(&loader, INT64_MAX - 1, &result), LOADER_RUNS);
-    loader_result_free(&result);
+    assert_int_equal(loader_end(&loader, pid, status, 0), LOADER_RUNS);
+    assert_int_equal(loader_expire(&loader, INT64_MAX - 1), LOADER_RUNS);
 }
 
 static void disk_of_the_state_is_waited_for_less(void **state)
 {
     struct loader loader = LOADER_NONE;
-    struct loader_result result = LOADER_RESULT_NONE;
     (void)state;
     assert_true(loader_begin(&loader, read_state, NULL, -1, 0));
     struct pollfd polled = {.fd = loader.socket, .events = POLLIN};
     assert_int_equal(poll(&polled, 1, 10000), 1);
-    assert_int_equal(loader_hear(&loader, 500, &result), LOADER_RUNS);
+    assert_int_equal(loader_hear(&loader, 500), LOADER_RUNS);
     assert_int_equal(loader.deadline, 500 + LIMIT_SAVE_MS);
     pid_t pid = loader.pid;
-    assert_int_equal(loader_expire(&loader, 500 + LIMIT_SAVE_MS, &result), LOADER_STATE_HANGS);
+    assert_int_equal(loader_expire(&loader, 500 + LIMIT_SAVE_MS), LOADER_STATE_HANGS);
     assert_int_equal(loader.pid, 0);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
@@ -251,239 +260,186 @@ static void reason_of_its_death_is_told(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT(deaths); i++) {
-        struct loader_result result;
+        struct loader result;
         int number = deaths[i].number;
         assert_int_equal(run(deaths[i].job, &number, &result), LOADER_DIED);
         assert_string_equal(result.why, deaths[i].why);
-        loader_result_free(&result);
+        loader_stop(&result);
     }
 }
 
 enum { ALL_SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
-/* A good image in a memory file of that size (0: its own) with these seals. */
-static int image_with(size_t size, int seals)
+/* What a loader that was taken over may leave in its files: bytes of this size (0: of their own) with these
+ * seals. */
+struct content {
+    size_t size;
+    int seals;
+};
+
+/* Fills the file with a good image, cut or with zeros behind it. */
+static void leave(const struct loader *loader, size_t file, struct content content)
 {
-    char path[64];
-    int good = small_image(), fd = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    off_t own = lseek(good, 0, SEEK_END);
-    char bytes[1024];
-    assert_true(fd >= 0 && own > 0 && own < (off_t)sizeof(bytes));
-    assert_int_equal(pread(good, bytes, (size_t)own, 0), own);
-    assert_int_equal(write(fd, bytes, (size_t)own), own);
-    assert_int_equal(ftruncate(fd, size == 0 ? own : (off_t)size), 0);
-    assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
-    (void)close(good);
-    /* As a loader can open it for others, with the same seals. */
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    int reader = open(path, O_RDONLY | O_CLOEXEC);
-    (void)close(fd);
-    return reader;
+    struct text image = small_image();
+    int fd = loader->loaded.files[file];
+    assert_int_equal(pwrite(fd, image.data, image.len, 0), image.len);
+    assert_int_equal(ftruncate(fd, (off_t)(content.size == 0 ? image.len : content.size)), 0);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, content.seals), 0);
+    text_free(&image);
 }
 
-enum { ODD_IMAGES = 11, GOOD_IMAGE, LARGE_SITE, LARGE_STATE };
+static const struct content good = {0, ALL_SEALS};
 
-/* Each is no image of settings, but for the last one. */
-static int odd_image(int number)
-{
-    switch (number) {
-    case 1:
-        return image_with(0, 0);
-    case 2:
-        return image_with(0, ALL_SEALS & ~F_SEAL_WRITE);
-    case 3:
-        return image_with(0, ALL_SEALS & ~F_SEAL_SHRINK);
-    case 4:
-        return image_with(0, ALL_SEALS & ~F_SEAL_GROW);
-    case 5:
-        return image_with(0, ALL_SEALS & ~F_SEAL_SEAL);
-    case 6:
-        return image_with(1, ALL_SEALS);
-    case 7:
-        return image_with(4096, ALL_SEALS);
-    case 8:
-        return image_with((size_t)LIMIT_SETTINGS_IMAGE + 1, ALL_SEALS);
-    case 9:
-        return image_with((size_t)1 << 40, ALL_SEALS);
-    case 10:
-        return open("/", O_RDONLY | O_CLOEXEC);
-    case GOOD_IMAGE:
-        return image_with(0, ALL_SEALS);
-    case LARGE_SITE:
-        return image_with((size_t)LIMIT_IMAGE + 1, ALL_SEALS);
-    case LARGE_STATE:
-        return image_with((size_t)LIMIT_STATE_FILE + 1, ALL_SEALS);
-    default:
-        return open("/dev/null", O_RDONLY | O_CLOEXEC);
-    }
-}
-/* What a loader that was taken over may say. */
+/* What it may say, with these files. */
 struct nonsense {
     char bytes[2 * LIMIT_STATUS_FAULTS];
     size_t len;
-    int fds[8]; /* 0: a good image; below it: an odd one */
-    size_t count;
+    struct content files[LOADER_FILES]; /* without seals: it is left as it is */
 };
 
-static void talk(void *context, int socket)
+static void talk(void *context, struct loader *loader)
 {
     const struct nonsense *nonsense = context;
-    union {
-        char bytes[CMSG_SPACE(sizeof(nonsense->fds))];
-        struct cmsghdr first;
-    } rights = {{0}};
-    struct iovec part = {(void *)(uintptr_t)nonsense->bytes, nonsense->len};
-    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-    if (nonsense->count > 0) {
-        header.msg_control = rights.bytes;
-        header.msg_controllen = CMSG_SPACE(nonsense->count * sizeof(int));
-        rights.first.cmsg_level = SOL_SOCKET;
-        rights.first.cmsg_type = SCM_RIGHTS;
-        rights.first.cmsg_len = CMSG_LEN(nonsense->count * sizeof(int));
-        int fds[COUNT(nonsense->fds)];
-        for (size_t i = 0; i < nonsense->count; i++)
-            fds[i] = nonsense->fds[i] == 0  ? small_image()
-                     : nonsense->fds[i] < 0 ? odd_image(-nonsense->fds[i])
-                                            : nonsense->fds[i];
-        memcpy(CMSG_DATA(&rights.first), fds, nonsense->count * sizeof(int));
-    }
-    _exit(sendmsg(socket, &header, 0) < 0 ? 1 : 0);
+    for (size_t i = 0; i < LOADER_FILES; i++)
+        if (nonsense->files[i].size > 0 || nonsense->files[i].seals > 0)
+            leave(loader, i, nonsense->files[i]);
+    _exit(send(loader->socket, nonsense->bytes, nonsense->len, 0) < 0 ? 1 : 0);
+}
+
+static const char no_result[] = "the loader handed over something that is no result";
+static const char too_large[] = "the loader handed over something that is larger than allowed";
+
+/* Runs one that says this; why is "" when it is a result. */
+static void assert_died(struct nonsense *nonsense, const char *why, int number)
+{
+    struct loader result;
+    size_t before = descriptors();
+    enum loader_outcome outcome = run(talk, nonsense, &result);
+    if ((outcome == LOADER_DIED) != (why[0] != '\0') || strcmp(result.why, why) != 0)
+        fail_msg("case %d: %s", number, result.why);
+    loader_stop(&result);
+    assert_int_equal(descriptors(), before);
 }
 
 static void nonsense_is_no_result(void **state)
 {
-    static struct nonsense cases[32] = {
-        {.bytes = {LOADER_DONE}, .len = 24},
-        {.bytes = {LOADER_DONE, 1}, .len = 24},
-        {.bytes = {LOADER_DONE, 1}, .len = 24, .count = 1},
-        {.bytes = {LOADER_DONE, 1, 1}, .len = 24, .count = 2},
-        {.bytes = {LOADER_DONE, 1}, .len = 24, .fds = {2, 2}, .count = 2},
-        {.bytes = {LOADER_DONE, 0}, .len = 24, .count = 2},
-        {.bytes = {LOADER_REFUSED, 1}, .len = 24, .count = 2},
-        {.bytes = {LOADER_REFUSED, 0, 1}, .len = 24, .count = 1},
-        {.bytes = {LOADER_REFUSED}, .len = 3},
-        {.bytes = {LOADER_RUNS}, .len = 24},
-        {.bytes = {LOADER_DIED}, .len = 24},
+    static struct nonsense cases[] = {
+        {.bytes = {LOADER_DONE}, .len = 23, .files = {good, good}},
+        {.bytes = {LOADER_RUNS}, .len = 24, .files = {good, good}},
+        {.bytes = {LOADER_DIED}, .len = 24, .files = {good, good}},
         {.bytes = {LOADER_STATE_HANGS}, .len = 24},
-        {.bytes = {'p'}, .len = 1, .count = 3},
-        {.bytes = {100}, .len = 24},
+        {.bytes = {100}, .len = 24, .files = {good, good}},
+        {.bytes = {-1}, .len = 24, .files = {good, good}},
         {.bytes = {'x'}, .len = 1},
         {.bytes = {LOADER_DONE}, .len = 1},
-        {.bytes = {LOADER_DONE, 1}, .len = 24, .count = 3},
-        {.bytes = {LOADER_DONE, 1, 1}, .len = 24, .count = 4},
-        {.bytes = {LOADER_DONE, 1, 7}, .len = 24, .count = 4},
-        {.bytes = {LOADER_DONE, 1, 7}, .len = 24, .count = 6},
-        {.bytes = {LOADER_DONE, 1, 7}, .len = 24, .count = 7},
-        {.bytes = {LOADER_DONE, 1, 7}, .len = 24, .count = 8},
+        {.bytes = {LOADER_REFUSED}, .len = 3},
         {.bytes = {LOADER_REFUSED}, .len = sizeof(cases[0].bytes)},
-        {.bytes = {LOADER_DONE, 1}, .len = sizeof(cases[0].bytes), .count = 2},
+        {.bytes = {LOADER_DONE}, .len = sizeof(cases[0].bytes), .files = {good, good}},
         {.bytes = {[0] = LOADER_REFUSED, [24] = '\033'}, .len = 25},
-        {.len = 0, .count = 2},
     };
-    enum { WRITTEN = 26 };
-    size_t before = descriptors();
-    (void)state;
-    assert_true(cases[WRITTEN - 1].count == 2 && cases[WRITTEN].len == 0);
-    for (int i = 0; i < WRITTEN + ODD_IMAGES; i++) {
-        struct loader_result result;
-        struct nonsense *one = &cases[i < WRITTEN ? i : WRITTEN];
-        if (i >= WRITTEN)
-            *one = (struct nonsense){
-                .bytes = {LOADER_DONE, 1}, .len = 24, .fds = {WRITTEN - i - 1, 0}, .count = 2};
-        if (run(talk, one, &result) != LOADER_DIED ||
-            strcmp(result.why, "the loader handed over something that is no result") != 0)
-            fail_msg("case %d: %s", i, result.why);
-        loader_result_free(&result);
-        assert_int_equal(descriptors(), before);
-    }
-
-    struct loader_result result;
-    cases[WRITTEN].fds[0] = -GOOD_IMAGE;
-    if (run(talk, &cases[WRITTEN], &result) != LOADER_DONE)
-        fail_msg("%s", result.why);
-    loader_result_free(&result);
-}
-
-/* The site and each part of the state are bounded, and must be sealed, too. */
-static void files_that_are_too_large_are_refused(void **state)
-{
-    static const char too_large[] = "the loader handed over something that is larger than allowed";
-    static const char no_result[] = "the loader handed over something that is no result";
-    static const struct {
-        int fd;
-        const char *site, *state;
-    } cases[] = {
-        {-GOOD_IMAGE, NULL, NULL},           {-LARGE_STATE, NULL, too_large},
-        {-LARGE_SITE, too_large, too_large}, {-1, no_result, no_result},
-        {-10, no_result, no_result},
-    };
-    size_t before = descriptors();
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++)
-        for (size_t at = 1; at < 5; at++) {
-            struct loader_result result;
-            struct nonsense nonsense = {.bytes = {LOADER_DONE, 1, 7}, .len = 24, .count = 5};
-            const char *why = at == 1 ? cases[i].site : cases[i].state;
-            nonsense.fds[at] = cases[i].fd;
-            assert_int_equal(run(talk, &nonsense, &result),
-                             why == NULL ? LOADER_DONE : LOADER_DIED);
-            assert_string_equal(result.why, why == NULL ? "" : why);
-            loader_result_free(&result);
-            assert_int_equal(descriptors(), before);
+        assert_died(&cases[i], no_result, (int)i);
+}
+
+/* The settings and the site are there, bounded and sealed; and so is each part of the state, or it is not
+ * saved. */
+static void files_are_whole_or_not_used(void **state)
+{
+    static const struct {
+        struct content content;
+        const char *settings, *site, *state; /* why the load died for it */
+    } cases[] = {
+        {good, "", "", ""},
+        {{0, 0}, no_result, no_result, ""},
+        {{100, 0}, no_result, no_result, ""},
+        {{100, ALL_SEALS & ~F_SEAL_WRITE}, no_result, no_result, ""},
+        {{0, ALL_SEALS & ~F_SEAL_WRITE}, no_result, no_result, ""},
+        {{0, ALL_SEALS & ~F_SEAL_SHRINK}, no_result, no_result, ""},
+        {{0, ALL_SEALS & ~F_SEAL_GROW}, no_result, no_result, ""},
+        {{0, ALL_SEALS & ~F_SEAL_SEAL}, no_result, no_result, ""},
+        {{1, ALL_SEALS}, no_result, "", ""},
+        {{4096, ALL_SEALS}, no_result, "", ""},
+        {{(size_t)LIMIT_SETTINGS_IMAGE + 1, ALL_SEALS}, no_result, "", ""},
+        {{(size_t)LIMIT_STATE_FILE + 1, ALL_SEALS}, no_result, "", too_large},
+        {{(size_t)LIMIT_IMAGE + 1, ALL_SEALS}, no_result, too_large, too_large},
+        {{(size_t)1 << 40, ALL_SEALS}, no_result, too_large, too_large},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (size_t at = 0; at < LOADER_FILES; at++) {
+            struct nonsense nonsense = {.bytes = {LOADER_DONE}, .len = 24, .files = {good, good}};
+            nonsense.files[at] = cases[i].content;
+            assert_died(&nonsense,
+                        at == LOADER_SETTINGS ? cases[i].settings
+                        : at == LOADER_SITE   ? cases[i].site
+                                              : cases[i].state,
+                        (int)i);
         }
 }
 
-static void hand_over_too_much(void *context, int socket)
+/* The files of a load that was refused are not used, whatever is in them. */
+static void refused_load_has_no_files(void **state)
 {
-    struct loader_result result = LOADER_RESULT_NONE;
+    struct nonsense nonsense = {.bytes = {LOADER_REFUSED}, .len = 24, .files = {good, good, good}};
+    struct loader result;
+    (void)state;
+    assert_int_equal(run(talk, &nonsense, &result), LOADER_REFUSED);
+    assert_null(result.loaded.image);
+    for (size_t i = 0; i < LOADER_FILES; i++)
+        assert_int_equal(result.loaded.files[i], -1);
+}
+
+static void hand_over_too_much(void *context, struct loader *loader)
+{
+    static const char page[4096];
     (void)context;
-    result.outcome = LOADER_DONE;
-    result.site_fd = hold(span_of("the site"));
-    result.state_fds[SAVER_PROMISES] = odd_image(LARGE_STATE);
-    result.state_fds[SAVER_POLICIES] = hold(span_of("the state"));
-    _exit(loader_tell(socket, &result, small_image()) ? 0 : 1);
+    fill_settings(loader);
+    fill(loader, LOADER_SITE, "the site");
+    /* It is not looked at. */
+    assert_true(loader_fill(loader, LOADER_STATE + SAVER_PROMISES,
+                            (struct span){page, (size_t)LIMIT_STATE_FILE + 1}));
+    fill(loader, LOADER_STATE + SAVER_POLICIES, "the state");
+    _exit(loader_tell(loader, LOADER_DONE) ? 0 : 1);
 }
 
 /* The loader itself leaves out, and logs, what would be refused: the rest is good. */
 static void what_cannot_be_saved_is_not_handed_over(void **state)
 {
-    struct loader_result result;
+    struct loader result;
     (void)state;
     assert_int_equal(run(hand_over_too_much, NULL, &result), LOADER_DONE);
-    assert_int_equal(result.state_fds[SAVER_PROMISES], -1);
-    assert_true(result.state_fds[SAVER_POLICIES] >= 0);
-    loader_result_free(&result);
+    assert_int_equal(result.loaded.files[LOADER_STATE + SAVER_PROMISES], -1);
+    assert_true(result.loaded.files[LOADER_STATE + SAVER_POLICIES] >= 0);
+    loader_stop(&result);
 }
 
-/* What is said after the result is not heard, and its descriptors are closed. */
-static void succeed_twice(void *context, int socket)
+/* What is said after the result is not heard. */
+static void succeed_twice(void *context, struct loader *loader)
 {
-    struct loader_result result = LOADER_RESULT_NONE;
     (void)context;
-    result.outcome = LOADER_DONE;
-    result.site_fd = hold(span_of("the site"));
-    assert_true(loader_tell(socket, &result, small_image()));
-    result.outcome = LOADER_REFUSED;
-    (void)loader_tell(socket, &result, -1);
-    result.outcome = LOADER_DONE;
-    (void)loader_tell(socket, &result, small_image());
+    fill_settings(loader);
+    fill(loader, LOADER_SITE, "the site");
+    assert_true(loader_tell(loader, LOADER_DONE));
+    (void)loader_tell(loader, LOADER_REFUSED);
+    (void)loader_tell(loader, LOADER_DONE);
     _exit(0);
 }
 
 static void only_the_first_result_counts(void **state)
 {
-    struct loader_result result;
+    struct loader result;
     size_t before = descriptors();
     (void)state;
     assert_int_equal(run(succeed_twice, NULL, &result), LOADER_DONE);
-    loader_result_free(&result);
+    loader_stop(&result);
     assert_int_equal(descriptors(), before);
 }
 
-static void close_and_live(void *context, int socket)
+static void close_and_live(void *context, struct loader *loader)
 {
     (void)context;
-    (void)close(socket);
+    (void)close(loader->socket);
     for (;;)
         (void)poll(NULL, 0, 1000); /* until it is killed */
 }
@@ -491,16 +447,16 @@ static void close_and_live(void *context, int socket)
 /* The supervisor would be woken again and again by a socket that is closed. */
 static void one_that_closes_its_socket_is_killed(void **state)
 {
-    struct loader_result result;
+    struct loader result;
     (void)state;
     assert_int_equal(run(close_and_live, NULL, &result), LOADER_DIED);
-    loader_result_free(&result);
+    loader_stop(&result);
 }
 
-static void flood(void *context, int socket)
+static void flood(void *context, struct loader *loader)
 {
     (void)context;
-    while (send(socket, "p", 1, MSG_NOSIGNAL) == 1)
+    while (send(loader->socket, "p", 1, MSG_NOSIGNAL) == 1)
         ;
     _exit(0);
 }
@@ -509,7 +465,6 @@ static void flood(void *context, int socket)
 static void one_that_never_stops_talking_is_killed(void **state)
 {
     struct loader loader = LOADER_NONE;
-    struct loader_result result = LOADER_RESULT_NONE;
     enum loader_outcome outcome = LOADER_RUNS;
     (void)state;
     assert_true(loader_begin(&loader, flood, NULL, -1, 0));
@@ -518,7 +473,7 @@ static void one_that_never_stops_talking_is_killed(void **state)
         struct pollfd polled = {.fd = loader.socket, .events = POLLIN};
         unsigned before = loader.words;
         assert_int_equal(poll(&polled, 1, 10000), 1);
-        outcome = loader_hear(&loader, 0, &result);
+        outcome = loader_hear(&loader, 0);
         assert_true(loader.words - before <= LIMIT_LOAD_WORDS_AT_ONCE || outcome != LOADER_RUNS);
     }
     assert_int_equal(outcome, LOADER_DIED);
@@ -529,16 +484,15 @@ static void one_that_never_stops_talking_is_killed(void **state)
 static void one_that_comes_to_no_end_is_killed(void **state)
 {
     struct loader loader = LOADER_NONE;
-    struct loader_result result = LOADER_RESULT_NONE;
     (void)state;
     assert_true(loader_begin(&loader, loop, NULL, -1, 5));
     pid_t pid = loader.pid;
     struct pollfd polled = {.fd = loader.socket, .events = POLLIN};
     assert_int_equal(poll(&polled, 1, 10000), 1);
-    assert_int_equal(loader_hear(&loader, LIMIT_LOAD_MS, &result), LOADER_RUNS);
+    assert_int_equal(loader_hear(&loader, LIMIT_LOAD_MS), LOADER_RUNS);
     assert_int_equal(loader.deadline, LIMIT_LOAD_MS + 5);
-    assert_int_equal(loader_expire(&loader, loader.deadline, &result), LOADER_DIED);
-    assert_string_equal(result.why, "the loader did not come to an end in 900 s");
+    assert_int_equal(loader_expire(&loader, loader.deadline), LOADER_DIED);
+    assert_string_equal(loader.why, "the loader did not come to an end in 900 s");
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
@@ -546,13 +500,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(result_is_handed_over),
-        cmocka_unit_test(want_of_the_supervisor_is_told_as_such),
+        cmocka_unit_test(want_of_memory_is_told_as_such),
+        cmocka_unit_test(want_of_descriptors_begins_nothing),
         cmocka_unit_test(refusal_has_its_faults),
         cmocka_unit_test(one_that_is_silent_is_killed),
         cmocka_unit_test(disk_of_the_state_is_waited_for_less),
         cmocka_unit_test(reason_of_its_death_is_told),
         cmocka_unit_test(nonsense_is_no_result),
-        cmocka_unit_test(files_that_are_too_large_are_refused),
+        cmocka_unit_test(files_are_whole_or_not_used),
+        cmocka_unit_test(refused_load_has_no_files),
         cmocka_unit_test(what_cannot_be_saved_is_not_handed_over),
         cmocka_unit_test(only_the_first_result_counts),
         cmocka_unit_test(one_that_closes_its_socket_is_killed),

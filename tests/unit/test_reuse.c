@@ -105,7 +105,7 @@ static struct outcome load(const struct site *previous, const char *const *named
 {
     struct outcome outcome = {.diag = diag_new()};
     struct certificates *store = certificates_new(outcome.diag, previous, NULL);
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     assert_non_null(store);
     assert_non_null(builder);
     for (size_t i = 0; i < count; i++)
@@ -310,7 +310,7 @@ static void test_signatures_are_verified_once(void **state)
     for (size_t i = 0; i < archive.proof_count; i++)
         proofs[i].is_signed = !proofs[i].is_signed;
     table_free(&archive.by_signature);
-    const struct site changed = {.map = {copy.data, copy.len}, .fd = -1};
+    const struct site changed = {.map = {copy.data, copy.len}};
     struct outcome second = load(&changed, doubtful, 1, (int64_t)time(NULL));
     const struct credential *other = found(&second, hosts[0], CREDENTIAL_ECDSA);
     assert_false(is_same(credential, other));

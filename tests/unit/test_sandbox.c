@@ -36,6 +36,7 @@ struct place {
     char folder[64];
     char file[80];
     int pair[2]; /* sockets, as between a reader and its supervisor */
+    int memory;  /* a memory file, made by the supervisor */
 };
 
 static const char SECRET[] = "for its owner's eyes";
@@ -225,34 +226,29 @@ static long tell_supervisor(const struct place *place)
     return send(place->pair[1], "x", 1, MSG_NOSIGNAL);
 }
 
-/* A sealed memory file, sent as the loader sends it. */
-static long send_image(const struct place *place)
+/* Fills and seals a memory file that the supervisor has made, as the loader does. */
+static long fill_image(const struct place *place)
 {
-    char byte = 'x';
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct iovec part = {&byte, 1};
-    struct msghdr message = {
-        .msg_iov = &part,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = sizeof(control),
-    };
-    int fd = memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0 || ftruncate(fd, 4096) != 0)
+    if (ftruncate(place->memory, 4096) != 0)
         return -1;
-    char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, place->memory, 0);
     if (memory == MAP_FAILED)
         return -1;
     memory[0] = 'x';
-    if (munmap(memory, 4096) != 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+    if (munmap(memory, 4096) != 0)
         return -1;
-    control.head.cmsg_level = SOL_SOCKET;
-    control.head.cmsg_type = SCM_RIGHTS;
-    control.head.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
+    return fcntl(place->memory, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL);
+}
+
+static long make_image(const struct place *place)
+{
+    (void)place;
+    return memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
+static long send_descriptor(const struct place *place)
+{
+    struct msghdr message = {0};
     return sendmsg(place->pair[1], &message, MSG_NOSIGNAL);
 }
 
@@ -298,16 +294,19 @@ static const struct row both[] = {
     {"signal by a descriptor", send_signals_by_a_descriptor, 0, ENOSYS},
     {"map code", map_code, 0, ENOSYS},
     {"call what does not exist yet", call_of_the_future, 0, ENOSYS},
+    {"send a descriptor", send_descriptor, 0, ENOSYS},
     {"abort", end_by_a_failed_assertion, SIGABRT, 0},
 };
 
 static const struct row of_loader[] = {
-    {"send an image", send_image, 0, 0},
+    {"make an image", make_image, 0, 0},
+    {"fill an image", fill_image, 0, 0},
     {"watch a folder", watch_folder, 0, ENOSYS},
 };
 
 static const struct row of_watcher[] = {
-    {"send an image", send_image, 0, ENOSYS},
+    {"make an image", make_image, 0, ENOSYS},
+    {"fill an image", fill_image, 0, ENOSYS},
     {"watch a folder", watch_folder, 0, 0},
 };
 
@@ -382,6 +381,8 @@ static struct place open_place(uid_t owner)
         assert_int_equal(chown(place.folder, owner, owner), 0);
     }
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, place.pair), 0);
+    place.memory = memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    assert_true(place.memory >= 0);
     return place;
 }
 
@@ -396,6 +397,7 @@ static void close_place(const struct place *place)
     assert_int_equal(rmdir(place->folder), 0);
     (void)close(place->pair[0]);
     (void)close(place->pair[1]);
+    (void)close(place->memory);
 }
 
 static bool has_filters(void)

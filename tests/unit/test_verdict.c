@@ -87,7 +87,7 @@ static struct site *make_site(const struct row *row, const struct policy *policy
         make(CREDENTIAL_ECDSA, row->ecdsa.begin, row->ecdsa.end, row->ecdsa.fault);
     const struct credential_fields rsa =
         make(CREDENTIAL_RSA, row->rsa.begin, row->rsa.end, row->rsa.fault);
-    struct site_builder *builder = site_builder_new();
+    struct site_builder *builder = site_builder_new(-1);
     assert_non_null(builder);
     site_builder_add(builder, &(struct site_fields){
                                   .name = span_of("example.com"),
@@ -154,7 +154,7 @@ static void a_server_is_blocked_when_no_certificate_can_be_read(void **state)
                                            .credentials = {NULL, has_certificate ? &rsa : NULL},
                                            .at = {.file = "file"},
                                            .is_proxied = is_proxied};
-        struct site_builder *builder = site_builder_new();
+        struct site_builder *builder = site_builder_new(-1);
         assert_non_null(builder);
         if (has_domain) {
             site_builder_add(builder, &other);
