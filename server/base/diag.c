@@ -48,7 +48,7 @@ struct diag {
     struct table entry_table; /* what was said already, at which place */
     struct entry *last;  /* what reason, hint and related belong to; NULL when it was not kept */
     enum diag_part part; /* of what is added now */
-    size_t counts[DIAG_LEVELS];
+    size_t counts[DIAG_LEVELS + 1]; /* the last is of those that are left out */
 };
 
 /* Of a plain word, which may be a domain name; of any other value; and of a key, in bytes. */
@@ -290,12 +290,12 @@ size_t diag_mark(const struct diag *diag)
     return diag->last == NULL ? SIZE_MAX : (size_t)(diag->last - diag->entries);
 }
 
-void diag_set_level(struct diag *diag, size_t mark, enum diag_level level)
+void diag_set_level(struct diag *diag, size_t mark, unsigned level)
 {
     if (mark >= diag->count)
         return; /* it was said before */
     diag->counts[diag->entries[mark].said.level]--;
-    diag->entries[mark].said.level = level;
+    diag->entries[mark].said.level = (enum diag_level)level;
     diag->counts[level]++;
 }
 

@@ -85,9 +85,10 @@ void diag_hint(struct diag *diag, const char *format, ...) __attribute__((format
 void diag_related(struct diag *diag, struct position at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Names the diagnostic that was added last, until the first is printed; and gives it another level. */
+/* Names the diagnostic that was added last, until the first is printed; and gives it another level, or with
+ * DIAG_LEVELS leaves it out. */
 size_t diag_mark(const struct diag *diag);
-void diag_set_level(struct diag *diag, size_t mark, enum diag_level level);
+void diag_set_level(struct diag *diag, size_t mark, unsigned level);
 
 /* To the diagnostic that was added last: it has a cause in common with all of its kind and reason that have a
  * subject, too, and the subject is what it is about. Printed as one if there are many. */

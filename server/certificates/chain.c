@@ -124,41 +124,45 @@ static void place_authorities(struct certificates *store)
     }
 }
 
-TABLE_KEY(proof_key, struct proof,
-          ((struct span){(const char *)item, sizeof(item->child) + sizeof(item->parent)}));
+TABLE_KEY(proof_key, struct proof, SPAN_OF(item->pair));
 
-static const struct proof *find_proof(const struct certificates *store, struct proof wanted)
+static size_t find_proof(const struct certificates *store, uint64_t pair)
 {
-    size_t found = table_find(&store->by_proof, proof_key(&wanted, 0), proof_key, store->proofs);
-    return found == TABLE_NONE ? NULL : &store->proofs[found];
+    return table_find(&store->by_proof, SPAN_OF(pair), proof_key, store->proofs);
 }
 
-void certificate_add_proof(struct certificates *store, struct proof proof)
+static size_t add_proof(struct certificates *store, uint64_t pair, bool is_signed)
 {
-    if (find_proof(store, proof) != NULL)
-        return;
-    table_add(&store->by_proof, proof_key(&proof, 0), store->proof_count);
-    *ARRAY_ADD(store->proofs, store->proof_count, store->proof_capacity) = proof;
+    table_add(&store->by_proof, SPAN_OF(pair), store->proof_count);
+    *ARRAY_ADD(store->proofs, store->proof_count, store->proof_capacity) =
+        (struct proof){pair, is_signed, false};
+    return store->proof_count - 1;
+}
+
+void certificate_reuse_proofs(struct certificates *store)
+{
+    const struct proof *proofs = store->previous.proofs;
+    for (size_t i = 0; i < store->previous.proof_count; i++)
+        if (find_proof(store, proofs[i].pair) == TABLE_NONE)
+            (void)add_proof(store, proofs[i].pair, proofs[i].is_signed != 0); /* its place */
 }
 
 /* Whether the parent has signed the child: as it is known, or else verified, which is then known. */
-static bool prove(struct certificates *store, uint32_t child, uint32_t parent)
+static bool prove(struct certificates *store, const struct certificate *child,
+                  const struct certificate *parent)
 {
-    struct proof proof = {child, parent, 0};
-    const struct proof *known = find_proof(store, proof);
-    if (known != NULL)
-        return known->is_signed != 0;
-    proof.is_signed = certificate_is_signed_by(store->certificates[child].facts,
-                                               store->certificates[parent].facts);
-    certificate_add_proof(store, proof);
-    return proof.is_signed != 0;
+    uint64_t pair = table_hash(child->der) * 3 ^ table_hash(parent->der);
+    size_t found = find_proof(store, pair);
+    if (found == TABLE_NONE)
+        found = add_proof(store, pair, certificate_is_signed_by(child, parent));
+    store->proofs[found].is_used = true;
+    return store->proofs[found].is_signed != 0;
 }
 
 /* The search for the issuer of a certificate. */
 struct search {
     struct certificates *store;
     const struct certificate *child;
-    uint32_t child_index;
     uint32_t source; /* the file of the leaf */
     bool is_doubtful;
     unsigned checks; /* signatures that were verified, among those that are equally near */
@@ -189,7 +193,7 @@ static void consider(struct search *search, uint32_t index, bool is_near)
             return;
         search->checks++;
         store->chain_checks++;
-        if (!prove(store, search->child_index, index))
+        if (!prove(store, search->child, parent))
             return;
     }
     search->best = index;
@@ -228,7 +232,6 @@ static uint32_t find_issuer(struct certificates *store, uint32_t child_index, ui
     struct search search = {
         .store = store,
         .child = child,
-        .child_index = child_index,
         .source = source,
         .is_doubtful = is_doubtful(store, child),
         .best = CERTIFICATE_NONE,

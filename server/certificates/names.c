@@ -92,7 +92,6 @@ static bool is_trusted(struct certificates *store, uint32_t index)
         leaf->is_trusted =
             trust_judge(store->trust, chain, leaf->chain_len, store->now, &verdict) &&
             verdict.is_trusted && !verdict.is_expired;
-        certificate_crypto_end(store);
     }
     leaf->is_judged = true;
     return leaf->is_trusted;
@@ -255,27 +254,27 @@ void certificate_report_unused(struct certificates *store, const struct stored_c
                      why_better(store, used, index));
 }
 
-void certificate_doubt(struct certificates *store, const struct span *names, size_t count,
-                       enum diag_level otherwise)
+void certificate_doubt(struct certificates *store, struct doubt doubt)
 {
-    struct doubt doubt = {diag_mark(store->diag), otherwise, (uint32_t)store->doubt_name_count, 0};
-    for (size_t i = 0; i < count; i++) {
-        *ARRAY_ADD(store->doubt_names, store->doubt_name_count, store->doubt_name_capacity) =
-            add_name(store, names[i]);
-        doubt.name_count++;
-    }
+    doubt.mark = diag_mark(store->diag);
+    for (size_t i = 0; i < doubt.count; i++)
+        (void)add_name(store, doubt.names[i]); /* hosts that it covers are noted there */
     *ARRAY_ADD(store->doubts, store->doubt_count, store->doubt_capacity) = doubt;
 }
 
 /* Does a configured host need what it is said of? One that has a certificate needs no more. */
 static bool is_needed(const struct certificates *store, const struct doubt *doubt)
 {
-    if (doubt->name_count == 0)
-        return store->is_host_without;
-    for (uint32_t i = 0; i < doubt->name_count; i++)
-        if (store->names[store->doubt_names[doubt->first_name + i]].is_without)
+    const struct source *source = doubt->keys_of == 0 ? NULL : &store->sources[doubt->keys_of - 1];
+    for (uint32_t i = 0; source != NULL && i < source->count; i++) {
+        const struct content *content = &store->contents[source->first + i];
+        if (content->is_key && store->keys[content->index].is_used)
             return true;
-    return false;
+    }
+    for (size_t i = 0; i < doubt->count; i++)
+        if (store->names[find_name(store, doubt->names[i])].is_without)
+            return true;
+    return source == NULL && doubt->count == 0 && store->is_host_without;
 }
 
 void certificate_settle_doubts(struct certificates *store)

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/heap.h"
 #include "certificates/extensions.h"
 #include "certificates/pem.h"
@@ -31,19 +32,53 @@ static const struct {
 /* One file while it is read. */
 struct reading {
     struct certificates *store;
-    const char *file; /* interned */
+    const char *file; /* interned; NULL before there is something for us in it */
     const char *path;
-    uint32_t certificate_count; /* in this file, sound or not */
-    bool is_named;              /* itself, not a folder above it */
-    bool is_spotless;           /* nothing was said of it */
-    unsigned faults;            /* blocks of which something was said */
+    bool is_named;    /* itself, not a folder above it */
+    bool is_spotless; /* nothing was said of it */
+    unsigned faults;  /* blocks of which something was said */
 };
 
-/* Where to say what is wrong with the file. */
-static struct diag *complain(struct reading *reading)
+static struct source *last_source(const struct certificates *store)
 {
-    reading->is_spotless = false;
-    return reading->store->diag;
+    return &store->sources[store->source_count - 1];
+}
+
+static void add_source(struct certificates *store, const struct tree_file *file)
+{
+    const char *slash = strrchr(file->path, '/');
+    struct span folder = {file->path, slash == NULL ? 0 : (size_t)(slash - file->path)};
+    *ARRAY_ADD(store->sources, store->source_count, store->source_capacity) = (struct source){
+        .signature = file->signature,
+        .folder = span_hash(folder),
+        .is_named = file->is_named,
+        .first = (uint32_t)store->content_count,
+    };
+}
+
+static void add_content(struct certificates *store, struct content content)
+{
+    *ARRAY_ADD(store->contents, store->content_count, store->content_capacity) = content;
+    last_source(store)->count++;
+    last_source(store)->certificate_count += content.is_key ? 0 : 1;
+}
+
+/* All of the file is read: the home of a certificate is the file that has most of the chain. */
+static void settle(struct reading *reading)
+{
+    struct certificates *store = reading->store;
+    uint32_t last = (uint32_t)store->source_count - 1;
+    const struct source *source = last_source(store);
+    for (uint32_t i = 0; i < source->count; i++) {
+        const struct content *content = &store->contents[source->first + i];
+        struct stored_certificate *stored = &store->certificates[content->index];
+        if (content->is_key || stored->source == last ||
+            (stored->source != CERTIFICATE_NONE &&
+             store->sources[stored->source].certificate_count >= source->certificate_count))
+            continue;
+        stored->source = last;
+        stored->at = (struct position){reading->file, content->line, 1};
+    }
 }
 
 static enum block_use block_use(const struct pem_block *block)
@@ -63,18 +98,18 @@ static struct position place(const struct reading *reading, uint32_t line)
 static void doubt(struct reading *reading)
 {
     if (!reading->is_named)
-        certificate_doubt(reading->store, NULL, 0, DIAG_NOTE);
+        certificate_doubt(reading->store, (struct doubt){.otherwise = DIAG_NOTE});
 }
 
 /* False when so much was said of the file that this says no more. */
-static bool may_report(struct reading *reading, const struct pem_block *block)
+static bool may_report(struct reading *reading, uint32_t line)
 {
     reading->is_spotless = false;
     reading->faults++;
     if (reading->faults <= LIMIT_CERTIFICATE_FAULTS)
         return true;
     if (reading->faults == LIMIT_CERTIFICATE_FAULTS + 1)
-        diag_add(reading->store->diag, DIAG_NOTE, place(reading, block->line),
+        diag_add(reading->store->diag, DIAG_NOTE, place(reading, line),
                  "more faults of this file are not reported");
     return false;
 }
@@ -125,11 +160,11 @@ static void report_block(struct reading *reading, const struct pem_block *block,
     diag_hint(diag, "copy the file again from where it was made");
 }
 
-static void report_certificate(struct reading *reading, const struct pem_block *block,
+static void report_certificate(struct reading *reading, uint32_t line,
                                const struct certificate *found)
 {
     struct diag *diag = reading->store->diag;
-    struct position at = place(reading, block->line);
+    struct position at = place(reading, line);
     switch (found->fault) {
     case CERTIFICATE_SOUND:
         break;
@@ -164,32 +199,34 @@ static void report_certificate(struct reading *reading, const struct pem_block *
 static void doubt_certificate(struct reading *reading, struct span der)
 {
     enum { NAMES_MOST = 100 }; /* as many as authorities put into one */
+    struct certificates *store = reading->store;
     struct span names[NAMES_MOST], written = {0};
     size_t count = 0;
     while (count < NAMES_MOST && extensions_next_name(der, &written)) {
         struct name name;
         if (name_parse(written, NAME_PATTERN, &name) == NAME_OK)
-            names[count++] =
-                span_of(diag_intern(reading->store->diag, (struct span){name.text, name.len}));
+            names[count++] = span_of(arena_copy(store->arena, (struct span){name.text, name.len}));
     }
-    if (count > 0)
-        certificate_doubt(reading->store, names, count, DIAG_NOTE);
-    else
+    if (count == 0) {
         doubt(reading);
+        return;
+    }
+    struct span *copy = arena_take(store->arena, count * sizeof(*copy));
+    memcpy(copy, names, count * sizeof(*copy));
+    certificate_doubt(store, (struct doubt){.names = copy, .count = count, .otherwise = DIAG_NOTE});
 }
 
 /* The same certificate may be in several files (cert.pem, fullchain.pem, certbot's archive): it
  * counts once. */
-static void take_certificate(struct reading *reading, const struct pem_block *block,
-                             struct span der)
+static void take_certificate(struct reading *reading, uint32_t line, struct span der)
 {
     struct certificates *store = reading->store;
     uint32_t index = certificate_find_der(store, der);
     if (index == CERTIFICATE_NONE) {
         struct certificate *facts = certificate_new(der);
         if (facts->fault != CERTIFICATE_SOUND) {
-            if (may_report(reading, block)) {
-                report_certificate(reading, block, facts);
+            if (may_report(reading, line)) {
+                report_certificate(reading, line, facts);
                 doubt_certificate(reading, der);
             }
             certificate_free(facts);
@@ -197,8 +234,7 @@ static void take_certificate(struct reading *reading, const struct pem_block *bl
         }
         index = certificate_add(store, facts);
     }
-    certificate_add_content(store, (struct content){index, block->line, false});
-    certificate_settle(store, index, place(reading, block->line), reading->certificate_count);
+    add_content(store, (struct content){index, line, false});
 }
 
 static void report_key(struct reading *reading, const struct pem_block *block,
@@ -216,12 +252,29 @@ static void report_key(struct reading *reading, const struct pem_block *block,
     }
 }
 
+/* A key, whose object is taken, if it has one; of equal ones the first counts. */
+static void add_key(struct reading *reading, uint32_t line, struct stored_key key)
+{
+    struct certificates *store = reading->store;
+    uint32_t index = certificate_find_key(store, key.info);
+    if (index == CERTIFICATE_NONE) {
+        index = (uint32_t)store->key_count;
+        key.at = place(reading, line);
+        key.certificate = CERTIFICATE_NONE;
+        table_add(&store->by_info, key.info, index);
+        *ARRAY_ADD(store->keys, store->key_count, store->key_capacity) = key;
+    } else {
+        private_key_free(key.key);
+    }
+    add_content(store, (struct content){index, line, true});
+}
+
 static void take_key(struct reading *reading, const struct pem_block *block, struct span der)
 {
     struct certificates *store = reading->store;
     struct private_key *key = private_key_new(der);
     if (key->fault != PRIVATE_KEY_SOUND) {
-        if (may_report(reading, block)) {
+        if (may_report(reading, block->line)) {
             report_key(reading, block, key);
             doubt(reading);
         }
@@ -232,10 +285,8 @@ static void take_key(struct reading *reading, const struct pem_block *block, str
     /* Only a damaged one differs from an equal one; it must stay out of sight then as now. */
     if (index != CERTIFICATE_NONE && !span_equal(store->keys[index].der, key->der))
         reading->is_spotless = false;
-    struct stored_key stored = {
-        .key = key, .der = key->der, .info = key->info, .at = place(reading, block->line)};
-    index = certificate_add_key(store, stored);
-    certificate_add_content(store, (struct content){index, block->line, true});
+    add_key(reading, block->line,
+            (struct stored_key){.key = key, .der = key->der, .info = key->info});
 }
 
 static void take_block(struct reading *reading, const struct pem_block *block, enum block_use use)
@@ -243,7 +294,7 @@ static void take_block(struct reading *reading, const struct pem_block *block, e
     unsigned char *der = NULL;
     struct span bytes;
     if (use == BLOCK_ENCRYPTED || use == BLOCK_TRUSTED || block->fault != PEM_SOUND) {
-        if (may_report(reading, block)) {
+        if (may_report(reading, block->line)) {
             report_block(reading, block, use);
             doubt(reading);
         }
@@ -255,43 +306,36 @@ static void take_block(struct reading *reading, const struct pem_block *block, e
     if (use == BLOCK_KEY)
         take_key(reading, block, bytes);
     else
-        take_certificate(reading, block, bytes);
+        take_certificate(reading, block->line, bytes);
     private_key_wipe(der, block->der_len);
     free(der);
 }
 
-/* Nothing in the file is for us: say what it may be instead, at once if it was named, and else when it
- * is known whether anything is missing. */
+/* Nothing in the file is for us: say what it may be instead. In a folder a request is not worth a word, unless
+ * a certificate is missing: it lies beside most certificates. */
 static void report_nothing(struct reading *reading, struct span bytes)
 {
     struct certificates *store = reading->store;
     const struct certificate_form *form = certificate_form_find(bytes);
-    if (!reading->is_named) {
-        if (form == NULL)
-            return;
-        reading->is_spotless = false;
-        if (store->unread_count < LIMIT_CERTIFICATE_UNREAD)
-            store->unread[store->unread_count] =
-                (struct unread){diag_intern(store->diag, span_of(reading->path)), form};
-        store->unread_count++;
+    struct diag *diag = store->diag;
+    if (!reading->is_named && form == NULL)
         return;
-    }
-    struct diag *diag = complain(reading);
-    diag_add(diag, DIAG_ERROR, store->files.at,
-             "%s holds no certificate and no key in PEM form%s%s", reading->path,
-             form == NULL ? "" : ": ", form == NULL ? "" : form->what);
+    reading->is_spotless = false;
+    if (reading->is_named)
+        diag_add(diag, DIAG_ERROR, store->files.at,
+                 "%s holds no certificate and no key in PEM form%s%s", reading->path,
+                 form == NULL ? "" : ": ", form == NULL ? "" : form->what);
+    else if (store->unread_count++ < LIMIT_CERTIFICATE_UNREAD)
+        diag_add(diag, form->is_request ? DIAG_NOTE : DIAG_WARNING,
+                 (struct position){diag_intern(diag, span_of(reading->path)), 0, 0},
+                 "no certificate and no key can be read from this file: %s", form->what);
+    else
+        return;
     if (form != NULL)
         diag_hint(diag, "%s%s%s", form->before, reading->path, form->behind);
-}
-
-static void read_blocks(struct reading *reading, struct span bytes)
-{
-    struct pem_block block;
-    for (struct pem_reader reader = pem_begin(bytes); pem_next(&reader, &block);) {
-        enum block_use use = block_use(&block);
-        if (use != BLOCK_OTHER)
-            take_block(reading, &block, use);
-    }
+    if (!reading->is_named)
+        certificate_doubt(store,
+                          (struct doubt){.otherwise = form->is_request ? DIAG_LEVELS : DIAG_NOTE});
 }
 
 void certificate_read_file(void *context, const struct tree_file *file, struct span bytes)
@@ -304,27 +348,58 @@ void certificate_read_file(void *context, const struct tree_file *file, struct s
         .is_spotless = true,
     };
     struct pem_block block;
-    size_t useful = 0, keys = 0;
+    bool has_key = false;
+    add_source(store, file);
     for (struct pem_reader reader = pem_begin(bytes); pem_next(&reader, &block);) {
         enum block_use use = block_use(&block);
-        useful += use != BLOCK_OTHER;
-        keys += use == BLOCK_KEY;
-        reading.certificate_count += use == BLOCK_CERTIFICATE;
-    }
-    certificate_add_source(store, file);
-    if (useful == 0)
-        report_nothing(&reading, bytes);
-    if (useful > 0)
+        if (use == BLOCK_OTHER)
+            continue;
         reading.file = diag_intern(store->diag, span_of(file->path));
-    if (keys > 0 && (file->status->st_mode & S_IROTH) != 0) {
-        struct diag *diag = complain(&reading);
-        diag_add(diag, DIAG_WARNING, (struct position){reading.file, 0, 0},
-                 "every user of this machine can read the private key");
-        diag_hint(diag, "chmod 600 %s", file->path);
-        store->sources[store->source_count - 1].warning = diag_mark(diag);
+        has_key = has_key || use == BLOCK_KEY;
+        take_block(&reading, &block, use);
     }
-    if (useful > 0)
-        read_blocks(&reading, bytes);
-    store->sources[store->source_count - 1].is_reusable =
+    settle(&reading);
+    if (reading.file == NULL)
+        report_nothing(&reading, bytes);
+    if (has_key && (file->status->st_mode & S_IROTH) != 0) {
+        reading.is_spotless = false;
+        diag_add(store->diag, DIAG_WARNING, (struct position){reading.file, 0, 0},
+                 "every user of this machine can read the private key");
+        diag_hint(store->diag, "chmod 600 %s", file->path);
+        /* Who can read a key that nobody here uses is not ours to judge. */
+        certificate_doubt(store, (struct doubt){.keys_of = (uint32_t)store->source_count,
+                                                .otherwise = DIAG_NOTE});
+    }
+    last_source(store)->is_reusable =
         reading.is_spotless && signature_is_settled(file->status, store->begun);
+}
+
+bool certificate_reuse_file(void *context, const struct tree_file *file)
+{
+    struct certificates *store = context;
+    uint32_t first, count;
+    struct reading reading = {
+        .store = store,
+        .path = file->path,
+        .is_named = file->is_named,
+        .is_spotless = true,
+    };
+    /* A file without anything for us is as good as none, but not when it is named. */
+    if (!certificate_archive_find(&store->previous, file, &first, &count) ||
+        (file->is_named && count == 0))
+        return false;
+    add_source(store, file);
+    if (count > 0)
+        reading.file = diag_intern(store->diag, span_of(file->path));
+    for (uint32_t i = 0; i < count; i++) {
+        struct certificate_archived archived = certificate_archive_at(&store->previous, first + i);
+        if (archived.info.len > 0)
+            add_key(&reading, archived.line,
+                    (struct stored_key){.der = archived.der, .info = archived.info});
+        else
+            take_certificate(&reading, archived.line, archived.der);
+    }
+    settle(&reading);
+    last_source(store)->is_reusable = reading.is_spotless;
+    return true;
 }

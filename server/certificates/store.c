@@ -10,7 +10,7 @@
 
 static void doubt_file(void *context, enum diag_level otherwise)
 {
-    certificate_doubt(context, NULL, 0, otherwise);
+    certificate_doubt(context, (struct doubt){.otherwise = otherwise});
 }
 
 struct certificates *certificates_new(struct diag *diag, const struct site *previous,
@@ -29,9 +29,7 @@ struct certificates *certificates_new(struct diag *diag, const struct site *prev
     (void)clock_gettime(CLOCK_REALTIME, &store->begun); /* it cannot fail */
     store->arena = arena_new();
     certificate_archive_open(previous, &store->previous);
-    store->moved = heap_take(store->previous.certificate_count, sizeof(*store->moved));
-    for (size_t i = 0; i < store->previous.certificate_count; i++)
-        store->moved[i] = CERTIFICATE_NONE;
+    certificate_reuse_proofs(store);
     return store;
 }
 
@@ -40,26 +38,17 @@ bool certificate_crypto_begin(struct certificates *store)
     psa_status_t status = psa_crypto_init(); /* needs nothing but memory and random bytes */
     if (status == PSA_ERROR_INSUFFICIENT_MEMORY)
         heap_end();
-    store->is_crypto_begun = status == PSA_SUCCESS;
-    if (!store->is_crypto_begun && !store->is_crypto_lacking)
+    if (status != PSA_SUCCESS)
         diag_add(store->diag, DIAG_FATAL, (struct position){0},
                  "certificates cannot be read: the kernel gives no random bytes");
-    store->is_crypto_lacking = !store->is_crypto_begun;
-    return store->is_crypto_begun;
-}
-
-void certificate_crypto_end(struct certificates *store)
-{
-    if (store->is_crypto_begun)
-        mbedtls_psa_crypto_free();
-    store->is_crypto_begun = false;
+    return status == PSA_SUCCESS;
 }
 
 void certificates_free(struct certificates *store)
 {
     if (store == NULL)
         return;
-    certificate_crypto_end(store);
+    mbedtls_psa_crypto_free();
     for (size_t i = 0; i < store->certificate_count; i++)
         certificate_free(store->certificates[i].facts);
     for (size_t i = 0; i < store->key_count; i++)
@@ -69,10 +58,9 @@ void certificates_free(struct certificates *store)
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         table_free(tables[i]);
     table_free(&store->previous.by_signature);
-    void *const arrays[] = {store->certificates, store->keys,        store->sources,
-                            store->contents,     store->names,       store->candidates,
-                            store->doubts,       store->doubt_names, store->placed,
-                            store->proofs,       store->moved};
+    void *const arrays[] = {store->certificates, store->keys,   store->sources,
+                            store->contents,     store->names,  store->candidates,
+                            store->doubts,       store->placed, store->proofs};
     for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
         free(arrays[i]);
     trust_free(store->trust);
@@ -97,27 +85,6 @@ uint32_t certificate_find_key(const struct certificates *store, struct span info
     return (uint32_t)table_find(&store->by_info, info, info_of, store->keys);
 }
 
-void certificate_add_source(struct certificates *store, const struct tree_file *file)
-{
-    const char *slash = strrchr(file->path, '/');
-    struct span folder = {file->path, slash == NULL ? 0 : (size_t)(slash - file->path)};
-    *ARRAY_ADD(store->sources, store->source_count, store->source_capacity) = (struct source){
-        .signature = file->signature,
-        .folder = span_hash(folder),
-        .is_named = file->is_named,
-        .warning = SIZE_MAX,
-        .first = (uint32_t)store->content_count,
-    };
-}
-
-void certificate_add_content(struct certificates *store, struct content content)
-{
-    struct source *source = &store->sources[store->source_count - 1];
-    *ARRAY_ADD(store->contents, store->content_count, store->content_capacity) = content;
-    source->count++;
-    source->certificate_count += content.is_key ? 0 : 1;
-}
-
 uint32_t certificate_add(struct certificates *store, struct certificate *facts)
 {
     table_add(&store->by_der, facts->der, store->certificate_count);
@@ -132,31 +99,6 @@ uint32_t certificate_add(struct certificates *store, struct certificate *facts)
     return (uint32_t)store->certificate_count - 1;
 }
 
-void certificate_settle(struct certificates *store, uint32_t index, struct position at,
-                        uint32_t beside_count)
-{
-    struct stored_certificate *stored = &store->certificates[index];
-    uint32_t source = (uint32_t)store->source_count - 1;
-    if (stored->source == CERTIFICATE_NONE ||
-        (stored->source != source &&
-         store->sources[stored->source].certificate_count < beside_count)) {
-        stored->source = source;
-        stored->at = at;
-    }
-}
-
-uint32_t certificate_add_key(struct certificates *store, struct stored_key key)
-{
-    uint32_t known = certificate_find_key(store, key.info);
-    if (known != CERTIFICATE_NONE) {
-        private_key_free(key.key);
-        return known;
-    }
-    table_add(&store->by_info, key.info, store->key_count);
-    *ARRAY_ADD(store->keys, store->key_count, store->key_capacity) = key;
-    return (uint32_t)store->key_count - 1;
-}
-
 void certificates_read(struct certificates *store, const char *path, struct position at)
 {
     if (certificate_crypto_begin(store))
@@ -167,6 +109,14 @@ static void leave_out(struct certificates *store, const struct stored_certificat
                       const char *why)
 {
     diag_add(store->diag, DIAG_ERROR, stored->at, "the certificate is left out: %s", why);
+}
+
+/* In a folder a certificate may be one for another purpose. */
+static void doubt_leaf(struct certificates *store, const struct certificate *facts)
+{
+    certificate_doubt(
+        store,
+        (struct doubt){.names = facts->names, .count = facts->name_count, .otherwise = DIAG_NOTE});
 }
 
 /* False with the reason reported when the certificate cannot be served. */
@@ -203,9 +153,8 @@ static bool judge_leaf(struct certificates *store, const struct stored_certifica
     } else {
         return true;
     }
-    /* A certificate for another purpose may lie in the same folder. */
     if (facts->name_count > 0 || !store->sources[stored->source].is_named)
-        certificate_doubt(store, facts->names, facts->name_count, DIAG_NOTE);
+        doubt_leaf(store, facts);
     return false;
 }
 
@@ -222,12 +171,12 @@ static void match_keys(struct certificates *store)
         struct stored_certificate *stored = &store->certificates[i];
         stored->key = certificate_find_key(store, stored->facts->info);
         if (stored->key != CERTIFICATE_NONE)
-            store->keys[stored->key].has_certificate = true;
+            store->keys[stored->key].certificate = (uint32_t)i;
         if (certificate_is_issuer(stored->facts))
             certificate_add_authority(store, (uint32_t)i);
     }
     for (size_t i = 0; i < store->key_count; i++)
-        if (!store->keys[i].has_certificate)
+        if (store->keys[i].certificate == CERTIFICATE_NONE)
             diag_add(store->diag, DIAG_NOTE, store->keys[i].at,
                      "no certificate in the files belongs to this private key");
 }
@@ -240,7 +189,6 @@ void certificates_match(struct certificates *store, int64_t now)
     if (!certificate_crypto_begin(store))
         return;
     match_keys(store);
-    certificate_reuse_proofs(store);
     for (size_t i = 0; i < store->certificate_count; i++) {
         struct stored_certificate *stored = &store->certificates[i];
         progress_make(store->files.progress);
@@ -250,9 +198,9 @@ void certificates_match(struct certificates *store, int64_t now)
         if (stored->is_leaf)
             certificate_add_names(store, (uint32_t)i);
         else
-            certificate_doubt(store, stored->facts->names, stored->facts->name_count, DIAG_NOTE);
+            doubt_leaf(store, stored->facts);
     }
-    certificate_crypto_end(store);
+    mbedtls_psa_crypto_free();
 }
 
 static struct credential_fields *make_credential(const struct certificates *store,
@@ -333,46 +281,13 @@ void certificates_names(const struct certificates *store,
     }
 }
 
-/* Who can read a key that nobody here uses is not ours to judge. */
-static void settle_readable(struct certificates *store)
-{
-    for (size_t i = 0; i < store->source_count; i++) {
-        const struct source *source = &store->sources[i];
-        bool is_used = false;
-        for (uint32_t k = 0; k < source->count && source->warning != SIZE_MAX; k++) {
-            const struct content *content = &store->contents[source->first + k];
-            is_used = is_used || (content->is_key && store->keys[content->index].is_used);
-        }
-        if (source->warning != SIZE_MAX && !is_used)
-            diag_set_level(store->diag, source->warning, DIAG_NOTE);
-    }
-}
-
-/* Why files hold nothing for us: told of requests only where a certificate is missing, because they
- * lie beside most certificates. */
-static void report_unread(struct certificates *store)
-{
-    enum diag_level level = store->is_host_without ? DIAG_WARNING : DIAG_NOTE;
-    for (size_t i = 0; i < store->unread_count && i < LIMIT_CERTIFICATE_UNREAD; i++) {
-        const struct unread *unread = &store->unread[i];
-        if (unread->form->is_request && !store->is_host_without)
-            continue;
-        diag_add(store->diag, unread->form->is_request ? DIAG_NOTE : level,
-                 (struct position){unread->file, 0, 0},
-                 "no certificate and no key can be read from this file: %s", unread->form->what);
-        diag_hint(store->diag, "%s%s%s", unread->form->before, unread->file, unread->form->behind);
-    }
-    if (store->unread_count > LIMIT_CERTIFICATE_UNREAD)
-        diag_add(store->diag, level, store->files.at,
-                 "%zu more files have no certificate and no key that can be read",
-                 store->unread_count - LIMIT_CERTIFICATE_UNREAD);
-}
-
 void certificates_report_unused(struct certificates *store)
 {
     certificate_settle_doubts(store);
-    settle_readable(store);
-    report_unread(store);
+    if (store->unread_count > LIMIT_CERTIFICATE_UNREAD)
+        diag_add(store->diag, store->is_host_without ? DIAG_WARNING : DIAG_NOTE, store->files.at,
+                 "%zu more files have no certificate and no key that can be read",
+                 store->unread_count - LIMIT_CERTIFICATE_UNREAD);
     if (store->trust_checks >= LIMIT_TRUST_CHECKS) {
         diag_add(store->diag, DIAG_WARNING, store->files.at,
                  "too many hosts have several certificates in different folders");

@@ -49,7 +49,7 @@ struct stored_key {
     struct private_key *key; /* owned; NULL when it is that of the previous site */
     struct span der, info;   /* borrowed from either */
     struct position at;
-    bool has_certificate;
+    uint32_t certificate; /* one that it belongs to, or CERTIFICATE_NONE */
     bool is_used;
 };
 
@@ -57,7 +57,7 @@ struct stored_key {
 struct content {
     uint32_t index; /* of the certificate or key */
     uint32_t line;
-    uint32_t is_key; /* 0 or 1, without a gap behind it: it is archived as it is */
+    bool is_key;
 };
 
 /* A file that was read, and what it holds as a stretch of the store's list. */
@@ -68,16 +68,17 @@ struct source {
     uint32_t count;
     uint32_t certificate_count;
     bool is_named;    /* itself, not a folder above it */
-    size_t warning;   /* diagnostic that everybody can read its keys; SIZE_MAX: they cannot */
     bool is_reusable; /* nothing was said of it, so that it need not be read to say it again */
 };
 
-/* Something that was said of a file in a folder. It is an error when a configured host needs what it
- * is said of, else a note: others may have what they like in a folder that many use. */
+/* Something that was said of a file in a folder, whose level counts when a configured host needs what it
+ * is said of: others may have what they like in a folder that many use. */
 struct doubt {
-    size_t mark; /* of diag */
-    enum diag_level otherwise;
-    uint32_t first_name, name_count; /* of the certificate; none: nobody knows whose it is */
+    size_t mark;              /* of diag */
+    unsigned otherwise;       /* enum diag_level, or DIAG_LEVELS: it is left out */
+    const struct span *names; /* borrowed; of the certificate, in lower case */
+    size_t count;             /* 0, and keys_of too: nobody knows whose it is */
+    uint32_t keys_of; /* it is about the keys of this source, counted from 1; 0: it is not */
 };
 
 /* A file that was meant to hold certificates or keys, and from which none can be read: text that an editor
@@ -87,12 +88,6 @@ struct certificate_form {
     const char *before; /* the command that converts it, before and behind the name of the file */
     const char *behind;
     bool is_request; /* a request belongs beside its certificate, and cannot be converted */
-};
-
-/* A file in a folder from which nothing could be read. */
-struct unread {
-    const char *file; /* interned */
-    const struct certificate_form *form;
 };
 
 /* An authority in a folder. */
@@ -118,37 +113,39 @@ struct stored_name {
     bool is_without;                  /* and no leaf was found for it */
 };
 
-/* Whether the second certificate has signed the first, which is known. */
+/* Whether one certificate has signed another, which is known. It is archived as it is. */
 struct proof {
-    uint32_t child;
-    uint32_t parent;
-    uint32_t is_signed; /* 0 or 1: as above */
+    uint64_t pair;      /* a hash of both, which lasts as long as the supervisor (table_hash) */
+    uint32_t is_signed; /* 0 or 1, as is the next one */
+    uint32_t is_used;   /* in this load */
 };
 
 /* The archive of the site before this load. {0} is empty. Everything is borrowed from the site but the
  * table. */
 struct certificate_archive {
-    struct span image, names;
-    const struct archived_certificate *certificates;
+    struct span image;
     const struct archived_source *sources;
-    const struct content *contents;
-    const struct archived_key *keys;
+    const struct archived_content *contents;
     const struct proof *proofs;
-    size_t certificate_count, content_count, key_count, proof_count;
+    size_t content_count, proof_count;
     struct table by_signature; /* signature to source */
+};
+
+/* A certificate or key of an archived file, borrowed from the site. */
+struct certificate_archived {
+    struct span der;
+    struct span info; /* the public key of a key; empty: it is a certificate */
+    uint32_t line;
 };
 
 struct certificates {
     struct diag *diag; /* borrowed */
     struct certificate_archive previous;
-    uint32_t *moved;                /* owned; the numbers here of the certificates of previous */
     struct arena *arena;            /* owned; credentials */
     struct timespec begun;          /* before the first file was looked at */
     struct certificate_files files; /* owned */
     int64_t now;
     bool is_matched;
-    bool is_crypto_begun;   /* a generator may be seeded; not after the matching */
-    bool is_crypto_lacking; /* it could not be, which was reported */
 
     struct stored_certificate *certificates; /* owned */
     size_t certificate_count, certificate_capacity;
@@ -162,10 +159,7 @@ struct certificates {
     size_t name_count, name_capacity;
     struct doubt *doubts; /* owned */
     size_t doubt_count, doubt_capacity;
-    uint32_t *doubt_names; /* owned; numbers of names */
-    size_t doubt_name_count, doubt_name_capacity;
-    struct unread unread[LIMIT_CERTIFICATE_UNREAD];
-    size_t unread_count;          /* beyond the limit only counted */
+    size_t unread_count;          /* files from which nothing could be read */
     bool is_host_without;         /* a host was looked for that no leaf covers */
     struct candidate *candidates; /* owned */
     size_t candidate_count, candidate_capacity;
@@ -182,7 +176,7 @@ struct certificates {
     struct table by_name;    /* subject alternative name to name */
     struct proof *proofs;    /* owned */
     size_t proof_count, proof_capacity;
-    struct table by_proof; /* child and parent to proof */
+    struct table by_proof; /* the pair to proof */
     struct text archived;  /* for the next load */
 
     struct table by_place; /* folder and subject to the first authority of its list */
@@ -198,31 +192,21 @@ const struct certificate_form *certificate_form_find(struct span bytes);
  * must be read for another reason. */
 bool certificate_reuse_file(void *context, const struct tree_file *file);
 
-/* A source without contents yet. */
-void certificate_add_source(struct certificates *store, const struct tree_file *file);
-
-/* Appends to the contents of the last source. */
-void certificate_add_content(struct certificates *store, struct content content);
-
 /* The number of the new certificate, whose facts are taken. */
 uint32_t certificate_add(struct certificates *store, struct certificate *facts);
-
-/* The last source has the certificate at this line. Its home is the file that has most of the
- * chain; beside_count is how many certificates are in this one, sound or not. */
-void certificate_settle(struct certificates *store, uint32_t index, struct position at,
-                        uint32_t beside_count);
-
-/* The number of the key: a new one, or that of an equal one. If it has an object, that is taken. */
-uint32_t certificate_add_key(struct certificates *store, struct stored_key key);
 
 /* The archive of the site; empty when it has none (or is NULL), or when it makes no sense. */
 void certificate_archive_open(const struct site *site, struct certificate_archive *ret_archive);
 
-/* After the matching of keys: brings what is known of signatures from the load before. */
-void certificate_reuse_proofs(struct certificates *store);
+/* Where the contents of the file are in the archive. False when it is not there as it is now. */
+bool certificate_archive_find(const struct certificate_archive *archive,
+                              const struct tree_file *file, uint32_t *ret_first,
+                              uint32_t *ret_count);
+struct certificate_archived certificate_archive_at(const struct certificate_archive *archive,
+                                                   uint32_t index);
 
-/* What is known of a signature, unless it was known before. */
-void certificate_add_proof(struct certificates *store, struct proof proof);
+/* Brings what is known of signatures from the load before. */
+void certificate_reuse_proofs(struct certificates *store);
 
 /* The number of the certificate with this DER, of the key with this public key; CERTIFICATE_NONE when
  * there is none. */
@@ -240,9 +224,8 @@ bool certificate_build_chain(struct certificates *store, struct stored_certifica
 void certificate_warn_of_chain(struct certificates *store, const struct stored_certificate *leaf);
 
 /* mbedTLS may use PSA inside, which seeds a generator when it starts. It is stopped again before
- * anything can fork: workers must not share its state. False, reported, without random bytes. */
+ * anything can fork: children must not share its state. False, reported, without random bytes. */
 bool certificate_crypto_begin(struct certificates *store);
-void certificate_crypto_end(struct certificates *store);
 
 /* Lists the leaf under its names. */
 void certificate_add_names(struct certificates *store, uint32_t index);
@@ -251,11 +234,8 @@ void certificate_add_names(struct certificates *store, uint32_t index);
 void certificate_find_host(struct certificates *store, struct span host,
                            uint32_t ret_leaves[static CREDENTIAL_KINDS]);
 
-/* The diagnostic that was added last is in doubt until it is known which hosts are configured. names
- * are those of the certificate that it is said of, in lower case, or none; otherwise is its level when
- * no configured host needs it. */
-void certificate_doubt(struct certificates *store, const struct span *names, size_t count,
-                       enum diag_level otherwise);
+/* The diagnostic that was added last is in doubt until it is known which hosts are configured. */
+void certificate_doubt(struct certificates *store, struct doubt doubt);
 
 /* The level of what was in doubt. */
 void certificate_settle_doubts(struct certificates *store);
