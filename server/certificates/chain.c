@@ -2,31 +2,57 @@
 #include "base/calendar.h"
 #include "certificates/store_inside.h"
 
-/* How well an authority fits as the issuer of a certificate. In falling order of weight. */
+/* How well an authority fits as the issuer of a certificate: each outweighs those before it. */
+enum { FIT_ROOT = 1, FIT_BESIDE = 2 /* in the file of the leaf */, FIT_VALID = 4 };
+
 struct fit {
-    bool is_valid;
-    bool is_beside; /* in the file of the leaf */
-    bool is_root;
+    int rank; /* the sum of them */
     int64_t not_after;
 };
 
-TABLE_KEY(subject_of, struct stored_certificate, item->facts->subject);
+TABLE_KEY(place_of, struct listed, SPAN_OF(item->place));
 
-static uint32_t find_subject(const struct certificates *store, struct span subject)
+/* Of the authorities with the subject in the folder, or with 0 anywhere. */
+static uint64_t place_in(uint64_t folder, struct span subject)
 {
-    return (uint32_t)table_find(&store->by_subject, subject, subject_of, store->certificates);
+    return folder * UINT64_C(0x9e3779b97f4a7c15) ^ table_hash(subject);
 }
 
-void certificate_add_authority(struct certificates *store, uint32_t index)
+/* The first of them in the list, or CERTIFICATE_NONE. */
+static uint32_t find_listed(const struct certificates *store, uint64_t folder, struct span subject)
 {
-    struct stored_certificate *authority = &store->certificates[index];
-    uint32_t first = find_subject(store, authority->facts->subject);
-    if (first == CERTIFICATE_NONE) {
-        table_add(&store->by_subject, authority->facts->subject, index);
+    uint64_t place = place_in(folder, subject);
+    return (uint32_t)table_find(&store->by_place, SPAN_OF(place), place_of, store->listed);
+}
+
+static void list_authority(struct certificates *store, uint64_t folder, uint32_t index)
+{
+    const struct certificate *facts = store->certificates[index].facts;
+    struct listed item = {place_in(folder, facts->subject), index, CERTIFICATE_NONE};
+    uint32_t first = find_listed(store, folder, facts->subject);
+    /* A chain often is in two files of a folder. */
+    if (!certificate_is_issuer(facts) ||
+        (first != CERTIFICATE_NONE && store->listed[first].index == index))
         return;
+    if (first == CERTIFICATE_NONE) {
+        table_add(&store->by_place, SPAN_OF(item.place), store->listed_count);
+    } else {
+        item.next = store->listed[first].next;
+        store->listed[first].next = (uint32_t)store->listed_count;
     }
-    authority->next_subject = store->certificates[first].next_subject;
-    store->certificates[first].next_subject = index;
+    *ARRAY_ADD(store->listed, store->listed_count, store->listed_capacity) = item;
+}
+
+void certificate_list_authorities(struct certificates *store)
+{
+    for (size_t i = 0; i < store->certificate_count; i++)
+        list_authority(store, 0, (uint32_t)i);
+    for (size_t i = 0; i < store->source_count; i++)
+        for (uint32_t k = 0; k < store->sources[i].count; k++) {
+            const struct content *content = &store->contents[store->sources[i].first + k];
+            if (!content->is_key)
+                list_authority(store, store->sources[i].folder, content->index);
+        }
 }
 
 static bool is_beside(const struct certificates *store, uint32_t source, uint32_t index)
@@ -37,17 +63,6 @@ static bool is_beside(const struct certificates *store, uint32_t source, uint32_
         if (!contents[i].is_key && contents[i].index == index)
             return true;
     return false;
-}
-
-static bool is_better(struct fit one, struct fit other)
-{
-    if (one.is_valid != other.is_valid)
-        return one.is_valid;
-    if (one.is_beside != other.is_beside)
-        return one.is_beside;
-    if (one.is_root != other.is_root)
-        return one.is_root;
-    return one.not_after > other.not_after;
 }
 
 /* True when both tell a key identifier and the two are not equal. */
@@ -63,9 +78,9 @@ static bool key_ids_differ(const struct certificate *child, const struct certifi
 static bool is_doubtful(const struct certificates *store, const struct certificate *child)
 {
     struct span info = {0};
-    uint32_t index = find_subject(store, child->issuer);
-    for (; index != CERTIFICATE_NONE; index = store->certificates[index].next_subject) {
-        const struct certificate *parent = store->certificates[index].facts;
+    uint32_t at = find_listed(store, 0, child->issuer);
+    for (; at != CERTIFICATE_NONE; at = store->listed[at].next) {
+        const struct certificate *parent = store->certificates[store->listed[at].index].facts;
         if (key_ids_differ(child, parent))
             continue;
         if (info.data != NULL && !span_equal(info, parent->info))
@@ -73,55 +88,6 @@ static bool is_doubtful(const struct certificates *store, const struct certifica
         info = parent->info;
     }
     return false;
-}
-
-TABLE_KEY(place_of, struct placed, SPAN_OF(item->place));
-
-static uint64_t place_in(uint64_t folder, struct span subject)
-{
-    return folder * UINT64_C(0x9e3779b97f4a7c15) ^ span_hash(subject);
-}
-
-static uint32_t find_placed(const struct certificates *store, uint64_t place)
-{
-    struct span key = SPAN_OF(place);
-    return (uint32_t)table_find(&store->by_place, key, place_of, store->placed);
-}
-
-static void add_placed(struct certificates *store, uint64_t folder, uint32_t index)
-{
-    uint64_t place = place_in(folder, store->certificates[index].facts->subject);
-    struct span key = SPAN_OF(place);
-    uint32_t first = find_placed(store, place);
-    /* A chain often is in two files of a folder. */
-    if (first != CERTIFICATE_NONE && store->placed[first].index == index)
-        return;
-    array_room(&store->placed, store->placed_count, &store->placed_capacity,
-               sizeof(*store->placed));
-    if (first == CERTIFICATE_NONE)
-        table_add(&store->by_place, key, store->placed_count);
-    store->placed[store->placed_count] = (struct placed){
-        .place = place,
-        .index = index,
-        .next = first == CERTIFICATE_NONE ? CERTIFICATE_NONE : store->placed[first].next,
-    };
-    if (first != CERTIFICATE_NONE)
-        store->placed[first].next = (uint32_t)store->placed_count;
-    store->placed_count++;
-}
-
-/* Which authorities are in which folder: only asked when names do not tell them apart. */
-static void place_authorities(struct certificates *store)
-{
-    for (size_t i = 0; store->placed_count == 0 && i < store->source_count; i++) {
-        const struct source *source = &store->sources[i];
-        for (uint32_t k = 0; k < source->count; k++) {
-            const struct content *content = &store->contents[source->first + k];
-            if (!content->is_key &&
-                certificate_is_issuer(store->certificates[content->index].facts))
-                add_placed(store, source->folder, content->index);
-        }
-    }
 }
 
 TABLE_KEY(proof_key, struct proof, SPAN_OF(item->pair));
@@ -176,12 +142,14 @@ static void consider(struct search *search, uint32_t index, bool is_near)
 {
     struct certificates *store = search->store;
     const struct certificate *parent = store->certificates[index].facts;
-    struct fit fit = {certificate_is_valid(parent, store->now),
-                      is_beside(store, search->source, index), parent->flags.is_self_issued,
+    struct fit fit = {(certificate_is_valid(parent, store->now) ? FIT_VALID : 0) +
+                          (is_beside(store, search->source, index) ? FIT_BESIDE : 0) +
+                          (parent->flags.is_self_issued ? FIT_ROOT : 0),
                       parent->not_after};
+    bool is_better = search->best == CERTIFICATE_NONE || fit.rank > search->fit.rank ||
+                     (fit.rank == search->fit.rank && fit.not_after > search->fit.not_after);
     if (!span_equal(search->child->issuer, parent->subject) || !certificate_is_issuer(parent) ||
-        key_ids_differ(search->child, parent) ||
-        (search->best != CERTIFICATE_NONE && !is_better(fit, search->fit)))
+        key_ids_differ(search->child, parent) || !is_better)
         return;
     if (search->is_doubtful && store->chain_checks >= LIMIT_CHAIN_CHECKS_A_LOAD) {
         if (is_near && search->believed == CERTIFICATE_NONE)
@@ -202,33 +170,26 @@ static void consider(struct search *search, uint32_t index, bool is_near)
 
 static bool has_found(const struct search *search)
 {
-    return search->best != CERTIFICATE_NONE && search->fit.is_valid;
+    return search->best != CERTIFICATE_NONE && search->fit.rank >= FIT_VALID;
 }
 
-/* Others may forge authorities with the name and key identifier of this one's issuer, as many as they
- * like, so that what lies beside it is tried first. */
-static void search_near(struct search *search)
+/* Those with the name in the folder, or with 0 anywhere. */
+static void consider_listed(struct search *search, uint64_t folder)
 {
-    struct certificates *store = search->store;
-    const struct source *source = &store->sources[search->source];
-    for (uint32_t i = 0; i < source->count; i++) {
-        const struct content *content = &store->contents[source->first + i];
-        if (!content->is_key)
-            consider(search, content->index, true);
-    }
-    if (has_found(search))
-        return;
-    place_authorities(store);
+    const struct certificates *store = search->store;
+    uint32_t at = find_listed(store, folder, search->child->issuer);
     search->checks = 0;
-    uint32_t at = find_placed(store, place_in(source->folder, search->child->issuer));
-    for (; at != CERTIFICATE_NONE; at = store->placed[at].next)
-        consider(search, store->placed[at].index, true);
+    for (; at != CERTIFICATE_NONE; at = store->listed[at].next)
+        consider(search, store->listed[at].index, folder != 0);
 }
 
-/* The authority that issued the child, or CERTIFICATE_NONE. */
+/* The authority that issued the child, or CERTIFICATE_NONE. Others may forge authorities with the name and key
+ * identifier of its issuer, as many as they like, so that what lies beside it is tried first, and then what has
+ * signed another one. */
 static uint32_t find_issuer(struct certificates *store, uint32_t child_index, uint32_t source)
 {
     const struct certificate *child = store->certificates[child_index].facts;
+    const struct source *file = &store->sources[source];
     struct search search = {
         .store = store,
         .child = child,
@@ -237,21 +198,25 @@ static uint32_t find_issuer(struct certificates *store, uint32_t child_index, ui
         .best = CERTIFICATE_NONE,
         .believed = CERTIFICATE_NONE,
     };
-    uint32_t first = find_subject(store, child->issuer);
+    uint32_t first = find_listed(store, 0, child->issuer);
     if (first == CERTIFICATE_NONE)
         return CERTIFICATE_NONE;
-    if (search.is_doubtful) {
-        search_near(&search);
-        search.checks = 0;
-        if (!has_found(&search) && store->certificates[first].proven != CERTIFICATE_NONE)
-            consider(&search, store->certificates[first].proven, true);
+    uint32_t *proven = &store->certificates[store->listed[first].index].proven;
+    for (uint32_t i = 0; search.is_doubtful && i < file->count; i++) {
+        const struct content *content = &store->contents[file->first + i];
+        if (!content->is_key)
+            consider(&search, content->index, true);
     }
+    if (search.is_doubtful && !has_found(&search))
+        consider_listed(&search, file->folder);
+    search.checks = 0;
+    if (search.is_doubtful && !has_found(&search) && *proven != CERTIFICATE_NONE)
+        consider(&search, *proven, true);
     if (search.is_doubtful && has_found(&search))
         return search.best;
-    for (uint32_t i = first; i != CERTIFICATE_NONE; i = store->certificates[i].next_subject)
-        consider(&search, i, false);
+    consider_listed(&search, 0);
     if (search.is_doubtful && search.best != CERTIFICATE_NONE)
-        store->certificates[first].proven = search.best;
+        *proven = search.best;
     return search.best != CERTIFICATE_NONE ? search.best : search.believed;
 }
 
@@ -278,24 +243,18 @@ static bool check_size(struct certificates *store, const struct stored_certifica
     return false;
 }
 
-/* Whether an authority that has expired is the last link of the chain that the file has of a
- * root: an old root has signed a newer one, and senders who have the newer one need no link. Then
- * nothing valid is above it. An intermediate that has expired is below a valid authority. */
-static bool is_old_cross_sign(struct certificates *store, uint32_t link, uint32_t source)
-{
-    uint32_t above = find_issuer(store, link, source);
-    return above == CERTIFICATE_NONE ||
-           !certificate_is_valid(store->certificates[above].facts, store->now);
-}
-
 /* Adds the link to the chain. False at its end. */
 static bool add_link(struct certificates *store, struct stored_certificate *leaf, uint32_t index)
 {
     const struct stored_certificate *link = &store->certificates[index];
     if (link->facts->not_after < store->now && leaf->chain_len > 1) {
-        /* Senders go on from the one before it, or not at all. */
+        /* Senders go on from the one before it, or not at all. When nothing valid is above it, an old root has
+         * signed a newer one, and senders who have the newer one need no link. An intermediate that has
+         * expired is below a valid authority. */
+        uint32_t above = find_issuer(store, index, leaf->source);
         leaf->expired_link = index;
-        if (!is_old_cross_sign(store, index, leaf->source))
+        if (above != CERTIFICATE_NONE &&
+            certificate_is_valid(store->certificates[above].facts, store->now))
             leaf->fault = CREDENTIAL_CHAIN_EXPIRED;
         return false;
     }

@@ -2,7 +2,7 @@
 #include "certificates/store_inside.h"
 
 /* How well senders accept a leaf with this fault. */
-static const unsigned ranks[] = {
+static const int ranks[] = {
     [CREDENTIAL_SELF_SIGNED] = 0,   [CREDENTIAL_INCOMPLETE] = 1,
     [CREDENTIAL_CHAIN_EXPIRED] = 2, [CREDENTIAL_MUST_STAPLE] = 3, /* most senders do not mind */
     [CREDENTIAL_SOUND] = 4,
@@ -16,11 +16,9 @@ static bool is_valid(const struct certificates *store, uint32_t leaf)
 /* Above 0 when senders accept the first leaf better than the second, 0 when equally well. */
 static int compare_fault(const struct certificates *store, uint32_t one, uint32_t other)
 {
-    bool a_valid = is_valid(store, one), b_valid = is_valid(store, other);
-    if (a_valid != b_valid)
-        return a_valid ? 1 : -1;
-    return (int)ranks[store->certificates[one].fault] -
-           (int)ranks[store->certificates[other].fault];
+    const int valid = sizeof(ranks) / sizeof(ranks[0]);
+    return ranks[store->certificates[one].fault] + (is_valid(store, one) ? valid : 0) -
+           ranks[store->certificates[other].fault] - (is_valid(store, other) ? valid : 0);
 }
 
 /* Was the first leaf issued after the second, which it has replaced then? */
@@ -135,27 +133,27 @@ void certificate_add_names(struct certificates *store, uint32_t index)
     for (size_t i = 0; i < facts->name_count; i++) {
         uint32_t name = add_name(store, facts->names[i]); /* the names may move */
         uint32_t *first = &store->names[name].first[facts->kind.kind];
-        *ARRAY_ADD(store->candidates, store->candidate_count, store->candidate_capacity) =
-            (struct candidate){.leaf = index, .next = *first};
-        *first = (uint32_t)store->candidate_count - 1;
+        *ARRAY_ADD(store->listed, store->listed_count, store->listed_capacity) =
+            (struct listed){.index = index, .next = *first};
+        *first = (uint32_t)store->listed_count - 1;
     }
 }
 
 /* Of several the one that the system's authorities verify, then the one that was issued last. */
 static uint32_t best_of(struct certificates *store, uint32_t first)
 {
-    const struct candidate *candidates = store->candidates;
+    const struct listed *listed = store->listed;
     uint32_t top = CERTIFICATE_NONE, trusted = CERTIFICATE_NONE;
     bool is_contested = false;
-    for (uint32_t i = first; i != CERTIFICATE_NONE; i = candidates[i].next)
-        if (is_better(store, candidates[i].leaf, top))
-            top = candidates[i].leaf;
-    for (uint32_t i = first; i != CERTIFICATE_NONE && !is_contested; i = candidates[i].next)
-        is_contested = is_contest(store, top, candidates[i].leaf);
+    for (uint32_t i = first; i != CERTIFICATE_NONE; i = listed[i].next)
+        if (is_better(store, listed[i].index, top))
+            top = listed[i].index;
+    for (uint32_t i = first; i != CERTIFICATE_NONE && !is_contested; i = listed[i].next)
+        is_contested = is_contest(store, top, listed[i].index);
     if (!is_contested || is_trusted(store, top))
         return top;
-    for (uint32_t i = first; i != CERTIFICATE_NONE; i = candidates[i].next) {
-        uint32_t leaf = candidates[i].leaf;
+    for (uint32_t i = first; i != CERTIFICATE_NONE; i = listed[i].next) {
+        uint32_t leaf = listed[i].index;
         if (compare_fault(store, leaf, top) == 0 && is_better(store, leaf, trusted) &&
             is_trusted(store, leaf))
             trusted = leaf;

@@ -50,7 +50,7 @@ static void add_source(struct certificates *store, const struct tree_file *file)
     struct span folder = {file->path, slash == NULL ? 0 : (size_t)(slash - file->path)};
     *ARRAY_ADD(store->sources, store->source_count, store->source_capacity) = (struct source){
         .signature = file->signature,
-        .folder = span_hash(folder),
+        .folder = table_hash(folder),
         .is_named = file->is_named,
         .first = (uint32_t)store->content_count,
     };

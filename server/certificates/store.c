@@ -53,14 +53,13 @@ void certificates_free(struct certificates *store)
         certificate_free(store->certificates[i].facts);
     for (size_t i = 0; i < store->key_count; i++)
         private_key_free(store->keys[i].key);
-    struct table *const tables[] = {&store->by_name, &store->by_subject, &store->by_place,
-                                    &store->by_info, &store->by_der,     &store->by_proof};
+    struct table *const tables[] = {&store->by_name,  &store->by_place,
+                                    &store->by_info,  &store->by_der,
+                                    &store->by_proof, &store->previous.by_signature};
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         table_free(tables[i]);
-    table_free(&store->previous.by_signature);
-    void *const arrays[] = {store->certificates, store->keys,   store->sources,
-                            store->contents,     store->names,  store->candidates,
-                            store->doubts,       store->placed, store->proofs};
+    void *const arrays[] = {store->certificates, store->keys,   store->sources, store->contents,
+                            store->names,        store->listed, store->doubts,  store->proofs};
     for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
         free(arrays[i]);
     trust_free(store->trust);
@@ -93,7 +92,6 @@ uint32_t certificate_add(struct certificates *store, struct certificate *facts)
             .facts = facts,
             .source = CERTIFICATE_NONE,
             .key = CERTIFICATE_NONE,
-            .next_subject = CERTIFICATE_NONE,
             .proven = CERTIFICATE_NONE,
         };
     return (uint32_t)store->certificate_count - 1;
@@ -172,8 +170,6 @@ static void match_keys(struct certificates *store)
         stored->key = certificate_find_key(store, stored->facts->info);
         if (stored->key != CERTIFICATE_NONE)
             store->keys[stored->key].certificate = (uint32_t)i;
-        if (certificate_is_issuer(stored->facts))
-            certificate_add_authority(store, (uint32_t)i);
     }
     for (size_t i = 0; i < store->key_count; i++)
         if (store->keys[i].certificate == CERTIFICATE_NONE)
@@ -189,6 +185,7 @@ void certificates_match(struct certificates *store, int64_t now)
     if (!certificate_crypto_begin(store))
         return;
     match_keys(store);
+    certificate_list_authorities(store);
     for (size_t i = 0; i < store->certificate_count; i++) {
         struct stored_certificate *stored = &store->certificates[i];
         progress_make(store->files.progress);

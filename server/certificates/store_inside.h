@@ -29,9 +29,8 @@
 struct stored_certificate {
     struct certificate *facts; /* owned */
     struct position at;
-    uint32_t source;       /* the file that is its home; CERTIFICATE_NONE before it has one */
-    uint32_t key;          /* CERTIFICATE_NONE: there is none */
-    uint32_t next_subject; /* the next authority with the same subject, or CERTIFICATE_NONE */
+    uint32_t source; /* the file that is its home; CERTIFICATE_NONE before it has one */
+    uint32_t key;    /* CERTIFICATE_NONE: there is none */
     uint32_t
         proven;   /* of the first authority of a subject: the last one that has signed something */
     bool is_leaf; /* it can be served: sound, with key and chain */
@@ -90,23 +89,18 @@ struct certificate_form {
     bool is_request; /* a request belongs beside its certificate, and cannot be converted */
 };
 
-/* An authority in a folder. */
-struct placed {
-    uint64_t place; /* a hash of folder and subject */
-    uint32_t index; /* of the authority */
-    uint32_t next;  /* another one of the same place, or CERTIFICATE_NONE */
-};
-
-/* A leaf that has a name. */
-struct candidate {
-    uint32_t leaf;
+/* A certificate in a list: of the leaves that have a name, or of authorities with the same subject, of all and of
+ * those in a folder. */
+struct listed {
+    uint64_t place; /* of authorities: a hash of folder and subject */
+    uint32_t index;
     uint32_t next; /* another one, or CERTIFICATE_NONE */
 };
 
 /* A subject alternative name and the leaves that have it. */
 struct stored_name {
     struct span text;                 /* borrowed from the leaf that had it first */
-    uint32_t first[CREDENTIAL_KINDS]; /* candidate of each kind, or CERTIFICATE_NONE */
+    uint32_t first[CREDENTIAL_KINDS]; /* listed, of each kind, or CERTIFICATE_NONE */
     uint32_t best[CREDENTIAL_KINDS];  /* once asked: of each kind, or CERTIFICATE_NONE */
     uint32_t used[CREDENTIAL_KINDS];  /* what a host that it covers got */
     bool is_asked;                    /* a host that it covers was looked for */
@@ -159,27 +153,23 @@ struct certificates {
     size_t name_count, name_capacity;
     struct doubt *doubts; /* owned */
     size_t doubt_count, doubt_capacity;
-    size_t unread_count;          /* files from which nothing could be read */
-    bool is_host_without;         /* a host was looked for that no leaf covers */
-    struct candidate *candidates; /* owned */
-    size_t candidate_count, candidate_capacity;
-    struct trust *trust; /* owned; the system's authorities, read when there is a contest */
-    bool is_trust_asked; /* NULL is all that there is */
+    size_t unread_count;  /* files from which nothing could be read */
+    bool is_host_without; /* a host was looked for that no leaf covers */
+    struct trust *trust;  /* owned; the system's authorities, read when there is a contest */
+    bool is_trust_asked;  /* NULL is all that there is */
     unsigned trust_checks;
-    struct placed *placed; /* owned; filled when it is first needed */
-    size_t placed_count, placed_capacity;
+    struct listed *listed; /* owned */
+    size_t listed_count, listed_capacity;
     unsigned chain_checks; /* signatures that were verified to find issuers */
 
-    struct table by_der;     /* DER to certificate */
-    struct table by_info;    /* public key to key */
-    struct table by_subject; /* subject to the first authority of its list */
-    struct table by_name;    /* subject alternative name to name */
-    struct proof *proofs;    /* owned */
+    struct table by_der;   /* DER to certificate */
+    struct table by_info;  /* public key to key */
+    struct table by_place; /* folder and subject to the first authority of the list */
+    struct table by_name;  /* subject alternative name to name */
+    struct proof *proofs;  /* owned */
     size_t proof_count, proof_capacity;
     struct table by_proof; /* the pair to proof */
     struct text archived;  /* for the next load */
-
-    struct table by_place; /* folder and subject to the first authority of its list */
 };
 
 /* Takes the certificates and keys out of one file. context is the store. */
@@ -213,8 +203,8 @@ void certificate_reuse_proofs(struct certificates *store);
 uint32_t certificate_find_der(const struct certificates *store, struct span der);
 uint32_t certificate_find_key(const struct certificates *store, struct span info);
 
-/* Lists the authority under its subject, for certificate_build_chain. */
-void certificate_add_authority(struct certificates *store, uint32_t index);
+/* Lists the authorities under their subjects, for certificate_build_chain. */
+void certificate_list_authorities(struct certificates *store);
 
 /* Puts the chain of a certificate that has a key in order. False when it breaks a limit, which is
  * reported. */
