@@ -19,15 +19,6 @@
  * does not hold up the others. */
 enum { DISCARDS_AT_ONCE = 8 };
 
-/* What a state says after it did what it could. */
-enum step {
-    STEP_ON, /* there is another state to go on with */
-    STEP_READ,
-    STEP_WRITE,
-    STEP_MEMORY,
-    STEP_OVER,
-};
-
 static const int64_t durations[TIMER_KINDS] = {
     [TIMER_LINGERING] = LIMIT_LINGER_MS,
     [TIMER_IDLE] = LIMIT_IDLE_MS,
@@ -86,6 +77,11 @@ static bool is_believed_proxy(const struct endpoint *endpoint, const struct sock
     return false;
 }
 
+static void start_timer(struct connection *connection, enum timer_kind kind, int64_t now)
+{
+    timers_start(&connection->setting->timers, &connection->timer, kind, now);
+}
+
 struct connection *connection_new(struct connection_setting *setting, int fd,
                                   const struct endpoint *endpoint, const struct sockaddr *client,
                                   int64_t now)
@@ -101,10 +97,10 @@ struct connection *connection_new(struct connection_setting *setting, int fd,
     set_client(connection, client);
     connection->timer.link.owner = connection->member.link.owner = connection;
     if (is_believed_proxy(endpoint, client)) {
-        timers_start(&setting->timers, &connection->timer, TIMER_INTRODUCTION, now);
+        start_timer(connection, TIMER_INTRODUCTION, now);
     } else {
         connection->state = STATE_HANDSHAKE;
-        timers_start(&setting->timers, &connection->timer, TIMER_UNFINISHED, now);
+        start_timer(connection, TIMER_UNFINISHED, now);
     }
     return connection;
 }
@@ -156,38 +152,39 @@ enum network_stage connection_stage(const struct connection *connection)
 }
 
 /* Ends our half: after this nothing can be sent. */
-static enum step hang_up(struct connection *connection, int64_t now)
+static enum connection_wish hang_up(struct connection *connection, int64_t now)
 {
     tls_session_free(connection->session);
     connection->session = NULL;
     connection->received = 0;
     if (connection->timer.kind != TIMER_LINGERING)
-        timers_start(&connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
+        start_timer(connection, TIMER_LINGERING, now);
     connection->state = STATE_LINGERING;
-    return shutdown(connection->fd, SHUT_WR) == 0 ? STEP_READ : STEP_OVER;
+    return shutdown(connection->fd, SHUT_WR) == 0 ? CONNECTION_READ : CONNECTION_OVER;
 }
 
 /* After a call that did not do all that it should. */
-static enum step wait_or_hang_up(struct connection *connection, enum tls_result result, int64_t now)
+static enum connection_wish wait_or_hang_up(struct connection *connection, enum tls_result result,
+                                            int64_t now)
 {
-    return result == TLS_WANT_READ    ? STEP_READ
-           : result == TLS_WANT_WRITE ? STEP_WRITE
+    return result == TLS_WANT_READ    ? CONNECTION_READ
+           : result == TLS_WANT_WRITE ? CONNECTION_WRITE
                                       : hang_up(connection, now);
 }
 
 /* While a response is on its way its deadline stands; one who was idle has a
  * little time to take our last words. */
-static enum step begin_close(struct connection *connection, int64_t now)
+static enum connection_wish begin_close(struct connection *connection, int64_t now)
 {
     if (connection->timer.kind == TIMER_IDLE)
-        timers_start(&connection->setting->timers, &connection->timer, TIMER_LINGERING, now);
+        start_timer(connection, TIMER_LINGERING, now);
     connection->state = STATE_CLOSING;
-    return STEP_ON;
+    return CONNECTION_GO_ON;
 }
 
 /* What follows the header belongs to the next state and stays in the kernel: so
  * the bytes are looked at before they are taken. */
-static enum step step_proxy_header(struct connection *connection, int64_t now)
+static enum connection_wish step_proxy_header(struct connection *connection, int64_t now)
 {
     char header[LIMIT_PROXY_HEADER];
     struct sockaddr_storage client;
@@ -196,25 +193,25 @@ static enum step step_proxy_header(struct connection *connection, int64_t now)
     ssize_t seen = recv(connection->fd, header + connection->received,
                         sizeof(header) - connection->received, MSG_PEEK);
     if (seen < 0 && (errno == EAGAIN || errno == EINTR))
-        return STEP_READ;
+        return CONNECTION_READ;
     if (seen <= 0)
-        return STEP_OVER;
+        return CONNECTION_OVER;
     size_t len = connection->received + (size_t)seen;
     enum proxy_progress progress = proxy_parse((struct span){header, len}, &consumed, &client);
     if (progress == PROXY_MALFORMED)
-        return STEP_OVER;
+        return CONNECTION_OVER;
     size_t taken = progress == PROXY_PARTIAL ? (size_t)seen : consumed - connection->received;
     if (recv(connection->fd, connection->setting->request + connection->received, taken, 0) !=
         (ssize_t)taken)
-        return STEP_OVER;
+        return CONNECTION_OVER;
     connection->received += taken;
     if (progress == PROXY_PARTIAL)
-        return STEP_READ;
+        return CONNECTION_READ;
     connection->received = 0;
     set_client(connection, (const struct sockaddr *)&client);
     connection->state = STATE_HANDSHAKE;
-    timers_start(&connection->setting->timers, &connection->timer, TIMER_UNFINISHED, now);
-    return STEP_ON;
+    start_timer(connection, TIMER_UNFINISHED, now);
+    return CONNECTION_GO_ON;
 }
 
 void shortage_tell(struct shortage *shortage, const char *what, int reason, int64_t now)
@@ -279,16 +276,16 @@ static void note_failure(const struct connection *connection, const struct failu
     access_log_failure(&connection->setting->rate, &logged, now);
 }
 
-static enum step step_handshake(struct connection *connection, int64_t now)
+static enum connection_wish step_handshake(struct connection *connection, int64_t now)
 {
     if (connection->endpoint->plain) {
         connection->state = STATE_REQUEST;
-        return STEP_ON;
+        return CONNECTION_GO_ON;
     }
     if (connection->session == NULL)
         connection->session = tls_session_new(connection->setting->tls, connection->fd);
     if (connection->session == NULL)
-        return STEP_MEMORY;
+        return CONNECTION_MEMORY;
     struct tls_facts facts;
     switch (tls_handshake(connection->session)) {
     case TLS_DONE:
@@ -297,13 +294,13 @@ static enum step step_handshake(struct connection *connection, int64_t now)
         if (facts.is_challenge)
             return begin_close(connection, now);
         connection->state = STATE_REQUEST;
-        return STEP_ON;
+        return CONNECTION_GO_ON;
     case TLS_WANT_READ:
-        return STEP_READ;
+        return CONNECTION_READ;
     case TLS_WANT_WRITE:
-        return STEP_WRITE;
+        return CONNECTION_WRITE;
     case TLS_UNPREPARED:
-        return STEP_MEMORY;
+        return CONNECTION_MEMORY;
     case TLS_SHORT:
         tell_shortage(connection, "finish a TLS handshake", now);
         break;
@@ -368,7 +365,7 @@ static enum tls_result conn_write(struct connection *connection, const char *dat
     return plain_result(send(connection->fd, data, len, MSG_NOSIGNAL), TLS_WANT_WRITE, ret_len);
 }
 
-static enum step read_request(struct connection *connection, int64_t now)
+static enum connection_wish read_request(struct connection *connection, int64_t now)
 {
     const struct answer_context context = answer_context(connection);
     struct span sent = {connection->setting->request, connection->received};
@@ -384,17 +381,18 @@ static enum step read_request(struct connection *connection, int64_t now)
         if (between)
             connection->begun_us = clock_monotonic_us();
         if (between)
-            timers_start(&connection->setting->timers, &connection->timer, TIMER_UNFINISHED, now);
-        return STEP_ON;
+            start_timer(connection, TIMER_UNFINISHED, now);
+        return CONNECTION_GO_ON;
     case TLS_WANT_READ:
         acknowledge_handshake(connection);
-        return between && connection->setting->draining ? begin_close(connection, now) : STEP_READ;
+        return between && connection->setting->draining ? begin_close(connection, now)
+                                                        : CONNECTION_READ;
     case TLS_CLOSED:
         return begin_close(connection, now);
     case TLS_TOO_LONG:
         answer_refusal(&context, sent, HTTP_HEADERS_TOO_LARGE, HTTP_GET, &connection->answer);
         connection->state = STATE_RESPONSE;
-        return STEP_ON;
+        return CONNECTION_GO_ON;
     case TLS_WANT_WRITE:
     case TLS_UNPREPARED:
     case TLS_SHORT:
@@ -406,7 +404,7 @@ static enum step read_request(struct connection *connection, int64_t now)
 
 /* What the buffer holds comes first: a client that has already sent close_notify
  * still waits for its answers. */
-static enum step step_request(struct connection *connection, int64_t now)
+static enum connection_wish step_request(struct connection *connection, int64_t now)
 {
     struct span input = {connection->setting->request, connection->received};
     struct http_request request;
@@ -421,18 +419,18 @@ static enum step step_request(struct connection *connection, int64_t now)
         answer_refusal(&context, input, status, request.method, &connection->answer);
     } else if (!answer_request(&context, input, &request, &connection->answer)) {
         tell_shortage(connection, "answer a request", now);
-        return STEP_OVER;
+        return CONNECTION_OVER;
     }
     connection->state = STATE_RESPONSE;
     connection->received -= consumed;
     memmove(connection->setting->request, connection->setting->request + consumed,
             connection->received);
-    return STEP_ON;
+    return CONNECTION_GO_ON;
 }
 
 /* A response leaves with what follows it: with close_notify, or with the next
  * one when its request is here already. */
-static enum step finish_response(struct connection *connection, int64_t now)
+static enum connection_wish finish_response(struct connection *connection, int64_t now)
 {
     text_free(&connection->answer.document);
     if (connection->answer.response.persistence == HTTP_CLOSE)
@@ -446,15 +444,14 @@ static enum step finish_response(struct connection *connection, int64_t now)
     connection->sent = 0;
     connection->requests++;
     connection->begun_us = clock_monotonic_us();
-    timers_start(&connection->setting->timers, &connection->timer,
-                 connection->received == 0 ? TIMER_IDLE : TIMER_UNFINISHED, now);
+    start_timer(connection, connection->received == 0 ? TIMER_IDLE : TIMER_UNFINISHED, now);
     connection->state = STATE_REQUEST;
-    return STEP_ON;
+    return CONNECTION_GO_ON;
 }
 
 /* The response is rendered anew for every write: that costs less than keeping
  * ten kilobytes in every connection for the rare one that needs two. */
-static enum step step_response(struct connection *connection, int64_t now)
+static enum connection_wish step_response(struct connection *connection, int64_t now)
 {
     char bytes[RESPONSE_SIZE];
     const struct text *document = &connection->answer.document;
@@ -473,7 +470,7 @@ static enum step step_response(struct connection *connection, int64_t now)
     return finish_response(connection, now);
 }
 
-static enum step step_closing(struct connection *connection, int64_t now)
+static enum connection_wish step_closing(struct connection *connection, int64_t now)
 {
     enum tls_result result =
         connection->endpoint->plain ? TLS_DONE : tls_close(connection->session);
@@ -494,33 +491,26 @@ static bool is_close_notify(const char *bytes, size_t len)
 /* Closing a socket with unread bytes resets it, and a reset may overtake what
  * we sent last. So we read until the client says that nothing more comes, hangs up, or
  * the time is over. */
-static enum step step_lingering(struct connection *connection, int64_t now)
+static enum connection_wish step_lingering(struct connection *connection, int64_t now)
 {
     char discarded[4096];
     (void)now; /* The timer was started when our half ended. */
     for (int i = 0; i < DISCARDS_AT_ONCE; i++) {
         ssize_t got = recv(connection->fd, discarded, sizeof(discarded), 0);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
-            return STEP_READ;
+            return CONNECTION_READ;
         if (got <= 0 || is_close_notify(discarded, (size_t)got))
-            return STEP_OVER;
+            return CONNECTION_OVER;
         if ((size_t)got < sizeof(discarded))
             break; /* most likely the end is still to come */
     }
-    return STEP_READ;
+    return CONNECTION_READ;
 }
 
-static enum step (*const states[])(struct connection *, int64_t) = {
+static enum connection_wish (*const states[])(struct connection *, int64_t) = {
     [STATE_INTRODUCTION] = step_proxy_header, [STATE_HANDSHAKE] = step_handshake,
     [STATE_REQUEST] = step_request,           [STATE_RESPONSE] = step_response,
     [STATE_CLOSING] = step_closing,           [STATE_LINGERING] = step_lingering,
-};
-
-static const enum connection_wish wishes[] = {
-    [STEP_READ] = CONNECTION_READ,
-    [STEP_WRITE] = CONNECTION_WRITE,
-    [STEP_MEMORY] = CONNECTION_MEMORY,
-    [STEP_OVER] = CONNECTION_OVER,
 };
 
 /* All connections of a worker read into the same place. */
@@ -547,19 +537,16 @@ static bool save_partial_request(struct connection *connection)
 
 void connection_advance(struct connection *connection, int64_t now)
 {
-    enum step step;
-
     assert(connection->tag == TAG_OPEN);
     restore_partial_request(connection);
     do
-        step = states[connection->state](connection, now);
-    while (step == STEP_ON);
+        connection->wish = states[connection->state](connection, now);
+    while (connection->wish == CONNECTION_GO_ON);
     /* A connection that waits for memory goes on at once, and has none to save what it read. */
-    if (step != STEP_MEMORY && !save_partial_request(connection)) {
+    if (connection->wish != CONNECTION_MEMORY && !save_partial_request(connection)) {
         tell_shortage(connection, "keep a part of a request", now);
-        step = STEP_OVER;
+        connection->wish = CONNECTION_OVER;
     }
-    connection->wish = wishes[step];
 }
 
 void connection_break(struct connection *connection, int64_t now)

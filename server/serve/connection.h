@@ -90,6 +90,7 @@ enum connection_wish {
     CONNECTION_WRITE,  /* advance when it can be written */
     CONNECTION_MEMORY, /* end another one, then advance this one at once; or end it */
     CONNECTION_OVER,   /* end it */
+    CONNECTION_GO_ON,  /* another state goes on at once; only while it is advanced */
 };
 
 enum connection_state {
