@@ -10,44 +10,30 @@
 #define SERVE_ANSWER_H
 
 #include <stdbool.h>
-#include <stdint.h>
-#include <sys/socket.h>
 
 #include "base/text.h"
 #include "http/http.h"
-#include "serve/tls.h"
-#include "site/endpoint.h"
 
-struct connection_setting; /* serve/connection.h */
-
-/* Of the connection on which a request came. Everything is borrowed. */
-struct answer_context {
-    const struct connection_setting *setting;
-    const struct endpoint *endpoint;
-    const struct sockaddr *client;
-    const struct tls_session *session; /* NULL where the endpoint is plain */
-    bool is_last;                      /* no other request is read after this one */
-    int64_t begun_us;                  /* since when the client waits; of the monotonic clock */
-};
+struct connection; /* serve/connection.h */
 
 struct answer {
     struct response response; /* borrows from the site */
     struct text document; /* owned; the whole answer, if it is no policy and no error; else empty */
 };
 
-/* Has the answer ready to a well-formed request, which is a part of what was sent. False when memory is
- * short; then there is none. */
-bool answer_request(const struct answer_context *context, struct span sent,
-                    const struct http_request *request, struct answer *ret_answer);
+/* Has the answer of the connection ready to a well-formed request, which is a part of what was sent. False
+ * when memory is short; then there is none. */
+bool answer_request(struct connection *connection, struct span sent,
+                    const struct http_request *request);
 
 /* The same for what is no request that we read; the last answer of its connection. */
-void answer_refusal(const struct answer_context *context, struct span sent, enum http_status status,
-                    enum http_method method, struct answer *ret_answer);
+void answer_refusal(struct connection *connection, struct span sent, enum http_status status,
+                    enum http_method method);
 
 /* Of a monitor. With an answer of its own it appends that to ret_body, sets its type (static) and
  * returns its status; otherwise ret_body stays empty and the status has its usual body. Memory may be
  * short: the text tells. */
-enum http_status monitor_answer(const struct answer_context *context,
+enum http_status monitor_answer(const struct connection *connection,
                                 const struct http_request *request, struct text *ret_body,
                                 const char **ret_type);
 

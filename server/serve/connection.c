@@ -313,19 +313,6 @@ static enum connection_wish step_handshake(struct connection *connection, int64_
     return hang_up(connection, now);
 }
 
-static struct answer_context answer_context(const struct connection *connection)
-{
-    return (struct answer_context){
-        .setting = connection->setting,
-        .endpoint = connection->endpoint,
-        .client = &connection->client.any,
-        .session = connection->session,
-        .is_last = connection->setting->draining ||
-                   connection->requests + 1 >= LIMIT_REQUESTS_A_CONNECTION,
-        .begun_us = connection->begun_us,
-    };
-}
-
 /* In TLS 1.3 the client's last words of the handshake want no answer. A client
  * with Nagle's algorithm holds its request back until they are acknowledged,
  * and without a word from us the kernel would wait 40 ms with that. In TLS 1.2 our own last words do it. */
@@ -367,7 +354,6 @@ static enum tls_result conn_write(struct connection *connection, const char *dat
 
 static enum connection_wish read_request(struct connection *connection, int64_t now)
 {
-    const struct answer_context context = answer_context(connection);
     struct span sent = {connection->setting->request, connection->received};
     bool between = connection->received == 0 && connection->requests > 0;
     size_t len;
@@ -390,7 +376,7 @@ static enum connection_wish read_request(struct connection *connection, int64_t 
     case TLS_CLOSED:
         return begin_close(connection, now);
     case TLS_TOO_LONG:
-        answer_refusal(&context, sent, HTTP_HEADERS_TOO_LARGE, HTTP_GET, &connection->answer);
+        answer_refusal(connection, sent, HTTP_HEADERS_TOO_LARGE, HTTP_GET);
         connection->state = STATE_RESPONSE;
         return CONNECTION_GO_ON;
     case TLS_WANT_WRITE:
@@ -414,10 +400,9 @@ static enum connection_wish step_request(struct connection *connection, int64_t 
 
     if (progress == HTTP_PARTIAL)
         return read_request(connection, now);
-    const struct answer_context context = answer_context(connection);
     if (progress != HTTP_COMPLETE) {
-        answer_refusal(&context, input, status, request.method, &connection->answer);
-    } else if (!answer_request(&context, input, &request, &connection->answer)) {
+        answer_refusal(connection, input, status, request.method);
+    } else if (!answer_request(connection, input, &request)) {
         tell_shortage(connection, "answer a request", now);
         return CONNECTION_OVER;
     }

@@ -264,7 +264,7 @@ static const char plain_type[] = "text/plain";
 /* By which "list --senders" knows that it is this server that answers. */
 static const char senders_type[] = "text/tab-separated-values; header=absent";
 
-typedef enum http_status monitor_view(const struct answer_context *context, struct span query,
+typedef enum http_status monitor_view(const struct connection *connection, struct span query,
                                       struct text *body);
 
 /* A name as a query holds it; longer ones are none. */
@@ -307,24 +307,24 @@ static bool next_domain(struct span *query, struct parameter *ret_name)
 }
 
 /* NULL when it is not configured. */
-static const struct site_domain *find(const struct answer_context *context,
+static const struct site_domain *find(const struct connection *connection,
                                       const struct parameter *name)
 {
     return name->is_too_long
                ? NULL
-               : site_find_domain(context->setting->site, (struct span){name->bytes, name->len});
+               : site_find_domain(connection->setting->site, (struct span){name->bytes, name->len});
 }
 
 /* One domain for each "domain=" of the query: all of a hundred thousand nobody
  * wants at every scrape. What is not configured or has no certificate is left out. */
-static enum http_status tell_metrics(const struct answer_context *context, struct span query,
+static enum http_status tell_metrics(const struct connection *connection, struct span query,
                                      struct text *body)
 {
     struct parameter name;
     bool begun = false;
-    exposition_print(context->setting->stats, body);
+    exposition_print(connection->setting->stats, body);
     while (next_domain(&query, &name)) {
-        const struct site_domain *domain = find(context, &name);
+        const struct site_domain *domain = find(connection, &name);
         const struct credential *credential = domain == NULL ? NULL : verdict_first_to_end(domain);
         if (credential == NULL)
             continue;
@@ -336,10 +336,10 @@ static enum http_status tell_metrics(const struct answer_context *context, struc
 }
 
 /* Strictly: as configured, and with a certificate that is valid now. */
-static const char *ailment_of(const struct answer_context *context, const struct parameter *name)
+static const char *ailment_of(const struct connection *connection, const struct parameter *name)
 {
     const struct credential *credential; /* the words do not name it */
-    const struct site_domain *domain = find(context, name);
+    const struct site_domain *domain = find(connection, name);
     if (domain == NULL)
         return "the domain is not configured";
     switch (site_state(domain)) {
@@ -370,19 +370,19 @@ static const char *ailment_of(const struct answer_context *context, const struct
 }
 
 /* A monitor that restarts what is not well must not do so for what a restart does not mend. */
-static enum http_status tell_health(const struct answer_context *context, struct span query,
+static enum http_status tell_health(const struct connection *connection, struct span query,
                                     struct text *body)
 {
     struct parameter name;
-    const char *ailment = context->setting->draining ? "the worker is about to end" : NULL;
-    bool serves = stats_gauge(context->setting->stats, STATS_DOMAINS_SERVED) > 0 ||
-                  stats_gauge(context->setting->stats, STATS_DOMAINS_STALE) > 0;
+    const char *ailment = connection->setting->draining ? "the worker is about to end" : NULL;
+    bool serves = stats_gauge(connection->setting->stats, STATS_DOMAINS_SERVED) > 0 ||
+                  stats_gauge(connection->setting->stats, STATS_DOMAINS_STALE) > 0;
     bool asks = false;
     while (ailment == NULL && next_domain(&query, &name)) {
-        ailment = ailment_of(context, &name);
+        ailment = ailment_of(connection, &name);
         asks = true;
     }
-    if (ailment == NULL && !asks && stats_gauge(context->setting->stats, STATS_BLOCKED) != 0)
+    if (ailment == NULL && !asks && stats_gauge(connection->setting->stats, STATS_BLOCKED) != 0)
         ailment = "no certificate is served, and there are files or folders with certificates that "
                   "this user may not read: see the log";
     if (ailment == NULL && !asks && !serves) {
@@ -393,14 +393,14 @@ static enum http_status tell_health(const struct answer_context *context, struct
     return ailment == NULL ? HTTP_OK : HTTP_UNAVAILABLE;
 }
 
-static enum http_status tell_senders(const struct answer_context *context, struct span query,
+static enum http_status tell_senders(const struct connection *connection, struct span query,
                                      struct text *body)
 {
     struct parameter name;
-    const struct site_domain *domain = next_domain(&query, &name) ? find(context, &name) : NULL;
+    const struct site_domain *domain = next_domain(&query, &name) ? find(connection, &name) : NULL;
     if (domain == NULL)
         return HTTP_NOT_FOUND;
-    senders_print(context->setting->stats, site_name_span(domain), body);
+    senders_print(connection->setting->stats, site_name_span(domain), body);
     return HTTP_OK;
 }
 
@@ -414,7 +414,7 @@ static const struct {
     {"/senders", tell_senders, senders_type},
 };
 
-enum http_status monitor_answer(const struct answer_context *context,
+enum http_status monitor_answer(const struct connection *connection,
                                 const struct http_request *request, struct text *ret_body,
                                 const char **ret_type)
 {
@@ -426,7 +426,7 @@ enum http_status monitor_answer(const struct answer_context *context,
         if (request->method != HTTP_GET && request->method != HTTP_HEAD)
             return HTTP_METHOD_NOT_ALLOWED;
         *ret_type = views[i].type;
-        return views[i].tell(context, query, ret_body);
+        return views[i].tell(connection, query, ret_body);
     }
     return HTTP_NOT_FOUND;
 }
