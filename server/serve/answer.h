@@ -4,12 +4,19 @@
  * who is told nothing that is secret; for an authority the key authorization of a pending http-01
  * challenge (RFC 8555 section 8.3). Whoever else comes there may be led to https, but never to a policy:
  * no sender may follow a redirect, so none is to be seen (RFC 8461 section 3.3). It counts, records and
- * logs what is answered, and sends nothing. Runs in the worker.
+ * logs what is answered, and sends nothing.
+ * A line of the log for one answer is in the combined format of web servers, with
+ * SNI, TLS version, cipher and time behind it, or the same as JSON; a handshake that failed has one too.
+ * Whatever a client chose is bounded and escaped, so that it can neither end a line nor forge
+ * one. Runs in the worker.
  */
 #ifndef SERVE_ANSWER_H
 #define SERVE_ANSWER_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
 
 #include "base/text.h"
 #include "http/http.h"
@@ -29,6 +36,35 @@ bool answer_request(struct connection *connection, struct span sent,
 /* The same for what is no request that we read; the last answer of its connection. */
 void answer_refusal(struct connection *connection, struct span sent, enum http_status status,
                     enum http_method method);
+
+/* Why a handshake failed, and what was said in it. Everything is borrowed. */
+struct access_failure {
+    const struct sockaddr *client;
+    const char *reason; /* in words */
+    struct span name;   /* SNI as it was sent; empty when there was none */
+    int alert_sent;     /* RFC 8446 section 6; negative: none */
+    int alert_received;
+    int64_t took_us;
+    int64_t now; /* seconds since 1970 UTC */
+};
+
+/* How many failed handshakes had a line lately. Begin with {0}. */
+struct access_rate {
+    int64_t until; /* the end of the second; milliseconds of the monotonic clock */
+    unsigned written;
+    uint64_t left_out;
+};
+
+/* Logs a failed handshake, if they have lines (as for status 400 and above) and not
+ * LIMIT_LOG_HANDSHAKES had one within the second. now is in milliseconds of the monotonic clock. */
+void access_log_failure(struct access_rate *rate, const struct access_failure *failure,
+                        int64_t now);
+
+/* Tells how many were left out when the second is over. */
+void access_tell_left_out(struct access_rate *rate, int64_t now);
+
+/* When access_tell_left_out has something to tell; INT64_MAX when it has nothing. */
+int64_t access_next(const struct access_rate *rate);
 
 /* Of a monitor. With an answer of its own it appends that to ret_body, sets its type (static) and
  * returns its status; otherwise ret_body stays empty and the status has its usual body. Memory may be

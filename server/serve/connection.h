@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "serve/access.h"
 #include "serve/answer.h"
 #include "serve/networks.h"
 #include "serve/queue.h"

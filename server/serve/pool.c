@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "serve/access.h"
 #include "serve/networks.h"
 
 enum {
