@@ -38,23 +38,29 @@ static void begin(struct connection *connection, enum http_status status, enum h
             stats_count(connection->setting->stats, fetches[i].counter);
 }
 
-/* Everything is borrowed. Spans are what the client sent; empty when there is none. */
+/* What a line of the log says of the connection. */
 struct access {
-    const struct sockaddr *client;
-    struct span request; /* of which the first line is shown */
-    struct span referer;
-    struct span agent;
-    unsigned status;
-    size_t body_len;     /* bytes of the answer without its head */
-    const char *domain;  /* whose host was named by SNI; NULL without TLS */
-    const char *version; /* of TLS, or NULL */
-    const char *cipher;  /* or NULL */
+    char client[CLIENT_ADDRESS_SIZE];
+    struct tls_facts facts; /* of TLS, if it has begun; borrowed from the session */
     int64_t took_us;
     int64_t now; /* seconds since 1970 UTC */
 };
 
+static struct access access_of(const struct connection *connection)
+{
+    struct access access = {
+        .facts = {.alert_sent = TLS_NO_ALERT, .alert_received = TLS_NO_ALERT, .is_silent = true},
+        .took_us = clock_monotonic_us() - connection->begun_us,
+        .now = time(NULL),
+    };
+    client_address_print(&connection->client.any, log_style()->anonymize, access.client);
+    if (connection->session != NULL)
+        access.facts = tls_session_facts(connection->session);
+    return access;
+}
+
 /* Whether an answer with the status has a line (as the log is configured). */
-static bool access_is_logged(unsigned status)
+static bool is_logged(unsigned status)
 {
     switch (log_style()->access) {
     case LOG_ACCESS_ON:
@@ -95,20 +101,34 @@ static void append_clf_time(struct text *line, int64_t now)
     text_printf(line, "%.2s/%.3s/%.4s:%.8s +0000", date + 5, date + 8, date + 12, date + 17);
 }
 
-static void print_text(const struct access *access, const char *client, struct text *line)
+static const char *version_of(const struct tls_facts *facts)
 {
-    text_printf(line, "%s - - [", client);
+    return facts->is_13 ? "TLSv1.3" : "TLSv1.2";
+}
+
+/* Without the head. */
+static size_t body_len(const struct response *response)
+{
+    return response->head_only ? 0 : response_body(response).len;
+}
+
+static void print_text(const struct access *access, const struct response *response,
+                       struct span sent, const struct http_request *request, struct text *line)
+{
+    const struct tls_facts *facts = &access->facts;
+    text_printf(line, "%s - - [", access->client);
     append_clf_time(line, access->now);
     text_append(line, span_of("]"));
-    append_quoted(line, first_line(access->request), LIMIT_LOG_REQUEST);
-    text_printf(line, " %u %zu", access->status, access->body_len);
-    append_quoted(line, access->referer, LIMIT_LOG_REFERER);
-    append_quoted(line, access->agent, LIMIT_LOG_AGENT);
-    text_printf(line, " %s%s %s %s %" PRId64 ".%06" PRId64,
-                access->domain == NULL ? "" : "mta-sts.",
-                access->domain == NULL ? "-" : access->domain,
-                access->version == NULL ? "-" : access->version,
-                access->cipher == NULL ? "-" : access->cipher, access->took_us / 1000000,
+    append_quoted(line, first_line(sent), LIMIT_LOG_REQUEST);
+    text_printf(line, " %u %zu", response->status, body_len(response));
+    append_quoted(line, request->referer, LIMIT_LOG_REFERER);
+    append_quoted(line, request->agent, LIMIT_LOG_AGENT);
+    if (response->plain)
+        text_append(line, span_of(" - - -"));
+    else
+        text_printf(line, " mta-sts.%s %s %s", site_name(facts->domain), version_of(facts),
+                    facts->cipher);
+    text_printf(line, " %" PRId64 ".%06" PRId64, access->took_us / 1000000,
                 access->took_us % 1000000);
 }
 
@@ -121,39 +141,40 @@ static void append_member(struct text *line, const char *name, struct span bytes
     text_append(line, span_of("\""));
 }
 
-static void open_json(struct text *line, int64_t now, const char *message, const char *client)
+static void open_json(struct text *line, const struct access *access, const char *message)
 {
     char time[CALENDAR_ISO_SIZE];
-    calendar_iso_time(now, time);
+    calendar_iso_time(access->now, time);
     json_open(line, NULL, '{');
     json_text(line, "time", time);
     json_text(line, "level", "info");
     if (message != NULL)
         json_text(line, "message", message);
-    json_text(line, "client", client);
+    json_text(line, "client", access->client);
 }
 
-static void close_json(struct text *line, int64_t took_us)
+static void close_json(struct text *line, const struct access *access)
 {
-    json_printf(line, "seconds", "%" PRId64 ".%06" PRId64, took_us / 1000000, took_us % 1000000);
+    json_printf(line, "seconds", "%" PRId64 ".%06" PRId64, access->took_us / 1000000,
+                access->took_us % 1000000);
     json_close(line, '}');
 }
 
-static void print_json(const struct access *access, const char *client, struct text *line)
+static void print_json(const struct access *access, const struct response *response,
+                       struct span sent, const struct http_request *request, struct text *line)
 {
-    open_json(line, access->now, NULL, client);
-    append_member(line, "request", first_line(access->request), LIMIT_LOG_REQUEST);
-    json_number(line, "status", access->status);
-    json_number(line, "bytes", (int64_t)access->body_len);
-    append_member(line, "referer", access->referer, LIMIT_LOG_REFERER);
-    append_member(line, "user_agent", access->agent, LIMIT_LOG_AGENT);
-    if (access->domain != NULL)
-        json_printf(line, "sni", "\"mta-sts.%s\"", access->domain);
-    if (access->version != NULL) {
-        json_text(line, "tls_version", access->version);
-        json_text(line, "tls_cipher", access->cipher);
+    open_json(line, access, NULL);
+    append_member(line, "request", first_line(sent), LIMIT_LOG_REQUEST);
+    json_number(line, "status", response->status);
+    json_number(line, "bytes", (int64_t)body_len(response));
+    append_member(line, "referer", request->referer, LIMIT_LOG_REFERER);
+    append_member(line, "user_agent", request->agent, LIMIT_LOG_AGENT);
+    if (!response->plain) {
+        json_printf(line, "sni", "\"mta-sts.%s\"", site_name(access->facts.domain));
+        json_text(line, "tls_version", version_of(&access->facts));
+        json_text(line, "tls_cipher", access->facts.cipher);
     }
-    close_json(line, access->took_us);
+    close_json(line, access);
 }
 
 static void write_line(struct text *line)
@@ -165,15 +186,16 @@ static void write_line(struct text *line)
     text_free(line);
 }
 
-static void access_log(const struct access *access)
+/* Of what is no request that we read the names are empty. */
+static void log_answer(const struct connection *connection, struct span sent,
+                       const struct http_request *request)
 {
-    char client[CLIENT_ADDRESS_SIZE];
+    const struct response *response = &connection->answer.response;
     struct text line = {0};
-    client_address_print(access->client, log_style()->anonymize, client);
-    if (log_style()->json)
-        print_json(access, client, &line);
-    else
-        print_text(access, client, &line);
+    if (connection->endpoint->service != ENDPOINT_POLICIES || !is_logged(response->status))
+        return;
+    const struct access access = access_of(connection);
+    (log_style()->json ? print_json : print_text)(&access, response, sent, request, &line);
     write_line(&line);
 }
 
@@ -228,35 +250,53 @@ static const char *alert_text(int number, char buffer[static ALERT_SIZE])
     return buffer;
 }
 
-static void print_failure_text(const struct access_failure *failure, const char *client,
-                               struct text *line)
+static const struct {
+    enum stats_counter counter;
+    const char *reason;
+} failures[] = {
+    [TLS_FAILURE_PROTOCOL] = {STATS_HANDSHAKE_PROTOCOL, "the client violates the TLS protocol"},
+    [TLS_FAILURE_NO_NAME] = {STATS_HANDSHAKE_NO_NAME, "the client named no host"},
+    [TLS_FAILURE_UNKNOWN_NAME] = {STATS_HANDSHAKE_UNKNOWN_NAME,
+                                  "there is no certificate for that host"},
+    [TLS_FAILURE_VERSION] = {STATS_HANDSHAKE_VERSION,
+                             "the client supports no TLS version above 1.1"},
+    [TLS_FAILURE_NOTHING_IN_COMMON] = {STATS_HANDSHAKE_IN_COMMON,
+                                       "no cipher, group, signature or protocol in common"},
+    [TLS_FAILURE_REFUSED] = {STATS_HANDSHAKE_REFUSED, "the client refused"},
+    [TLS_FAILURE_CLOSED] = {STATS_HANDSHAKE_CLOSED, "the client closed the connection"},
+    [TLS_FAILURE_MEMORY] = {STATS_HANDSHAKE_MEMORY, "out of memory"},
+    [TLS_FAILURE_TIMEOUT] = {STATS_HANDSHAKE_TIMEOUT, "timeout"},
+};
+
+static void print_failure_text(const struct access *access, const char *reason, struct text *line)
 {
+    const struct tls_facts *facts = &access->facts;
     char alert[ALERT_SIZE];
-    text_printf(line, "%s [", client);
-    append_clf_time(line, failure->now);
-    text_printf(line, "] handshake failed: %s; SNI", failure->reason);
-    append_quoted(line, failure->name, LIMIT_NAME + 1);
-    if (failure->alert_sent >= 0)
-        text_printf(line, "; alert sent %s", alert_text(failure->alert_sent, alert));
-    if (failure->alert_received >= 0)
-        text_printf(line, "; alert received %s", alert_text(failure->alert_received, alert));
-    text_printf(line, "; %" PRId64 ".%06" PRId64, failure->took_us / 1000000,
-                failure->took_us % 1000000);
+    text_printf(line, "%s [", access->client);
+    append_clf_time(line, access->now);
+    text_printf(line, "] handshake failed: %s; SNI", reason);
+    append_quoted(line, facts->name, LIMIT_NAME + 1);
+    if (facts->alert_sent >= 0)
+        text_printf(line, "; alert sent %s", alert_text(facts->alert_sent, alert));
+    if (facts->alert_received >= 0)
+        text_printf(line, "; alert received %s", alert_text(facts->alert_received, alert));
+    text_printf(line, "; %" PRId64 ".%06" PRId64, access->took_us / 1000000,
+                access->took_us % 1000000);
 }
 
-static void print_failure_json(const struct access_failure *failure, const char *client,
-                               struct text *line)
+static void print_failure_json(const struct access *access, const char *reason, struct text *line)
 {
+    const struct tls_facts *facts = &access->facts;
     char alert[ALERT_SIZE];
-    open_json(line, failure->now, "handshake failed", client);
-    json_text(line, "reason", failure->reason);
-    if (failure->name.len > 0)
-        append_member(line, "sni", failure->name, LIMIT_NAME + 1);
-    if (failure->alert_sent >= 0)
-        json_text(line, "alert_sent", alert_text(failure->alert_sent, alert));
-    if (failure->alert_received >= 0)
-        json_text(line, "alert_received", alert_text(failure->alert_received, alert));
-    close_json(line, failure->took_us);
+    open_json(line, access, "handshake failed");
+    json_text(line, "reason", reason);
+    if (facts->name.len > 0)
+        append_member(line, "sni", facts->name, LIMIT_NAME + 1);
+    if (facts->alert_sent >= 0)
+        json_text(line, "alert_sent", alert_text(facts->alert_sent, alert));
+    if (facts->alert_received >= 0)
+        json_text(line, "alert_received", alert_text(facts->alert_received, alert));
+    close_json(line, access);
 }
 
 void access_tell_left_out(struct access_rate *rate, int64_t now)
@@ -276,11 +316,17 @@ int64_t access_next(const struct access_rate *rate)
     return rate->left_out > 0 ? rate->until : INT64_MAX;
 }
 
-void access_log_failure(struct access_rate *rate, const struct access_failure *failure, int64_t now)
+/* One who left without a byte, as those do that only look whether the port is open, has no line. */
+void answer_failed_handshake(const struct connection *connection, enum tls_failure failure,
+                             int64_t now)
 {
-    char client[CLIENT_ADDRESS_SIZE];
+    struct access_rate *rate = &connection->setting->rate;
     struct text line = {0};
+    stats_count(connection->setting->stats, failures[failure].counter);
     if (log_style()->access == LOG_ACCESS_OFF)
+        return;
+    if (failure == TLS_FAILURE_CLOSED &&
+        (connection->session == NULL || tls_session_facts(connection->session).is_silent))
         return;
     access_tell_left_out(rate, now);
     if (rate->written == LIMIT_LOG_HANDSHAKES) {
@@ -288,47 +334,18 @@ void access_log_failure(struct access_rate *rate, const struct access_failure *f
         return;
     }
     rate->written++;
-    client_address_print(failure->client, log_style()->anonymize, client);
-    if (log_style()->json)
-        print_failure_json(failure, client, &line);
-    else
-        print_failure_text(failure, client, &line);
+    const struct access access = access_of(connection);
+    (log_style()->json ? print_failure_json : print_failure_text)(&access, failures[failure].reason,
+                                                                  &line);
     write_line(&line);
-}
-
-/* request is NULL when what was sent is none. */
-static void log_answer(const struct connection *connection, struct span sent,
-                       const struct http_request *request)
-{
-    const struct response *response = &connection->answer.response;
-    if (connection->endpoint->service != ENDPOINT_POLICIES || !access_is_logged(response->status))
-        return;
-    struct access access = {
-        .client = &connection->client.any,
-        .request = sent,
-        .status = response->status,
-        .body_len = response->head_only ? 0 : response_body(response).len,
-        .took_us = clock_monotonic_us() - connection->begun_us,
-        .now = response->date,
-    };
-    if (request != NULL) {
-        access.referer = request->referer;
-        access.agent = request->agent;
-    }
-    if (!connection->endpoint->plain) {
-        const struct tls_facts facts = tls_session_facts(connection->session);
-        access.domain = site_name(facts.domain);
-        access.version = facts.is_13 ? "TLSv1.3" : "TLSv1.2";
-        access.cipher = facts.cipher;
-    }
-    access_log(&access);
 }
 
 void answer_refusal(struct connection *connection, struct span sent, enum http_status status,
                     enum http_method method)
 {
+    static const struct http_request none;
     begin(connection, status, method);
-    log_answer(connection, sent, NULL);
+    log_answer(connection, sent, &none);
 }
 
 /* The domain that the request is for; NULL when this connection does not speak for it:

@@ -16,10 +16,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 #include "base/text.h"
 #include "http/http.h"
+#include "serve/tls.h"
 
 struct connection; /* serve/connection.h */
 
@@ -37,17 +37,6 @@ bool answer_request(struct connection *connection, struct span sent,
 void answer_refusal(struct connection *connection, struct span sent, enum http_status status,
                     enum http_method method);
 
-/* Why a handshake failed, and what was said in it. Everything is borrowed. */
-struct access_failure {
-    const struct sockaddr *client;
-    const char *reason; /* in words */
-    struct span name;   /* SNI as it was sent; empty when there was none */
-    int alert_sent;     /* RFC 8446 section 6; negative: none */
-    int alert_received;
-    int64_t took_us;
-    int64_t now; /* seconds since 1970 UTC */
-};
-
 /* How many failed handshakes had a line lately. Begin with {0}. */
 struct access_rate {
     int64_t until; /* the end of the second; milliseconds of the monotonic clock */
@@ -55,10 +44,10 @@ struct access_rate {
     uint64_t left_out;
 };
 
-/* Logs a failed handshake, if they have lines (as for status 400 and above) and not
+/* Counts a failed handshake, and logs it if they have lines (as for status 400 and above) and not
  * LIMIT_LOG_HANDSHAKES had one within the second. now is in milliseconds of the monotonic clock. */
-void access_log_failure(struct access_rate *rate, const struct access_failure *failure,
-                        int64_t now);
+void answer_failed_handshake(const struct connection *connection, enum tls_failure failure,
+                             int64_t now);
 
 /* Tells how many were left out when the second is over. */
 void access_tell_left_out(struct access_rate *rate, int64_t now);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -229,53 +228,6 @@ static void tell_shortage(const struct connection *connection, const char *what,
     shortage_tell(&connection->setting->shortage, what, ENOMEM, now);
 }
 
-static void count(const struct connection *connection, enum stats_counter counter)
-{
-    stats_count(connection->setting->stats, counter);
-}
-
-static const struct failure {
-    enum stats_counter counter;
-    const char *reason;
-} failures[] = {
-    [TLS_FAILURE_PROTOCOL] = {STATS_HANDSHAKE_PROTOCOL, "the client violates the TLS protocol"},
-    [TLS_FAILURE_NO_NAME] = {STATS_HANDSHAKE_NO_NAME, "the client named no host"},
-    [TLS_FAILURE_UNKNOWN_NAME] = {STATS_HANDSHAKE_UNKNOWN_NAME,
-                                  "there is no certificate for that host"},
-    [TLS_FAILURE_VERSION] = {STATS_HANDSHAKE_VERSION,
-                             "the client supports no TLS version above 1.1"},
-    [TLS_FAILURE_NOTHING_IN_COMMON] = {STATS_HANDSHAKE_IN_COMMON,
-                                       "no cipher, group, signature or protocol in common"},
-    [TLS_FAILURE_REFUSED] = {STATS_HANDSHAKE_REFUSED, "the client refused"},
-    [TLS_FAILURE_CLOSED] = {STATS_HANDSHAKE_CLOSED, "the client closed the connection"},
-    [TLS_FAILURE_MEMORY] = {STATS_HANDSHAKE_MEMORY, "out of memory"},
-};
-static const struct failure timed_out = {STATS_HANDSHAKE_TIMEOUT, "timeout"};
-
-/* Counts the failure, and logs it unless the client left without a byte, as those do that only look
- * whether the port is open. */
-static void note_failure(const struct connection *connection, const struct failure *failure,
-                         int64_t now)
-{
-    struct tls_facts facts = {
-        .alert_sent = TLS_NO_ALERT, .alert_received = TLS_NO_ALERT, .is_silent = true};
-    count(connection, failure->counter);
-    if (connection->session != NULL)
-        facts = tls_session_facts(connection->session);
-    if (failure == &failures[TLS_FAILURE_CLOSED] && facts.is_silent)
-        return;
-    const struct access_failure logged = {
-        .client = &connection->client.any,
-        .reason = failure->reason,
-        .name = facts.name,
-        .alert_sent = facts.alert_sent,
-        .alert_received = facts.alert_received,
-        .took_us = clock_monotonic_us() - connection->begun_us,
-        .now = time(NULL),
-    };
-    access_log_failure(&connection->setting->rate, &logged, now);
-}
-
 static enum connection_wish step_handshake(struct connection *connection, int64_t now)
 {
     if (connection->endpoint->plain) {
@@ -290,7 +242,8 @@ static enum connection_wish step_handshake(struct connection *connection, int64_
     switch (tls_handshake(connection->session)) {
     case TLS_DONE:
         facts = tls_session_facts(connection->session);
-        count(connection, facts.is_13 ? STATS_HANDSHAKE_TLS13 : STATS_HANDSHAKE_TLS12);
+        stats_count(connection->setting->stats,
+                    facts.is_13 ? STATS_HANDSHAKE_TLS13 : STATS_HANDSHAKE_TLS12);
         if (facts.is_challenge)
             return begin_close(connection, now);
         connection->state = STATE_REQUEST;
@@ -309,7 +262,7 @@ static enum connection_wish step_handshake(struct connection *connection, int64_
     case TLS_FAILED:
         break;
     }
-    note_failure(connection, &failures[tls_session_facts(connection->session).failure], now);
+    answer_failed_handshake(connection, tls_session_facts(connection->session).failure, now);
     return hang_up(connection, now);
 }
 
@@ -545,13 +498,13 @@ void connection_break(struct connection *connection, int64_t now)
         tls_hear_alert(connection->session);
         failure = tls_session_facts(connection->session).failure;
     }
-    note_failure(connection, &failures[failure], now);
+    answer_failed_handshake(connection, failure, now);
 }
 
 void connection_give_up(struct connection *connection, int64_t now)
 {
     tell_shortage(connection, "begin a TLS session", now);
-    note_failure(connection, &failures[TLS_FAILURE_MEMORY], now);
+    answer_failed_handshake(connection, TLS_FAILURE_MEMORY, now);
     connection->wish = CONNECTION_OVER;
 }
 
@@ -563,7 +516,7 @@ void connection_expire(struct connection *connection, int64_t now)
         connection_advance(connection, now);
     } else {
         if (connection->state == STATE_HANDSHAKE)
-            note_failure(connection, &timed_out, now);
+            answer_failed_handshake(connection, TLS_FAILURE_TIMEOUT, now);
         connection->wish = CONNECTION_OVER;
     }
 }

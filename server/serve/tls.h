@@ -78,6 +78,7 @@ enum tls_failure {
     TLS_FAILURE_REFUSED, /* it sent an alert */
     TLS_FAILURE_CLOSED,  /* it went away */
     TLS_FAILURE_MEMORY,  /* is short here */
+    TLS_FAILURE_TIMEOUT, /* whoever drives the session has waited long enough */
 };
 
 enum { TLS_NO_ALERT = -1 };
