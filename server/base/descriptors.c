@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -19,9 +20,11 @@ enum { DESCRIPTORS_TRIED = 65536 };
 
 void descriptor_close(int *fd)
 {
+    int reason = errno;
     if (*fd >= 0)
         (void)close(*fd);
     *fd = -1;
+    errno = reason;
 }
 
 static bool is_kept(const int *kept, size_t count, int fd)

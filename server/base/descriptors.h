@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-/* Closes it, and makes it -1; a negative one is legal. It is for descriptors of which no one waits for the
+/* Closes it, and makes it -1; a negative one is legal. errno stays. It is for descriptors of which no one waits for the
  * outcome: what was only read, and sockets to processes that have ended. */
 void descriptor_close(int *fd);
 

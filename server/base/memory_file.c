@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
+
 /* The kernel's interface; headers of older systems lack it. */
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; a machine may ask for it (vm.memfd_noexec) */
@@ -58,9 +60,7 @@ bool memory_file_begin(int fd, size_t room, struct memory_file *ret_file)
     if (ftruncate(file.fd, (off_t)file.room) == 0)
         data = mmap(NULL, file.room, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
     if (data == MAP_FAILED) {
-        int reason = errno;
-        (void)close(file.fd);
-        errno = reason;
+        descriptor_close(&file.fd);
         return false;
     }
     /* A child that had it could still write, so that the file could not be sealed while it lives. */
@@ -99,12 +99,9 @@ int memory_file_finish(struct memory_file *file, size_t size)
     int fd = file->fd;
     (void)munmap(file->data, file->room); /* It cannot fail for a whole mapping. */
     *file = (struct memory_file){0};
-    if (ftruncate(fd, (off_t)size) == 0 && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
-        return fd;
-    int reason = errno;
-    (void)close(fd);
-    errno = reason;
-    return -1;
+    if (ftruncate(fd, (off_t)size) != 0 || fcntl(fd, F_ADD_SEALS, SEALS) != 0)
+        descriptor_close(&fd);
+    return fd;
 }
 
 void memory_file_free(struct memory_file *file)
@@ -116,20 +113,16 @@ void memory_file_free(struct memory_file *file)
     *file = (struct memory_file){0};
 }
 
-/* From Linux 6.7 on a shared mapping of a sealed file is one that cannot become writable; before it
- * only one of a descriptor for reading is allowed. A private one always is: what is written to it is
- * seen by this process alone. */
-static const void *map(int fd, size_t size)
+/* A shared mapping that cannot become writable: of a sealed file, which kernels before Linux 6.7 may not
+ * allow; else of a file that was opened for reading. NULL with errno. */
+static void *map_readable(int fd, size_t size, bool is_sealed)
 {
-    const void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-    if (data != MAP_FAILED)
-        return data;
-    int reader = reopen(fd);
-    if (reader >= 0) {
+    void *data = is_sealed ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    int reader = data != MAP_FAILED ? -1 : reopen(fd);
+    if (reader >= 0)
         data = mmap(NULL, size, PROT_READ, MAP_SHARED, reader, 0);
-        (void)close(reader); /* the mapping stays */
-    }
-    return data != MAP_FAILED ? data : mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    descriptor_close(&reader); /* the mapping stays */
+    return data == MAP_FAILED ? NULL : data;
 }
 
 size_t memory_file_size(int fd, size_t most)
@@ -148,7 +141,11 @@ size_t memory_file_size(int fd, size_t most)
 bool memory_file_map(int fd, size_t most, struct memory_map *ret_map)
 {
     size_t size = memory_file_size(fd, most);
-    const void *data = size == 0 ? MAP_FAILED : map(fd, size);
+    if (size == 0)
+        return false;
+    void *data = map_readable(fd, size, true);
+    if (data == NULL) /* what is written to a private mapping is seen by this process alone */
+        data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED)
         return false;
     *ret_map = (struct memory_map){data, size};
@@ -162,44 +159,25 @@ void memory_map_free(struct memory_map *map)
     *map = (struct memory_map){0};
 }
 
-/* A mapping that cannot become writable: of a file that refuses that, or, for an older kernel, of one
- * that was opened for reading. */
-static const void *map_readable(int fd, size_t size)
-{
-    int reader = -1;
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE) != 0) {
-        fd = reader = reopen(fd);
-        if (fd < 0)
-            return NULL;
-    }
-    const void *memory = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-    int reason = errno;
-    if (reader >= 0)
-        (void)close(reader); /* the mapping stays */
-    errno = reason;
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
 bool shared_memory_new(size_t size, struct shared_memory *ret_memory)
 {
     struct shared_memory memory = {.size = whole_pages(size)};
     int fd = open_file("mta-sts-shared");
     if (fd < 0)
         return false;
-    if (ftruncate(fd, (off_t)memory.size) == 0) {
-        memory.writable = mmap(NULL, memory.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (memory.writable == MAP_FAILED)
-            memory.writable = NULL;
-        else
-            memory.readable = map_readable(fd, memory.size);
+    void *data = MAP_FAILED;
+    if (ftruncate(fd, (off_t)memory.size) == 0)
+        data = mmap(NULL, memory.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (data != MAP_FAILED) {
+        const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE;
+        memory.writable = data;
+        memory.readable = map_readable(fd, memory.size, fcntl(fd, F_ADD_SEALS, seals) == 0);
     }
-    int reason = errno;
-    (void)close(fd); /* the mappings stay */
+    descriptor_close(&fd); /* the mappings stay */
     if (memory.readable == NULL)
         shared_memory_free(&memory);
     else
         *ret_memory = memory;
-    errno = reason;
     return memory.readable != NULL;
 }
 

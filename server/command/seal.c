@@ -71,12 +71,10 @@ static pid_t start_child(const struct seal *seal, int *ret_in)
     pid_t pid = fork();
     if (pid == 0)
         be_sealed(seal, ends[1]);
-    int reason = errno;
-    (void)close(ends[1]); /* the child's; here only a copy */
+    descriptor_close(&ends[1]); /* the child's; here only a copy */
     *ret_in = ends[0];
     if (pid < 0)
-        (void)close(ends[0]); /* nobody will write */
-    errno = reason;
+        descriptor_close(&ends[0]); /* nobody will write */
     return pid;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/heap.h"
 
 /* As many as the kernel follows (path_resolution(7)). */
@@ -33,17 +34,10 @@ struct walk {
     size_t followed;   /* in all */
 };
 
-static void close_quietly(int fd)
-{
-    int reason = errno;
-    (void)close(fd); /* it was only read */
-    errno = reason;
-}
-
 static void enter(struct walk *walk, int folder)
 {
     if (walk->owns_folder)
-        close_quietly(walk->folder);
+        descriptor_close(&walk->folder);
     walk->folder = folder;
     walk->owns_folder = true;
 }
@@ -153,7 +147,7 @@ static int open_file(const struct walk *walk, const char *name, struct stat *ret
         return fd;
     errno = EMLINK;
 fail:
-    close_quietly(fd);
+    descriptor_close(&fd);
     return -1;
 }
 
@@ -176,7 +170,7 @@ static bool step(struct walk *walk, int *ret_fd, struct stat *ret_status)
         }
         if (!follow(walk, fd, status.st_uid))
             goto fail;
-        close_quietly(fd);
+        descriptor_close(&fd);
         return true;
     }
     if (S_ISDIR(status.st_mode)) {
@@ -187,17 +181,16 @@ static bool step(struct walk *walk, int *ret_fd, struct stat *ret_status)
     errno = !last ? ENOTDIR : EINVAL;
     if (!last || !S_ISREG(status.st_mode))
         goto fail;
-    close_quietly(fd);
+    descriptor_close(&fd);
     uid_t owner = status.st_uid;
     *ret_fd = open_file(walk, name, ret_status);
     if (*ret_fd >= 0 && ret_status->st_uid != owner) {
-        close_quietly(*ret_fd);
-        *ret_fd = -1;
+        descriptor_close(ret_fd);
         errno = ELOOP; /* it was swapped, so that the links before it must be judged again */
     }
     return *ret_fd >= 0;
 fail:
-    close_quietly(fd);
+    descriptor_close(&fd);
     return false;
 }
 
@@ -219,7 +212,7 @@ static int open_once(int folder, const char *path, struct stat *ret_status)
     while (good && fd < 0)
         good = step(&walk, &fd, ret_status);
     if (walk.owns_folder)
-        close_quietly(walk.folder);
+        descriptor_close(&walk.folder);
     return fd;
 }
 
@@ -277,7 +270,7 @@ static bool read_and_close(int fd, size_t limit, struct text *ret_bytes, struct 
     if (fd < 0)
         return false;
     bool good = file_read_open(fd, limit, ret_bytes, ret_status);
-    close_quietly(fd);
+    descriptor_close(&fd);
     return good;
 }
 

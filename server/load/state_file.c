@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/limits.h"
 #include "files/file.h"
 
@@ -109,9 +110,7 @@ bool state_file_write(const char *folder, const char *name, const struct text *b
     if (fd < 0)
         return false;
     bool good = is_written_already(fd, name, bytes) || replace(fd, name, bytes);
-    int reason = errno;
-    (void)close(fd); /* only a folder */
-    errno = reason;
+    descriptor_close(&fd); /* only a folder */
     return good;
 }
 
@@ -124,9 +123,7 @@ bool state_file_read(const char *folder, const char *name, struct text *ret_byte
     if (fd < 0)
         return false;
     bool good = file_read_open(fd, LIMIT_STATE_FILE, ret_bytes, NULL);
-    int reason = errno;
-    (void)close(fd); /* it was only read */
-    errno = reason;
+    descriptor_close(&fd); /* it was only read */
     return good;
 }
 

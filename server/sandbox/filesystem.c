@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
+
 /* The kernel's interface, as of version 6 of Landlock; headers of older systems lack parts. */
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
@@ -50,14 +52,11 @@ static int open_empty_root_in(const char *place)
         return -1;
     int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     int reason = errno;
-    if (rmdir(path) == 0 || fd < 0) {
+    if (rmdir(path) != 0 && fd >= 0)
+        descriptor_close(&fd); /* a folder that somebody put something into is no void */
+    else
         errno = reason;
-        return fd;
-    }
-    reason = errno;
-    (void)close(fd); /* a folder that somebody put something into is no void */
-    errno = reason;
-    return -1;
+    return fd;
 }
 
 int filesystem_open_empty_root(void)
@@ -74,9 +73,7 @@ int filesystem_open_empty_root(void)
 bool filesystem_enter_empty_root(int fd)
 {
     bool good = fchdir(fd) == 0 && chroot(".") == 0 && chdir("/") == 0;
-    int reason = errno;
-    (void)close(fd); /* nothing was written through it */
-    errno = reason;
+    descriptor_close(&fd); /* nothing was written through it */
     return good;
 }
 
@@ -94,16 +91,12 @@ static bool is_shut(const char *path, int flags)
 
 static bool allow_reading(int ruleset)
 {
-    const struct rule rule = {
-        .files = TO_READ,
-        .folder = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC),
-    };
-    if (rule.folder < 0)
+    int folder = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const struct rule rule = {.files = TO_READ, .folder = folder};
+    if (folder < 0)
         return false;
     bool good = syscall(SYS_landlock_add_rule, ruleset, RULE_BENEATH, &rule, 0) == 0;
-    int reason = errno;
-    (void)close(rule.folder); /* the rule keeps it */
-    errno = reason;
+    descriptor_close(&folder); /* the rule keeps it */
     return good;
 }
 
@@ -124,9 +117,7 @@ bool filesystem_restrict(bool to_reading)
         return false;
     bool good =
         (!to_reading || allow_reading(fd)) && syscall(SYS_landlock_restrict_self, fd, 0) == 0;
-    int reason = errno;
-    (void)close(fd); /* the process keeps the rules */
-    errno = reason;
+    descriptor_close(&fd); /* the process keeps the rules */
     return good &&
            (to_reading ? is_shut("/dev/null", O_WRONLY) : is_shut("/", O_RDONLY | O_DIRECTORY));
 }

@@ -1,7 +1,6 @@
 #include "supervise/child.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -76,13 +75,11 @@ pid_t child_begin(enum child_kind kind, const int *kept, size_t count, int *ret_
         *ret_socket = pair[1];
         return 0;
     }
-    int reason = errno;
     descriptor_close(&pair[1]); /* the child's; here only a copy */
     if (pid > 0)
         *ret_socket = pair[0];
     else
         descriptor_close(&pair[0]);
-    errno = reason;
     return pid;
 }
 

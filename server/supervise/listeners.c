@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -101,14 +102,10 @@ static int open_socket(struct address *address, const struct endpoint *endpoint)
                                                    : prepare_ip(fd, address, endpoint) &&
                                                          bind(fd, &address->any, address->len) == 0;
     if (!bound || listen(fd, BACKLOG) != 0 || getsockname(fd, &address->any, &address->len) != 0)
-        goto fail;
-    address_print(address);
+        descriptor_close(&fd); /* nothing was sent through it */
+    else
+        address_print(address);
     return fd;
-fail:;
-    int reason = errno;
-    (void)close(fd); /* nothing was sent through it */
-    errno = reason;
-    return -1;
 }
 
 static void close_listener(const struct listener *listener)

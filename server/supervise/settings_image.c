@@ -316,9 +316,7 @@ struct settings_image *settings_image_open(int fd)
         return NULL;
     struct settings_image *image = settings_image_parse((struct span){map.data, map.size});
     if (image == NULL) {
-        int reason = errno;
         memory_map_free(&map);
-        errno = reason;
         return NULL;
     }
     /* No child needs it, and each would keep it until it ends. */
