@@ -1,12 +1,12 @@
 /*
- * For wire and hello. A client's socket with buffers: what the TLS library writes record by record
+ * A client's socket with buffers: what the TLS library writes record by record
  * leaves in one piece, and what it reads bit by bit comes from the kernel in one.
  * All connections of a worker use the same buffers, one after the other, so that
  * a connection that waits needs none; bytes that it has not handled are saved.
- * Borrows the socket and never waits. Hello tells whether a client's first message, the ClientHello, is
+ * Borrows the socket and never waits. It also tells whether a client's first message, the ClientHello, is
  * there as a whole, so that nothing costly is begun for less: it looks at the headers of records (RFC
- * 8446 section 5.1) and of the message, leaves what is in it, and every alert, to the TLS library, and
- * is pure: judges bytes, owns nothing. Runs in the worker.
+ * 8446 section 5.1) and of the message, and leaves what is in it, and every alert, to the TLS library.
+ * Runs in the worker.
  */
 #ifndef SERVE_WIRE_H
 #define SERVE_WIRE_H
