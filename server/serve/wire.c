@@ -219,12 +219,6 @@ struct record {
     size_t here; /* of its bytes */
 };
 
-static bool is_sound(const struct record *record, unsigned version)
-{
-    return record->type >= RECORD_CHANGE_CIPHER_SPEC && record->type <= RECORD_HANDSHAKE &&
-           version <= NEWEST_VERSION && record->len > 0 && record->len <= RECORD_MOST;
-}
-
 /* Before the ClientHello the library ignores these whole records. */
 static bool is_ignored(const struct record *record)
 {
@@ -263,7 +257,9 @@ enum hello_progress hello_look(struct span input, size_t *ret_len)
             .bytes = bytes + RECORD_HEADER,
         };
         record.here = left - RECORD_HEADER < record.len ? left - RECORD_HEADER : record.len;
-        if (!is_sound(&record, (unsigned)bytes[1] << 8 | bytes[2]))
+        if (record.type < RECORD_CHANGE_CIPHER_SPEC || record.type > RECORD_HANDSHAKE ||
+            (bytes[1] << 8 | bytes[2]) > NEWEST_VERSION || record.len == 0 ||
+            record.len > RECORD_MOST)
             return HELLO_OTHER;
         if (record.type == RECORD_HANDSHAKE) {
             for (size_t i = 0; i < record.here && message.len + i < MESSAGE_HEADER; i++)
