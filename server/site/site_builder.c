@@ -12,36 +12,27 @@
 #include "base/table.h"
 #include "site/image.h"
 
-/* Bytes in the image, in bytes from its begin. */
-struct stretch {
-    uint32_t at;
-    uint32_t len;
-};
+/* A reference, the one to bytes too, holds a place in bytes from the begin of the image until refer makes
+ * a distance of it: an image is smaller than 2 GiB. */
 
 /* Bytes that were copied, and where they were. */
 struct origin {
     const char *data;
-    struct stretch copy;
+    struct image_bytes copy;
 };
 
-/* A domain until all are known, whose references are places from the begin. */
+/* A domain until all are known. */
 struct entry {
     const char *name; /* borrowed from the arena */
     struct site_domain domain;
 };
 
-/* An array of places and a table that finds one by what lies there. */
-struct stretches {
+/* What was written once of a kind, and a table that finds it by what lies there. */
+struct written {
     const struct site_builder *builder; /* whose image it is */
-    struct stretch *items;              /* owned */
+    struct image_bytes *items;          /* owned */
     size_t count, capacity;
     struct table table;
-};
-
-/* A credential that was written. */
-struct made {
-    uint32_t leaf; /* the place of its own certificate */
-    uint32_t at;
 };
 
 struct site_builder {
@@ -54,10 +45,7 @@ struct site_builder {
     struct origin *origins; /* owned */
     size_t origin_count, origin_capacity;
     struct table by_origin;
-    struct stretches texts, policies;
-    struct made *made; /* owned */
-    size_t made_count, made_capacity;
-    struct table by_leaf;
+    struct written texts, policies, credentials;
     struct span archive; /* borrowed */
 };
 
@@ -65,7 +53,7 @@ struct site_builder *site_builder_new(int fd)
 {
     struct site_builder *builder = heap_take(1, sizeof(*builder));
     builder->arena = arena_new();
-    builder->texts.builder = builder->policies.builder = builder;
+    builder->texts.builder = builder->policies.builder = builder->credentials.builder = builder;
     builder->used = sizeof(struct site_image);
     if (fd < 0)
         fd = memory_file_open();
@@ -74,10 +62,10 @@ struct site_builder *site_builder_new(int fd)
     return builder;
 }
 
-static void stretches_free(struct stretches *stretches)
+static void written_free(struct written *written)
 {
-    free(stretches->items);
-    table_free(&stretches->table);
+    free(written->items);
+    table_free(&written->table);
 }
 
 void site_builder_free(struct site_builder *builder)
@@ -89,10 +77,9 @@ void site_builder_free(struct site_builder *builder)
     free(builder->entries);
     free(builder->origins);
     table_free(&builder->by_origin);
-    stretches_free(&builder->texts);
-    stretches_free(&builder->policies);
-    free(builder->made);
-    table_free(&builder->by_leaf);
+    written_free(&builder->texts);
+    written_free(&builder->policies);
+    written_free(&builder->credentials);
     free(builder);
 }
 
@@ -128,83 +115,73 @@ static uint32_t copy(struct site_builder *builder, struct span bytes, size_t ali
     return at;
 }
 
-static struct span bytes_at(const struct site_builder *builder, struct stretch stretch)
+static struct span bytes_at(const struct site_builder *builder, struct image_bytes bytes)
 {
-    return (struct span){builder->file.data + stretch.at, stretch.len};
+    return (struct span){builder->file.data + bytes.distance, bytes.len};
 }
 
 /* The place is known by its own bytes, which are looked at when one is searched for. Their memory may move. */
-static struct span stretch_key(const void *items, size_t index)
+static struct span written_key(const void *items, size_t index)
 {
-    const struct stretches *known = items;
-    return bytes_at(known->builder, known->items[index]);
-}
-
-/* The place, until refer makes a distance of it: an image is smaller than 2 GiB. */
-static struct image_reference reference_to(uint32_t at)
-{
-    return (struct image_reference){(int32_t)at};
+    const struct written *written = items;
+    return bytes_at(written->builder, written->items[index]);
 }
 
 /* Copies the bytes unless equal ones are there. */
-static struct image_reference place_once(struct site_builder *builder, struct stretches *known,
+static struct image_reference place_once(struct site_builder *builder, struct written *written,
                                          struct span bytes, size_t align)
 {
+    const struct image_reference none = {0};
+    if (builder->error != 0)
+        return none;
     /* What comes domain by domain often is what came last. */
-    if (known->count > 0 && span_equal(stretch_key(known, known->count - 1), bytes))
-        return reference_to(known->items[known->count - 1].at);
-    size_t found = table_find(&known->table, bytes, stretch_key, known);
+    if (written->count > 0 && span_equal(written_key(written, written->count - 1), bytes))
+        return (struct image_reference){written->items[written->count - 1].distance};
+    size_t found = table_find(&written->table, bytes, written_key, written);
     if (found != TABLE_NONE)
-        return reference_to(known->items[found].at);
-    table_add(&known->table, bytes, known->count);
-    uint32_t at = copy(builder, bytes, align);
-    *ARRAY_ADD(known->items, known->count, known->capacity) =
-        (struct stretch){at, (uint32_t)bytes.len};
-    return reference_to(at);
+        return (struct image_reference){written->items[found].distance};
+    int32_t at = (int32_t)copy(builder, bytes, align);
+    if (at == 0)
+        return none;
+    table_add(&written->table, bytes, written->count);
+    *ARRAY_ADD(written->items, written->count, written->capacity) =
+        (struct image_bytes){at, (uint32_t)bytes.len};
+    return (struct image_reference){at};
 }
 
 /* With its NUL; 0 for NULL. */
 static struct image_reference place_text(struct site_builder *builder, const char *text)
 {
-    if (text == NULL || builder->error != 0)
+    if (text == NULL)
         return (struct image_reference){0};
-    struct span bytes = {text, strlen(text) + 1};
-    return place_once(builder, &builder->texts, bytes, 1);
-}
-
-static struct image_reference place_policy(struct site_builder *builder,
-                                           const struct policy *policy)
-{
-    if (policy == NULL || builder->error != 0)
-        return (struct image_reference){0};
-    return place_once(builder, &builder->policies, policy_bytes(policy), alignof(uint32_t));
+    return place_once(builder, &builder->texts, (struct span){text, strlen(text) + 1}, 1);
 }
 
 TABLE_KEY(origin_key, struct origin, SPAN_OF(item->data));
 
 /* Certificates and keys are too many bytes to be hashed for each domain: where they are tells that they
  * are the same. */
-static struct stretch place_bytes(struct site_builder *builder, struct span bytes)
+static struct image_bytes place_bytes(struct site_builder *builder, struct span bytes)
 {
     struct span key = SPAN_OF(bytes.data);
-    const struct stretch none = {0};
+    const struct image_bytes none = {0};
     if (builder->error != 0)
         return none;
     size_t found = table_find(&builder->by_origin, key, origin_key, builder->origins);
     if (found != TABLE_NONE && span_equal(bytes_at(builder, builder->origins[found].copy), bytes))
         return builder->origins[found].copy;
-    struct stretch stretch = {copy(builder, bytes, 1), (uint32_t)bytes.len};
+    struct image_bytes copied = {(int32_t)copy(builder, bytes, 1), (uint32_t)bytes.len};
     if (found != TABLE_NONE || builder->error != 0)
-        return stretch;
+        return copied;
     table_add(&builder->by_origin, key, builder->origin_count);
     *ARRAY_ADD(builder->origins, builder->origin_count, builder->origin_capacity) =
-        (struct origin){bytes.data, stretch};
-    return stretch;
+        (struct origin){bytes.data, copied};
+    return copied;
 }
 
 uint32_t site_builder_place(struct site_builder *builder, struct span bytes)
 {
-    return place_bytes(builder, bytes).at;
+    return (uint32_t)place_bytes(builder, bytes).distance;
 }
 
 void site_builder_set_archive(struct site_builder *builder, struct span archive)
@@ -212,87 +189,27 @@ void site_builder_set_archive(struct site_builder *builder, struct span archive)
     builder->archive = archive;
 }
 
-/* Makes a distance of the place. */
-static void refer(const struct site_builder *builder, struct image_reference *reference)
+static struct image_reference place_credential(struct site_builder *builder,
+                                               const struct credential_fields *fields)
 {
-    if (reference->distance != 0)
-        reference->distance -= (int32_t)((const char *)reference - builder->file.data);
-}
-
-static void refer_bytes(const struct site_builder *builder, struct image_bytes *bytes,
-                        struct stretch stretch)
-{
-    bytes->distance =
-        (int32_t)((int64_t)stretch.at - (int64_t)((const char *)bytes - builder->file.data));
-    bytes->len = stretch.len;
-}
-
-/* The place of the leaf. */
-TABLE_KEY(leaf_key, struct made, SPAN_OF(item->leaf));
-
-/* Whether a credential of the image is made of these. */
-static bool is_made_of(const struct credential *credential, const struct credential_fields *fields)
-{
-    const struct credential_fields known = credential_fields(credential);
-    bool same = known.kind == fields->kind && known.chain_len == fields->chain_len &&
-                known.not_before == fields->not_before && known.not_after == fields->not_after &&
-                known.fault == fields->fault && known.line == fields->line &&
-                span_equal(known.key, fields->key) && strcmp(known.file, fields->file) == 0 &&
-                strcmp(known.algorithm, fields->algorithm) == 0;
-    for (size_t i = 0; same && i < known.chain_len; i++)
-        same = span_equal(known.chain[i], fields->chain[i]);
-    return same;
-}
-
-static uint32_t write_credential(struct site_builder *builder,
-                                 const struct credential_fields *fields)
-{
-    struct stretch chain[LIMIT_CHAIN], key = place_bytes(builder, fields->key);
-    struct image_reference algorithm = place_text(builder, fields->algorithm);
-    struct image_reference file = place_text(builder, fields->file);
-    for (size_t i = 0; i < fields->chain_len; i++)
-        chain[i] = place_bytes(builder, fields->chain[i]);
-    uint32_t at = take(builder, sizeof(struct credential), alignof(struct credential));
-    if (at == 0)
-        return 0;
-    struct credential *credential = (void *)(builder->file.data + at);
-    *credential = (struct credential){
+    if (fields == NULL)
+        return (struct image_reference){0};
+    assert(fields->chain_len >= 1 && fields->chain_len <= LIMIT_CHAIN);
+    struct credential credential = {
         .not_before = fields->not_before,
         .not_after = fields->not_after,
-        .algorithm = algorithm,
-        .file = file,
+        .key = place_bytes(builder, fields->key),
+        .algorithm = place_text(builder, fields->algorithm),
+        .file = place_text(builder, fields->file),
         .line = fields->line,
         .kind = (uint8_t)fields->kind,
         .fault = (uint8_t)fields->fault,
         .chain_len = (uint8_t)fields->chain_len,
     };
-    refer_bytes(builder, &credential->key, key);
-    refer(builder, &credential->algorithm);
-    refer(builder, &credential->file);
     for (size_t i = 0; i < fields->chain_len; i++)
-        refer_bytes(builder, &credential->chain[i], chain[i]);
-    return at;
-}
-
-static uint32_t place_credential(struct site_builder *builder,
-                                 const struct credential_fields *fields)
-{
-    if (fields == NULL || builder->error != 0)
-        return 0;
-    assert(fields->chain_len >= 1 && fields->chain_len <= LIMIT_CHAIN);
-    uint32_t leaf = place_bytes(builder, fields->chain[0]).at;
-    struct span key = SPAN_OF(leaf);
-    size_t found = table_find(&builder->by_leaf, key, leaf_key, builder->made);
-    if (found != TABLE_NONE &&
-        is_made_of((const void *)(builder->file.data + builder->made[found].at), fields))
-        return builder->made[found].at;
-    uint32_t at = write_credential(builder, fields);
-    if (at == 0 || found != TABLE_NONE)
-        return at;
-    table_add(&builder->by_leaf, key, builder->made_count);
-    *ARRAY_ADD(builder->made, builder->made_count, builder->made_capacity) =
-        (struct made){leaf, at};
-    return at;
+        credential.chain[i] = place_bytes(builder, fields->chain[i]);
+    return place_once(builder, &builder->credentials, SPAN_OF(credential),
+                      alignof(struct credential));
 }
 
 void site_builder_add(struct site_builder *builder, const struct site_fields *domain)
@@ -302,7 +219,6 @@ void site_builder_add(struct site_builder *builder, const struct site_fields *do
     struct entry entry = {
         .name = arena_copy(builder->arena, domain->name),
         .domain = {.name_len = (uint8_t)domain->name.len,
-                   .policy = place_policy(builder, domain->policy),
                    .file = place_text(builder, domain->at.file),
                    .tls_rpt = place_text(builder, domain->tls_rpt),
                    .label = place_text(builder, domain->label),
@@ -311,9 +227,11 @@ void site_builder_add(struct site_builder *builder, const struct site_fields *do
                    .state = (uint8_t)domain->state,
                    .is_proxied = domain->is_proxied},
     };
+    if (domain->policy != NULL)
+        entry.domain.policy = place_once(builder, &builder->policies, policy_bytes(domain->policy),
+                                         alignof(uint32_t));
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        entry.domain.credentials[kind] =
-            reference_to(place_credential(builder, domain->credentials[kind]));
+        entry.domain.credentials[kind] = place_credential(builder, domain->credentials[kind]);
     *ARRAY_ADD(builder->entries, builder->count, builder->capacity) = entry;
 }
 
@@ -336,18 +254,38 @@ static void sort_entries(struct site_builder *builder)
         assert(compare_entries(&builder->entries[i - 1], &builder->entries[i]) != 0);
 }
 
+/* Makes a distance of the place in a reference of the image. */
+static void refer(const struct site_builder *builder, int32_t *reference)
+{
+    if (*reference != 0)
+        *reference -= (int32_t)((const char *)reference - builder->file.data);
+}
+
+static void refer_credentials(const struct site_builder *builder)
+{
+    for (size_t i = 0; i < builder->credentials.count; i++) {
+        struct credential *credential =
+            (void *)(builder->file.data + builder->credentials.items[i].distance);
+        refer(builder, &credential->key.distance);
+        refer(builder, &credential->algorithm.distance);
+        refer(builder, &credential->file.distance);
+        for (size_t link = 0; link < credential->chain_len; link++)
+            refer(builder, &credential->chain[link].distance);
+    }
+}
+
 static void write_domain(struct site_builder *builder, const struct entry *entry, uint32_t name,
                          struct site_domain *domain)
 {
     *domain = entry->domain;
-    domain->name = reference_to(name);
-    refer(builder, &domain->name);
-    refer(builder, &domain->policy);
-    refer(builder, &domain->file);
-    refer(builder, &domain->tls_rpt);
-    refer(builder, &domain->label);
+    domain->name.distance = (int32_t)name;
+    refer(builder, &domain->name.distance);
+    refer(builder, &domain->policy.distance);
+    refer(builder, &domain->file.distance);
+    refer(builder, &domain->tls_rpt.distance);
+    refer(builder, &domain->label.distance);
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        refer(builder, &domain->credentials[kind]);
+        refer(builder, &domain->credentials[kind].distance);
 }
 
 /* The names one after the other, in their order, which is what a search looks at; then the records.
@@ -384,6 +322,7 @@ struct site *site_builder_finish(struct site_builder *builder)
         error = builder->error;
         goto done;
     }
+    refer_credentials(builder);
     struct site_image *header = (void *)builder->file.data;
     *header = (struct site_image){
         .version = SITE_IMAGE_VERSION,
