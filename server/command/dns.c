@@ -152,7 +152,7 @@ struct asked {
 };
 
 struct asking {
-    struct probing probing;
+    struct probing probing; /* first: it is what take has */
     struct arena *arena;
     struct asked *asked; /* owned; of each domain */
 };
@@ -167,9 +167,10 @@ static bool hinders_others(const struct report *report, const struct dns_record 
     return is_other && (!report->is_record_known || strcasecmp(report->alias, shared->domain) == 0);
 }
 
-static void take(void *context, size_t index, const struct report *report)
+static void take(void *context, size_t index, const void *result)
 {
     struct asking *asking = context;
+    const struct report *report = result;
     struct dns_record *own = asking->asked[index].own, *shared = asking->asked[index].shared;
     const char *reason = find_reason(report, asking->arena);
     probing_done(&asking->probing, index, report);
@@ -219,7 +220,7 @@ static int withhold_unserved(struct job *job)
     }
     int status = probing_begin(probing, "dns", job->line);
     if (status == STATUS_GOOD && ((job->line->record && !probing_read(probing, job->reading)) ||
-                                  !probing_run(probing, domains, count, take, NULL, &asking) ||
+                                  !probing_run(probing, domains, count, take, NULL) ||
                                   !probing_record(probing, job->reading)))
         status = STATUS_WRONG;
     for (size_t i = 0; i < now->count; i++)

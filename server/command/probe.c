@@ -50,9 +50,9 @@ struct mx {
 
 /* Everything that a run needs. */
 struct run {
+    struct probing probing; /* first: it is what callbacks have */
     const struct command_line *line;
-    struct reading reading; /* without a configuration when there is none to compare with */
-    struct probing probing;
+    struct reading reading;       /* without a configuration when there is none to compare with */
     struct probe_domain *domains; /* owned */
     struct outcome *outcomes;     /* owned; of the domains, and of the MX behind them */
     struct name *names;           /* owned; of the operands */
@@ -284,9 +284,10 @@ static void print_json(const struct report *report, int64_t now, struct text *ou
     json_close(out, '}');
 }
 
-static void take(void *context, size_t index, const struct report *report)
+static void take(void *context, size_t index, const void *result)
 {
     struct run *run = context;
+    const struct report *report = result;
     struct outcome *outcome = &run->outcomes[run->first + index];
     outcome->level = report_level(report);
     outcome->is_mx = report->is_mx;
@@ -523,7 +524,7 @@ static int probe_all(struct run *run)
             list_domains(run);
         else
             list_mx(run);
-        good = probing_run(&run->probing, run->domains, run->count - run->first, take, tick, run);
+        good = probing_run(&run->probing, run->domains, run->count - run->first, take, tick);
     }
     if (!good && run->probing.done + run->first == 0)
         return STATUS_WRONG;

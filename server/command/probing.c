@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "files/stamp.h"
 #include "load/state_file.h"
+#include "probe/probe_workers.h"
 #include "site/site.h"
 
 int probing_begin(struct probing *probing, const char *command, const struct command_line *line)
@@ -119,13 +120,36 @@ void probing_done(struct probing *probing, size_t index, const struct report *re
                       probing->done == probing->count ? "\r\033[K" : "");
 }
 
+static void run(void *context, size_t index, void *result)
+{
+    const struct probing *probing = context;
+    probe_run(&probing->probe, &probing->domains[index], result);
+}
+
+static void lose(void *context, size_t index, void *result, bool is_late, int status)
+{
+    const struct probing *probing = context;
+    (void)status; /* of no interest to who asks about a domain */
+    probe_lose(&probing->domains[index], result, is_late);
+}
+
 bool probing_run(struct probing *probing, const struct probe_domain *domains, size_t count,
-                 probe_take *take, probe_tick *tick, void *context)
+                 probing_take *take, void (*tick)(void *probing))
 {
     probing->domains = domains;
     probing->count = count;
     probing->done = 0;
-    return probe_domains(&probing->probe, domains, count, take, tick, context) ||
+    const struct probe_jobs jobs = {
+        .count = count,
+        .result_size = sizeof(struct report),
+        .timeout_ms = LIMIT_PROBE_TIMEOUTS * probing->probe.timeout_ms + LIMIT_PROBE_GRACE_MS,
+        .run = run,
+        .lost = lose,
+        .done = take,
+        .tick = tick,
+        .context = probing,
+    };
+    return probe_workers_run(&jobs) ||
            command_complain("cannot start processes to probe: %s", strerror(errno));
 }
 

@@ -10,7 +10,7 @@
 #include "command/reading.h"
 #include "probe/probe.h"
 
-/* Begin with {0}; end with probing_end. */
+/* Begin with {0}; end with probing_end. The first member of what whoever takes reports has to know. */
 struct probing {
     struct probe probe;  /* as the options say */
     struct trust *trust; /* owned */
@@ -31,10 +31,14 @@ void probing_end(struct probing *probing);
  * wrong, such as that --record has no folder to write to. */
 bool probing_read(struct probing *probing, const struct reading *reading);
 
-/* Probes the domains, and calls back as probe_domains does. False after saying on standard error what went
- * wrong. */
+/* Receives the struct probing, the index of a domain, and its struct report, which is borrowed for the call. */
+typedef void probing_take(void *probing, size_t index, const void *report);
+
+/* Probes the domains, many at once, each in a child, and takes the report of each, once, as it is done; tick
+ * comes at least once a second meanwhile, and may be NULL. What goes wrong in this program is in the report too
+ * (FAULT_INTERNAL). False after saying on standard error why it is not possible at all. */
 bool probing_run(struct probing *probing, const struct probe_domain *domains, size_t count,
-                 probe_take *take, probe_tick *tick, void *context);
+                 probing_take *take, void (*tick)(void *probing));
 
 /* To be called when a report was taken: shows how many are done, and keeps it for --record. */
 void probing_done(struct probing *probing, size_t index, const struct report *report);

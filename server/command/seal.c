@@ -1,16 +1,11 @@
 #include "sandbox/seal.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/descriptors.h"
 #include "base/heap.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -18,106 +13,90 @@
 #include "command/command.h"
 #include "command/reading.h"
 #include "files/file.h"
+#include "probe/probe_workers.h"
 #include "sandbox/filesystem.h"
 #include "sandbox/identity.h"
 
-/* What the child reports: one message, so it comes as a whole. */
+/* The steps of a worker, tried in a child. */
+struct trial {
+    struct seal seal;
+    struct text *status; /* what /proc says of the child, unless that cannot be read */
+    struct seal_report *report;
+    bool is_whole; /* no step has failed that every kernel has */
+};
+
+/* What the child reports. */
 struct result {
+    pid_t pid;
     const char *failed; /* the sentence; a static text, the same in both processes */
     int reason;
     struct seal_report report;
 };
 
-/* The child lives until the parent closes the other end, so that /proc can be read. */
-static _Noreturn void be_sealed(const struct seal *seal, int out)
+static void take_steps(void *context, size_t index, void *ret_result)
 {
-    struct result result = {0};
-    struct pollfd end = {.fd = out};
-    const int kept[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, out, seal->empty_root_fd};
-    descriptors_keep_only(kept, sizeof(kept) / sizeof(kept[0]));
+    const struct trial *trial = context;
+    struct result *result = ret_result;
+    (void)index; /* the only one */
     log_begin();
-    result.failed = seal_process(seal, &result.report);
-    result.reason = errno;
-    if (write(out, &result, sizeof(result)) == (ssize_t)sizeof(result))
-        (void)poll(&end, 1, -1); /* whatever ends it sooner is as good */
-    _exit(0);
+    result->pid = getpid();
+    result->failed = seal_process(&trial->seal, &result->report);
+    result->reason = errno;
 }
 
-/* False with errno: 0 when the child has ended without a word, ETIMEDOUT when it hangs. */
-static bool read_result(int in, struct result *ret_result)
+static void lose(void *context, size_t index, void *result, bool is_late, int status)
 {
-    const int64_t deadline = clock_monotonic_ms() + LIMIT_READY_MS;
-    struct pollfd polled = {.fd = in, .events = POLLIN};
-    for (;;) {
-        int64_t left = deadline - clock_monotonic_ms();
-        int ready = poll(&polled, 1, left < 0 ? 0 : (int)left);
-        ssize_t count = ready == 1 ? read(in, ret_result, sizeof(*ret_result)) : -1;
-        if (ready == 0)
-            errno = ETIMEDOUT;
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count >= 0)
-            errno = 0;
-        return count == (ssize_t)sizeof(*ret_result);
-    }
+    (void)context, (void)index;
+    memset(result, 0, sizeof(struct result));
+    if (is_late)
+        log_line(LOG_LEVEL_ERROR, "cannot try the seal: the process that tested it does not end");
+    else
+        log_line(LOG_LEVEL_ERROR, "cannot try the seal: the process that tried it died: %s",
+                 WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it ended");
 }
 
-/* The child, or -1 with errno. ret_in is then where it will tell. */
-static pid_t start_child(const struct seal *seal, int *ret_in)
+static void take(void *context, size_t index, const void *taken)
 {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-        return -1;
-    pid_t pid = fork();
-    if (pid == 0)
-        be_sealed(seal, ends[1]);
-    descriptor_close(&ends[1]); /* the child's; here only a copy */
-    *ret_in = ends[0];
-    if (pid < 0)
-        descriptor_close(&ends[0]); /* nobody will write */
-    return pid;
+    struct trial *trial = context;
+    const struct result *result = taken;
+    char path[64];
+    (void)index;
+    if (result->pid == 0)
+        return;                                                              /* it was lost */
+    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)result->pid); /* it fits */
+    (void)file_read_named(path, LIMIT_YAML_FILE, trial->status, NULL);       /* it is there yet */
+    *trial->report = result->report;
+    trial->is_whole = result->failed == NULL;
+    if (result->failed != NULL)
+        log_line(LOG_LEVEL_ERROR, "cannot %s: %s", result->failed, strerror(result->reason));
 }
 
-/* A child takes the steps of a worker of that identity, and is ended. Appends to ret_status what /proc says
- * of it, unless that cannot be read. False, logged, when a step failed that every kernel has, or no child can
- * be made. */
+/* A child takes the steps of a worker of that identity, and is ended. False, logged, when a step failed that
+ * every kernel has, or no child can be made. */
 static bool try_seal(const struct identity *identity, struct seal_report *ret_report,
                      struct text *ret_status)
 {
-    struct result result = {0};
-    char path[64];
-    int in = -1, status = 0;
-    const struct seal seal = {
-        .keep_identity = identity->keep,
-        .uid = identity->uid,
-        .gid = identity->gid,
-        .supervisor = getpid(),
-        .empty_root_fd = filesystem_open_empty_root(),
+    struct trial trial = {
+        .seal = {.keep_identity = identity->keep,
+                 .uid = identity->uid,
+                 .gid = identity->gid,
+                 .supervisor = getpid(),
+                 .empty_root_fd = filesystem_open_empty_root()},
+        .status = ret_status,
+        .report = ret_report,
     };
-    pid_t pid = start_child(&seal, &in);
-    if (pid < 0) {
+    const struct probe_jobs jobs = {
+        .count = 1,
+        .result_size = sizeof(struct result),
+        .timeout_ms = LIMIT_READY_MS,
+        .run = take_steps,
+        .lost = lose,
+        .done = take,
+        .context = &trial,
+    };
+    if (!probe_workers_run(&jobs))
         log_line(LOG_LEVEL_ERROR, "cannot try the seal: %s", strerror(errno));
-        return false;
-    }
-    bool told = read_result(in, &result);
-    int reason = errno;
-    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid); /* it fits */
-    if (told)
-        (void)file_read_named(path, LIMIT_YAML_FILE, ret_status, NULL); /* it is there yet */
-    (void)close(in);                                                    /* it was only read */
-    if (told || reason == ETIMEDOUT)
-        (void)kill(pid, SIGKILL); /* whatever it does now; it is not yet reaped, so it exists */
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (!told && reason == ETIMEDOUT)
-        log_line(LOG_LEVEL_ERROR, "cannot try the seal: the process that tested it does not end");
-    else if (!told)
-        log_line(LOG_LEVEL_ERROR, "cannot try the seal: the process that tried it died: %s",
-                 WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it ended");
-    else if (result.failed != NULL)
-        log_line(LOG_LEVEL_ERROR, "cannot %s: %s", result.failed, strerror(result.reason));
-    *ret_report = result.report;
-    return told && result.failed == NULL;
+    return trial.is_whole;
 }
 
 /* The value of the key in the lines of /proc/PID/status; empty when it is not there. */

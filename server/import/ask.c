@@ -25,7 +25,6 @@ struct attempt {
 /* What comes of one host: a block with pointers to constants alone, for it is
  * shared with a child. */
 struct answer_found {
-    bool is_asked; /* for its policy */
     struct attempt attempts[2];
     unsigned best;          /* of the two: the one that came farthest */
     bool is_form;           /* the problem is that of the record's form */
@@ -148,14 +147,9 @@ static void ask_id(const char *domain, struct answer_found *found)
     dns_lookup_free(&txt);
 }
 
-static void prepare(void *context, size_t index, void *ret_result)
+static bool is_asked(const struct import_host *host)
 {
-    const struct asking *asking = context;
-    const struct import_host *host = &asking->import->hosts[index];
-    struct answer_found *found = ret_result;
-    memset(found, 0, sizeof(*found));
-    report_begin(&found->attempts[0].report, host->domain);
-    found->is_asked = host->file == NULL && host->sure > IMPORT_MENTIONED;
+    return host->file == NULL && host->sure > IMPORT_MENTIONED;
 }
 
 static void run(void *context, size_t index, void *result)
@@ -163,19 +157,19 @@ static void run(void *context, size_t index, void *result)
     const struct asking *asking = context;
     const struct import_host *host = &asking->import->hosts[index];
     struct answer_found *found = result;
-    if (found->is_asked)
+    report_begin(&found->attempts[0].report, host->domain);
+    if (is_asked(host))
         ask_policy(asking, host->domain, found);
     if (asking->import->line->keep_id && host->sure > IMPORT_MENTIONED)
         ask_id(host->domain, found);
 }
 
 /* Nothing counts of what a process found that did not end by itself. */
-static void lose(void *context, size_t index, void *result, bool is_late)
+static void lose(void *context, size_t index, void *result, bool is_late, int status)
 {
-    const struct asking *asking = context;
+    (void)context, (void)index, (void)status; /* whatever it was */
     struct answer_found *found = result;
-    prepare(context, index, result);
-    found->is_asked = asking->import->hosts[index].file == NULL;
+    memset(found, 0, sizeof(*found));
     found->id_problem = NO_DNS;
     report_add(&found->attempts[0].report, FAULT_INTERNAL, "%s",
                is_late ? "the answer takes too long"
@@ -233,7 +227,7 @@ static void take(void *context, size_t index, const void *result)
     const struct answer_found *found = result;
     const struct attempt *best = &found->attempts[found->best];
     bool is_wanted = host->sure == IMPORT_NAMED ? best->kept.is_whole : rank(best) == POLICY;
-    if (found->is_asked && is_wanted) {
+    if (is_asked(host) && is_wanted) {
         host->address = arena_printf(import->arena, "%s", best->report.visits[0].address);
         host->bytes = keep(import, best->kept.body, best->kept.body_len);
         if (best->kept.leaf_len > 0)
@@ -252,7 +246,7 @@ static void take(void *context, size_t index, const void *result)
         import_inspect(import, host,
                        arena_printf(import->arena, "https://mta-sts.%s/.well-known/mta-sts.txt",
                                     host->domain));
-    } else if (found->is_asked) {
+    } else if (is_asked(host)) {
         report_problem(import, host, &best->report);
     }
     if (import->line->keep_id && host->policy != NULL)
@@ -263,8 +257,7 @@ void import_ask(struct import *import)
 {
     bool is_needed = import->line->keep_id;
     for (size_t i = 0; i < import->count; i++)
-        is_needed = is_needed ||
-                    (import->hosts[i].file == NULL && import->hosts[i].sure > IMPORT_MENTIONED);
+        is_needed = is_needed || is_asked(&import->hosts[i]);
     if (!is_needed)
         return;
     struct diag *told = diag_new(); /* that there are no authorities shows in every certificate */
@@ -273,7 +266,6 @@ void import_ask(struct import *import)
         .count = import->count,
         .result_size = sizeof(struct answer_found),
         .timeout_ms = LIMIT_IMPORT_HOST_MS + 2 * LIMIT_IMPORT_FETCH_MS + LIMIT_PROBE_GRACE_MS,
-        .prepare = prepare,
         .run = run,
         .lost = lose,
         .done = take,

@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "policy/record.h"
-#include "probe/probe_workers.h"
 #include "probe/resolve.h"
 #include "probe/visit.h"
 
@@ -407,81 +406,38 @@ static void visit_one(const struct probe *probe, const struct probe_domain *doma
     visit_run(&question, report);
 }
 
-/* All domains of one run. */
-struct round {
-    const struct probe *probe;
-    const struct probe_domain *domains;
-    probe_take *take;
-    probe_tick *tick;
-    void *context;
-};
-
-static void prepare(void *context, size_t index, void *ret_result)
+static void begin(const struct probe_domain *domain, struct report *report)
 {
-    const struct round *round = context;
-    struct report *report = ret_result;
-    report_begin(report, round->domains[index].name);
-    report->is_mx = round->domains[index].is_mx;
-    report->mx_level = round->domains[index].mx_level;
+    report_begin(report, domain->name);
+    report->is_mx = domain->is_mx;
+    report->mx_level = domain->mx_level;
 }
 
-static void run(void *context, size_t index, void *result)
+void probe_run(const struct probe *probe, const struct probe_domain *domain, struct report *report)
 {
-    const struct round *round = context;
-    const struct probe *probe = round->probe;
-    const struct probe_domain *domain = &round->domains[index];
     char host[HOST_SIZE];
     struct resolve_host found = {.count = 1};
     int64_t deadline_us = clock_monotonic_us() + LIMIT_PROBE_TIMEOUTS * probe->timeout_ms * 1000;
+    begin(domain, report);
     (void)snprintf(host, sizeof(host), "%s%s", domain->is_mx ? "" : "mta-sts.",
                    domain->name); /* it fits */
     if (probe->connect != NULL)   /* which --smtp does not go with */
         found.addresses[0] = *probe->connect;
     else
-        ask_dns(probe, domain, host, result, &found);
+        ask_dns(probe, domain, host, report, &found);
     for (size_t i = 0; i < found.count; i++)
-        visit_one(probe, domain, host, &found.addresses[i], deadline_us, result);
-    judge_reach(result);
-    judge_mode(domain, result);
+        visit_one(probe, domain, host, &found.addresses[i], deadline_us, report);
+    judge_reach(report);
+    judge_mode(domain, report);
 }
 
-static void lose(void *context, size_t index, void *result, bool is_late)
+void probe_lose(const struct probe_domain *domain, struct report *report, bool is_late)
 {
-    if (!is_late)
-        prepare(context, index, result);
+    if (report->domain[0] == '\0') /* else a part of it is there */
+        begin(domain, report);
     if (is_late)
-        report_add(result, FAULT_UNFINISHED,
+        report_add(report, FAULT_UNFINISHED,
                    "the probe of this domain takes too long, and was ended");
     else
-        report_add(result, FAULT_INTERNAL, "the process that probed this domain crashed");
-}
-
-static void done(void *context, size_t index, const void *result)
-{
-    const struct round *round = context;
-    round->take(round->context, index, result);
-}
-
-static void pass_tick(void *context)
-{
-    const struct round *round = context;
-    round->tick(round->context);
-}
-
-bool probe_domains(const struct probe *probe, const struct probe_domain *domains, size_t count,
-                   probe_take *take, probe_tick *tick, void *context)
-{
-    struct round round = {probe, domains, take, tick, context};
-    const struct probe_jobs jobs = {
-        .count = count,
-        .result_size = sizeof(struct report),
-        .timeout_ms = LIMIT_PROBE_TIMEOUTS * probe->timeout_ms + LIMIT_PROBE_GRACE_MS,
-        .prepare = prepare,
-        .run = run,
-        .lost = lose,
-        .done = done,
-        .tick = tick == NULL ? NULL : pass_tick,
-        .context = &round,
-    };
-    return probe_workers_run(&jobs);
+        report_add(report, FAULT_INTERNAL, "the process that probed this domain crashed");
 }

@@ -1,6 +1,6 @@
 /*
- * The probe of domains: asks the DNS, visits every address, and fills a report
- * for each. Each domain is probed in a child (probe/probe_workers).
+ * The probe of a domain: asks the DNS, visits every address, and fills a report. Runs
+ * in a child of a command (probe/probe_workers).
  */
 #ifndef PROBE_PROBE_H
 #define PROBE_PROBE_H
@@ -32,15 +32,10 @@ struct probe_domain {
     struct promise_facts facts;  /* what senders may hold; without promises where it is not known */
 };
 
-/* The report of the domain with the index; borrowed for the call. They come as they are done. */
-typedef void probe_take(void *context, size_t index, const struct report *report);
+/* Probes the domain, in a child, into a report that is zero. */
+void probe_run(const struct probe *probe, const struct probe_domain *domain, struct report *report);
 
-/* Comes at least once a second while domains are probed; may be NULL. */
-typedef void probe_tick(void *context);
-
-/* Probes all domains, many at once, and calls back for each, once. What goes wrong in this program is
- * in the report too (FAULT_INTERNAL). False when it is not possible at all, with the reason in errno. */
-bool probe_domains(const struct probe *probe, const struct probe_domain *domains, size_t count,
-                   probe_take *take, probe_tick *tick, void *context);
+/* Completes the report when the child was ended because it was late, or has died. */
+void probe_lose(const struct probe_domain *domain, struct report *report, bool is_late);
 
 #endif

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -93,14 +94,16 @@ static bool begin_member(struct crowd *crowd, struct member *member)
     return member->fd >= 0;
 }
 
-/* Ends the child, which has nothing to do, is late, or does not do what it should. */
-static void end_member(struct member *member)
+/* Ends the child, which has nothing to do, is late, or does not do what it should. Returns its status. */
+static int end_member(struct member *member)
 {
+    int status = 0;
     (void)close(member->fd);
     member->fd = -1;
     (void)kill(member->pid, SIGKILL); /* it is not reaped yet, so the number is its own */
-    while (waitpid(member->pid, NULL, 0) < 0 && errno == EINTR)
+    while (waitpid(member->pid, &status, 0) < 0 && errno == EINTR)
         continue;
+    return status;
 }
 
 /* Gives the member a job, or ends it when there is none. */
@@ -108,12 +111,12 @@ static void employ(struct crowd *crowd, struct member *member)
 {
     const struct probe_jobs *jobs = crowd->jobs;
     if (crowd->next == jobs->count) {
-        end_member(member);
+        (void)end_member(member); /* it is done with its last job */
         return;
     }
     member->index = crowd->next++;
     member->deadline_us = clock_monotonic_us() + jobs->timeout_ms * 1000;
-    jobs->prepare(jobs->context, member->index, result_of(crowd, member));
+    memset(result_of(crowd, member), 0, jobs->result_size);
     (void)send_index(member->fd, member->index); /* a dead one shows when it is listened to */
 }
 
@@ -126,8 +129,10 @@ static void conclude(struct crowd *crowd, struct member *member, bool is_late)
     void *result = result_of(crowd, member);
     bool is_lost = is_late || !receive_index(member->fd, &index) || index != member->index;
     if (is_lost) {
-        end_member(member);
-        jobs->lost(jobs->context, member->index, result, is_late);
+        int status = end_member(member);
+        if (!is_late)
+            memset(result, 0, jobs->result_size);
+        jobs->lost(jobs->context, member->index, result, is_late, status);
     }
     jobs->done(jobs->context, member->index, result);
     /* Where there cannot be another child, the others do the work. */

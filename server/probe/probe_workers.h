@@ -13,16 +13,17 @@
 #include <stdint.h>
 
 /* The jobs 0 to count - 1. run is called in a child, the others in the parent, with the context. A
- * result is a block of bytes without a pointer to anything but constants. */
+ * result is a block of bytes without a pointer to anything but constants; it is zero before the job. */
 struct probe_jobs {
     size_t count;
     size_t result_size;
     int64_t timeout_ms; /* after which the child of a job is ended */
-    void (*prepare)(void *context, size_t index, void *ret_result); /* before the job */
     void (*run)(void *context, size_t index, void *result);
-    /* Its child has died, or was ended because it was late. */
-    void (*lost)(void *context, size_t index, void *result, bool is_late);
-    void (*done)(void *context, size_t index, const void *result); /* as they are done */
+    /* Its child was ended because it was late; or it has died with the status, as waitpid(2) has it, and the
+     * result is zero again. */
+    void (*lost)(void *context, size_t index, void *result, bool is_late, int status);
+    /* As they are done, while the child is still there. */
+    void (*done)(void *context, size_t index, const void *result);
     void (*tick)(void *context); /* at least once a second; or NULL */
     void *context;               /* borrowed */
 };

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -38,12 +39,6 @@ pid_t fork(void)
     return -1;
 }
 
-static void prepare(void *context, size_t index, void *ret_result)
-{
-    (void)context, (void)index;
-    *(size_t *)ret_result = 0;
-}
-
 /* Says that another job is done, and stays. */
 static _Noreturn void lie(size_t index)
 {
@@ -75,10 +70,14 @@ static void run(void *context, size_t index, void *result)
     }
 }
 
-static void lose(void *context, size_t index, void *result, bool is_late)
+static void lose(void *context, size_t index, void *result, bool is_late, int status)
 {
-    (void)context, (void)index;
-    *(size_t *)result += is_late ? LATE : LOST;
+    const struct work *work = context;
+    bool has_ended = work->deeds[index] == CRASH;
+    assert_true(has_ended ? WIFEXITED(status) && WEXITSTATUS(status) == 1
+                          : WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(*(size_t *)result, is_late ? index + 1 : 0);
+    *(size_t *)result = index + 1 + (is_late ? LATE : LOST);
 }
 
 static void done(void *context, size_t index, const void *result)
@@ -94,7 +93,6 @@ static bool run_jobs(struct work *work, size_t count, int64_t timeout_ms)
         .count = count,
         .result_size = sizeof(size_t),
         .timeout_ms = timeout_ms,
-        .prepare = prepare,
         .run = run,
         .lost = lose,
         .done = done,
