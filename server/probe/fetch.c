@@ -4,12 +4,11 @@
 #include "probe/fetch.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <mbedtls/build_info.h>
@@ -92,47 +91,42 @@ static const uint16_t signatures[] = {
 
 static const char *protocols[] = {"http/1.1", NULL};
 
-/* Waits for the events. False at the deadline. */
-static bool wait_for(struct stream *stream, short events)
+/* Has the kernel wait no longer than there is time. False at the deadline. */
+static bool bound_wait(struct stream *stream, int option)
 {
-    for (;;) {
-        struct pollfd poll_fd = {.fd = stream->fd, .events = events};
-        int64_t left_ms = (stream->deadline_us - clock_monotonic_us() + 999) / 1000;
-        if (left_ms <= 0) {
-            stream->error = ETIMEDOUT;
-            return false;
-        }
-        int count = poll(&poll_fd, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
-        if (count > 0)
-            return true;
-        if (count < 0 && errno != EINTR) {
-            stream->error = errno;
-            return false;
-        }
-    }
+    int64_t left_us = stream->deadline_us - clock_monotonic_us();
+    const struct timeval left = {.tv_sec = left_us / 1000000, .tv_usec = left_us % 1000000};
+    if (left_us > 0 && setsockopt(stream->fd, SOL_SOCKET, option, &left, sizeof(left)) == 0)
+        return true;
+    stream->error = ETIMEDOUT;
+    return false;
+}
+
+/* After a call that failed: notes why. */
+static bool is_to_be_tried_again(struct stream *stream)
+{
+    stream->error = errno == EAGAIN || errno == EINPROGRESS ? ETIMEDOUT : errno;
+    return errno == EINTR;
 }
 
 /* Connects, as all waits here, until the deadline at most. False with the reason in stream->error. */
 static bool open_stream(struct stream *stream, const struct address *address, int64_t deadline_us)
 {
-    *stream = (struct stream){.fd = -1, .deadline_us = deadline_us};
-    stream->fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (stream->fd < 0) {
-        stream->error = errno;
-        return false;
-    }
     const int on = 1; /* else our request waits until the server has confirmed our handshake */
+    *stream = (struct stream){.deadline_us = deadline_us};
+    stream->fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    stream->error = errno;
+    if (stream->fd < 0)
+        return false;
     (void)setsockopt(stream->fd, IPPROTO_TCP, TCP_NODELAY, &on,
                      sizeof(on)); /* a Unix socket has none */
-    if (connect(stream->fd, &address->any, address->len) == 0)
-        return true;
-    stream->error = errno;
-    if (errno != EINPROGRESS || !wait_for(stream, POLLOUT))
-        return false;
-    socklen_t size = sizeof(stream->error);
-    if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &stream->error, &size) != 0)
-        stream->error = errno;
-    return stream->error == 0;
+    while (bound_wait(stream, SO_SNDTIMEO)) {
+        if (connect(stream->fd, &address->any, address->len) == 0)
+            return true;
+        if (!is_to_be_tried_again(stream))
+            return false;
+    }
+    return false;
 }
 
 static void remember(struct stream *stream, const char *data, size_t len)
@@ -143,16 +137,9 @@ static void remember(struct stream *stream, const char *data, size_t len)
     stream->opening_len += kept;
 }
 
-/* After a call that failed: notes why. */
-static bool is_to_be_tried_again(struct stream *stream)
-{
-    stream->error = errno;
-    return errno == EAGAIN || errno == EINTR;
-}
-
 bool stream_write(struct stream *stream, struct span bytes)
 {
-    while (bytes.len > 0 && wait_for(stream, POLLOUT)) {
+    while (bytes.len > 0 && bound_wait(stream, SO_SNDTIMEO)) {
         ssize_t count = send(stream->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
         if (count >= 0)
             bytes = span_skip(bytes, (size_t)count);
@@ -164,7 +151,7 @@ bool stream_write(struct stream *stream, struct span bytes)
 
 ssize_t stream_read(struct stream *stream, void *buf, size_t size)
 {
-    while (wait_for(stream, POLLIN)) {
+    while (bound_wait(stream, SO_RCVTIMEO)) {
         ssize_t count = recv(stream->fd, buf, size, 0);
         if (count >= 0 || !is_to_be_tried_again(stream))
             return count;
