@@ -73,19 +73,22 @@ void calendar_http_date(int64_t instant, char out[static CALENDAR_HTTP_SIZE])
     put(out + 23, 2, second % 60);
 }
 
-void calendar_day(int64_t instant, char out[static CALENDAR_DAY_SIZE])
+struct calendar_text calendar_day(int64_t instant)
 {
+    struct calendar_text day;
     struct civil civil = civil_from_days(calendar_days(instant));
-    (void)snprintf(out, CALENDAR_DAY_SIZE, "%04u-%02u-%02u", (unsigned)(civil.year % 10000),
+    (void)snprintf(day.text, CALENDAR_DAY_SIZE, "%04u-%02u-%02u", (unsigned)(civil.year % 10000),
                    civil.month % 100, civil.day % 100);
+    return day;
 }
 
-void calendar_iso_time(int64_t instant, char out[static CALENDAR_ISO_SIZE])
+struct calendar_text calendar_iso_time(int64_t instant)
 {
     unsigned second = (unsigned)(instant - calendar_days(instant) * DAY);
-    calendar_day(instant, out);
-    (void)snprintf(out + CALENDAR_DAY_SIZE - 1, CALENDAR_ISO_SIZE - CALENDAR_DAY_SIZE + 1,
+    struct calendar_text time = calendar_day(instant);
+    (void)snprintf(time.text + CALENDAR_DAY_SIZE - 1, CALENDAR_ISO_SIZE - CALENDAR_DAY_SIZE + 1,
                    "T%02u:%02u:%02uZ", second / 3600 % 24, second / 60 % 60, second % 60);
+    return time;
 }
 
 int64_t calendar_instant(int year, int month, int day, int hour, int minute, int second)

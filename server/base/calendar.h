@@ -12,16 +12,21 @@
 
 enum { CALENDAR_HTTP_SIZE = 30, CALENDAR_DAY_SIZE = 11, CALENDAR_ISO_SIZE = 21 };
 
+/* A date for a sentence. */
+struct calendar_text {
+    char text[CALENDAR_ISO_SIZE];
+};
+
 /* Writes the instant (seconds since 1970 UTC, years 1970 to 9999) as an
  * IMF-fixdate with its NUL, such as "Sun, 06 Nov 1994 08:49:37 GMT"
  * (RFC 9110 section 5.6.7). */
 void calendar_http_date(int64_t instant, char out[static CALENDAR_HTTP_SIZE]);
 
-/* Writes the day of the instant as "1994-11-06" with its NUL. */
-void calendar_day(int64_t instant, char out[static CALENDAR_DAY_SIZE]);
+/* The day of the instant as "1994-11-06". */
+struct calendar_text calendar_day(int64_t instant);
 
 /* The same as day and time, "2026-11-24T23:51:29Z" (RFC 3339). */
-void calendar_iso_time(int64_t instant, char out[static CALENDAR_ISO_SIZE]);
+struct calendar_text calendar_iso_time(int64_t instant);
 
 /* Whole days in so many seconds, rounded down: 0 for the last day before an end, -1 from then on. */
 int64_t calendar_days(int64_t seconds);

@@ -117,10 +117,8 @@ static bool put_line(enum log_level level, const char *line, size_t len)
 static bool put_json(enum log_level level, struct span message, struct span members)
 {
     struct text text = {0};
-    char now[CALENDAR_ISO_SIZE];
-    calendar_iso_time(time(NULL), now);
     json_open(&text, NULL, '{');
-    json_text(&text, "time", now);
+    json_text(&text, "time", calendar_iso_time(time(NULL)).text);
     json_text(&text, "level", levels[level].word);
     json_span(&text, "message", message);
     if (members.len > 0)
@@ -144,7 +142,7 @@ static bool put_message(enum log_level level, struct span message, bool is_compl
         return put_json(level, message, (struct span){0});
     /* What belongs to the line before it is moved in, and has its time. */
     if (output.is_timed && (message.len == 0 || message.data[0] != ' ' || !is_complete)) {
-        calendar_iso_time(time(NULL), line);
+        memcpy(line, calendar_iso_time(time(NULL)).text, CALENDAR_ISO_SIZE - 1);
         line[CALENDAR_ISO_SIZE - 1] = ' ';
         len = CALENDAR_ISO_SIZE;
     }

@@ -320,12 +320,12 @@ static void warn_of_link(struct certificates *store, const struct stored_certifi
 /* Senders who have the link's name and key as a root verify the chain, which are those of today. */
 static void warn_of_cross_sign(struct certificates *store, const struct stored_certificate *leaf)
 {
-    char day[CALENDAR_DAY_SIZE], issuer[CERTIFICATE_NAME_SIZE];
+    char issuer[CERTIFICATE_NAME_SIZE];
     const struct stored_certificate *link = &store->certificates[leaf->expired_link];
-    calendar_day(link->facts->not_after, day);
     certificate_issuer_text(store->certificates[leaf->chain[leaf->chain_len - 1]].facts, issuer);
     diag_add(store->diag, DIAG_WARNING, leaf->at,
-             "the last certificate of its chain expired on %s and is not sent", day);
+             "the last certificate of its chain expired on %s and is not sent",
+             calendar_day(link->facts->not_after).text);
     diag_related(store->diag, link->at, "it is here");
     diag_reason(store->diag,
                 "senders verify the chain by their own root %s; old senders that do not have it "

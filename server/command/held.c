@@ -96,10 +96,9 @@ static const struct {
 
 static void print_end(const struct promise_end *end, const char *form, struct text *out)
 {
-    char at[CALENDAR_ISO_SIZE];
-    calendar_iso_time(end->at, at);
+    const struct calendar_text at = calendar_iso_time(end->at);
     for (; *form != '\0'; form++)
-        text_append(out, *form == '@'   ? span_of(at)
+        text_append(out, *form == '@'   ? span_of(at.text)
                          : *form == '#' ? end->id
                                         : (struct span){form, 1});
 }
@@ -107,18 +106,15 @@ static void print_end(const struct promise_end *end, const char *form, struct te
 static void add_promise(const struct row *row, const struct promise *promise,
                         const struct promise_end *end, struct columns *columns)
 {
-    char from[CALENDAR_ISO_SIZE], until[CALENDAR_ISO_SIZE] = "still";
     struct span rest = promise->mx, mx;
     size_t count = 0;
-    calendar_iso_time(promise->from, from);
-    if (promise->until != PROMISE_OPEN)
-        calendar_iso_time(promise->until, until);
     columns_add(columns, "%s", row->name);
     columns_add(columns, "%s", policy_mode_text(promise->mode));
     columns_add(columns, "%" PRIu32, promise->max_age);
     columns_add(columns, "%.*s", (int)promise->id.len, promise->id.data);
-    columns_add(columns, "%s", from);
-    columns_add(columns, "%s", until);
+    columns_add(columns, "%s", calendar_iso_time(promise->from).text);
+    columns_add(columns, "%s",
+                promise->until == PROMISE_OPEN ? "still" : calendar_iso_time(promise->until).text);
     for (; promise_take_mx(&rest, &mx); count++)
         text_append(&columns->text, count == 0 ? mx : span_of(""));
     if (count > 1)
@@ -213,13 +209,12 @@ static void print_end_json(const char *key, const struct promise_end *end, struc
         [PROMISE_NONE] = "free",     [PROMISE_DATED] = "date",      [PROMISE_UNKNOWN] = "unknown",
         [PROMISE_SERVED] = "served", [PROMISE_RENEWED] = "renewed",
     };
-    char at[CALENDAR_ISO_SIZE];
-    calendar_iso_time(end->at, at);
+    const struct calendar_text at = calendar_iso_time(end->at);
     json_open(out, key, '{');
     json_text(out, "kind", kinds[end->kind]);
     /* not_before holds whatever the kind: the instant, or the earliest that is possible. */
-    json_text(out, "until", end->kind == PROMISE_DATED ? at : NULL);
-    json_text(out, "not_before", end->kind == PROMISE_NONE ? NULL : at);
+    json_text(out, "until", end->kind == PROMISE_DATED ? at.text : NULL);
+    json_text(out, "not_before", end->kind == PROMISE_NONE ? NULL : at.text);
     if (end->kind == PROMISE_RENEWED)
         json_span(out, "id", end->id);
     json_close(out, '}');
@@ -228,11 +223,7 @@ static void print_end_json(const char *key, const struct promise_end *end, struc
 static void print_promise_json(const struct promise *promise, const struct promise_end *end,
                                struct text *out)
 {
-    char from[CALENDAR_ISO_SIZE], until[CALENDAR_ISO_SIZE];
     struct span mx;
-    bool is_open = promise->until == PROMISE_OPEN;
-    calendar_iso_time(promise->from, from);
-    calendar_iso_time(is_open ? 0 : promise->until, until);
     json_open(out, NULL, '{');
     json_text(out, "mode", policy_mode_text(promise->mode));
     json_number(out, "max_age", promise->max_age);
@@ -241,8 +232,9 @@ static void print_promise_json(const struct promise *promise, const struct promi
     for (struct span rest = promise->mx; promise_take_mx(&rest, &mx);)
         json_span(out, NULL, mx);
     json_close(out, ']');
-    json_text(out, "served_from", from);
-    json_text(out, "served_until", is_open ? NULL : until);
+    json_text(out, "served_from", calendar_iso_time(promise->from).text);
+    json_text(out, "served_until",
+              promise->until == PROMISE_OPEN ? NULL : calendar_iso_time(promise->until).text);
     print_end_json("held", end, out);
     json_close(out, '}');
 }
@@ -276,13 +268,10 @@ static void print_row_json(const struct row *row, struct text *out)
 
 static void print_json(const struct held *held, struct text *out)
 {
-    char text[CALENDAR_ISO_SIZE];
     int64_t since = history_since(held->history);
-    calendar_iso_time(held->now, text);
     json_open(out, NULL, '{');
-    json_text(out, "now", text);
-    calendar_iso_time(since == INT64_MAX ? 0 : since, text);
-    json_text(out, "since", since == INT64_MAX ? NULL : text);
+    json_text(out, "now", calendar_iso_time(held->now).text);
+    json_text(out, "since", since == INT64_MAX ? NULL : calendar_iso_time(since).text);
     json_open(out, "domains", '[');
     for (size_t i = 0; i < held->count; i++)
         print_row_json(&held->rows[i], out);
@@ -292,16 +281,14 @@ static void print_json(const struct held *held, struct text *out)
 /* What the answer does not know, as a line behind it. */
 static void print_since(const struct held *held, struct text *out)
 {
-    char text[CALENDAR_ISO_SIZE];
     int64_t since = history_since(held->history);
     if (since == INT64_MAX) /* looks at another server have found all that is known */
         since = held->now;
     if (since + LIMIT_MAX_AGE_MOST < held->now)
         return;
-    calendar_iso_time(since, text);
     text_printf(out,
                 "What was served before %s is unknown; senders hold a policy for a year at most.\n",
-                text);
+                calendar_iso_time(since).text);
 }
 
 static int print_held(struct held *held, struct text *out)

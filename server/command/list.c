@@ -46,7 +46,6 @@ static void add_credential(const struct site_domain *domain, int64_t now, struct
     const struct credential *bad; /* the word does not name it */
     bool both = site_credential(domain, CREDENTIAL_ECDSA) != NULL &&
                 site_credential(domain, CREDENTIAL_RSA) != NULL;
-    char day[CALENDAR_DAY_SIZE];
     if (credential == NULL) {
         columns_add(columns, site_is_proxied(domain) ? "proxy" : "-");
         columns_add(columns, "-");
@@ -57,8 +56,7 @@ static void add_credential(const struct site_domain *domain, int64_t now, struct
     const struct credential_fields fields = credential_fields(credential);
     columns_add(columns, "%s%s%s%s", fields.algorithm, both ? " +1" : "",
                 fault == CREDENTIAL_SOUND ? "" : ", ", credential_fault_word(fault));
-    calendar_day(fields.not_after, day);
-    columns_add(columns, "%s", day);
+    columns_add(columns, "%s", calendar_day(fields.not_after).text);
     columns_add(columns, "%" PRId64, calendar_days(fields.not_after - now));
 }
 
@@ -88,13 +86,11 @@ static void print_credentials_json(const struct site_domain *domain, int64_t now
         const struct credential *credential = site_credential(domain, kind);
         if (credential == NULL)
             continue;
-        char day[CALENDAR_DAY_SIZE];
         const struct credential_fields fields = credential_fields(credential);
-        calendar_day(fields.not_after, day);
         enum credential_fault fault = credential_judge(credential, now);
         json_open(out, NULL, '{');
         json_text(out, "algorithm", fields.algorithm);
-        json_text(out, "expires", day);
+        json_text(out, "expires", calendar_day(fields.not_after).text);
         json_number(out, "days_left", calendar_days(fields.not_after - now));
         json_number(out, "line", fields.line);
         json_text(out, "file", fields.file);

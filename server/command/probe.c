@@ -194,7 +194,6 @@ static void print_json_ms(struct text *out, const char *name, int64_t us)
 static void print_json_visit(const struct report *report, const struct report_visit *visit,
                              int64_t now, struct text *out)
 {
-    char begin[CALENDAR_DAY_SIZE], end[CALENDAR_DAY_SIZE];
     json_open(out, NULL, '{');
     json_text(out, "address", visit->address);
     json_text(out, "reached", stage_text(visit->reached));
@@ -204,13 +203,11 @@ static void print_json_visit(const struct report *report, const struct report_vi
     print_json_ms(out, "total_ms", total_us(report, visit));
     json_text(out, "tls", visit->tls_version);
     if (visit->has_certificate) {
-        calendar_day(visit->not_before, begin);
-        calendar_day(visit->not_after, end);
         json_open(out, "certificate", '{');
         json_text(out, "issuer", visit->issuer);
         json_text(out, "algorithm", visit->key);
-        json_text(out, "begins", begin);
-        json_text(out, "expires", end);
+        json_text(out, "begins", calendar_day(visit->not_before).text);
+        json_text(out, "expires", calendar_day(visit->not_after).text);
         json_number(out, "days_left", calendar_days(visit->not_after - now));
         json_close(out, '}');
     } else {

@@ -174,7 +174,6 @@ struct history *reading_history(const struct command_line *line, const struct re
     struct diag *diag = diag_new();
     struct history *history = history_new();
     struct position at = {.file = line->path};
-    char clock[CALENDAR_ISO_SIZE], recorded[CALENDAR_ISO_SIZE];
     const char *own[] = {settings->state};
     const char *const *folders = line->state.count > 0 ? line->state.items : own;
     size_t count = line->state.count > 0 ? line->state.count : settings->state != NULL ? 1 : 0;
@@ -182,10 +181,8 @@ struct history *reading_history(const struct command_line *line, const struct re
         (void)history_read(history, folders[i], at, diag); /* what is wrong is told below */
     *ret_now = history_settle(history, line->now);
     if (*ret_now > line->now) {
-        calendar_iso_time(line->now, clock);
-        calendar_iso_time(*ret_now, recorded);
-        diag_add(diag, DIAG_WARNING, at, "it is %s by the clock, and %s was recorded before", clock,
-                 recorded);
+        diag_add(diag, DIAG_WARNING, at, "it is %s by the clock, and %s was recorded before",
+                 calendar_iso_time(line->now).text, calendar_iso_time(*ret_now).text);
         diag_reason(diag,
                     "until then the later time is taken for now, so that no date comes too early");
         diag_hint(diag, "set the clock, if it is wrong");

@@ -39,7 +39,6 @@ size_t records_set_end(const struct records *records, size_t begin)
 static const char *judge_certificates(const struct records *records,
                                       const struct site_domain *domain)
 {
-    char day[CALENDAR_DAY_SIZE];
     const struct credential *credential;
     enum credential_fault fault = verdict_certificate(domain, records->now, &credential);
     if (fault == CREDENTIAL_SOUND)
@@ -49,13 +48,11 @@ static const char *judge_certificates(const struct records *records,
     if (fault != CREDENTIAL_EXPIRED && fault != CREDENTIAL_NOT_YET)
         return arena_printf(records->arena, "its certificate cannot be verified: %s",
                             credential_fault_text(fault));
-    calendar_day(fault == CREDENTIAL_EXPIRED ? credential_fields(credential).not_after
-                                             : credential_fields(credential).not_before,
-                 day);
-    return arena_printf(records->arena,
-                        fault == CREDENTIAL_EXPIRED ? "its certificate expired on %s"
-                                                    : "its certificate is not valid before %s",
-                        day);
+    return fault == CREDENTIAL_EXPIRED
+               ? arena_printf(records->arena, "its certificate expired on %s",
+                              calendar_day(credential_fields(credential).not_after).text)
+               : arena_printf(records->arena, "its certificate is not valid before %s",
+                              calendar_day(credential_fields(credential).not_before).text);
 }
 
 TABLE_KEY(name_key, struct dns_record, span_of(item->name));

@@ -187,17 +187,16 @@ static void warn_expiry(struct loader *loader, const struct credential_fields *c
                         verdict_warning_time(credential->not_before, credential->not_after,
                                              loader->configuration->settings.certificate_warning))
         return;
-    char date[CALENDAR_DAY_SIZE];
-    calendar_day(credential->not_after, date);
+    const struct calendar_text date = calendar_day(credential->not_after);
     struct position at = {diag_intern(loader->diag, span_of(credential->file)), credential->line,
                           1};
     if (left <= 0) {
-        diag_add(loader->diag, DIAG_ERROR, at, "the certificate expired on %s", date);
+        diag_add(loader->diag, DIAG_ERROR, at, "the certificate expired on %s", date.text);
         diag_reason(loader->diag, "every sender refuses it; those that hold an enforced policy go "
                                   "on with it, others find none");
     } else {
         diag_add(loader->diag, DIAG_WARNING, at,
-                 "the certificate expires on %s, in %" PRId64 " days", date, left / day);
+                 "the certificate expires on %s, in %" PRId64 " days", date.text, left / day);
     }
     diag_hint(loader->diag, "renew it, and see why it was not renewed before");
 }

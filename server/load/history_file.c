@@ -258,16 +258,14 @@ bool history_read(struct history *history, const char *folder, struct position a
 /* The instant that was printed last: most are equal. */
 struct stamp {
     int64_t instant;
-    char text[CALENDAR_ISO_SIZE];
+    struct calendar_text text;
 };
 
 static struct span instant_text(struct stamp *stamp, int64_t instant)
 {
-    if (stamp->text[0] == '\0' || stamp->instant != instant) {
-        calendar_iso_time(instant, stamp->text);
-        stamp->instant = instant;
-    }
-    return (struct span){stamp->text, CALENDAR_ISO_SIZE - 1};
+    if (stamp->text.text[0] == '\0' || stamp->instant != instant)
+        *stamp = (struct stamp){instant, calendar_iso_time(instant)};
+    return (struct span){stamp->text.text, CALENDAR_ISO_SIZE - 1};
 }
 
 struct number {

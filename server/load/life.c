@@ -27,14 +27,13 @@ struct until {
 static struct until until_text(const struct promise_end *end)
 {
     struct until until;
-    char at[CALENDAR_ISO_SIZE];
-    calendar_iso_time(end->at, at);
+    const struct calendar_text at = calendar_iso_time(end->at);
     if (end->kind == PROMISE_RENEWED)
         (void)snprintf(until.text, sizeof(until.text),
-                       "until %s at the earliest, and while id %.*s is in the DNS", at,
+                       "until %s at the earliest, and while id %.*s is in the DNS", at.text,
                        (int)end->id.len, end->id.data); /* an id is at most LIMIT_ID long */
     else
-        (void)snprintf(until.text, sizeof(until.text), "until %s%s", at,
+        (void)snprintf(until.text, sizeof(until.text), "until %s%s", at.text,
                        end->kind == PROMISE_DATED ? "" : " at the earliest");
     return until;
 }
@@ -104,7 +103,6 @@ static uint64_t propose_id(const struct subject *subject, const struct promise *
 static void judge_return(const struct subject *subject)
 {
     const struct promise *back = NULL, *other = NULL;
-    char day[CALENDAR_DAY_SIZE];
     for (size_t i = 0; i < subject->facts.count; i++) {
         const struct promise *promise = &subject->facts.promises[i];
         if (has_id(promise, subject->policy))
@@ -117,9 +115,9 @@ static void judge_return(const struct subject *subject)
     }
     if (other == NULL)
         return;
-    calendar_day(back->from, day);
     diag_add(subject->diag, DIAG_WARNING, subject->at,
-             "domain \"%s\" has the policy of %s again, and its id", subject->domain, day);
+             "domain \"%s\" has the policy of %s again, and its id", subject->domain,
+             calendar_day(back->from).text);
     diag_reason(subject->diag, "senders that fetched another policy meanwhile and saw this id with "
                                "it go on with that one as long as the DNS has the id");
     diag_hint(subject->diag, "write id: \"%" PRIu64 "\"", propose_id(subject, back));
@@ -240,14 +238,12 @@ static int64_t testing_since(const struct subject *subject)
 /* Whether it has been in testing for more than a month. */
 static bool judge_testing(const struct subject *subject)
 {
-    char day[CALENDAR_DAY_SIZE];
     int64_t since = testing_since(subject);
     if (policy_mode(subject->policy) != POLICY_TESTING || since == INT64_MAX ||
         since > subject->facts.now - LIMIT_TRIAL)
         return false;
-    calendar_day(since, day);
     diag_add(subject->diag, DIAG_NOTE, subject->at, "domain \"%s\" has been in testing since %s",
-             subject->domain, day);
+             subject->domain, calendar_day(since).text);
     diag_reason(subject->diag, "a policy that is tested protects no mail");
     diag_hint(subject->diag, "write \"mode: enforce\" when the reports (tls_rpt) show no failure");
     return true;

@@ -57,19 +57,19 @@ static void judge_dates(const struct chain *chain)
     const struct certificate *leaf = chain->items[0];
     int64_t now = chain->question->now;
     int64_t left = leaf->not_after - now;
-    char begin[CALENDAR_DAY_SIZE], end[CALENDAR_DAY_SIZE];
-    calendar_day(leaf->not_before, begin);
-    calendar_day(leaf->not_after, end);
+    const struct calendar_text end = calendar_day(leaf->not_after);
     if (now < leaf->not_before)
         report_add(chain->report, FAULT_CERTIFICATE_NOT_YET,
-                   "the certificate is valid from %s on, not yet", begin);
+                   "the certificate is valid from %s on, not yet",
+                   calendar_day(leaf->not_before).text);
     else if (left < 0)
-        report_add(chain->report, FAULT_CERTIFICATE_EXPIRED, "the certificate expired on %s", end);
+        report_add(chain->report, FAULT_CERTIFICATE_EXPIRED, "the certificate expired on %s",
+                   end.text);
     else if (now >
              verdict_warning_time(leaf->not_before, leaf->not_after, chain->question->warning))
         report_add(chain->report, FAULT_CERTIFICATE_ENDS_SOON,
-                   "the certificate expires on %s, in %" PRId64 " day%s", end, calendar_days(left),
-                   calendar_days(left) == 1 ? "" : "s");
+                   "the certificate expires on %s, in %" PRId64 " day%s", end.text,
+                   calendar_days(left), calendar_days(left) == 1 ? "" : "s");
 }
 
 static void judge_leaf(const struct chain *chain)
@@ -153,13 +153,12 @@ static void judge_way(const struct chain *chain, const struct trust_verdict *ver
 static void judge_tail(const struct chain *chain)
 {
     for (size_t i = 1; i < chain->count; i++) {
-        char end[CALENDAR_DAY_SIZE];
         const struct certificate *item = chain->items[i];
         if (item->fault != CERTIFICATE_SOUND || item->not_after >= chain->question->now)
             continue;
-        calendar_day(item->not_after, end);
         report_add(chain->report, FAULT_CERTIFICATE_TAIL_EXPIRED,
-                   "a certificate that is sent without need expired on %s", end);
+                   "a certificate that is sent without need expired on %s",
+                   calendar_day(item->not_after).text);
     }
 }
 

@@ -19,14 +19,13 @@ static struct report_words since_text(const struct promise_facts *facts, struct 
 {
     struct report_words words = {""};
     int64_t since = INT64_MAX;
-    char day[CALENDAR_ISO_SIZE];
     for (size_t i = 0; i < facts->sighting_count; i++)
         if (span_equal(facts->sightings[i].id, id) && facts->sightings[i].first < since)
             since = facts->sightings[i].first;
     if (since == INT64_MAX)
         return words;
-    calendar_iso_time(since, day);
-    (void)snprintf(words.text, sizeof(words.text), "; it was seen first at %s", day);
+    (void)snprintf(words.text, sizeof(words.text), "; it was seen first at %s",
+                   calendar_iso_time(since).text);
     return words;
 }
 
@@ -229,7 +228,6 @@ static void judge_alias(const struct probe *probe, const struct probe_domain *do
 static void judge_held(const struct promise *promise, const struct promise_facts *facts,
                        struct report *report)
 {
-    char at[CALENDAR_ISO_SIZE];
     const char *refused = NULL;
     size_t count = 0;
     struct promise_end end = promise_end(promise, facts);
@@ -242,12 +240,11 @@ static void judge_held(const struct promise *promise, const struct promise_facts
         }
     if (count == 0)
         return;
-    calendar_iso_time(end.at, at);
     report_add(report,
                count < report->mx_count || report->is_mx_more ? FAULT_MX_HELD : FAULT_MX_HELD_ALL,
                "senders may hold the enforced policy with id %.*s until %s%s, and it does not name "
                "the MX %s",
-               (int)promise->id.len, promise->id.data, at,
+               (int)promise->id.len, promise->id.data, calendar_iso_time(end.at).text,
                end.kind == PROMISE_DATED ? "" : " at the earliest", refused);
 }
 

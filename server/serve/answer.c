@@ -143,10 +143,8 @@ static void append_member(struct text *line, const char *name, struct span bytes
 
 static void open_json(struct text *line, const struct access *access, const char *message)
 {
-    char time[CALENDAR_ISO_SIZE];
-    calendar_iso_time(access->now, time);
     json_open(line, NULL, '{');
-    json_text(line, "time", time);
+    json_text(line, "time", calendar_iso_time(access->now).text);
     json_text(line, "level", "info");
     if (message != NULL)
         json_text(line, "message", message);

@@ -228,9 +228,8 @@ static void sort_by_last(struct senders *senders)
 /* What workers have written is escaped as if a client had written it there. */
 static void print(const struct fetch_record *record, struct text *out)
 {
-    char last[CALENDAR_ISO_SIZE];
-    calendar_iso_time(record->last / 1000000, last);
-    text_printf(out, "%s\t%" PRIu64 "\t", last, record->count);
+    text_printf(out, "%s\t%" PRIu64 "\t", calendar_iso_time(record->last / 1000000).text,
+                record->count);
     text_escape(out, span_of(record->id), LIMIT_ID);
     text_append(out, span_of("\t"));
     text_escape(out, span_of(record->network), CLIENT_ADDRESS_SIZE);

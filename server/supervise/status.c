@@ -138,15 +138,14 @@ void status_close(struct status *status)
 static void print(const struct status_load *load, const char *configuration, unsigned generation,
                   const struct settings_image *image, struct text *out)
 {
-    char ended[CALENDAR_ISO_SIZE];
-    calendar_iso_time(load->ended, ended);
     text_printf(out, "pid: %d\nversion: " MTA_STS_HTTPD_VERSION "\nconfiguration: ", (int)getpid());
     text_escape(out, span_of(configuration), 4096);
     text_printf(out,
                 "\nload: %u\nbegun_us: %" PRId64 "\nended: %s\nresult: %s\nerrors: %zu\n"
                 "warnings: %zu\ngeneration: %u\ndomains: %zu\n\n",
-                load->number, load->begun_us, ended, load->is_refused ? "refused" : "served",
-                load->errors, load->warnings, generation, settings_image_domains(image));
+                load->number, load->begun_us, calendar_iso_time(load->ended).text,
+                load->is_refused ? "refused" : "served", load->errors, load->warnings, generation,
+                settings_image_domains(image));
     for (struct span rest = {load->faults.data, load->faults.len}; rest.len > 0;) {
         const char *end = memchr(rest.data, '\n', rest.len);
         size_t len = end == NULL ? rest.len : (size_t)(end - rest.data) + 1;

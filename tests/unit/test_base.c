@@ -296,22 +296,20 @@ static void dates(void **state)
         {253402300799, "Fri, 31 Dec 9999 23:59:59 GMT", "9999-12-31"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        char http[CALENDAR_HTTP_SIZE], day[CALENDAR_DAY_SIZE];
+        char http[CALENDAR_HTTP_SIZE];
         calendar_http_date(rows[i].instant, http);
-        calendar_day(rows[i].instant, day);
         assert_string_equal(http, rows[i].http);
-        assert_string_equal(day, rows[i].day);
+        assert_string_equal(calendar_day(rows[i].instant).text, rows[i].day);
     }
     assert_int_equal(calendar_instant(1994, 11, 6, 8, 49, 37), 784111777);
     assert_int_equal(calendar_instant(1969, 12, 31, 23, 59, 59), -1);
     for (int64_t day = 0; day < 2900000; day += 997) {
         int64_t instant = 0;
-        char text[CALENDAR_DAY_SIZE];
-        calendar_day(day * 86400, text);
+        struct calendar_text text = calendar_day(day * 86400);
         assert_int_equal(calendar_days(day * 86400), day);
         assert_int_equal(calendar_days(day * 86400 + 86399), day);
         assert_int_equal(calendar_days(-day * 86400 - 1), -day - 1);
-        assert_true(calendar_parse(span_of(text), &instant));
+        assert_true(calendar_parse(span_of(text.text), &instant));
         assert_int_equal(instant, day * 86400);
     }
 }

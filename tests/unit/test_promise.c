@@ -362,12 +362,10 @@ static enum policy_mode mode_of(const char *text)
 static void check_end(const struct line *line, const char *what, struct promise_end end,
                       enum promise_kind kind, const char *at)
 {
-    char text[CALENDAR_ISO_SIZE] = "none";
     int64_t wanted = kind == PROMISE_NONE ? 0 : instant(at);
-    if (end.kind != PROMISE_NONE)
-        calendar_iso_time(end.at, text);
     if (end.kind != kind || (kind != PROMISE_NONE && end.at != wanted))
-        fail_msg("%s: %s: kind %d until %s", line->name, what, (int)end.kind, text);
+        fail_msg("%s: %s: kind %d until %s", line->name, what, (int)end.kind,
+                 end.kind == PROMISE_NONE ? "none" : calendar_iso_time(end.at).text);
 }
 
 static void check_line(const struct line *line, bool is_reversed)
