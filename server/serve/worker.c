@@ -121,7 +121,6 @@ static bool prepare(struct worker *worker)
     };
     worker->loop =
         loop_new(options->control, options->entrances, options->entrance_count, &setting, capacity);
-    memory_give_back();
     return worker->loop != NULL || fail("prepare connections", errno);
 }
 
@@ -170,8 +169,10 @@ int worker_run(const struct worker_options *options)
 
     log_begin();
     log_set_style(options->log);
-    if (settle_signals() && prepare(&worker) && seal(&worker))
+    if (settle_signals() && prepare(&worker) && seal(&worker)) {
+        memory_give_back(); /* most of what a start needs, a connection does not */
         status = serve(&worker);
+    }
     loop_free(worker.loop);
     tls_context_free(worker.tls);
     accelerate_end();

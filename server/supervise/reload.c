@@ -98,7 +98,6 @@ static void write_status(struct supervisor *supervisor)
     }
     status_write(&supervisor->status, &supervisor->last, supervisor->options->path,
                  supervisor->current->number, supervisor->current->loaded.image);
-    memory_give_back(); /* the file has a line for each domain */
 }
 
 /* The load came to nothing; without one before it the server does not start. why is "" or a clause that
@@ -113,6 +112,7 @@ static void refuse(struct supervisor *supervisor, const char *why)
     stats_add(supervisor->stats, STATS_RELOADS_REFUSED);
     report_refusal(supervisor->current, &supervisor->notifier, why, &supervisor->coming);
     write_status(supervisor);
+    memory_give_back();
 }
 
 static void start_loader(struct supervisor *supervisor, bool state_hangs)
@@ -278,6 +278,7 @@ static void tell_ready(struct supervisor *supervisor)
     report_summary(supervisor->current, &supervisor->coming);
     write_status(supervisor);
     report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
+    memory_give_back(); /* the status has a line for each domain */
 }
 
 /* The last of its workers has ended: at a drain, or before there was one. */
