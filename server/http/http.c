@@ -1,7 +1,6 @@
 #include "http/http.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #include "base/address.h"
 #include "base/calendar.h"
@@ -379,22 +378,25 @@ enum http_status http_judge(const struct http_request *request, bool at_home, bo
  * the status, so it must not read as "key: value". */
 struct status_line {
     enum http_status status;
-    const char *reason;
+    const char *text;
     const char *extra; /* further header lines, each with its line end */
     const char *body;  /* NULL: the policy */
 };
 
 static const struct status_line status_lines[] = {
-    {HTTP_OK, "OK", "", NULL},
-    {HTTP_PERMANENT_REDIRECT, "Permanent Redirect", "", "permanent-redirect\n"},
-    {HTTP_BAD_REQUEST, "Bad Request", "", "bad-request\n"},
-    {HTTP_NOT_FOUND, "Not Found", "", "not-found\n"},
-    {HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed", "Allow: GET, HEAD\r\n", "method-not-allowed\n"},
-    {HTTP_MISDIRECTED, "Misdirected Request", "", "misdirected-request\n"},
-    {HTTP_HEADERS_TOO_LARGE, "Request Header Fields Too Large", "", "request-header-too-large\n"},
+    {HTTP_OK, "200 OK", "", NULL},
+    {HTTP_PERMANENT_REDIRECT, "308 Permanent Redirect", "", "permanent-redirect\n"},
+    {HTTP_BAD_REQUEST, "400 Bad Request", "", "bad-request\n"},
+    {HTTP_NOT_FOUND, "404 Not Found", "", "not-found\n"},
+    {HTTP_METHOD_NOT_ALLOWED, "405 Method Not Allowed", "Allow: GET, HEAD\r\n",
+     "method-not-allowed\n"},
+    {HTTP_MISDIRECTED, "421 Misdirected Request", "", "misdirected-request\n"},
+    {HTTP_HEADERS_TOO_LARGE, "431 Request Header Fields Too Large", "",
+     "request-header-too-large\n"},
     /* An hour: somebody has to mend a file first. */
-    {HTTP_UNAVAILABLE, "Service Unavailable", "Retry-After: 3600\r\n", "policy-unavailable\n"},
-    {HTTP_VERSION_NOT_SUPPORTED, "HTTP Version Not Supported", "", "http-version-not-supported\n"},
+    {HTTP_UNAVAILABLE, "503 Service Unavailable", "Retry-After: 3600\r\n", "policy-unavailable\n"},
+    {HTTP_VERSION_NOT_SUPPORTED, "505 HTTP Version Not Supported", "",
+     "http-version-not-supported\n"},
 };
 
 static const struct status_line *status_line_of(enum http_status status)
@@ -422,30 +424,34 @@ static const char *connection_line(enum http_persistence persistence)
  * host alone and for a year. In clear text it must not be said (RFC 6797 section 7.2). */
 static const char strict_transport[] = "Strict-Transport-Security: max-age=31557600\r\n";
 
+/* Every response has a head, so that printf, which reads a format each time, would be dear. */
 size_t response_render_head(const struct response *response, const char *type, size_t body_len,
                             char out[static LIMIT_RESPONSE_HEAD])
 {
     const struct status_line *line = status_line_of(response->status);
     const char *location = response->location;
-    char date[CALENDAR_HTTP_SIZE];
+    char date[CALENDAR_HTTP_SIZE], digits[24] = "", *length = digits + sizeof(digits) - 1;
 
     calendar_http_date(response->date, date);
-    int printed = snprintf(out, LIMIT_RESPONSE_HEAD,
-                           "HTTP/1.1 %d %s\r\n"
-                           "Date: %s\r\n"
-                           "Content-Type: %s\r\n"
-                           "Content-Length: %zu\r\n"
-                           "Cache-Control: %s\r\n"
-                           "X-Content-Type-Options: nosniff\r\n"
-                           "%s%s%s%s%s%s\r\n",
-                           (int)line->status, line->reason, date, type, body_len,
-                           /* A policy may be kept if it is asked for again; an error may not. */
-                           line->body == NULL ? "no-cache" : "no-store",
-                           response->plain ? "" : strict_transport, line->extra,
-                           location == NULL ? "" : "Location: ", location == NULL ? "" : location,
-                           location == NULL ? "" : "\r\n", connection_line(response->persistence));
-    assert(printed > 0 && printed < LIMIT_RESPONSE_HEAD);
-    return (size_t)printed;
+    do
+        *--length = (char)('0' + body_len % 10);
+    while ((body_len /= 10) > 0);
+    const char *const parts[] = {
+        "HTTP/1.1 ", line->text, "\r\nDate: ", date, "\r\nContent-Type: ", type,
+        "\r\nContent-Length: ", length, "\r\nCache-Control: ",
+        /* A policy may be kept if it is asked for again; an error may not. */
+        line->body == NULL ? "no-cache" : "no-store", "\r\nX-Content-Type-Options: nosniff\r\n",
+        response->plain ? "" : strict_transport, line->extra,
+        location == NULL ? "" : "Location: ", location == NULL ? "" : location,
+        location == NULL ? "" : "\r\n", connection_line(response->persistence), "\r\n"};
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        size_t part = strlen(parts[i]);
+        assert(part < LIMIT_RESPONSE_HEAD - len);
+        memcpy(out + len, parts[i], part);
+        len += part;
+    }
+    return len;
 }
 
 struct span response_body(const struct response *response)
