@@ -1,5 +1,6 @@
 #include "serve/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -9,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "serve/pool.h"
 
 enum {
     /* So that those who are connected already get their turn, a few milliseconds later, and yet a
@@ -18,6 +18,11 @@ enum {
     ACCEPTS_AT_ONCE = 256,
     /* Long enough not to spin, too short for a client to notice. Milliseconds. */
     PAUSE_MS = 100,
+    /* What ends for one that needs memory to begin. The memory of one is enough, but it lies in
+     * pieces, of which some must be neighbours. */
+    EVICTIONS_FOR_ONE = 64,
+    /* More than a connection takes before it is heard. Bytes. */
+    MEMORY_TO_BEGIN = 1024,
 };
 
 enum outcome {
@@ -28,48 +33,51 @@ enum outcome {
     OUTCOME_BROKEN,  /* the listener does not work */
 };
 
-struct loop {
-    int control;                      /* borrowed; the event of the control socket points here */
-    int epoll;                        /* owned; -1 before it is made */
-    struct pool *pool;                /* owned */
-    const struct entrance *entrances; /* borrowed; event.data.ptr points at one of them */
-    size_t entrance_count;
-    int accepts;    /* tried at a listener in this turn; 1 to ACCEPTS_AT_ONCE */
-    int came;       /* the most that a listener had, the last time that one was ready */
-    int64_t resume; /* when listeners are watched again; INT64_MAX when that is not put off */
-    struct shortage shortage;
-    int64_t drain_deadline; /* INT64_MAX until told to drain */
-    bool orphaned;          /* the supervisor is gone */
-    size_t event_count;
-    /* One for everything that may be ready, so that a client is not overlooked behind a flood of
-     * others: the pool decides who goes on first. */
-    struct epoll_event events[];
+/* A connection whose socket is ready. */
+struct turn {
+    struct connection *connection; /* borrowed */
+    struct usage_rank rank;
+    uint32_t order; /* in which epoll named it */
 };
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 struct loop *loop_new(int control, const struct entrance *entrances, size_t count,
                       const struct connection_setting *setting, size_t capacity)
 {
-    size_t event_count = capacity + count + 1;
-    struct loop *loop = calloc(1, sizeof(*loop) + event_count * sizeof(loop->events[0]));
+    assert(capacity > 0 && capacity <= LIMIT_CONNECTIONS);
+    struct loop *loop = calloc(1, sizeof(*loop));
     if (loop == NULL)
         return NULL;
+    /* Whatever the capacity is, one network alone does not fill it. */
+    size_t share = capacity > 1 ? capacity / 2 : 1;
+    *loop = (struct loop){
+        .control = control,
+        .epoll = epoll_create1(EPOLL_CLOEXEC),
+        .setting = *setting,
+        .capacity = capacity,
+        .most_a_network = smaller(share, LIMIT_CONNECTIONS_A_NETWORK),
+        .most_handshakes_a_network = smaller(share, LIMIT_HANDSHAKES_A_NETWORK),
+        .entrances = entrances,
+        .entrance_count = count,
+        .accepts = ACCEPTS_AT_ONCE,
+        .resume = INT64_MAX,
+        .drain_deadline = INT64_MAX,
+        .event_count = capacity + count + 1,
+    };
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = &loop->control};
-    loop->control = control;
-    loop->event_count = event_count;
-    loop->entrances = entrances;
-    loop->entrance_count = count;
-    loop->accepts = ACCEPTS_AT_ONCE;
-    loop->resume = INT64_MAX;
-    loop->drain_deadline = INT64_MAX;
-    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_ADD, control, &event) != 0)
         goto fail;
-    loop->pool = pool_new(loop->epoll, setting, capacity);
-    if (loop->pool == NULL) {
-        errno = ENOMEM;
-        goto fail;
-    }
-    return loop;
+    loop->setting.request = loop->request;
+    loop->networks = networks_new(capacity);
+    loop->events = calloc(loop->event_count, sizeof(loop->events[0]));
+    loop->turns = calloc(capacity, sizeof(loop->turns[0]));
+    errno = ENOMEM;
+    if (loop->networks != NULL && loop->events != NULL && loop->turns != NULL)
+        return loop;
 
 fail:;
     int reason = errno;
@@ -78,13 +86,307 @@ fail:;
     return NULL;
 }
 
+/* Closing the socket takes it out of the epoll instance. An event of this round, or a caller that
+ * walks a list, may still name the connection, so it is freed later. */
+static void remove_connection(struct loop *loop, struct connection *connection)
+{
+    networks_leave(loop->networks, &connection->member);
+    connection_end(connection);
+    connection->next = loop->ended;
+    loop->ended = connection;
+    loop->count--;
+    stats_set_connections(loop->setting.stats, loop->count);
+}
+
+static struct connection *cheapest_to_drop_in(const struct network *network)
+{
+    struct connection *lingering = queue_oldest(&network->stages[NETWORK_LINGERING]);
+    struct connection *idle = queue_oldest(&network->stages[NETWORK_IDLE]);
+    struct connection *busy = queue_oldest(&network->stages[NETWORK_BUSY]);
+    struct connection *handshake = queue_oldest(&network->stages[NETWORK_HANDSHAKE]);
+
+    if (lingering != NULL || idle != NULL)
+        return lingering != NULL ? lingering : idle;
+    if (busy == NULL || handshake == NULL)
+        return busy != NULL ? busy : handshake;
+    return busy->timer.deadline < handshake->timer.deadline ? busy : handshake;
+}
+
+/* Among those that have begun something the one that began first: a newcomer behind a proxy, whose
+ * header was not read yet, would else give way to the next one. */
+static struct connection *cheapest_to_drop_of_all(const struct loop *loop)
+{
+    const struct queue *queues = loop->setting.timers.queues;
+    struct connection *least = queue_oldest(&queues[TIMER_LINGERING]);
+    if (least == NULL)
+        least = queue_oldest(&queues[TIMER_IDLE]);
+    if (least != NULL)
+        return least;
+    struct connection *introduction = queue_oldest(&queues[TIMER_INTRODUCTION]);
+    least = queue_oldest(&queues[TIMER_UNFINISHED]);
+    if (least == NULL ||
+        (introduction != NULL && timers_begun(&introduction->timer) < timers_begun(&least->timer)))
+        least = introduction;
+    return least;
+}
+
+/* NULL when there is none. */
+static struct connection *cheapest_to_drop(const struct loop *loop)
+{
+    const struct network *largest = networks_largest(loop->networks);
+    if (largest == NULL)
+        return NULL;
+    return largest->count > LIMIT_CONNECTIONS_FEW ? cheapest_to_drop_in(largest)
+                                                  : cheapest_to_drop_of_all(loop);
+}
+
+static bool evict(struct loop *loop, struct connection *connection)
+{
+    if (connection == NULL)
+        return false;
+    remove_connection(loop, connection);
+    return true;
+}
+
+bool loop_evict(struct loop *loop)
+{
+    if (!evict(loop, cheapest_to_drop(loop)))
+        return false;
+    stats_count(loop->setting.stats, STATS_EVICTED);
+    return true;
+}
+
+/* For want of memory a connection gives way to one of the network: the least loss of the network that
+ * holds most. If that is the network itself, what it holds is as good as what it begins, and false is
+ * the answer; so it is if none is a lesser loss than the connection that goes on (NULL: a new one). */
+static bool evict_for(struct loop *loop, const struct network *network,
+                      const struct connection *connection)
+{
+    return networks_largest(loop->networks) != network && cheapest_to_drop(loop) != connection &&
+           loop_evict(loop);
+}
+
+void loop_free_ended(struct loop *loop)
+{
+    while (loop->ended != NULL) {
+        struct connection *connection = loop->ended;
+        loop->ended = connection->next;
+        connection_free(connection);
+    }
+}
+
+static bool watch_connection(const struct loop *loop, struct connection *connection, int operation)
+{
+    struct epoll_event event = {
+        .events = connection->wish == CONNECTION_WRITE ? EPOLLOUT : EPOLLIN,
+        .data.ptr = connection,
+    };
+    connection->watched = connection->wish;
+    return epoll_ctl(loop->epoll, operation, connection->fd, &event) == 0;
+}
+
+/* Whoever is at its limit pays for its newcomer itself. */
+static void make_room_in_network(struct loop *loop, uint64_t key)
+{
+    const struct network *network = networks_find(loop->networks, key);
+    struct connection *loss = NULL;
+    if (network != NULL &&
+        network->stages[NETWORK_HANDSHAKE].count >= loop->most_handshakes_a_network)
+        loss = queue_oldest(&network->stages[NETWORK_HANDSHAKE]);
+    else if (network != NULL && network->count >= loop->most_a_network)
+        loss = cheapest_to_drop_in(network);
+    if (loss == NULL)
+        return;
+    remove_connection(loop, loss);
+    stats_count(loop->setting.stats, STATS_LIMITED);
+}
+
+/* Whether there is memory for another connection. Asked only where it has been short before. */
+static bool has_memory(const struct loop *loop)
+{
+    void *volatile room = loop->setting.shortage.count > 0 ? malloc(MEMORY_TO_BEGIN) : NULL;
+    bool has = loop->setting.shortage.count == 0 || room != NULL;
+    free(room);
+    return has;
+}
+
+void loop_admit(struct loop *loop, int fd, const struct endpoint *endpoint,
+                const struct sockaddr *client, int64_t now)
+{
+    uint64_t key = network_key(client);
+    make_room_in_network(loop, key);
+    while (loop->count >= loop->capacity && loop_evict(loop))
+        ;
+    for (int i = 0; i < EVICTIONS_FOR_ONE && !has_memory(loop); i++)
+        if (!evict_for(loop, networks_find(loop->networks, key), NULL))
+            break;
+    struct connection *connection = connection_new(&loop->setting, fd, endpoint, client, now);
+    if (connection == NULL) {
+        shortage_tell(&loop->setting.shortage, "hold another connection", ENOMEM, now);
+        (void)close(fd); /* Nothing was sent that could be lost. */
+        return;
+    }
+    loop->count++;
+    stats_set_connections(loop->setting.stats, loop->count);
+    networks_enter(loop->networks, &connection->member, key);
+    if (!watch_connection(loop, connection, EPOLL_CTL_ADD)) {
+        shortage_tell(&loop->setting.shortage, "wait for another connection", errno, now);
+        remove_connection(loop, connection);
+    }
+}
+
+/* A proxy has said whom the connection serves: that one's network answers for it from now on. */
+static void move_to_client_network(struct loop *loop, struct connection *connection)
+{
+    struct network_member *member = &connection->member;
+    uint64_t key = network_key(&connection->client.any);
+    if (networks_find(loop->networks, key) == member->network)
+        return;
+    make_room_in_network(loop, key);
+    networks_leave(loop->networks, member);
+    networks_enter(loop->networks, member, key);
+}
+
+/* Does what the connection wishes since it went on. */
+static void apply_wish(struct loop *loop, struct connection *connection)
+{
+    move_to_client_network(loop, connection);
+    network_move(&connection->member, connection_stage(connection));
+    if (connection->wish == CONNECTION_OVER || (connection->wish != connection->watched &&
+                                                !watch_connection(loop, connection, EPOLL_CTL_MOD)))
+        remove_connection(loop, connection);
+}
+
+/* Lets it go on. A connection that finds no memory to begin with takes that of others. One that found
+ * too little later is lost, but the next one shall find more. */
+static void go_on(struct loop *loop, struct connection *connection, int64_t now)
+{
+    uint64_t shortages = loop->setting.shortage.count;
+    connection_advance(connection, now);
+    for (int i = 0; connection->wish == CONNECTION_MEMORY; i++) {
+        if (i < EVICTIONS_FOR_ONE && evict_for(loop, connection->member.network, connection))
+            connection_advance(connection, now);
+        else
+            connection_give_up(connection, now);
+    }
+    const struct network *network = connection->member.network;
+    for (int i = 0; loop->setting.shortage.count > shortages && i < EVICTIONS_FOR_ONE; i++)
+        if (!evict_for(loop, network, connection))
+            break;
+}
+
+static bool is_before(const struct turn *one, const struct turn *other)
+{
+    int difference = usage_compare(&one->rank, &other->rank);
+    return difference < 0 || (difference == 0 && one->order < other->order);
+}
+
+/* Turns are a heap: the one that is before all others stands first, and each before the two at twice
+ * its place. Few of many thousands come to their turn in a round, so sorting all would be too much
+ * (and qsort() makes system calls). Moves the one at the place to where it belongs. */
+static void sift_down(struct turn *turns, size_t count, size_t place)
+{
+    for (size_t child = 2 * place + 1; child < count; child = 2 * place + 1) {
+        if (child + 1 < count && is_before(&turns[child + 1], &turns[child]))
+            child++;
+        if (is_before(&turns[place], &turns[child]))
+            return;
+        const struct turn moved = turns[place];
+        turns[place] = turns[child];
+        turns[child] = moved;
+        place = child;
+    }
+}
+
+static struct connection *take_first(struct turn *turns, size_t *count)
+{
+    struct connection *first = turns[0].connection;
+    turns[0] = turns[--*count];
+    sift_down(turns, *count, 0);
+    return first;
+}
+
+/* Ends those that were reset, and gathers the others. Sets ret_mixed when they are of several networks. */
+static size_t gather(struct loop *loop, const struct epoll_event *events, size_t count, int64_t now,
+                     bool *ret_mixed)
+{
+    size_t turns = 0;
+    *ret_mixed = false;
+    for (size_t i = 0; i < count; i++) {
+        struct connection *connection = events[i].data.ptr;
+        if (connection_has_ended(connection))
+            continue;
+        /* Reset, or closed on both sides. What lingers has closed its own side, and reads to the client's
+         * end, for to close a socket with unread bytes would be a reset, which may overtake the response. */
+        if ((events[i].events & EPOLLERR) != 0 ||
+            ((events[i].events & EPOLLHUP) != 0 &&
+             connection_stage(connection) != NETWORK_LINGERING)) {
+            connection_break(connection, now);
+            remove_connection(loop, connection);
+            continue;
+        }
+        assert(turns < loop->capacity);
+        const struct network *network = connection->member.network;
+        loop->turns[turns] = (struct turn){
+            connection, networks_rank(loop->networks, network->key, now), (uint32_t)turns};
+        if (turns > 0 && network != loop->turns[0].connection->member.network)
+            *ret_mixed = true;
+        turns++;
+    }
+    for (size_t place = turns / 2; *ret_mixed && place > 0; place--)
+        sift_down(loop->turns, turns, place - 1);
+    return turns;
+}
+
+/* What a client makes us compute is found out by looking at the clock. */
+void loop_advance(struct loop *loop, const struct epoll_event *events, size_t count, int64_t now)
+{
+    int64_t used_us = 0;
+    bool is_mixed;
+    size_t turns = gather(loop, events, count, now, &is_mixed);
+
+    networks_begin_round(loop->networks);
+    while (turns > 0 && used_us < LIMIT_ROUND_US) {
+        struct connection *connection = take_first(loop->turns, &turns);
+        if (connection_has_ended(connection))
+            continue;
+        struct network *network = connection->member.network;
+        if (is_mixed && !networks_has_time(loop->networks, network))
+            continue;
+        int64_t begin = clock_monotonic_us();
+        go_on(loop, connection, now);
+        int64_t used = clock_monotonic_us() - begin;
+        used_us += used;
+        networks_charge(loop->networks, network, used, now);
+        apply_wish(loop, connection);
+    }
+}
+
+/* An expired connection is gone or lingers with a new deadline, so this ends. */
+void loop_expire(struct loop *loop, int64_t now)
+{
+    if (now >= access_next(&loop->setting.rate))
+        access_tell_left_out(&loop->setting.rate, now);
+    struct connection *next;
+    while ((next = timers_next(&loop->setting.timers)) != NULL && next->timer.deadline <= now) {
+        connection_expire(next, now);
+        apply_wish(loop, next);
+    }
+}
+
 void loop_free(struct loop *loop)
 {
     if (loop == NULL)
         return;
-    pool_free(loop->pool);
+    while (loop->networks != NULL && evict(loop, cheapest_to_drop(loop)))
+        ;
+    assert(loop->count == 0);
+    loop_free_ended(loop);
+    networks_free(loop->networks);
     if (loop->epoll >= 0)
         (void)close(loop->epoll); /* Nothing was written through it. */
+    free(loop->events);
+    free(loop->turns);
     free(loop);
 }
 
@@ -141,7 +443,7 @@ static enum outcome accept_one(struct loop *loop, const struct entrance *entranc
     int fd = accept4(entrance->fd, (struct sockaddr *)&client, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return outcome_of(errno);
-    pool_admit(loop->pool, fd, entrance->endpoint, (const struct sockaddr *)&client, now);
+    loop_admit(loop, fd, entrance->endpoint, (const struct sockaddr *)&client, now);
     return OUTCOME_ACCEPTED;
 }
 
@@ -155,10 +457,10 @@ static void accept_clients(struct loop *loop, const struct entrance *entrance, i
     while (tries < loop->accepts && (outcome == OUTCOME_ACCEPTED || outcome == OUTCOME_GONE)) {
         outcome = accept_one(loop, entrance, now);
         if (outcome == OUTCOME_SHORT || outcome == OUTCOME_BROKEN)
-            shortage_tell(&loop->shortage, "accept a connection", errno, now);
+            shortage_tell(&loop->accept_shortage, "accept a connection", errno, now);
         /* One connection gives way for the newcomer. When even that does not help, the shortage is not
          * ours to end, and ending more connections would be a loss. */
-        if (outcome == OUTCOME_SHORT && pool_evict(loop->pool))
+        if (outcome == OUTCOME_SHORT && loop_evict(loop))
             outcome = accept_one(loop, entrance, now);
         if (outcome == OUTCOME_SHORT || outcome == OUTCOME_BROKEN) {
             unwatch(loop);
@@ -203,13 +505,22 @@ bool loop_open(struct loop *loop)
     return watch(loop) && send(loop->control, &ready, 1, MSG_NOSIGNAL) == 1;
 }
 
-static void drain(struct loop *loop, int64_t now)
+/* From now on every response is the last of its connection. An idle one answers a request that has just
+ * come in, else it leaves; in both cases it is idle no more. The count is there for the one that cannot. */
+void loop_drain(struct loop *loop, int64_t now)
 {
-    if (loop->drain_deadline != INT64_MAX)
+    if (loop->setting.draining)
         return;
     loop->drain_deadline = now + LIMIT_DRAIN_MS;
     stop_listening(loop, now);
-    pool_drain(loop->pool, now);
+    loop->setting.draining = true;
+    for (size_t rounds = loop->count; rounds > 0; rounds--) {
+        struct connection *connection = queue_oldest(&loop->setting.timers.queues[TIMER_IDLE]);
+        if (connection == NULL)
+            break;
+        go_on(loop, connection, now);
+        apply_wish(loop, connection);
+    }
 }
 
 static void listen_to_supervisor(struct loop *loop, int64_t now)
@@ -222,7 +533,7 @@ static void listen_to_supervisor(struct loop *loop, int64_t now)
     loop->orphaned = len <= 0;
     for (ssize_t i = 0; i < len; i++)
         if (messages[i] == WORKER_DRAIN)
-            drain(loop, now);
+            loop_drain(loop, now);
 }
 
 static bool is_entrance(const struct loop *loop, const void *source)
@@ -251,21 +562,24 @@ static void dispatch(struct loop *loop, int count)
         else
             events[connections++] = events[i];
     }
-    pool_advance(loop->pool, events, connections, now);
+    loop_advance(loop, events, connections, now);
     accept_newcomers(loop, entrances, newcomers, now);
     if (told)
         listen_to_supervisor(loop, now);
-    pool_expire(loop->pool, now);
+    loop_expire(loop, now);
     if (now >= loop->resume)
         loop->resume = watch(loop) ? INT64_MAX : now + PAUSE_MS;
-    pool_free_ended(loop->pool);
+    loop_free_ended(loop);
 }
 
 /* Milliseconds for epoll_wait until something has to be done without an event. */
 static int time_to_wait(const struct loop *loop)
 {
-    int64_t next = pool_next_deadline(loop->pool);
+    const struct connection *first = timers_next(&loop->setting.timers);
+    int64_t next = access_next(&loop->setting.rate);
 
+    if (first != NULL && first->timer.deadline < next)
+        next = first->timer.deadline;
     if (loop->resume < next)
         next = loop->resume;
     if (loop->drain_deadline < next)
@@ -287,6 +601,6 @@ enum loop_state loop_turn(struct loop *loop)
     if (loop->orphaned)
         return LOOP_ORPHANED;
     bool is_drained = loop->drain_deadline != INT64_MAX &&
-                      (pool_count(loop->pool) == 0 || clock_monotonic_ms() >= loop->drain_deadline);
+                      (loop->count == 0 || clock_monotonic_ms() >= loop->drain_deadline);
     return is_drained ? LOOP_DRAINED : LOOP_RUNS;
 }

@@ -3,7 +3,9 @@
  * supervisor with a sealed site and open listeners, gives up every privilege
  * (sandbox/seal.h) before it accepts the first client, and opens no file.
  * In a turn of its loop it waits for events, then lets connections go on, accepts new ones, follows the
- * supervisor and ends what has reached its deadline. What ends in a turn is freed at the end of that
+ * supervisor and ends what has reached its deadline. It admits connections up to a capacity, and ends them
+ * also when a newcomer needs the place. Places and time are shared out between the networks of the clients.
+ * What ends in a turn is freed at the end of that
  * turn, because a later event of it may still name it. Every worker of every generation has the same
  * listeners, so it only watches them, stops watching and closes its own copies; it never shuts one down.
  */
@@ -12,6 +14,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "base/log.h"
@@ -65,7 +70,32 @@ struct worker_options {
  * logged) and when the supervisor is gone. */
 int worker_run(const struct worker_options *options);
 
-struct loop;
+/* Read it, but only this module changes it. */
+struct loop {
+    int control; /* borrowed; the event of the control socket points here */
+    int epoll;   /* owned; -1 when it was not made */
+    struct connection_setting setting;
+    struct networks *networks; /* owned */
+    struct connection *ended;  /* owned; those to be freed, one behind the other */
+    size_t count;              /* of connections that have not ended */
+    size_t capacity;
+    size_t most_a_network;
+    size_t most_handshakes_a_network;
+    const struct entrance *entrances; /* borrowed; event.data.ptr points at one of them */
+    size_t entrance_count;
+    int accepts;    /* tried at a listener in this turn */
+    int came;       /* the most that a listener had, the last time that one was ready */
+    int64_t resume; /* when listeners are watched again; INT64_MAX when that is not put off */
+    struct shortage accept_shortage;
+    int64_t drain_deadline; /* INT64_MAX until told to drain */
+    bool orphaned;          /* the supervisor is gone */
+    size_t event_count;
+    /* Owned. One for everything that may be ready, so that a client is not overlooked behind a flood of
+     * others. */
+    struct epoll_event *events;
+    struct turn *turns; /* owned; as many as the capacity: the connections that are ready */
+    char request[LIMIT_REQUEST_HEAD];
+};
 
 enum loop_state {
     LOOP_RUNS,
@@ -75,7 +105,7 @@ enum loop_state {
 };
 
 /* A loop that watches nothing but the control socket. Everything is borrowed until loop_free; a
- * drain closes the descriptors of the entrances. capacity is that of the pool. Owned; NULL with
+ * drain closes the descriptors of the entrances. capacity is 1 to LIMIT_CONNECTIONS. Owned; NULL with
  * errno when the kernel, memory or randomness is short. */
 struct loop *loop_new(int control, const struct entrance *entrances, size_t count,
                       const struct connection_setting *setting, size_t capacity);
@@ -88,5 +118,37 @@ bool loop_open(struct loop *loop);
 
 /* One turn. Waits until there is something to do. */
 enum loop_state loop_turn(struct loop *loop);
+
+/* The parts of a turn. now is in milliseconds of the monotonic clock. */
+
+/* Takes a non-blocking socket that was accepted at the endpoint and makes a connection of it. When the
+ * client's network holds as many as it may, one of its own gives way; when the
+ * loop is full, the least loss does (loop_evict). When memory is short, which
+ * is told, the socket is closed. */
+void loop_admit(struct loop *loop, int fd, const struct endpoint *endpoint,
+                const struct sockaddr *client, int64_t now);
+
+/* Closes the connection whose loss is the least: the one that has lingered
+ * longest, else the one longest idle, else the oldest unfinished one. It is one
+ * of the network that holds most, unless even that holds few. False when there
+ * is none. */
+bool loop_evict(struct loop *loop);
+
+/* A round: epoll says that the sockets of these connections are ready; event.data.ptr points at each.
+ * Those that were reset go first, at no cost. Of the others those go on first whose networks have
+ * used the least time. Whoever has no turn because the share of its network or that of all is used
+ * up is left as it is, and epoll will say so again. The events are borrowed. */
+void loop_advance(struct loop *loop, const struct epoll_event *events, size_t count, int64_t now);
+
+/* Ends what has reached its deadline. */
+void loop_expire(struct loop *loop, int64_t now);
+
+/* Told to drain: stops listening. From now on every response is the last of its connection, and
+ * connections between two requests are sent close_notify. */
+void loop_drain(struct loop *loop, int64_t now);
+
+/* Every function that ends a connection closes its socket at once and frees its memory here: to be
+ * called when no event and no list of the caller names a connection any more. */
+void loop_free_ended(struct loop *loop);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * The pool, driven with events and times that the test chooses: what ends is not freed before
- * pool_free_ended, so events may go on naming it, and whoever expires or has to go may be any of them.
+ * The parts of a turn, with events and times that the test chooses: what ends is not freed before
+ * loop_free_ended, so events may go on naming it, and whoever expires or has to go may be any of them.
  */
-#include "serve/pool.h"
+#include "serve/worker.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -24,8 +24,8 @@ static const struct endpoint with_tls, plain = {.plain = true};
 struct stage {
     struct site *site;
     struct tls_context *tls;
-    int epoll;
-    struct pool *pool;
+    int control[2];
+    struct loop *loop;
     int clients[4 * CAPACITY];
     size_t count;
 };
@@ -36,10 +36,10 @@ static int begin(void **state)
     assert_non_null(stage);
     stage->site = clients_site();
     stage->tls = tls_context_new(stage->site, NULL);
-    stage->epoll = epoll_create1(EPOLL_CLOEXEC);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, stage->control), 0);
     const struct connection_setting setting = {.site = stage->site, .tls = stage->tls};
-    stage->pool = pool_new(stage->epoll, &setting, CAPACITY);
-    assert_non_null(stage->pool);
+    stage->loop = loop_new(stage->control[0], NULL, 0, &setting, CAPACITY);
+    assert_non_null(stage->loop);
     *state = stage;
     return 0;
 }
@@ -49,8 +49,9 @@ static int end(void **state)
     struct stage *stage = *state;
     for (size_t i = 0; i < stage->count; i++)
         (void)close(stage->clients[i]);
-    pool_free(stage->pool);
-    (void)close(stage->epoll);
+    loop_free(stage->loop);
+    (void)close(stage->control[0]);
+    (void)close(stage->control[1]);
     tls_context_free(stage->tls);
     site_free(stage->site);
     free(stage);
@@ -66,13 +67,13 @@ static void come(struct stage *stage, const struct endpoint *endpoint, uint32_t 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     stage->clients[stage->count++] = pair[1];
     clients_send(pair[1], span_of(bytes));
-    pool_admit(stage->pool, pair[0], endpoint, (const struct sockaddr *)&client, now);
+    loop_admit(stage->loop, pair[0], endpoint, (const struct sockaddr *)&client, now);
 }
 
 /* The events that there are now. */
 static size_t batch(const struct stage *stage, struct epoll_event events[static CAPACITY])
 {
-    int count = epoll_wait(stage->epoll, events, CAPACITY, 0);
+    int count = epoll_wait(stage->loop->epoll, events, CAPACITY, 0);
     assert_true(count >= 0);
     return (size_t)count;
 }
@@ -80,8 +81,8 @@ static size_t batch(const struct stage *stage, struct epoll_event events[static 
 static void advance_all(struct stage *stage, int64_t now)
 {
     struct epoll_event events[CAPACITY];
-    pool_advance(stage->pool, events, batch(stage, events), now);
-    pool_free_ended(stage->pool);
+    loop_advance(stage->loop, events, batch(stage, events), now);
+    loop_free_ended(stage->loop);
 }
 
 static void those_that_expire_have_events(void **state)
@@ -92,13 +93,13 @@ static void those_that_expire_have_events(void **state)
         come(stage, i == 0 ? &plain : &with_tls, i, i == 0 ? "GET" : "\x16\x03", START);
     size_t count = batch(stage, events);
     assert_int_equal(count, 3);
-    pool_expire(stage->pool, START + LIMIT_UNFINISHED_MS);
-    assert_int_equal(pool_count(stage->pool), 0);
-    pool_advance(stage->pool, events, count, START + LIMIT_UNFINISHED_MS);
+    loop_expire(stage->loop, START + LIMIT_UNFINISHED_MS);
+    assert_int_equal(stage->loop->count, 0);
+    loop_advance(stage->loop, events, count, START + LIMIT_UNFINISHED_MS);
     for (size_t i = 0; i < stage->count; i++)
         assert_true(clients_ended(stage->clients[i]));
-    pool_free_ended(stage->pool);
-    assert_true(pool_next_deadline(stage->pool) == INT64_MAX);
+    loop_free_ended(stage->loop);
+    assert_null(timers_next(&stage->loop->setting.timers));
 }
 
 static void idle_ones_expire_in_two_steps(void **state)
@@ -114,13 +115,13 @@ static void idle_ones_expire_in_two_steps(void **state)
     size_t count = batch(stage, events);
     assert_int_equal(count, 1);
     now += LIMIT_IDLE_MS;
-    pool_expire(stage->pool, now);
-    pool_advance(stage->pool, events, count, now);
-    assert_int_equal(pool_count(stage->pool), 2);
+    loop_expire(stage->loop, now);
+    loop_advance(stage->loop, events, count, now);
+    assert_int_equal(stage->loop->count, 2);
     now += LIMIT_LINGER_MS;
-    pool_expire(stage->pool, now);
-    assert_int_equal(pool_count(stage->pool), 0);
-    pool_advance(stage->pool, events, count, now);
+    loop_expire(stage->loop, now);
+    assert_int_equal(stage->loop->count, 0);
+    loop_advance(stage->loop, events, count, now);
 }
 
 static void those_that_are_evicted_have_events(void **state)
@@ -132,10 +133,10 @@ static void those_that_are_evicted_have_events(void **state)
     size_t count = batch(stage, events);
     for (uint32_t i = 0; i < CAPACITY; i++)
         come(stage, &with_tls, 100 + i, "\x16\x03", START);
-    while (pool_evict(stage->pool))
+    while (loop_evict(stage->loop))
         ;
-    assert_int_equal(pool_count(stage->pool), 0);
-    pool_advance(stage->pool, events, count, START);
+    assert_int_equal(stage->loop->count, 0);
+    loop_advance(stage->loop, events, count, START);
 }
 
 static void those_that_are_drained_have_events(void **state)
@@ -150,12 +151,12 @@ static void those_that_are_drained_have_events(void **state)
         clients_send(stage->clients[i], span_of(GET));
     size_t count = batch(stage, events);
     assert_int_equal(count, 3);
-    pool_drain(stage->pool, START);
-    pool_advance(stage->pool, events, count, START);
+    loop_drain(stage->loop, START);
+    loop_advance(stage->loop, events, count, START);
     for (size_t i = 0; i < stage->count; i++)
         assert_int_equal(shutdown(stage->clients[i], SHUT_WR), 0);
-    pool_advance(stage->pool, events, count, START);
-    assert_int_equal(pool_count(stage->pool), 0);
+    loop_advance(stage->loop, events, count, START);
+    assert_int_equal(stage->loop->count, 0);
 }
 
 /* A request is there, but nobody who could read the answer. */
@@ -169,8 +170,8 @@ static void a_reset_ends_at_once(void **state)
     stage->clients[0] = dup(stage->clients[1]);
     size_t count = batch(stage, events);
     assert_int_equal(count, 2);
-    pool_advance(stage->pool, events, count, START);
-    assert_int_equal(pool_count(stage->pool), 1);
+    loop_advance(stage->loop, events, count, START);
+    assert_int_equal(stage->loop->count, 1);
 }
 
 /* The one that finds no memory is the oldest of all, and others are more: it is not its own loss. */
@@ -190,11 +191,11 @@ static void the_oldest_finds_no_memory(void **state)
         page->countdown = nth;
         page->kind = FAULT_ALLOCATION;
         page->pid = getpid();
-        pool_advance(stage->pool, events, count, START + 2);
+        loop_advance(stage->loop, events, count, START + 2);
         page->kind = FAULT_NOTHING;
-        pool_free_ended(stage->pool);
+        loop_free_ended(stage->loop);
         bool fired = page->fired > 0;
-        assert_int_equal(pool_count(stage->pool), fired ? 2 : 3);
+        assert_int_equal(stage->loop->count, fired ? 2 : 3);
         assert_int_equal(clients_ended(stage->clients[0]), fired);
         if (!fired) {
             assert_true(nth > 1);
@@ -205,7 +206,7 @@ static void the_oldest_finds_no_memory(void **state)
     }
 }
 
-/* The pool is full with clients of as many networks. The next ones come from a proxy, and do not give
+/* The loop is full with clients of as many networks. The next ones come from a proxy, and do not give
  * way to each other before their headers were read. */
 static void newcomers_behind_a_proxy_are_heard(void **state)
 {
@@ -217,7 +218,7 @@ static void newcomers_behind_a_proxy_are_heard(void **state)
     advance_all(stage, START);
     come(stage, &endpoint, 1, "", START + 1);
     come(stage, &endpoint, 1, "", START + 1);
-    assert_int_equal(pool_count(stage->pool), CAPACITY);
+    assert_int_equal(stage->loop->count, CAPACITY);
     for (size_t i = 0; i < stage->count; i++)
         assert_int_equal(clients_ended(stage->clients[i]), i < 2);
 }
