@@ -40,11 +40,6 @@ struct turn {
     uint32_t order; /* in which epoll named it */
 };
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 struct loop *loop_new(int control, const struct entrance *entrances, size_t count,
                       const struct connection_setting *setting, size_t capacity)
 {
@@ -59,8 +54,9 @@ struct loop *loop_new(int control, const struct entrance *entrances, size_t coun
         .epoll = epoll_create1(EPOLL_CLOEXEC),
         .setting = *setting,
         .capacity = capacity,
-        .most_a_network = smaller(share, LIMIT_CONNECTIONS_A_NETWORK),
-        .most_handshakes_a_network = smaller(share, LIMIT_HANDSHAKES_A_NETWORK),
+        .most_a_network = share < LIMIT_CONNECTIONS_A_NETWORK ? share : LIMIT_CONNECTIONS_A_NETWORK,
+        .most_handshakes_a_network =
+            share < LIMIT_HANDSHAKES_A_NETWORK ? share : LIMIT_HANDSHAKES_A_NETWORK,
         .entrances = entrances,
         .entrance_count = count,
         .accepts = ACCEPTS_AT_ONCE,
@@ -140,18 +136,12 @@ static struct connection *cheapest_to_drop(const struct loop *loop)
                                                   : cheapest_to_drop_of_all(loop);
 }
 
-static bool evict(struct loop *loop, struct connection *connection)
+bool loop_evict(struct loop *loop)
 {
+    struct connection *connection = cheapest_to_drop(loop);
     if (connection == NULL)
         return false;
     remove_connection(loop, connection);
-    return true;
-}
-
-bool loop_evict(struct loop *loop)
-{
-    if (!evict(loop, cheapest_to_drop(loop)))
-        return false;
     stats_count(loop->setting.stats, STATS_EVICTED);
     return true;
 }
@@ -202,12 +192,11 @@ static void make_room_in_network(struct loop *loop, uint64_t key)
 }
 
 /* Whether there is memory for another connection. Asked only where it has been short before. */
-static bool has_memory(const struct loop *loop)
+static bool has_memory(void)
 {
-    void *volatile room = loop->setting.shortage.count > 0 ? malloc(MEMORY_TO_BEGIN) : NULL;
-    bool has = loop->setting.shortage.count == 0 || room != NULL;
+    void *volatile room = malloc(MEMORY_TO_BEGIN);
     free(room);
-    return has;
+    return room != NULL;
 }
 
 void loop_admit(struct loop *loop, int fd, const struct endpoint *endpoint,
@@ -217,7 +206,8 @@ void loop_admit(struct loop *loop, int fd, const struct endpoint *endpoint,
     make_room_in_network(loop, key);
     while (loop->count >= loop->capacity && loop_evict(loop))
         ;
-    for (int i = 0; i < EVICTIONS_FOR_ONE && !has_memory(loop); i++)
+    bool was_short = loop->setting.shortage.count > 0;
+    for (int i = 0; was_short && i < EVICTIONS_FOR_ONE && !has_memory(); i++)
         if (!evict_for(loop, networks_find(loop->networks, key), NULL))
             break;
     struct connection *connection = connection_new(&loop->setting, fd, endpoint, client, now);
@@ -298,14 +288,6 @@ static void sift_down(struct turn *turns, size_t count, size_t place)
     }
 }
 
-static struct connection *take_first(struct turn *turns, size_t *count)
-{
-    struct connection *first = turns[0].connection;
-    turns[0] = turns[--*count];
-    sift_down(turns, *count, 0);
-    return first;
-}
-
 /* Ends those that were reset, and gathers the others. Sets ret_mixed when they are of several networks. */
 static size_t gather(struct loop *loop, const struct epoll_event *events, size_t count, int64_t now,
                      bool *ret_mixed)
@@ -347,7 +329,9 @@ void loop_advance(struct loop *loop, const struct epoll_event *events, size_t co
 
     networks_begin_round(loop->networks);
     while (turns > 0 && used_us < LIMIT_ROUND_US) {
-        struct connection *connection = take_first(loop->turns, &turns);
+        struct connection *connection = loop->turns[0].connection;
+        loop->turns[0] = loop->turns[--turns];
+        sift_down(loop->turns, turns, 0);
         if (connection_has_ended(connection))
             continue;
         struct network *network = connection->member.network;
@@ -378,9 +362,8 @@ void loop_free(struct loop *loop)
 {
     if (loop == NULL)
         return;
-    while (loop->networks != NULL && evict(loop, cheapest_to_drop(loop)))
-        ;
-    assert(loop->count == 0);
+    while (loop->count > 0)
+        remove_connection(loop, cheapest_to_drop(loop));
     loop_free_ended(loop);
     networks_free(loop->networks);
     if (loop->epoll >= 0)
