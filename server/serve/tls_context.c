@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mbedtls/asn1.h>
+#include <mbedtls/ecp.h>
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/platform.h>
@@ -13,19 +15,14 @@
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 
-/* A chain as objects of the library, which borrow the DER of the site. It goes with the last of its
- * holders. */
-struct chain {
-    const struct credential *credential; /* borrowed; NULL for a challenge */
-    size_t holders;
-    mbedtls_x509_crt crt;
-};
-
-/* A chain and its key, which a worker has as a number only while it needs it. The library keeps
- * pointers to them until the end of the handshake, and in TLS 1.3 to that of the session
- * (end_handshake). */
+/* A chain and its key as objects of the library; the chain borrows the DER of the site. The key, which a
+ * worker has as a number only while it needs it, goes with the last session: the library keeps pointers to
+ * them until the end of the handshake, and in TLS 1.3 to that of the session (end_handshake). */
 struct certificate {
-    struct chain *chain; /* held; NULL before it is parsed */
+    const struct credential *credential; /* borrowed; NULL for a challenge */
+    size_t sessions;                     /* which hold it */
+    bool is_kept;                        /* without a session too: it is among the last ones */
+    mbedtls_x509_crt chain;
     mbedtls_pk_context key;
 };
 
@@ -84,21 +81,34 @@ static const uint16_t signatures[] = {
 static const char *protocols[] = {"http/1.1", "http/1.0", NULL};
 static const char *challenge_protocols[] = {"http/1.1", "http/1.0", "acme-tls/1", NULL};
 
-static void chain_release(struct chain *chain)
+/* Frees what nothing holds any more: the key, or all. */
+static void certificate_tidy(struct certificate *certificate)
 {
-    if (chain == NULL || --chain->holders > 0)
+    if (certificate->sessions > 0)
         return;
-    mbedtls_x509_crt_free(&chain->crt);
-    free(chain);
+    mbedtls_pk_free(&certificate->key);
+    if (certificate->is_kept)
+        return;
+    mbedtls_x509_crt_free(&certificate->chain);
+    free(certificate);
 }
 
-static void certificate_free(struct certificate *certificate)
+/* A session gives it up. */
+static void certificate_release(struct certificate *certificate)
 {
     if (certificate == NULL)
         return;
-    chain_release(certificate->chain);
-    mbedtls_pk_free(&certificate->key);
-    free(certificate);
+    certificate->sessions--;
+    certificate_tidy(certificate);
+}
+
+/* It is among the last ones no more. */
+static void certificate_forget(struct certificate *certificate)
+{
+    if (certificate == NULL)
+        return;
+    certificate->is_kept = false;
+    certificate_tidy(certificate);
 }
 
 /* Who sends a certificate need not know its extensions: the loader has judged it, or it is a
@@ -127,69 +137,87 @@ static bool append_bytes(mbedtls_x509_crt *chain, struct span der)
     return true;
 }
 
-/* The first certificate alone, for one holder. NULL when memory is short or it is no certificate, which
- * only a challenge's can be. */
-static struct chain *chain_new(const struct credential *credential, struct span leaf,
-                               bool is_copied)
+/* Reads the key of the chain's first certificate, unless another session has it already. Of a key on a
+ * curve (RFC 5915 section 3) only the number: a signature needs no more, and to read and check the point is
+ * most of what the library would do. */
+static bool read_key(struct certificate *certificate, struct span der)
 {
-    struct chain *chain = malloc(sizeof(*chain));
+    unsigned char *at = (unsigned char *)(uintptr_t)der.data, *end = at + der.len;
+    const mbedtls_pk_context *public = &certificate->chain.pk;
+    mbedtls_pk_context *key = &certificate->key;
+    size_t len;
+    int version;
 
-    if (chain == NULL)
-        return NULL;
-    chain->credential = credential;
-    chain->holders = 1;
-    mbedtls_x509_crt_init(&chain->crt);
-    if (mbedtls_x509_crt_parse_der_with_ext_cb(&chain->crt, (const unsigned char *)leaf.data,
-                                               leaf.len, is_copied, accept_extension, NULL) == 0)
-        return chain;
-    chain_release(chain);
-    return NULL;
+    if (mbedtls_pk_get_type(key) != MBEDTLS_PK_NONE)
+        return true;
+    if (mbedtls_pk_get_type(public) != MBEDTLS_PK_ECKEY)
+        return mbedtls_pk_parse_key(key, at, der.len, NULL, 0, mbedtls_psa_get_random,
+                                    MBEDTLS_PSA_RANDOM_STATE) == 0;
+    return mbedtls_asn1_get_tag(&at, end, &len,
+                                MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) == 0 &&
+           mbedtls_asn1_get_int(&at, end, &version) == 0 &&
+           mbedtls_asn1_get_tag(&at, end, &len, MBEDTLS_ASN1_OCTET_STRING) == 0 &&
+           mbedtls_pk_setup(key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)) == 0 &&
+           mbedtls_ecp_read_key(mbedtls_ecp_keypair_get_group_id(mbedtls_pk_ec(*public)),
+                                mbedtls_pk_ec(*key), at, len) == 0;
 }
 
-/* That of a credential, parsed when it is not among the last ones, for one holder more. */
-static struct chain *chain_hold(struct tls_context *context, const struct credential *credential,
-                                const struct credential_fields *fields)
+/* The first certificate alone. NULL when memory is short or it is none, which only a challenge's can be. */
+static struct certificate *certificate_new(const struct credential *credential, struct span leaf,
+                                           bool is_copied)
 {
-    struct chain *chain, **place = &context->parsed[context->parsed_next];
+    struct certificate *certificate = calloc(1, sizeof(*certificate));
 
-    for (size_t i = 0; i < LIMIT_PARSED_CHAINS; i++) {
-        if (context->parsed[i] == NULL || context->parsed[i]->credential != credential)
-            continue;
-        context->parsed[i]->holders++;
-        return context->parsed[i];
-    }
-    chain = chain_new(credential, fields->chain[0], false);
-    for (size_t i = 1; chain != NULL && i < fields->chain_len; i++) {
-        if (append_bytes(&chain->crt, fields->chain[i]))
-            continue;
-        chain_release(chain);
-        chain = NULL;
-    }
-    if (chain == NULL)
+    if (certificate == NULL)
         return NULL;
-    chain_release(*place);
-    *place = chain;
-    chain->holders++;
-    context->parsed_next = (context->parsed_next + 1) % LIMIT_PARSED_CHAINS;
-    return chain;
-}
-
-/* Takes the chain. NULL when there is none, when memory is short or the key is none. */
-static struct certificate *certificate_new(struct chain *chain, struct span key)
-{
-    struct certificate *certificate = chain == NULL ? NULL : malloc(sizeof(*certificate));
-
-    if (certificate == NULL) {
-        chain_release(chain);
-        return NULL;
-    }
-    certificate->chain = chain;
+    certificate->credential = credential;
+    mbedtls_x509_crt_init(&certificate->chain);
     mbedtls_pk_init(&certificate->key);
-    if (mbedtls_pk_parse_key(&certificate->key, (const unsigned char *)key.data, key.len, NULL, 0,
-                             mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE) == 0)
+    if (mbedtls_x509_crt_parse_der_with_ext_cb(&certificate->chain,
+                                               (const unsigned char *)leaf.data, leaf.len,
+                                               is_copied, accept_extension, NULL) == 0)
         return certificate;
-    certificate_free(certificate);
+    certificate_tidy(certificate);
     return NULL;
+}
+
+/* For a session. NULL, and tidied, when memory is short or the key is none. */
+static struct certificate *certificate_hold(struct certificate *certificate, struct span key)
+{
+    if (certificate == NULL)
+        return NULL;
+    certificate->sessions++;
+    if (read_key(certificate, key))
+        return certificate;
+    certificate_release(certificate);
+    return NULL;
+}
+
+/* The chain of a credential, parsed when it is not among the last ones, of which it is one then. NULL when
+ * memory is short. */
+static struct certificate *certificate_find(struct tls_context *context,
+                                            const struct credential *credential,
+                                            const struct credential_fields *fields)
+{
+    struct certificate *certificate, **place = &context->parsed[context->parsed_next];
+
+    for (size_t i = 0; i < LIMIT_PARSED_CHAINS; i++)
+        if (context->parsed[i] != NULL && context->parsed[i]->credential == credential)
+            return context->parsed[i];
+    certificate = certificate_new(credential, fields->chain[0], false);
+    if (certificate == NULL)
+        return NULL;
+    for (size_t i = 1; i < fields->chain_len; i++) {
+        if (append_bytes(&certificate->chain, fields->chain[i]))
+            continue;
+        certificate_tidy(certificate);
+        return NULL;
+    }
+    certificate_forget(*place);
+    *place = certificate;
+    certificate->is_kept = true;
+    context->parsed_next = (context->parsed_next + 1) % LIMIT_PARSED_CHAINS;
+    return certificate;
 }
 
 /* Gives the library every certificate of the domain; it takes the one that the
@@ -204,12 +232,11 @@ static bool present(struct tls_session *session)
             continue;
         const struct credential_fields fields = credential_fields(credential);
         if (session->certificates[kind] == NULL)
-            session->certificates[kind] =
-                certificate_new(chain_hold(session->context, credential, &fields), fields.key);
+            session->certificates[kind] = certificate_hold(
+                certificate_find(session->context, credential, &fields), fields.key);
         struct certificate *certificate = session->certificates[kind];
-        if (certificate == NULL ||
-            mbedtls_ssl_set_hs_own_cert(&session->ssl, &certificate->chain->crt,
-                                        &certificate->key) != 0)
+        if (certificate == NULL || mbedtls_ssl_set_hs_own_cert(&session->ssl, &certificate->chain,
+                                                               &certificate->key) != 0)
             return false;
         any = true;
     }
@@ -228,13 +255,13 @@ static unsigned char present_challenge(struct tls_session *session, struct span 
         return MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME;
     if (mbedtls_ssl_set_hs_own_cert(&session->ssl, NULL, NULL) != 0)
         return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
-    certificate_free(session->challenge);
-    session->challenge = certificate_new(
-        chain_new(NULL, (struct span){(const char *)answer.bytes, answer.answer_len}, true),
+    certificate_release(session->challenge);
+    session->challenge = certificate_hold(
+        certificate_new(NULL, (struct span){(const char *)answer.bytes, answer.answer_len}, true),
         (struct span){(const char *)answer.bytes + answer.answer_len, answer.key_len});
     mbedtls_platform_zeroize(&answer, sizeof(answer));
     if (session->challenge == NULL ||
-        mbedtls_ssl_set_hs_own_cert(&session->ssl, &session->challenge->chain->crt,
+        mbedtls_ssl_set_hs_own_cert(&session->ssl, &session->challenge->chain,
                                     &session->challenge->key) != 0)
         return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
     session->is_challenge = true;
@@ -262,10 +289,10 @@ static bool asks_for_challenge(const mbedtls_ssl_context *ssl)
 void tls_session_drop_certificates(struct tls_session *session)
 {
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        certificate_free(session->certificates[kind]);
+        certificate_release(session->certificates[kind]);
         session->certificates[kind] = NULL;
     }
-    certificate_free(session->challenge);
+    certificate_release(session->challenge);
     session->challenge = NULL;
 }
 
@@ -414,7 +441,7 @@ void tls_context_free(struct tls_context *context)
     mbedtls_ssl_config_free(&context->config);
     mbedtls_ssl_config_free(&context->challenge_config);
     for (size_t i = 0; i < LIMIT_PARSED_CHAINS; i++)
-        chain_release(context->parsed[i]);
+        certificate_forget(context->parsed[i]);
     free(context);
     mbedtls_psa_crypto_free();
 }

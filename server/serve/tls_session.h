@@ -23,7 +23,6 @@
 #error "with a key store of fixed size a few unfinished handshakes lock everyone else out"
 #endif
 
-struct chain;
 struct certificate;
 
 struct tls_context {
@@ -33,7 +32,7 @@ struct tls_context {
     mbedtls_ssl_config challenge_config; /* the same, while there is a challenge */
     struct wire_buffers buffers;         /* of all sessions */
     /* The last ones; owned together with the sessions that use them, or NULL. */
-    struct chain *parsed[LIMIT_PARSED_CHAINS];
+    struct certificate *parsed[LIMIT_PARSED_CHAINS];
     size_t parsed_next; /* which of them is replaced next */
     bool is_short;      /* memory has been short once */
 };
@@ -41,7 +40,7 @@ struct tls_context {
 struct tls_session {
     struct tls_context *context;      /* borrowed */
     const struct site_domain *domain; /* borrowed; NULL before the choice, and for a challenge */
-    struct certificate *challenge;    /* owned; what an authority is shown, or NULL */
+    struct certificate *challenge;    /* held; what an authority is shown, or NULL */
     bool is_challenge;                /* it was chosen */
     struct wire wire;
     unsigned char last_type_sent;     /* type of the record sent last; 0: none was */
@@ -59,7 +58,7 @@ struct tls_session {
     size_t name_len;
     enum tls_failure failure;
     mbedtls_ssl_context ssl;
-    /* Owned; NULL when there is none of this kind, before it is needed, and after the handshake. */
+    /* Held; NULL when there is none of this kind, before it is needed, and after the handshake. */
     struct certificate *certificates[CREDENTIAL_KINDS];
 };
 
@@ -69,7 +68,7 @@ void tls_session_alert(mbedtls_ssl_context *ssl, unsigned char description);
 /* The registered name of a cipher suite; static; "-" when it is none of ours. */
 const char *tls_suite_name(int suite);
 
-/* Frees the certificates of a session whose handshake is over. */
+/* Releases the certificates of a session whose handshake is over. */
 void tls_session_drop_certificates(struct tls_session *session);
 
 #endif
