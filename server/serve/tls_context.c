@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <mbedtls/asn1.h>
+#include <mbedtls/ctr_drbg.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/pk.h>
@@ -153,8 +155,8 @@ static bool read_key(struct certificate *certificate, struct span der)
     if (mbedtls_pk_get_type(public) != MBEDTLS_PK_ECKEY)
         return mbedtls_pk_parse_key(key, at, der.len, NULL, 0, mbedtls_psa_get_random,
                                     MBEDTLS_PSA_RANDOM_STATE) == 0;
-    return mbedtls_asn1_get_tag(&at, end, &len,
-                                MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) == 0 &&
+    return mbedtls_asn1_get_tag(&at, end, &len, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE) ==
+               0 &&
            mbedtls_asn1_get_int(&at, end, &version) == 0 &&
            mbedtls_asn1_get_tag(&at, end, &len, MBEDTLS_ASN1_OCTET_STRING) == 0 &&
            mbedtls_pk_setup(key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)) == 0 &&
@@ -235,8 +237,8 @@ static bool present(struct tls_session *session)
             session->certificates[kind] = certificate_hold(
                 certificate_find(session->context, credential, &fields), fields.key);
         struct certificate *certificate = session->certificates[kind];
-        if (certificate == NULL || mbedtls_ssl_set_hs_own_cert(&session->ssl, &certificate->chain,
-                                                               &certificate->key) != 0)
+        if (certificate == NULL ||
+            mbedtls_ssl_set_hs_own_cert(&session->ssl, &certificate->chain, &certificate->key) != 0)
             return false;
         any = true;
     }
@@ -359,13 +361,37 @@ const char *tls_suite_name(int suite)
     return "-";
 }
 
-static bool configure(mbedtls_ssl_config *config, const char **alpn)
+/* The kernel's random bytes, for a worker alone, which makes its context after the fork. mbedTLS' own
+ * generator asks at each draw whether the process has forked. */
+static int draw_random(void *opaque, unsigned char *bytes, size_t len)
+{
+    struct tls_context *context = opaque;
+
+    while (len > 0) {
+        if (context->random_left == 0) {
+            const ssize_t size = sizeof(context->random);
+            if (getrandom(context->random, sizeof(context->random), 0) != size)
+                return MBEDTLS_ERR_CTR_DRBG_ENTROPY_SOURCE_FAILED;
+            context->random_left = sizeof(context->random);
+        }
+        size_t taken = len < context->random_left ? len : context->random_left;
+        unsigned char *from = context->random + context->random_left - taken;
+        memcpy(bytes, from, taken);
+        mbedtls_platform_zeroize(from, taken);
+        context->random_left -= taken;
+        bytes += taken;
+        len -= taken;
+    }
+    return 0;
+}
+
+static bool configure(struct tls_context *context, mbedtls_ssl_config *config, const char **alpn)
 {
     if (mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
         mbedtls_ssl_conf_alpn_protocols(config, alpn) != 0)
         return false;
-    mbedtls_ssl_conf_rng(config, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    mbedtls_ssl_conf_rng(config, draw_random, context);
     mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_3);
     mbedtls_ssl_conf_ciphersuites(config, suites);
@@ -426,8 +452,8 @@ struct tls_context *tls_context_new(const struct site *site, const struct challe
     (void)mbedtls_platform_set_calloc_free(allocate, free); /* which cannot fail */
 #endif
     psa_status_t status = psa_crypto_init();
-    if (status == PSA_SUCCESS && configure(&context->config, protocols) &&
-        configure(&context->challenge_config, challenge_protocols))
+    if (status == PSA_SUCCESS && configure(context, &context->config, protocols) &&
+        configure(context, &context->challenge_config, challenge_protocols))
         return context;
     tls_context_free(context);
     errno = status == PSA_ERROR_INSUFFICIENT_ENTROPY ? EIO : ENOMEM;
@@ -442,6 +468,7 @@ void tls_context_free(struct tls_context *context)
     mbedtls_ssl_config_free(&context->challenge_config);
     for (size_t i = 0; i < LIMIT_PARSED_CHAINS; i++)
         certificate_forget(context->parsed[i]);
+    mbedtls_platform_zeroize(context->random, sizeof(context->random));
     free(context);
     mbedtls_psa_crypto_free();
 }

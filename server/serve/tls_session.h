@@ -31,6 +31,10 @@ struct tls_context {
     mbedtls_ssl_config config;
     mbedtls_ssl_config challenge_config; /* the same, while there is a challenge */
     struct wire_buffers buffers;         /* of all sessions */
+    /* Random bytes for what is drawn next; those that were given out are zero. getrandom(2) never gives
+     * fewer than so many, and is not interrupted. */
+    unsigned char random[256];
+    size_t random_left;
     /* The last ones; owned together with the sessions that use them, or NULL. */
     struct certificate *parsed[LIMIT_PARSED_CHAINS];
     size_t parsed_next; /* which of them is replaced next */
