@@ -1,6 +1,7 @@
 #include "command/records.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -244,20 +245,14 @@ bool records_read(struct records *before, const char *path, struct diag *diag)
     return good;
 }
 
-/* The order of the earlier list, in which a set and a domain are stretches. An empty name or type is
- * before every other. */
-static int compare_places(const struct dns_record *one, const struct dns_record *other)
-{
-    int order = strcmp(one->domain, other->domain);
-    if (order == 0)
-        order = strcmp(one->name, other->name);
-    return order == 0 ? strcmp(one->type, other->type) : order;
-}
-
 static int compare_records(const void *left, const void *right)
 {
     const struct dns_record *one = left, *other = right;
-    int order = compare_places(one, other);
+    int order = strcmp(one->domain, other->domain);
+    if (order == 0)
+        order = strcmp(one->name, other->name);
+    if (order == 0)
+        order = strcmp(one->type, other->type);
     return order == 0 ? strcmp(one->value, other->value) : order;
 }
 
@@ -265,46 +260,38 @@ void records_sort(struct records *list)
 {
     if (list->count > 0)
         qsort(list->items, list->count, sizeof(*list->items), compare_records);
+    table_free(&list->by_name);
+    for (size_t i = 0; i < list->count; i++)
+        if (find(list, list->items[i].name) == NULL)
+            table_add(&list->by_name, span_of(list->items[i].name), i);
 }
 
-/* Of the records, which are sorted, those of the domain; and of its name and type, unless these are "". */
-struct stretch {
+/* Records of one name and type. */
+struct set {
     struct dns_record *begin, *end;
 };
 
-static struct stretch find_stretch(const struct records *before, const char *domain,
-                                   const char *name, const char *type)
+/* That of the name and type of the place; empty when it is not there. */
+static struct set find_set(const struct records *list, const struct dns_record *place)
 {
-    const struct dns_record place = {.domain = domain, .name = name, .type = type};
-    size_t low = 0, high = before->count;
-    if (high == 0)
-        return (struct stretch){NULL, NULL};
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (compare_places(&before->items[middle], &place) < 0)
-            low = middle + 1;
-        else
-            high = middle;
+    struct dns_record *first = find(list, place->name), *last = list->items + list->count;
+    for (struct set set = {first, first}; first != NULL; set.begin = set.end) {
+        if (set.begin == last || strcmp(set.begin->name, place->name) != 0)
+            break;
+        set.end = list->items + records_set_end(list, (size_t)(set.begin - list->items));
+        if (strcmp(set.begin->type, place->type) == 0)
+            return set;
     }
-    while (high < before->count && strcmp(before->items[high].domain, domain) == 0 &&
-           (name[0] == '\0' || strcmp(before->items[high].name, name) == 0) &&
-           (type[0] == '\0' || strcmp(before->items[high].type, type) == 0))
-        high++;
-    return (struct stretch){before->items + low, before->items + high};
+    return (struct set){NULL, NULL};
 }
 
-static struct stretch find_set(const struct records *before, const struct dns_record *place)
+static void set_news(struct set set, enum dns_news news)
 {
-    return find_stretch(before, place->domain, place->name, place->type);
-}
-
-static void set_news(struct stretch stretch, enum dns_news news)
-{
-    for (struct dns_record *record = stretch.begin; record < stretch.end; record++)
+    for (struct dns_record *record = set.begin; record < set.end; record++)
         record->news = news;
 }
 
-static bool has_equal(struct stretch set, const struct dns_record *wanted)
+static bool has_equal(struct set set, const struct dns_record *wanted)
 {
     for (const struct dns_record *record = set.begin; record < set.end; record++)
         if (strcmp(record->value, wanted->value) == 0 && record->ttl == wanted->ttl)
@@ -312,46 +299,38 @@ static bool has_equal(struct stretch set, const struct dns_record *wanted)
     return false;
 }
 
-/* Sets the news of a set of the new list and of the same one in the earlier list. */
-static void compare_set(const struct records *before, struct stretch now)
+/* Returns the news of a set of the earlier list, and sets those of the same one in the new list. One that is
+ * missing stays where its domain is missing as well and keep_missing is set. */
+static enum dns_news compare_set(struct set then, const struct records *now, bool keep_missing)
 {
-    const struct stretch then = find_set(before, now.begin);
-    if (then.begin == then.end)
-        return;
+    char name[LIMIT_NAME + sizeof("_mta-sts..")]; /* of a longer domain nothing is there */
+    const struct set set = find_set(now, then.begin);
+    (void)snprintf(name, sizeof(name), "_mta-sts.%s.", then.begin->domain);
+    const struct dns_record *own = find(now, name), *last = now->items + now->count;
+    /* A mistake in a file must not take away what a refused domain has published. */
+    if (own != NULL && own->value == NULL)
+        return DNS_KEPT;
     bool known = then.begin->withheld == NULL;
-    bool same = known && then.end - then.begin == now.end - now.begin;
+    bool same = known && then.end - then.begin == set.end - set.begin;
     for (const struct dns_record *record = then.begin; record < then.end && same; record++)
-        same = !record->is_uncertain && has_equal(now, record);
-    set_news(now, !known ? DNS_NEW : same ? DNS_SAME : DNS_CHANGED);
-    set_news(then, now.begin->withheld != NULL ? DNS_KEPT
-                   : !known || same            ? DNS_SAME
-                                               : DNS_CHANGED);
-}
-
-/* The shared records that aliases lead to which stay. */
-static void keep_targets(const struct records *before)
-{
-    for (size_t i = 0; i < before->count; i++) {
-        const struct dns_record *alias = &before->items[i];
-        size_t len = strlen(alias->value);
-        if (alias->news != DNS_KEPT || strcmp(alias->type, "CNAME") != 0 || len == 0)
-            continue;
-        /* A shared record belongs to its name. */
-        const char *domain = arena_printf(before->arena, "%.*s", (int)len - 1, alias->value);
-        const struct stretch target = find_stretch(before, domain, alias->value, "TXT");
-        if (target.begin < target.end && target.begin->news == DNS_GONE)
-            target.begin->news = DNS_KEPT;
-    }
+        same = !record->is_uncertain && has_equal(set, record);
+    set_news(set, !known ? DNS_NEW : same ? DNS_SAME : DNS_CHANGED);
+    if (set.begin != set.end && set.begin->withheld == NULL)
+        return !known || same ? DNS_SAME : DNS_CHANGED;
+    /* Where a TXT record is withheld, an alias in its place stays; and the other way round. */
+    for (const struct dns_record *record = find(now, then.begin->name);
+         record != NULL && record < last && strcmp(record->name, then.begin->name) == 0; record++)
+        if (record->withheld != NULL)
+            return DNS_KEPT;
+    return own == NULL && keep_missing ? DNS_KEPT : DNS_GONE;
 }
 
 void records_doubt(struct records *before, struct records *pending)
 {
     records_sort(before);
     records_sort(pending);
-    const size_t count = before->count; /* the new ones come behind */
     for (size_t i = 0, end; i < pending->count; i = end) {
-        const struct records known = {.items = before->items, .count = count};
-        const struct stretch set = find_set(&known, &pending->items[i]);
+        const struct set set = find_set(before, &pending->items[i]);
         end = records_set_end(pending, i);
         for (struct dns_record *record = set.begin; record < set.end; record++)
             record->is_uncertain = true;
@@ -367,24 +346,19 @@ void records_compare(struct records *before, struct records *now, bool keep_miss
                      const char *zone)
 {
     records_sort(before);
+    for (size_t i = 0, end; i < before->count; i = end) {
+        const char *in = zone == NULL ? NULL : strstr(before->items[i].name, "._mta-sts.");
+        bool is_in_zone = in != NULL && strcmp(in + strlen("._mta-sts."), zone) == 0;
+        end = records_set_end(before, i);
+        const struct set set = {before->items + i, before->items + end};
+        set_news(set, compare_set(set, now, keep_missing && !is_in_zone));
+    }
+    /* The shared records that aliases lead to which stay. */
     for (size_t i = 0; i < before->count; i++) {
-        const char *end = zone == NULL ? NULL : strstr(before->items[i].name, "._mta-sts.");
-        bool is_in_zone = end != NULL && strcmp(end + strlen("._mta-sts."), zone) == 0;
-        before->items[i].news = keep_missing && !is_in_zone ? DNS_KEPT : DNS_GONE;
+        const struct dns_record *alias = &before->items[i];
+        struct dns_record *target = find(before, alias->value);
+        if (alias->news == DNS_KEPT && strcmp(alias->type, "CNAME") == 0 && target != NULL &&
+            strcmp(target->type, "TXT") == 0 && target->news == DNS_GONE)
+            target->news = DNS_KEPT;
     }
-    for (size_t i = 0, end; i < now->count; i = end) {
-        struct dns_record *first = &now->items[i];
-        bool is_refused = first->value == NULL;
-        bool is_new_domain = i == 0 || strcmp(first->domain, now->items[i - 1].domain) != 0;
-        end = records_set_end(now, i);
-        /* A mistake in a file must not take away what a refused domain has published. */
-        if (is_refused || is_new_domain)
-            set_news(find_stretch(before, first->domain, "", ""), is_refused ? DNS_KEPT : DNS_GONE);
-        if (!is_refused)
-            compare_set(before, (struct stretch){first, now->items + end});
-        /* Where a TXT record is withheld, an alias in its place stays; and the other way round. */
-        if (!is_refused && first->withheld != NULL)
-            set_news(find_stretch(before, first->domain, first->name, ""), DNS_KEPT);
-    }
-    keep_targets(before);
 }

@@ -53,7 +53,9 @@ struct records {
     int64_t now;              /* seconds since 1970 UTC; for the dates of their certificates */
     struct dns_record *items; /* owned; those of one name and type follow each other */
     size_t count, capacity;
-    struct table by_name; /* of what records_add_domain and records_add_shared have appended */
+    /* The first of each name, of those that records_add_domain and records_add_shared have appended, or of a
+     * list that was sorted. */
+    struct table by_name;
 };
 
 void records_free(struct records *records);
