@@ -17,7 +17,6 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/psa_util.h>
 #include <mbedtls/ssl.h>
-#include <mbedtls/ssl_ciphersuites.h>
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 
@@ -25,6 +24,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/tls_offer.h"
 #include "certificates/extensions.h"
 
 /* What the handshake ends with when the key of the server is costly; nothing else there is it. */
@@ -54,39 +54,6 @@ struct client {
     enum client_result result; /* why reading has ended */
     mbedtls_ssl_config config;
     mbedtls_ssl_context ssl;
-};
-
-/* What every sender of today offers; the server chooses among them. */
-static const uint16_t groups[] = {
-    MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
-    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
-    MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1,
-    MBEDTLS_SSL_IANA_TLS_GROUP_NONE,
-};
-
-static const int suites[] = {
-    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
-    MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
-    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    0,
-};
-
-static const uint16_t signatures[] = {
-    MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
-    MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
-    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,
-    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
-    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,
-    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
-    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,
-    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
-    MBEDTLS_TLS1_3_SIG_NONE,
 };
 
 static const char *protocols[] = {"http/1.1", NULL};
@@ -192,9 +159,9 @@ static bool configure(mbedtls_ssl_config *config, enum client_versions versions)
     mbedtls_ssl_conf_max_tls_version(config, versions == CLIENT_TLS_12_ONLY
                                                  ? MBEDTLS_SSL_VERSION_TLS1_2
                                                  : MBEDTLS_SSL_VERSION_TLS1_3);
-    mbedtls_ssl_conf_ciphersuites(config, suites);
-    mbedtls_ssl_conf_groups(config, groups);
-    mbedtls_ssl_conf_sig_algs(config, signatures);
+    mbedtls_ssl_conf_ciphersuites(config, tls_suites);
+    mbedtls_ssl_conf_groups(config, tls_groups);
+    mbedtls_ssl_conf_sig_algs(config, tls_signatures);
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_NONE);
     return true;
 }

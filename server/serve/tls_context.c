@@ -13,9 +13,10 @@
 #include <mbedtls/platform.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/psa_util.h>
-#include <mbedtls/ssl_ciphersuites.h>
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
+
+#include "base/tls_offer.h"
 
 /* A chain and its key as objects of the library; the chain borrows the DER of the site. The key, which a
  * worker has as a number only while it needs it, goes with the last session: the library keeps pointers to
@@ -28,30 +29,7 @@ struct certificate {
     mbedtls_pk_context key;
 };
 
-/* No dearer ones: a client that may ask for ffdhe8192 costs more than a second
- * of CPU. */
-static const uint16_t groups[] = {
-    MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
-    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
-    MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1,
-    MBEDTLS_SSL_IANA_TLS_GROUP_NONE,
-};
-
-/* Forward secrecy and AEAD only. In TLS 1.2 the first that the client has too
- * is taken, so ECDSA stands before RSA. */
-static const int suites[] = {
-    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
-    MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
-    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-    MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    0,
-};
-
+/* Of tls_suites, in its order. */
 static const char *const suite_names[] = {
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
@@ -64,20 +42,8 @@ static const char *const suite_names[] = {
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 };
 _Static_assert(sizeof(suite_names) / sizeof(suite_names[0]) + 1 ==
-                   sizeof(suites) / sizeof(suites[0]),
+                   sizeof(tls_suites) / sizeof(tls_suites[0]),
                "a name for each suite");
-
-static const uint16_t signatures[] = {
-    MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256,
-    MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
-    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,
-    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
-    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,
-    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
-    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,
-    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
-    MBEDTLS_TLS1_3_SIG_NONE,
-};
 
 /* The first that the client has too is taken, so that only who offers nothing else gets the last. */
 static const char *protocols[] = {"http/1.1", "http/1.0", NULL};
@@ -355,8 +321,8 @@ refuse:
 
 const char *tls_suite_name(int suite)
 {
-    for (size_t i = 0; suites[i] != 0; i++)
-        if (suites[i] == suite)
+    for (size_t i = 0; tls_suites[i] != 0; i++)
+        if (tls_suites[i] == suite)
             return suite_names[i];
     return "-";
 }
@@ -394,9 +360,9 @@ static bool configure(struct tls_context *context, mbedtls_ssl_config *config, c
     mbedtls_ssl_conf_rng(config, draw_random, context);
     mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_3);
-    mbedtls_ssl_conf_ciphersuites(config, suites);
-    mbedtls_ssl_conf_groups(config, groups);
-    mbedtls_ssl_conf_sig_algs(config, signatures);
+    mbedtls_ssl_conf_ciphersuites(config, tls_suites);
+    mbedtls_ssl_conf_groups(config, tls_groups);
+    mbedtls_ssl_conf_sig_algs(config, tls_signatures);
     mbedtls_ssl_conf_tls13_key_exchange_modes(config,
                                               MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_NONE);

@@ -35,7 +35,7 @@ OUTSIDE = (
         re.compile(r"mbedtls/|psa/"),
         re.compile(
             r"(serve/tls|serve/tls_context|crypto/accelerate|probe/fetch|policy/record)\.c"
-            r"|serve/tls_session\.h|certificates/\w+\.[ch]"
+            r"|serve/tls_session\.h|base/tls_offer\.h|certificates/\w+\.[ch]"
         ),
         "mbedTLS",
     ),
