@@ -73,25 +73,15 @@ static void check_state(const struct settings *settings, struct position at, str
     diag_hint(diag, "make a folder that the user of the server may write to, with mode 0700");
 }
 
-/* The field of a line whose fields are separated by spaces, counted from 0. */
-static const char *field(const char *line, unsigned number)
-{
-    line += strspn(line, " ");
-    for (; number > 0; number--) {
-        line += strcspn(line, " ");
-        line += strspn(line, " ");
-    }
-    return line;
-}
-
 /* Is the line of /proc/net/tcp or tcp6 a listener on the port? Then its inode. */
 static bool is_listener(const char *line, unsigned port, uint64_t *ret_inode)
 {
-    enum { LOCAL = 1, STATE = 3, INODE = 9, LISTENS = 0x0a };
-    const char *colon = strchr(field(line, LOCAL), ':');
-    *ret_inode = strtoull(field(line, INODE), NULL, 10);
-    return colon != NULL && strtoul(colon + 1, NULL, 16) == port &&
-           strtoul(field(line, STATE), NULL, 16) == LISTENS;
+    enum { LISTENS = 0x0a };
+    unsigned local = 0, state = 0;
+    /* Behind the number and the local address comes the other one, and the inode five fields behind the state. */
+    return sscanf(line, "%*s %*[0-9A-F]:%x %*s %x %*s %*s %*s %*s %*s %" SCNu64, &local, &state,
+                  ret_inode) == 3 &&
+           local == port && state == LISTENS;
 }
 
 /* True when the process has the socket open. */
