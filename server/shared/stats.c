@@ -22,7 +22,6 @@ struct slot {
 /* What the supervisor alone writes. */
 struct head {
     _Atomic int64_t gauges[STATS_GAUGES];
-    _Atomic uint64_t used; /* slots that were ever taken: the first ones */
 };
 
 /* The head and each slot are memory by themselves, so that a worker can keep its own and give up every
@@ -30,9 +29,8 @@ struct head {
 struct stats {
     struct shared_memory head;
     struct shared_memory slots[SLOTS];
-    size_t count;      /* slots that are there; in a worker: those that were when it was forked */
-    struct slot *own;  /* a worker's; NULL in the supervisor */
-    bool taken[SLOTS]; /* the supervisor's own knowledge */
+    size_t count;     /* slots that are there; in a worker: those that were when it was forked */
+    struct slot *own; /* a worker's; NULL in the supervisor */
 };
 
 static const struct head *head_of(const struct stats *stats)
@@ -64,36 +62,20 @@ void stats_free(struct stats *stats)
     free(stats);
 }
 
-bool stats_slot_claim(struct stats *stats, size_t *ret_slot)
+bool stats_reserve(struct stats *stats, size_t workers)
 {
-    size_t slot = 0;
-    while (slot < stats->count && stats->taken[slot])
-        slot++;
-    assert(slot < SLOTS);
-    if (slot == stats->count) {
-        if (!shared_memory_new(sizeof(struct slot), &stats->slots[slot]))
+    assert(workers <= LIMIT_WORKERS);
+    for (; stats->count < 2 * workers; stats->count++)
+        if (!shared_memory_new(sizeof(struct slot), &stats->slots[stats->count]))
             return false;
-        stats->count++;
-    }
-    struct head *head = stats->head.writable;
-    stats->taken[slot] = true;
-    if (slot >= atomic_load_explicit(&head->used, memory_order_relaxed))
-        atomic_store_explicit(&head->used, slot + 1, memory_order_relaxed);
-    *ret_slot = slot;
     return true;
 }
 
-void stats_slot_end_worker(struct stats *stats, size_t slot)
+void stats_end_worker(struct stats *stats, size_t slot)
 {
-    assert(slot < stats->count && stats->taken[slot]);
+    assert(slot < stats->count);
     struct slot *ended = stats->slots[slot].writable;
     atomic_store_explicit(&ended->connections, 0, memory_order_relaxed);
-}
-
-void stats_slot_release(struct stats *stats, size_t slot)
-{
-    stats_slot_end_worker(stats, slot);
-    stats->taken[slot] = false;
 }
 
 void stats_set(struct stats *stats, enum stats_gauge gauge, int64_t value)
@@ -138,16 +120,10 @@ void stats_set_connections(struct stats *stats, size_t connections)
         atomic_store_explicit(&stats->own->connections, connections, memory_order_relaxed);
 }
 
-static size_t used_slots(const struct stats *stats)
-{
-    uint64_t used = atomic_load_explicit(&head_of(stats)->used, memory_order_relaxed);
-    return used < stats->count ? (size_t)used : stats->count;
-}
-
 uint64_t stats_sum(const struct stats *stats, enum stats_counter counter)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < used_slots(stats); i++)
+    for (size_t i = 0; i < stats->count; i++)
         sum += atomic_load_explicit(&slot_of(stats, i)->counters[counter], memory_order_relaxed);
     return sum;
 }
@@ -155,14 +131,14 @@ uint64_t stats_sum(const struct stats *stats, enum stats_counter counter)
 uint64_t stats_connections(const struct stats *stats)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < used_slots(stats); i++)
+    for (size_t i = 0; i < stats->count; i++)
         sum += atomic_load_explicit(&slot_of(stats, i)->connections, memory_order_relaxed);
     return sum;
 }
 
 const struct fetch_records *stats_fetch_records(const struct stats *stats, size_t slot)
 {
-    return slot < used_slots(stats) ? &slot_of(stats, slot)->records : NULL;
+    return slot < stats->count ? &slot_of(stats, slot)->records : NULL;
 }
 
 int64_t stats_gauge(const struct stats *stats, enum stats_gauge gauge)

@@ -80,24 +80,26 @@ enum stats_counter {
 };
 #define STATS_COUNTERS (STATS_LIMITED + 1)
 
-/* What the supervisor knows. */
 enum stats_gauge {
+    /* What a load has found, of what is served since. */
+    STATS_DOMAINS_REFUSED, /* the domains in each state, in the order of site/verdict.h */
+    STATS_DOMAINS_STALE,
+    STATS_DOMAINS_NO_CERTIFICATE,
+    STATS_DOMAINS_SERVED,
+    STATS_TESTED_LONG,  /* domains in testing for more than a month; where it is known */
+    STATS_HELD_AGAINST, /* domains of which senders hold what disagrees with what is served */
+    STATS_BLOCKED,      /* 1: no certificate is served, and some may not be read; else 0 */
+    STATS_NOT_AFTER,    /* the earliest end of a certificate in use; 0: there is none */
+    STATS_WARNING,      /* from when on the first of them is warned of; the same */
+    /* What the supervisor knows. */
     STATS_RELOADS_DONE,
     STATS_RELOADS_REFUSED,
     STATS_LAST_RELOAD, /* when the configuration that is served was loaded; seconds since 1970 UTC */
     STATS_WORKERS_REPLACED,
-    STATS_DOMAINS_SERVED,
-    STATS_DOMAINS_STALE,
-    STATS_DOMAINS_REFUSED,
-    STATS_DOMAINS_NO_CERTIFICATE,
-    STATS_TESTED_LONG,       /* domains in testing for more than a month */
-    STATS_HELD_AGAINST,      /* domains of which senders hold what disagrees with what is served */
-    STATS_BLOCKED,           /* 1: no certificate is served, and some may not be read; else 0 */
-    STATS_NOT_AFTER,         /* the earliest end of a certificate in use; 0: there is none */
-    STATS_WARNING,           /* from when on the first of them is warned of; the same */
     STATS_MEMORY_SUPERVISOR, /* resident bytes; 0: not known */
     STATS_MEMORY_WORKERS,
 };
+#define STATS_LOADED (STATS_WARNING + 1)
 #define STATS_GAUGES (STATS_MEMORY_WORKERS + 1)
 
 struct stats;
@@ -106,14 +108,19 @@ struct stats;
 struct stats *stats_new(void);
 void stats_free(struct stats *stats);
 
-/* Supervisor: a slot that no other worker has, for one that will be forked; a new one when all are
- * taken, which later workers see. False with errno. There are never more than for two generations. */
-bool stats_slot_claim(struct stats *stats, size_t *ret_slot);
+/* Supervisor: makes the slots for so many workers of each of two generations, as far as they are not there;
+ * workers that are forked later see them. False with errno. */
+bool stats_reserve(struct stats *stats, size_t workers);
 
-/* Supervisor: the worker with that slot has ended, and the next one with it goes on; then that no
- * worker needs the slot any more. What was counted stays. */
-void stats_slot_end_worker(struct stats *stats, size_t slot);
-void stats_slot_release(struct stats *stats, size_t slot);
+/* The slot of a worker and of those that replace it. Beside one generation there is at most the one before
+ * or after it, which has other slots. */
+static inline size_t stats_slot(unsigned generation, size_t worker)
+{
+    return 2 * worker + generation % 2;
+}
+
+/* Supervisor: the worker with that slot has ended, and the next one with it goes on. What was counted stays. */
+void stats_end_worker(struct stats *stats, size_t slot);
 
 /* Supervisor. */
 void stats_set(struct stats *stats, enum stats_gauge gauge, int64_t value);

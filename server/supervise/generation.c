@@ -29,15 +29,6 @@ static size_t count_cpus(void)
     return count < 1 ? 1 : count > LIMIT_WORKERS ? LIMIT_WORKERS : (size_t)count;
 }
 
-/* Before the first worker is forked, so that each of them sees the counters of all. */
-static bool take_slots(struct generation *generation)
-{
-    for (; generation->slots < generation->worker_count; generation->slots++)
-        if (!stats_slot_claim(generation->stats, &generation->workers[generation->slots].slot))
-            return false;
-    return true;
-}
-
 struct generation *generation_new(unsigned number, struct loaded *loaded, int empty_root_fd,
                                   struct stats *stats, struct challenges *challenges)
 {
@@ -55,17 +46,13 @@ struct generation *generation_new(unsigned number, struct loaded *loaded, int em
     generation->worker_count = count == 0 ? count_cpus() : count;
     generation->memory = memory_left(generation->worker_count);
     generation->workers = calloc(generation->worker_count, sizeof(*generation->workers));
-    if (generation->workers == NULL) {
-        generation->worker_count = 0;
-        generation_free(generation);
+    if (generation->workers == NULL || !stats_reserve(stats, generation->worker_count)) {
+        free(generation->workers);
+        free(generation);
         return NULL;
     }
     for (size_t i = 0; i < generation->worker_count; i++)
         generation->workers[i].control = -1;
-    if (!take_slots(generation)) {
-        generation_free(generation);
-        return NULL;
-    }
     generation->loaded = *loaded;
     *loaded = LOADED_NONE;
     return generation;
@@ -76,9 +63,7 @@ void generation_free(struct generation *generation)
     if (generation == NULL)
         return;
     for (size_t i = 0; i < generation->worker_count; i++)
-        descriptor_close(&generation->workers[i].control);
-    for (size_t i = 0; i < generation->slots; i++)
-        stats_slot_release(generation->stats, generation->workers[i].slot);
+        generation_forget_worker(generation, i);
     free(generation->workers);
     loaded_free(&generation->loaded);
     free(generation);
@@ -128,7 +113,7 @@ static bool start_worker(struct generation *generation, size_t index,
         listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
     for (size_t i = 0; i < count; i++)
         kept[2 + i] = entrances[i].fd;
-    size_t slot = generation->workers[index].slot;
+    size_t slot = stats_slot(generation->number, index);
     pid_t supervisor = getpid(), pid = child_begin(CHILD_WORKER, kept, 2 + count, &control);
     if (pid == 0)
         become_worker(generation, slot, entrances, count, control, supervisor);
@@ -136,11 +121,8 @@ static bool start_worker(struct generation *generation, size_t index,
         log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(errno));
         return false;
     }
-    generation->workers[index] =
-        (struct generation_worker){.pid = pid,
-                                   .control = control,
-                                   .ready_by = clock_monotonic_ms() + LIMIT_READY_MS,
-                                   .slot = slot};
+    generation->workers[index] = (struct generation_worker){
+        .pid = pid, .control = control, .ready_by = clock_monotonic_ms() + LIMIT_READY_MS};
     return true;
 }
 
@@ -177,33 +159,18 @@ size_t generation_find(const struct generation *generation, pid_t pid)
 void generation_forget_worker(struct generation *generation, size_t index)
 {
     descriptor_close(&generation->workers[index].control);
-    size_t slot = generation->workers[index].slot;
-    stats_slot_end_worker(generation->stats, slot);
-    generation->workers[index] = (struct generation_worker){.control = -1, .slot = slot};
+    stats_end_worker(generation->stats, stats_slot(generation->number, index));
+    generation->workers[index] = (struct generation_worker){.control = -1};
 }
 
-size_t generation_running(const struct generation *generation)
+struct generation_count generation_count(const struct generation *generation)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < generation->worker_count; i++)
-        count += generation->workers[i].pid != 0 ? 1 : 0;
+    struct generation_count count = {0};
+    for (size_t i = 0; generation != NULL && i < generation->worker_count; i++) {
+        count.running += generation->workers[i].pid != 0 ? 1 : 0;
+        count.ready += generation->workers[i].ready ? 1 : 0;
+    }
     return count;
-}
-
-bool generation_ready(const struct generation *generation)
-{
-    for (size_t i = 0; i < generation->worker_count; i++)
-        if (!generation->workers[i].ready)
-            return false;
-    return true;
-}
-
-bool generation_works(const struct generation *generation)
-{
-    for (size_t i = 0; i < generation->worker_count; i++)
-        if (generation->workers[i].ready)
-            return true;
-    return false;
 }
 
 void generation_expire(struct generation *generation, int64_t now)
@@ -245,27 +212,6 @@ void generation_signal(const struct generation *generation, int signal_number)
         if (generation->workers[i].pid != 0)
             (void)kill(generation->workers[i].pid,
                        signal_number); /* not yet reaped, so it exists */
-}
-
-static const enum stats_gauge figure_of[DOMAIN_STATES] = {
-    [DOMAIN_REFUSED] = STATS_DOMAINS_REFUSED,
-    [DOMAIN_STALE] = STATS_DOMAINS_STALE,
-    [DOMAIN_NO_CERTIFICATE] = STATS_DOMAINS_NO_CERTIFICATE,
-    [DOMAIN_SERVED] = STATS_DOMAINS_SERVED,
-};
-
-void generation_set_gauges(const struct generation *generation, int64_t now)
-{
-    const struct settings_image *image = generation->loaded.image;
-    struct stats *stats = generation->stats;
-    for (size_t state = 0; state < DOMAIN_STATES; state++)
-        stats_set(stats, figure_of[state], (int64_t)image->domains[state]);
-    stats_set(stats, STATS_TESTED_LONG, (int64_t)image->tested_long);
-    stats_set(stats, STATS_HELD_AGAINST, (int64_t)image->held_against);
-    stats_set(stats, STATS_BLOCKED, image->is_blocked ? 1 : 0);
-    stats_set(stats, STATS_NOT_AFTER, image->not_after);
-    stats_set(stats, STATS_WARNING, image->warning);
-    stats_set(stats, STATS_LAST_RELOAD, now);
 }
 
 /* proc(5): the second number of statm is that of resident pages. 0: not known. */

@@ -22,7 +22,6 @@ struct generation_worker {
     int control; /* our end of the socket pair; -1 when it is not running */
     bool ready;
     int64_t ready_by; /* monotonic milliseconds; then it is killed, and this is INT64_MAX */
-    size_t slot;      /* of the stats, for this worker and those that replace it */
 };
 
 struct generation {
@@ -33,7 +32,6 @@ struct generation {
     int empty_root_fd;                 /* borrowed; or -1 (sandbox/filesystem.h) */
     struct generation_worker *workers; /* owned */
     size_t worker_count;
-    size_t slots;     /* of the stats; that so many workers, the first ones, have */
     size_t memory;    /* bytes that each worker may take; SIZE_MAX: nothing limits it */
     int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone */
 };
@@ -59,9 +57,11 @@ size_t generation_find(const struct generation *generation, pid_t pid);
 /* The worker has ended: another one can be started in its place. */
 void generation_forget_worker(struct generation *generation, size_t index);
 
-size_t generation_running(const struct generation *generation);
-bool generation_ready(const struct generation *generation); /* all run and are ready */
-bool generation_works(const struct generation *generation); /* at least one is ready */
+/* How many of its workers run, and of these are ready to serve. NULL has none. */
+struct generation_count {
+    size_t running, ready;
+};
+struct generation_count generation_count(const struct generation *generation);
 
 /* Kills each worker that is not ready in time; logged. now is in milliseconds of the monotonic clock. */
 void generation_expire(struct generation *generation, int64_t now);
@@ -72,10 +72,8 @@ int64_t generation_next_deadline(const struct generation *generation);
 /* Tells every worker to finish what it began and exit. None is replaced any more: it lets go of the site. */
 void generation_drain(struct generation *generation);
 
-/* Sets the gauges of the metrics: of the configuration, which serves from now on (seconds since 1970 UTC); and
- * of the memory that the processes take, which is read from /proc because a sealed worker cannot. retiring
- * may be NULL. */
-void generation_set_gauges(const struct generation *generation, int64_t now);
+/* Sets the gauges of the memory that the processes take, which is read from /proc because a sealed worker cannot.
+ * retiring may be NULL. */
 void generation_set_memory_gauges(const struct generation *current,
                                   const struct generation *retiring);
 

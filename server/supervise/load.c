@@ -32,6 +32,9 @@ enum change {
 };
 #define CHANGES 7
 
+_Static_assert((int)STATS_DOMAINS_REFUSED + (int)DOMAIN_SERVED == (int)STATS_DOMAINS_SERVED,
+               "the gauges are in the order of the states");
+
 enum { CHANGES_NAMED = 10 }; /* of each kind; the others are counted */
 
 struct changes {
@@ -81,9 +84,10 @@ static void hold(const struct load *load, size_t file, struct text *text)
     _exit(LOADER_FAILED);
 }
 
-static bool is_earlier(int64_t one, int64_t other)
+static void keep_earlier(int64_t *gauge, int64_t instant)
 {
-    return other == 0 || one < other;
+    if (*gauge == 0 || instant < *gauge)
+        *gauge = instant;
 }
 
 static void describe_certificates(struct settings_image *image, const struct site_domain *domain)
@@ -95,8 +99,8 @@ static void describe_certificates(struct settings_image *image, const struct sit
         int64_t not_after = credential_fields(credential).not_after;
         int64_t from = verdict_warning_time(credential_fields(credential).not_before, not_after,
                                             image->settings.certificate_warning);
-        image->not_after = is_earlier(not_after, image->not_after) ? not_after : image->not_after;
-        image->warning = is_earlier(from, image->warning) ? from : image->warning;
+        keep_earlier(&image->gauges[STATS_NOT_AFTER], not_after);
+        keep_earlier(&image->gauges[STATS_WARNING], from);
     }
 }
 
@@ -107,7 +111,7 @@ static void describe_domains(const struct site *site, struct settings_image *ima
         const struct site_domain *domain = site_at(site, i);
         const struct policy *policy = site_policy(domain);
         enum domain_state state = verdict_state(domain);
-        image->domains[state]++;
+        image->gauges[STATS_DOMAINS_REFUSED + state]++;
         describe_certificates(image, domain);
         text_printf(lines, "%s %s %s\n", site_name(domain), verdict_state_text(state),
                     policy == NULL ? "-" : policy_id(policy));
@@ -233,15 +237,15 @@ static void print_settings(const struct load *load, const struct configuration *
         .uid = identity->keep ? FILE_NOBODY : identity->uid,
         .gid = identity->keep ? FILE_NOBODY : identity->gid,
         .told = heap_text(told),
-        .tested_long = configuration->tested_long,
-        .held_against = configuration->life_findings,
+        .gauges = {[STATS_TESTED_LONG] = (int64_t)configuration->tested_long,
+                   [STATS_HELD_AGAINST] = (int64_t)configuration->life_findings,
+                   [STATS_BLOCKED] =
+                       verdict_is_blocked(configuration->site, configuration->denied)},
     };
-    if (load->order->extent != LOAD_ALL) { /* the policies were not judged again */
-        image.tested_long = load->order->previous->tested_long;
-        image.held_against = load->order->previous->held_against;
-    }
+    if (load->order->extent != LOAD_ALL) /* the policies were not judged again */
+        for (size_t i = STATS_TESTED_LONG; i <= STATS_HELD_AGAINST; i++)
+            image.gauges[i] = load->order->previous->gauges[i];
     describe_domains(configuration->site, &image, &lines);
-    image.is_blocked = verdict_is_blocked(configuration->site, configuration->denied);
     find_changes(load->before, configuration->site, &changes);
     print_changes(&changes, "\n", SIZE_MAX, &changes_lines);
     print_changes(&changes, ", ", LIMIT_LOG_NAMES, &clause);

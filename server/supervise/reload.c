@@ -257,7 +257,9 @@ static void promote_next(struct supervisor *supervisor)
     const struct settings_image *image = supervisor->current->loaded.image;
     int64_t now = clock_monotonic_ms();
     log_set_style(&image->settings.log);
-    generation_set_gauges(supervisor->current, time(NULL));
+    for (size_t i = 0; i < STATS_LOADED; i++)
+        stats_set(supervisor->stats, (enum stats_gauge)i, image->gauges[i]);
+    stats_set(supervisor->stats, STATS_LAST_RELOAD, time(NULL));
     supervisor->gauges_at = generation_has_metrics(supervisor->current) ? 0 : INT64_MAX;
     watcher_begin(&supervisor->watcher, &image->watch, &image->settings.acme, supervisor->load_ms,
                   now);
@@ -314,10 +316,11 @@ bool reload_end_child(struct supervisor *supervisor, pid_t pid, int status)
 
 void reload_advance(struct supervisor *supervisor)
 {
-    if (supervisor->next != NULL && generation_ready(supervisor->next))
+    if (supervisor->next != NULL &&
+        generation_count(supervisor->next).ready == supervisor->next->worker_count)
         promote_next(supervisor);
     saver_expire(&supervisor->saver, settings_in_use(supervisor), clock_monotonic_ms());
-    if (supervisor->retiring != NULL && generation_running(supervisor->retiring) == 0)
+    if (supervisor->retiring != NULL && generation_count(supervisor->retiring).running == 0)
         free_retiring(supervisor);
     start_next(supervisor);
     tell_ready(supervisor);

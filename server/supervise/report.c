@@ -1,6 +1,6 @@
 #include "supervise/report.h"
 
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,15 +222,15 @@ void report_diagnostics(struct diag *diag, bool is_refused, struct span known, b
 static void print_generation(const struct generation *generation, struct text *out)
 {
     const struct settings_image *image = generation->loaded.image;
-    size_t count = settings_image_domains(image), stale = image->domains[DOMAIN_STALE],
-           refused = image->domains[DOMAIN_REFUSED];
-    text_printf(out, "generation %u, %zu worker%s, %zu domain%s", generation->number,
+    int64_t count = settings_image_domains(image), stale = image->gauges[STATS_DOMAINS_STALE],
+            refused = image->gauges[STATS_DOMAINS_REFUSED];
+    text_printf(out, "generation %u, %zu worker%s, %" PRId64 " domain%s", generation->number,
                 generation->worker_count, generation->worker_count == 1 ? "" : "s", count,
                 count == 1 ? "" : "s");
     if (stale > 0)
-        text_printf(out, " (%zu stale)", stale);
+        text_printf(out, " (%" PRId64 " stale)", stale);
     if (refused > 0)
-        text_printf(out, " (%zu refused)", refused);
+        text_printf(out, " (%" PRId64 " refused)", refused);
 }
 
 void report_summary(const struct generation *current, struct status_load *ret_load)

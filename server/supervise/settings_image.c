@@ -9,7 +9,7 @@
 #include "base/limits.h"
 
 /* Another layout has another number. */
-static const char MAGIC[] = "mta-sts-httpd settings 2\n";
+static const char MAGIC[] = "mta-sts-httpd settings 3\n";
 
 /* One function for each kind of value both writes and reads it, so that the two cannot differ. */
 struct codec {
@@ -253,13 +253,11 @@ static void exchange(struct codec *codec, struct settings_image *image)
     exchange_watch(codec, &image->watch);
     image->uid = (uid_t)exchange_number(codec, image->uid, 1, (int64_t)UINT32_MAX - 1);
     image->gid = (gid_t)exchange_number(codec, image->gid, 1, (int64_t)UINT32_MAX - 1);
-    for (size_t state = 0; state < DOMAIN_STATES; state++)
-        exchange_size(codec, &image->domains[state], INT32_MAX);
-    exchange_size(codec, &image->tested_long, INT32_MAX);
-    exchange_size(codec, &image->held_against, INT32_MAX);
-    exchange_flag(codec, &image->is_blocked);
-    image->not_after = exchange_number(codec, image->not_after, INT64_MIN, INT64_MAX);
-    image->warning = exchange_number(codec, image->warning, INT64_MIN, INT64_MAX);
+    for (size_t i = 0; i < STATS_LOADED; i++) {
+        bool counts = i < STATS_NOT_AFTER; /* and is no instant */
+        image->gauges[i] = exchange_number(codec, image->gauges[i], counts ? 0 : INT64_MIN,
+                                           counts ? INT32_MAX : INT64_MAX);
+    }
     exchange_words(codec, &image->domain_lines, true);
     exchange_words(codec, &image->change_lines, true);
     exchange_words(codec, &image->change_clause, false);
@@ -333,10 +331,10 @@ void settings_image_free(struct settings_image *image)
     free(image);
 }
 
-size_t settings_image_domains(const struct settings_image *image)
+int64_t settings_image_domains(const struct settings_image *image)
 {
-    size_t count = 0;
-    for (size_t state = 0; state < DOMAIN_STATES; state++)
-        count += image->domains[state];
+    int64_t count = 0;
+    for (size_t state = STATS_DOMAINS_REFUSED; state <= STATS_DOMAINS_SERVED; state++)
+        count += image->gauges[state];
     return count;
 }

@@ -13,6 +13,7 @@
 #include "base/memory_file.h"
 #include "configuration/settings.h"
 #include "files/watch.h"
+#include "shared/stats.h"
 #include "site/site.h"
 
 struct settings_image {
@@ -20,14 +21,8 @@ struct settings_image {
     struct watch watch;
     uid_t uid; /* of the workers, if the supervisor is root; never 0 */
     gid_t gid;
-    size_t domains[DOMAIN_STATES]; /* how many there are in each state */
-    size_t tested_long; /* domains that are in testing for more than a month; where it is known */
-    size_t
-        held_against; /* domains of which senders hold something that disagrees with what is served */
-    bool is_blocked; /* no certificate is served, and some could not be read (verdict_is_blocked) */
-    int64_t not_after; /* the earliest end of a certificate in use; 0: there is none */
-    int64_t warning;   /* from when on the first of them is warned of; the same */
-    struct span told;  /* what was said of the load (supervise/report.h): its numbers */
+    int64_t gauges[STATS_LOADED]; /* by enum stats_gauge */
+    struct span told;             /* what was said of the load (supervise/report.h): its numbers */
     /* Lines, which children that are forked do not have: each domain with its state and the id of its
      * policy, as the status file has it; and what has changed since the generation before, in lines and in
      * one clause without a line end. */
@@ -50,6 +45,6 @@ struct settings_image *settings_image_open(int fd);
 /* NULL is legal. */
 void settings_image_free(struct settings_image *image);
 
-size_t settings_image_domains(const struct settings_image *image); /* in all states */
+int64_t settings_image_domains(const struct settings_image *image); /* in all states */
 
 #endif

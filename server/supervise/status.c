@@ -142,7 +142,7 @@ static void print(const struct status_load *load, const char *configuration, uns
     text_escape(out, span_of(configuration), 4096);
     text_printf(out,
                 "\nload: %u\nbegun_us: %" PRId64 "\nended: %s\nresult: %s\nerrors: %zu\n"
-                "warnings: %zu\ngeneration: %u\ndomains: %zu\n\n",
+                "warnings: %zu\ngeneration: %u\ndomains: %" PRId64 "\n\n",
                 load->number, load->begun_us, calendar_iso_time(load->ended).text,
                 load->is_refused ? "refused" : "served", load->errors, load->warnings, generation,
                 settings_image_domains(image));

@@ -55,7 +55,7 @@ static void stop(struct supervisor *supervisor)
 /* A worker of the current generation has ended though nobody told it to. */
 static void replace(struct supervisor *supervisor, pid_t pid, int status)
 {
-    bool others = generation_works(supervisor->current);
+    bool others = generation_count(supervisor->current).ready > 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         log_line(LOG_LEVEL_ERROR, "worker %d ended unexpectedly", (int)pid);
     stats_add(supervisor->stats, STATS_WORKERS_REPLACED);
@@ -70,7 +70,7 @@ static void replace(struct supervisor *supervisor, pid_t pid, int status)
 /* Nothing works: the end is seen by the service manager, which an empty loop would not be. */
 static void give_up_if_hopeless(struct supervisor *supervisor, int64_t now)
 {
-    bool works = supervisor->current == NULL || generation_works(supervisor->current);
+    bool works = supervisor->current == NULL || generation_count(supervisor->current).ready > 0;
     if (!backoff_is_hopeless(&supervisor->backoff, works, now) || supervisor->stopping)
         return;
     log_line(LOG_LEVEL_ERROR, "no worker was ready for %d s: giving up", LIMIT_CRASHES_MS / 1000);
@@ -221,12 +221,6 @@ static void wait_for_news(struct supervisor *supervisor)
     on_signals(supervisor);
 }
 
-static size_t running(const struct supervisor *supervisor)
-{
-    return (supervisor->current == NULL ? 0 : generation_running(supervisor->current)) +
-           (supervisor->retiring == NULL ? 0 : generation_running(supervisor->retiring));
-}
-
 /* What the watcher has found; and once a day dates of certificates mean something else. */
 static void take_news(struct supervisor *supervisor)
 {
@@ -249,7 +243,8 @@ static void take_news(struct supervisor *supervisor)
 
 static void supervise(struct supervisor *supervisor)
 {
-    while (!supervisor->stopping || running(supervisor) > 0 ||
+    while (!supervisor->stopping || generation_count(supervisor->current).running > 0 ||
+           generation_count(supervisor->retiring).running > 0 ||
            saver_is_waited_for(&supervisor->saver)) {
         wait_for_news(supervisor);
         on_deadlines(supervisor, clock_monotonic_ms());

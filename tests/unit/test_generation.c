@@ -60,7 +60,6 @@ static void put_worker(struct generation *generation, size_t index, int64_t read
         .pid = pid,
         .control = -1,
         .ready_by = ready_by,
-        .slot = generation->workers[index].slot,
     };
 }
 
@@ -81,23 +80,22 @@ static void one_that_is_not_ready_in_time_is_killed(void **state)
     put_worker(generation, 0, 500);
     put_worker(generation, 1, 400);
     assert_int_equal(generation_next_deadline(generation), 400);
-    assert_false(generation_works(generation));
+    assert_int_equal(generation_count(generation).ready, 0);
     generation->workers[1].ready = true;
     assert_int_equal(generation_next_deadline(generation), 500);
-    assert_true(generation_works(generation));
-    assert_false(generation_ready(generation));
+    assert_int_equal(generation_count(generation).ready, 1);
     generation_expire(generation, 499);
     assert_int_equal(generation_next_deadline(generation), 500);
     generation_expire(generation, 500);
     assert_int_equal(generation_next_deadline(generation), INT64_MAX);
     generation_expire(generation, INT64_MAX - 1); /* it is not told twice */
     end_worker(generation, 0);
-    assert_int_equal(generation_running(generation), 1);
-    assert_true(generation_works(generation));
+    assert_int_equal(generation_count(generation).running, 1);
+    assert_int_equal(generation_count(generation).ready, 1);
     generation_signal(generation, SIGKILL);
     end_worker(generation, 1);
-    assert_int_equal(generation_running(generation), 0);
-    assert_false(generation_works(generation));
+    assert_int_equal(generation_count(generation).running, 0);
+    assert_int_equal(generation_count(generation).ready, 0);
 }
 
 int main(void)

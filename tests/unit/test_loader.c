@@ -24,8 +24,10 @@
 static struct text small_image(void)
 {
     struct text bytes = {0};
-    struct settings_image image = {
-        .watch = {.file = "/etc/mta-sts.yaml"}, .uid = 1, .gid = 2, .not_after = 77};
+    struct settings_image image = {.watch = {.file = "/etc/mta-sts.yaml"},
+                                   .uid = 1,
+                                   .gid = 2,
+                                   .gauges = {[STATS_NOT_AFTER] = 77}};
     settings_image_print(&image, &bytes);
     assert_false(bytes.failed);
     return bytes;
@@ -145,7 +147,7 @@ static void result_is_handed_over(void **state)
     assert_int_equal(result.errors, 1);
     assert_int_equal(result.warnings, 2);
     assert_string_equal(result.faults.data, "one line\n");
-    assert_int_equal(result.loaded.image->not_after, 77);
+    assert_int_equal(result.loaded.image->gauges[STATS_NOT_AFTER], 77);
     assert_int_equal(pread(result.loaded.files[LOADER_SITE], bytes, sizeof(bytes), 0), 8);
     assert_string_equal(bytes, "the site");
     assert_int_equal(

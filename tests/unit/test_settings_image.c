@@ -37,11 +37,12 @@ static void fill(struct settings_image *image, struct arena *arena)
                   .read = {UINT64_MAX, UINT64_C(0x8000000000000001)}},
         .uid = 65534,
         .gid = 1,
-        .domains = {[DOMAIN_STALE] = 1, [DOMAIN_SERVED] = 2},
-        .tested_long = 5,
-        .held_against = 7,
-        .not_after = 1900000000,
-        .warning = -1,
+        .gauges = {[STATS_DOMAINS_STALE] = 1,
+                   [STATS_DOMAINS_SERVED] = 2,
+                   [STATS_TESTED_LONG] = 5,
+                   [STATS_HELD_AGAINST] = 7,
+                   [STATS_NOT_AFTER] = 1900000000,
+                   [STATS_WARNING] = -1},
         .domain_lines = span_of("a.example served 123\nb.example stale 456\n"),
         .change_lines = span_of("1 domain added (a.example)\n1 domain now stale (b.example)\n"),
         .change_clause = span_of("1 domain added (a.example)"),
@@ -117,7 +118,7 @@ static void what_is_handed_over_is_the_same(void **state)
     assert_int_equal(image->watch.certificates->line, 7);
     assert_true(image->watch.read.files == UINT64_C(0x8000000000000001));
     assert_int_equal(settings_image_domains(image), 3);
-    assert_int_equal(image->warning, -1);
+    assert_int_equal(image->gauges[STATS_WARNING], -1);
     assert_true(span_equal(image->change_lines, example->image.change_lines));
     struct text again = {0};
     settings_image_print(image, &again);

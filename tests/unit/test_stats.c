@@ -23,42 +23,48 @@ static void work(struct stats *stats, size_t slot, uint64_t requests)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     assert_int_equal(stats_connections(stats), 5);
-    stats_slot_end_worker(stats, slot);
+    stats_end_worker(stats, slot);
     assert_int_equal(stats_connections(stats), 0);
 }
 
 static void counts_outlive_workers_and_generations(void **state)
 {
     struct stats *stats = stats_new();
-    size_t slots[3];
     (void)state;
     assert_non_null(stats);
-    for (size_t i = 0; i < 2; i++)
-        assert_true(stats_slot_claim(stats, &slots[i]));
-    work(stats, slots[0], 3);
-    work(stats, slots[1], 4);
-    work(stats, slots[1], 10); /* which replaces it */
+    assert_true(stats_reserve(stats, 2));
+    work(stats, stats_slot(1, 0), 3);
+    work(stats, stats_slot(1, 1), 4);
+    work(stats, stats_slot(1, 1), 10); /* which replaces it */
     assert_int_equal(stats_sum(stats, STATS_FETCH_200), 17);
-    /* The next generation begins beside this one. */
-    assert_true(stats_slot_claim(stats, &slots[2]));
-    assert_true(slots[2] != slots[0] && slots[2] != slots[1]);
-    work(stats, slots[2], 100);
-    size_t left = slots[0];
-    stats_slot_release(stats, left);
+    /* The next generation begins beside this one, with more workers; the one after that has its slots. */
+    assert_true(stats_reserve(stats, 3));
+    work(stats, stats_slot(2, 2), 100);
     assert_int_equal(stats_sum(stats, STATS_FETCH_200), 117);
-    assert_true(stats_slot_claim(stats, &slots[0]));
-    assert_int_equal(slots[0], left);
-    work(stats, slots[0], 1000);
+    work(stats, stats_slot(3, 0), 1000);
     assert_int_equal(stats_sum(stats, STATS_FETCH_200), 1117);
-    assert_non_null(stats_fetch_records(stats, 2));
-    assert_null(stats_fetch_records(stats, 3));
+    assert_non_null(stats_fetch_records(stats, 5));
+    assert_null(stats_fetch_records(stats, 6));
     stats_free(stats);
+}
+
+static void workers_of_two_generations_have_slots_of_their_own(void **state)
+{
+    bool taken[2 * LIMIT_WORKERS] = {false};
+    (void)state;
+    for (unsigned generation = 7; generation < 9; generation++)
+        for (size_t worker = 0; worker < LIMIT_WORKERS; worker++) {
+            size_t slot = stats_slot(generation, worker);
+            assert_true(slot < COUNT(taken) && !taken[slot]);
+            taken[slot] = true;
+        }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_outlive_workers_and_generations),
+        cmocka_unit_test(workers_of_two_generations_have_slots_of_their_own),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }
