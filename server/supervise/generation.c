@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,9 @@
 #include "serve/worker.h"
 #include "site/site.h"
 #include "supervise/child.h"
+
+/* How long a worker has beyond its own deadline before it is killed. Milliseconds. */
+enum { GRACE_MS = 3000 };
 
 /* As many as we may use, which a container can limit to fewer than there are. */
 static size_t count_cpus(void)
@@ -41,6 +43,7 @@ struct generation *generation_new(unsigned number, struct loaded *loaded, int em
         .empty_root_fd = empty_root_fd,
         .stats = stats,
         .challenges = challenges,
+        .deadline = INT64_MAX,
     };
     size_t count = loaded->image->settings.workers;
     generation->worker_count = count == 0 ? count_cpus() : count;
@@ -62,8 +65,10 @@ void generation_free(struct generation *generation)
 {
     if (generation == NULL)
         return;
-    for (size_t i = 0; i < generation->worker_count; i++)
+    for (size_t i = 0; i < generation->worker_count; i++) {
+        child_kill(generation->workers[i].pid);
         generation_forget_worker(generation, i);
+    }
     free(generation->workers);
     loaded_free(&generation->loaded);
     free(generation);
@@ -175,20 +180,22 @@ struct generation_count generation_count(const struct generation *generation)
 
 void generation_expire(struct generation *generation, int64_t now)
 {
-    for (size_t i = 0; i < generation->worker_count; i++) {
+    for (size_t i = 0; generation != NULL && i < generation->worker_count; i++) {
         struct generation_worker *worker = &generation->workers[i];
+        if (now >= generation->deadline)
+            child_kill(worker->pid);
         if (worker->pid == 0 || worker->ready || now < worker->ready_by)
             continue;
         worker->ready_by = INT64_MAX;
         log_line(LOG_LEVEL_ERROR, "worker %d was not ready in time", (int)worker->pid);
-        (void)kill(worker->pid, SIGKILL); /* not yet reaped, so it exists */
+        child_kill(worker->pid);
     }
 }
 
 int64_t generation_next_deadline(const struct generation *generation)
 {
-    int64_t next = INT64_MAX;
-    for (size_t i = 0; i < generation->worker_count; i++) {
+    int64_t next = generation == NULL ? INT64_MAX : generation->deadline;
+    for (size_t i = 0; generation != NULL && i < generation->worker_count; i++) {
         const struct generation_worker *worker = &generation->workers[i];
         if (worker->pid != 0 && !worker->ready && worker->ready_by < next)
             next = worker->ready_by;
@@ -196,22 +203,15 @@ int64_t generation_next_deadline(const struct generation *generation)
     return next;
 }
 
-void generation_drain(struct generation *generation)
+void generation_drain(struct generation *generation, int64_t now)
 {
     const char message = WORKER_DRAIN;
+    generation->deadline = now + LIMIT_DRAIN_MS + GRACE_MS;
     for (size_t i = 0; i < generation->worker_count; i++)
         if (generation->workers[i].pid != 0)
             /* A worker that is gone already does not need it. */
             (void)!send(generation->workers[i].control, &message, 1, MSG_NOSIGNAL);
     descriptor_close(&generation->loaded.files[LOADER_SITE]);
-}
-
-void generation_signal(const struct generation *generation, int signal_number)
-{
-    for (size_t i = 0; i < generation->worker_count; i++)
-        if (generation->workers[i].pid != 0)
-            (void)kill(generation->workers[i].pid,
-                       signal_number); /* not yet reaped, so it exists */
 }
 
 /* proc(5): the second number of statm is that of resident pages. 0: not known. */

@@ -33,7 +33,7 @@ struct generation {
     struct generation_worker *workers; /* owned */
     size_t worker_count;
     size_t memory;    /* bytes that each worker may take; SIZE_MAX: nothing limits it */
-    int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone */
+    int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone; or INT64_MAX */
 };
 
 /* A generation without running workers; owned. It takes what was loaded, of which the caller has nothing
@@ -41,7 +41,7 @@ struct generation {
 struct generation *generation_new(unsigned number, struct loaded *loaded, int empty_root_fd,
                                   struct stats *stats, struct challenges *challenges);
 
-/* Closes the control sockets, which ends what still runs, and frees the rest. NULL is legal. */
+/* Kills what still runs, and frees the rest. NULL is legal. */
 void generation_free(struct generation *generation);
 
 /* Forks each worker that is not running, which closes what is not its own. False
@@ -63,14 +63,16 @@ struct generation_count {
 };
 struct generation_count generation_count(const struct generation *generation);
 
-/* Kills each worker that is not ready in time; logged. now is in milliseconds of the monotonic clock. */
+/* Kills each worker that is not ready in time, which is logged, or that is not gone in time. NULL is legal. now is
+ * in milliseconds of the monotonic clock. */
 void generation_expire(struct generation *generation, int64_t now);
 
-/* When that is next due; INT64_MAX: nobody is waited for. */
+/* When that is next due, or its own deadline; INT64_MAX: nobody is waited for. NULL is legal. */
 int64_t generation_next_deadline(const struct generation *generation);
 
-/* Tells every worker to finish what it began and exit. None is replaced any more: it lets go of the site. */
-void generation_drain(struct generation *generation);
+/* Tells every worker to finish what it began and exit, and sets the deadline, a while after now. None is
+ * replaced any more: it lets go of the site. */
+void generation_drain(struct generation *generation, int64_t now);
 
 /* Sets the gauges of the memory that the processes take, which is read from /proc because a sealed worker cannot.
  * retiring may be NULL. */
@@ -79,8 +81,5 @@ void generation_set_memory_gauges(const struct generation *current,
 
 /* Has the configuration a listener for metrics? */
 bool generation_has_metrics(const struct generation *generation);
-
-/* Sends the signal to every running worker. */
-void generation_signal(const struct generation *generation, int signal_number);
 
 #endif

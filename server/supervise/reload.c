@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -81,7 +80,6 @@ static bool prepare(struct supervisor *supervisor, struct loaded *loaded)
         return false;
     }
     /* What senders may hold is on the disk before the first of them can fetch it. */
-    supervisor->next->deadline = INT64_MAX;
     save_part(supervisor, supervisor->next, SAVER_PROMISES);
     return true;
 }
@@ -227,7 +225,6 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome)
 
 void reload_cancel_next(struct supervisor *supervisor, const char *why)
 {
-    generation_signal(supervisor->next, SIGKILL);
     generation_free(supervisor->next);
     supervisor->next = NULL;
     retain_listeners(supervisor);
@@ -243,19 +240,18 @@ void reload_give_up_next(struct supervisor *supervisor)
 
 static void promote_next(struct supervisor *supervisor)
 {
+    int64_t now = clock_monotonic_ms();
     assert(supervisor->retiring == NULL);
     supervisor->retiring = supervisor->current;
     supervisor->current = supervisor->next;
+    supervisor->current->deadline = INT64_MAX;
     supervisor->next = NULL;
     if (supervisor->retiring != NULL) {
-        generation_drain(supervisor->retiring);
+        generation_drain(supervisor->retiring, now);
         retain_listeners(supervisor);
-        supervisor->retiring->deadline =
-            clock_monotonic_ms() + LIMIT_DRAIN_MS + SUPERVISOR_GRACE_MS;
         stats_add(supervisor->stats, STATS_RELOADS_DONE);
     }
     const struct settings_image *image = supervisor->current->loaded.image;
-    int64_t now = clock_monotonic_ms();
     log_set_style(&image->settings.log);
     for (size_t i = 0; i < STATS_LOADED; i++)
         stats_set(supervisor->stats, (enum stats_gauge)i, image->gauges[i]);

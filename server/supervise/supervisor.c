@@ -24,8 +24,7 @@ enum { RETRY_MS = 1000 };
 static void start_later(struct supervisor *supervisor, int64_t pause)
 {
     int64_t at = clock_monotonic_ms() + pause;
-    if (supervisor->retry_at == 0 || at < supervisor->retry_at)
-        supervisor->retry_at = at;
+    supervisor->retry_at = at < supervisor->retry_at ? at : supervisor->retry_at;
 }
 
 void supervisor_start_workers(struct supervisor *supervisor, struct generation *generation)
@@ -38,18 +37,16 @@ static void stop(struct supervisor *supervisor)
 {
     bool again = supervisor->stopping;
     supervisor->stopping = true;
-    supervisor->stop_by = again ? 0 : clock_monotonic_ms() + LIMIT_DRAIN_MS + SUPERVISOR_GRACE_MS;
     loader_stop(&supervisor->loader);
-    if (supervisor->next != NULL) {
-        generation_signal(supervisor->next, SIGKILL);
-        generation_free(supervisor->next);
-        supervisor->next = NULL;
-    }
+    generation_free(supervisor->next);
+    supervisor->next = NULL;
     notifier_tell(&supervisor->notifier, NOTIFY_STOPPING, NULL);
     watcher_stop(&supervisor->watcher);
     listeners_close(&supervisor->listeners);
     if (supervisor->current != NULL)
-        generation_drain(supervisor->current);
+        generation_drain(supervisor->current, clock_monotonic_ms());
+    if (supervisor->current != NULL && again)
+        supervisor->current->deadline = 0;
 }
 
 /* A worker of the current generation has ended though nobody told it to. */
@@ -116,8 +113,8 @@ static void on_signals(struct supervisor *supervisor)
 
 static void on_deadlines(struct supervisor *supervisor, int64_t now)
 {
-    if (supervisor->retry_at != 0 && now >= supervisor->retry_at) {
-        supervisor->retry_at = 0;
+    if (now >= supervisor->retry_at) {
+        supervisor->retry_at = INT64_MAX;
         if (supervisor->next != NULL && supervisor->next->deadline != INT64_MAX)
             supervisor_start_workers(supervisor, supervisor->next);
         if (supervisor->current != NULL && !supervisor->stopping)
@@ -132,13 +129,9 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
         log_line(LOG_LEVEL_ERROR, "workers were not ready in time");
         reload_give_up_next(supervisor);
     }
-    if (supervisor->current != NULL)
-        generation_expire(supervisor->current, now);
+    generation_expire(supervisor->current, now);
+    generation_expire(supervisor->retiring, now);
     give_up_if_hopeless(supervisor, now);
-    if (supervisor->retiring != NULL && now >= supervisor->retiring->deadline)
-        generation_signal(supervisor->retiring, SIGKILL);
-    if (supervisor->stopping && now >= supervisor->stop_by && supervisor->current != NULL)
-        generation_signal(supervisor->current, SIGKILL);
 }
 
 /* One generation starts and one drains at a time; further requests are one. */
@@ -153,11 +146,10 @@ static int time_left(const struct supervisor *supervisor)
 {
     int64_t earliest = INT64_MAX;
     const int64_t deadlines[] = {
-        supervisor->retry_at == 0 ? INT64_MAX : supervisor->retry_at,
-        supervisor->next == NULL ? INT64_MAX : supervisor->next->deadline,
-        supervisor->current == NULL ? INT64_MAX : generation_next_deadline(supervisor->current),
-        supervisor->retiring == NULL ? INT64_MAX : supervisor->retiring->deadline,
-        supervisor->stopping ? supervisor->stop_by : INT64_MAX,
+        supervisor->retry_at,
+        generation_next_deadline(supervisor->next),
+        generation_next_deadline(supervisor->current),
+        generation_next_deadline(supervisor->retiring),
         is_settled(supervisor) ? supervisor->stale_at : INT64_MAX,
         supervisor->loader.deadline,
         supervisor->notifier.next,
@@ -310,6 +302,7 @@ int supervisor_run(const struct supervisor_options *options)
     struct supervisor supervisor = {
         .options = options,
         .gauges_at = INT64_MAX,
+        .retry_at = INT64_MAX,
         .watcher = WATCHER_NONE,
         .saver = SAVER_NONE,
         .loader = LOADER_NONE,

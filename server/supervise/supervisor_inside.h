@@ -13,9 +13,6 @@
 #include "supervise/supervisor.h"
 #include "supervise/watcher.h"
 
-/* How long a worker has beyond its own deadline before it is killed. Milliseconds. */
-enum { SUPERVISOR_GRACE_MS = 3000 };
-
 struct supervisor {
     const struct supervisor_options *options; /* borrowed */
     int signals;                              /* a signalfd */
@@ -46,8 +43,7 @@ struct supervisor {
     bool is_seal_told;         /* what this machine lacks for it */
     bool stopping;
     bool failed;
-    int64_t retry_at; /* 0, or when to fork what could not be forked or was to wait */
-    int64_t stop_by;  /* when stopping: then workers are killed */
+    int64_t retry_at; /* when to fork what could not be forked or was to wait; or INT64_MAX */
     struct backoff backoff;
 };
 

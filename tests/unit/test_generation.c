@@ -92,7 +92,10 @@ static void one_that_is_not_ready_in_time_is_killed(void **state)
     end_worker(generation, 0);
     assert_int_equal(generation_count(generation).running, 1);
     assert_int_equal(generation_count(generation).ready, 1);
-    generation_signal(generation, SIGKILL);
+    generation->deadline = 600;
+    generation_expire(generation, 599);
+    assert_int_equal(waitpid(generation->workers[1].pid, NULL, WNOHANG), 0);
+    generation_expire(generation, 600);
     end_worker(generation, 1);
     assert_int_equal(generation_count(generation).running, 0);
     assert_int_equal(generation_count(generation).ready, 0);
