@@ -18,7 +18,6 @@
 #include "sandbox/identity.h"
 #include "sandbox/seal.h"
 #include "site/site.h"
-#include "supervise/report.h"
 
 /* What a load has changed, found by comparing the site before with the one after. */
 enum change {

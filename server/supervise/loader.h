@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/address.h"
+#include "base/diag.h"
 #include "base/text.h"
 #include "shared/challenges.h"
 #include "shared/stats.h"
@@ -127,6 +128,13 @@ struct load_order {
     struct stats *stats;
     struct challenges *challenges; /* or NULL */
 };
+
+/* For the child (report.c): logs the errors and warnings of a load, as "check" prints them, that were not there at
+ * the load before; all of them if it is refused. A few of each kind and of each included file, and how many more
+ * there are, so that no file hides what is said of another. known is what ret_told was after the load before;
+ * what this load has not read, when it has only certificates, stays known. */
+void report_diagnostics(struct diag *diag, bool is_refused, struct span known, bool has_files,
+                        struct text *ret_told);
 
 /* A loader_job; the context is a struct load_order. It returns only when it has failed, which was
  * logged. */

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -11,7 +12,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "supervise/report.h"
 
 /* Those of the next generation that the current one has not are closed again. */
 static void retain_listeners(struct supervisor *supervisor)
@@ -102,13 +102,19 @@ static void write_status(struct supervisor *supervisor)
  * ends in "; ". */
 static void refuse(struct supervisor *supervisor, const char *why)
 {
+    char line[256];
     if (supervisor->current == NULL) {
         supervisor->failed = true;
         supervisor->stopping = true;
         return;
     }
     stats_add(supervisor->stats, STATS_RELOADS_REFUSED);
-    report_refusal(supervisor->current, &supervisor->notifier, why, &supervisor->coming);
+    (void)snprintf(line, sizeof(line), "reload refused: %sgeneration %u is still served", why,
+                   supervisor->current->number); /* the end is of no weight */
+    log_line(LOG_LEVEL_ERROR, "%s", line);
+    notifier_tell(&supervisor->notifier, NOTIFY_READY, line);
+    supervisor->coming.is_refused = true;
+    text_printf(&supervisor->coming.summary, "%s\n", line);
     write_status(supervisor);
     memory_give_back();
 }
@@ -265,6 +271,66 @@ static void promote_next(struct supervisor *supervisor)
     supervisor->is_ready_due = true;
 }
 
+/* "generation 2, 1 worker, 5000 domains (5 stale)" */
+static void print_generation(const struct generation *generation, struct text *out)
+{
+    const struct settings_image *image = generation->loaded.image;
+    int64_t count = settings_image_domains(image), stale = image->gauges[STATS_DOMAINS_STALE],
+            refused = image->gauges[STATS_DOMAINS_REFUSED];
+    text_printf(out, "generation %u, %zu worker%s, %" PRId64 " domain%s", generation->number,
+                generation->worker_count, generation->worker_count == 1 ? "" : "s", count,
+                count == 1 ? "" : "s");
+    if (stale > 0)
+        text_printf(out, " (%" PRId64 " stale)", stale);
+    if (refused > 0)
+        text_printf(out, " (%" PRId64 " refused)", refused);
+}
+
+/* What the load has come to, as lines for the status. */
+static void print_summary(const struct generation *current, struct status_load *ret_load)
+{
+    struct span changes = current->loaded.image->change_lines;
+    struct text *out = &ret_load->summary;
+    text_append(out, span_of("serves "));
+    print_generation(current, out);
+    text_append(out, span_of("\n"));
+    text_append(out, changes.len > 0 ? changes : span_of("no domain has changed"));
+    text_append(out, span_of("\n"));
+    if (ret_load->errors + ret_load->warnings > 0)
+        text_printf(out, "%zu error%s, %zu warning%s: \"mta-sts-httpd check\" prints them\n",
+                    ret_load->errors, ret_load->errors == 1 ? "" : "s", ret_load->warnings,
+                    ret_load->warnings == 1 ? "" : "s");
+}
+
+/* What has changed, and that the generation serves, what, and where. */
+static void report_ready(const struct supervisor *supervisor)
+{
+    const struct generation *current = supervisor->current;
+    const struct settings *settings = &current->loaded.image->settings;
+    static const char *const words[] = {
+        [ENDPOINT_POLICIES] = ", listening on ",
+        [ENDPOINT_METRICS] = "; metrics on ",
+        [ENDPOINT_CHALLENGES] = "; challenges on ",
+    };
+    struct text text = {0};
+    text_append(&text, current->loaded.image->change_clause);
+    if (text.len > 0)
+        text_append(&text, span_of("; "));
+    text_append(&text, span_of("ready: "));
+    print_generation(current, &text);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        listeners_print(&supervisor->listeners, settings->listeners, settings->listener_count,
+                        (enum endpoint_service)i, words[i], &text);
+    char fallback[64];
+    (void)snprintf(fallback, sizeof(fallback),
+                   "ready: generation %u (out of memory for the details)",
+                   current->number); /* it fits */
+    const char *line = text.failed || text.data == NULL ? fallback : text.data;
+    log_line(LOG_LEVEL_NOTICE, "%s", line);
+    notifier_tell(&supervisor->notifier, NOTIFY_READY, line);
+    text_free(&text);
+}
+
 /* What was saved before the word "ready" is there for whoever waits for it. */
 static void tell_ready(struct supervisor *supervisor)
 {
@@ -273,9 +339,9 @@ static void tell_ready(struct supervisor *supervisor)
     supervisor->is_ready_due = false;
     if (supervisor->stopping)
         return;
-    report_summary(supervisor->current, &supervisor->coming);
+    print_summary(supervisor->current, &supervisor->coming);
     write_status(supervisor);
-    report_ready(supervisor->current, &supervisor->listeners, &supervisor->notifier);
+    report_ready(supervisor);
     memory_give_back(); /* the status has a line for each domain */
 }
 

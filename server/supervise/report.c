@@ -1,7 +1,6 @@
-#include "supervise/report.h"
+#include "supervise/loader.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -216,95 +215,4 @@ void report_diagnostics(struct diag *diag, bool is_refused, struct span known, b
         qsort(reporter.now.data, reporter.now.len / sizeof(uint64_t), sizeof(uint64_t),
               compare_numbers);
     *ret_told = reporter.now;
-}
-
-/* "generation 2, 1 worker, 5000 domains (5 stale)" */
-static void print_generation(const struct generation *generation, struct text *out)
-{
-    const struct settings_image *image = generation->loaded.image;
-    int64_t count = settings_image_domains(image), stale = image->gauges[STATS_DOMAINS_STALE],
-            refused = image->gauges[STATS_DOMAINS_REFUSED];
-    text_printf(out, "generation %u, %zu worker%s, %" PRId64 " domain%s", generation->number,
-                generation->worker_count, generation->worker_count == 1 ? "" : "s", count,
-                count == 1 ? "" : "s");
-    if (stale > 0)
-        text_printf(out, " (%" PRId64 " stale)", stale);
-    if (refused > 0)
-        text_printf(out, " (%" PRId64 " refused)", refused);
-}
-
-void report_summary(const struct generation *current, struct status_load *ret_load)
-{
-    struct span changes = current->loaded.image->change_lines;
-    struct text *out = &ret_load->summary;
-    text_append(out, span_of("serves "));
-    print_generation(current, out);
-    text_append(out, span_of("\n"));
-    text_append(out, changes.len > 0 ? changes : span_of("no domain has changed"));
-    text_append(out, span_of("\n"));
-    if (ret_load->errors + ret_load->warnings > 0)
-        text_printf(out, "%zu error%s, %zu warning%s: \"mta-sts-httpd check\" prints them\n",
-                    ret_load->errors, ret_load->errors == 1 ? "" : "s", ret_load->warnings,
-                    ret_load->warnings == 1 ? "" : "s");
-}
-
-void report_ready(const struct generation *current, const struct listeners *listeners,
-                  const struct notifier *notifier)
-{
-    const struct settings *settings = &current->loaded.image->settings;
-    struct text text = {0};
-    text_append(&text, current->loaded.image->change_clause);
-    if (text.len > 0)
-        text_append(&text, span_of("; "));
-    text_append(&text, span_of("ready: "));
-    print_generation(current, &text);
-    listeners_print(listeners, settings->listeners, settings->listener_count, ENDPOINT_POLICIES,
-                    ", listening on ", &text);
-    listeners_print(listeners, settings->listeners, settings->listener_count, ENDPOINT_METRICS,
-                    "; metrics on ", &text);
-    listeners_print(listeners, settings->listeners, settings->listener_count, ENDPOINT_CHALLENGES,
-                    "; challenges on ", &text);
-    char fallback[64];
-    (void)snprintf(fallback, sizeof(fallback),
-                   "ready: generation %u (out of memory for the details)",
-                   current->number); /* it fits */
-    const char *line = text.failed || text.data == NULL ? fallback : text.data;
-    log_line(LOG_LEVEL_NOTICE, "%s", line);
-    notifier_tell(notifier, NOTIFY_READY, line);
-    text_free(&text);
-}
-
-void report_refusal(const struct generation *current, const struct notifier *notifier,
-                    const char *why, struct status_load *ret_load)
-{
-    char line[256];
-    (void)snprintf(line, sizeof(line), "reload refused: %sgeneration %u is still served", why,
-                   current->number);
-    log_line(LOG_LEVEL_ERROR, "%s", line);
-    notifier_tell(notifier, NOTIFY_READY, line);
-    ret_load->is_refused = true;
-    text_printf(&ret_load->summary, "%s\n", line);
-}
-
-void report_restless(const struct watch *watch, bool certificates)
-{
-    struct text path = {0}, shown = {0};
-    watch_find_latest(watch, certificates, &path);
-    text_escape(&shown, (struct span){path.data, path.len}, LIMIT_LOG_REQUEST);
-    log_line(LOG_LEVEL_WARNING,
-             "%s is changed again and again: its changes are not waited for any longer",
-             shown.failed || shown.data == NULL ? "a file" : shown.data);
-    text_free(&path);
-    text_free(&shown);
-}
-
-void report_missing_seal(const struct seal_report *report, bool required)
-{
-    struct text missing = {0};
-    seal_print_missing(report, &missing);
-    log_line(required ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
-             required ? "seal: required, and this machine lacks: %s"
-                      : "workers are not sealed completely, this machine lacks: %s",
-             missing.failed ? "something" : missing.data);
-    text_free(&missing);
 }

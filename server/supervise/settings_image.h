@@ -22,7 +22,7 @@ struct settings_image {
     uid_t uid; /* of the workers, if the supervisor is root; never 0 */
     gid_t gid;
     int64_t gauges[STATS_LOADED]; /* by enum stats_gauge */
-    struct span told;             /* what was said of the load (supervise/report.h): its numbers */
+    struct span told;             /* what was said of the load (supervise/loader.h): its numbers */
     /* Lines, which children that are forked do not have: each domain with its state and the id of its
      * policy, as the status file has it; and what has changed since the generation before, in lines and in
      * one clause without a line end. */

@@ -16,7 +16,6 @@
 #include "base/memory.h"
 #include "sandbox/filesystem.h"
 #include "sandbox/seal.h"
-#include "supervise/report.h"
 
 /* When no process can be made, the next try. Milliseconds. */
 enum { RETRY_MS = 1000 };
@@ -173,8 +172,14 @@ static void judge_seal(struct supervisor *supervisor, const struct seal_report *
     if (seal_is_whole(report))
         return;
     bool is_required = supervisor->next->loaded.image->settings.seal_required;
+    struct text missing = {0};
+    seal_print_missing(report, &missing);
     if (is_required || !supervisor->is_seal_told)
-        report_missing_seal(report, is_required);
+        log_line(is_required ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+                 is_required ? "seal: required, and this machine lacks: %s"
+                             : "workers are not sealed completely, this machine lacks: %s",
+                 missing.failed ? "something" : missing.data);
+    text_free(&missing);
     supervisor->is_seal_told = true;
     if (is_required)
         reload_cancel_next(supervisor, "");

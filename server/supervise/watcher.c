@@ -18,7 +18,6 @@
 #include "base/memory.h"
 #include "load/challenge_files.h"
 #include "sandbox/seal.h"
-#include "supervise/report.h"
 
 /* What the child sends: news, or none to show that it lives, and what the next child is to know. */
 struct message {
@@ -189,6 +188,19 @@ static bool tell(struct child *child, enum lookout_news news, int64_t now)
     child->beat = now + LIMIT_WATCHER_BEAT_MS;
     return send(child->control, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) ==
            (ssize_t)sizeof(message);
+}
+
+/* That files were waited for in vain to come to rest, and which was changed last. */
+static void report_restless(const struct watch *watch, bool certificates)
+{
+    struct text path = {0}, shown = {0};
+    watch_find_latest(watch, certificates, &path);
+    text_escape(&shown, (struct span){path.data, path.len}, LIMIT_LOG_REQUEST);
+    log_line(LOG_LEVEL_WARNING,
+             "%s is changed again and again: its changes are not waited for any longer",
+             shown.failed || shown.data == NULL ? "a file" : shown.data);
+    text_free(&path);
+    text_free(&shown);
 }
 
 /* A supervisor that has no room for news at the moment gets them after the next look. */
