@@ -5,16 +5,22 @@
 #ifndef BASE_PROGRESS_H
 #define BASE_PROGRESS_H
 
-/* made is called often and must be cheap; it may be NULL. */
+enum progress {
+    PROGRESS_GOES_ON = 'p',         /* told often, so that it must be cheap */
+    PROGRESS_WAITS_FOR_STATE = 's', /* for the disk of the state folder, from now on */
+    PROGRESS_HAS_STATE = 'h',       /* and no more */
+};
+
+/* made may be NULL. */
 struct progress_callback {
-    void (*made)(void *context);
+    void (*made)(void *context, enum progress what);
     void *context; /* borrowed */
 };
 
-static inline void progress_make(const struct progress_callback *progress)
+static inline void progress_make(const struct progress_callback *progress, enum progress what)
 {
     if (progress != NULL && progress->made != NULL)
-        progress->made(progress->context);
+        progress->made(progress->context, what);
 }
 
 #endif

@@ -101,7 +101,7 @@ static void visit(void *context, const struct tree_file *file)
 {
     struct certificate_files *files = context;
     struct stat status;
-    progress_make(files->progress);
+    progress_make(files->progress, PROGRESS_GOES_ON);
     if (files->skip != NULL && files->skip(files->context, file))
         return;
     if (files->buffer == NULL)

@@ -188,7 +188,7 @@ void certificates_match(struct certificates *store, int64_t now)
     certificate_list_authorities(store);
     for (size_t i = 0; i < store->certificate_count; i++) {
         struct stored_certificate *stored = &store->certificates[i];
-        progress_make(store->files.progress);
+        progress_make(store->files.progress, PROGRESS_GOES_ON);
         if (is_authority(stored->facts) || !judge_leaf(store, stored))
             continue;
         stored->is_leaf = certificate_build_chain(store, stored);

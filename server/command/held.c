@@ -51,10 +51,10 @@ static void add_row(struct held *held, const char *name, const struct history_do
 static void add_rows(struct held *held)
 {
     const struct site *site = held->reading->configuration->site;
-    for (size_t i = 0, k = 0; i < site_count(site) || k < history_count(held->history);) {
+    for (size_t i = 0, k = 0; i < site_count(site) || k < held->history->domain_count;) {
         const struct site_domain *domain = i < site_count(site) ? site_at(site, i) : NULL;
         const struct history_domain *known =
-            k < history_count(held->history) ? history_at(held->history, k) : NULL;
+            k < held->history->domain_count ? &held->history->domains[k] : NULL;
         if (domain != NULL && known != NULL && strcmp(site_name(domain), known->name) != 0) {
             bool is_first = strcmp(site_name(domain), known->name) < 0;
             domain = is_first ? domain : NULL;
@@ -268,7 +268,7 @@ static void print_row_json(const struct row *row, struct text *out)
 
 static void print_json(const struct held *held, struct text *out)
 {
-    int64_t since = history_since(held->history);
+    int64_t since = held->history->since;
     json_open(out, NULL, '{');
     json_text(out, "now", calendar_iso_time(held->now).text);
     json_text(out, "since", since == INT64_MAX ? NULL : calendar_iso_time(since).text);
@@ -281,7 +281,7 @@ static void print_json(const struct held *held, struct text *out)
 /* What the answer does not know, as a line behind it. */
 static void print_since(const struct held *held, struct text *out)
 {
-    int64_t since = history_since(held->history);
+    int64_t since = held->history->since;
     if (since == INT64_MAX) /* looks at another server have found all that is known */
         since = held->now;
     if (since + LIMIT_MAX_AGE_MOST < held->now)
@@ -293,7 +293,7 @@ static void print_since(const struct held *held, struct text *out)
 
 static int print_held(struct held *held, struct text *out)
 {
-    bool is_known = history_since(held->history) != INT64_MAX;
+    bool is_known = held->history->since != INT64_MAX;
     for (size_t i = 0; i < held->count && !is_known; i++)
         is_known = held->rows[i].facts.count > 0;
     if (held->line->sort != NULL && strcmp(held->line->sort, "until") == 0 && held->count > 0)

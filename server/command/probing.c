@@ -12,7 +12,7 @@
 #include "base/calendar.h"
 #include "base/limits.h"
 #include "files/stamp.h"
-#include "load/state_file.h"
+#include "load/history.h"
 #include "probe/probe_workers.h"
 #include "site/site.h"
 
@@ -47,7 +47,7 @@ void probing_end(struct probing *probing)
 static uint64_t stamp_of_record(const char *folder)
 {
     char path[PATH_MAX + sizeof(".new")]; /* a longer one has no file */
-    (void)snprintf(path, sizeof(path), "%s/%s", folder, HISTORY_SIGHTINGS);
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, state_forms[STATE_SIGHTINGS].name);
     return stamp_of_path(path);
 }
 
@@ -65,7 +65,7 @@ bool probing_read(struct probing *probing, const struct reading *reading)
         return command_complain(
             "--record writes into the folder of \"state:\", and no configuration "
             "with one was read");
-    return !history_is_unread(probing->history) ||
+    return !probing->history->is_unread ||
            command_complain(
                "--record would replace a file that could not be read: nothing is done");
 }
@@ -159,10 +159,10 @@ static bool add_what_is_new(struct probing *probing, const char *folder)
     struct text bytes = {0};
     if (stamp_of_record(folder) == probing->seen)
         return true;
-    bool good = state_file_read(folder, HISTORY_SIGHTINGS, &bytes);
+    bool good = state_file_read(folder, STATE_SIGHTINGS, NULL, &bytes);
     bool is_gone = !good && errno == ENOENT;
     if (good) /* what is damaged is ignored, as before */
-        (void)history_read_sightings(probing->history, &bytes);
+        (void)history_take(probing->history, &bytes, STATE_SIGHTINGS);
     text_free(&bytes);
     return good || is_gone;
 }
@@ -195,13 +195,13 @@ bool probing_record(struct probing *probing, const struct reading *reading)
     if (good) {
         (void)history_settle(probing->history, probing->now); /* by the same clock */
         history_print_sightings(probing->history, &bytes);
-        good = state_file_write(folder, HISTORY_SIGHTINGS, &bytes);
+        good = state_file_write(folder, state_forms[STATE_SIGHTINGS].name, &bytes);
     }
     if (!good)
-        (void)command_complain("%s/%s cannot be written: %s", folder, HISTORY_SIGHTINGS,
-                               lock < 0 && errno == EWOULDBLOCK
-                                   ? "another command has locked the folder"
-                                   : strerror(errno));
+        (void)command_complain(
+            "%s/%s cannot be written: %s", folder, state_forms[STATE_SIGHTINGS].name,
+            lock < 0 && errno == EWOULDBLOCK ? "another command has locked the folder"
+                                             : strerror(errno));
     if (lock >= 0)
         (void)close(lock); /* only a folder */
     text_free(&bytes);

@@ -13,7 +13,7 @@
 #include "base/limits.h"
 #include "command/command.h"
 #include "command/records.h"
-#include "load/state_file.h"
+#include "load/state.h"
 
 enum {
     CHARACTER_STRING = 255, /* bytes that one holds at most (RFC 1035 section 3.3) */

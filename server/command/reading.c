@@ -178,7 +178,7 @@ struct history *reading_history(const struct command_line *line, const struct re
     const char *const *folders = line->state.count > 0 ? line->state.items : own;
     size_t count = line->state.count > 0 ? line->state.count : settings->state != NULL ? 1 : 0;
     for (size_t i = 0; i < count; i++)
-        (void)history_read(history, folders[i], at, diag); /* what is wrong is told below */
+        (void)history_read(history, folders[i], at, NULL, diag); /* what is wrong is told below */
     *ret_now = history_settle(history, line->now);
     if (*ret_now > line->now) {
         diag_add(diag, DIAG_WARNING, at, "it is %s by the clock, and %s was recorded before",

@@ -397,7 +397,7 @@ static bool is_in_time(struct builder *builder, const yaml_mark_t *mark)
 {
     if (++builder->event_count % LIMIT_YAML_EVENTS != 0)
         return true;
-    progress_make(builder->progress);
+    progress_make(builder->progress, PROGRESS_GOES_ON);
     if (builder->budget == NULL || cpu_ms() - builder->begun_ms <= builder->budget->cpu_ms)
         return true;
     return refuse(builder, mark, "the file takes too long to read",

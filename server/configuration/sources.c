@@ -228,7 +228,7 @@ static void read_dropin(void *context, const char *path, int error)
     struct source *source = add_source(sources, span_of(path));
     if (source == NULL)
         return;
-    progress_make(sources->progress);
+    progress_make(sources->progress, PROGRESS_GOES_ON);
     diag_limit(sources->diag, source->file, LIMIT_INCLUDE_DIAGNOSTICS);
     const struct node *root = read_mapping(sources, source->file, DIAG_ERROR);
     if (root == NULL) {

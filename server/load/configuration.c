@@ -113,13 +113,11 @@ static void read_state(struct loader *loader, const struct node *node)
     settings->state_hangs = request->state_hangs;
     if (loader->previous != NULL)
         return;
-    if (request->state_hangs) {
-        state_warn_unread(settings->state, ETIMEDOUT, node->at, loader->diag);
-        return;
-    }
-    progress_make(&request->waits_for_state);
-    loader->remembered = state_read(settings->state, node->at, loader->diag);
-    progress_make(&request->has_state);
+    if (request->state_hangs)
+        state_warn(settings->state, STATE_POLICIES, ETIMEDOUT, node->at, loader->diag);
+    else
+        loader->remembered =
+            state_read(settings->state, node->at, &request->progress, loader->diag);
     loader->previous = loader->remembered;
 }
 
@@ -130,18 +128,12 @@ static void read_history(struct loader *loader, const struct node *state)
     const struct settings *settings = &loader->configuration->settings;
     bool has_state =
         request->judge_life && state != NULL && settings->state != NULL && !request->state_hangs;
-    struct history_files files = {0};
     if (!has_state && request->earlier == NULL)
         return;
     loader->history = history_new();
-    if (has_state) {
-        /* Only the disk is waited for; what it gave takes as long as it takes. */
-        progress_make(&request->waits_for_state);
-        history_fetch(settings->state, &files);
-        progress_make(&request->has_state);
-        (void)history_take(loader->history, settings->state, &files, state->at,
+    if (has_state)
+        (void)history_read(loader->history, settings->state, state->at, &request->progress,
                            loader->diag); /* what cannot be read is told */
-    }
     loader->life = (struct life){.history = loader->history, .ttl = settings->dns_ttl};
     if (request->earlier != NULL)
         history_assume(loader->history, request->earlier, request->now);
@@ -319,7 +311,7 @@ static void add_drafted(struct loader *loader)
         if (draft->dropped)
             continue;
         if (i % PROGRESS_DOMAINS == 0)
-            progress_make(&loader->request->progress);
+            progress_make(&loader->request->progress, PROGRESS_GOES_ON);
         const char *file = keep_owner(loader, draft);
         const struct policy *policy = draft_policy(loader->draft, draft);
         if (policy != NULL && loader->history != NULL &&
@@ -379,7 +371,7 @@ static void keep_domains(struct loader *loader)
         struct site_fields domain = site_fields(before);
         domain.at.file = diag_intern(loader->diag, span_of(domain.at.file));
         if (i % PROGRESS_DOMAINS == 0)
-            progress_make(&loader->request->progress);
+            progress_make(&loader->request->progress, PROGRESS_GOES_ON);
         add_domain(loader, &domain);
     }
 }
@@ -498,8 +490,7 @@ struct configuration *configuration_load(const struct load_request *request, str
         loader.configuration->life_findings = loader.life.findings;
     }
     /* What could not be read must not be replaced. */
-    if (loader.configuration != NULL && loader.history != NULL &&
-        !history_is_unread(loader.history)) {
+    if (loader.configuration != NULL && loader.history != NULL && !loader.history->is_unread) {
         loader.configuration->history = loader.history;
         loader.configuration->history_now = loader.life.now;
         loader.history = NULL;

@@ -33,11 +33,10 @@ struct load_request {
      * certificates are read. Borrowed as long as the configuration lives. */
     const struct settings *kept_settings;
     const struct watch *kept_watch;
-    struct progress_callback progress;                   /* told while the load goes on */
-    struct progress_callback waits_for_state, has_state; /* told around reading the state folder */
-    bool state_hangs;          /* its disk does not answer: the folder is not read */
-    bool without_certificates; /* a command needs only the policies */
-    int64_t history_now;       /* seconds since 1970 UTC; for the dates of what is served */
+    struct progress_callback progress; /* told while the load goes on */
+    bool state_hangs;                  /* its disk does not answer: the folder is not read */
+    bool without_certificates;         /* a command needs only the policies */
+    int64_t history_now;               /* seconds since 1970 UTC; for the dates of what is served */
     bool judge_life; /* with the state folder: what senders hold of what was served before */
     const struct site *earlier; /* what was served until now, where there is no state; or NULL */
     const struct text

@@ -1,10 +1,11 @@
+#include "load/history.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "base/heap.h"
 #include "base/limits.h"
-#include "load/history_inside.h"
 
 struct history *history_new(void)
 {
@@ -201,26 +202,6 @@ int64_t history_settle(struct history *history, int64_t clock)
     int64_t now = align(history, clock);
     divide(history);
     return now;
-}
-
-bool history_is_unread(const struct history *history)
-{
-    return history->is_unread;
-}
-
-int64_t history_since(const struct history *history)
-{
-    return history->since;
-}
-
-size_t history_count(const struct history *history)
-{
-    return history->domain_count;
-}
-
-const struct history_domain *history_at(const struct history *history, size_t index)
-{
-    return &history->domains[index];
 }
 
 static int compare_domain(const void *key, const void *item)

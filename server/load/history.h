@@ -11,12 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/diag.h"
 #include "base/text.h"
+#include "load/state.h"
 #include "policy/promise.h"
 #include "site/site.h"
-
-struct history;
 
 /* A domain of which something is known. Everything is borrowed until it is settled again. */
 struct history_domain {
@@ -25,29 +25,42 @@ struct history_domain {
     size_t first_sighting, sighting_count; /* the same */
 };
 
+/* Others read what is known of all of it; the rest is for history.c, which knows what was recorded, and
+ * history_file.c, which reads and prints the files. */
+struct history {
+    int64_t since;  /* before this instant nothing is known; INT64_MAX: nothing was ever recorded */
+    bool is_unread; /* a file is there that could not be read: then nothing of it may be replaced */
+    struct history_domain *domains; /* owned; in the order of their names */
+    size_t domain_count;
+    struct arena *arena; /* owned; names and policies that come from no file */
+    char **files;        /* owned, and what they point to; the rest of the texts */
+    size_t file_count, file_capacity;
+    struct promise *promises; /* owned; each with its domain */
+    size_t promise_count, promise_capacity;
+    struct sighting *sightings; /* the same */
+    size_t sighting_count, sighting_capacity;
+    int64_t clock; /* as it was settled by */
+    struct promise
+        *settled; /* owned; a copy, as facts show them: those of a domain follow each other */
+    struct sighting *settled_sightings; /* the same */
+};
+
+void history_add_promise(struct history *history, const struct promise *promise);
+void history_add_sighting(struct history *history, const struct sighting *sighting);
+
 /* Nothing; owned. */
 struct history *history_new(void);
 void history_free(struct history *history);
 
 /* Adds what the files of the folder say. A file that is not there adds nothing. One that cannot be read or
- * trusted is reported as DIAG_WARNING. False when it was. */
+ * trusted is reported as DIAG_WARNING. progress is told while the disk is waited for, or NULL. False when one was
+ * reported. */
 bool history_read(struct history *history, const char *folder, struct position at,
-                  struct diag *diag);
+                  const struct progress_callback *progress, struct diag *diag);
 
-/* The same in two steps, of which only the first waits for a disk. Begin the files with {0}; the second step
- * frees them. */
-struct history_files {
-    struct text bytes[2];
-    int errors[2]; /* 0, or an errno */
-};
-void history_fetch(const char *folder, struct history_files *ret_files);
-bool history_take(struct history *history, const char *folder, struct history_files *files,
-                  struct position at, struct diag *diag);
-
-/* Adds what the bytes of a file say, as history_read does; they are taken. False, with nothing added, when
- * they are not whole or do not make sense. */
-bool history_read_promises(struct history *history, struct text *bytes);
-bool history_read_sightings(struct history *history, struct text *bytes);
+/* Adds what the bytes of the file say, which are taken. False, with nothing added, when they are not whole or do
+ * not make sense. */
+bool history_take(struct history *history, struct text *bytes, enum state_file file);
 
 /* Adds every policy of the site as served from the instant on, until now: for who has no state. */
 void history_assume(struct history *history, const struct site *site, int64_t from);
@@ -72,23 +85,14 @@ void history_see(struct history *history, const char *domain, struct span id, ui
 void history_see_policies(struct history *history, const char *domain, const struct promise *seen,
                           size_t count, bool is_whole, int64_t now);
 
-/* Whether a file is there that could not be read: then nothing of it may be replaced. */
-bool history_is_unread(const struct history *history);
-
-/* Before this instant nothing is known; INT64_MAX: nothing was ever recorded. */
-int64_t history_since(const struct history *history);
-
-/* The domains in the order of their names; and what is known of one, whose ttl is not set: facts
- * stay as they are until it is settled again, whatever is seen meanwhile. */
-size_t history_count(const struct history *history);
-const struct history_domain *history_at(const struct history *history, size_t index);
+/* What is known of a domain, whose ttl is not set: facts stay as they are until it is settled again, whatever is
+ * seen meanwhile. */
 const struct history_domain *history_find(const struct history *history, struct span domain);
 struct promise_facts history_facts(const struct history *history,
                                    const struct history_domain *domain, int64_t now);
 
-/* The whole bytes of the files, and their names. */
+/* The whole bytes of the files. */
 void history_print_promises(const struct history *history, struct text *out);
 void history_print_sightings(const struct history *history, struct text *out);
-extern const char HISTORY_PROMISES[], HISTORY_SIGHTINGS[];
 
 #endif

@@ -1,3 +1,5 @@
+#include "load/history.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,29 +11,7 @@
 #include "base/heap.h"
 #include "base/limits.h"
 #include "base/table.h"
-#include "load/history_inside.h"
-#include "load/state_file.h"
 #include "policy/name.h"
-
-const char HISTORY_PROMISES[] = "served-policies.txt";
-const char HISTORY_SIGHTINGS[] = "seen-records.txt";
-
-enum { PROMISES, SIGHTINGS, FILES };
-
-static const struct {
-    const char *name, *header;
-    const char *loss; /* when there is none that can be read */
-} forms[] = {
-    [PROMISES] = {HISTORY_PROMISES,
-                  "# mta-sts-httpd: the policies that senders may hold, written by the program. "
-                  "Form 1.\n",
-                  "it is not known which policies senders hold; they remember one for a year at "
-                  "most"},
-    [SIGHTINGS] = {HISTORY_SIGHTINGS,
-                   "# mta-sts-httpd: the ids that were seen in the DNS, written by the program. "
-                   "Form 1.\n",
-                   "it is not known which ids were in the DNS"},
-};
 
 /* Takes the next word of the line, which is not empty. False when there is none, or nothing behind a
  * space. */
@@ -181,23 +161,24 @@ static bool read_sighting_line(struct history *history, struct policies *policie
     return true;
 }
 
-static bool read_lines(struct history *history, struct text *bytes, int form)
+bool history_take(struct history *history, struct text *bytes, enum state_file file)
 {
     struct span rest = {bytes->data, bytes->len};
     struct policies policies = {0};
     const size_t promises = history->promise_count, sightings = history->sighting_count;
     const int64_t since = history->since;
-    bool good = state_file_unwrap(&rest, forms[form].header);
+    bool good = state_file_unwrap(&rest, file);
     /* What is read borrows from the bytes, which the history frees. */
     *ARRAY_ADD(history->files, history->file_count, history->file_capacity) = bytes->data;
     *bytes = (struct text){0};
     while (good && rest.len > 0) {
         const char *end = memchr(rest.data, '\n', rest.len);
         struct span line = span_take_line(&rest);
-        good = end != NULL && (form == PROMISES ? read_promise_line(history, &policies, line, false)
-                                                : read_sighting_line(history, &policies, line));
+        good = end != NULL &&
+               (file == STATE_PROMISES ? read_promise_line(history, &policies, line, false)
+                                       : read_sighting_line(history, &policies, line));
     }
-    good = good && (form != PROMISES || history->since != INT64_MAX);
+    good = good && (file != STATE_PROMISES || history->since != INT64_MAX);
     if (!good) {
         history->promise_count = promises;
         history->sighting_count = sightings;
@@ -207,52 +188,21 @@ static bool read_lines(struct history *history, struct text *bytes, int form)
     return good;
 }
 
-bool history_read_promises(struct history *history, struct text *bytes)
-{
-    return read_lines(history, bytes, PROMISES);
-}
-
-bool history_read_sightings(struct history *history, struct text *bytes)
-{
-    return read_lines(history, bytes, SIGHTINGS);
-}
-
-void history_fetch(const char *folder, struct history_files *ret_files)
-{
-    for (int i = 0; i < FILES; i++)
-        ret_files->errors[i] =
-            state_file_read(folder, forms[i].name, &ret_files->bytes[i]) ? 0 : errno;
-}
-
-bool history_take(struct history *history, const char *folder, struct history_files *files,
-                  struct position at, struct diag *diag)
+bool history_read(struct history *history, const char *folder, struct position at,
+                  const struct progress_callback *progress, struct diag *diag)
 {
     bool good = true;
-    for (int i = 0; i < FILES; i++) {
-        int error = files->errors[i];
-        bool is_bad = error == 0 ? !read_lines(history, &files->bytes[i], i) : error != ENOENT;
-        if (is_bad && error != 0) {
-            history->is_unread = true;
-            diag_add(diag, DIAG_WARNING, at, "%s/%s cannot be read: %s", folder, forms[i].name,
-                     state_file_error(error));
-        } else if (is_bad) {
-            diag_add(diag, DIAG_WARNING, at,
-                     "%s/%s is damaged or of another program, and is ignored", folder,
-                     forms[i].name);
-            diag_reason(diag, "%s", forms[i].loss);
-        }
+    for (enum state_file file = STATE_PROMISES; file <= STATE_SIGHTINGS; file++) {
+        struct text bytes = {0};
+        int error = state_file_read(folder, file, progress, &bytes) ? 0 : errno;
+        bool is_bad = error == 0 ? !history_take(history, &bytes, file) : error != ENOENT;
+        if (is_bad)
+            state_warn(folder, file, error, at, diag);
+        history->is_unread = history->is_unread || (is_bad && error != 0);
         good = good && !is_bad;
-        text_free(&files->bytes[i]);
+        text_free(&bytes);
     }
     return good;
-}
-
-bool history_read(struct history *history, const char *folder, struct position at,
-                  struct diag *diag)
-{
-    struct history_files files = {0};
-    history_fetch(folder, &files);
-    return history_take(history, folder, &files, at, diag);
 }
 
 /* The instant that was printed last: most are equal. */
@@ -355,7 +305,7 @@ void history_print_promises(const struct history *history, struct text *out)
     struct stamp since = {0};
     const struct span words[] = {
         span_of("since"), instant_text(&since, history->since == INT64_MAX ? 0 : history->since)};
-    text_append(out, span_of(forms[PROMISES].header));
+    text_append(out, span_of(state_forms[STATE_PROMISES].header));
     print_line(out, words, 2);
     print_promises(history, false, out);
     state_file_complete(out);
@@ -365,7 +315,7 @@ void history_print_sightings(const struct history *history, struct text *out)
 {
     struct stamp first = {0}, last = {0};
     struct number ttl = {0};
-    text_append(out, span_of(forms[SIGHTINGS].header));
+    text_append(out, span_of(state_forms[STATE_SIGHTINGS].header));
     print_promises(history, true, out);
     for (size_t i = 0; i < history->sighting_count; i++) {
         const struct sighting *sighting = &history->sightings[i];

@@ -271,7 +271,7 @@ bool life_judge(struct life *life, const char *domain, const struct policy *poli
     if (good) {
         judge_return(&subject);
         judge_mx(&subject);
-        judge_max_age(&subject, history_since(life->history));
+        judge_max_age(&subject, life->history->since);
         judge_mode(&subject);
         life->tested_long += judge_testing(&subject) ? 1 : 0;
     }
@@ -282,8 +282,8 @@ bool life_judge(struct life *life, const char *domain, const struct policy *poli
 void life_judge_gone(struct life *life, const struct site *site, struct position at,
                      struct diag *diag)
 {
-    for (size_t i = 0; i < history_count(life->history); i++) {
-        const struct history_domain *domain = history_at(life->history, i);
+    for (size_t i = 0; i < life->history->domain_count; i++) {
+        const struct history_domain *domain = &life->history->domains[i];
         struct promise_facts facts = facts_of(life, domain->name);
         struct promise_end free = promise_free(&facts, (struct span){0});
         if (free.kind == PROMISE_NONE || site_find_domain(site, span_of(domain->name)) != NULL)

@@ -49,24 +49,14 @@ struct load {
     struct site *before; /* owned; or NULL */
 };
 
-static void say_progress(void *context)
+static void say(void *context, enum progress what)
 {
     struct load *load = context;
     int64_t now = clock_monotonic_ms();
-    if (now - load->said < LIMIT_LOAD_PROGRESS_MS)
+    if (what == PROGRESS_GOES_ON && now - load->said < LIMIT_LOAD_PROGRESS_MS)
         return;
     load->said = now;
-    loader_say(load->loader, LOADER_PROGRESS);
-}
-
-static void say_wait(void *context)
-{
-    loader_say(((struct load *)context)->loader, LOADER_READS_STATE);
-}
-
-static void say_end_of_wait(void *context)
-{
-    loader_say(((struct load *)context)->loader, LOADER_HAS_STATE);
+    loader_say(load->loader, what);
 }
 
 /* Fills the file with the text, which is taken. */
@@ -307,9 +297,7 @@ static struct load_request make_request(struct load *load)
         .history_now = order->now,
         .previous = load->before,
         .site_file = &load->loader->loaded.files[LOADER_SITE],
-        .progress = {say_progress, load},
-        .waits_for_state = {say_wait, load},
-        .has_state = {say_end_of_wait, load},
+        .progress = {say, load},
         .state_hangs = order->state_hangs,
     };
     if (order->extent != LOAD_ALL) {

@@ -17,7 +17,7 @@
 
 /* What the last message begins with; the faults follow. */
 struct head {
-    char outcome; /* of loader_outcome; no loader_word is so small */
+    char outcome; /* of loader_outcome; no progress is so small */
     uint64_t errors, warnings;
 };
 
@@ -141,11 +141,11 @@ static enum loader_outcome take_result(struct loader *loader, const struct messa
 /* False when it is none, or one too many. */
 static bool take_word(struct loader *loader, char word, int64_t now)
 {
-    if (word == LOADER_READS_STATE)
+    if (word == PROGRESS_WAITS_FOR_STATE)
         loader->reads_state = true;
-    else if (word == LOADER_HAS_STATE)
+    else if (word == PROGRESS_HAS_STATE)
         loader->reads_state = false;
-    else if (word != LOADER_PROGRESS)
+    else if (word != PROGRESS_GOES_ON)
         return false;
     int64_t deadline = now + (loader->reads_state ? LIMIT_SAVE_MS : LIMIT_LOAD_SILENCE_MS);
     loader->deadline = deadline < loader->end_by ? deadline : loader->end_by;
@@ -221,12 +221,12 @@ enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int
     return die(loader, why);
 }
 
-void loader_say(const struct loader *loader, enum loader_word word)
+void loader_say(const struct loader *loader, enum progress progress)
 {
-    const char byte = (char)word;
+    const char byte = (char)progress;
     /* The others are more important than progress, for which there may be no room. */
     (void)send(loader->socket, &byte, 1,
-               word == LOADER_PROGRESS ? MSG_DONTWAIT | MSG_NOSIGNAL : MSG_NOSIGNAL);
+               progress == PROGRESS_GOES_ON ? MSG_DONTWAIT | MSG_NOSIGNAL : MSG_NOSIGNAL);
 }
 
 bool loader_fill(struct loader *loader, size_t file, struct span bytes)

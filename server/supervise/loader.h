@@ -17,6 +17,7 @@
 
 #include "base/address.h"
 #include "base/diag.h"
+#include "base/progress.h"
 #include "base/text.h"
 #include "shared/challenges.h"
 #include "shared/stats.h"
@@ -87,14 +88,8 @@ enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int
 /* Ends it without a result, if one runs, and frees what the last one has come to. */
 void loader_stop(struct loader *loader);
 
-/* For the child: that it goes on, that it begins to wait for the disk of the state folder, and that it
- * does not wait any more. */
-enum loader_word {
-    LOADER_PROGRESS = 'p',
-    LOADER_READS_STATE = 's',
-    LOADER_HAS_STATE = 'h',
-};
-void loader_say(const struct loader *loader, enum loader_word word);
+/* For the child. */
+void loader_say(const struct loader *loader, enum progress progress);
 
 /* For the child: fills and seals a file. What is too large to be saved is left out, and logged. False with
  * errno. */

@@ -36,7 +36,7 @@ void lookout_retry(struct lookout *lookout, const struct watch *watch, int64_t n
     lookout->next = now + (pause > patience ? pause : patience);
 }
 
-enum progress {
+enum movement {
     UNCHANGED,
     CHANGING,
     AT_REST,
@@ -44,7 +44,7 @@ enum progress {
 };
 
 /* Of the certificates or of the files alone. */
-static enum progress follow(uint64_t look, uint64_t handled, uint64_t seen, int64_t *since,
+static enum movement follow(uint64_t look, uint64_t handled, uint64_t seen, int64_t *since,
                             int64_t patience, int64_t now)
 {
     if (look == handled) {
@@ -59,7 +59,7 @@ static enum progress follow(uint64_t look, uint64_t handled, uint64_t seen, int6
 }
 
 static enum lookout_news judge(struct lookout *lookout, struct watch_look look,
-                               enum progress certificates, enum progress files)
+                               enum movement certificates, enum movement files)
 {
     if (files >= AT_REST) {
         lookout->handled.files = look.files;
@@ -82,10 +82,10 @@ enum lookout_news lookout_look(struct lookout *lookout, const struct watch *watc
     int64_t begin = clock_monotonic_ms();
     struct watch_look look = watch_now(watch);
     int64_t cost = clock_monotonic_ms() - begin;
-    enum progress certificates =
+    enum movement certificates =
         follow(look.certificates, lookout->handled.certificates, lookout->seen.certificates,
                &lookout->certificates_since, lookout->patience, now);
-    enum progress files = follow(look.files, lookout->handled.files, lookout->seen.files,
+    enum movement files = follow(look.files, lookout->handled.files, lookout->seen.files,
                                  &lookout->files_since, lookout->patience, now);
     /* The look that waits for rest is seldom and may cost more; but a file may never rest. */
     bool hasty = certificates == CHANGING || files == CHANGING;

@@ -9,9 +9,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory_file.h"
-#include "load/history.h"
 #include "load/state.h"
-#include "load/state_file.h"
 #include "supervise/child.h"
 
 /* When no process can be made, the next try. Milliseconds. */
@@ -29,8 +27,9 @@ static _Noreturn void save(const char *folder, enum saver_part part, int bytes)
     bool good = memory_file_map(bytes, LIMIT_STATE_FILE, &map);
     if (good) {
         const struct text text = {.data = (char *)(uintptr_t)map.data, .len = map.size};
-        good = state_file_write(folder, part == SAVER_POLICIES ? STATE_POLICIES : HISTORY_PROMISES,
-                                &text);
+        good = state_file_write(
+            folder, state_forms[part == SAVER_POLICIES ? STATE_POLICIES : STATE_PROMISES].name,
+            &text);
     }
     if (!good)
         log_line(LOG_LEVEL_ERROR, "cannot %s in %s: %s", tasks[part], folder, strerror(errno));

@@ -8,7 +8,6 @@
 #include "body.h"
 #include "fuzz.h"
 #include "load/history.h"
-#include "load/state_file.h"
 
 static void check_promise(const struct promise *promise, const struct promise_facts *facts)
 {
@@ -29,8 +28,8 @@ static void check_promise(const struct promise *promise, const struct promise_fa
 
 static void check_history(const struct history *history, int64_t now)
 {
-    for (size_t i = 0; i < history_count(history); i++) {
-        const struct history_domain *domain = history_at(history, i);
+    for (size_t i = 0; i < history->domain_count; i++) {
+        const struct history_domain *domain = &history->domains[i];
         struct promise_facts facts = history_facts(history, domain, now);
         assert(body_is_name(span_of(domain->name), false));
         assert(history_find(history, span_of(domain->name)) == domain);
@@ -53,9 +52,9 @@ static void check_again(const struct history *history, int64_t now)
     assert(copy != NULL);
     print(history, files);
     /* What was only seen of other servers is in the second file alone. */
-    bool is_served = history_since(history) != INT64_MAX;
-    assert(!is_served || history_read_promises(copy, &files[0]));
-    assert(history_read_sightings(copy, &files[1]));
+    bool is_served = history->since != INT64_MAX;
+    assert(!is_served || history_take(copy, &files[0], STATE_PROMISES));
+    assert(history_take(copy, &files[1], STATE_SIGHTINGS));
     text_free(&files[0]);
     assert(history_settle(copy, now) == now);
     print(history, files);
@@ -87,15 +86,16 @@ static void check(struct span input, bool is_promises)
     int64_t then;
     assert(history != NULL);
     text_append(&bytes, input);
-    assert(!history_read_promises(history, &bytes) && !history_read_sightings(history, &bytes));
+    assert(!history_take(history, &bytes, STATE_PROMISES) &&
+           !history_take(history, &bytes, STATE_SIGHTINGS));
     text_free(&bytes);
     print(history, empty);
     complete(&bytes, &empty[is_promises ? 0 : 1], input);
-    bool good = is_promises ? history_read_promises(history, &bytes)
-                            : history_read_sightings(history, &bytes);
+    bool good = is_promises ? history_take(history, &bytes, STATE_PROMISES)
+                            : history_take(history, &bytes, STATE_SIGHTINGS);
     then = history_settle(history, now);
     assert(then >= now);
-    assert(good || history_count(history) == 0);
+    assert(good || history->domain_count == 0);
     check_history(history, then);
     check_again(history, then);
     text_free(&bytes);

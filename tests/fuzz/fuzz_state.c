@@ -10,7 +10,6 @@
 #include "files.h"
 #include "fuzz.h"
 #include "load/state.h"
-#include "load/state_file.h"
 
 static const char FOLDER[] = "/state";
 
@@ -30,7 +29,7 @@ static void write_file(struct span bytes, bool complete)
 static struct site *read_site(struct diag *diag)
 {
     struct position at = {"input", 1, 1};
-    struct site *site = state_read(FOLDER, at, diag);
+    struct site *site = state_read(FOLDER, at, NULL, diag);
     assert((site == NULL) == (diag_count(diag, DIAG_WARNING) > 0));
     assert(diag_count(diag, DIAG_ERROR) + diag_count(diag, DIAG_FATAL) == 0);
     return site;
@@ -68,7 +67,7 @@ static void check(struct span bytes, bool complete)
         check_site(site);
         struct text text = {0};
         state_print(site, &text);
-        assert(!text.failed && state_file_write(FOLDER, STATE_POLICIES, &text));
+        assert(!text.failed && state_file_write(FOLDER, state_forms[STATE_POLICIES].name, &text));
         text_free(&text);
         struct site *again = read_site(diag);
         assert(again != NULL);

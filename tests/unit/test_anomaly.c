@@ -26,7 +26,6 @@
 #include "crypto/accelerate.h"
 #include "load/configuration.h"
 #include "load/state.h"
-#include "load/state_file.h"
 #include "pki.h"
 #include "serve/connection.h"
 
@@ -452,7 +451,8 @@ static bool write_state(const struct configuration *configuration)
 {
     struct text bytes = {0};
     state_print(configuration->site, &bytes);
-    bool good = !bytes.failed && state_file_write("state", STATE_POLICIES, &bytes);
+    bool good =
+        !bytes.failed && state_file_write("state", state_forms[STATE_POLICIES].name, &bytes);
     text_free(&bytes);
     return good;
 }
@@ -467,7 +467,7 @@ static bool run_state(enum fault_kind kind, int64_t n, void *context)
     arm(kind, n);
     bool written = write_state(configuration);
     bool failed_to_write = disarm();
-    struct site *complete = state_read("state", at, diag);
+    struct site *complete = state_read("state", at, NULL, diag);
     assert_int_equal(diag_count(diag, DIAG_WARNING), 0); /* whole, or not there */
     assert_true(complete != NULL || !written);
     assert_true(written || failed_to_write);
@@ -476,7 +476,7 @@ static bool run_state(enum fault_kind kind, int64_t n, void *context)
     site_free(complete);
     assert_true(write_state(configuration));
     arm(kind, n);
-    site = state_read("state", at, diag);
+    site = state_read("state", at, NULL, diag);
     bool failed_to_read = disarm();
     assert_true((site == NULL) ==
                 (diag_count(diag, DIAG_FATAL) + diag_count(diag, DIAG_WARNING) > 0));

@@ -114,8 +114,9 @@ static void names_another_encoding(void **state)
     }
 }
 
-static void count_progress(void *context)
+static void count_progress(void *context, enum progress what)
 {
+    assert_int_equal(what, PROGRESS_GOES_ON);
     size_t *count = context;
     (*count)++;
 }

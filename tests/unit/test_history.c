@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/calendar.h"
-#include "load/state_file.h"
 #include "unit.h"
 
 enum { DAY = 86400, NOW = 1800000000 };
@@ -89,13 +88,13 @@ static void what_is_served_is_recorded(void **state)
 {
     (void)state;
     struct history *history = history_new();
-    assert_true(history_since(history) == INT64_MAX);
+    assert_true(history->since == INT64_MAX);
     serve(history, "11", NOW);
     serve(history, "12", NOW + 10);
     serve(history, "-2", NOW + 20);
     serve(history, "11", NOW + 30);
-    assert_true(history_since(history) == NOW);
-    assert_int_equal(history_count(history), 2);
+    assert_true(history->since == NOW);
+    assert_int_equal(history->domain_count, 2);
     check_promise(history, "a.example", "1", NOW, PROMISE_OPEN);
     check_promise(history, "b.example", "1", NOW, PROMISE_OPEN);
     check_promise(history, "b.example", "2", NOW + 10, NOW + 30);
@@ -134,8 +133,8 @@ static void what_is_printed_reads_back(void **state)
     struct text promises = {0}, sightings = {0};
     history_print_promises(one, &promises);
     history_print_sightings(one, &sightings);
-    assert_true(history_read_promises(other, &promises) &&
-                history_read_sightings(other, &sightings));
+    assert_true(history_take(other, &promises, STATE_PROMISES) &&
+                history_take(other, &sightings, STATE_SIGHTINGS));
     assert_true(history_settle(other, NOW + 3 * DAY) == NOW + 3 * DAY);
     char *first = print(one), *second = print(other);
     assert_string_equal(first, second);
@@ -191,8 +190,8 @@ static void replicas_merge_in_every_order(void **state)
             const struct text *file = files[orders[k][i]];
             text_append(&promises, (struct span){file[0].data, file[0].len});
             text_append(&sightings, (struct span){file[1].data, file[1].len});
-            assert_true(history_read_promises(merged, &promises) &&
-                        history_read_sightings(merged, &sightings));
+            assert_true(history_take(merged, &promises, STATE_PROMISES) &&
+                        history_take(merged, &sightings, STATE_SIGHTINGS));
         }
         (void)history_settle(merged, NOW + DAY);
         check_promise(merged, "a.example", "1", NOW, PROMISE_OPEN); /* the second still serves it */
@@ -200,7 +199,7 @@ static void replicas_merge_in_every_order(void **state)
         check_promise(merged, "b.example", "2", NOW + 1, PROMISE_OPEN);
         check_promise(merged, "a.example", "x", NOW, NOW + DAY);
         check_promise(merged, "a.example", "y", NOW + 1, PROMISE_OPEN); /* one sees it still */
-        assert_true(history_since(merged) == NOW + 2);
+        assert_true(merged->since == NOW + 2);
         char *text = print(merged);
         if (wanted == NULL)
             wanted = text;
@@ -249,7 +248,7 @@ static void clock_that_is_wrong_shortens_nothing(void **state)
     facts.clock = now;
     assert_false(promise_is_held(&facts.promises[0], &facts, &end));
     serve(history, "3", now + 60 * DAY);
-    assert_int_equal(history_at(history, 0)->count, 2); /* 400 days and two weeks after its end */
+    assert_int_equal(history->domains[0].count, 2); /* 400 days and two weeks after its end */
     history_free(history);
 }
 
@@ -276,7 +275,7 @@ static void policies_of_another_server_are_recorded(void **state)
     see(history, "x1", true, NOW);
     see(history, "x1", true, NOW + DAY);
     check_seen(history, "served a.example 0 2027-01-15T08:00:00Z;");
-    assert_true(history_since(history) == INT64_MAX); /* what we served is not known for it */
+    assert_true(history->since == INT64_MAX); /* what we served is not known for it */
     /* Two addresses differ; then one is silent; then the first policy has gone, and comes back. */
     see(history, "x1y2x1", true, NOW + DAY);
     see(history, "y2", false, NOW + 2 * DAY);
@@ -305,8 +304,8 @@ static void policies_of_another_server_are_recorded(void **state)
     history_print_promises(history, &promises);
     history_print_sightings(history, &sightings);
     assert_null(strstr(promises.data, " x "));
-    assert_true(history_read_sightings(other, &sightings) &&
-                history_read_promises(other, &promises));
+    assert_true(history_take(other, &sightings, STATE_SIGHTINGS) &&
+                history_take(other, &promises, STATE_PROMISES));
     (void)history_settle(other, NOW + 900 * DAY);
     char *first = print(history), *second = print(other);
     assert_string_equal(first, second);
@@ -329,8 +328,8 @@ static bool reads(const char *lines, bool is_whole)
     state_file_complete(&bytes);
     if (!is_whole)
         bytes.data[bytes.len - 2] ^= 1;
-    bool good = history_read_promises(history, &bytes);
-    assert_true(good || history_since(history) == INT64_MAX);
+    bool good = history_take(history, &bytes, STATE_PROMISES);
+    assert_true(good || history->since == INT64_MAX);
     text_free(&bytes);
     history_free(history);
     return good;
@@ -389,7 +388,7 @@ static void file_that_cannot_be_trusted_is_told(void **state)
     struct text bytes = {0};
     struct position at = {"f", 1, 1};
     assert_non_null(mkdtemp(folder));
-    (void)snprintf(path, sizeof(path), "%s/%s", folder, HISTORY_PROMISES);
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, state_forms[STATE_PROMISES].name);
     for (int damaged = 0; damaged < 3; damaged++) {
         struct history *history = history_new();
         struct diag *diag = diag_new();
@@ -397,11 +396,11 @@ static void file_that_cannot_be_trusted_is_told(void **state)
             bytes.len = 0;
             text_append(&bytes,
                         span_of(damaged == 1 ? "torn" : "# mta-sts-httpd: something else\n"));
-            assert_true(state_file_write(folder, HISTORY_PROMISES, &bytes));
+            assert_true(state_file_write(folder, state_forms[STATE_PROMISES].name, &bytes));
         }
-        assert_int_equal(history_read(history, folder, at, diag), damaged == 0);
+        assert_int_equal(history_read(history, folder, at, NULL, diag), damaged == 0);
         assert_int_equal(diag_count(diag, DIAG_WARNING), damaged == 0 ? 0 : 1);
-        assert_true(history_since(history) == INT64_MAX);
+        assert_true(history->since == INT64_MAX);
         diag_free(diag);
         history_free(history);
     }

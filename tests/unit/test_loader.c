@@ -48,7 +48,7 @@ static void fill_settings(struct loader *loader)
 static void succeed(void *context, struct loader *loader)
 {
     (void)context;
-    loader_say(loader, LOADER_PROGRESS);
+    loader_say(loader, PROGRESS_GOES_ON);
     loader->errors = 1;
     loader->warnings = 2;
     fill_settings(loader);
@@ -70,7 +70,7 @@ static void refuse(void *context, struct loader *loader)
 static void loop(void *context, struct loader *loader)
 {
     (void)context;
-    loader_say(loader, LOADER_PROGRESS);
+    loader_say(loader, PROGRESS_GOES_ON);
     for (;;)
         (void)poll(NULL, 0, 1000); /* until it is killed */
 }
@@ -78,7 +78,7 @@ static void loop(void *context, struct loader *loader)
 static void read_state(void *context, struct loader *loader)
 {
     (void)context;
-    loader_say(loader, LOADER_READS_STATE);
+    loader_say(loader, PROGRESS_WAITS_FOR_STATE);
     for (;;)
         (void)poll(NULL, 0, 1000); /* until it is killed */
 }
