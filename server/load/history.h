@@ -1,7 +1,7 @@
 /*
  * What senders may hold, as it was recorded: the policies that were served, each from when until when,
  * those that looks at other servers have found, and the ids that looks at the DNS have found. Two files of
- * the state folder, line by line, with a reader of their own. Several folders, of replicas that share
+ * the state folder, line by line, with a reader of their own (history_file.c). Several folders, of replicas that share
  * nothing, make one history. A file that is torn or foreign is ignored with a warning. Runs in the loader
  * and in commands.
  */

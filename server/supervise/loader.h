@@ -3,8 +3,8 @@
  * why it was refused, in one message. What the supervisor does is in loader.c: it waits for the child beside everything
  * else, and one that crashes, makes no progress, or runs out of memory is a refused load, and nothing else.
  * What the child does, from its first instruction to its last, is in load.c: it gives up everything but
- * reading (sandbox/seal.h), reads and judges the files, logs what is wrong with them, and builds the images
- * of settings and site. What was served before it has as images of the same kind. It has no way to survive a
+ * reading (sandbox/seal.h), reads and judges the files, logs what is wrong with them (report.c), and builds the
+ * images of settings and site. What was served before it has as images of the same kind. It has no way to survive a
  * want of memory: it says so and ends.
  */
 #ifndef SUPERVISE_LOADER_H
