@@ -1,6 +1,5 @@
 #include "http/http.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
@@ -17,8 +16,6 @@ enum {
     V2_TCP6 = 0x21,
     V2_FAMILY_MOST = 0x3, /* Unix; 1 and 2 are IPv4 and IPv6, 0 is unspecified */
     V2_TRANSPORT_MOST = 0x2,
-    V2_LEN4 = 12, /* two addresses and two ports */
-    V2_LEN6 = 36,
 };
 
 static const struct span V1_BEGIN = {"PROXY ", 6};
@@ -32,12 +29,16 @@ static bool next_word(struct span *text, struct span *ret_word)
 }
 
 /* A port in decimal, without a leading zero. */
-static bool parse_port(struct span word, in_port_t *ret_port)
+static bool parse_port(struct span word, uint64_t *ret_port)
 {
-    uint64_t port = 0;
-    bool good = span_number(word, 65535, &port) && (word.len == 1 || word.data[0] != '0');
-    *ret_port = htons((in_port_t)port);
-    return good;
+    return span_number(word, 65535, ret_port) && (word.len == 1 || word.data[0] != '0');
+}
+
+static void set_client(int family, const void *number, uint64_t port,
+                       struct sockaddr_storage *ret_client)
+{
+    const struct address client = address_make(family, number, (uint16_t)port);
+    memcpy(ret_client, &client.any, client.len);
 }
 
 /* "SOURCE DESTINATION SOURCE-PORT DESTINATION-PORT", where only the source matters to us. */
@@ -45,22 +46,14 @@ static bool parse_v1_addresses(int family, struct span text, struct sockaddr_sto
 {
     struct span source, destination, source_port, destination_port;
     struct in6_addr number, other;
-    in_port_t port, other_port;
+    uint64_t port, other_port;
     if (text.len == 0 || text.data[text.len - 1] == ' ' || !next_word(&text, &source) ||
         !next_word(&text, &destination) || !next_word(&text, &source_port) ||
         !next_word(&text, &destination_port) || text.len > 0 ||
         !address_number(family, source, &number) || !address_number(family, destination, &other) ||
         !parse_port(source_port, &port) || !parse_port(destination_port, &other_port))
         return false;
-    if (family == AF_INET) {
-        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = port};
-        memcpy(&v4.sin_addr, &number, sizeof(v4.sin_addr));
-        memcpy(ret_client, &v4, sizeof(v4));
-    } else {
-        const struct sockaddr_in6 v6 = {
-            .sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = number};
-        memcpy(ret_client, &v6, sizeof(v6));
-    }
+    set_client(family, &number, port, ret_client);
     return true;
 }
 
@@ -104,21 +97,14 @@ static enum proxy_progress parse_v2(struct span input, size_t *ret_consumed,
     *ret_consumed = V2_HEAD + len;
     if (command == V2_LOCAL)
         return PROXY_COMPLETE;
-    if (family == V2_TCP4) {
-        struct sockaddr_in v4 = {.sin_family = AF_INET};
-        if (len < V2_LEN4)
-            return PROXY_MALFORMED;
-        memcpy(&v4.sin_addr, addresses, 4);
-        memcpy(&v4.sin_port, addresses + 8, 2);
-        memcpy(ret_client, &v4, sizeof(v4));
-    } else if (family == V2_TCP6) {
-        struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-        if (len < V2_LEN6)
-            return PROXY_MALFORMED;
-        memcpy(&v6.sin6_addr, addresses, 16);
-        memcpy(&v6.sin6_port, addresses + 32, 2);
-        memcpy(ret_client, &v6, sizeof(v6));
-    }
+    if (family != V2_TCP4 && family != V2_TCP6)
+        return PROXY_COMPLETE;
+    size_t size = family == V2_TCP4 ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+    const unsigned char *port = addresses + 2 * size;
+    if (len < 2 * size + 4) /* two addresses and two ports */
+        return PROXY_MALFORMED;
+    set_client(family == V2_TCP4 ? AF_INET : AF_INET6, addresses,
+               (uint64_t)(port[0] << 8 | port[1]), ret_client);
     return PROXY_COMPLETE;
 }
 
