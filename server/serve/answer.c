@@ -1,5 +1,6 @@
 #include "serve/answer.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "serve/connection.h"
-#include "shared/client_address.h"
 
 static const struct {
     enum http_status status;
@@ -38,6 +38,30 @@ static void begin(struct connection *connection, enum http_status status, enum h
             stats_count(connection->setting->stats, fetches[i].counter);
 }
 
+/* "192.0.2.1"; shortened to the network that tells no single person (IPv4 /24, IPv6 /48) "192.0.2.0". An
+ * IPv4 address that is written as an IPv6 one is IPv4. "unix" for a client without an IP address. */
+static void print_client(const struct connection *connection, bool shortened,
+                         char out[static CLIENT_ADDRESS_SIZE])
+{
+    const unsigned char *number = connection->client.v6.sin6_addr.s6_addr;
+    unsigned char bytes[sizeof(struct in6_addr)] = {0};
+    int family = connection->client.any.sa_family;
+    if (family == AF_INET) {
+        number = (const unsigned char *)&connection->client.v4.sin_addr;
+    } else if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&connection->client.v6.sin6_addr)) {
+        family = AF_INET;
+        number += 12;
+    } else if (family != AF_INET6) {
+        (void)snprintf(out, CLIENT_ADDRESS_SIZE, "unix"); /* it fits */
+        return;
+    }
+    if (family == AF_INET)
+        memcpy(bytes, number, shortened ? 3 : 4);
+    else
+        memcpy(bytes, number, shortened ? 6 : 16);
+    (void)inet_ntop(family, bytes, out, CLIENT_ADDRESS_SIZE); /* it fits, and both families exist */
+}
+
 /* What a line of the log says of the connection. */
 struct access {
     char client[CLIENT_ADDRESS_SIZE];
@@ -53,7 +77,7 @@ static struct access access_of(const struct connection *connection)
         .took_us = clock_monotonic_us() - connection->begun_us,
         .now = time(NULL),
     };
-    client_address_print(&connection->client.any, log_style()->anonymize, access.client);
+    print_client(connection, log_style()->anonymize, access.client);
     if (connection->session != NULL)
         access.facts = tls_session_facts(connection->session);
     return access;
@@ -409,7 +433,11 @@ static void record_fetch(const struct connection *connection, const struct http_
     fetch_record_set(record.domain, sizeof(record.domain), site_name_span(domain));
     fetch_record_set(record.agent, sizeof(record.agent), request->agent);
     fetch_record_set(record.id, sizeof(record.id), span_of(policy_id(site_policy(domain))));
-    client_address_print_network(&connection->client.any, record.network);
+    print_client(connection, true, record.network);
+    size_t len = strlen(record.network);
+    if (strcmp(record.network, "unix") != 0)
+        (void)snprintf(record.network + len, sizeof(record.network) - len,
+                       strchr(record.network, ':') == NULL ? "/24" : "/48"); /* it fits */
     stats_record_fetch(connection->setting->stats, &record);
 }
 

@@ -10,17 +10,20 @@
 #ifndef SHARED_STATS_H
 #define SHARED_STATS_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/limits.h"
 #include "base/span.h"
-#include "shared/client_address.h"
 
 /* Who has fetched what: for a domain, a program and a network the id that it got
  * last, and when. A fixed number of entries, of which the oldest is overwritten: one writes, anyone reads
  * without holding it up. */
+
+/* A network as text: its address and its length. */
+enum { CLIENT_ADDRESS_SIZE = INET6_ADDRSTRLEN + 4 };
 
 /* All strings end with a NUL, also in what was read. */
 struct fetch_record {
