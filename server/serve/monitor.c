@@ -140,44 +140,22 @@ static int64_t value_of(const struct stats *stats, const struct family *family, 
     return stats_gauge(stats, index);
 }
 
+static void print_head(const char *name, const char *type, const char *help, struct text *out)
+{
+    text_printf(out, "# HELP mta_sts_httpd_%s %s\n# TYPE mta_sts_httpd_%s %s\n", name, help, name,
+                type);
+}
+
 static void print_family(const struct stats *stats, const struct family *family, struct text *out)
 {
     const char *suffix = strcmp(family->type, "counter") == 0 ? "_total" : "";
-    text_printf(out, "# HELP mta_sts_httpd_%s %s\n# TYPE mta_sts_httpd_%s %s\n", family->name,
-                family->help, family->name, family->type);
+    print_head(family->name, family->type, family->help, out);
     for (size_t i = 0; i < SAMPLES_MOST && family->samples[i].labels != NULL; i++) {
         int64_t value = value_of(stats, family, family->samples[i].index);
         if (value != 0 || family->source != KNOWN)
             text_printf(out, "mta_sts_httpd_%s%s%s %" PRId64 "\n", family->name, suffix,
                         family->samples[i].labels, value);
     }
-}
-
-/* Appends all of it but the domains and the last line. */
-static void exposition_print(const struct stats *stats, struct text *out)
-{
-    text_append(out,
-                span_of("# HELP mta_sts_httpd_build The program.\n"
-                        "# TYPE mta_sts_httpd_build info\n"
-                        "mta_sts_httpd_build_info{version=\"" MTA_STS_HTTPD_VERSION "\"} 1\n"));
-    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-        print_family(stats, &families[i], out);
-}
-
-/* Appends when the first certificate of a domain ends, in seconds since 1970. */
-static void exposition_domain(const char *name, int64_t not_after, bool is_first, struct text *out)
-{
-    if (is_first)
-        text_append(out,
-                    span_of("# HELP mta_sts_httpd_domain_certificate_not_after_timestamp_seconds "
-                            "When the first certificate of the domain ends, in seconds since "
-                            "1970.\n# TYPE "
-                            "mta_sts_httpd_domain_certificate_not_after_timestamp_seconds "
-                            "gauge\n"));
-    text_printf(out,
-                "mta_sts_httpd_domain_certificate_not_after_timestamp_seconds{domain=\"%s\"} "
-                "%" PRId64 "\n",
-                name, not_after);
 }
 
 struct senders {
@@ -319,15 +297,25 @@ static const struct site_domain *find(const struct connection *connection,
 static enum http_status tell_metrics(const struct connection *connection, struct span query,
                                      struct text *body)
 {
+    static const char not_after[] = "domain_certificate_not_after_timestamp_seconds";
     struct parameter name;
     bool begun = false;
-    exposition_print(connection->setting->stats, body);
+    print_head("build", "info", "The program.", body);
+    text_append(body,
+                span_of("mta_sts_httpd_build_info{version=\"" MTA_STS_HTTPD_VERSION "\"} 1\n"));
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+        print_family(connection->setting->stats, &families[i], body);
     while (next_domain(&query, &name)) {
         const struct site_domain *domain = find(connection, &name);
         const struct credential *credential = domain == NULL ? NULL : verdict_first_to_end(domain);
         if (credential == NULL)
             continue;
-        exposition_domain(site_name(domain), credential_fields(credential).not_after, !begun, body);
+        if (!begun)
+            print_head(not_after, "gauge",
+                       "When the first certificate of the domain ends, in seconds since 1970.",
+                       body);
+        text_printf(body, "mta_sts_httpd_%s{domain=\"%s\"} %" PRId64 "\n", not_after,
+                    site_name(domain), credential_fields(credential).not_after);
         begun = true;
     }
     text_append(body, span_of("# EOF\n"));
