@@ -163,44 +163,28 @@ struct senders {
     size_t count;
 };
 
-/* Each worker that one and the same sender came to has an entry of its own. */
-static void merge(struct fetch_record *into, const struct fetch_record *record)
+/* Keeps the latest first. Each worker that one and the same sender came to has an entry of its own. */
+static void add(struct senders *senders, struct fetch_record record)
 {
-    uint64_t count = into->count + record->count;
-    if (record->last > into->last)
-        *into = *record;
-    into->count = count;
-}
-
-static void add(struct senders *senders, const struct fetch_record *record)
-{
-    size_t oldest = 0;
-    for (size_t i = 0; i < senders->count; i++) {
-        struct fetch_record *item = &senders->items[i];
-        if (strcmp(item->agent, record->agent) == 0 &&
-            strcmp(item->network, record->network) == 0) {
-            merge(item, record);
+    struct fetch_record *items = senders->items;
+    size_t place = 0;
+    while (place < senders->count && (strcmp(items[place].agent, record.agent) != 0 ||
+                                      strcmp(items[place].network, record.network) != 0))
+        place++;
+    if (place < senders->count) {
+        record.count += items[place].count;
+        if (items[place].last >= record.last) {
+            items[place].count = record.count;
             return;
         }
-        if (item->last < senders->items[oldest].last)
-            oldest = i;
+    } else if (senders->count < LIMIT_SENDERS) {
+        senders->count++;
+    } else if (items[--place].last >= record.last) {
+        return;
     }
-    if (senders->count < LIMIT_SENDERS)
-        senders->items[senders->count++] = *record;
-    else if (senders->items[oldest].last < record->last)
-        senders->items[oldest] = *record;
-}
-
-/* The C library's would ask the kernel how much memory there is, which a sealed worker may not. */
-static void sort_by_last(struct senders *senders)
-{
-    for (size_t i = 1; i < senders->count; i++) {
-        struct fetch_record record = senders->items[i];
-        size_t place = i;
-        for (; place > 0 && senders->items[place - 1].last < record.last; place--)
-            senders->items[place] = senders->items[place - 1];
-        senders->items[place] = record;
-    }
+    for (; place > 0 && items[place - 1].last < record.last; place--)
+        items[place] = items[place - 1];
+    items[place] = record;
 }
 
 /* What workers have written is escaped as if a client had written it there. */
@@ -229,9 +213,8 @@ static void senders_print(const struct stats *stats, struct span domain, struct 
     for (size_t slot = 0; (records = stats_fetch_records(stats, slot)) != NULL; slot++) {
         struct fetch_record record;
         for (size_t index = 0; fetch_records_next(records, domain, &index, &record);)
-            add(&senders, &record);
+            add(&senders, record);
     }
-    sort_by_last(&senders);
     for (size_t i = 0; i < senders.count; i++)
         print(&senders.items[i], out);
     free(senders.items);
