@@ -13,10 +13,9 @@
 static const char exposition_type[] = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 enum source {
-    COUNTED,     /* by workers */
-    GAUGE,       /* of the supervisor */
-    KNOWN,       /* the same, which is not there while it is 0 */
-    CONNECTIONS, /* of workers, now */
+    COUNTED, /* by workers */
+    GAUGE,   /* of the supervisor */
+    KNOWN,   /* the same, which is not there while it is 0 */
 };
 
 enum { SAMPLES_MOST = 12 };
@@ -63,8 +62,8 @@ static const struct family {
     {"connections",
      "gauge",
      "Connections that workers hold now, those of monitors included.",
-     {{"", 0}},
-     CONNECTIONS},
+     {{"", STATS_CONNECTIONS}},
+     COUNTED},
     {"connections_evicted",
      "counter",
      "Connections that gave way to others because a worker was full.",
@@ -126,20 +125,6 @@ static const struct family {
      KNOWN},
 };
 
-static int64_t value_of(const struct stats *stats, const struct family *family, unsigned index)
-{
-    switch (family->source) {
-    case COUNTED:
-        return (int64_t)stats_sum(stats, index);
-    case CONNECTIONS:
-        return (int64_t)stats_connections(stats);
-    case GAUGE:
-    case KNOWN:
-        break;
-    }
-    return stats_gauge(stats, index);
-}
-
 static void print_head(const char *name, const char *type, const char *help, struct text *out)
 {
     text_printf(out, "# HELP mta_sts_httpd_%s %s\n# TYPE mta_sts_httpd_%s %s\n", name, help, name,
@@ -151,7 +136,9 @@ static void print_family(const struct stats *stats, const struct family *family,
     const char *suffix = strcmp(family->type, "counter") == 0 ? "_total" : "";
     print_head(family->name, family->type, family->help, out);
     for (size_t i = 0; i < SAMPLES_MOST && family->samples[i].labels != NULL; i++) {
-        int64_t value = value_of(stats, family, family->samples[i].index);
+        unsigned index = family->samples[i].index;
+        int64_t value = family->source == COUNTED ? (int64_t)stats_sum(stats, index)
+                                                  : stats_gauge(stats, index);
         if (value != 0 || family->source != KNOWN)
             text_printf(out, "mta_sts_httpd_%s%s%s %" PRId64 "\n", family->name, suffix,
                         family->samples[i].labels, value);

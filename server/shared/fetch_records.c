@@ -23,18 +23,11 @@ void fetch_record_set(char *field, size_t size, struct span text)
     field[len] = '\0';
 }
 
-/* Never 0. The parts come from clients, so the hash is seeded: none can meet another's on purpose. */
+/* Of domain, agent and network; never 0. They come from clients, so the hash is seeded: none can meet
+ * another's on purpose. */
 static uint64_t key_of(const struct fetch_record *record)
 {
-    const char *parts[] = {record->domain, record->agent, record->network};
-    char whole[sizeof(record->domain) + sizeof(record->agent) + sizeof(record->network)];
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        size_t size = strlen(parts[i]) + 1; /* with the NUL, which is in no part */
-        memcpy(whole + len, parts[i], size);
-        len += size;
-    }
-    return table_hash((struct span){whole, len}) | 1;
+    return table_hash((struct span){(const char *)record, offsetof(struct fetch_record, id)}) | 1;
 }
 
 /* The entry with the key, else a free one, else the oldest. */

@@ -15,7 +15,6 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "counters of 64 bits without a lock"
 
 struct slot {
     _Atomic uint64_t counters[STATS_COUNTERS];
-    _Atomic uint64_t connections;
     struct fetch_records records;
 };
 
@@ -75,7 +74,7 @@ void stats_end_worker(struct stats *stats, size_t slot)
 {
     assert(slot < stats->count);
     struct slot *ended = stats->slots[slot].writable;
-    atomic_store_explicit(&ended->connections, 0, memory_order_relaxed);
+    atomic_store_explicit(&ended->counters[STATS_CONNECTIONS], 0, memory_order_relaxed);
 }
 
 void stats_set(struct stats *stats, enum stats_gauge gauge, int64_t value)
@@ -117,7 +116,8 @@ void stats_record_fetch(struct stats *stats, const struct fetch_record *record)
 void stats_set_connections(struct stats *stats, size_t connections)
 {
     if (stats != NULL)
-        atomic_store_explicit(&stats->own->connections, connections, memory_order_relaxed);
+        atomic_store_explicit(&stats->own->counters[STATS_CONNECTIONS], connections,
+                              memory_order_relaxed);
 }
 
 uint64_t stats_sum(const struct stats *stats, enum stats_counter counter)
@@ -125,14 +125,6 @@ uint64_t stats_sum(const struct stats *stats, enum stats_counter counter)
     uint64_t sum = 0;
     for (size_t i = 0; i < stats->count; i++)
         sum += atomic_load_explicit(&slot_of(stats, i)->counters[counter], memory_order_relaxed);
-    return sum;
-}
-
-uint64_t stats_connections(const struct stats *stats)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < stats->count; i++)
-        sum += atomic_load_explicit(&slot_of(stats, i)->connections, memory_order_relaxed);
     return sum;
 }
 

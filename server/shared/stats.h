@@ -25,7 +25,7 @@
 /* A network as text: its address and its length. */
 enum { CLIENT_ADDRESS_SIZE = INET6_ADDRSTRLEN + 4 };
 
-/* All strings end with a NUL, also in what was read. */
+/* All strings end with a NUL, also in what was read; all behind it is zero in what is added. */
 struct fetch_record {
     char domain[LIMIT_NAME + 1];
     char agent[LIMIT_FETCH_RECORD_AGENT + 1]; /* printable ASCII; "" when it was not told */
@@ -57,8 +57,9 @@ void fetch_records_add(struct fetch_records *records, const struct fetch_record 
 bool fetch_records_next(const struct fetch_records *records, struct span domain, size_t *index,
                         struct fetch_record *ret_record);
 
-/* What a worker counts. They only grow. */
+/* What a worker counts. All but the first only grow. */
 enum stats_counter {
+    STATS_CONNECTIONS, /* that it has now; set, not counted */
     STATS_HANDSHAKE_TLS12,
     STATS_HANDSHAKE_TLS13,
     STATS_HANDSHAKE_NO_NAME,      /* a client without SNI */
@@ -135,11 +136,10 @@ bool stats_attach(struct stats *stats, size_t slot);
 /* Worker: in its slot. Without a stats, NULL, nothing is counted. */
 void stats_count(struct stats *stats, enum stats_counter counter);
 void stats_record_fetch(struct stats *stats, const struct fetch_record *record);
-void stats_set_connections(struct stats *stats, size_t connections); /* so many it has now */
+void stats_set_connections(struct stats *stats, size_t connections);
 
-/* Of all workers that ever were, but for the connections, which are those of now. */
+/* Of all workers that ever were. */
 uint64_t stats_sum(const struct stats *stats, enum stats_counter counter);
-uint64_t stats_connections(const struct stats *stats);
 /* The records that the worker with that slot has noted; NULL when no later one has any. Borrowed. */
 const struct fetch_records *stats_fetch_records(const struct stats *stats, size_t slot);
 int64_t stats_gauge(const struct stats *stats, enum stats_gauge gauge);

@@ -18,13 +18,13 @@ static void work(struct stats *stats, size_t slot, uint64_t requests)
         for (uint64_t i = 0; i < requests; i++)
             stats_count(stats, STATS_FETCH_200);
         stats_set_connections(stats, 5);
-        _exit(stats_connections(stats) == 5 ? 0 : 2);
+        _exit(stats_sum(stats, STATS_CONNECTIONS) == 5 ? 0 : 2);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    assert_int_equal(stats_connections(stats), 5);
+    assert_int_equal(stats_sum(stats, STATS_CONNECTIONS), 5);
     stats_end_worker(stats, slot);
-    assert_int_equal(stats_connections(stats), 0);
+    assert_int_equal(stats_sum(stats, STATS_CONNECTIONS), 0);
 }
 
 static void counts_outlive_workers_and_generations(void **state)
