@@ -28,8 +28,9 @@ struct group {
     size_t count;
 };
 
-/* What is kept of a file. */
-struct quota {
+/* A file, and what is kept of it. */
+struct file {
+    const char *name;         /* interned */
     size_t most;              /* 0: everything */
     size_t kept[DIAG_LEVELS]; /* most + 1: and it was said that there are more */
 };
@@ -39,11 +40,9 @@ struct diag {
     struct entry *entries; /* owned */
     size_t count;
     size_t capacity;
-    const char **files; /* owned; interned names in the order of their first use */
+    struct file *files; /* owned; in the order of their first use */
     size_t file_count;
     size_t file_capacity;
-    struct quota *quotas; /* owned; of each file */
-    size_t quota_capacity;
     struct table file_table;
     struct table entry_table; /* what was said already, at which place */
     struct entry *last;  /* what reason, hint and related belong to; NULL when it was not kept */
@@ -108,7 +107,6 @@ void diag_free(struct diag *diag)
     arena_free(diag->arena);
     free(diag->entries);
     free(diag->files);
-    free(diag->quotas);
     table_free(&diag->file_table);
     table_free(&diag->entry_table);
     free(diag);
@@ -119,19 +117,17 @@ void diag_set_part(struct diag *diag, enum diag_part part)
     diag->part = part;
 }
 
-TABLE_KEY(file_key, const char *, span_of(*item));
+TABLE_KEY(file_key, struct file, span_of(item->name));
 
 const char *diag_intern(struct diag *diag, struct span name)
 {
     size_t known = table_find(&diag->file_table, name, file_key, diag->files);
     if (known != TABLE_NONE)
-        return diag->files[known];
-    array_room(&diag->files, diag->file_count, &diag->file_capacity, sizeof(*diag->files));
-    array_room(&diag->quotas, diag->file_count, &diag->quota_capacity, sizeof(*diag->quotas));
-    diag->quotas[diag->file_count] = (struct quota){0};
+        return diag->files[known].name;
+    const char *copy = arena_copy(diag->arena, name);
     table_add(&diag->file_table, name, diag->file_count);
-    diag->files[diag->file_count] = arena_copy(diag->arena, name);
-    return diag->files[diag->file_count++];
+    *ARRAY_ADD(diag->files, diag->file_count, diag->file_capacity) = (struct file){.name = copy};
+    return copy;
 }
 
 /* A file that nobody interned sorts last. */
@@ -145,7 +141,7 @@ void diag_limit(struct diag *diag, const char *file, size_t most)
 {
     size_t index = file_order(diag, file);
     if (index != TABLE_NONE)
-        diag->quotas[index].most = most;
+        diag->files[index].most = most;
 }
 
 bool diag_is_kept(const struct diag *diag)
@@ -200,10 +196,10 @@ static void keep(struct diag *diag, struct entry entry)
 static bool has_room(struct diag *diag, const struct entry *entry)
 {
     enum diag_level level = entry->said.level;
-    struct quota *quota = entry->said.is_limited ? &diag->quotas[entry->file_order] : NULL;
-    if (quota == NULL || quota->kept[level] < quota->most)
+    struct file *file = entry->said.is_limited ? &diag->files[entry->file_order] : NULL;
+    if (file == NULL || file->kept[level] < file->most)
         return true;
-    if (quota->kept[level]++ == quota->most) {
+    if (file->kept[level]++ == file->most) {
         static const char *const words[DIAG_LEVELS] = {
             [DIAG_FATAL] = "the file has more errors, which are left out",
             [DIAG_ERROR] = "the file has more errors, which are left out",
@@ -215,7 +211,7 @@ static bool has_room(struct diag *diag, const struct entry *entry)
         rest.said.kind = rest.said.message = words[level];
         keep(diag, rest);
     }
-    quota->kept[level] = quota->most + 1;
+    file->kept[level] = file->most + 1;
     diag->last = NULL;
     return false;
 }
@@ -228,7 +224,7 @@ void diag_add(struct diag *diag, enum diag_level level, struct position at, cons
                  .part = diag->part,
                  .at = at,
                  .kind = format,
-                 .is_limited = file != TABLE_NONE && diag->quotas[file].most > 0},
+                 .is_limited = file != TABLE_NONE && diag->files[file].most > 0},
         .file_order = file,
         .order = diag->count,
     };
@@ -240,7 +236,7 @@ void diag_add(struct diag *diag, enum diag_level level, struct position at, cons
     va_end(arguments);
     keep(diag, entry);
     if (diag->last != NULL && file != TABLE_NONE)
-        diag->quotas[file].kept[level]++;
+        diag->files[file].kept[level]++;
 }
 
 void diag_reason(struct diag *diag, const char *format, ...)
