@@ -29,6 +29,8 @@ static const struct der_name weak_signatures[] = {
 
 void certificate_free(struct certificate *certificate)
 {
+    if (certificate != NULL)
+        free(certificate->copy);
     free(certificate);
 }
 
@@ -151,18 +153,8 @@ static void read_facts(const mbedtls_x509_crt *crt, struct certificate *found)
         mbedtls_x509_crt_check_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0;
 }
 
-/* A part of some bytes as a part of their copy. */
-static struct span move(struct span part, struct span from, const char *to)
-{
-    if (part.data == NULL)
-        return part;
-    assert(part.data >= from.data && part.data + part.len <= from.data + from.len);
-    return (struct span){to + (part.data - from.data), part.len};
-}
-
-/* The structure, its names, what else is not in the DER and a copy of that, in one piece of memory. */
-static struct certificate *make_facts(const mbedtls_x509_crt *crt, struct span der,
-                                      struct certificate_flags flags)
+/* The structure, its names, and what else is not in the DER, in one piece of memory. */
+static struct certificate *make_facts(const mbedtls_x509_crt *crt, struct certificate_flags flags)
 {
     unsigned char buffer[INFO_MOST];
     size_t count = 0, texts = 0;
@@ -179,22 +171,15 @@ static struct certificate *make_facts(const mbedtls_x509_crt *crt, struct span d
         info.len = 0;
 
     struct certificate *found =
-        heap_take(1, sizeof(*found) + count * sizeof(found->names[0]) + texts + info.len + der.len);
+        heap_take(1, sizeof(*found) + count * sizeof(found->names[0]) + texts + info.len);
     found->flags = flags;
     found->flags.has_dns_names = count > 0;
     char *place = read_names(crt, (char *)&found->names[count], found);
     if (info.len > 0)
         memcpy(place, info.data, info.len);
-    char *copy = place + info.len;
-    memcpy(copy, der.data, der.len);
-    found->der = (struct span){copy, der.len};
-    found->info = info.len > 0 ? (struct span){place, info.len} : move(raw, der, copy);
+    found->info = info.len > 0 ? (struct span){place, info.len} : raw;
     public_key_judge(found->info, &found->kind);
     read_facts(crt, found);
-    struct span *const parts[] = {&found->subject, &found->issuer, &found->key_id,
-                                  &found->issuer_key_id};
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-        *parts[i] = move(*parts[i], der, copy);
     bool is_odd = flags.is_odd && mbedtls_x509_crt_get_ca_istrue(crt) != 1;
     found->fault = is_odd ? CERTIFICATE_EXTENSION : CERTIFICATE_SOUND;
     return found;
@@ -218,15 +203,19 @@ struct certificate *certificate_new(struct span der)
 {
     struct certificate *certificate;
     struct certificate_flags flags;
+    char *copy = heap_copy(der);
     mbedtls_x509_crt crt;
     mbedtls_x509_crt_init(&crt);
+    der.data = copy;
     int code = parse(der, &crt, &flags);
     if (code == 0) {
-        certificate = make_facts(&crt, der, flags);
+        certificate = make_facts(&crt, flags);
+        certificate->der = der;
     } else {
         certificate = heap_take(1, sizeof(*certificate));
         certificate->fault = judge_unparsed(der, code, certificate);
     }
+    certificate->copy = copy;
     mbedtls_x509_crt_free(&crt);
     return certificate;
 }

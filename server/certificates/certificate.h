@@ -23,7 +23,6 @@ enum certificate_fault {
     CERTIFICATE_EXTENSION, /* an extension is malformed, or that of a leaf is critical and unknown */
 };
 
-/* Any byte is a value of it, so that it can be archived as it is. */
 struct certificate_flags {
     bool is_authority : 1; /* basicConstraints says CA, or version 1 and self-issued */
     bool is_self_issued : 1;
@@ -35,8 +34,7 @@ struct certificate_flags {
     bool is_challenge : 1;  /* it is one for tls-alpn-01 (RFC 8737) */
 };
 
-/* Every span points behind the structure, where a copy of the DER is too, or into the site that the
- * facts were taken from (archive.c). */
+/* Every span points into the copy of the DER or behind the structure. */
 struct certificate {
     /* Unless sound, only kind and weak_signature are told, and all of one with an odd extension that could
      * be parsed. */
@@ -52,6 +50,7 @@ struct certificate {
     const char *weak_signature; /* "SHA-1", "MD5"; NULL when it is not weak; static */
     struct certificate_flags flags;
     size_t name_count;
+    char *copy;          /* owned; of the DER */
     struct span names[]; /* the valid ones, lower case */
 };
 
