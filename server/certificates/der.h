@@ -1,6 +1,8 @@
 /*
  * DER (X.690): walks over elements with the TLS library's reader, so that a certificate or key which the
- * library does not understand as a whole can still be named in a diagnostic. Pure: it owns nothing and
+ * library does not understand as a whole can still be named in a diagnostic; and reads what the library
+ * does not tell of a certificate: the names that an authority may issue for (RFC 5280 section 4.2.1.10),
+ * critical extensions that are not judged, and DNS names as they are written. Pure: it owns nothing and
  * allocates nothing. The loader and the commands use it.
  */
 #ifndef CERTIFICATES_DER_H
@@ -60,5 +62,19 @@ struct der_certificate {
 
 /* False when it is no certificate at all. */
 bool der_read_certificate(struct span der, struct der_certificate *ret_parts);
+
+/* The name constraints of an authority, held against names. */
+struct der_verdict {
+    struct span forbidden;  /* one of the names that it may not issue for; data NULL: none */
+    const char *not_judged; /* a critical extension that is not judged here; or NULL; static */
+};
+
+/* Judges the authority (DER) for the DNS names of a server's certificate. */
+void der_judge_authority(struct span authority, const struct span *names, size_t count,
+                         struct der_verdict *ret_verdict);
+
+/* The next DNS name in the subject alternative name, as it is written, behind the one that was taken
+ * last; begin with data NULL. False when there is none. */
+bool der_next_name(struct span certificate, struct span *name);
 
 #endif

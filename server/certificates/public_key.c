@@ -139,6 +139,15 @@ void public_key_judge_private(struct span der, struct public_key *ret_key)
         name_key(ret_key, "RSA", "");
 }
 
+bool public_key_is_costly(struct span certificate)
+{
+    struct der_certificate parts;
+    struct public_key key;
+    (void)der_read_certificate(certificate, &parts); /* what is none has no key */
+    public_key_judge(parts.info, &key);
+    return key.has_large_exponent;
+}
+
 void public_key_explain(const struct public_key *key, struct diag *diag)
 {
     if (key->costly)

@@ -28,6 +28,10 @@ void public_key_judge(struct span info, struct public_key *ret_key);
  * key is named, but its size is not known, so it is not accepted. */
 void public_key_judge_private(struct span der, struct public_key *ret_key);
 
+/* Whether checking a signature with the key of the certificate takes so long that a server could keep
+ * its clients busy: an RSA exponent of more than 32 bits, which OpenSSL and Go refuse too. */
+bool public_key_is_costly(struct span certificate);
+
 /* Whether this server signs with such a key. */
 static inline bool public_key_is_served(const struct public_key *key)
 {

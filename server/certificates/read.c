@@ -2,7 +2,7 @@
 
 #include "base/array.h"
 #include "base/heap.h"
-#include "certificates/extensions.h"
+#include "certificates/der.h"
 #include "certificates/pem.h"
 #include "certificates/store_inside.h"
 #include "files/stamp.h"
@@ -202,7 +202,7 @@ static void doubt_certificate(struct reading *reading, struct span der)
     struct certificates *store = reading->store;
     struct span names[NAMES_MOST], written = {0};
     size_t count = 0;
-    while (count < NAMES_MOST && extensions_next_name(der, &written)) {
+    while (count < NAMES_MOST && der_next_name(der, &written)) {
         struct name name;
         if (name_parse(written, NAME_PATTERN, &name) == NAME_OK)
             names[count++] = span_of(arena_copy(store->arena, (struct span){name.text, name.len}));

@@ -8,10 +8,11 @@
 #include "base/array.h"
 #include "base/calendar.h"
 #include "base/heap.h"
-#include "certificates/extensions.h"
+#include "certificates/der.h"
 #include "certificates/files.h"
 #include "certificates/memory.h"
 #include "certificates/pem.h"
+#include "certificates/public_key.h"
 
 struct trust {
     mbedtls_x509_crt list; /* its first is empty when there is none */
@@ -39,7 +40,7 @@ static const char *usual_path(void)
     return usual[0];
 }
 
-/* Critical extensions that the library does not know are judged by load/extensions. */
+/* Critical extensions that the library does not know are judged by certificates/der. */
 static int take_extension(void *context, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid,
                           int critical, const unsigned char *value, const unsigned char *end)
 {
@@ -136,10 +137,10 @@ static void print_name(const mbedtls_x509_name *name, char out[static TRUST_NAME
 /* What an authority may issue for. */
 static void judge_extensions(const struct walk *walk, const mbedtls_x509_crt *crt)
 {
-    struct extensions_verdict found;
+    struct der_verdict found;
     struct trust_verdict *verdict = walk->verdict;
-    extensions_judge((struct span){(const char *)crt->raw.p, crt->raw.len}, walk->names,
-                     walk->name_count, &found);
+    der_judge_authority((struct span){(const char *)crt->raw.p, crt->raw.len}, walk->names,
+                        walk->name_count, &found);
     if (found.forbidden.data != NULL && !verdict->is_constrained) {
         verdict->is_constrained = true;
         print_name(&crt->subject, verdict->constrained);
@@ -179,14 +180,14 @@ bool trust_judge(const struct trust *trust, const struct span *chain, size_t cou
     struct walk walk = {.now = now, .verdict = ret_verdict};
     struct span name = {NULL, 0}, *names = NULL;
     size_t capacity = 0;
-    while (count > 0 && extensions_next_name(chain[0], &name))
+    while (count > 0 && der_next_name(chain[0], &name))
         *ARRAY_ADD(names, walk.name_count, capacity) = name;
     *ret_verdict = (struct trust_verdict){0};
     walk.names = names;
     mbedtls_x509_crt_init(&crt);
     bool good = count > 0;
     for (size_t i = 0; i < count && good; i++) {
-        bool is_costly = i > 0 && extensions_key_is_costly(chain[i]);
+        bool is_costly = i > 0 && public_key_is_costly(chain[i]);
         ret_verdict->is_costly = ret_verdict->is_costly || is_costly;
         if (!is_costly)
             good = mbedtls_x509_crt_parse_der_with_ext_cb(

@@ -4,7 +4,8 @@
 #include <stdio.h>
 
 #include "base/calendar.h"
-#include "certificates/extensions.h"
+#include "certificates/der.h"
+#include "certificates/public_key.h"
 #include "policy/name.h"
 #include "site/site.h"
 
@@ -32,7 +33,7 @@ static void judge_names(const struct chain *chain)
         return;
     if (leaf->name_count == 0 && leaf->flags.has_dns_names) {
         struct span written = {NULL, 0};
-        (void)extensions_next_name(chain->question->chain[0], &written); /* there is one */
+        (void)der_next_name(chain->question->chain[0], &written); /* there is one */
         report_add(chain->report, FAULT_CERTIFICATE_NAME,
                    "the certificate has no valid DNS name (\"%s\" is none), so it is not for %s",
                    report_show(written, 80).text, host);
@@ -95,7 +96,7 @@ static size_t issuer_of(const struct chain *chain, size_t child, int *checks)
     for (size_t i = 0; *checks > 0 && i < chain->count; i++)
         if (i != child && chain->items[i]->fault == CERTIFICATE_SOUND &&
             span_equal(chain->items[child]->issuer, chain->items[i]->subject) &&
-            !extensions_key_is_costly(chain->question->chain[i]) && (*checks)-- > 0 &&
+            !public_key_is_costly(chain->question->chain[i]) && (*checks)-- > 0 &&
             certificate_is_signed_by(chain->items[child], chain->items[i]))
             return i;
     return chain->count;

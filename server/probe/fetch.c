@@ -25,7 +25,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/tls_offer.h"
-#include "certificates/extensions.h"
+#include "certificates/public_key.h"
 
 /* What the handshake ends with when the key of the server is costly; nothing else there is it. */
 enum { COSTLY = MBEDTLS_ERR_X509_FILE_IO_ERROR };
@@ -42,7 +42,7 @@ static int take_extension(void *context, const mbedtls_x509_crt *crt, const mbed
  * extensions that it does not know are judged later. The key of the first is used at once. */
 int mbedtls_x509_crt_parse_der(mbedtls_x509_crt *chain, const unsigned char *der, size_t len)
 {
-    if (chain->raw.p == NULL && extensions_key_is_costly((struct span){(const char *)der, len}))
+    if (chain->raw.p == NULL && public_key_is_costly((struct span){(const char *)der, len}))
         return COSTLY;
     return mbedtls_x509_crt_parse_der_with_ext_cb(chain, der, len, 1, take_extension, NULL);
 }

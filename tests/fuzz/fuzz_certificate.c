@@ -11,7 +11,7 @@
 
 #include "body.h"
 #include "certificates/certificate.h"
-#include "certificates/extensions.h"
+#include "certificates/der.h"
 #include "certificates/private_key.h"
 #include "certificates/public_key.h"
 #include "chance.h"
@@ -72,15 +72,15 @@ static void check_sound(const struct certificate *certificate)
 static void check_extensions(struct span bytes)
 {
     static const struct span names[] = {{"mta-sts.example.com", 19}, {"", 0}};
-    struct extensions_verdict verdict;
+    struct der_verdict verdict;
     struct span name = {NULL, 0};
     const char *before = NULL;
-    while (extensions_next_name(bytes, &name)) {
+    while (der_next_name(bytes, &name)) {
         assert(is_inside(name, bytes) && (before == NULL || name.data > before));
         before = name.data;
     }
-    extensions_judge(bytes, names, 2, &verdict);
-    (void)extensions_key_is_costly(bytes);
+    der_judge_authority(bytes, names, 2, &verdict);
+    (void)public_key_is_costly(bytes);
 }
 
 static void check_certificate(struct span bytes)

@@ -1,5 +1,6 @@
 /* What is read of certificates beside the TLS library: names, constraints, keys; no byte leads astray. */
-#include "certificates/extensions.h"
+#include "certificates/der.h"
+#include "certificates/public_key.h"
 
 #include <stdlib.h>
 
@@ -55,15 +56,15 @@ static void authorities_are_judged(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct extensions_verdict verdict;
+        struct der_verdict verdict;
         struct span der = read_der(rows[i].file);
         struct span name = span_of(rows[i].name);
-        extensions_judge(der, &name, 1, &verdict);
+        der_judge_authority(der, &name, 1, &verdict);
         assert_int_equal(verdict.forbidden.data != NULL, rows[i].is_forbidden);
         assert_int_equal(verdict.not_judged != NULL, rows[i].not_judged != NULL);
         if (rows[i].not_judged != NULL)
             assert_string_equal(verdict.not_judged, rows[i].not_judged);
-        assert_false(extensions_key_is_costly(der));
+        assert_false(public_key_is_costly(der));
         guard_free(der);
     }
 }
@@ -74,10 +75,10 @@ static void names_come_as_they_are_written(void **state)
     static const char *const written[] = {"*", "a.example.", "b"};
     struct span der = read_der("names.crt"), name = {NULL, 0};
     for (size_t i = 0; i < COUNT(written); i++) {
-        assert_true(extensions_next_name(der, &name));
+        assert_true(der_next_name(der, &name));
         assert_true(span_equal(name, span_of(written[i])));
     }
-    assert_false(extensions_next_name(der, &name));
+    assert_false(der_next_name(der, &name));
     guard_free(der);
 }
 
@@ -94,14 +95,14 @@ static void no_byte_leads_astray(void **state)
             static const unsigned char values[] = {0, 1, 0x7f, 0x80, 0x81, 0x84, 0xff, 0x30};
             char before = writable[i];
             for (size_t k = 0; k < COUNT(values); k++) {
-                struct extensions_verdict verdict;
+                struct der_verdict verdict;
                 struct span found = {NULL, 0};
                 writable[i] = (char)values[k];
-                extensions_judge(der, &name, 1, &verdict);
-                while (extensions_next_name(der, &found))
+                der_judge_authority(der, &name, 1, &verdict);
+                while (der_next_name(der, &found))
                     assert_true(found.data + found.len <= der.data + der.len);
-                (void)extensions_key_is_costly(der);
-                (void)extensions_key_is_costly((struct span){der.data + der.len - i, i});
+                (void)public_key_is_costly(der);
+                (void)public_key_is_costly((struct span){der.data + der.len - i, i});
             }
             writable[i] = before;
         }
