@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "base/span.h"
-#include "certificates/public_key.h"
+#include "certificates/key.h"
 #include "site/site.h"
 
 enum certificate_fault {

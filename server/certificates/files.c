@@ -8,7 +8,7 @@
 
 #include "base/heap.h"
 #include "base/limits.h"
-#include "certificates/private_key.h"
+#include "certificates/key.h"
 #include "files/file.h"
 
 /* What is wrong with a path that was named goes where it is named, else to the path itself. */

@@ -19,7 +19,7 @@
 #include "base/table.h"
 #include "certificates/certificate.h"
 #include "certificates/files.h"
-#include "certificates/private_key.h"
+#include "certificates/key.h"
 #include "certificates/trust.h"
 #include "site/site.h"
 

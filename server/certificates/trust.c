@@ -10,9 +10,9 @@
 #include "base/heap.h"
 #include "certificates/der.h"
 #include "certificates/files.h"
+#include "certificates/key.h"
 #include "certificates/memory.h"
 #include "certificates/pem.h"
-#include "certificates/public_key.h"
 
 struct trust {
     mbedtls_x509_crt list; /* its first is empty when there is none */

@@ -9,8 +9,8 @@
 
 #include "base/heap.h"
 #include "certificates/certificate.h"
+#include "certificates/key.h"
 #include "certificates/pem.h"
-#include "certificates/private_key.h"
 
 /* A certificate or a key of a folder, until they are matched. */
 struct piece {

@@ -5,7 +5,7 @@
 
 #include "base/calendar.h"
 #include "certificates/der.h"
-#include "certificates/public_key.h"
+#include "certificates/key.h"
 #include "policy/name.h"
 #include "site/site.h"
 

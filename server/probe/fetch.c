@@ -25,7 +25,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/tls_offer.h"
-#include "certificates/public_key.h"
+#include "certificates/key.h"
 
 /* What the handshake ends with when the key of the server is costly; nothing else there is it. */
 enum { COSTLY = MBEDTLS_ERR_X509_FILE_IO_ERROR };

@@ -1,6 +1,6 @@
 /* What is read of certificates beside the TLS library: names, constraints, keys; no byte leads astray. */
 #include "certificates/der.h"
-#include "certificates/public_key.h"
+#include "certificates/key.h"
 
 #include <stdlib.h>
 
