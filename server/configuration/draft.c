@@ -12,62 +12,11 @@
 #include "policy/name.h"
 #include "policy/record.h"
 
-struct named_policy {
-    const struct node *key;
-    struct policy_nodes nodes;
-    struct position at; /* where its value begins */
-    size_t scope;       /* the number of the file that it is in */
-    bool unreadable;    /* a fault of its keys was reported */
-    bool ambiguous;     /* another has its name in the same scope: it is not known which is meant */
-    bool used;
-    bool judged;
-    struct policy *policy; /* owned; NULL until judged, or refused */
-    const char *label;     /* of its record; NULL until it is asked for */
-};
-
-/* A file, and which of the draft's policies and domains are its own. */
-struct scope {
-    const char *name; /* borrowed; NULL for the main file */
-    size_t policies;  /* where they begin; they end where those of the next file begin */
-    size_t domains;
-    size_t spent; /* of LIMIT_INCLUDE_POLICIES */
-};
-
-/* Names of missing policies, for which a suggestion was made in this file. */
-struct missing {
-    size_t scope;
-    struct span names[LIMIT_SUGGESTIONS_A_FILE];
-    size_t count;
-};
-
-struct draft {
-    struct arena *arena;           /* borrowed */
-    struct diag *diag;             /* borrowed */
-    struct named_policy *policies; /* owned; those of the main file first */
-    size_t policy_count;
-    size_t policy_capacity;
-    struct table main_table;     /* the policies of the main file */
-    struct table file_table;     /* those of the included file that is being added */
-    struct table included_table; /* of each name in included files the first policy, for hints */
-    struct scope *scopes;        /* owned; that of the main file is not there */
-    size_t scope_count;
-    size_t scope_capacity;
-    struct draft_domain *domains; /* owned */
-    size_t domain_count;
-    size_t domain_capacity;
-    struct table domain_table;
-    struct policy *last; /* owned; the policy of one domain alone, which was asked for last */
-    const struct site *previous; /* borrowed; or NULL */
-    size_t suggestions;          /* made so far, in all files */
-    struct missing missing;
-};
-
 struct draft *draft_new(struct arena *arena, struct diag *diag)
 {
     struct draft *draft = heap_take(1, sizeof(*draft));
     draft->arena = arena;
     draft->diag = diag;
-    draft_begin_file(draft, NULL);
     return draft;
 }
 
@@ -80,24 +29,11 @@ void draft_free(struct draft *draft)
     policy_free(draft->last);
     table_free(&draft->main_table);
     table_free(&draft->file_table);
-    table_free(&draft->included_table);
     table_free(&draft->domain_table);
     free(draft->policies);
     free(draft->domains);
     free(draft->scopes);
     free(draft);
-}
-
-void draft_begin_file(struct draft *draft, const char *name)
-{
-    *ARRAY_ADD(draft->scopes, draft->scope_count, draft->scope_capacity) =
-        (struct scope){name, draft->policy_count, draft->domain_count, 0};
-    table_free(&draft->file_table);
-}
-
-void draft_set_previous(struct draft *draft, const struct site *previous)
-{
-    draft->previous = previous;
 }
 
 TABLE_KEY(named_policy_key, struct named_policy, item->key->text);
@@ -160,18 +96,7 @@ static void add_policy(struct draft *draft, const struct node_pair *pair)
         policy.unreadable = true;
     }
     table_add(is_main ? &draft->main_table : &draft->file_table, key->text, draft->policy_count);
-    if (!is_main && table_find(&draft->included_table, key->text, named_policy_key,
-                               draft->policies) == TABLE_NONE)
-        table_add(&draft->included_table, key->text, draft->policy_count);
     *ARRAY_ADD(draft->policies, draft->policy_count, draft->policy_capacity) = policy;
-}
-
-void draft_add_policies(struct draft *draft, const struct node *policies)
-{
-    if (policies == NULL || policies->null)
-        return;
-    for (size_t i = 0; i < policies->count; i++)
-        add_policy(draft, &policies->pairs[i]);
 }
 
 static bool judge_domain_name(struct draft *draft, const struct node *key, struct name *ret_name)
@@ -311,33 +236,21 @@ static bool add_domain(struct draft *draft, const struct node_pair *pair)
     return true;
 }
 
-bool draft_add_domains(struct draft *draft, const struct node *domains, bool is_whole)
+bool draft_add_file(struct draft *draft, const char *name, const struct node *policies,
+                    const struct node *domains, bool is_whole)
 {
+    const size_t first = draft->domain_count;
     bool good = true;
-    if (domains == NULL || domains->null)
-        return true;
-    for (size_t i = 0; i < domains->count; i++)
+    *ARRAY_ADD(draft->scopes, draft->scope_count, draft->scope_capacity) =
+        (struct scope){name, draft->policy_count, 0};
+    table_free(&draft->file_table);
+    for (size_t i = 0; policies != NULL && i < policies->count; i++)
+        add_policy(draft, &policies->pairs[i]);
+    for (size_t i = 0; domains != NULL && i < domains->count; i++)
         good = add_domain(draft, &domains->pairs[i]) && good;
-    for (size_t i = draft->scopes[draft->scope_count - 1].domains; i < draft->domain_count; i++)
+    for (size_t i = first; i < draft->domain_count; i++)
         draft->domains[i].refused = draft->domains[i].refused || !is_whole;
     return good;
-}
-
-struct draft_domain *draft_domains(struct draft *draft, size_t *ret_count)
-{
-    *ret_count = draft->domain_count;
-    return draft->domains;
-}
-
-size_t draft_policy_count(const struct draft *draft)
-{
-    return draft->policy_count;
-}
-
-struct position draft_policy_at(const struct draft *draft, size_t index)
-{
-    assert(index < draft->policy_count);
-    return draft->policies[index].key->at;
 }
 
 bool draft_has(const struct draft *draft, struct span name)
@@ -460,13 +373,13 @@ static void report_no_policy(struct draft *draft, const struct draft_domain *dom
              diag_word(name).text);
     if (!diag_is_kept(draft->diag) || !wants_suggestion(draft, domain, name))
         return;
-    size_t elsewhere = table_find(&draft->included_table, name, named_policy_key, draft->policies);
-    if (elsewhere != TABLE_NONE) {
-        diag_hint(draft->diag, "define it in this file or in the main file");
-        diag_related(draft->diag, draft->policies[elsewhere].key->at,
-                     "this one is visible in its own file alone");
-        return;
-    }
+    for (size_t i = 0; i < draft->policy_count; i++)
+        if (span_equal(draft->policies[i].key->text, name)) {
+            diag_hint(draft->diag, "define it in this file or in the main file");
+            diag_related(draft->diag, draft->policies[i].key->at,
+                         "this one is visible in its own file alone");
+            return;
+        }
     const char *nearest = nearest_name(draft, domain, name);
     if (nearest != NULL)
         diag_hint(draft->diag, "did you mean \"%s\"?", nearest);

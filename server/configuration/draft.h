@@ -14,11 +14,11 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
+#include "base/limits.h"
+#include "base/table.h"
 #include "configuration/schema.h"
 #include "policy/policy.h"
 #include "site/site.h"
-
-struct draft;
 
 struct draft_domain {
     const char *name; /* lower case, NUL-terminated; borrowed from the draft's arena */
@@ -35,34 +35,69 @@ struct draft_domain {
     bool is_proxied;     /* a proxy that ends TLS has its certificate */
 };
 
-/* An empty draft; owned. arena and diag are borrowed until draft_free. */
+/* A policy with a name. */
+struct named_policy {
+    const struct node *key;
+    struct policy_nodes nodes;
+    struct position at; /* where its value begins */
+    size_t scope;       /* the number of the file that it is in */
+    bool unreadable;    /* a fault of its keys was reported */
+    bool ambiguous;     /* another has its name in the same scope: it is not known which is meant */
+    bool used;
+    bool judged;
+    struct policy *policy; /* owned; NULL until judged, or refused */
+    const char *label;     /* of its record; NULL until it is asked for */
+};
+
+/* A file, and which of the draft's policies are its own. */
+struct scope {
+    const char *name; /* borrowed; NULL for the main file */
+    size_t policies;  /* where they begin; they end where those of the next file begin */
+    size_t spent;     /* of LIMIT_INCLUDE_POLICIES */
+};
+
+/* Names of missing policies, for which a suggestion was made in this file. */
+struct missing {
+    size_t scope;
+    struct span names[LIMIT_SUGGESTIONS_A_FILE];
+    size_t count;
+};
+
+struct draft {
+    struct arena *arena;           /* borrowed */
+    struct diag *diag;             /* borrowed */
+    struct named_policy *policies; /* owned; those of the main file first */
+    size_t policy_count;
+    size_t policy_capacity;
+    struct table main_table; /* the policies of the main file */
+    struct table file_table; /* those of the included file that is being added */
+    struct scope *scopes;    /* owned; that of the main file first */
+    size_t scope_count;
+    size_t scope_capacity;
+    struct draft_domain *domains; /* owned */
+    size_t domain_count;
+    size_t domain_capacity;
+    struct table domain_table;
+    struct policy *last; /* owned; the policy of one domain alone, which was asked for last */
+    /* What is served now, borrowed; or NULL. Of two included files that name a domain, the one that named it
+     * there keeps it. */
+    const struct site *previous;
+    size_t suggestions; /* made so far, in all files */
+    struct missing missing;
+};
+
+/* An empty draft, of which others may set previous; owned. arena and diag are borrowed until draft_free. */
 struct draft *draft_new(struct arena *arena, struct diag *diag);
 void draft_free(struct draft *draft);
 
-/* What follows is that of an included file; before the first call it is that of the main file. The name
- * (borrowed until draft_free) is the same wherever the configuration lies. */
-void draft_begin_file(struct draft *draft, const char *name);
-
-/* What is served now, or NULL; borrowed until draft_free. Of two included files that name a domain,
- * the one that named it there keeps it. */
-void draft_set_previous(struct draft *draft, const struct site *previous);
-
-/* Adds the policies of the file, all before its domains. NULL or null: none. Faults are DIAG_ERROR
- * and refuse a policy: so does a name that the main file has, because nobody can tell which of the
- * two a domain means. */
-void draft_add_policies(struct draft *draft, const struct node *policies);
-
-/* Adds the domains of the file. NULL or null: none. Faults are DIAG_ERROR and refuse a domain. One
- * that the main file or an earlier one has named stays as it was there. A file that is not whole has a
- * reported fault that may have lost a part of any of them: then all are refused. False when a key is no domain
- * name, so that a domain that was meant is missing. */
-bool draft_add_domains(struct draft *draft, const struct node *domains, bool is_whole);
-
-struct draft_domain *draft_domains(struct draft *draft, size_t *ret_count); /* borrowed */
-
-/* Where the named policies begin. */
-size_t draft_policy_count(const struct draft *draft);
-struct position draft_policy_at(const struct draft *draft, size_t index);
+/* Adds the policies and the domains of a file; NULL or null: none. The first one is the main file, whose name
+ * is NULL. That of another one (borrowed until draft_free) is the same wherever the configuration lies. Faults
+ * are DIAG_ERROR. They refuse a policy: so does a name that the main file has, because nobody can tell which of
+ * the two a domain means. They refuse a domain; one that the main file or an earlier one has named stays as it
+ * was there. A file that is not whole has a reported fault that may have lost a part of any domain: then all are
+ * refused. False when a key is no domain name, so that a domain that was meant is missing. */
+bool draft_add_file(struct draft *draft, const char *name, const struct node *policies,
+                    const struct node *domains, bool is_whole);
 
 /* Whether the domain is in the draft, refused or not. */
 bool draft_has(const struct draft *draft, struct span name);

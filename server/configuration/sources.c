@@ -236,9 +236,8 @@ static void read_dropin(void *context, const char *path, int error)
         return;
     }
     bool sound = root->null || schema_read(&schema_dropin, root, &nodes, DIAG_ERROR, sources->diag);
-    draft_begin_file(sources->draft, name_of(sources, source->file));
-    draft_add_policies(sources->draft, nodes.policies);
-    bool named = draft_add_domains(sources->draft, nodes.domains, sound);
+    bool named = draft_add_file(sources->draft, name_of(sources, source->file), nodes.policies,
+                                nodes.domains, sound);
     if (!sound || !named)
         source->kind = SOURCE_BROKEN;
     else if (nodes.domains == NULL || nodes.domains->count == 0)
@@ -322,8 +321,7 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
         return false;
     sources->begin = root->at;
     (void)schema_read(&schema_root, root, ret_nodes, DIAG_FATAL, sources->diag); /* counted there */
-    draft_add_policies(sources->draft, ret_nodes->policies);
-    if (!draft_add_domains(sources->draft, ret_nodes->domains, true))
+    if (!draft_add_file(sources->draft, NULL, ret_nodes->policies, ret_nodes->domains, true))
         source->kind = SOURCE_BROKEN;
     return true;
 }

@@ -151,22 +151,19 @@ static void add_file(struct search *search, const char *file)
 }
 
 /* The domains and the policies that the wanted ones use. */
-static void add_draft(struct search *search, struct draft *draft, const struct concern *concern)
+static void add_draft(struct search *search, const struct draft *draft,
+                      const struct concern *concern)
 {
-    const size_t policies = draft_policy_count(draft);
-    size_t count = 0;
-    const struct draft_domain *domains = draft_domains(draft, &count);
-    for (size_t i = 0; i < policies; i++)
-        search->anchors[i].at = draft_policy_at(draft, i);
-    search->count = policies;
-    for (size_t i = 0; i < count; i++) {
-        const struct draft_domain *domain = &domains[i];
+    for (size_t i = 0; i < draft->policy_count; i++)
+        search->anchors[search->count++].at = draft->policies[i].key->at;
+    for (size_t i = 0; i < draft->domain_count; i++) {
+        const struct draft_domain *domain = &draft->domains[i];
         bool wanted = is_wanted(concern, domain->name, domain->at.file);
         search->anchors[search->count++] = (struct anchor){.at = domain->at, .concerns = wanted};
         if (!wanted)
             continue;
         add_file(search, domain->at.file);
-        if (domain->policy < policies)
+        if (domain->policy < draft->policy_count)
             search->anchors[domain->policy].concerns = true;
     }
 }
@@ -184,13 +181,12 @@ static void add_site(struct search *search, const struct site *site, const struc
     }
 }
 
-void concern_restrict(const struct concern *concern, struct draft *draft, const struct site *site,
-                      const struct source_file *files, size_t file_count, struct diag *diag)
+void concern_restrict(const struct concern *concern, const struct draft *draft,
+                      const struct site *site, const struct source_file *files, size_t file_count,
+                      struct diag *diag)
 {
-    size_t domains = 0;
-    (void)draft_domains(draft, &domains);
-    size_t anchors = domains + draft_policy_count(draft);
-    size_t most = domains + site_count(site) * (1 + CREDENTIAL_KINDS) + concern->count;
+    size_t anchors = draft->domain_count + draft->policy_count;
+    size_t most = draft->domain_count + site_count(site) * (1 + CREDENTIAL_KINDS) + concern->count;
     struct search search = {
         .main_file = file_count > 0 ? files[0].path : "",
         .own_file = concern->file,

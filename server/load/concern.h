@@ -34,7 +34,8 @@ bool concern_names(const struct concern *concern, const char *domain);
 const char *concern_find_mention(const struct source_file *files, size_t count, struct span name);
 
 /* Hides in diag what does not concern the domains. */
-void concern_restrict(const struct concern *concern, struct draft *draft, const struct site *site,
-                      const struct source_file *files, size_t file_count, struct diag *diag);
+void concern_restrict(const struct concern *concern, const struct draft *draft,
+                      const struct site *site, const struct source_file *files, size_t file_count,
+                      struct diag *diag);
 
 #endif

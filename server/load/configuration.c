@@ -160,11 +160,9 @@ static void read_files(struct loader *loader)
     if (nodes.state != NULL)
         read_state(loader, nodes.state);
     read_history(loader, nodes.state);
-    draft_set_previous(loader->draft, loader->previous);
+    loader->draft->previous = loader->previous;
     sources_read_included(loader->sources, nodes.include, loader->request->extra);
-    size_t domain_count = 0;
-    (void)draft_domains(loader->draft, &domain_count);
-    if (domain_count == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {
+    if (loader->draft->domain_count == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {
         diag_add(loader->diag, DIAG_WARNING, sources_begin(loader->sources),
                  "no domain is configured");
         diag_hint(loader->diag, "write \"domains:\" and below it \"example.com:\"");
@@ -304,10 +302,8 @@ static void warn_no_proxy(struct loader *loader, struct position at)
 
 static void add_drafted(struct loader *loader)
 {
-    size_t count = 0;
-    struct draft_domain *drafts = draft_domains(loader->draft, &count);
-    for (size_t i = 0; i < count; i++) {
-        struct draft_domain *draft = &drafts[i];
+    for (size_t i = 0; i < loader->draft->domain_count; i++) {
+        struct draft_domain *draft = &loader->draft->domains[i];
         if (draft->dropped)
             continue;
         if (i % PROGRESS_DOMAINS == 0)

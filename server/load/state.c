@@ -289,7 +289,8 @@ static struct site *build(struct span bytes, struct arena *arena, struct diag *d
         goto done;
     good = domains->null || domains->kind == NODE_SEQUENCE;
     if (policies->kind == NODE_MAPPING)
-        draft_add_policies(draft, policies);
+        (void)draft_add_file(draft, NULL, policies, NULL,
+                             true); /* there is no domain to be missing */
     for (size_t i = 0; good && i < domains->count; i++)
         good = add_domain(builder, draft, domains->items[i], &last);
     if (good) {

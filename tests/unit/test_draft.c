@@ -39,10 +39,10 @@ static bool add_part(struct fixture *fixture, const char *file, const char *yaml
         document_parse(fixture->arena, span_of(yaml), name, DIAG_ERROR, fixture->diag);
     assert_non_null(root);
     assert_true(schema_read(&schema_dropin, root, &nodes, DIAG_ERROR, fixture->diag));
-    if (strcmp(file, "main") != 0)
-        draft_begin_file(fixture->draft, name);
-    draft_add_policies(fixture->draft, nodes.policies);
-    return draft_add_domains(fixture->draft, nodes.domains, is_whole);
+    if (strcmp(file, "main") != 0 && fixture->draft->scope_count == 0)
+        assert_true(draft_add_file(fixture->draft, NULL, NULL, NULL, true)); /* an empty one */
+    return draft_add_file(fixture->draft, strcmp(file, "main") == 0 ? NULL : name, nodes.policies,
+                          nodes.domains, is_whole);
 }
 
 static bool add(struct fixture *fixture, const char *file, const char *yaml)
@@ -50,24 +50,16 @@ static bool add(struct fixture *fixture, const char *file, const char *yaml)
     return add_part(fixture, file, yaml, true);
 }
 
-static size_t domain_count(struct fixture *fixture)
-{
-    size_t count = 0;
-    (void)draft_domains(fixture->draft, &count);
-    return count;
-}
-
 static struct draft_domain *domain_at(struct fixture *fixture, size_t index)
 {
-    size_t count = 0;
-    return &draft_domains(fixture->draft, &count)[index];
+    return &fixture->draft->domains[index];
 }
 
 /* The domain that counts. */
 static struct draft_domain *find(struct fixture *fixture, const char *name)
 {
     struct draft_domain *found = NULL;
-    for (size_t i = 0; i < domain_count(fixture); i++) {
+    for (size_t i = 0; i < fixture->draft->domain_count; i++) {
         struct draft_domain *domain = domain_at(fixture, i);
         if (domain->dropped || strcmp(domain->name, name) != 0)
             continue;
@@ -194,7 +186,7 @@ static void the_first_file_keeps_a_domain(void **state)
                                                             .state = SITE_REFUSED,
                                                             .at = {.file = rows[i].before}});
             site = site_builder_finish(builder);
-            draft_set_previous(fixture.draft, site);
+            fixture.draft->previous = site;
         }
         for (size_t k = 0; k < COUNT(rows[i].files) && rows[i].files[k] != NULL; k++)
             add_pair(&fixture, rows[i].files[k], "");
@@ -295,7 +287,7 @@ static void faults_have_their_places(void **state)
         struct fixture fixture = begin();
         struct text text = {0};
         assert_int_equal(add(&fixture, "f", rows[i].yaml), rows[i].named);
-        for (size_t k = 0; k < domain_count(&fixture); k++)
+        for (size_t k = 0; k < fixture.draft->domain_count; k++)
             assert_null(draft_policy(fixture.draft, domain_at(&fixture, k)));
         draft_judge_unused(fixture.draft);
         diag_print(fixture.diag, DIAG_NOTE, &text);
@@ -362,8 +354,8 @@ static void unused_policies_are_judged_once(void **state)
         "  d: {mode: testing, max_age: 1, mx: m.example}\n"
         "  e: {mode: testing, max_age: 1, mx: m.example}\n"
         "domains: {a.example: d, b.example: d}\n");
-    assert_int_equal(draft_policy_count(fixture.draft), 2);
-    assert_int_equal(draft_policy_at(fixture.draft, 1).line, 3);
+    assert_int_equal(fixture.draft->policy_count, 2);
+    assert_int_equal(fixture.draft->policies[1].key->at.line, 3);
     assert_null(policy_of(&fixture, "a.example"));
     assert_null(policy_of(&fixture, "b.example"));
     assert_int_equal(diag_count(fixture.diag, DIAG_ERROR), 1);
@@ -402,7 +394,7 @@ static void a_file_spends_its_own_budget(void **state)
     add(&fixture, "f", one);
     add(&fixture, "g", "domains: {g.example: {mode: testing, max_age: 2w, mx: m.example}}");
     size_t served = 0, in_main = 0;
-    for (size_t i = 0; i < domain_count(&fixture); i++) {
+    for (size_t i = 0; i < fixture.draft->domain_count; i++) {
         struct draft_domain *domain = domain_at(&fixture, i);
         bool good = draft_policy(fixture.draft, domain) != NULL;
         in_main += good && domain->scope == 0 ? 1 : 0;
@@ -433,7 +425,7 @@ static void suggestions_end_where_they_must(void **state)
         text_free(&yaml);
     }
     struct text text = {0};
-    for (size_t i = 0; i < domain_count(&fixture); i++)
+    for (size_t i = 0; i < fixture.draft->domain_count; i++)
         assert_null(draft_policy(fixture.draft, domain_at(&fixture, i)));
     diag_print(fixture.diag, DIAG_NOTE, &text);
     size_t count = 0, in_first = 0;
