@@ -447,8 +447,6 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
         .user = copy(nodes->user, arena),
         .strict = nodes->strict != 0,
         .seal_required = nodes->seal_required != 0,
-        .watch_certificates = nodes->watch != 1,
-        .watch_files = nodes->watch == 2,
         .certificate_warning = VERDICT_WARNING_DEFAULT,
     };
     struct reader reader = {

@@ -33,8 +33,6 @@ struct settings {
     bool state_hangs;  /* its disk did not answer when it was read */
     bool strict;
     bool seal_required;          /* a part of the seal that the machine lacks is a fault */
-    bool watch_certificates;     /* reload when one of their files changes */
-    bool watch_files;            /* and the files of the configuration */
     int64_t certificate_warning; /* seconds before the end of a certificate, or the default of
                                      site/site.h */
     struct acme acme;            /* its folders as the process opens them */

@@ -14,14 +14,6 @@ void watch_add(struct watch *watch, struct watch_path **list, const char *path, 
     *list = entry;
 }
 
-struct watch_look watch_read(const struct watch *watch)
-{
-    return (struct watch_look){
-        .certificates = watch->for_certificates ? watch->read.certificates : 0,
-        .files = watch->for_files ? watch->read.files : 0,
-    };
-}
-
 struct latest {
     struct timespec changed;
     struct text path;

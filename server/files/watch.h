@@ -36,16 +36,14 @@ struct watch {
     struct watch_path *certificates;
     bool for_certificates; /* as the setting "watch" says */
     bool for_files;
-    struct watch_look read; /* as the files were just before they were read */
+    /* The look when this configuration was read: taken of each file before it was opened, so that a change
+     * while it was read is a change. */
+    struct watch_look read;
 };
 
 /* For the loader: adds a path, as the process would open it, at the end of one of the lists, so that paths
  * are looked at in the order in which they were read. */
 void watch_add(struct watch *watch, struct watch_path **list, const char *path, struct position at);
-
-/* The look when this configuration was read: taken of each file before it was opened, so that a
- * change while it was read is a change. */
-struct watch_look watch_read(const struct watch *watch);
 
 /* The look now, at the same paths. A refused load leaves no configuration to ask: ask the one that
  * stays in use before the load, and try again when its look differs from that one. (What only the

@@ -62,7 +62,8 @@ static void begin_certificates(struct loader *loader)
 static void match_certificates(struct loader *loader)
 {
     certificates_match(loader->store, loader->request->now);
-    loader->configuration->watch.read.certificates = certificates_fingerprint(loader->store);
+    if (loader->configuration->watch.for_certificates)
+        loader->configuration->watch.read.certificates = certificates_fingerprint(loader->store);
     diag_set_part(loader->diag, DIAG_FILES);
 }
 
@@ -150,8 +151,8 @@ static void read_files(struct loader *loader)
     if (!sources_read(loader->sources, loader->request->path, &nodes))
         return;
     (void)settings_read(&nodes, configuration->arena, loader->diag, settings); /* counted in diag */
-    configuration->watch.for_certificates = settings->watch_certificates;
-    configuration->watch.for_files = settings->watch_files;
+    configuration->watch.for_certificates = nodes.watch != 1;
+    configuration->watch.for_files = nodes.watch == 2;
     if (settings->acme.alpn != NULL)
         settings->acme.alpn = resolve(loader, nodes.acme->at, settings->acme.alpn);
     if (settings->acme.webroot != NULL)
@@ -162,6 +163,8 @@ static void read_files(struct loader *loader)
     read_history(loader, nodes.state);
     loader->draft->previous = loader->previous;
     sources_read_included(loader->sources, nodes.include, loader->request->extra);
+    if (!configuration->watch.for_files)
+        configuration->watch.read.files = 0;
     if (loader->draft->domain_count == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {
         diag_add(loader->diag, DIAG_WARNING, sources_begin(loader->sources),
                  "no domain is configured");

@@ -5,7 +5,7 @@
 
 struct lookout lookout_begin(const struct watch *watch, int64_t now)
 {
-    struct watch_look read = watch_read(watch);
+    struct watch_look read = watch->read;
     return (struct lookout){
         .handled = read,
         .seen = read,

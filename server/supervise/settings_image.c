@@ -185,8 +185,6 @@ static void exchange_settings(struct codec *codec, struct settings *settings)
     exchange_flag(codec, &settings->state_hangs);
     exchange_flag(codec, &settings->strict);
     exchange_flag(codec, &settings->seal_required);
-    exchange_flag(codec, &settings->watch_certificates);
-    exchange_flag(codec, &settings->watch_files);
     settings->certificate_warning =
         exchange_number(codec, settings->certificate_warning, VERDICT_WARNING_DEFAULT, INT64_MAX);
     exchange_text(codec, &settings->acme.alpn);

@@ -12,6 +12,7 @@
 struct read {
     struct arena *arena;
     struct diag *diag;
+    struct root_nodes nodes;
     struct settings settings;
     bool good;
 };
@@ -19,13 +20,12 @@ struct read {
 static struct read read_settings(const char *yaml)
 {
     struct read read = {.arena = arena_new(), .diag = diag_new()};
-    struct root_nodes nodes = {0};
     const char *file = diag_intern(read.diag, span_of("f"));
     const struct node *root =
         document_parse(read.arena, span_of(yaml), file, DIAG_FATAL, read.diag);
     assert_non_null(root);
-    bool known = schema_read(&schema_root, root, &nodes, DIAG_FATAL, read.diag);
-    read.good = settings_read(&nodes, read.arena, read.diag, &read.settings) && known;
+    bool known = schema_read(&schema_root, root, &read.nodes, DIAG_FATAL, read.diag);
+    read.good = settings_read(&read.nodes, read.arena, read.diag, &read.settings) && known;
     assert_int_equal(read.good, diag_count(read.diag, DIAG_FATAL) == 0);
     return read;
 }
@@ -49,7 +49,7 @@ static void has_defaults(void **state)
     assert_false(settings->listeners[0].plain || settings->listeners[0].v6_only);
     assert_int_equal(settings->workers, 0);
     assert_int_equal(settings->certificate_warning, VERDICT_WARNING_DEFAULT);
-    assert_true(settings->watch_certificates && !settings->watch_files);
+    assert_int_equal(read.nodes.watch, 0);
     assert_false(settings->strict || settings->seal_required);
     assert_false(settings->log.json || settings->log.anonymize);
     assert_int_equal(settings->log.access, LOG_ACCESS_OFF);
@@ -152,7 +152,7 @@ static void words_are_taken_as_they_are(void **state)
             struct read read = read_settings(yaml);
             const struct settings *is = &read.settings;
             const bool values[] = {is->strict,
-                                   is->watch_files,
+                                   read.nodes.watch == 2,
                                    is->seal_required,
                                    is->log.access == LOG_ACCESS_ON,
                                    !is->log.json,
@@ -173,7 +173,7 @@ static void words_are_taken_as_they_are(void **state)
     }
     struct read off = read_settings("watch: false"),
                 errors = read_settings("log: {access: errors}");
-    assert_false(off.settings.watch_certificates);
+    assert_int_equal(off.nodes.watch, 1);
     assert_int_equal(errors.settings.log.access, LOG_ACCESS_ERRORS);
     drop(&off);
     drop(&errors);

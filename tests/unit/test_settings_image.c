@@ -29,7 +29,6 @@ static void fill(struct settings_image *image, struct arena *arena)
                      .workers = 3,
                      .state = "/var/lib/mta-sts",
                      .seal_required = true,
-                     .watch_certificates = true,
                      .certificate_warning = VERDICT_WARNING_DEFAULT,
                      .acme = {.webroot = "/srv/acme"}},
         .watch = {.arena = arena,

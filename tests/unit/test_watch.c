@@ -108,7 +108,7 @@ static void test_changes(void **state)
     (void)state;
     struct configuration *configuration = load("conf/true.yaml", NULL, NULL);
     assert_non_null(configuration);
-    struct watch_look before = watch_read(&configuration->watch);
+    struct watch_look before = configuration->watch.read;
     for (size_t i = 0; i < COUNT(changes); i++) {
         pki_run(changes[i].lines);
         struct watch_look look = watch_now(&configuration->watch),
@@ -140,8 +140,7 @@ static void test_setting(void **state)
     for (size_t i = 0; i < COUNT(settings); i++) {
         struct configuration *configuration = load(settings[i].path, NULL, NULL);
         assert_non_null(configuration);
-        struct watch_look read = watch_read(&configuration->watch),
-                          now = watch_now(&configuration->watch);
+        struct watch_look read = configuration->watch.read, now = watch_now(&configuration->watch);
         assert_true(watch_look_equal(read, now));
         assert_true((read.certificates != 0) == settings[i].certificates);
         assert_true((read.files != 0) == settings[i].files);
@@ -160,10 +159,10 @@ static void test_refused_load(void **state)
     struct text fresh = {0}, later = {0};
     struct configuration *first = load("conf/main.yaml", NULL, &fresh);
     assert_non_null(first);
-    struct watch_look look = watch_read(&first->watch);
+    struct watch_look look = first->watch.read;
     assert_null(load("conf/broken.yaml", first, NULL));
     assert_null(load("conf/nowhere.yaml", first, NULL));
-    assert_true(watch_look_equal(look, watch_read(&first->watch)));
+    assert_true(watch_look_equal(look, first->watch.read));
     assert_true(watch_look_equal(look, watch_now(&first->watch)));
     struct configuration *second = load("conf/main.yaml", first, &later);
     assert_non_null(second);
@@ -211,7 +210,7 @@ static void test_thousand_loads(void **state)
         swap_link(target, "live/a/privkey.pem");
         struct configuration *next = load("conf/main.yaml", current, NULL);
         assert_non_null(next);
-        assert_false(watch_look_equal(watch_read(&current->watch), watch_read(&next->watch)));
+        assert_false(watch_look_equal(current->watch.read, next->watch.read));
         configuration_free(current);
         current = next;
         if (i < 200)
