@@ -1,4 +1,5 @@
 #include "base/array.h"
+#include "certificates/store.h"
 #include "certificates/store_inside.h"
 
 /* How well senders accept a leaf with this fault. */
@@ -49,18 +50,6 @@ static bool is_contest(const struct certificates *store, uint32_t one, uint32_t 
            is_valid(store, one) && compare_fault(store, one, other) == 0;
 }
 
-/* The authorities of this system, or NULL when there is no list of them. */
-static const struct trust *open_trust(struct certificates *store)
-{
-    if (store->is_trust_asked)
-        return store->trust;
-    store->is_trust_asked = true;
-    struct diag *unheard = diag_new(); /* a system may have none */
-    store->trust = trust_new(NULL, unheard);
-    diag_free(unheard);
-    return store->trust;
-}
-
 /* Somebody's own authority has most often a name that no other has. */
 static bool ends_at_known_name(const struct certificates *store,
                                const struct stored_certificate *leaf)
@@ -77,7 +66,13 @@ static bool is_trusted(struct certificates *store, uint32_t index)
     struct stored_certificate *leaf = &store->certificates[index];
     struct span chain[LIMIT_CHAIN];
     struct trust_verdict verdict = {0};
-    if (leaf->is_judged || open_trust(store) == NULL)
+    if (!store->is_trust_asked) {
+        struct diag *unheard = diag_new(); /* a system may have none */
+        store->trust = trust_new(NULL, unheard);
+        store->is_trust_asked = true;
+        diag_free(unheard);
+    }
+    if (leaf->is_judged || store->trust == NULL)
         return leaf->is_trusted;
     if (ends_at_known_name(store, leaf)) {
         if (store->trust_checks >= LIMIT_TRUST_CHECKS)
@@ -189,29 +184,58 @@ static size_t names_of(const struct certificates *store, struct span host, uint3
     return found;
 }
 
-void certificate_find_host(struct certificates *store, struct span host,
-                           uint32_t ret_leaves[static CREDENTIAL_KINDS])
+static struct credential_fields *make_credential(const struct certificates *store,
+                                                 const struct stored_certificate *leaf)
 {
-    uint32_t names[2];
+    struct credential_fields *credential = arena_take(store->arena, sizeof(*credential));
+    *credential = (struct credential_fields){
+        .kind = leaf->facts->kind.kind,
+        .chain_len = leaf->chain_len,
+        .key = store->keys[leaf->key].der,
+        .not_before = leaf->facts->not_before,
+        .not_after = leaf->facts->not_after,
+        .fault = leaf->fault,
+        .algorithm = leaf->facts->kind.text,
+        .file = leaf->at.file,
+        .line = leaf->at.line,
+    };
+    for (size_t i = 0; i < leaf->chain_len; i++)
+        credential->chain[i] = store->certificates[leaf->chain[i]].facts->der;
+    return credential;
+}
+
+void certificates_find(struct certificates *store, struct span host,
+                       const struct credential_fields *ret_credentials[static CREDENTIAL_KINDS])
+{
+    uint32_t names[2], leaves[CREDENTIAL_KINDS] = {CERTIFICATE_NONE, CERTIFICATE_NONE};
     size_t count = names_of(store, host, names);
     bool is_without = true;
-    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        ret_leaves[kind] = CERTIFICATE_NONE;
     for (size_t i = 0; i < count; i++) {
         struct stored_name *name = &store->names[names[i]];
         for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
             if (!name->is_asked)
                 name->best[kind] = best_of(store, name->first[kind]);
-            ret_leaves[kind] = choose(store, name->best[kind], ret_leaves[kind]);
+            leaves[kind] = choose(store, name->best[kind], leaves[kind]);
         }
         name->is_asked = true;
     }
-    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++)
-        is_without = is_without && ret_leaves[kind] == CERTIFICATE_NONE;
+    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
+        ret_credentials[kind] = NULL;
+        if (leaves[kind] == CERTIFICATE_NONE)
+            continue;
+        struct stored_certificate *leaf = &store->certificates[leaves[kind]];
+        if (leaf->credential == NULL) {
+            leaf->credential = make_credential(store, leaf);
+            certificate_warn_of_chain(store, leaf);
+        }
+        store->keys[leaf->key].is_used = true;
+        ret_credentials[kind] = leaf->credential;
+        is_without = false;
+    }
     store->is_host_without = store->is_host_without || is_without;
     for (size_t i = 0; i < count; i++) {
         struct stored_name *name = &store->names[names[i]];
-        memcpy(name->used, ret_leaves, sizeof(name->used));
+        memcpy(name->used, leaves, sizeof(name->used));
         name->is_without = name->is_without || is_without;
     }
 }
@@ -228,7 +252,8 @@ static const char *why_better(const struct certificates *store, uint32_t used, u
     return "this one is used, because it was issued later";
 }
 
-void certificate_report_unused(struct certificates *store, const struct stored_certificate *leaf)
+/* A note that no host uses the leaf, with the reason. */
+static void report_unused(struct certificates *store, const struct stored_certificate *leaf)
 {
     uint32_t index = (uint32_t)(leaf - store->certificates);
     const struct certificate *facts = leaf->facts;
@@ -275,9 +300,25 @@ static bool is_needed(const struct certificates *store, const struct doubt *doub
     return source == NULL && doubt->count == 0 && store->is_host_without;
 }
 
-void certificate_settle_doubts(struct certificates *store)
+void certificates_report_unused(struct certificates *store)
 {
     for (size_t i = 0; i < store->doubt_count; i++)
         if (!is_needed(store, &store->doubts[i]))
             diag_set_level(store->diag, store->doubts[i].mark, store->doubts[i].otherwise);
+    if (store->unread_count > LIMIT_CERTIFICATE_UNREAD)
+        diag_add(store->diag, store->is_host_without ? DIAG_WARNING : DIAG_NOTE, store->files.at,
+                 "%zu more files have no certificate and no key that can be read",
+                 store->unread_count - LIMIT_CERTIFICATE_UNREAD);
+    if (store->trust_checks >= LIMIT_TRUST_CHECKS) {
+        diag_add(store->diag, DIAG_WARNING, store->files.at,
+                 "too many hosts have several certificates in different folders");
+        diag_reason(store->diag,
+                    "only %d were verified by the authorities that this system trusts; of the "
+                    "others the one that was issued last is used",
+                    LIMIT_TRUST_CHECKS);
+        diag_hint(store->diag, "remove what is not used; the notes of \"check\" name it");
+    }
+    for (size_t i = 0; i < store->certificate_count; i++)
+        if (store->certificates[i].is_leaf && store->certificates[i].credential == NULL)
+            report_unused(store, &store->certificates[i]);
 }

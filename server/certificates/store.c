@@ -200,46 +200,6 @@ void certificates_match(struct certificates *store, int64_t now)
     mbedtls_psa_crypto_free();
 }
 
-static struct credential_fields *make_credential(const struct certificates *store,
-                                                 const struct stored_certificate *leaf)
-{
-    struct credential_fields *credential = arena_take(store->arena, sizeof(*credential));
-    *credential = (struct credential_fields){
-        .kind = leaf->facts->kind.kind,
-        .chain_len = leaf->chain_len,
-        .key = store->keys[leaf->key].der,
-        .not_before = leaf->facts->not_before,
-        .not_after = leaf->facts->not_after,
-        .fault = leaf->fault,
-        .algorithm = leaf->facts->kind.text,
-        .file = leaf->at.file,
-        .line = leaf->at.line,
-    };
-    for (size_t i = 0; i < leaf->chain_len; i++)
-        credential->chain[i] = store->certificates[leaf->chain[i]].facts->der;
-    return credential;
-}
-
-void certificates_find(struct certificates *store, struct span host,
-                       const struct credential_fields *ret_credentials[static CREDENTIAL_KINDS])
-{
-    uint32_t leaves[CREDENTIAL_KINDS];
-    certificate_find_host(store, host, leaves);
-    for (unsigned kind = 0; kind < CREDENTIAL_KINDS; kind++) {
-        ret_credentials[kind] = NULL;
-        if (leaves[kind] == CERTIFICATE_NONE)
-            continue;
-        struct stored_certificate *leaf = &store->certificates[leaves[kind]];
-        if (leaf->credential == NULL)
-            leaf->credential = make_credential(store, leaf);
-        if (!leaf->is_used)
-            certificate_warn_of_chain(store, leaf);
-        leaf->is_used = true;
-        store->keys[leaf->key].is_used = true;
-        ret_credentials[kind] = leaf->credential;
-    }
-}
-
 uint64_t certificates_fingerprint(const struct certificates *store)
 {
     return store->files.tree.fingerprint;
@@ -275,29 +235,5 @@ void certificates_names(const struct certificates *store,
         const struct stored_certificate *leaf = &store->certificates[i];
         for (size_t j = 0; leaf->key != CERTIFICATE_NONE && j < leaf->facts->name_count; j++)
             take(context, leaf->facts->names[j], leaf->at);
-    }
-}
-
-void certificates_report_unused(struct certificates *store)
-{
-    certificate_settle_doubts(store);
-    if (store->unread_count > LIMIT_CERTIFICATE_UNREAD)
-        diag_add(store->diag, store->is_host_without ? DIAG_WARNING : DIAG_NOTE, store->files.at,
-                 "%zu more files have no certificate and no key that can be read",
-                 store->unread_count - LIMIT_CERTIFICATE_UNREAD);
-    if (store->trust_checks >= LIMIT_TRUST_CHECKS) {
-        diag_add(store->diag, DIAG_WARNING, store->files.at,
-                 "too many hosts have several certificates in different folders");
-        diag_reason(store->diag,
-                    "only %d were verified by the authorities that this system trusts; of the "
-                    "others the one that was issued last is used",
-                    LIMIT_TRUST_CHECKS);
-        diag_hint(store->diag, "remove what is not used; the notes of \"check\" name it");
-    }
-    for (size_t i = 0; i < store->certificate_count; i++) {
-        const struct stored_certificate *stored = &store->certificates[i];
-        if (!stored->is_leaf || stored->is_used)
-            continue;
-        certificate_report_unused(store, stored);
     }
 }

@@ -34,14 +34,13 @@ struct stored_certificate {
     uint32_t
         proven;   /* of the first authority of a subject: the last one that has signed something */
     bool is_leaf; /* it can be served: sound, with key and chain */
-    bool is_used;
     enum credential_fault fault; /* of leaves, by chain and content */
     uint32_t chain[LIMIT_CHAIN]; /* of leaves: itself first */
     size_t chain_len;
     uint32_t expired_link; /* of leaves: the chain ends before it; or CERTIFICATE_NONE */
     bool is_judged;        /* of leaves: by the system's authorities */
     bool is_trusted;       /* they verify it */
-    const struct credential_fields *credential; /* in the arena; made when it is first asked for */
+    const struct credential_fields *credential; /* in the arena; NULL: no host uses it yet */
 };
 
 struct stored_key {
@@ -220,18 +219,8 @@ bool certificate_crypto_begin(struct certificates *store);
 /* Lists the leaf under its names. */
 void certificate_add_names(struct certificates *store, uint32_t index);
 
-/* The best leaf of each kind for the host, or CERTIFICATE_NONE. */
-void certificate_find_host(struct certificates *store, struct span host,
-                           uint32_t ret_leaves[static CREDENTIAL_KINDS]);
-
 /* The diagnostic that was added last is in doubt until it is known which hosts are configured. */
 void certificate_doubt(struct certificates *store, struct doubt doubt);
-
-/* The level of what was in doubt. */
-void certificate_settle_doubts(struct certificates *store);
-
-/* A note that no host uses the leaf, with the reason. */
-void certificate_report_unused(struct certificates *store, const struct stored_certificate *leaf);
 
 static inline bool certificate_is_issuer(const struct certificate *certificate)
 {
