@@ -126,10 +126,10 @@ static void run(void *context, size_t index, void *result)
     probe_run(&probing->probe, &probing->domains[index], result);
 }
 
-static void lose(void *context, size_t index, void *result, bool is_late, int status)
+static void lose(void *context, size_t index, void *result, bool is_late, int signal)
 {
     const struct probing *probing = context;
-    (void)status; /* of no interest to who asks about a domain */
+    (void)signal; /* of no interest to who asks about a domain */
     probe_lose(&probing->domains[index], result, is_late);
 }
 

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/heap.h"
@@ -44,7 +43,7 @@ static void take_steps(void *context, size_t index, void *ret_result)
     result->reason = errno;
 }
 
-static void lose(void *context, size_t index, void *result, bool is_late, int status)
+static void lose(void *context, size_t index, void *result, bool is_late, int signal)
 {
     (void)context, (void)index;
     memset(result, 0, sizeof(struct result));
@@ -52,7 +51,7 @@ static void lose(void *context, size_t index, void *result, bool is_late, int st
         log_line(LOG_LEVEL_ERROR, "cannot try the seal: the process that tested it does not end");
     else
         log_line(LOG_LEVEL_ERROR, "cannot try the seal: the process that tried it died: %s",
-                 WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it ended");
+                 signal != 0 ? strsignal(signal) : "it ended");
 }
 
 static void take(void *context, size_t index, const void *taken)

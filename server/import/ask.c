@@ -165,9 +165,9 @@ static void run(void *context, size_t index, void *result)
 }
 
 /* Nothing counts of what a process found that did not end by itself. */
-static void lose(void *context, size_t index, void *result, bool is_late, int status)
+static void lose(void *context, size_t index, void *result, bool is_late, int signal)
 {
-    (void)context, (void)index, (void)status; /* whatever it was */
+    (void)context, (void)index, (void)signal; /* whatever it was */
     struct answer_found *found = result;
     memset(found, 0, sizeof(*found));
     found->id_problem = NO_DNS;

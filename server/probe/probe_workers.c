@@ -12,17 +12,17 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/limits.h"
 
 enum { TICK_US = 1000000 };
 
-/* One child, as its parent sees it. The socket carries an index down and, when the report is there,
- * the same index up. */
+/* A place for one child at a time, as its parent sees it. */
 struct member {
     pid_t pid;
-    int fd;              /* -1: there is none */
-    size_t index;        /* of the job that it does now */
-    int64_t deadline_us; /* when it is ended, unless the job is done before */
+    int end;             /* of a socket by which it says that it is done; -1: there is no child */
+    size_t index;        /* of its job */
+    int64_t deadline_us; /* when it is ended */
 };
 
 struct crowd {
@@ -39,108 +39,65 @@ static void *result_of(const struct crowd *crowd, const struct member *member)
     return crowd->results + (size_t)(member - crowd->members) * crowd->jobs->result_size;
 }
 
-/* An index is whole or not there on a socket that keeps messages apart. */
-static bool send_index(int fd, size_t index)
+/* Begins the next job, if there is one and there can be a child. */
+static void begin_job(struct crowd *crowd, struct member *member)
 {
-    return send(fd, &index, sizeof(index), MSG_NOSIGNAL) == (ssize_t)sizeof(index);
-}
-
-static bool receive_index(int fd, size_t *ret_index)
-{
-    ssize_t count;
-    do
-        count = recv(fd, ret_index, sizeof(*ret_index), 0);
-    while (count < 0 && errno == EINTR);
-    return count == (ssize_t)sizeof(*ret_index);
-}
-
-static _Noreturn void live(const struct crowd *crowd, int fd, void *result)
-{
-    size_t index;
     const struct probe_jobs *jobs = crowd->jobs;
-    /* If another child's socket were open here, that child would not notice the parent's end. */
-    for (size_t i = 0; i < crowd->member_count; i++)
-        if (crowd->members[i].fd >= 0)
-            (void)close(crowd->members[i].fd);
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* without it, the socket's end does, a little later */
-    while (receive_index(fd, &index)) {
-        jobs->run(jobs->context, index, result);
-        if (!send_index(fd, index))
-            break;
-    }
-    _exit(0);
-}
-
-static bool begin_member(struct crowd *crowd, struct member *member)
-{
-    int fds[2];
-    member->fd = -1;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
-        crowd->reason = errno;
-        return false;
-    }
-    member->pid = fork();
+    int ends[2] = {-1, -1};
+    if (crowd->next == jobs->count)
+        return;
+    memset(result_of(crowd, member), 0, jobs->result_size);
+    bool has_ends = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0;
+    member->pid = has_ends ? fork() : -1;
     if (member->pid == 0) {
-        (void)close(fds[0]);
-        live(crowd, fds[1], result_of(crowd, member));
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* without it, the job's end comes a little later */
+        jobs->run(jobs->context, crowd->next, result_of(crowd, member));
+        (void)send(ends[1], "", 1, MSG_NOSIGNAL); /* else it is lost */
+        (void)recv(ends[1], &(char){0}, 1, 0);    /* until the parent ends it */
+        _exit(0);
     }
-    if (member->pid < 0)
+    if (member->pid < 0) {
         crowd->reason = errno;
-    (void)close(fds[1]);
-    if (member->pid > 0)
-        member->fd = fds[0];
-    else
-        (void)close(fds[0]);
-    return member->fd >= 0;
+        descriptor_close(&ends[0]);
+    } else {
+        member->index = crowd->next++;
+        member->deadline_us = clock_monotonic_us() + jobs->timeout_ms * 1000;
+    }
+    descriptor_close(&ends[1]); /* else it would not close with the child */
+    member->end = ends[0];
 }
 
-/* Ends the child, which has nothing to do, is late, or does not do what it should. Returns its status. */
-static int end_member(struct member *member)
+/* Ends the child. Returns the signal that it has died of, or 0. */
+static int end_child(struct member *member)
 {
     int status = 0;
-    (void)close(member->fd);
-    member->fd = -1;
+    descriptor_close(&member->end);
     (void)kill(member->pid, SIGKILL); /* it is not reaped yet, so the number is its own */
     while (waitpid(member->pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    return status;
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-/* Gives the member a job, or ends it when there is none. */
-static void employ(struct crowd *crowd, struct member *member)
-{
-    const struct probe_jobs *jobs = crowd->jobs;
-    if (crowd->next == jobs->count) {
-        (void)end_member(member); /* it is done with its last job */
-        return;
-    }
-    member->index = crowd->next++;
-    member->deadline_us = clock_monotonic_us() + jobs->timeout_ms * 1000;
-    memset(result_of(crowd, member), 0, jobs->result_size);
-    (void)send_index(member->fd, member->index); /* a dead one shows when it is listened to */
-}
-
-/* The member has finished its job, or died, or is late: a child sees to every wait, but not to all that it
+/* The child has finished its job, or died, or is late: it sees to every wait, but not to all that it
  * computes. */
-static void conclude(struct crowd *crowd, struct member *member, bool is_late)
+static void end_job(struct crowd *crowd, struct member *member, bool is_late)
 {
-    size_t index;
     const struct probe_jobs *jobs = crowd->jobs;
     void *result = result_of(crowd, member);
-    bool is_lost = is_late || !receive_index(member->fd, &index) || index != member->index;
-    if (is_lost) {
-        int status = end_member(member);
-        if (!is_late)
-            memset(result, 0, jobs->result_size);
-        jobs->lost(jobs->context, member->index, result, is_late, status);
+    char byte;
+    if (!is_late && recv(member->end, &byte, 1, MSG_DONTWAIT) == 1) {
+        jobs->done(jobs->context, member->index, result);
+        (void)end_child(member);
+        return;
     }
+    int signal = end_child(member);
+    if (!is_late)
+        memset(result, 0, jobs->result_size);
+    jobs->lost(jobs->context, member->index, result, is_late, signal);
     jobs->done(jobs->context, member->index, result);
-    /* Where there cannot be another child, the others do the work. */
-    if (!is_lost || begin_member(crowd, member))
-        employ(crowd, member);
 }
 
-/* True while somebody works. */
+/* True while there is a child. */
 static bool wait_for_some(struct crowd *crowd)
 {
     struct pollfd polled[LIMIT_PROBES];
@@ -148,9 +105,9 @@ static bool wait_for_some(struct crowd *crowd)
     size_t working = 0;
     for (size_t i = 0; i < crowd->member_count; i++) {
         const struct member *member = &crowd->members[i];
-        polled[i] = (struct pollfd){.fd = member->fd, .events = POLLIN};
-        working += member->fd >= 0 ? 1 : 0;
-        if (member->fd >= 0 && member->deadline_us < until)
+        polled[i] = (struct pollfd){.fd = member->end, .events = POLLIN};
+        working += member->end >= 0 ? 1 : 0;
+        if (member->end >= 0 && member->deadline_us < until)
             until = member->deadline_us;
     }
     if (working == 0)
@@ -161,9 +118,10 @@ static bool wait_for_some(struct crowd *crowd)
     now = clock_monotonic_us();
     for (size_t i = 0; i < crowd->member_count; i++) {
         struct member *member = &crowd->members[i];
-        bool is_late = member->fd >= 0 && member->deadline_us <= now;
-        if (polled[i].revents != 0 || is_late)
-            conclude(crowd, member, polled[i].revents == 0);
+        if (polled[i].revents == 0 && (member->end < 0 || member->deadline_us > now))
+            continue;
+        end_job(crowd, member, polled[i].revents == 0);
+        begin_job(crowd, member);
     }
     if (crowd->jobs->tick != NULL)
         crowd->jobs->tick(crowd->jobs->context);
@@ -181,10 +139,7 @@ bool probe_workers_run(const struct probe_jobs *jobs)
     if (crowd.results == MAP_FAILED)
         return false;
     for (; crowd.member_count < wanted; crowd.member_count++)
-        if (!begin_member(&crowd, &crowd.members[crowd.member_count]))
-            break;
-    for (size_t i = 0; i < crowd.member_count; i++)
-        employ(&crowd, &crowd.members[i]);
+        begin_job(&crowd, &crowd.members[crowd.member_count]);
     while (wait_for_some(&crowd))
         continue;
     (void)munmap(crowd.results, size); /* it was mapped above */

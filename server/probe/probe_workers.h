@@ -1,9 +1,9 @@
 /*
- * Many jobs at once: a few children, each of which does one after the other and
- * leaves each result in memory that it shares with the parent. A child reads
- * what foreign servers say; when one dies of it, that job has the result that
- * the parent gives it, and the others are not disturbed. One that takes too long
- * is ended; what it has written by then counts.
+ * Many jobs at once, each in a child of its own, which leaves the result in memory
+ * that it shares with the parent. A child reads what foreign servers say; when one
+ * dies of it, that job has the result that the parent gives it, and the others are
+ * not disturbed. One that takes too long is ended; what it has written by then
+ * counts.
  */
 #ifndef PROBE_PROBE_WORKERS_H
 #define PROBE_PROBE_WORKERS_H
@@ -19,10 +19,10 @@ struct probe_jobs {
     size_t result_size;
     int64_t timeout_ms; /* after which the child of a job is ended */
     void (*run)(void *context, size_t index, void *result);
-    /* Its child was ended because it was late; or it has died with the status, as waitpid(2) has it, and the
-     * result is zero again. */
-    void (*lost)(void *context, size_t index, void *result, bool is_late, int status);
-    /* As they are done, while the child is still there. */
+    /* Its child was ended because it was late; or it has died of the signal (0: of none), and the result is
+     * zero again. */
+    void (*lost)(void *context, size_t index, void *result, bool is_late, int signal);
+    /* As they are done, before the child is ended. */
     void (*done)(void *context, size_t index, const void *result);
     void (*tick)(void *context); /* at least once a second; or NULL */
     void *context;               /* borrowed */
