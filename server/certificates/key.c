@@ -200,33 +200,6 @@ static int kernel_random(void *context, unsigned char *output, size_t len)
     return getentropy(output, len) == 0 ? 0 : MBEDTLS_ERR_PK_BAD_INPUT_DATA;
 }
 
-/* Takes der and info, which follow the structure in the same piece of memory. */
-static struct private_key *make_key(enum private_key_fault fault, const struct public_key *kind,
-                                    struct span der, struct span info)
-{
-    struct private_key *key = heap_take(1, sizeof(*key) + der.len + info.len);
-    *key = (struct private_key){.fault = fault, .kind = *kind};
-    if (der.len > 0)
-        memcpy(key->bytes, der.data, der.len);
-    if (info.len > 0)
-        memcpy(key->bytes + der.len, info.data, info.len);
-    key->der = (struct span){key->bytes, der.len};
-    key->info = (struct span){key->bytes + der.len, info.len};
-    return key;
-}
-
-/* mbedTLS refused it: was it a key all the same? */
-static struct private_key *make_refused(struct span der)
-{
-    const struct span none = {0};
-    struct public_key kind = {0};
-    public_key_judge_private(der, &kind);
-    bool ours = kind.accepted || span_equal(span_of(kind.text), span_of("RSA"));
-    bool refused = kind.known && !ours;
-    kind.accepted = false;
-    return make_key(refused ? PRIVATE_KEY_REFUSED : PRIVATE_KEY_JUNK, &kind, none, none);
-}
-
 /* mbedTLS writes DER at the end of a buffer. */
 static struct span written(const unsigned char *buffer, size_t size, int len)
 {
@@ -234,47 +207,50 @@ static struct span written(const unsigned char *buffer, size_t size, int len)
     return (struct span){(const char *)buffer + size - count, count};
 }
 
-/* The two forms of the key, normalised. size is enough for the DER of the private one. */
-static struct private_key *make_parsed(const mbedtls_pk_context *pk, size_t size)
+/* The two forms of the key, normalised; size is enough for the DER of the private one. NULL as above. */
+static struct private_key *make_key(const mbedtls_pk_context *pk, size_t size,
+                                    struct public_key *ret_kind)
 {
+    struct private_key *key = NULL;
     unsigned char public[INFO_MOST];
-    const struct span none = {0};
-    struct public_key kind = {0};
     struct span info =
         written(public, sizeof(public), mbedtls_pk_write_pubkey_der(pk, public, sizeof(public)));
-    if (info.len == 0)
-        return make_key(PRIVATE_KEY_JUNK, &kind, none, none);
-    public_key_judge(info, &kind);
-    if (!public_key_is_served(&kind))
-        return make_key(PRIVATE_KEY_REFUSED, &kind, none, none);
+    public_key_judge(info, ret_kind);
+    if (!public_key_is_served(ret_kind))
+        return NULL;
     unsigned char *private = heap_take(1, size);
     struct span der = written(private, size, mbedtls_pk_write_key_der(pk, private, size));
-    struct private_key *key = der.len == 0 ? make_key(PRIVATE_KEY_JUNK, &kind, none, none)
-                                           : make_key(PRIVATE_KEY_SOUND, &kind, der, info);
+    if (der.len > 0) {
+        key = heap_take(1, sizeof(*key) + der.len + info.len);
+        key->der = (struct span){memcpy(key->bytes, der.data, der.len), der.len};
+        key->info = (struct span){memcpy(key->bytes + der.len, info.data, info.len), info.len};
+    }
+    ret_kind->known = der.len > 0;
     private_key_wipe(private, size);
     free(private);
     return key;
 }
 
-static struct private_key *read_key(struct span der, int *ret_code)
+struct private_key *private_key_new(struct span der, struct public_key *ret_kind)
 {
-    mbedtls_pk_context pk;
-    mbedtls_pk_init(&pk);
-    *ret_code = mbedtls_pk_parse_key(&pk, (const unsigned char *)der.data, der.len, NULL, 0,
-                                     kernel_random, NULL);
-    struct private_key *key =
-        *ret_code == 0 ? make_parsed(&pk, der.len + GROWTH) : make_refused(der);
-    mbedtls_pk_free(&pk);
-    return key;
-}
-
-struct private_key *private_key_new(struct span der)
-{
+    struct private_key *key = NULL;
     int code = 0;
-    struct private_key *key = read_key(der, &code);
-    if (key->fault != PRIVATE_KEY_JUNK)
-        return key;
-    private_key_free(key);
-    memory_check(code);
-    return read_key(der, &code);
+    ret_kind->known = false;
+    for (int tries = 0; key == NULL && !ret_kind->known && tries < 2; tries++) {
+        mbedtls_pk_context pk;
+        if (tries > 0)
+            memory_check(code);
+        mbedtls_pk_init(&pk);
+        code = mbedtls_pk_parse_key(&pk, (const unsigned char *)der.data, der.len, NULL, 0,
+                                    kernel_random, NULL);
+        if (code == 0) {
+            key = make_key(&pk, der.len + GROWTH, ret_kind);
+        } else {
+            public_key_judge_private(der, ret_kind);
+            ret_kind->known = ret_kind->known && !ret_kind->accepted && /* else it is damaged */
+                              !span_equal(span_of(ret_kind->text), span_of("RSA"));
+        }
+        mbedtls_pk_free(&pk);
+    }
+    return key;
 }

@@ -43,23 +43,15 @@ static inline bool public_key_is_served(const struct public_key *key)
 /* Says with the last diagnostic why a key that is not served is not, and what to do. */
 void public_key_explain(const struct public_key *key, struct diag *diag);
 
-enum private_key_fault {
-    PRIVATE_KEY_SOUND,
-    PRIVATE_KEY_JUNK,    /* not the DER of a key */
-    PRIVATE_KEY_REFUSED, /* a key that this server does not take; its kind is told */
-};
-
-/* The spans point behind the structure. */
+/* A key that this server takes. The spans point behind the structure. */
 struct private_key {
-    enum private_key_fault fault;
-    struct public_key kind; /* told when the key is sound or refused */
-    struct span der;        /* of a sound one: SEC 1 with its public part, or PKCS#1 */
-    struct span info;       /* of a sound one: SubjectPublicKeyInfo, normalised */
+    struct span der;  /* SEC 1 with its public part, or PKCS#1 */
+    struct span info; /* SubjectPublicKeyInfo, normalised */
     char bytes[];
 };
 
-/* Reads the key. Owned. */
-struct private_key *private_key_new(struct span der);
+/* Reads the key. Owned; NULL when it is none, or one of a known kind that this server does not take. */
+struct private_key *private_key_new(struct span der, struct public_key *ret_kind);
 /* Wipes it. */
 void private_key_free(struct private_key *key);
 

@@ -238,14 +238,14 @@ static void take_certificate(struct reading *reading, uint32_t line, struct span
 }
 
 static void report_key(struct reading *reading, const struct pem_block *block,
-                       const struct private_key *found)
+                       const struct public_key *kind)
 {
     struct diag *diag = reading->store->diag;
     struct position at = place(reading, block->line);
-    if (found->fault == PRIVATE_KEY_REFUSED) {
-        diag_add(diag, DIAG_ERROR, at, "the private key is left out: it is %s", found->kind.text);
-        public_key_explain(&found->kind, diag);
-    } else if (found->fault == PRIVATE_KEY_JUNK) {
+    if (kind->known) {
+        diag_add(diag, DIAG_ERROR, at, "the private key is left out: it is %s", kind->text);
+        public_key_explain(kind, diag);
+    } else {
         diag_add(diag, DIAG_ERROR, at, "this is not a private key");
         diag_reason(diag, "what the block holds cannot be read as PKCS#8, PKCS#1 or SEC 1");
         diag_hint(diag, "look at it with: openssl pkey -in %s -noout", reading->path);
@@ -272,13 +272,13 @@ static void add_key(struct reading *reading, uint32_t line, struct stored_key ke
 static void take_key(struct reading *reading, const struct pem_block *block, struct span der)
 {
     struct certificates *store = reading->store;
-    struct private_key *key = private_key_new(der);
-    if (key->fault != PRIVATE_KEY_SOUND) {
+    struct public_key kind;
+    struct private_key *key = private_key_new(der, &kind);
+    if (key == NULL) {
         if (may_report(reading, block->line)) {
-            report_key(reading, block, key);
+            report_key(reading, block, &kind);
             doubt(reading);
         }
-        private_key_free(key);
         return;
     }
     uint32_t index = certificate_find_key(store, key->info);

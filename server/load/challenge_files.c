@@ -86,8 +86,9 @@ static void take_certificate(struct reading *reading, const char *name, struct s
 /* It is good for this challenge only, so that nobody needs to wipe it afterwards. */
 static void take_key(struct reading *reading, const char *name, struct span der)
 {
-    struct private_key *key = private_key_new(der);
-    if (key->fault == PRIVATE_KEY_SOUND)
+    struct public_key kind;
+    struct private_key *key = private_key_new(der, &kind);
+    if (key != NULL)
         (void)add_piece(reading, &reading->keys, name, key->der, key->info); /* it is complete */
     else
         leave_out(reading, name, "holds a key that this server does not take");
