@@ -84,7 +84,7 @@ static const char *last_part(const char *path)
 static bool is_bare(const struct configuration *configuration, const char *file)
 {
     for (size_t i = 0; file != NULL && i < configuration->file_count; i++)
-        if (configuration->files[i].is_bare &&
+        if (configuration->files[i].kind == SOURCE_BARE &&
             strcmp(last_part(configuration->files[i].path), last_part(file)) == 0)
             return true;
     return false;

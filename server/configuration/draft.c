@@ -12,18 +12,8 @@
 #include "policy/name.h"
 #include "policy/record.h"
 
-struct draft *draft_new(struct arena *arena, struct diag *diag)
-{
-    struct draft *draft = heap_take(1, sizeof(*draft));
-    draft->arena = arena;
-    draft->diag = diag;
-    return draft;
-}
-
 void draft_free(struct draft *draft)
 {
-    if (draft == NULL)
-        return;
     for (size_t i = 0; i < draft->policy_count; i++)
         policy_free(draft->policies[i].policy);
     policy_free(draft->last);
@@ -33,7 +23,6 @@ void draft_free(struct draft *draft)
     free(draft->policies);
     free(draft->domains);
     free(draft->scopes);
-    free(draft);
 }
 
 TABLE_KEY(named_policy_key, struct named_policy, item->key->text);

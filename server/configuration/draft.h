@@ -63,6 +63,7 @@ struct missing {
     size_t count;
 };
 
+/* Begin with {.arena, .diag, .previous}; end with draft_free. */
 struct draft {
     struct arena *arena;           /* borrowed */
     struct diag *diag;             /* borrowed */
@@ -86,8 +87,6 @@ struct draft {
     struct missing missing;
 };
 
-/* An empty draft, of which others may set previous; owned. arena and diag are borrowed until draft_free. */
-struct draft *draft_new(struct arena *arena, struct diag *diag);
 void draft_free(struct draft *draft);
 
 /* Adds the policies and the domains of a file; NULL or null: none. The first one is the main file, whose name

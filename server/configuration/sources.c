@@ -17,51 +17,10 @@
 #include "files/include.h"
 #include "files/stamp.h"
 
-/* A configuration file that was read, or should have been; or what was found in its place. */
-struct source {
-    const char *file; /* interned in diag */
-    enum source_kind kind;
-};
-
-struct sources {
-    struct arena *arena;        /* borrowed */
-    struct draft *draft;        /* borrowed */
-    struct diag *diag;          /* borrowed */
-    struct watch *watch;        /* borrowed */
-    const struct text *extra;   /* borrowed; the bytes of the file "-"; or NULL */
-    struct source *items;       /* owned; the first one is the main file */
-    const struct node *include; /* whose files are read now; and what is known of it: */
-    bool include_is_pattern;
-    size_t found_count;
-    size_t hiding_count; /* of the items, how many are folders that hide files */
-    size_t count;
-    size_t capacity;
-    struct table by_file;
-    struct position begin;                    /* of the main file's contents */
-    const struct progress_callback *progress; /* borrowed; or NULL */
-};
-
-struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
-                            struct watch *watch, const struct progress_callback *progress)
-{
-    struct sources *sources = heap_take(1, sizeof(*sources));
-    *sources = (struct sources){
-        .arena = arena,
-        .draft = draft,
-        .diag = diag,
-        .watch = watch,
-        .progress = progress,
-    };
-    return sources;
-}
-
 void sources_free(struct sources *sources)
 {
-    if (sources == NULL)
-        return;
     table_free(&sources->by_file);
     free(sources->items);
-    free(sources);
 }
 
 const char *sources_resolve(struct sources *sources, const char *naming_file, const char *path)
@@ -77,7 +36,7 @@ const char *sources_resolve(struct sources *sources, const char *naming_file, co
     return copy;
 }
 
-TABLE_KEY(file_key, struct source, span_of(item->file));
+TABLE_KEY(file_key, struct source_file, span_of(item->path));
 
 static size_t find_source(const struct sources *sources, struct span file)
 {
@@ -85,20 +44,20 @@ static size_t find_source(const struct sources *sources, struct span file)
 }
 
 /* The new source, or NULL when it is there already. Valid until the next call. */
-static struct source *add_source(struct sources *sources, struct span path)
+static struct source_file *add_source(struct sources *sources, struct span path)
 {
     const char *file = diag_intern(sources->diag, path);
     if (find_source(sources, span_of(file)) != TABLE_NONE)
         return NULL;
-    array_room(&sources->items, sources->count, &sources->capacity, sizeof(struct source));
+    array_room(&sources->items, sources->count, &sources->capacity, sizeof(struct source_file));
     table_add(&sources->by_file, span_of(file), sources->count);
-    sources->items[sources->count] = (struct source){.file = file};
+    sources->items[sources->count] = (struct source_file){.path = file};
     return &sources->items[sources->count++];
 }
 
 static bool is_main(const struct sources *sources, const char *file)
 {
-    return sources->items[0].file == file;
+    return sources->items[0].path == file;
 }
 
 /* What to do about a file that is not there: a link to nowhere is named with its target. */
@@ -186,10 +145,10 @@ static void read_folder(struct sources *sources, const char *path, int error)
 {
     struct span name = span_of(path);
     name.len -= error == EISDIR ? 1 : 0; /* the slash at its end */
-    struct source *source = add_source(sources, name);
+    struct source_file *source = add_source(sources, name);
     if (source == NULL)
         return;
-    struct position at = {.file = source->file};
+    struct position at = {.file = source->path};
     source->kind = error == EISDIR ? SOURCE_BARE : SOURCE_HIDING;
     if (error == EISDIR && sources->include_is_pattern) {
         diag_add(sources->diag, DIAG_NOTE, at, "is a folder, which is not read");
@@ -210,7 +169,7 @@ static void read_folder(struct sources *sources, const char *path, int error)
 /* What is named relative to the main file is so, wherever that lies and however it is named. */
 static const char *name_of(const struct sources *sources, const char *path)
 {
-    const char *first = sources->items[0].file, *slash = strrchr(first, '/');
+    const char *first = sources->items[0].path, *slash = strrchr(first, '/');
     size_t len = slash == NULL ? 0 : (size_t)(slash - first) + 1;
     bool is_absolute = sources->include != NULL && sources->include->text.data[0] == '/';
     return !is_absolute && strncmp(path, first, len) == 0 ? path + len : path;
@@ -225,18 +184,18 @@ static void read_dropin(void *context, const char *path, int error)
         read_folder(sources, path, error);
         return;
     }
-    struct source *source = add_source(sources, span_of(path));
+    struct source_file *source = add_source(sources, span_of(path));
     if (source == NULL)
         return;
     progress_make(sources->progress, PROGRESS_GOES_ON);
-    diag_limit(sources->diag, source->file, LIMIT_INCLUDE_DIAGNOSTICS);
-    const struct node *root = read_mapping(sources, source->file, DIAG_ERROR);
+    diag_limit(sources->diag, source->path, LIMIT_INCLUDE_DIAGNOSTICS);
+    const struct node *root = read_mapping(sources, source->path, DIAG_ERROR);
     if (root == NULL) {
         source->kind = SOURCE_BROKEN;
         return;
     }
     bool sound = root->null || schema_read(&schema_dropin, root, &nodes, DIAG_ERROR, sources->diag);
-    bool named = draft_add_file(sources->draft, name_of(sources, source->file), nodes.policies,
+    bool named = draft_add_file(sources->draft, name_of(sources, source->path), nodes.policies,
                                 nodes.domains, sound);
     if (!sound || !named)
         source->kind = SOURCE_BROKEN;
@@ -312,11 +271,11 @@ static bool read_include(void *context, const struct node *item)
 
 bool sources_read(struct sources *sources, const char *path, struct root_nodes *ret_nodes)
 {
-    struct source *source = add_source(sources, span_of(path));
+    struct source_file *source = add_source(sources, span_of(path));
     assert(source != NULL); /* it is the first */
     sources->watch->file = arena_copy(sources->watch->arena, span_of(path));
     sources->watch->read.files += stamp_of_path(path);
-    const struct node *root = read_mapping(sources, source->file, DIAG_FATAL);
+    const struct node *root = read_mapping(sources, source->path, DIAG_FATAL);
     if (root == NULL)
         return false;
     sources->begin = root->at;
@@ -338,18 +297,13 @@ void sources_read_included(struct sources *sources, const struct node *include,
                                  sources); /* counted in diag */
 }
 
-struct position sources_begin(const struct sources *sources)
-{
-    return sources->begin;
-}
-
 const struct source_file *sources_list(const struct sources *sources, struct arena *arena,
                                        size_t *ret_count)
 {
     struct source_file *files = arena_take(arena, sources->count * sizeof(*files));
     for (size_t i = 0; i < sources->count; i++)
-        files[i] = (struct source_file){arena_copy(arena, span_of(sources->items[i].file)),
-                                        sources->items[i].kind == SOURCE_BARE};
+        files[i] = (struct source_file){arena_copy(arena, span_of(sources->items[i].path)),
+                                        sources->items[i].kind};
     *ret_count = sources->count;
     return files;
 }

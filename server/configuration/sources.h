@@ -12,15 +12,45 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/progress.h"
+#include "base/table.h"
 #include "configuration/draft.h"
 #include "configuration/schema.h"
 #include "files/watch.h"
 
-struct sources;
+/* Why domains of the file may be missing from the draft. */
+enum source_kind {
+    SOURCE_SOUND,  /* because it does not name them any more */
+    SOURCE_GONE,   /* because it is not there */
+    SOURCE_BROKEN, /* because of a fault, which was reported */
+    SOURCE_HIDING, /* because it is a folder, or below one, that cannot be searched; also reported */
+    SOURCE_BARE,   /* because it is empty, a folder, or names no domain */
+};
 
-/* Owned; everything is borrowed until sources_free. progress may be NULL. */
-struct sources *sources_new(struct arena *arena, struct draft *draft, struct diag *diag,
-                            struct watch *watch, const struct progress_callback *progress);
+/* A configuration file that was read, or should have been; or what was found in its place. */
+struct source_file {
+    const char *path; /* borrowed; here interned in diag */
+    enum source_kind kind;
+};
+
+/* Begin with {.arena, .draft, .diag, .watch, .progress}; end with sources_free. */
+struct sources {
+    struct arena *arena;        /* borrowed */
+    struct draft *draft;        /* borrowed */
+    struct diag *diag;          /* borrowed */
+    struct watch *watch;        /* borrowed */
+    const struct text *extra;   /* borrowed; the bytes of the file "-"; or NULL */
+    struct source_file *items;  /* owned; the first one is the main file */
+    const struct node *include; /* whose files are read now; and what is known of it: */
+    bool include_is_pattern;
+    size_t found_count;
+    size_t hiding_count; /* of the items, how many are folders that hide files */
+    size_t count;
+    size_t capacity;
+    struct table by_file;
+    struct position begin; /* where the main file begins, for what is missing in it */
+    const struct progress_callback *progress; /* borrowed; or NULL */
+};
+
 void sources_free(struct sources *sources);
 
 /* Reads the main file; policies and domains go into the draft, the other keys
@@ -34,24 +64,8 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
 void sources_read_included(struct sources *sources, const struct node *include,
                            const struct text *extra);
 
-/* Where the main file begins, for what is missing in it. */
-struct position sources_begin(const struct sources *sources);
-
 /* Why domains of the file may be missing from the draft. */
-enum source_kind {
-    SOURCE_SOUND,  /* because it does not name them any more */
-    SOURCE_GONE,   /* because it is not there */
-    SOURCE_BROKEN, /* because of a fault, which was reported */
-    SOURCE_HIDING, /* because it is a folder, or below one, that cannot be searched; also reported */
-    SOURCE_BARE,   /* because it is empty, a folder, or names no domain */
-};
 enum source_kind sources_kind(const struct sources *sources, const char *file);
-
-/* A file that was read, or should have been. */
-struct source_file {
-    const char *path; /* borrowed */
-    bool is_bare;     /* it names no domain */
-};
 
 /* All of them, the main one first; borrowed from the arena. */
 const struct source_file *sources_list(const struct sources *sources, struct arena *arena,

@@ -23,8 +23,8 @@ struct loader {
     const struct load_request *request;
     struct diag *diag;                   /* borrowed */
     struct arena *scratch;               /* owned; documents and draft, until the site is built */
-    struct draft *draft;                 /* owned */
-    struct sources *sources;             /* owned */
+    struct draft draft;                  /* owned */
+    struct sources sources;              /* owned */
     struct certificates *store;          /* owned; NULL without certificates */
     struct site_builder *builder;        /* owned; NULL once the site is built */
     struct site *remembered;             /* owned; read from the state folder, or NULL */
@@ -37,7 +37,7 @@ struct loader {
 static bool read_certificate_path(void *context, const struct node *item)
 {
     struct loader *loader = context;
-    const char *path = sources_resolve(loader->sources, item->at.file, item->text.data);
+    const char *path = sources_resolve(&loader->sources, item->at.file, item->text.data);
     struct watch *watch = &loader->configuration->watch;
     watch_add(watch, &watch->certificates, path, item->at);
     certificates_read(loader->store, path, item->at);
@@ -72,7 +72,7 @@ static void read_certificates(struct loader *loader, const struct node *node)
     if (loader->request->without_certificates || (node == NULL && !needs_certificates(loader)))
         return;
     if (node == NULL) {
-        diag_add(loader->diag, DIAG_WARNING, sources_begin(loader->sources),
+        diag_add(loader->diag, DIAG_WARNING, loader->sources.begin,
                  "no certificates are configured");
         diag_reason(loader->diag, "no sender can fetch a policy without one");
         diag_hint(loader->diag, "write \"certificates: /etc/letsencrypt/live\", or where they are");
@@ -102,7 +102,7 @@ static void read_certificates_again(struct loader *loader)
 static const char *resolve(struct loader *loader, struct position at, const char *path)
 {
     return arena_copy(loader->configuration->arena,
-                      span_of(sources_resolve(loader->sources, at.file, path)));
+                      span_of(sources_resolve(&loader->sources, at.file, path)));
 }
 
 /* Where there is no running site to fall back to, the state folder may have one. */
@@ -148,7 +148,7 @@ static void read_files(struct loader *loader)
     struct root_nodes nodes = {0};
     struct configuration *configuration = loader->configuration;
     struct settings *settings = &configuration->settings;
-    if (!sources_read(loader->sources, loader->request->path, &nodes))
+    if (!sources_read(&loader->sources, loader->request->path, &nodes))
         return;
     (void)settings_read(&nodes, configuration->arena, loader->diag, settings); /* counted in diag */
     configuration->watch.for_certificates = nodes.watch != 1;
@@ -161,13 +161,12 @@ static void read_files(struct loader *loader)
     if (nodes.state != NULL)
         read_state(loader, nodes.state);
     read_history(loader, nodes.state);
-    loader->draft->previous = loader->previous;
-    sources_read_included(loader->sources, nodes.include, loader->request->extra);
+    loader->draft.previous = loader->previous;
+    sources_read_included(&loader->sources, nodes.include, loader->request->extra);
     if (!configuration->watch.for_files)
         configuration->watch.read.files = 0;
-    if (loader->draft->domain_count == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {
-        diag_add(loader->diag, DIAG_WARNING, sources_begin(loader->sources),
-                 "no domain is configured");
+    if (loader->draft.domain_count == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {
+        diag_add(loader->diag, DIAG_WARNING, loader->sources.begin, "no domain is configured");
         diag_hint(loader->diag, "write \"domains:\" and below it \"example.com:\"");
     }
 }
@@ -262,7 +261,7 @@ static void add_domain(struct loader *loader, struct site_fields *domain)
 /* Whether a domain that the file named may be missing though nobody has removed it. */
 static bool may_have_lost(const struct loader *loader, const char *file)
 {
-    enum source_kind kind = sources_kind(loader->sources, file);
+    enum source_kind kind = sources_kind(&loader->sources, file);
     return kind != SOURCE_SOUND && kind != SOURCE_GONE;
 }
 
@@ -305,14 +304,14 @@ static void warn_no_proxy(struct loader *loader, struct position at)
 
 static void add_drafted(struct loader *loader)
 {
-    for (size_t i = 0; i < loader->draft->domain_count; i++) {
-        struct draft_domain *draft = &loader->draft->domains[i];
+    for (size_t i = 0; i < loader->draft.domain_count; i++) {
+        struct draft_domain *draft = &loader->draft.domains[i];
         if (draft->dropped)
             continue;
         if (i % PROGRESS_DOMAINS == 0)
             progress_make(&loader->request->progress, PROGRESS_GOES_ON);
         const char *file = keep_owner(loader, draft);
-        const struct policy *policy = draft_policy(loader->draft, draft);
+        const struct policy *policy = draft_policy(&loader->draft, draft);
         if (policy != NULL && loader->history != NULL &&
             !life_judge(&loader->life, draft->name, policy, draft->at, loader->diag))
             policy = NULL;
@@ -324,7 +323,7 @@ static void add_drafted(struct loader *loader)
             .tls_rpt = draft->tls_rpt,
             .label = loader->configuration->settings.dns_delegate == NULL
                          ? NULL
-                         : draft_label(loader->draft, draft),
+                         : draft_label(&loader->draft, draft),
             .is_proxied = draft->is_proxied || !needs_certificates(loader),
         };
         if (draft->is_proxied)
@@ -333,7 +332,7 @@ static void add_drafted(struct loader *loader)
             domain.at = (struct position){.file = file};
         add_domain(loader, &domain);
     }
-    draft_judge_unused(loader->draft);
+    draft_judge_unused(&loader->draft);
 }
 
 /* Domains that are served now and are missing only because their file is broken, or empty: a domain
@@ -344,7 +343,7 @@ static void keep_lost(struct loader *loader)
     for (size_t i = 0; previous != NULL && i < site_count(previous); i++) {
         const struct site_domain *before = site_at(previous, i);
         const char *file = site_file(before);
-        if (draft_has(loader->draft, site_name_span(before)) || !may_have_lost(loader, file))
+        if (draft_has(&loader->draft, site_name_span(before)) || !may_have_lost(loader, file))
             continue;
         struct site_fields domain = {
             .name = site_name_span(before),
@@ -352,7 +351,7 @@ static void keep_lost(struct loader *loader)
             .at = {.file = diag_intern(loader->diag, span_of(file))},
             .is_proxied = site_is_proxied(before) || !needs_certificates(loader),
         };
-        if (sources_kind(loader->sources, file) == SOURCE_BARE) {
+        if (sources_kind(&loader->sources, file) == SOURCE_BARE) {
             diag_add(loader->diag, DIAG_ERROR, domain.at, "the file does not name %s any more",
                      site_name(before));
             diag_hint(loader->diag, "name it again, or remove the file to remove its domains");
@@ -378,14 +377,19 @@ static void keep_domains(struct loader *loader)
 static void read_everything(struct loader *loader)
 {
     struct configuration *configuration = loader->configuration;
-    loader->draft = draft_new(loader->scratch, loader->diag);
-    loader->sources = sources_new(loader->scratch, loader->draft, loader->diag,
-                                  &configuration->watch, &loader->request->progress);
+    loader->draft = (struct draft){.arena = loader->scratch, .diag = loader->diag};
+    loader->sources = (struct sources){
+        .arena = loader->scratch,
+        .draft = &loader->draft,
+        .diag = loader->diag,
+        .watch = &configuration->watch,
+        .progress = &loader->request->progress,
+    };
     read_files(loader);
     add_drafted(loader);
     keep_lost(loader);
     configuration->files =
-        sources_list(loader->sources, configuration->arena, &configuration->file_count);
+        sources_list(&loader->sources, configuration->arena, &configuration->file_count);
 }
 
 static void read_again(struct loader *loader)
@@ -457,14 +461,14 @@ static bool build(struct loader *loader)
     if (request->listen != NULL)
         replace_listeners(loader);
     if (loader->history != NULL)
-        life_judge_gone(&loader->life, configuration->site, sources_begin(loader->sources), diag);
+        life_judge_gone(&loader->life, configuration->site, loader->sources.begin, diag);
     bool good = diag_count(diag, DIAG_FATAL) == 0 &&
                 !(configuration->settings.strict && diag_count(diag, DIAG_ERROR) > 0);
     /* What refuses the whole is told to everybody, and everything to the zone that has all records. */
     if (good && request->concern != NULL &&
         !concern_names(request->concern, configuration->settings.dns_delegate))
-        concern_restrict(request->concern, loader->draft, configuration->site, configuration->files,
-                         configuration->file_count, diag);
+        concern_restrict(request->concern, &loader->draft, configuration->site,
+                         configuration->files, configuration->file_count, diag);
     return good;
 }
 
@@ -495,8 +499,8 @@ struct configuration *configuration_load(const struct load_request *request, str
         loader.history = NULL;
     }
     history_free(loader.history);
-    sources_free(loader.sources);
-    draft_free(loader.draft);
+    sources_free(&loader.sources);
+    draft_free(&loader.draft);
     arena_free(loader.scratch);
     return loader.configuration;
 }

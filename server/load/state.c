@@ -278,7 +278,7 @@ static bool add_domain(struct site_builder *site, struct draft *draft, const str
 static struct site *build(struct span bytes, struct arena *arena, struct diag *diag)
 {
     struct site_builder *builder = site_builder_new(-1);
-    struct draft *draft = draft_new(arena, diag);
+    struct draft draft = {.arena = arena, .diag = diag};
     struct site *site = NULL;
     struct span last = {0};
     bool good = false;
@@ -289,16 +289,16 @@ static struct site *build(struct span bytes, struct arena *arena, struct diag *d
         goto done;
     good = domains->null || domains->kind == NODE_SEQUENCE;
     if (policies->kind == NODE_MAPPING)
-        (void)draft_add_file(draft, NULL, policies, NULL,
+        (void)draft_add_file(&draft, NULL, policies, NULL,
                              true); /* there is no domain to be missing */
     for (size_t i = 0; good && i < domains->count; i++)
-        good = add_domain(builder, draft, domains->items[i], &last);
+        good = add_domain(builder, &draft, domains->items[i], &last);
     if (good) {
         site = site_builder_finish(builder);
         builder = NULL;
     }
 done:
-    draft_free(draft);
+    draft_free(&draft);
     site_builder_free(builder);
     return site;
 }

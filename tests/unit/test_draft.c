@@ -13,19 +13,19 @@
 struct fixture {
     struct arena *arena;
     struct diag *diag;
-    struct draft *draft;
+    struct draft draft;
 };
 
 static struct fixture begin(void)
 {
     struct fixture fixture = {.arena = arena_new(), .diag = diag_new()};
-    fixture.draft = draft_new(fixture.arena, fixture.diag);
+    fixture.draft = (struct draft){.arena = fixture.arena, .diag = fixture.diag};
     return fixture;
 }
 
 static void end(struct fixture *fixture)
 {
-    draft_free(fixture->draft);
+    draft_free(&fixture->draft);
     arena_free(fixture->arena);
     diag_free(fixture->diag);
 }
@@ -39,9 +39,9 @@ static bool add_part(struct fixture *fixture, const char *file, const char *yaml
         document_parse(fixture->arena, span_of(yaml), name, DIAG_ERROR, fixture->diag);
     assert_non_null(root);
     assert_true(schema_read(&schema_dropin, root, &nodes, DIAG_ERROR, fixture->diag));
-    if (strcmp(file, "main") != 0 && fixture->draft->scope_count == 0)
-        assert_true(draft_add_file(fixture->draft, NULL, NULL, NULL, true)); /* an empty one */
-    return draft_add_file(fixture->draft, strcmp(file, "main") == 0 ? NULL : name, nodes.policies,
+    if (strcmp(file, "main") != 0 && fixture->draft.scope_count == 0)
+        assert_true(draft_add_file(&fixture->draft, NULL, NULL, NULL, true)); /* an empty one */
+    return draft_add_file(&fixture->draft, strcmp(file, "main") == 0 ? NULL : name, nodes.policies,
                           nodes.domains, is_whole);
 }
 
@@ -52,21 +52,21 @@ static bool add(struct fixture *fixture, const char *file, const char *yaml)
 
 static struct draft_domain *domain_at(struct fixture *fixture, size_t index)
 {
-    return &fixture->draft->domains[index];
+    return &fixture->draft.domains[index];
 }
 
 /* The domain that counts. */
 static struct draft_domain *find(struct fixture *fixture, const char *name)
 {
     struct draft_domain *found = NULL;
-    for (size_t i = 0; i < fixture->draft->domain_count; i++) {
+    for (size_t i = 0; i < fixture->draft.domain_count; i++) {
         struct draft_domain *domain = domain_at(fixture, i);
         if (domain->dropped || strcmp(domain->name, name) != 0)
             continue;
         assert_null(found);
         found = domain;
     }
-    assert_true(draft_has(fixture->draft, span_of(name)));
+    assert_true(draft_has(&fixture->draft, span_of(name)));
     if (found == NULL)
         abort(); /* it is a domain that a test knows */
     return found;
@@ -74,7 +74,7 @@ static struct draft_domain *find(struct fixture *fixture, const char *name)
 
 static const struct policy *policy_of(struct fixture *fixture, const char *name)
 {
-    return draft_policy(fixture->draft, find(fixture, name));
+    return draft_policy(&fixture->draft, find(fixture, name));
 }
 
 static void expect(struct fixture *fixture, const char *lines)
@@ -103,11 +103,11 @@ static void policies_are_seen_where_they_must_be(void **state)
     assert_true(span_equal(policy_mx(policy_of(&fixture, "a.example"), 0), span_of("m.example")));
     assert_null(policy_of(&fixture, "b.example"));
     assert_ptr_equal(policy_of(&fixture, "c.example"),
-                     draft_named_policy(fixture.draft, span_of("default")));
+                     draft_named_policy(&fixture.draft, span_of("default")));
     assert_true(span_equal(policy_mx(policy_of(&fixture, "d.example"), 0), span_of("f.example")));
     assert_null(policy_of(&fixture, "e.example"));
     assert_null(policy_of(&fixture, "f.example"));
-    assert_null(draft_named_policy(fixture.draft, span_of("own")));
+    assert_null(draft_named_policy(&fixture.draft, span_of("own")));
     assert_true(find(&fixture, "e.example")->refused);
     static const char missing[] =
         "main:5:14: error: domain \"b.example\" uses the policy \"own\", which is not defined\n"
@@ -186,7 +186,7 @@ static void the_first_file_keeps_a_domain(void **state)
                                                             .state = SITE_REFUSED,
                                                             .at = {.file = rows[i].before}});
             site = site_builder_finish(builder);
-            fixture.draft->previous = site;
+            fixture.draft.previous = site;
         }
         for (size_t k = 0; k < COUNT(rows[i].files) && rows[i].files[k] != NULL; k++)
             add_pair(&fixture, rows[i].files[k], "");
@@ -287,9 +287,9 @@ static void faults_have_their_places(void **state)
         struct fixture fixture = begin();
         struct text text = {0};
         assert_int_equal(add(&fixture, "f", rows[i].yaml), rows[i].named);
-        for (size_t k = 0; k < fixture.draft->domain_count; k++)
-            assert_null(draft_policy(fixture.draft, domain_at(&fixture, k)));
-        draft_judge_unused(fixture.draft);
+        for (size_t k = 0; k < fixture.draft.domain_count; k++)
+            assert_null(draft_policy(&fixture.draft, domain_at(&fixture, k)));
+        draft_judge_unused(&fixture.draft);
         diag_print(fixture.diag, DIAG_NOTE, &text);
         assert_memory_equal(text.data, rows[i].lines, strlen(rows[i].lines));
         text_free(&text);
@@ -320,7 +320,7 @@ static void changes_go_over_the_named_policy(void **state)
     assert_true(domain->is_proxied && !domain->changed);
     assert_string_equal(domain->tls_rpt, "mailto:a@b");
     assert_ptr_equal(policy_of(&fixture, "c.example"),
-                     draft_named_policy(fixture.draft, span_of("d")));
+                     draft_named_policy(&fixture.draft, span_of("d")));
     expect(&fixture, "");
     end(&fixture);
 }
@@ -336,7 +336,7 @@ static void labels_follow_policies(void **state)
                                                  "  c.example: none\n");
     add(&fixture, "f",
         "policies:\n  " POLICY("e", "m.example") "domains: {d.example: e, e.example: d}");
-    struct draft *draft = fixture.draft;
+    struct draft *draft = &fixture.draft;
     assert_string_equal(draft_label(draft, find(&fixture, "a.example")), "d");
     assert_string_equal(draft_label(draft, find(&fixture, "b.example")), "b.example");
     assert_null(draft_label(draft, find(&fixture, "c.example")));
@@ -354,13 +354,13 @@ static void unused_policies_are_judged_once(void **state)
         "  d: {mode: testing, max_age: 1, mx: m.example}\n"
         "  e: {mode: testing, max_age: 1, mx: m.example}\n"
         "domains: {a.example: d, b.example: d}\n");
-    assert_int_equal(fixture.draft->policy_count, 2);
-    assert_int_equal(fixture.draft->policies[1].key->at.line, 3);
+    assert_int_equal(fixture.draft.policy_count, 2);
+    assert_int_equal(fixture.draft.policies[1].key->at.line, 3);
     assert_null(policy_of(&fixture, "a.example"));
     assert_null(policy_of(&fixture, "b.example"));
     assert_int_equal(diag_count(fixture.diag, DIAG_ERROR), 1);
-    draft_judge_unused(fixture.draft);
-    draft_judge_unused(fixture.draft);
+    draft_judge_unused(&fixture.draft);
+    draft_judge_unused(&fixture.draft);
     assert_int_equal(diag_count(fixture.diag, DIAG_ERROR), 2);
     end(&fixture);
 }
@@ -394,9 +394,9 @@ static void a_file_spends_its_own_budget(void **state)
     add(&fixture, "f", one);
     add(&fixture, "g", "domains: {g.example: {mode: testing, max_age: 2w, mx: m.example}}");
     size_t served = 0, in_main = 0;
-    for (size_t i = 0; i < fixture.draft->domain_count; i++) {
+    for (size_t i = 0; i < fixture.draft.domain_count; i++) {
         struct draft_domain *domain = domain_at(&fixture, i);
-        bool good = draft_policy(fixture.draft, domain) != NULL;
+        bool good = draft_policy(&fixture.draft, domain) != NULL;
         in_main += good && domain->scope == 0 ? 1 : 0;
         served += good && domain->scope == 1 ? 1 : 0;
     }
@@ -425,8 +425,8 @@ static void suggestions_end_where_they_must(void **state)
         text_free(&yaml);
     }
     struct text text = {0};
-    for (size_t i = 0; i < fixture.draft->domain_count; i++)
-        assert_null(draft_policy(fixture.draft, domain_at(&fixture, i)));
+    for (size_t i = 0; i < fixture.draft.domain_count; i++)
+        assert_null(draft_policy(&fixture.draft, domain_at(&fixture, i)));
     diag_print(fixture.diag, DIAG_NOTE, &text);
     size_t count = 0, in_first = 0;
     const char *second = strstr(text.data, "\nf1:");
