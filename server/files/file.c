@@ -17,21 +17,13 @@ enum { TRIES = 3 };
 
 static const int FLAGS = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
 
-/* A link that was followed, until what it points to is reached. */
-struct link {
-    uid_t owner;
-    size_t rest; /* how much of the path is left there */
-};
-
-/* A path on its way from name to name. */
+/* A path on its way from name to name: where it has led to, which is no link. */
 struct walk {
-    int folder;              /* owned, unless AT_FDCWD or the caller's */
+    int folder;              /* owned, unless it is the caller's */
     bool owns_folder;        /* so that the caller's is not closed */
-    char path[2 * PATH_MAX]; /* what is left of it begins at at */
-    size_t at;
-    struct link links[LINKS_MOST];
-    size_t link_count; /* followed and not reached yet */
-    size_t followed;   /* in all */
+    int followed;            /* links */
+    char name[NAME_MAX + 1]; /* in the folder; not when it has led to the folder itself */
+    struct stat status;
 };
 
 static void enter(struct walk *walk, int folder)
@@ -40,12 +32,6 @@ static void enter(struct walk *walk, int folder)
         descriptor_close(&walk->folder);
     walk->folder = folder;
     walk->owns_folder = true;
-}
-
-static void skip_slashes(struct walk *walk)
-{
-    while (walk->path[walk->at] == '/')
-        walk->at++;
 }
 
 static bool is_trusted(uid_t owner)
@@ -64,85 +50,86 @@ static bool was_made_by_owner(const struct walk *walk, const struct stat *status
            (folder.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
-/* Judges the links whose target this is. */
-static bool reach(struct walk *walk, const struct stat *status)
-{
-    size_t left = strlen(walk->path + walk->at);
-    for (; walk->link_count > 0; walk->link_count--) {
-        const struct link *link = &walk->links[walk->link_count - 1];
-        if (left > link->rest)
-            return true;
-        if (!is_trusted(link->owner) && link->owner != status->st_uid) {
-            errno = EXDEV;
-            return false;
-        }
-    }
-    return true;
-}
+static bool walk_path(struct walk *walk, const char *path);
 
-/* An absolute path begins at the root, whatever it was relative to. */
-static bool begin(struct walk *walk)
-{
-    struct stat status;
-    if (walk->path[walk->at] != '/')
-        return true;
-    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return false;
-    enter(walk, root);
-    skip_slashes(walk);
-    return fstat(root, &status) == 0 && reach(walk, &status);
-}
-
-/* Puts what the link says in the place of its name. */
-static bool follow(struct walk *walk, int link, uid_t owner)
+/* Goes where the link leads whose status this is: there is what judges it. */
+static bool follow(struct walk *walk, int link)
 {
     char target[PATH_MAX];
-    if (walk->followed++ == LINKS_MOST) {
-        errno = ELOOP;
+    const struct stat status = walk->status;
+    ssize_t len = readlinkat(link, "", target, sizeof(target) - 1);
+    if (len <= 0)
         return false;
+    target[len] = '\0';
+    errno = len == sizeof(target) - 1 ? ENAMETOOLONG : ELOOP;
+    if (len == sizeof(target) - 1 || walk->followed++ == LINKS_MOST)
+        return false;
+    walk->status.st_mode = S_IFDIR; /* it begins at the folder of the link */
+    if (was_made_by_owner(walk, &status)) {
+        if (!walk_path(walk, target))
+            return false;
+        if (is_trusted(status.st_uid) || status.st_uid == walk->status.st_uid)
+            return true;
     }
-    ssize_t count = readlinkat(link, "", target, sizeof(target));
-    if (count <= 0)
-        return false;
-    size_t len = (size_t)count, rest = strlen(walk->path + walk->at);
-    size_t slash = rest > 0 ? 1 : 0;
-    if (len == sizeof(target) || len + slash + rest >= sizeof(walk->path)) {
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    memmove(walk->path + len + slash, walk->path + walk->at, rest + 1);
-    memcpy(walk->path, target, len);
-    if (slash > 0)
-        walk->path[len] = '/';
-    walk->at = 0;
-    walk->links[walk->link_count++] = (struct link){owner, rest};
-    return begin(walk);
+    errno = EXDEV;
+    return false;
 }
 
-/* Takes the next name from the path; it stays valid until a link is followed. */
-static const char *next_name(struct walk *walk)
+/* Enters a folder, follows a link, or looks at anything else, which is not opened. */
+static bool step(struct walk *walk)
 {
-    const char *name = walk->path + walk->at;
-    walk->at += strcspn(name, "/");
-    if (walk->path[walk->at] == '/')
-        walk->path[walk->at++] = '\0';
-    skip_slashes(walk);
-    return name;
+    int fd = openat(walk->folder, walk->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool good = fstat(fd, &walk->status) == 0;
+    if (good && S_ISDIR(walk->status.st_mode)) {
+        enter(walk, fd);
+        return true;
+    }
+    if (good && S_ISLNK(walk->status.st_mode))
+        good = follow(walk, fd);
+    descriptor_close(&fd);
+    return good;
 }
 
-/* The last name of the path, which was a file a moment ago. Its status is judged, whoever swaps it. */
-static int open_file(const struct walk *walk, const char *name, struct stat *ret_status)
+/* Each link on the way is one more recursion, of which there are LINKS_MOST. */
+static bool walk_path(struct walk *walk, const char *path)
 {
-    int fd = openat(walk->folder, name, FLAGS | O_NOFOLLOW);
+    bool good = true;
+    if (path[0] == '/') {
+        int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root < 0)
+            return false;
+        enter(walk, root);
+        good = fstat(root, &walk->status) == 0;
+    }
+    for (path += strspn(path, "/"); good && *path != '\0'; path += strspn(path, "/")) {
+        size_t len = strcspn(path, "/");
+        errno = S_ISDIR(walk->status.st_mode) ? ENAMETOOLONG : ENOTDIR;
+        if (!S_ISDIR(walk->status.st_mode) || len > NAME_MAX)
+            return false;
+        memcpy(walk->name, path, len);
+        walk->name[len] = '\0';
+        path += len;
+        good = step(walk);
+    }
+    return good;
+}
+
+/* What the walk has led to, which was a file a moment ago. Its status is judged, whoever swaps it. */
+static int open_file(const struct walk *walk, struct stat *ret_status)
+{
+    int fd = openat(walk->folder, walk->name, FLAGS | O_NOFOLLOW);
     if (fd < 0)
         return -1;
     if (fstat(fd, ret_status) != 0)
         goto fail;
-    if (!S_ISREG(ret_status->st_mode)) {
-        errno = S_ISDIR(ret_status->st_mode) ? EISDIR : EINVAL;
+    errno = S_ISDIR(ret_status->st_mode) ? EISDIR : EINVAL;
+    if (!S_ISREG(ret_status->st_mode))
         goto fail;
-    }
+    errno = ELOOP; /* it was swapped, so that the links before it must be judged again */
+    if (ret_status->st_uid != walk->status.st_uid)
+        goto fail;
     if ((ret_status->st_mode & S_IROTH) != 0 || was_made_by_owner(walk, ret_status))
         return fd;
     errno = EMLINK;
@@ -151,66 +138,16 @@ fail:
     return -1;
 }
 
-/* One name of the path: enters a folder, follows a link, or opens the file at its end, which is then
- * in ret_fd. What is not a file is looked at without being opened. */
-static bool step(struct walk *walk, int *ret_fd, struct stat *ret_status)
-{
-    const char *name = next_name(walk);
-    bool last = walk->path[walk->at] == '\0';
-    struct stat status;
-    int fd = openat(walk->folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    if (fstat(fd, &status) != 0 || !reach(walk, &status))
-        goto fail;
-    if (S_ISLNK(status.st_mode)) {
-        if (!was_made_by_owner(walk, &status)) {
-            errno = EXDEV;
-            goto fail;
-        }
-        if (!follow(walk, fd, status.st_uid))
-            goto fail;
-        descriptor_close(&fd);
-        return true;
-    }
-    if (S_ISDIR(status.st_mode)) {
-        enter(walk, fd);
-        errno = EISDIR;
-        return !last;
-    }
-    errno = !last ? ENOTDIR : EINVAL;
-    if (!last || !S_ISREG(status.st_mode))
-        goto fail;
-    descriptor_close(&fd);
-    uid_t owner = status.st_uid;
-    *ret_fd = open_file(walk, name, ret_status);
-    if (*ret_fd >= 0 && ret_status->st_uid != owner) {
-        descriptor_close(ret_fd);
-        errno = ELOOP; /* it was swapped, so that the links before it must be judged again */
-    }
-    return *ret_fd >= 0;
-fail:
-    descriptor_close(&fd);
-    return false;
-}
-
 static int open_once(int folder, const char *path, struct stat *ret_status)
 {
-    struct walk walk = {.folder = folder};
-    size_t len = strlen(path);
+    struct walk walk = {.folder = folder, .status = {.st_mode = S_IFDIR}};
     int fd = -1;
-    if (len == 0 || len >= PATH_MAX) {
-        errno = len == 0 ? ENOENT : ENAMETOOLONG;
-        return -1;
+    errno = ENOENT;
+    if (path[0] != '\0' && walk_path(&walk, path)) {
+        errno = S_ISDIR(walk.status.st_mode) ? EISDIR : EINVAL;
+        if (S_ISREG(walk.status.st_mode))
+            fd = open_file(&walk, ret_status);
     }
-    memcpy(walk.path, path, len + 1);
-    bool good = begin(&walk);
-    if (good && walk.path[walk.at] == '\0') {
-        errno = EISDIR;
-        good = false;
-    }
-    while (good && fd < 0)
-        good = step(&walk, &fd, ret_status);
     if (walk.owns_folder)
         descriptor_close(&walk.folder);
     return fd;

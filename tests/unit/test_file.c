@@ -181,7 +181,7 @@ static void test_bounds(void **state)
     target[sizeof(target) - 1] = '\0';
     assert_int_equal(symlink(target, "long"), 0);
     assert_int_equal(file_open(AT_FDCWD, "long", &status), -1);
-    assert_int_equal(errno, ENAMETOOLONG);
+    assert_int_equal(errno, ELOOP);
     memset(target, 'x', sizeof(target));
     target[sizeof(target) - 1] = '\0';
     assert_int_equal(file_open(AT_FDCWD, target, &status), -1);
