@@ -55,7 +55,7 @@ static void add_credential(const struct site_domain *domain, int64_t now, struct
     enum credential_fault fault = verdict_certificate(domain, now, &bad);
     const struct credential_fields fields = credential_fields(credential);
     columns_add(columns, "%s%s%s%s", fields.algorithm, both ? " +1" : "",
-                fault == CREDENTIAL_SOUND ? "" : ", ", credential_fault_word(fault));
+                fault == CREDENTIAL_SOUND ? "" : ", ", credential_fault_names[fault].word);
     columns_add(columns, "%s", calendar_day(fields.not_after).text);
     columns_add(columns, "%" PRId64, calendar_days(fields.not_after - now));
 }
@@ -94,7 +94,8 @@ static void print_credentials_json(const struct site_domain *domain, int64_t now
         json_number(out, "days_left", calendar_days(fields.not_after - now));
         json_number(out, "line", fields.line);
         json_text(out, "file", fields.file);
-        json_text(out, "fault", fault == CREDENTIAL_SOUND ? NULL : credential_fault_word(fault));
+        json_text(out, "fault",
+                  fault == CREDENTIAL_SOUND ? NULL : credential_fault_names[fault].word);
         json_close(out, '}');
     }
     json_close(out, ']');

@@ -48,7 +48,7 @@ static const char *judge_certificates(const struct records *records,
         return "no certificate with its key covers its policy host";
     if (fault != CREDENTIAL_EXPIRED && fault != CREDENTIAL_NOT_YET)
         return arena_printf(records->arena, "its certificate cannot be verified: %s",
-                            credential_fault_text(fault));
+                            credential_fault_names[fault].text);
     return fault == CREDENTIAL_EXPIRED
                ? arena_printf(records->arena, "its certificate expired on %s",
                               calendar_day(credential_fields(credential).not_after).text)

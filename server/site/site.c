@@ -263,10 +263,7 @@ struct site_fields site_fields(const struct site_domain *domain)
     };
 }
 
-static const struct {
-    const char *text;
-    const char *word;
-} faults[] = {
+const struct credential_fault_names credential_fault_names[CREDENTIAL_FAULTS] = {
     [CREDENTIAL_SOUND] = {"it is good", ""},
     [CREDENTIAL_MISSING] = {"there is none", "none"},
     [CREDENTIAL_EXPIRED] = {"it has expired", "expired"},
@@ -278,18 +275,6 @@ static const struct {
     [CREDENTIAL_MUST_STAPLE] = {"it demands an OCSP response, which this server does not staple",
                                 "must-staple"},
 };
-
-const char *credential_fault_text(enum credential_fault fault)
-{
-    return faults[fault].text;
-}
-
-const char *credential_fault_word(enum credential_fault fault)
-{
-    return faults[fault].word;
-}
-
-static_assert(sizeof(faults) / sizeof(faults[0]) == CREDENTIAL_FAULTS, "each has its texts");
 
 struct credential_fields credential_fields(const struct credential *credential)
 {

@@ -41,10 +41,11 @@ enum credential_fault {
 };
 #define CREDENTIAL_FAULTS 8
 
-/* A clause with "it" for the certificate, and a word or two for a cell of a table; static. The word
- * is "" when it is sound. */
-const char *credential_fault_text(enum credential_fault fault);
-const char *credential_fault_word(enum credential_fault fault);
+/* A clause with "it" for the certificate, and a word or two for a cell of a table, "" when it is sound. */
+extern const struct credential_fault_names {
+    const char *text;
+    const char *word;
+} credential_fault_names[CREDENTIAL_FAULTS];
 
 /* What a credential is made of; everything is borrowed. */
 struct credential_fields {

@@ -94,8 +94,8 @@ static unsigned use_credential(const struct credential *credential)
         sum += sum_of(credential_fields(credential).chain[i]) + sum_of(fields.chain[i]);
     sum += sum_of(span_of(credential_fields(credential).algorithm));
     sum += sum_of(span_of(credential_fields(credential).file));
-    sum += sum_of(span_of(credential_fault_text(credential_judge(credential, NOW))));
-    return sum + sum_of(span_of(credential_fault_word(credential_fields(credential).fault)));
+    sum += sum_of(span_of(credential_fault_names[credential_judge(credential, NOW)].text));
+    return sum + sum_of(span_of(credential_fault_names[credential_fields(credential).fault].word));
 }
 
 static unsigned use_policy(const struct policy *policy)

@@ -228,7 +228,7 @@ static unsigned use_credential(const struct credential *credential)
         sum += sum_of(fields.chain[i]);
     return sum + sum_of(fields.key) + sum_of(span_of(fields.algorithm)) +
            sum_of(span_of(fields.file)) +
-           sum_of(span_of(credential_fault_text(credential_judge(credential, 0))));
+           sum_of(span_of(credential_fault_names[credential_judge(credential, 0)].text));
 }
 
 /* Reads all that the functions tell of. */

@@ -119,7 +119,7 @@ static void domains_are_judged(void **state)
             (first != NULL && credential_fields(first).not_after != NOW + row->first_end * DAY) ||
             (meant == NULL) != (first == NULL))
             fail_msg("row %zu: %s, %s", i, verdict_state_text(verdict_state(domain)),
-                     credential_fault_text(fault));
+                     credential_fault_names[fault].text);
         site_free(site);
     }
     policy_free(policy);
@@ -172,8 +172,8 @@ static void every_fault_has_its_words(void **state)
 {
     (void)state;
     for (unsigned fault = CREDENTIAL_SOUND; fault <= CREDENTIAL_MUST_STAPLE; fault++) {
-        assert_true(strlen(credential_fault_text(fault)) > 5);
-        assert_int_equal(credential_fault_word(fault)[0] == '\0', fault == CREDENTIAL_SOUND);
+        assert_true(strlen(credential_fault_names[fault].text) > 5);
+        assert_int_equal(credential_fault_names[fault].word[0] == '\0', fault == CREDENTIAL_SOUND);
     }
 }
 
