@@ -138,16 +138,9 @@ enum network_stage connection_stage(const struct connection *connection)
 {
     if (connection->state == STATE_INTRODUCTION || connection->state == STATE_HANDSHAKE)
         return NETWORK_HANDSHAKE;
-    switch (connection->timer.kind) {
-    case TIMER_LINGERING:
+    if (connection->timer.kind == TIMER_LINGERING)
         return NETWORK_LINGERING;
-    case TIMER_IDLE:
-        return NETWORK_IDLE;
-    case TIMER_INTRODUCTION:
-    case TIMER_UNFINISHED:
-    default:
-        return NETWORK_BUSY;
-    }
+    return connection->timer.kind == TIMER_IDLE ? NETWORK_IDLE : NETWORK_BUSY;
 }
 
 /* Ends our half: after this nothing can be sent. */
@@ -238,32 +231,23 @@ static enum connection_wish step_handshake(struct connection *connection, int64_
         connection->session = tls_session_new(connection->setting->tls, connection->fd);
     if (connection->session == NULL)
         return CONNECTION_MEMORY;
-    struct tls_facts facts;
-    switch (tls_handshake(connection->session)) {
-    case TLS_DONE:
-        facts = tls_session_facts(connection->session);
+    enum tls_result result = tls_handshake(connection->session);
+    if (result == TLS_DONE) {
+        const struct tls_facts facts = tls_session_facts(connection->session);
         stats_count(connection->setting->stats,
                     facts.is_13 ? STATS_HANDSHAKE_TLS13 : STATS_HANDSHAKE_TLS12);
         if (facts.is_challenge)
             return begin_close(connection, now);
         connection->state = STATE_REQUEST;
         return CONNECTION_GO_ON;
-    case TLS_WANT_READ:
-        return CONNECTION_READ;
-    case TLS_WANT_WRITE:
-        return CONNECTION_WRITE;
-    case TLS_UNPREPARED:
-        return CONNECTION_MEMORY;
-    case TLS_SHORT:
-        tell_shortage(connection, "finish a TLS handshake", now);
-        break;
-    case TLS_CLOSED:
-    case TLS_TOO_LONG:
-    case TLS_FAILED:
-        break;
     }
-    answer_failed_handshake(connection, tls_session_facts(connection->session).failure, now);
-    return hang_up(connection, now);
+    if (result == TLS_UNPREPARED)
+        return CONNECTION_MEMORY;
+    if (result == TLS_SHORT)
+        tell_shortage(connection, "finish a TLS handshake", now);
+    if (result != TLS_WANT_READ && result != TLS_WANT_WRITE)
+        answer_failed_handshake(connection, tls_session_facts(connection->session).failure, now);
+    return wait_or_hang_up(connection, result, now);
 }
 
 /* In TLS 1.3 the client's last words of the handshake want no answer. A client
@@ -297,14 +281,6 @@ static enum tls_result conn_read(struct connection *connection, char *buf, size_
     return got == 0 ? TLS_CLOSED : plain_result(got, TLS_WANT_READ, ret_len);
 }
 
-static enum tls_result conn_write(struct connection *connection, const char *data, size_t len,
-                                  size_t *ret_len)
-{
-    if (!connection->endpoint->plain)
-        return tls_write(connection->session, data, len, ret_len);
-    return plain_result(send(connection->fd, data, len, MSG_NOSIGNAL), TLS_WANT_WRITE, ret_len);
-}
-
 static enum connection_wish read_request(struct connection *connection, int64_t now)
 {
     struct span sent = {connection->setting->request, connection->received};
@@ -314,29 +290,23 @@ static enum connection_wish read_request(struct connection *connection, int64_t 
     enum tls_result result =
         conn_read(connection, connection->setting->request + connection->received,
                   LIMIT_REQUEST_HEAD - connection->received, &len);
-    switch (result) {
-    case TLS_DONE:
+    if (result == TLS_DONE) {
         connection->received += len;
-        if (between)
+        if (between) {
             connection->begun_us = clock_monotonic_us();
-        if (between)
             start_timer(connection, TIMER_UNFINISHED, now);
+        }
         return CONNECTION_GO_ON;
-    case TLS_WANT_READ:
+    }
+    if (result == TLS_WANT_READ)
         acknowledge_handshake(connection);
-        return between && connection->setting->draining ? begin_close(connection, now)
-                                                        : CONNECTION_READ;
-    case TLS_CLOSED:
+    if (result == TLS_CLOSED ||
+        (result == TLS_WANT_READ && between && connection->setting->draining))
         return begin_close(connection, now);
-    case TLS_TOO_LONG:
+    if (result == TLS_TOO_LONG) {
         answer_refusal(connection, sent, HTTP_HEADERS_TOO_LARGE, HTTP_GET);
         connection->state = STATE_RESPONSE;
         return CONNECTION_GO_ON;
-    case TLS_WANT_WRITE:
-    case TLS_UNPREPARED:
-    case TLS_SHORT:
-    case TLS_FAILED:
-        break;
     }
     return wait_or_hang_up(connection, result, now);
 }
@@ -399,8 +369,13 @@ static enum connection_wish step_response(struct connection *connection, int64_t
 
     while (connection->sent < len) {
         size_t written;
+        const char *rest = all + connection->sent;
+        size_t rest_len = len - connection->sent;
         enum tls_result result =
-            conn_write(connection, all + connection->sent, len - connection->sent, &written);
+            connection->endpoint->plain
+                ? plain_result(send(connection->fd, rest, rest_len, MSG_NOSIGNAL), TLS_WANT_WRITE,
+                               &written)
+                : tls_write(connection->session, rest, rest_len, &written);
         if (result != TLS_DONE)
             return wait_or_hang_up(connection, result, now);
         connection->sent += written;

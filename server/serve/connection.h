@@ -75,7 +75,7 @@ struct connection_setting {
     const struct challenges *challenges; /* or NULL */
     struct stats *stats;                 /* where it counts; or NULL */
     bool records_fetches;                /* there, because somebody may ask for them */
-    /* The rest begins with zeros and is the pool's. */
+    /* The rest begins with zeros and is the loop's. */
     struct timers timers;
     struct shortage shortage;
     struct access_rate rate; /* of failed handshakes in the log */

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "serve/networks.h"
 
 enum {
     /* So that those who are connected already get their turn, a few milliseconds later, and yet a
