@@ -41,8 +41,8 @@ struct turn {
     uint32_t order; /* in which epoll named it */
 };
 
-struct loop *loop_new(int control, const struct entrance *entrances, size_t count,
-                      const struct connection_setting *setting, size_t capacity)
+struct loop *loop_new(const struct worker_options *options, struct tls_context *tls,
+                      size_t capacity)
 {
     assert(capacity > 0 && capacity <= LIMIT_CONNECTIONS);
     struct loop *loop = calloc(1, sizeof(*loop));
@@ -51,24 +51,30 @@ struct loop *loop_new(int control, const struct entrance *entrances, size_t coun
     /* Whatever the capacity is, one network alone does not fill it. */
     size_t share = capacity > 1 ? capacity / 2 : 1;
     *loop = (struct loop){
-        .control = control,
+        .control = options->control,
         .epoll = epoll_create1(EPOLL_CLOEXEC),
-        .setting = *setting,
+        .setting = {.tls = tls,
+                    .site = options->site,
+                    .challenges = options->challenges,
+                    .stats = options->stats,
+                    .request = loop->request},
         .capacity = capacity,
         .most_a_network = share < LIMIT_CONNECTIONS_A_NETWORK ? share : LIMIT_CONNECTIONS_A_NETWORK,
         .most_handshakes_a_network =
             share < LIMIT_HANDSHAKES_A_NETWORK ? share : LIMIT_HANDSHAKES_A_NETWORK,
-        .entrances = entrances,
-        .entrance_count = count,
+        .entrances = options->entrances,
+        .entrance_count = options->entrance_count,
         .accepts = ACCEPTS_AT_ONCE,
         .resume = INT64_MAX,
         .drain_deadline = INT64_MAX,
-        .event_count = capacity + count + 1,
+        .event_count = capacity + options->entrance_count + 1,
     };
+    for (size_t i = 0; i < options->entrance_count; i++)
+        if (options->entrances[i].endpoint->service == ENDPOINT_METRICS)
+            loop->setting.records_fetches = true;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = &loop->control};
-    if (loop->epoll < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_ADD, control, &event) != 0)
+    if (loop->epoll < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->control, &event) != 0)
         goto fail;
-    loop->setting.request = loop->request;
     loop->networks = networks_new(capacity);
     loop->events = calloc(loop->event_count, sizeof(loop->events[0]));
     loop->turns = calloc(capacity, sizeof(loop->turns[0]));

@@ -79,14 +79,6 @@ static size_t memory_capacity(const struct worker_options *options)
     return room > LIMIT_CONNECTIONS_LEAST ? room : LIMIT_CONNECTIONS_LEAST;
 }
 
-static bool is_watched(const struct worker_options *options)
-{
-    for (size_t i = 0; i < options->entrance_count; i++)
-        if (options->entrances[i].endpoint->service == ENDPOINT_METRICS)
-            return true;
-    return false;
-}
-
 /* Everything that needs memory, descriptors or the kernel's goodwill. */
 static bool prepare(struct worker *worker)
 {
@@ -112,15 +104,7 @@ static bool prepare(struct worker *worker)
     worker->tls = tls_context_new(options->site, options->challenges);
     if (worker->tls == NULL)
         return fail(errno == EIO ? "get random bytes for TLS" : "prepare TLS", errno);
-    const struct connection_setting setting = {
-        .site = options->site,
-        .challenges = options->challenges,
-        .tls = worker->tls,
-        .stats = options->stats,
-        .records_fetches = is_watched(options),
-    };
-    worker->loop =
-        loop_new(options->control, options->entrances, options->entrance_count, &setting, capacity);
+    worker->loop = loop_new(options, worker->tls, capacity);
     return worker->loop != NULL || fail("prepare connections", errno);
 }
 

@@ -104,11 +104,11 @@ enum loop_state {
     LOOP_FAILED,   /* the kernel refuses to wait; errno is set */
 };
 
-/* A loop that watches nothing but the control socket. Everything is borrowed until loop_free; a
- * drain closes the descriptors of the entrances. capacity is 1 to LIMIT_CONNECTIONS. Owned; NULL with
- * errno when the kernel, memory or randomness is short. */
-struct loop *loop_new(int control, const struct entrance *entrances, size_t count,
-                      const struct connection_setting *setting, size_t capacity);
+/* A loop that watches nothing but the control socket. What it needs of the options, and TLS, is borrowed
+ * until loop_free; a drain closes the descriptors of the entrances. capacity is 1 to LIMIT_CONNECTIONS.
+ * Owned; NULL with errno when the kernel, memory or randomness is short. */
+struct loop *loop_new(const struct worker_options *options, struct tls_context *tls,
+                      size_t capacity);
 
 /* Closes every connection as it is. */
 void loop_free(struct loop *loop);

@@ -37,8 +37,8 @@ static int begin(void **state)
     stage->site = clients_site();
     stage->tls = tls_context_new(stage->site, NULL);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, stage->control), 0);
-    const struct connection_setting setting = {.site = stage->site, .tls = stage->tls};
-    stage->loop = loop_new(stage->control[0], NULL, 0, &setting, CAPACITY);
+    const struct worker_options options = {.site = stage->site, .control = stage->control[0]};
+    stage->loop = loop_new(&options, stage->tls, CAPACITY);
     assert_non_null(stage->loop);
     *state = stage;
     return 0;

@@ -59,8 +59,11 @@ static int begin(void **state)
         stage->entrances[i] =
             (struct entrance){clients_listen(&stage->ports[i]), &stage->endpoints[i]};
     }
-    const struct connection_setting setting = {.site = stage->site, .tls = stage->tls};
-    stage->loop = loop_new(stage->control[0], stage->entrances, 2, &setting, CAPACITY);
+    const struct worker_options options = {.site = stage->site,
+                                           .entrances = stage->entrances,
+                                           .entrance_count = 2,
+                                           .control = stage->control[0]};
+    stage->loop = loop_new(&options, stage->tls, CAPACITY);
     assert_non_null(stage->loop);
     assert_true(loop_open(stage->loop));
     assert_int_equal(recv(stage->control[1], &ready, 1, 0), 1);
