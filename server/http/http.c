@@ -55,7 +55,6 @@ bool host_port_parse(struct span text, struct host_port *ret_host_port)
 {
     struct span host = {text.data, host_len(text)};
     struct span rest = span_skip(text, host.len);
-    enum host_port_kind port = HOST_PORT_NONE;
     uint64_t number = 0;
 
     if (host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']') {
@@ -66,15 +65,12 @@ bool host_port_parse(struct span text, struct host_port *ret_host_port)
     } else if (!is_reg_name(host)) {
         return false;
     }
-    if (rest.len > 0) {
-        if (rest.data[0] != ':')
-            return false;
-        rest = span_skip(rest, 1);
-        port = rest.len == 0 ? HOST_PORT_EMPTY : HOST_PORT_GIVEN;
-        if (port == HOST_PORT_GIVEN && (!span_number(rest, 65535, &number) || number == 0))
-            return false;
-    }
-    *ret_host_port = (struct host_port){host, port};
+    if (rest.len > 0 && rest.data[0] != ':')
+        return false;
+    bool has_port = rest.len > 1;
+    if (has_port && (!span_number(span_skip(rest, 1), 65535, &number) || number == 0))
+        return false;
+    *ret_host_port = (struct host_port){host, has_port};
     return true;
 }
 
@@ -177,9 +173,8 @@ static enum http_status read_target(struct span target, struct head *head)
     if (!is_target(target))
         return HTTP_BAD_REQUEST;
     if (head->request.method == HTTP_CONNECT)
-        return host_port_parse(target, &authority) && authority.port == HOST_PORT_GIVEN
-                   ? HTTP_NONE
-                   : HTTP_BAD_REQUEST;
+        return host_port_parse(target, &authority) && authority.has_port ? HTTP_NONE
+                                                                         : HTTP_BAD_REQUEST;
     if (span_equal(target, span_of("*")))
         return head->request.method == HTTP_OPTIONS ? HTTP_NONE : HTTP_BAD_REQUEST;
     if (target.data[0] != '/')

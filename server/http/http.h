@@ -79,15 +79,9 @@ enum http_progress http_parse(struct span input, struct http_request *ret_reques
 enum http_status http_judge(const struct http_request *request, bool at_home, bool has_policy);
 
 /* Host and port as a Host header or an absolute-form target carries them (RFC 3986 section 3.2). */
-enum host_port_kind {
-    HOST_PORT_NONE,  /* "host" */
-    HOST_PORT_EMPTY, /* "host:", which RFC 3986 section 3.2.3 allows */
-    HOST_PORT_GIVEN, /* "host:443", 1 to 65535 */
-};
-
 struct host_port {
     struct span host; /* borrowed from the text parsed; an IPv6 address with its brackets */
-    enum host_port_kind port;
+    bool has_port;    /* 1 to 65535; a colon without a port, which section 3.2.3 allows, is none */
 };
 
 /* Reads host [":" port]. False when it is not of that form: an empty host,

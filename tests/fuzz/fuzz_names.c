@@ -86,11 +86,11 @@ static void check_authority(const struct site *site, struct span input)
         return;
     struct span host = authority.host;
     assert(host.len > 0 && host.data == input.data && host.len <= input.len);
-    assert((authority.port == HOST_PORT_NONE) == (host.len == input.len));
+    assert(authority.has_port == (host.len + 1 < input.len));
     for (size_t i = 0; i < input.len; i++)
         assert(isgraph((unsigned char)input.data[i]) &&
                strchr("@/?#\\\"<>", input.data[i]) == NULL);
-    assert(host_port_parse(host, &again) && again.port == HOST_PORT_NONE);
+    assert(host_port_parse(host, &again) && !again.has_port);
     check_host(site, host);
 }
 
