@@ -75,7 +75,7 @@ struct site {
 
 /* Whether the functions of site.h read nothing beyond these bytes, whatever they are. They begin at an
  * address that eight divides. */
-bool site_image_check(struct span bytes);
+bool site_image_check(struct span image);
 
 /* Maps the image without a look at it. Owned; NULL with errno. */
 struct site *site_map(int fd);

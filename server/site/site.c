@@ -10,46 +10,37 @@
 
 static_assert(LIMIT_IMAGE <= INT32_MAX, "a distance has four bytes");
 
-static const char HOST_PREFIX[] = "mta-sts.";
-
-/* The image while it is checked. */
-struct image {
-    const char *data;
-    size_t size;
-};
-
 /* Whether so many bytes are at the place; what lies there begins at a multiple of align. */
-static bool has(const struct image *image, size_t at, size_t len, size_t align)
+static bool has(struct span image, size_t at, size_t len, size_t align)
 {
-    return at <= image->size && len <= image->size - at && at % align == 0;
+    return at <= image.len && len <= image.len - at && at % align == 0;
 }
 
 /* Where the reference leads to. SIZE_MAX: out of the image. */
-static size_t place_of(const struct image *image, const void *reference, int32_t distance)
+static size_t place_of(struct span image, const int32_t *distance)
 {
-    int64_t at = (int64_t)((const char *)reference - image->data) + distance;
-    return at < 0 || at >= (int64_t)image->size ? SIZE_MAX : (size_t)at;
+    int64_t at = (int64_t)((const char *)distance - image.data) + *distance;
+    return at < 0 || at >= (int64_t)image.len ? SIZE_MAX : (size_t)at;
 }
 
-static bool is_bytes(const struct image *image, const struct image_bytes *bytes)
+static bool is_bytes(struct span image, const struct image_bytes *bytes)
 {
-    return has(image, place_of(image, bytes, bytes->distance), bytes->len, 1);
+    return has(image, place_of(image, &bytes->distance), bytes->len, 1);
 }
 
-static bool is_text(const struct image *image, const struct image_reference *reference)
+static bool is_text(struct span image, const struct image_reference *reference)
 {
-    size_t at = place_of(image, reference, reference->distance);
+    size_t at = place_of(image, &reference->distance);
     return reference->distance != 0 && at != SIZE_MAX &&
-           memchr(image->data + at, '\0', image->size - at) != NULL;
+           memchr(image.data + at, '\0', image.len - at) != NULL;
 }
 
-static bool is_credential(const struct image *image, const struct image_reference *reference,
-                          size_t kind)
+static bool is_credential(struct span image, const struct image_reference *reference, size_t kind)
 {
-    size_t at = place_of(image, reference, reference->distance);
+    size_t at = place_of(image, &reference->distance);
     if (!has(image, at, sizeof(struct credential), alignof(struct credential)))
         return false;
-    const struct credential *credential = (const void *)(image->data + at);
+    const struct credential *credential = (const void *)(image.data + at);
     if (credential->kind != kind || credential->fault >= CREDENTIAL_FAULTS ||
         credential->chain_len < 1 || credential->chain_len > LIMIT_CHAIN ||
         !is_bytes(image, &credential->key) || !is_text(image, &credential->algorithm) ||
@@ -61,24 +52,22 @@ static bool is_credential(const struct image *image, const struct image_referenc
     return true;
 }
 
-static bool is_name(const struct image *image, const struct site_domain *domain)
+static bool is_name(struct span image, const struct site_domain *domain)
 {
-    size_t at = place_of(image, &domain->name, domain->name.distance);
+    size_t at = place_of(image, &domain->name.distance);
     return domain->name_len > 0 && domain->name_len <= LIMIT_NAME &&
            has(image, at, domain->name_len + 1U, 1) &&
-           memchr(image->data + at, '\0', domain->name_len + 1U) ==
-               image->data + at + domain->name_len;
+           memchr(image.data + at, '\0', domain->name_len + 1U) ==
+               image.data + at + domain->name_len;
 }
 
-static bool is_domain(const struct image *image, const struct site_domain *domain)
+static bool is_domain(struct span image, const struct site_domain *domain)
 {
     bool has_policy = domain->policy.distance != 0;
-    size_t policy = place_of(image, &domain->policy, domain->policy.distance);
+    size_t policy = place_of(image, &domain->policy.distance);
     if (!is_name(image, domain) || domain->state >= SITE_STATES ||
         has_policy != (domain->state != SITE_REFUSED) ||
-        (has_policy &&
-         (policy == SIZE_MAX ||
-          policy_open((struct span){image->data + policy, image->size - policy}) == NULL)) ||
+        (has_policy && (policy == SIZE_MAX || policy_open(span_skip(image, policy)) == NULL)) ||
         !is_text(image, &domain->file) ||
         (domain->tls_rpt.distance != 0 && !is_text(image, &domain->tls_rpt)) ||
         (domain->label.distance != 0 && !is_text(image, &domain->label)))
@@ -90,19 +79,18 @@ static bool is_domain(const struct image *image, const struct site_domain *domai
     return true;
 }
 
-bool site_image_check(struct span bytes)
+bool site_image_check(struct span image)
 {
-    const struct image whole = {bytes.data, bytes.len}, *image = &whole;
-    const struct site_image *header = (const void *)image->data;
-    if (image->size < sizeof(*header) ||
-        header->domain_count > image->size / sizeof(struct site_domain) ||
+    const struct site_image *header = (const void *)image.data;
+    if (image.len < sizeof(*header) ||
+        header->domain_count > image.len / sizeof(struct site_domain) ||
         memcmp(header->magic, SITE_IMAGE_MAGIC, sizeof(header->magic)) != 0 ||
-        header->version != SITE_IMAGE_VERSION || header->size != image->size ||
+        header->version != SITE_IMAGE_VERSION || header->size != image.len ||
         !has(image, header->archive, header->archive_len, alignof(int64_t)) ||
         !has(image, header->domains, header->domain_count * sizeof(struct site_domain),
              alignof(struct site_domain)))
         return false;
-    const struct site_domain *domains = (const void *)(image->data + header->domains);
+    const struct site_domain *domains = (const void *)(image.data + header->domains);
     for (size_t i = 0; i < header->domain_count; i++)
         if (!is_domain(image, &domains[i]) ||
             (i > 0 && strcmp(site_name(&domains[i - 1]), site_name(&domains[i])) >= 0))
@@ -191,7 +179,7 @@ const struct site_domain *site_find_domain(const struct site *site, struct span 
 
 const struct site_domain *site_find_host(const struct site *site, struct span host)
 {
-    struct span prefix = span_of(HOST_PREFIX);
+    struct span prefix = span_of("mta-sts.");
     return span_begins_fold(host, prefix) ? site_find_domain(site, span_skip(host, prefix.len))
                                           : NULL;
 }
