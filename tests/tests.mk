@@ -20,7 +20,7 @@ $(B)/tests/%: $(B)/obj/tests/unit/%.o $(filter-out $(B)/obj/tests/unit/test_%,$(
 
 # These have failures in front of the C library's functions. They are called before a sanitizer is
 # ready, so that their code can have none.
-$(B)/tests/test_anomaly $(B)/tests/test_pool $(B)/tests/test_worker: $(B)/obj/tests/support/preload_fault.o
+$(B)/tests/test_anomaly $(B)/tests/test_loop $(B)/tests/test_worker: $(B)/obj/tests/support/preload_fault.o
 $(B)/obj/tests/support/preload_fault.o: HARDEN = -fPIE -fno-omit-frame-pointer
 
 # A fuzz target is driven by libFuzzer, or it replays files: tests/fuzz/replay.c has the main then.
