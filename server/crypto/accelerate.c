@@ -3,7 +3,6 @@
 /* What the seam takes over is private to the library. */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
 #include <mbedtls/ecp.h>
-#include <mbedtls/md.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/psa_util.h>
@@ -20,8 +19,6 @@
 
 /* An RSA key in DER: of 8192 bits it is 4,700 bytes. */
 enum { KEY_DER_MOST = 5120 };
-/* The block of an HMAC with SHA-256. Bytes. */
-enum { HMAC_BLOCK = 64 };
 
 /* The linker's names, with mbedTLS' own types. */
 #define SEAM(function)                             \
@@ -35,9 +32,7 @@ SEAM(mbedtls_pk_sign_ext);
 SEAM(mbedtls_psa_mac_compute);
 SEAM(mbedtls_ssl_tls13_compute_resumption_master_secret);
 SEAM(mbedtls_ssl_write_certificate);
-SEAM(mbedtls_md_hmac_starts);
-SEAM(mbedtls_md_hmac_finish);
-SEAM(mbedtls_md_hmac_reset);
+SEAM(mbedtls_ssl_derive_keys);
 
 /* As mbedTLS calls it: "abc", twice the message that FIPS 180-4 was published with. */
 static bool hashes(void)
@@ -63,32 +58,9 @@ static bool hashes(void)
            memcmp(digest, answer_512, sizeof(answer_512)) == 0;
 }
 
-/* Twice, as TLS 1.2 does: RFC 4231 section 4.3. */
-static bool authenticates(void)
-{
-    static const uint8_t answer[32] = {
-        0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e, 0x6a, 0x04, 0x24,
-        0x26, 0x08, 0x95, 0x75, 0xc7, 0x5a, 0x00, 0x3f, 0x08, 0x9d, 0x27,
-        0x39, 0x83, 0x9d, 0xec, 0x58, 0xb9, 0x64, 0xec, 0x38, 0x43,
-    };
-    static const struct span key = {"Jefe", 4}, message = {"what do ya want for nothing?", 28};
-    unsigned char macs[2][32];
-    mbedtls_md_context_t md;
-
-    mbedtls_md_init(&md);
-    bool done = mbedtls_md_setup(&md, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), 1) == 0 &&
-                mbedtls_md_hmac_starts(&md, (const unsigned char *)key.data, key.len) == 0;
-    for (size_t i = 0; done && i < 2; i++)
-        done = mbedtls_md_hmac_update(&md, (const unsigned char *)message.data, message.len) == 0 &&
-               mbedtls_md_hmac_finish(&md, macs[i]) == 0 && mbedtls_md_hmac_reset(&md) == 0 &&
-               memcmp(macs[i], answer, sizeof(answer)) == 0;
-    mbedtls_md_free(&md);
-    return done;
-}
-
 bool accelerate_begin(void)
 {
-    return hashes() && authenticates() && kdf_self_test() && curve_self_test() && rsa_self_test();
+    return hashes() && kdf_self_test() && curve_self_test() && rsa_self_test();
 }
 
 void accelerate_end(void)
@@ -195,67 +167,111 @@ int __wrap_mbedtls_ssl_write_certificate(mbedtls_ssl_context *ssl)
     return __real_mbedtls_ssl_write_certificate(ssl);
 }
 
-/* NULL for what is mbedTLS' own. */
-static mbedtls_sha256_context *hmac_sha256_of(const mbedtls_md_context_t *md)
+/* What TLS 1.2 derives from a secret: 0, or the code of an error. */
+static int derive(const mbedtls_ssl_context *ssl, struct span secret, const char *label,
+                  struct span seed, unsigned char *ret_key, size_t len)
 {
-    return md != NULL && md->hmac_ctx != NULL &&
-                   mbedtls_md_get_type(md->md_info) == MBEDTLS_MD_SHA256
-               ? md->md_ctx
-               : NULL;
+    bool is_384 = ssl->handshake->ciphersuite_info->mac == MBEDTLS_MD_SHA384;
+
+    return kdf_prf(is_384 ? KDF_SHA384 : KDF_SHA256, secret, span_of(label), seed, ret_key, len)
+               ? 0
+               : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
 }
 
-/* Goes on behind the block that the key is in. */
-static void resume(mbedtls_sha256_context *sha, const unsigned char *state)
+/* RFC 5246 section 7.4.9. */
+static int compute_finished(mbedtls_ssl_context *ssl, unsigned char *ret_finished, int from)
 {
-    memcpy(sha->state, state, sizeof(sha->state));
-    sha->total[0] = HMAC_BLOCK;
-    sha->total[1] = 0;
+    enum { LEN = 12 };
+    const mbedtls_ssl_session *session = ssl->session_negotiate;
+    unsigned char transcript[KDF_LEN_MOST];
+    size_t len;
+    int code = ssl->handshake->calc_verify(ssl, transcript, &len);
+
+    return code != 0 ? code
+                     : derive(ssl, span(session->master, sizeof(session->master)),
+                              from == MBEDTLS_SSL_IS_CLIENT ? "client finished" : "server finished",
+                              span(transcript, len), ret_finished, LEN);
 }
 
-/* TLS 1.2 makes many HMACs with one key. mbedTLS keeps the key's two blocks and hashes both each time;
- * here their states are kept in their place. */
-int __wrap_mbedtls_md_hmac_starts(mbedtls_md_context_t *md, const unsigned char *key, size_t len)
+/* RFC 5246 section 8.1 and RFC 7627 section 4. */
+static int derive_master(mbedtls_ssl_context *ssl)
 {
-    int code = __real_mbedtls_md_hmac_starts(md, key, len);
-    mbedtls_sha256_context *sha = hmac_sha256_of(md);
+    mbedtls_ssl_handshake_params *handshake = ssl->handshake;
+    mbedtls_ssl_session *session = ssl->session_negotiate;
+    bool is_extended = handshake->extended_ms == MBEDTLS_SSL_EXTENDED_MS_ENABLED;
+    unsigned char transcript[KDF_LEN_MOST];
+    size_t len;
+    int code = is_extended ? handshake->calc_verify(ssl, transcript, &len) : 0;
 
-    if (code != 0 || sha == NULL)
+    if (code == 0)
+        code = derive(ssl, span(handshake->premaster, handshake->pmslen),
+                      is_extended ? "extended master secret" : "master secret",
+                      is_extended ? span(transcript, len)
+                                  : span(handshake->randbytes, sizeof(handshake->randbytes)),
+                      session->master, sizeof(session->master));
+    mbedtls_platform_zeroize(handshake->premaster, sizeof(handshake->premaster));
+    return code;
+}
+
+/* RFC 5246 section 6.3: the random bytes in the other order. For ciphers with AEAD; a server reads with the
+ * first key and IV and writes with the second. */
+static int derive_cipher_keys(mbedtls_ssl_context *ssl, const mbedtls_cipher_info_t *info)
+{
+    enum { HALF = 32, BLOCK_MOST = 2 * (32 + 12) };
+    const mbedtls_ssl_session *session = ssl->session_negotiate;
+    mbedtls_ssl_transform *transform = ssl->transform_negotiate;
+    int bits = (int)mbedtls_cipher_info_get_key_bitlen(info);
+    size_t len = (size_t)bits / 8, fixed = transform->fixed_ivlen;
+    unsigned char random[2 * HALF], block[BLOCK_MOST];
+
+    memcpy(random, ssl->handshake->randbytes + HALF, HALF);
+    memcpy(random + HALF, ssl->handshake->randbytes, HALF);
+    int code = derive(ssl, span(session->master, sizeof(session->master)), "key expansion",
+                      span(random, sizeof(random)), block, 2 * (len + fixed));
+    if (code != 0)
         return code;
-    unsigned char *inner = md->hmac_ctx, *outer = inner + HMAC_BLOCK;
-    memcpy(inner, sha->state, sizeof(sha->state));
-    code = mbedtls_sha256_starts(sha, 0);
+    memcpy(transform->iv_dec, block + 2 * len, fixed);
+    memcpy(transform->iv_enc, block + 2 * len + fixed, fixed);
+    code = mbedtls_cipher_setup(&transform->cipher_ctx_dec, info);
     if (code == 0)
-        code = mbedtls_internal_sha256_process(sha, outer);
-    memcpy(outer, sha->state, sizeof(sha->state));
-    resume(sha, inner);
+        code = mbedtls_cipher_setup(&transform->cipher_ctx_enc, info);
+    if (code == 0)
+        code = mbedtls_cipher_setkey(&transform->cipher_ctx_dec, block, bits, MBEDTLS_DECRYPT);
+    if (code == 0)
+        code =
+            mbedtls_cipher_setkey(&transform->cipher_ctx_enc, block + len, bits, MBEDTLS_ENCRYPT);
+    mbedtls_platform_zeroize(block, sizeof(block));
     return code;
 }
 
-int __wrap_mbedtls_md_hmac_finish(mbedtls_md_context_t *md, unsigned char *ret_mac)
+/* The key schedule of TLS 1.2. mbedTLS derives 256 bytes for each connection, of which a cipher with AEAD
+ * takes 88 at most and AES-128 40, and hashes the key anew for each HMAC. */
+int __wrap_mbedtls_ssl_derive_keys(mbedtls_ssl_context *ssl)
 {
-    mbedtls_sha256_context *sha = hmac_sha256_of(md);
-    unsigned char digest[32];
+    enum { IV_LEN = 12, GCM_FIXED = 4, TAG_LEN = 16 };
+    mbedtls_ssl_handshake_params *handshake = ssl->handshake;
+    mbedtls_ssl_transform *transform = ssl->transform_negotiate;
+    bool is_384 = handshake->ciphersuite_info->mac == MBEDTLS_MD_SHA384;
+    const mbedtls_cipher_info_t *info =
+        mbedtls_cipher_info_from_type((mbedtls_cipher_type_t)handshake->ciphersuite_info->cipher);
+    mbedtls_cipher_mode_t mode = mbedtls_cipher_info_get_mode(info);
 
-    if (sha == NULL)
-        return __real_mbedtls_md_hmac_finish(md, ret_mac);
-    int code = mbedtls_sha256_finish(sha, digest);
-    resume(sha, (const unsigned char *)md->hmac_ctx + HMAC_BLOCK);
+    if (handshake->resume != 0 || (mode != MBEDTLS_MODE_GCM && mode != MBEDTLS_MODE_CHACHAPOLY))
+        return __real_mbedtls_ssl_derive_keys(ssl);
+    if (mbedtls_ssl_set_calc_verify_md(ssl, is_384 ? MBEDTLS_SSL_HASH_SHA384
+                                                   : MBEDTLS_SSL_HASH_SHA256) != 0)
+        return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+    handshake->calc_finished = compute_finished;
+    transform->tls_version = ssl->tls_version;
+    transform->taglen = TAG_LEN;
+    transform->ivlen = IV_LEN;
+    transform->fixed_ivlen = mode == MBEDTLS_MODE_GCM ? GCM_FIXED : IV_LEN;
+    transform->minlen = transform->ivlen - transform->fixed_ivlen + transform->taglen;
+    int code = derive_master(ssl);
     if (code == 0)
-        code = mbedtls_sha256_update(sha, digest, sizeof(digest));
-    if (code == 0)
-        code = mbedtls_sha256_finish(sha, ret_mac);
-    mbedtls_platform_zeroize(digest, sizeof(digest));
+        code = derive_cipher_keys(ssl, info);
+    mbedtls_platform_zeroize(handshake->randbytes, sizeof(handshake->randbytes));
     return code;
-}
-
-int __wrap_mbedtls_md_hmac_reset(mbedtls_md_context_t *md)
-{
-    mbedtls_sha256_context *sha = hmac_sha256_of(md);
-
-    if (sha == NULL)
-        return __real_mbedtls_md_hmac_reset(md);
-    resume(sha, md->hmac_ctx);
-    return 0;
 }
 
 psa_status_t __wrap_mbedtls_psa_mac_compute(const psa_key_attributes_t *attributes,

@@ -19,8 +19,7 @@
  *   mbedtls_psa_mac_compute              the HMAC of Finished in TLS 1.3
  *   mbedtls_ssl_tls13_compute_resumption_master_secret
  *                                        left out, because there are no tickets
- *   mbedtls_md_hmac_starts, finish, reset
- *                                        the key schedule of TLS 1.2 with SHA-256
+ *   mbedtls_ssl_derive_keys              the key schedule of TLS 1.2 for ciphers with AEAD
  *   mbedtls_ssl_write_certificate        from here TLS 1.2 hashes with one hash
  *
  * The blocks of SHA are mbedTLS' own option (MBEDTLS_SHA256_PROCESS_ALT and its like).

@@ -34,7 +34,7 @@ ACCEL_FLAGS := -isystem $(MBEDTLS_TREE)/library $(AWSLC_FLAGS)
 ACCEL_WRAPS := mbedtls_psa_ecp_export_public_key mbedtls_psa_key_agreement_ecdh \
     mbedtls_ecp_mul_restartable mbedtls_pk_sign mbedtls_pk_sign_ext mbedtls_psa_mac_compute \
     mbedtls_ssl_tls13_compute_resumption_master_secret mbedtls_ssl_write_certificate \
-    mbedtls_md_hmac_starts mbedtls_md_hmac_finish mbedtls_md_hmac_reset
+    mbedtls_ssl_derive_keys
 # The seam is missed only behind mbedTLS, and stands before it; so it is asked for by name.
 ACCEL_SEAM  := $(ACCEL_WRAPS:%=-Wl,--wrap=%) -Wl,-u,accelerate_begin
 

@@ -23,7 +23,7 @@
  * whole when it is read.
  *
  * crypto/sha.c: the blocks of SHA-2, around which mbedTLS does everything; HMAC, and what
- * TLS 1.3 derives by it. No state. Which branch is taken depends on lengths alone, and
+ * TLS derives by it. No state. Which branch is taken depends on lengths alone, and
  * what was computed on the way is wiped.
  */
 #ifndef CRYPTO_PRIMITIVES_H
@@ -129,7 +129,7 @@ bool rsa_self_test(void);
 void sha256_block(uint32_t state[8], const uint8_t *block);
 void sha512_block(uint64_t state[8], const uint8_t *block);
 
-/* The hashes of TLS 1.3's cipher suites. */
+/* The hashes of the cipher suites. */
 enum kdf_hash {
     KDF_SHA256,
     KDF_SHA384,
@@ -160,7 +160,12 @@ bool kdf_expand_label(enum kdf_hash hash, struct span secret, struct span label,
 bool kdf_next_secret(enum kdf_hash hash, struct span secret, struct span input,
                      uint8_t *ret_secret);
 
-/* Known answers of RFC 8448 section 3, and for SHA-384 of RFC 4231 section 4.3. */
+/* The PRF of TLS 1.2 (RFC 5246 section 5). False for a secret above KDF_KEY_MOST. ret_key has len bytes. */
+bool kdf_prf(enum kdf_hash hash, struct span secret, struct span label, struct span seed,
+             uint8_t *ret_key, size_t len);
+
+/* Known answers of RFC 8448 section 3, for SHA-384 of RFC 4231 section 4.3, and for the PRF the one that
+ * the TLS working group's list has (14 September 2009). */
 bool kdf_self_test(void);
 
 #endif

@@ -28,45 +28,77 @@ static const struct {
     [KDF_SHA384] = {SHA384_DIGEST_LENGTH, SHA384_CBLOCK},
 };
 
-/* All that an HMAC computes with, so that one call wipes it. */
-struct hmac {
+struct running {
     enum kdf_hash hash;
     union {
         SHA256_CTX sha256;
         SHA512_CTX sha384;
     };
-    uint64_t pad[SHA384_CBLOCK / sizeof(uint64_t)]; /* the key, as one block */
-    uint8_t digest[SHA384_DIGEST_LENGTH];
 };
 
-static void add(struct hmac *hmac, const void *bytes, size_t len)
+static void add(struct running *running, const void *bytes, size_t len)
 {
-    if (hmac->hash == KDF_SHA256)
-        SHA256_Update(&hmac->sha256, bytes, len);
+    if (running->hash == KDF_SHA256)
+        SHA256_Update(&running->sha256, bytes, len);
     else
-        SHA384_Update(&hmac->sha384, bytes, len);
+        SHA384_Update(&running->sha384, bytes, len);
 }
 
-static void finish(struct hmac *hmac, uint8_t *ret_digest)
+static void finish(struct running *running, uint8_t *ret_digest)
 {
-    if (hmac->hash == KDF_SHA256)
-        SHA256_Final(ret_digest, &hmac->sha256);
+    if (running->hash == KDF_SHA256)
+        SHA256_Final(ret_digest, &running->sha256);
     else
-        SHA384_Final(ret_digest, &hmac->sha384);
+        SHA384_Final(ret_digest, &running->sha384);
 }
+
+/* The two hashes of an HMAC, each behind the block that the key is in. */
+struct hmac {
+    struct running inner, outer;
+};
 
 /* Begins a hash with the key's block, in which the mask changes each byte. */
-static void begin(struct hmac *hmac, uint8_t mask)
+static void begin(struct running *running, enum kdf_hash hash, uint64_t *block, uint8_t mask)
 {
-    size_t len = sizes[hmac->hash].block;
+    size_t len = sizes[hash].block;
 
-    for (size_t i = 0; i < len / sizeof(hmac->pad[0]); i++)
-        hmac->pad[i] ^= mask * UINT64_C(0x0101010101010101);
-    if (hmac->hash == KDF_SHA256)
-        SHA256_Init(&hmac->sha256);
+    for (size_t i = 0; i < len / sizeof(block[0]); i++)
+        block[i] ^= mask * UINT64_C(0x0101010101010101);
+    running->hash = hash;
+    if (hash == KDF_SHA256)
+        SHA256_Init(&running->sha256);
     else
-        SHA384_Init(&hmac->sha384);
-    add(hmac, hmac->pad, len);
+        SHA384_Init(&running->sha384);
+    add(running, block, len);
+}
+
+/* False for a key that is too long. */
+static bool hmac_begin(struct hmac *hmac, enum kdf_hash hash, struct span key)
+{
+    enum { INNER = 0x36, OUTER = 0x5c };
+    uint64_t block[SHA384_CBLOCK / sizeof(uint64_t)] = {0};
+
+    if (key.len > KDF_KEY_MOST)
+        return false;
+    CRYPTO_library_init();
+    memcpy(block, key.data, key.len);
+    begin(&hmac->inner, hash, block, INNER);
+    begin(&hmac->outer, hash, block, INNER ^ OUTER);
+    explicit_bzero(block, sizeof(block));
+    return true;
+}
+
+/* Of the parts, one behind the other. What was begun is spent, and left to be wiped. */
+static void hmac_finish(struct hmac *hmac, const struct span *parts, size_t count, uint8_t *ret_mac)
+{
+    uint8_t digest[KDF_LEN_MOST];
+
+    for (size_t i = 0; i < count; i++)
+        add(&hmac->inner, parts[i].data, parts[i].len);
+    finish(&hmac->inner, digest);
+    add(&hmac->outer, digest, sizes[hmac->outer.hash].len);
+    finish(&hmac->outer, ret_mac);
+    explicit_bzero(digest, sizeof(digest));
 }
 
 size_t kdf_len(enum kdf_hash hash)
@@ -76,20 +108,40 @@ size_t kdf_len(enum kdf_hash hash)
 
 bool kdf_hmac(enum kdf_hash hash, struct span key, struct span message, uint8_t *ret_mac)
 {
-    enum { INNER = 0x36, OUTER = 0x5c };
-    struct hmac hmac = {.hash = hash};
+    struct hmac hmac;
 
-    if (key.len > KDF_KEY_MOST)
+    if (!hmac_begin(&hmac, hash, key))
         return false;
-    CRYPTO_library_init();
-    memcpy(hmac.pad, key.data, key.len);
-    begin(&hmac, INNER);
-    add(&hmac, message.data, message.len);
-    finish(&hmac, hmac.digest);
-    begin(&hmac, INNER ^ OUTER);
-    add(&hmac, hmac.digest, sizes[hash].len);
-    finish(&hmac, ret_mac);
+    hmac_finish(&hmac, &message, 1, ret_mac);
     explicit_bzero(&hmac, sizeof(hmac));
+    return true;
+}
+
+bool kdf_prf(enum kdf_hash hash, struct span secret, struct span label, struct span seed,
+             uint8_t *ret_key, size_t len)
+{
+    /* A(i), from which the next one comes, and what is hashed behind it. */
+    uint8_t chained[KDF_LEN_MOST], part[KDF_LEN_MOST];
+    const struct span parts[] = {{(const char *)chained, sizes[hash].len}, label, seed};
+    struct hmac begun, hmac;
+
+    if (!hmac_begin(&begun, hash, secret))
+        return false;
+    hmac = begun;
+    hmac_finish(&hmac, parts + 1, 2, chained);
+    for (size_t done = 0; done < len; done += sizes[hash].len) {
+        size_t left = len - done;
+        hmac = begun;
+        hmac_finish(&hmac, parts, 3, part);
+        memcpy(ret_key + done, part, left < sizes[hash].len ? left : sizes[hash].len);
+        hmac = begun;
+        if (left > sizes[hash].len)
+            hmac_finish(&hmac, parts, 1, chained);
+    }
+    explicit_bzero(&begun, sizeof(begun));
+    explicit_bzero(&hmac, sizeof(hmac));
+    explicit_bzero(chained, sizeof(chained));
+    explicit_bzero(part, sizeof(part));
     return true;
 }
 
@@ -178,8 +230,21 @@ bool kdf_self_test(void)
         0xe4, 0x2e, 0xc3, 0x73, 0x63, 0x22, 0x44, 0x5e, 0x8e, 0x22, 0x40, 0xca,
         0x5e, 0x69, 0xe2, 0xc7, 0x8b, 0x32, 0x39, 0xec, 0xfa, 0xb2, 0x16, 0x49,
     };
+    static const uint8_t prf_secret[] = {
+        0x9b, 0xbe, 0x43, 0x6b, 0xa9, 0x40, 0xf0, 0x17,
+        0xb1, 0x76, 0x52, 0x84, 0x9a, 0x71, 0xdb, 0x35,
+    };
+    static const uint8_t prf_seed[] = {
+        0xa0, 0xba, 0x9f, 0x93, 0x6c, 0xda, 0x31, 0x18,
+        0x27, 0xa6, 0xf7, 0x96, 0xff, 0xd5, 0x19, 0x8c,
+    };
+    static const uint8_t prf_key[] = {
+        0xe3, 0xf2, 0x29, 0xba, 0x72, 0x7b, 0xe1, 0x7b, 0x8d, 0x12, 0x26, 0x20, 0x55, 0x7c,
+        0xd4, 0x53, 0xc2, 0xaa, 0xb2, 0x1d, 0x07, 0xc3, 0xd4, 0x95, 0x32, 0x9b, 0x52, 0xd4,
+        0xe6, 0x1e, 0xdb, 0x5a, 0x6b, 0x30, 0x17, 0x91, 0xe9, 0x0d, 0x35, 0xc9,
+    };
     static const struct span none = {NULL, 0};
-    uint8_t early[32], secret[32], traffic[32], key[16], mac[48];
+    uint8_t early[32], secret[32], traffic[32], key[16], mac[48], expanded[sizeof(prf_key)];
 #define SPAN(bytes) ((struct span){(const char *)(bytes), sizeof(bytes)})
     return kdf_next_secret(KDF_SHA256, none, none, early) &&
            kdf_next_secret(KDF_SHA256, SPAN(early), SPAN(shared), secret) &&
@@ -189,6 +254,9 @@ bool kdf_self_test(void)
            kdf_expand_label(KDF_SHA256, SPAN(traffic), span_of("key"), none, key, sizeof(key)) &&
            memcmp(key, write_key, sizeof(key)) == 0 &&
            kdf_hmac(KDF_SHA384, span_of("Jefe"), span_of("what do ya want for nothing?"), mac) &&
-           memcmp(mac, mac_384, sizeof(mac)) == 0;
+           memcmp(mac, mac_384, sizeof(mac)) == 0 &&
+           kdf_prf(KDF_SHA256, SPAN(prf_secret), span_of("test label"), SPAN(prf_seed), expanded,
+                   sizeof(expanded)) &&
+           memcmp(expanded, prf_key, sizeof(expanded)) == 0;
 #undef SPAN
 }

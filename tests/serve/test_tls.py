@@ -162,6 +162,9 @@ GOOD_SUITES = {
     ],
 }
 
+# OpenSSL's SSL_OP_NO_EXTENDED_MASTER_SECRET, for which Python has no name.
+NO_EXTENDED_MASTER_SECRET = 1
+
 WEAK_SUITES = {
     HOST: [
         "ECDHE-ECDSA-AES128-SHA",
@@ -192,6 +195,19 @@ def pairs(table):
 def test_good_suites_are_taken(three, host, suite):
     answer = say_hello(three, host, versions=None, suites=(suite,))
     assert answer.suite == hello.SUITES[suite]
+
+
+@pytest.mark.parametrize("extended", [True, False], ids=["extended", "plain"])
+@pytest.mark.parametrize("host, suite", pairs(GOOD_SUITES))
+def test_fetch_with_each_suite_of_tls_1_2(three, authority, host, suite, extended):
+    """With a master secret of RFC 7627 and without."""
+    context = ssl.create_default_context(cafile=str(authority.root_file))
+    context.maximum_version = client.TLS12
+    context.set_ciphers(suite)
+    context.options |= 0 if extended else NO_EXTENDED_MASTER_SECRET
+    with client.Connection(three.port, host, context) as connection:
+        assert connection.tls.cipher()[0] == suite
+        assert connection.exchange(client.request(host, close=True)).status == 200
 
 
 @pytest.mark.parametrize("host, suite", pairs(WEAK_SUITES))

@@ -69,7 +69,8 @@ static bool run_schedule(enum kdf_hash hash)
     memset(first, 9, sizeof(first));
     VALGRIND_MAKE_MEM_UNDEFINED(first, sizeof(first));
     return kdf_next_secret(hash, secret, secret, second) &&
-           kdf_expand_label(hash, next, span_of("key"), span_of("context"), key, sizeof(key));
+           kdf_expand_label(hash, next, span_of("key"), span_of("context"), key, sizeof(key)) &&
+           kdf_prf(hash, next, span_of("key expansion"), span_of("seed"), key, sizeof(key));
 }
 
 /* The numbers of the key are read as integers first, which shows their lengths, and are not marked:

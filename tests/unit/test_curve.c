@@ -1,4 +1,4 @@
-/* X25519, P-256, P-384, the hashes and what TLS 1.3 derives by them: the known answers, mbedTLS' own
+/* X25519, P-256, P-384, the hashes and what TLS derives by them: the known answers, mbedTLS' own
  * answers, and what is refused. */
 #include "unit.h"
 
@@ -886,45 +886,132 @@ static void test_macs(void **state)
     }
 }
 
-/* The same key again and again, in parts, against mbedTLS' HMAC in one call, which has no seam in it. */
-static void test_macs_of_one_key(void **state)
+/* Against mbedTLS' own function of TLS 1.2, in which there is no seam. */
+static void test_prf(void **state)
 {
     struct samples samples = {14};
-    unsigned char key[200], message[300], expected[64], result[64];
+    uint8_t secret[KDF_KEY_MOST + 1], seed[100], expected[300], result[300];
+    char label[40];
     (void)state;
 
-    for (size_t i = 0; i < CASES / 4; i++) {
-        const mbedtls_md_info_t *info =
-            mbedtls_md_info_from_type(i % 3 == 0 ? MBEDTLS_MD_SHA384 : MBEDTLS_MD_SHA256);
-        mbedtls_md_context_t md;
-        uint16_t random[3];
+    for (size_t i = 0; i < CASES; i++) {
+        bool is_384 = i % 3 == 0;
+        uint8_t random[4];
         samples_fill(&samples, random, sizeof(random));
-        samples_fill(&samples, key, sizeof(key));
-        size_t key_len = random[0] % sizeof(key);
-        mbedtls_md_init(&md);
-        assert_int_equal(mbedtls_md_setup(&md, info, 1), 0);
-        for (int keys = 0; keys < 2; keys++) {
-            assert_int_equal(mbedtls_md_hmac_starts(&md, key + keys, key_len), 0);
-            for (int macs = 0; macs < 3; macs++) {
-                samples_fill(&samples, message, sizeof(message));
-                size_t len = random[1] % sizeof(message), first = len == 0 ? 0 : random[2] % len;
-                if (macs == 1) /* what was begun does not count */
-                    assert_int_equal(mbedtls_md_hmac_update(&md, key, sizeof(key)), 0);
-                if (macs > 0)
-                    assert_int_equal(mbedtls_md_hmac_reset(&md), 0);
-                assert_int_equal(mbedtls_md_hmac_update(&md, message, first), 0);
-                assert_int_equal(mbedtls_md_hmac_update(&md, message + first, len - first), 0);
-                assert_int_equal(mbedtls_md_hmac_finish(&md, result), 0);
-                assert_int_equal(mbedtls_md_hmac(info, key + keys, key_len, message, len, expected),
-                                 0);
-                assert_memory_equal(result, expected, mbedtls_md_get_size(info));
-            }
-        }
-        mbedtls_md_free(&md);
+        samples_fill(&samples, secret, sizeof(secret));
+        samples_fill(&samples, seed, sizeof(seed));
+        size_t secret_len = random[0] % sizeof(secret), seed_len = random[1] % sizeof(seed),
+               len = random[2] % sizeof(result) + 1;
+        memset(label, 'a' + random[3] % 26, sizeof(label));
+        label[random[3] % sizeof(label)] = '\0';
+        assert_int_equal(
+            mbedtls_ssl_tls_prf(is_384 ? MBEDTLS_SSL_TLS_PRF_SHA384 : MBEDTLS_SSL_TLS_PRF_SHA256,
+                                secret, secret_len, label, seed, seed_len, expected, len),
+            0);
+        memset(result, 0, sizeof(result));
+        assert_true(kdf_prf(is_384 ? KDF_SHA384 : KDF_SHA256,
+                            (struct span){(const char *)secret, secret_len}, span_of(label),
+                            (struct span){(const char *)seed, seed_len}, result, len));
+        assert_memory_equal(result, expected, len);
+        assert_true(is_zero(result + len, sizeof(result) - len));
     }
-    assert_int_not_equal(mbedtls_md_hmac_starts(NULL, key, 1), 0);
-    assert_int_not_equal(mbedtls_md_hmac_finish(NULL, result), 0);
-    assert_int_not_equal(mbedtls_md_hmac_reset(NULL), 0);
+    assert_false(kdf_prf(KDF_SHA256, (struct span){(const char *)secret, sizeof(secret)},
+                         span_of("key expansion"), span_of("seed"), result, 1));
+}
+
+int __real_mbedtls_ssl_derive_keys(mbedtls_ssl_context *ssl);
+
+/* A handshake of TLS 1.2 that is far enough to derive keys; the same for the same number. */
+static void begin_schedule(mbedtls_ssl_context *ssl, const mbedtls_ssl_config *config, int suite,
+                           uint64_t number)
+{
+    struct samples samples = {number};
+    uint8_t said[100];
+
+    mbedtls_ssl_init(ssl);
+    assert_int_equal(mbedtls_ssl_setup(ssl, config), 0);
+    mbedtls_ssl_handshake_params *handshake = ssl->handshake;
+    ssl->tls_version = MBEDTLS_SSL_VERSION_TLS1_2;
+    ssl->session_negotiate->ciphersuite = suite;
+    handshake->ciphersuite_info = mbedtls_ssl_ciphersuite_from_id(suite);
+    handshake->extended_ms =
+        number % 2 == 0 ? MBEDTLS_SSL_EXTENDED_MS_ENABLED : MBEDTLS_SSL_EXTENDED_MS_DISABLED;
+    handshake->pmslen = number % 3 == 0 ? 48 : 32;
+    samples_fill(&samples, handshake->premaster, handshake->pmslen);
+    samples_fill(&samples, handshake->randbytes, sizeof(handshake->randbytes));
+    samples_fill(&samples, said, sizeof(said));
+    assert_int_equal(handshake->update_checksum(ssl, said, sizeof(said)), 0);
+}
+
+/* Both have the same keys, for what is sent and for what is received. */
+static void check_cipher(mbedtls_ssl_transform *one, mbedtls_ssl_transform *other)
+{
+    const uint8_t nonce[12] = {1, 2, 3}, plain[40] = {4, 5, 6};
+    uint8_t sealed[2][sizeof(plain) + 16];
+    mbedtls_cipher_context_t *contexts[2][2] = {
+        {&one->cipher_ctx_enc, &other->cipher_ctx_enc},
+        {&one->cipher_ctx_dec, &other->cipher_ctx_dec},
+    };
+
+    for (size_t direction = 0; direction < 2; direction++) {
+        for (size_t i = 0; i < 2; i++) {
+            mbedtls_cipher_context_t *context = contexts[direction][i];
+            size_t len;
+            context->operation = MBEDTLS_ENCRYPT;
+            assert_int_equal(mbedtls_cipher_auth_encrypt_ext(context, nonce, sizeof(nonce), NULL, 0,
+                                                             plain, sizeof(plain), sealed[i],
+                                                             sizeof(sealed[i]), &len, 16),
+                             0);
+        }
+        assert_memory_equal(sealed[0], sealed[1], sizeof(sealed[0]));
+    }
+}
+
+static void test_schedule_of_tls12(void **state)
+{
+    static const int suites[] = {
+        MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    };
+    mbedtls_ssl_config config;
+    (void)state;
+
+    mbedtls_ssl_config_init(&config);
+    assert_int_equal(mbedtls_ssl_config_defaults(&config, MBEDTLS_SSL_IS_SERVER,
+                                                 MBEDTLS_SSL_TRANSPORT_STREAM,
+                                                 MBEDTLS_SSL_PRESET_DEFAULT),
+                     0);
+    mbedtls_ssl_conf_rng(&config, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    for (uint64_t i = 0; i < 60; i++) {
+        mbedtls_ssl_context ours, theirs;
+        uint8_t finished[2][12];
+        begin_schedule(&ours, &config, suites[i % 3], i);
+        begin_schedule(&theirs, &config, suites[i % 3], i);
+        assert_int_equal(mbedtls_ssl_derive_keys(&ours), 0);
+        assert_int_equal(__real_mbedtls_ssl_derive_keys(&theirs), 0);
+        assert_memory_equal(ours.session_negotiate->master, theirs.session_negotiate->master, 48);
+        mbedtls_ssl_transform *one = ours.transform_negotiate, *other = theirs.transform_negotiate;
+        assert_int_equal(one->minlen, other->minlen);
+        assert_int_equal(one->ivlen, other->ivlen);
+        assert_int_equal(one->fixed_ivlen, other->fixed_ivlen);
+        assert_int_equal(one->maclen, other->maclen);
+        assert_int_equal(one->taglen, other->taglen);
+        assert_int_equal(one->tls_version, other->tls_version);
+        assert_memory_equal(one->iv_enc, other->iv_enc, one->fixed_ivlen);
+        assert_memory_equal(one->iv_dec, other->iv_dec, one->fixed_ivlen);
+        check_cipher(one, other);
+        for (int from = 0; from < 2; from++) {
+            assert_int_equal(ours.handshake->calc_finished(&ours, finished[0], from), 0);
+            assert_int_equal(theirs.handshake->calc_finished(&theirs, finished[1], from), 0);
+            assert_memory_equal(finished[0], finished[1], sizeof(finished[0]));
+        }
+        assert_true(is_zero(ours.handshake->premaster, sizeof(ours.handshake->premaster)));
+        assert_true(is_zero(ours.handshake->randbytes, sizeof(ours.handshake->randbytes)));
+        mbedtls_ssl_free(&ours);
+        mbedtls_ssl_free(&theirs);
+    }
+    mbedtls_ssl_config_free(&config);
 }
 
 int main(void)
@@ -947,7 +1034,8 @@ int main(void)
         cmocka_unit_test(test_secrets_evolved),
         cmocka_unit_test(test_lengths_refused),
         cmocka_unit_test(test_macs),
-        cmocka_unit_test(test_macs_of_one_key),
+        cmocka_unit_test(test_prf),
+        cmocka_unit_test(test_schedule_of_tls12),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
