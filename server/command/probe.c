@@ -177,7 +177,7 @@ static void print_findings(const struct run *run, const struct report *report, s
                         colour[0] == '\0' ? "" : "\033[0m");
             print_addresses(report, finding, out);
             text_printf(out, "%s\n", finding->message);
-            if (finding->senders[0] != '\0')
+            if (finding->senders != NULL)
                 text_printf(out, "    why: %s\n", finding->senders);
             if (finding->fix[0] != '\0')
                 text_printf(out, "    fix: %s\n", finding->fix);
@@ -196,7 +196,7 @@ static void print_json_visit(const struct report *report, const struct report_vi
 {
     json_open(out, NULL, '{');
     json_text(out, "address", visit->address);
-    json_text(out, "reached", stage_text(visit->reached));
+    json_text(out, "reached", stage_texts[visit->reached]);
     print_json_ms(out, "connect_ms", visit->connect_us);
     print_json_ms(out, "tls_ms", visit->tls_us);
     print_json_ms(out, "http_ms", visit->http_us);
@@ -237,7 +237,7 @@ static void print_json_finding(const struct report *report, const struct report_
 {
     json_open(out, NULL, '{');
     json_text(out, "code", finding->code);
-    json_text(out, "stage", stage_text(finding->stage));
+    json_text(out, "stage", stage_texts[finding->stage]);
     json_text(out, "level", levels[finding->level].finding);
     json_open(out, "addresses", '[');
     for (size_t i = 0; i < report->visit_count; i++)

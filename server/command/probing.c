@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/calendar.h"
+#include "base/descriptors.h"
 #include "base/limits.h"
 #include "files/stamp.h"
 #include "load/history.h"
@@ -174,12 +175,10 @@ static int lock_folder(const char *folder)
     const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
     for (int i = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; i++) {
-        if (i == LIMIT_RECORD_TRIES) {
-            (void)close(fd); /* only a folder */
-            errno = EWOULDBLOCK;
-            return -1;
-        }
-        (void)nanosleep(&pause, NULL); /* a signal may shorten it */
+        if (i == LIMIT_RECORD_TRIES)
+            descriptor_close(&fd);
+        else
+            (void)nanosleep(&pause, NULL); /* a signal may shorten it */
     }
     return fd;
 }
@@ -202,8 +201,7 @@ bool probing_record(struct probing *probing, const struct reading *reading)
             "%s/%s cannot be written: %s", folder, state_forms[STATE_SIGHTINGS].name,
             lock < 0 && errno == EWOULDBLOCK ? "another command has locked the folder"
                                              : strerror(errno));
-    if (lock >= 0)
-        (void)close(lock); /* only a folder */
+    descriptor_close(&lock);
     text_free(&bytes);
     return good;
 }

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/heap.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -270,8 +271,7 @@ bool publication_open(const char *path, bool is_committing, struct arena *arena,
 
 void publication_close(struct publication *publication)
 {
-    if (publication->lock >= 0)
-        (void)close(publication->lock); /* which ends the lock */
+    descriptor_close(&publication->lock); /* which ends the lock */
     records_free(&publication->before);
     *publication = (struct publication){.lock = -1};
 }
@@ -313,8 +313,7 @@ static int run(const char *command, const struct text *input)
                         (char *)NULL); /* it returns when it fails */
         _exit(127);
     }
-    if (fd >= 0)
-        (void)close(fd); /* the command has its own */
+    descriptor_close(&fd); /* the command has its own */
     if (pid < 0)
         return -1;
     while (waitpid(pid, &status, 0) < 0)

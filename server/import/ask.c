@@ -3,8 +3,10 @@
 #include <arpa/nameser.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "certificates/trust.h"
 #include "policy/record.h"
 #include "probe/probe_workers.h"
@@ -25,8 +27,7 @@ struct attempt {
 /* What comes of one host: a block with pointers to constants alone, for it is
  * shared with a child. */
 struct answer_found {
-    struct attempt attempts[2];
-    unsigned best;          /* of the two: the one that came farthest */
+    struct attempt best;    /* the one that came farthest */
     bool is_form;           /* the problem is that of the record's form */
     const char *id_problem; /* why there is no id to keep, static; NULL: there is one */
     char id[LIMIT_ID + 1];
@@ -77,9 +78,9 @@ static void visit(const struct asking *asking, const char *host, const struct ad
 {
     int64_t now_us = clock_monotonic_us();
     int64_t until_us = now_us + LIMIT_IMPORT_FETCH_MS * INT64_C(1000);
-    struct attempt *best = &found->attempts[found->best], *next = &found->attempts[1 - found->best];
-    if (now_us >= end_us || rank(best) == POLICY)
+    if (now_us >= end_us || rank(&found->best) == POLICY)
         return;
+    struct attempt *next = heap_take(1, sizeof(*next));
     const struct visit_question question = {
         .address = address,
         .host = host,
@@ -89,11 +90,11 @@ static void visit(const struct asking *asking, const char *host, const struct ad
         .deadline_us = until_us < end_us ? until_us : end_us,
         .kept = &next->kept,
     };
-    report_begin(&next->report, best->report.domain);
-    next->kept.is_whole = false;
+    report_begin(&next->report, found->best.report.domain);
     visit_run(&question, &next->report);
-    if (rank(next) > rank(best))
-        found->best = 1 - found->best;
+    if (rank(next) > rank(&found->best))
+        found->best = *next;
+    free(next);
 }
 
 static void ask_policy(const struct asking *asking, const char *domain, struct answer_found *found)
@@ -113,7 +114,7 @@ static void ask_policy(const struct asking *asking, const char *domain, struct a
     for (size_t i = 0; i < sizeof(here) / sizeof(here[0]); i++)
         if (address_parse(span_of(here[i]), &local))
             visit(asking, host, &local, end_us, found);
-    if (rank(&found->attempts[found->best]) < POLICY)
+    if (rank(&found->best) < POLICY)
         resolve_host(host, HTTPS, lookups, 2,
                      clock_monotonic_us() + LIMIT_IMPORT_FETCH_MS * INT64_C(1000), &addresses);
     dns_lookup_free(&lookups[0]);
@@ -157,7 +158,7 @@ static void run(void *context, size_t index, void *result)
     const struct asking *asking = context;
     const struct import_host *host = &asking->import->hosts[index];
     struct answer_found *found = result;
-    report_begin(&found->attempts[0].report, host->domain);
+    report_begin(&found->best.report, host->domain);
     if (is_asked(host))
         ask_policy(asking, host->domain, found);
     if (asking->import->line->keep_id && host->sure > IMPORT_MENTIONED)
@@ -171,7 +172,7 @@ static void lose(void *context, size_t index, void *result, bool is_late, int si
     struct answer_found *found = result;
     memset(found, 0, sizeof(*found));
     found->id_problem = NO_DNS;
-    report_add(&found->attempts[0].report, FAULT_INTERNAL, "%s",
+    report_add(&found->best.report, FAULT_INTERNAL, "%s",
                is_late ? "the answer takes too long"
                        : "the process that fetched the policy crashed");
 }
@@ -194,7 +195,7 @@ static void report_problem(struct import *import, struct import_host *host,
                      finding == NULL ? "the answer is no policy" : finding->message, from);
     diag_add(import->diag, host->sure == IMPORT_NAMED ? DIAG_ERROR : DIAG_NOTE, host->at,
              "mta-sts.%s has no policy: %s", host->domain, host->problem);
-    if (finding != NULL && finding->senders[0] != '\0')
+    if (finding != NULL && finding->senders != NULL)
         diag_reason(import->diag, "%s", finding->senders);
     if (host->sure == IMPORT_NAMED)
         diag_hint(import->diag,
@@ -225,7 +226,7 @@ static void take(void *context, size_t index, const void *result)
     struct import *import = asking->import;
     struct import_host *host = &import->hosts[index];
     const struct answer_found *found = result;
-    const struct attempt *best = &found->attempts[found->best];
+    const struct attempt *best = &found->best;
     bool is_wanted = host->sure == IMPORT_NAMED ? best->kept.is_whole : rank(best) == POLICY;
     if (is_asked(host) && is_wanted) {
         host->address = arena_printf(import->arena, "%s", best->report.visits[0].address);
@@ -238,7 +239,7 @@ static void take(void *context, size_t index, const void *result)
                 continue;
             diag_add(import->diag, DIAG_WARNING, host->at, "mta-sts.%s: %s", host->domain,
                      finding->message);
-            if (finding->senders[0] != '\0')
+            if (finding->senders != NULL)
                 diag_reason(import->diag, "%s", finding->senders);
             if (finding->fix[0] != '\0')
                 diag_hint(import->diag, "%s", finding->fix);

@@ -125,9 +125,13 @@ struct search {
 
 static const char NAME_THEM[] = "name the domains: import DOMAIN...";
 
-static struct position whole(struct search *search, const char *path)
+static void report_unsearched(struct search *search, const char *path, const char *why,
+                              const char *hint)
 {
-    return (struct position){.file = diag_intern(search->import->diag, span_of(path))};
+    struct diag *diag = search->import->diag;
+    struct position at = {.file = diag_intern(diag, span_of(path))};
+    diag_add(diag, DIAG_ERROR, at, "cannot be searched: %s", why);
+    diag_hint(diag, "%s", hint);
 }
 
 static void add_file(void *context, const struct tree_file *file)
@@ -139,15 +143,13 @@ static void add_file(void *context, const struct tree_file *file)
 static void report_failure(void *context, const struct tree_failure *failure)
 {
     struct search *search = context;
-    struct diag *diag = search->import->diag;
     if (search->is_optional && failure->error == ENOENT)
         return;
     const char *why = failure->trouble == TREE_UNREADABLE ? strerror(failure->error)
                       : failure->trouble == TREE_ODD      ? "it is neither a file nor a folder"
                       : failure->trouble == TREE_DEEP     ? "its folders are nested too deeply"
                                                           : "there are too many files";
-    diag_add(diag, DIAG_ERROR, whole(search, failure->path), "cannot be searched: %s", why);
-    diag_hint(diag, "%s", NAME_THEM);
+    report_unsearched(search, failure->path, why, NAME_THEM);
 }
 
 static void walk(struct search *search, const char *path)
@@ -241,20 +243,19 @@ static void take_word(void *context, const struct import_word *word)
     struct name name;
     switch (word->found) {
     case IMPORT_NAME:
-        if (name_parse(word->text, NAME_HOST, &name) == NAME_OK)
-            (void)add_host(import, word->text, at, IMPORT_NAMED);
-        else
+        if (name_parse(word->text, NAME_HOST, &name) != NAME_OK) {
             diag_add(import->diag, DIAG_NOTE, at,
                      "mta-sts.%s cannot be a host name, and is skipped", shown(word->text).text);
-        break;
+            break;
+        }
+        /* fall through */
     case IMPORT_HOST_NAME:
-        (void)add_host(import, word->text, at, IMPORT_NAMED);
-        break;
     case IMPORT_COVERED:
-        (void)add_host(import, word->text, at, IMPORT_LIKELY);
-        break;
     case IMPORT_COMMENT:
-        (void)add_host(import, word->text, at, IMPORT_MENTIONED);
+        (void)add_host(import, word->text, at,
+                       word->found == IMPORT_COVERED   ? IMPORT_LIKELY
+                       : word->found == IMPORT_COMMENT ? IMPORT_MENTIONED
+                                                       : IMPORT_NAMED);
         break;
     case IMPORT_MANY:
     case IMPORT_DEFAULT:
@@ -283,14 +284,11 @@ static bool is_new(struct search *search, const char *path)
 
 static void report_unread(struct search *search, const char *path, int error)
 {
-    struct diag *diag = search->import->diag;
     const char *dot = strrchr(path, '.');
     bool is_key = dot != NULL && (strcmp(dot, ".key") == 0 || strcmp(dot, ".pem") == 0);
-    if (is_key && error == EACCES) /* no host is named there */
-        return;
-    diag_add(diag, DIAG_ERROR, whole(search, path), "cannot be searched: %s",
-             error == EFBIG ? "it is too large" : file_error(error));
-    diag_hint(diag, "%s", error == EACCES ? "run this as root" : NAME_THEM);
+    if (!is_key || error != EACCES) /* no host is named there */
+        report_unsearched(search, path, error == EFBIG ? "it is too large" : file_error(error),
+                          error == EACCES ? "run this as root" : NAME_THEM);
 }
 
 static void search_file(struct search *search, const char *path)

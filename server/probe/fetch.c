@@ -21,6 +21,7 @@
 #include <psa/crypto.h>
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/heap.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -390,8 +391,7 @@ void fetch_run(const struct fetch_request *request, struct fetch *ret_fetch)
     }
     ret_fetch->error = stream.error;
     ret_fetch->is_late = stream.error == ETIMEDOUT;
-    if (stream.fd >= 0)
-        (void)close(stream.fd); /* what was to be told was told by TLS */
+    descriptor_close(&stream.fd); /* what was to be told was told by TLS */
 }
 
 void fetch_free(struct fetch *fetch)

@@ -21,22 +21,13 @@ static const char MX_ELSEWHERE[] =
     "port 25, and many servers refuse unknown clients";
 static const char FASTER[] = "serve the policy from a machine that is near and awake";
 
-const struct fault_rule *fault_rule(enum fault fault)
-{
-    static const struct fault_rule rules[] = {
+const struct fault_rule fault_rules[] = {
 #define FAULT(name, code, stage, level, ...) {code, STAGE_##stage, DIAG_##level, __VA_ARGS__},
 #include "probe/faults.h"
 #undef FAULT
-    };
-    return &rules[fault];
-}
+};
 
-const char *stage_text(enum stage stage)
-{
-    static const char *const texts[STAGES] = {"dns",         "connect", "tls",
-                                              "certificate", "http",    "policy"};
-    return texts[stage];
-}
+const char *const stage_texts[STAGES] = {"dns", "connect", "tls", "certificate", "http", "policy"};
 
 void report_begin(struct report *report, const char *domain)
 {
@@ -129,7 +120,7 @@ static void judge_mx_fault(const struct report *report, enum fault fault,
     if (fault == FAULT_INTERNAL || fault == FAULT_UNFINISHED)
         return;
     if (finding->level == DIAG_ERROR) {
-        (void)snprintf(finding->senders, sizeof(finding->senders), "%s", senders);
+        finding->senders = senders;
         if (finding->stage == STAGE_CONNECT)
             (void)snprintf(finding->fix, sizeof(finding->fix), "%s", MX_ELSEWHERE);
     }
@@ -139,19 +130,19 @@ static void judge_mx_fault(const struct report *report, enum fault fault,
 
 void report_add(struct report *report, enum fault fault, const char *format, ...)
 {
-    const struct fault_rule *rule = fault_rule(fault);
+    const struct fault_rule *rule = &fault_rules[fault];
     struct report_finding finding = {
         .code = rule->code,
         .stage = rule->stage,
         .level = rule->level,
         .cell = rule->cell,
+        .senders = rule->senders,
     };
     va_list arguments;
     va_start(arguments, format);
     /* What does not fit is cut: who reads it knows the names by then. */
     (void)vsnprintf(finding.message, sizeof(finding.message), format, arguments);
     va_end(arguments);
-    (void)snprintf(finding.senders, sizeof(finding.senders), "%s", rule->senders);
     (void)snprintf(finding.fix, sizeof(finding.fix), "%s", rule->fix == NULL ? "" : rule->fix);
     if (report->is_mx)
         judge_mx_fault(report, fault, &finding);

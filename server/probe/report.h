@@ -44,11 +44,11 @@ struct fault_rule {
     const char *fix;     /* what to do; or NULL */
 };
 
-/* The row of the fault; static. */
-const struct fault_rule *fault_rule(enum fault fault);
+/* The row of each fault. */
+extern const struct fault_rule fault_rules[];
 
-/* "dns", "connect" …; static. */
-const char *stage_text(enum stage stage);
+/* "dns", "connect" … */
+extern const char *const stage_texts[STAGES];
 
 /* Sentences about names of 253 bytes fit. */
 enum { REPORT_TEXT = 640, REPORT_NAME = 256, REPORT_WORD = 64 };
@@ -66,8 +66,8 @@ struct report_finding {
     unsigned visits;       /* bit i: the address i has it; 0: it is the domain's */
     uint32_t line, column; /* in the policy; 0 when it is not about a place there */
     char message[REPORT_TEXT];
-    char senders[REPORT_TEXT]; /* "" when not known */
-    char fix[REPORT_TEXT];     /* the same */
+    const char *senders;   /* static; NULL when not known */
+    char fix[REPORT_TEXT]; /* "" when not known */
 };
 
 /* The fetch from one address. Of a stage behind the one where it ended nothing is told. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/heap.h"
 
 /* resolv.conf(5) takes three; a name has at most 255 bytes on the wire (RFC 1035 section 3.1), an
@@ -160,9 +161,7 @@ static bool build_query(struct lookup *lookup)
 
 static void close_channel(struct channel *channel)
 {
-    if (channel->fd >= 0)
-        (void)close(channel->fd); /* what it still says is not wanted */
-    channel->fd = -1;
+    descriptor_close(&channel->fd); /* what it still says is not wanted */
     free(channel->answer);
     channel->answer = NULL;
 }

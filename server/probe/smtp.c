@@ -29,7 +29,7 @@ struct smtp {
 /* The problem is the beginning of a sentence that the reply ends. */
 static bool fail(struct smtp *smtp, enum fault fault, const char *problem, struct span shown)
 {
-    smtp->visit->reached = fault_rule(fault)->stage;
+    smtp->visit->reached = fault_rules[fault].stage;
     if (shown.len == 0)
         report_add(smtp->report, fault, "%s %s", problem, smtp->what);
     else

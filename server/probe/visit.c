@@ -169,11 +169,10 @@ static void add_inspected(struct fetch_record *visit, const struct inspect_findi
         .cell = found->rule->code,
         .line = found->at.line,
         .column = found->at.column,
+        .senders = found->senders,
     };
     /* What does not fit is cut: who reads it knows the names by then. */
     (void)snprintf(finding.message, sizeof(finding.message), "%s", found->message);
-    (void)snprintf(finding.senders, sizeof(finding.senders), "%s",
-                   found->senders == NULL ? "" : found->senders);
     (void)snprintf(finding.fix, sizeof(finding.fix), "%s", found->fix == NULL ? "" : found->fix);
     report_add_finding(visit->report, &finding);
 }
