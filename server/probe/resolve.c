@@ -34,10 +34,8 @@ struct servers {
 struct channel {
     int fd; /* -1: it was not asked, or has failed */
     bool has_failed;
-    bool is_tcp;
-    size_t sent;           /* over TCP, with the prefix */
-    unsigned char *answer; /* owned; what came over TCP, with the prefix */
-    size_t len;
+    bool is_tcp, is_asked; /* is_asked: over TCP */
+    int wanted;            /* bytes of an answer over TCP that are waited for, with the prefix */
 };
 
 /* What is asked, and of whom. */
@@ -159,27 +157,20 @@ static bool build_query(struct lookup *lookup)
     return len > 0;
 }
 
-static void close_channel(struct channel *channel)
-{
-    descriptor_close(&channel->fd); /* what it still says is not wanted */
-    free(channel->answer);
-    channel->answer = NULL;
-}
-
 static void finish(const struct run *run, struct lookup *lookup, enum dns_result result)
 {
     lookup->is_done = true;
     lookup->asked->outcome.result = result;
     lookup->asked->outcome.took_us = clock_monotonic_us() - run->begin_us;
     for (size_t i = 0; i < SERVERS; i++)
-        close_channel(&lookup->channels[i]);
+        descriptor_close(&lookup->channels[i].fd); /* what it still says is not wanted */
 }
 
 /* This name server is of no use for the question; the others are asked at once. */
 static void fail(const struct run *run, struct lookup *lookup, struct channel *channel,
                  enum dns_result result)
 {
-    close_channel(channel);
+    descriptor_close(&channel->fd);
     channel->has_failed = true;
     lookup->next_us = 0;
     if (result != DNS_NO_SERVER)
@@ -241,7 +232,7 @@ static void take_message(const struct run *run, struct lookup *lookup, struct ch
     if (is_cut && channel->is_tcp) {
         fail(run, lookup, channel, DNS_MALFORMED);
     } else if (is_cut) {
-        close_channel(channel);
+        descriptor_close(&channel->fd);
         lookup->asked->outcome.result = DNS_CUT; /* until it comes over TCP */
         channel->is_tcp = true;
         connect_channel(run, lookup, channel);
@@ -253,49 +244,40 @@ static void take_message(const struct run *run, struct lookup *lookup, struct ch
     }
 }
 
-static void hear_udp(const struct run *run, struct lookup *lookup, struct channel *channel)
+/* Over TCP an answer stays with the kernel until the whole of it is there. */
+static void hear(const struct run *run, struct lookup *lookup, struct channel *channel)
 {
-    char buf[ANSWER_MOST];
-    ssize_t len = recv(channel->fd, buf, sizeof(buf), 0);
+    char buf[TCP_PREFIX + ANSWER_MOST];
+    const unsigned char *bytes = (const unsigned char *)buf;
+    ssize_t len = recv(channel->fd, buf, sizeof(buf), channel->is_tcp ? MSG_PEEK : 0);
+    int wanted = len < TCP_PREFIX ? TCP_PREFIX : TCP_PREFIX + (bytes[0] << 8 | bytes[1]);
     struct span message = {buf, len < 0 ? 0 : (size_t)len};
-    if (len < 0 && errno != EAGAIN && errno != EINTR)
-        fail(run, lookup, channel, DNS_NO_SERVER);
-    else if (len >= 0 && is_answer(lookup, message)) /* else it is somebody else's */
-        take_message(run, lookup, channel, message);
-}
-
-/* How many bytes of the answer are there to come: the length itself before it is known. */
-static size_t wanted_of(const struct channel *channel)
-{
-    return channel->len < TCP_PREFIX
-               ? TCP_PREFIX
-               : TCP_PREFIX + ((size_t)channel->answer[0] << 8 | channel->answer[1]);
-}
-
-static void hear_tcp(const struct run *run, struct lookup *lookup, struct channel *channel)
-{
-    ssize_t count;
-    if (channel->sent < TCP_PREFIX + lookup->query_len) {
-        count = send(channel->fd, lookup->query + channel->sent,
-                     TCP_PREFIX + lookup->query_len - channel->sent, MSG_NOSIGNAL);
-        channel->sent += count < 0 ? 0 : (size_t)count;
-    } else {
-        if (channel->answer == NULL)
-            channel->answer = heap_take(1, TCP_PREFIX + ANSWER_MOST);
-        count =
-            recv(channel->fd, channel->answer + channel->len, wanted_of(channel) - channel->len, 0);
-        channel->len += count < 0 ? 0 : (size_t)count;
-        if (count > 0 && channel->len > TCP_PREFIX && channel->len == wanted_of(channel)) {
-            struct span message = {(const char *)channel->answer + TCP_PREFIX,
-                                   channel->len - TCP_PREFIX};
-            if (is_answer(lookup, message))
-                take_message(run, lookup, channel, message);
-            else
-                fail(run, lookup, channel, DNS_MALFORMED);
-            return;
-        }
+    if (len < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            fail(run, lookup, channel, channel->is_tcp ? DNS_CUT : DNS_NO_SERVER);
+        return;
     }
-    if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR))
+    if (channel->is_tcp && len < wanted) { /* or it ends before */
+        if (channel->wanted == wanted ||
+            setsockopt(channel->fd, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof(wanted)) != 0)
+            fail(run, lookup, channel, DNS_CUT);
+        channel->wanted = wanted;
+        return;
+    }
+    if (channel->is_tcp)
+        message = (struct span){buf + TCP_PREFIX, (size_t)(wanted - TCP_PREFIX)};
+    if (is_answer(lookup, message))
+        take_message(run, lookup, channel, message);
+    else if (channel->is_tcp) /* else it is somebody else's */
+        fail(run, lookup, channel, DNS_MALFORMED);
+}
+
+/* A new connection has room for the question. */
+static void ask_over_tcp(const struct run *run, struct lookup *lookup, struct channel *channel)
+{
+    ssize_t len = (ssize_t)(TCP_PREFIX + lookup->query_len);
+    channel->is_asked = send(channel->fd, lookup->query, (size_t)len, MSG_NOSIGNAL) == len;
+    if (!channel->is_asked)
         fail(run, lookup, channel, DNS_CUT);
 }
 
@@ -309,7 +291,7 @@ static void wait_for_some(const struct run *run, struct lookup *lookups, int64_t
             until = lookups[i].next_us;
         for (size_t k = 0; k < SERVERS; k++) {
             const struct channel *channel = &lookups[i].channels[k];
-            bool sends = channel->is_tcp && channel->sent < TCP_PREFIX + lookups[i].query_len;
+            bool sends = channel->is_tcp && !channel->is_asked;
             polled[i * SERVERS + k] =
                 (struct pollfd){.fd = channel->fd, .events = sends ? POLLOUT : POLLIN};
         }
@@ -323,10 +305,10 @@ static void wait_for_some(const struct run *run, struct lookup *lookups, int64_t
         /* What came before may have closed it, or opened another in its place. */
         if (polled[i].revents == 0 || lookup->is_done || channel->fd != polled[i].fd)
             continue;
-        if (channel->is_tcp)
-            hear_tcp(run, lookup, channel);
+        if (channel->is_tcp && !channel->is_asked)
+            ask_over_tcp(run, lookup, channel);
         else
-            hear_udp(run, lookup, channel);
+            hear(run, lookup, channel);
     }
 }
 
