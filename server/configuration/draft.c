@@ -255,35 +255,28 @@ static struct field field_of(const struct node *node)
     return field;
 }
 
-static bool add_mx(void *context, const struct node *item)
-{
-    struct field **next = context;
-    *(*next)++ = field_of(item);
-    return true;
-}
-
 /* About the bytes of the mx lines, without a look at each item of a list that fits no body. */
 static size_t mx_size(const struct node *mx)
 {
     size_t size = mx->text.len;
-    size_t count = mx->kind == NODE_SEQUENCE ? mx->count : 0;
-    for (size_t i = 0; i < count && size <= LIMIT_BODY; i++)
+    for (size_t i = 0; mx->kind == NODE_SEQUENCE && i < mx->count && size <= LIMIT_BODY; i++)
         size += strlen("mx: \r\n") + mx->items[i]->text.len;
-    return size > LIMIT_BODY ? size + count : size;
+    return size > LIMIT_BODY ? size + schema_count(mx) : size;
 }
 
 static struct policy *judge(struct draft *draft, const struct policy_nodes *nodes,
                             struct position at, size_t scope, bool unreadable)
 {
     const struct node *mx = nodes->mx;
-    struct field *list = NULL, *end = NULL;
+    struct field *list = NULL;
+    size_t count = 0;
     if (mx != NULL && !spend(draft, scope, mx_size(mx), at))
         return NULL;
-    if (mx != NULL) {
-        list = end = heap_take(mx->kind == NODE_SEQUENCE ? mx->count : 1, sizeof(*list));
-        unreadable =
-            !schema_each_scalar(mx, "mx", DIAG_ERROR, draft->diag, add_mx, &end) || unreadable;
-    }
+    if (mx != NULL)
+        list = heap_take(schema_count(mx), sizeof(*list));
+    for (size_t i = 0; mx != NULL && i < schema_count(mx); i++)
+        if (schema_value(mx, i) != NULL)
+            list[count++] = field_of(schema_value(mx, i));
     const struct policy_fields fields = {
         .at = at,
         .mode = field_of(nodes->mode),
@@ -291,7 +284,7 @@ static struct policy *judge(struct draft *draft, const struct policy_nodes *node
         .id = field_of(nodes->id),
         .mx_key = field_of(mx),
         .mx = list,
-        .mx_count = (size_t)(end - list),
+        .mx_count = count,
         .unreadable = unreadable,
     };
     struct policy *policy = policy_new(&fields, draft->diag);

@@ -254,16 +254,24 @@ static bool read_word(const struct schema_key *key, const struct node *node, voi
     return false;
 }
 
-/* Of the value, or of the items in it, the first that is an empty text in quotes; or NULL. */
-static const struct node *find_empty(const struct node *value)
+/* The value, or each in its list, must be a single one, and for some keys not an empty text in quotes. */
+static bool check_values(const struct schema_key *key, const struct node *node,
+                         enum diag_level level, struct diag *diag)
 {
-    if (value->kind == NODE_SCALAR)
-        return value->text.len == 0 && !value->null ? value : NULL;
-    const struct node *found = NULL;
-    for (size_t i = 0; value->kind == NODE_SEQUENCE && found == NULL && i < value->count; i++)
-        if (value->items[i]->kind == NODE_SCALAR)
-            found = find_empty(value->items[i]);
-    return found;
+    bool good = true;
+    for (size_t i = 0; i < schema_count(node); i++) {
+        const struct node *value = schema_value(node, i);
+        if (value == NULL)
+            diag_add(diag, level, node->items[i]->at, "%s must be a single value, not %s",
+                     key->name, kind_text(node->items[i]));
+        else if ((key->kinds & FULL) != 0 && value->text.len == 0)
+            diag_add(diag, level, value->at, "%s must be %s, not an empty text", key->name,
+                     key->expects);
+        else
+            continue;
+        good = false;
+    }
+    return good;
 }
 
 static bool read_pair(const struct schema *schema, const struct node_pair *pair, void *nodes,
@@ -292,16 +300,10 @@ static bool read_pair(const struct schema *schema, const struct node_pair *pair,
                       "it and with a colon after it: \"example.com:\"");
         return false;
     }
-    const struct node *empty = (key->kinds & FULL) == 0 ? NULL : find_empty(value);
-    if (empty != NULL) {
-        diag_add(diag, level, empty->at, "%s must be %s, not an empty text", key->name,
-                 key->expects);
-        return false;
-    }
     if (key->words[1] != NULL)
         return read_word(key, value, (char *)nodes + key->offset, level, diag);
     memcpy((char *)nodes + key->offset, &value, sizeof(value));
-    return true;
+    return (key->kinds & MAPPING) != 0 || check_values(key, value, level, diag);
 }
 
 bool schema_read(const struct schema *schema, const struct node *mapping, void *ret_nodes,
@@ -313,20 +315,13 @@ bool schema_read(const struct schema *schema, const struct node *mapping, void *
     return good;
 }
 
-bool schema_each_scalar(const struct node *node, const char *what, enum diag_level level,
-                        struct diag *diag, schema_visit *visit, void *context)
+size_t schema_count(const struct node *node)
 {
-    if (node->kind == NODE_SCALAR)
-        return visit(context, node);
-    bool good = true;
-    for (size_t i = 0; i < node->count; i++) {
-        const struct node *item = node->items[i];
-        if (item->kind == NODE_SCALAR && !item->null) {
-            good = visit(context, item) && good;
-            continue;
-        }
-        diag_add(diag, level, item->at, "%s must be a single value, not %s", what, kind_text(item));
-        good = false;
-    }
-    return good;
+    return node->kind == NODE_SEQUENCE ? node->count : 1;
+}
+
+const struct node *schema_value(const struct node *node, size_t index)
+{
+    const struct node *value = node->kind == NODE_SEQUENCE ? node->items[index] : node;
+    return value->kind == NODE_SCALAR && !value->null ? value : NULL;
 }

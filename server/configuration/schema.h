@@ -106,11 +106,10 @@ bool schema_read(const struct schema *schema, const struct node *mapping, void *
 /* Whether a mapping of the schema has such a key. */
 bool schema_has_key(const struct schema *schema, struct span name);
 
-/* Calls back for the node itself if it is a scalar, or for each item of a
- * sequence; an item that is a list, a mapping or nothing is reported. False when the
- * callback or an item failed; all items are visited. */
-typedef bool schema_visit(void *context, const struct node *item);
-bool schema_each_scalar(const struct node *node, const char *what, enum diag_level level,
-                        struct diag *diag, schema_visit *visit, void *context);
+/* How many values a key has: one, or those of its list. */
+size_t schema_count(const struct node *node);
+
+/* One of them; NULL when it is no single value, which schema_read has reported. */
+const struct node *schema_value(const struct node *node, size_t index);
 
 #endif

@@ -18,15 +18,8 @@ struct reader {
     struct settings *settings;
     const struct node **listeners; /* where each is written; NULL for the default */
     struct prefix *proxies;        /* of the listener that is read */
-    size_t proxy_count;
-    struct text rua; /* owned while it is built */
+    struct text rua;               /* owned while it is built */
 };
-
-/* How many values a key has: one, or those of its list. */
-static size_t value_count(const struct node *node)
-{
-    return node->kind == NODE_SEQUENCE ? node->count : 1;
-}
 
 /* What the node says, borrowed from the arena; NULL without a node. */
 static const char *copy(const struct node *node, struct arena *arena)
@@ -34,26 +27,24 @@ static const char *copy(const struct node *node, struct arena *arena)
     return node == NULL ? NULL : arena_copy(arena, node->text);
 }
 
-static bool add_proxy(void *context, const struct node *node)
+static void read_prefix(struct reader *reader, const struct node *node, struct endpoint *endpoint)
 {
-    struct reader *reader = context;
-    switch (prefix_parse(node->text, &reader->proxies[reader->proxy_count])) {
+    switch (prefix_parse(node->text, &reader->proxies[endpoint->proxy_count])) {
     case PREFIX_OK:
-        reader->proxy_count++;
-        return true;
+        endpoint->proxy_count++;
+        break;
     case PREFIX_HOST_BITS:
         diag_add(reader->diag, DIAG_FATAL, node->at,
                  "from \"%s\" has bits set after the length of its range", node->text.data);
         diag_hint(reader->diag, "write the first address of the range, or leave out the length to "
                                 "mean this address alone");
-        return false;
+        break;
     case PREFIX_MALFORMED:
+        diag_add(reader->diag, DIAG_FATAL, node->at,
+                 "from \"%s\" is neither an IP address nor a range", node->text.data);
+        diag_hint(reader->diag, "write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/64");
         break;
     }
-    diag_add(reader->diag, DIAG_FATAL, node->at, "from \"%s\" is neither an IP address nor a range",
-             node->text.data);
-    diag_hint(reader->diag, "write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/64");
-    return false;
 }
 
 static void read_proxies(struct reader *reader, const struct node *node, struct endpoint *endpoint)
@@ -61,18 +52,19 @@ static void read_proxies(struct reader *reader, const struct node *node, struct 
     struct proxy_nodes nodes = {0};
     if (!schema_read(&schema_proxy, node, &nodes, DIAG_FATAL, reader->diag))
         return;
-    if (nodes.from == NULL || value_count(nodes.from) == 0) {
+    if (nodes.from == NULL || schema_count(nodes.from) == 0) {
         diag_add(reader->diag, DIAG_FATAL, node->at,
                  "proxy_protocol does not say which proxies to trust");
         diag_reason(reader->diag, "any other client that can connect could claim any address");
         diag_hint(reader->diag, "write {from: [127.0.0.1]}");
         return;
     }
-    reader->proxies = arena_take(reader->arena, value_count(nodes.from) * sizeof(*reader->proxies));
-    reader->proxy_count = 0;
-    (void)schema_each_scalar(nodes.from, "from", DIAG_FATAL, reader->diag, add_proxy, reader);
+    reader->proxies =
+        arena_take(reader->arena, schema_count(nodes.from) * sizeof(*reader->proxies));
     endpoint->proxies = reader->proxies;
-    endpoint->proxy_count = reader->proxy_count;
+    for (size_t i = 0; i < schema_count(nodes.from); i++)
+        if (schema_value(nodes.from, i) != NULL)
+            read_prefix(reader, schema_value(nodes.from, i), endpoint);
 }
 
 static void add_endpoint(struct reader *reader, const struct node *node, struct endpoint endpoint)
@@ -210,7 +202,7 @@ static void read_listen(struct reader *reader, const struct node *node)
 static void read_endpoints(struct reader *reader, const struct root_nodes *nodes,
                            const struct node *challenges, bool redirect)
 {
-    size_t most = 2 + (nodes->listen == NULL ? 1 : value_count(nodes->listen));
+    size_t most = 2 + (nodes->listen == NULL ? 1 : schema_count(nodes->listen));
     reader->settings->listeners = arena_take(reader->arena, most * sizeof(struct endpoint));
     reader->listeners = arena_take(reader->arena, most * sizeof(const struct node *));
     read_listen(reader, nodes->listen);
@@ -286,9 +278,8 @@ static void read_warning(struct reader *reader, const struct node *node)
     reader->settings->certificate_warning = seconds;
 }
 
-static bool add_address(void *context, const struct node *node)
+static void add_address(struct reader *reader, const struct node *node)
 {
-    struct reader *reader = context;
     struct settings *settings = reader->settings;
     unsigned char number[sizeof(struct in6_addr)];
     char text[INET6_ADDRSTRLEN];
@@ -299,11 +290,10 @@ static bool add_address(void *context, const struct node *node)
                  node->text.data);
         diag_hint(reader->diag, "write addresses such as 192.0.2.1 or 2001:db8::1; a host name "
                                 "goes under \"target:\"");
-        return false;
+        return;
     }
     settings->dns_addresses[settings->dns_address_count++] =
         arena_copy(reader->arena, span_of(text));
-    return true;
 }
 
 /* The name of a host or a zone; NULL without one, and after a problem. */
@@ -360,11 +350,11 @@ static void read_dns(struct reader *reader, const struct node *node)
     }
     if (nodes.ttl != NULL)
         read_ttl(reader, nodes.ttl);
-    if (nodes.addresses == NULL)
-        return;
-    settings->dns_addresses =
-        arena_take(reader->arena, (value_count(nodes.addresses) + 1) * sizeof(const char *));
-    (void)schema_each_scalar(nodes.addresses, "addresses", DIAG_FATAL, diag, add_address, reader);
+    const size_t count = nodes.addresses == NULL ? 0 : schema_count(nodes.addresses);
+    settings->dns_addresses = arena_take(reader->arena, (count + 1) * sizeof(const char *));
+    for (size_t i = 0; i < count; i++)
+        if (schema_value(nodes.addresses, i) != NULL)
+            add_address(reader, schema_value(nodes.addresses, i));
 }
 
 static void read_log(struct reader *reader, const struct node *node)
@@ -401,9 +391,8 @@ static bool uri_is_sound(struct span uri)
     return span_begins_fold(uri, https) && uri.len > https.len;
 }
 
-static bool add_rua(void *context, const struct node *node)
+static bool add_rua(struct reader *reader, const struct node *node)
 {
-    struct reader *reader = context;
     if (!uri_is_sound(node->text)) {
         diag_add(reader->diag, reader->level, node->at,
                  "tls_rpt \"%s\" is neither a mailto: nor an https: address",
@@ -429,12 +418,12 @@ const char *settings_tls_rpt(const struct node *node, struct arena *arena, enum 
                              struct diag *diag)
 {
     struct reader reader = {.arena = arena, .diag = diag, .level = level};
-    const char *copy = NULL;
-    if (node->kind == NODE_SEQUENCE && node->count == 0) {
+    bool good = schema_count(node) > 0;
+    if (!good)
         diag_add(diag, level, node->at, "tls_rpt is an empty list");
-    } else if (schema_each_scalar(node, "tls_rpt", level, diag, add_rua, &reader)) {
-        copy = arena_copy(arena, heap_text(&reader.rua));
-    }
+    for (size_t i = 0; i < schema_count(node); i++)
+        good = schema_value(node, i) != NULL && add_rua(&reader, schema_value(node, i)) && good;
+    const char *copy = good ? arena_copy(arena, heap_text(&reader.rua)) : NULL;
     text_free(&reader.rua);
     return copy;
 }

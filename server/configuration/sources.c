@@ -249,9 +249,8 @@ static bool read_hidden(struct sources *sources, const char *pattern)
     return true;
 }
 
-static bool read_include(void *context, const struct node *item)
+static void read_include(struct sources *sources, const struct node *item)
 {
-    struct sources *sources = context;
     const char *pattern = sources_resolve(sources, item->at.file, item->text.data);
     watch_add(sources->watch, &sources->watch->includes, pattern, item->at);
     sources->include = item;
@@ -261,12 +260,11 @@ static bool read_include(void *context, const struct node *item)
     if (error == 0 && sources->found_count == 0 && !read_hidden(sources, pattern))
         report_none(sources, item, pattern);
     if (error == 0)
-        return true;
+        return;
     diag_add(sources->diag, DIAG_FATAL, item->at, "include \"%s\" cannot be searched: %s", pattern,
              strerror(error));
     diag_reason(sources->diag, "domains that are served now might be lost");
     (void)file_hint_hidden(pattern, sources->diag); /* else it is no matter of the service */
-    return false;
 }
 
 bool sources_read(struct sources *sources, const char *path, struct root_nodes *ret_nodes)
@@ -292,9 +290,9 @@ void sources_read_included(struct sources *sources, const struct node *include,
     if (extra != NULL)
         read_dropin(sources, "-", 0);
     sources->extra = NULL;
-    if (include != NULL)
-        (void)schema_each_scalar(include, "include", DIAG_FATAL, sources->diag, read_include,
-                                 sources); /* counted in diag */
+    for (size_t i = 0; include != NULL && i < schema_count(include); i++)
+        if (schema_value(include, i) != NULL)
+            read_include(sources, schema_value(include, i));
 }
 
 const struct source_file *sources_list(const struct sources *sources, struct arena *arena,

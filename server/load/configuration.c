@@ -34,16 +34,6 @@ struct loader {
     struct configuration *configuration; /* owned until it is returned */
 };
 
-static bool read_certificate_path(void *context, const struct node *item)
-{
-    struct loader *loader = context;
-    const char *path = sources_resolve(&loader->sources, item->at.file, item->text.data);
-    struct watch *watch = &loader->configuration->watch;
-    watch_add(watch, &watch->certificates, path, item->at);
-    certificates_read(loader->store, path, item->at);
-    return true;
-}
-
 /* With a proxy in front of every listener that has policies, the certificates are none of ours. */
 static bool needs_certificates(const struct loader *loader)
 {
@@ -79,8 +69,15 @@ static void read_certificates(struct loader *loader, const struct node *node)
         return;
     }
     begin_certificates(loader);
-    (void)schema_each_scalar(node, "certificates", DIAG_FATAL, loader->diag, read_certificate_path,
-                             loader); /* counted in diag */
+    for (size_t i = 0; i < schema_count(node); i++) {
+        const struct node *item = schema_value(node, i);
+        if (item == NULL)
+            continue;
+        const char *path = sources_resolve(&loader->sources, item->at.file, item->text.data);
+        struct watch *watch = &loader->configuration->watch;
+        watch_add(watch, &watch->certificates, path, item->at);
+        certificates_read(loader->store, path, item->at);
+    }
     match_certificates(loader);
 }
 
