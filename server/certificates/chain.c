@@ -5,11 +5,6 @@
 /* How well an authority fits as the issuer of a certificate: each outweighs those before it. */
 enum { FIT_ROOT = 1, FIT_BESIDE = 2 /* in the file of the leaf */, FIT_VALID = 4 };
 
-struct fit {
-    int rank; /* the sum of them */
-    int64_t not_after;
-};
-
 TABLE_KEY(place_of, struct listed, SPAN_OF(item->place));
 
 /* Of the authorities with the subject in the folder, or with 0 anywhere. */
@@ -133,7 +128,7 @@ struct search {
     bool is_doubtful;
     unsigned checks; /* signatures that were verified, among those that are equally near */
     uint32_t best;
-    struct fit fit;
+    int rank;          /* of the best: the sum of what fits */
     uint32_t believed; /* the nearest that could not be verified any more */
 };
 
@@ -142,12 +137,12 @@ static void consider(struct search *search, uint32_t index, bool is_near)
 {
     struct certificates *store = search->store;
     const struct certificate *parent = store->certificates[index].facts;
-    struct fit fit = {(certificate_is_valid(parent, store->now) ? FIT_VALID : 0) +
-                          (is_beside(store, search->source, index) ? FIT_BESIDE : 0) +
-                          (parent->flags.is_self_issued ? FIT_ROOT : 0),
-                      parent->not_after};
-    bool is_better = search->best == CERTIFICATE_NONE || fit.rank > search->fit.rank ||
-                     (fit.rank == search->fit.rank && fit.not_after > search->fit.not_after);
+    int rank = (certificate_is_valid(parent, store->now) ? FIT_VALID : 0) +
+               (is_beside(store, search->source, index) ? FIT_BESIDE : 0) +
+               (parent->flags.is_self_issued ? FIT_ROOT : 0);
+    bool is_better = search->best == CERTIFICATE_NONE || rank > search->rank ||
+                     (rank == search->rank &&
+                      parent->not_after > store->certificates[search->best].facts->not_after);
     if (!span_equal(search->child->issuer, parent->subject) || !certificate_is_issuer(parent) ||
         key_ids_differ(search->child, parent) || !is_better)
         return;
@@ -165,12 +160,12 @@ static void consider(struct search *search, uint32_t index, bool is_near)
             return;
     }
     search->best = index;
-    search->fit = fit;
+    search->rank = rank;
 }
 
 static bool has_found(const struct search *search)
 {
-    return search->best != CERTIFICATE_NONE && search->fit.rank >= FIT_VALID;
+    return search->best != CERTIFICATE_NONE && search->rank >= FIT_VALID;
 }
 
 /* Those with the name in the folder, or with 0 anywhere. */

@@ -59,11 +59,6 @@ static bool contains(struct span bytes, struct span part)
 
 #define BYTES(text) ((struct span){text, sizeof(text) - 1})
 
-static int find_wide(struct span bytes)
-{
-    return contains(bytes, BYTES("-\0-\0-\0-\0-\0B")) ? FORM_UTF16 : -1; /* in either order */
-}
-
 /* The first block has a label that is not for us: which? */
 static int find_label(struct span bytes)
 {
@@ -171,9 +166,9 @@ static int find_binary(struct span bytes)
 
 const struct certificate_form *certificate_form_find(struct span bytes)
 {
-    static int (*const finders[])(struct span) = {find_wide, find_label, find_spoilt, find_bare,
-                                                  find_binary};
-    int form = -1;
+    static int (*const finders[])(struct span) = {find_label, find_spoilt, find_bare, find_binary};
+    /* In either order of the two bytes. */
+    int form = bytes.len > 0 && contains(bytes, BYTES("-\0-\0-\0-\0-\0B")) ? FORM_UTF16 : -1;
     for (size_t i = 0; bytes.len > 0 && form < 0 && i < sizeof(finders) / sizeof(finders[0]); i++)
         form = finders[i](bytes);
     return form < 0 ? NULL : &forms[form];

@@ -64,15 +64,10 @@ static const unsigned char values[256] = {
     64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64,
 };
 
-static unsigned digit_value(char digit)
-{
-    return values[(unsigned char)digit];
-}
-
 static bool count_line(struct base64 *base64, struct span line)
 {
     for (size_t i = 0; i < line.len; i++) {
-        unsigned value = digit_value(line.data[i]);
+        unsigned value = values[(unsigned char)line.data[i]];
         if (value == PADDING)
             base64->padding++;
         else if (value == BLANK)
@@ -188,27 +183,14 @@ bool pem_next(struct pem_reader *reader, struct pem_block *ret_block)
     return false;
 }
 
-/* Four digits at once as long as nothing stands between them; else digit by digit. */
 void pem_decode(const struct pem_block *block, unsigned char *ret_der)
 {
     assert(block->fault == PEM_SOUND);
-    const char *digit = block->body.data, *end = digit + block->body.len;
     unsigned bits = 0, held = 0;
     size_t written = 0;
-    while (written < block->der_len) {
-        assert(digit < end);
-        if (held == 0 && end - digit >= 4 && block->der_len - written >= 3) {
-            unsigned one = digit_value(digit[0]), two = digit_value(digit[1]);
-            unsigned three = digit_value(digit[2]), four = digit_value(digit[3]);
-            if ((one | two | three | four) < NO_DIGIT) {
-                ret_der[written++] = (unsigned char)((one << 2 | two >> 4) & 0xffU);
-                ret_der[written++] = (unsigned char)((two << 4 | three >> 2) & 0xffU);
-                ret_der[written++] = (unsigned char)((three << 6 | four) & 0xffU);
-                digit += 4;
-                continue;
-            }
-        }
-        unsigned value = digit_value(*digit++);
+    for (size_t i = 0; written < block->der_len; i++) {
+        assert(i < block->body.len);
+        unsigned value = values[(unsigned char)block->body.data[i]];
         if (value >= NO_DIGIT)
             continue;
         bits = (bits << 6 | value) & 0xffffU;

@@ -43,21 +43,15 @@ uint64_t stamp_of_error(const char *path, int error)
     return hash_of(path, &number, 1);
 }
 
-/* Nanoseconds from one to the other, cut at a thousand seconds either way: a clock may say anything. */
-static int64_t nanoseconds_between(struct timespec from, struct timespec to)
-{
-    const int64_t most = 1000;
-    int64_t seconds = 0;
-    if (__builtin_sub_overflow(to.tv_sec, from.tv_sec, &seconds))
-        seconds = to.tv_sec > from.tv_sec ? most : -most;
-    seconds = seconds > most ? most : seconds < -most ? -most : seconds;
-    return seconds * 1000000000 + (to.tv_nsec - from.tv_nsec);
-}
-
 bool signature_is_settled(const struct stat *status, struct timespec instant)
 {
     bool coarse = status->st_ctim.tv_nsec == 0 && status->st_mtim.tv_nsec == 0;
-    return nanoseconds_between(status->st_ctim, instant) > (coarse ? COARSE_TICK : TICK);
+    int64_t nanoseconds = status->st_ctim.tv_nsec + (coarse ? COARSE_TICK : TICK), seconds;
+    /* A clock may say anything. */
+    if (__builtin_add_overflow(status->st_ctim.tv_sec, nanoseconds / 1000000000, &seconds))
+        return false;
+    return instant.tv_sec > seconds ||
+           (instant.tv_sec == seconds && instant.tv_nsec > nanoseconds % 1000000000);
 }
 
 uint64_t stamp_of_path(const char *path)
