@@ -5,7 +5,7 @@
 #include "certificates/der.h"
 #include "certificates/pem.h"
 #include "certificates/store_inside.h"
-#include "files/stamp.h"
+#include "files/file.h"
 #include "policy/name.h"
 
 enum block_use {

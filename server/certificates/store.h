@@ -67,7 +67,7 @@ void certificates_names(const struct certificates *store,
  * configured host uses, with the reason. */
 void certificates_report_unused(struct certificates *store);
 
-/* The fingerprint of everything that was read (files/stamp.h). */
+/* The fingerprint of everything that was read (files/file.h). */
 uint64_t certificates_fingerprint(const struct certificates *store);
 
 /* How many files and folders this user may not read, and the first of them, borrowed from the store. */

@@ -12,7 +12,7 @@
 #include "base/calendar.h"
 #include "base/descriptors.h"
 #include "base/limits.h"
-#include "files/stamp.h"
+#include "files/file.h"
 #include "load/history.h"
 #include "probe/probe_workers.h"
 #include "site/site.h"

@@ -15,7 +15,6 @@
 #include "configuration/document.h"
 #include "files/file.h"
 #include "files/include.h"
-#include "files/stamp.h"
 
 void sources_free(struct sources *sources)
 {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/heap.h"
-#include "files/stamp.h"
+#include "files/file.h"
 
 static const char WILDCARDS[] = "*?[{";
 

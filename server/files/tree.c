@@ -9,7 +9,7 @@
 
 #include "base/heap.h"
 #include "base/limits.h"
-#include "files/stamp.h"
+#include "files/file.h"
 
 void tree_free(struct tree *tree)
 {

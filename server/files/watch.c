@@ -1,7 +1,7 @@
 #include "files/watch.h"
 
+#include "files/file.h"
 #include "files/include.h"
-#include "files/stamp.h"
 #include "files/tree.h"
 
 void watch_add(struct watch *watch, struct watch_path **list, const char *path, struct position at)

@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "certificates/store.h"
 #include "certificates/store_inside.h"
-#include "files/stamp.h"
+#include "files/file.h"
 #include "pki.h"
 #include "site/image.h"
 

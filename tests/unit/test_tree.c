@@ -10,7 +10,7 @@
 
 #include "base/limits.h"
 #include "base/text.h"
-#include "files/stamp.h"
+#include "files/file.h"
 #include "files/tree.h"
 #include "pki.h"
 
