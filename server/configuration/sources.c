@@ -251,11 +251,12 @@ static bool read_hidden(struct sources *sources, const char *pattern)
 static void read_include(struct sources *sources, const struct node *item)
 {
     const char *pattern = sources_resolve(sources, item->at.file, item->text.data);
-    watch_add(sources->watch, &sources->watch->includes, pattern, item->at);
+    watch_add(sources->watch, WATCH_FILES, pattern, item->at);
     sources->include = item;
     sources->include_is_pattern = strpbrk(pattern, "*?[{") != NULL;
     sources->found_count = 0;
-    int error = include_find(pattern, read_dropin, sources, &sources->watch->read.files);
+    int error =
+        include_find(pattern, read_dropin, sources, &sources->watch->read.parts[WATCH_FILES]);
     if (error == 0 && sources->found_count == 0 && !read_hidden(sources, pattern))
         report_none(sources, item, pattern);
     if (error == 0)
@@ -271,7 +272,7 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
     struct source_file *source = add_source(sources, span_of(path));
     assert(source != NULL); /* it is the first */
     sources->watch->file = arena_copy(sources->watch->arena, span_of(path));
-    sources->watch->read.files += stamp_of_path(path);
+    sources->watch->read.parts[WATCH_FILES] += stamp_of_path(path);
     const struct node *root = read_mapping(sources, source->path, DIAG_FATAL);
     if (root == NULL)
         return false;

@@ -4,8 +4,9 @@
 #include "files/include.h"
 #include "files/tree.h"
 
-void watch_add(struct watch *watch, struct watch_path **list, const char *path, struct position at)
+void watch_add(struct watch *watch, enum watch_part part, const char *path, struct position at)
 {
+    struct watch_path **list = &watch->paths[part];
     struct watch_path *entry = arena_take(watch->arena, sizeof(*entry));
     *entry = (struct watch_path){
         .path = arena_copy(watch->arena, span_of(path)), .line = at.line, .column = at.column};
@@ -41,18 +42,17 @@ static void compare_certificate(void *context, const struct tree_file *file)
     compare_file(context, file->path, 0);
 }
 
-/* The fingerprint of the certificates or of the configuration files; and the latest, if it is not NULL. */
-static uint64_t look(const struct watch *watch, bool at_certificates, struct latest *latest)
+/* The fingerprint of the part; and its latest file, if that is not NULL. */
+static uint64_t look(const struct watch *watch, enum watch_part part, struct latest *latest)
 {
     struct tree tree = {.visit = latest == NULL ? NULL : compare_certificate, .context = latest};
-    const struct watch_path *path = at_certificates ? watch->certificates : watch->includes;
-    if (!at_certificates) {
+    if (part == WATCH_FILES) {
         tree.fingerprint = stamp_of_path(watch->file);
         if (latest != NULL)
             compare_file(latest, watch->file, 0);
     }
-    for (; path != NULL; path = path->next)
-        if (at_certificates)
+    for (const struct watch_path *path = watch->paths[part]; path != NULL; path = path->next)
+        if (part == WATCH_CERTIFICATES)
             tree_walk(&tree, path->path);
         else
             (void)include_find(path->path, latest == NULL ? NULL : compare_file, latest,
@@ -63,16 +63,17 @@ static uint64_t look(const struct watch *watch, bool at_certificates, struct lat
 
 struct watch_look watch_now(const struct watch *watch)
 {
-    return (struct watch_look){
-        .certificates = watch->for_certificates ? look(watch, true, NULL) : 0,
-        .files = watch->for_files ? look(watch, false, NULL) : 0,
-    };
+    struct watch_look now = {{0}};
+    for (size_t part = 0; part < WATCH_PARTS; part++)
+        if (watch->is_wanted[part])
+            now.parts[part] = look(watch, (enum watch_part)part, NULL);
+    return now;
 }
 
-void watch_find_latest(const struct watch *watch, bool of_certificates, struct text *ret_path)
+void watch_find_latest(const struct watch *watch, enum watch_part part, struct text *ret_path)
 {
     struct latest latest = {0};
-    (void)look(watch, of_certificates, &latest); /* the fingerprint is of no use here */
+    (void)look(watch, part, &latest); /* the fingerprint is of no use here */
     text_append(ret_path, (struct span){latest.path.data, latest.path.len});
     text_free(&latest.path);
 }

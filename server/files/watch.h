@@ -15,11 +15,16 @@
 #include "base/diag.h"
 #include "base/text.h"
 
+enum watch_part {
+    WATCH_CERTIFICATES, /* every file below the paths of "certificates" */
+    WATCH_FILES,        /* the main file, and every file that an "include" finds */
+};
+#define WATCH_PARTS 2
+
 /* Fingerprints. Equal ones mean that nothing has changed. What the setting "watch" leaves out is 0
  * in every look. */
 struct watch_look {
-    uint64_t certificates; /* every file below the paths of "certificates" */
-    uint64_t files;        /* the main file, and every file that an "include" finds */
+    uint64_t parts[WATCH_PARTS];
 };
 
 struct watch_path {
@@ -30,33 +35,30 @@ struct watch_path {
 
 /* What to look at. Part of a configuration, which is its only user. Begin with {.arena}. */
 struct watch {
-    struct arena *arena; /* borrowed */
-    const char *file;    /* the main file; borrowed from the arena */
-    struct watch_path *includes;
-    struct watch_path *certificates;
-    bool for_certificates; /* as the setting "watch" says */
-    bool for_files;
+    struct arena *arena;                   /* borrowed */
+    const char *file;                      /* the main file; borrowed from the arena */
+    struct watch_path *paths[WATCH_PARTS]; /* of certificates, and of included files */
+    bool is_wanted[WATCH_PARTS];           /* as the setting "watch" says */
     /* The look when this configuration was read: taken of each file before it was opened, so that a change
      * while it was read is a change. */
     struct watch_look read;
 };
 
-/* For the loader: adds a path, as the process would open it, at the end of one of the lists, so that paths
+/* For the loader: adds a path, as the process would open it, at the end of the list of the part, so that paths
  * are looked at in the order in which they were read. */
-void watch_add(struct watch *watch, struct watch_path **list, const char *path, struct position at);
+void watch_add(struct watch *watch, enum watch_part part, const char *path, struct position at);
 
 /* The look now, at the same paths. A refused load leaves no configuration to ask: ask the one that
  * stays in use before the load, and try again when its look differs from that one. (What only the
  * refused file names is not looked at; whoever mends it there must touch that file too.) */
 struct watch_look watch_now(const struct watch *watch);
 
-/* Appends the path of the file that was changed last: of the certificates, or of the configuration
- * files. Nothing when there is none. */
-void watch_find_latest(const struct watch *watch, bool of_certificates, struct text *ret_path);
+/* Appends the path of the file of the part that was changed last. Nothing when there is none. */
+void watch_find_latest(const struct watch *watch, enum watch_part part, struct text *ret_path);
 
 static inline bool watch_look_equal(struct watch_look one, struct watch_look other)
 {
-    return one.certificates == other.certificates && one.files == other.files;
+    return memcmp(&one, &other, sizeof(one)) == 0;
 }
 
 #endif

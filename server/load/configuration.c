@@ -52,8 +52,9 @@ static void begin_certificates(struct loader *loader)
 static void match_certificates(struct loader *loader)
 {
     certificates_match(loader->store, loader->request->now);
-    if (loader->configuration->watch.for_certificates)
-        loader->configuration->watch.read.certificates = certificates_fingerprint(loader->store);
+    if (loader->configuration->watch.is_wanted[WATCH_CERTIFICATES])
+        loader->configuration->watch.read.parts[WATCH_CERTIFICATES] =
+            certificates_fingerprint(loader->store);
     diag_set_part(loader->diag, DIAG_FILES);
 }
 
@@ -75,7 +76,7 @@ static void read_certificates(struct loader *loader, const struct node *node)
             continue;
         const char *path = sources_resolve(&loader->sources, item->at.file, item->text.data);
         struct watch *watch = &loader->configuration->watch;
-        watch_add(watch, &watch->certificates, path, item->at);
+        watch_add(watch, WATCH_CERTIFICATES, path, item->at);
         certificates_read(loader->store, path, item->at);
     }
     match_certificates(loader);
@@ -85,11 +86,12 @@ static void read_certificates(struct loader *loader, const struct node *node)
 static void read_certificates_again(struct loader *loader)
 {
     const struct watch *watch = &loader->configuration->watch;
-    if (watch->certificates == NULL || loader->request->without_certificates)
+    if (watch->paths[WATCH_CERTIFICATES] == NULL || loader->request->without_certificates)
         return;
     begin_certificates(loader);
     const char *file = diag_intern(loader->diag, span_of(watch->file));
-    for (const struct watch_path *path = watch->certificates; path != NULL; path = path->next)
+    for (const struct watch_path *path = watch->paths[WATCH_CERTIFICATES]; path != NULL;
+         path = path->next)
         certificates_read(loader->store, path->path,
                           (struct position){file, path->line, path->column});
     match_certificates(loader);
@@ -148,8 +150,8 @@ static void read_files(struct loader *loader)
     if (!sources_read(&loader->sources, loader->request->path, &nodes))
         return;
     (void)settings_read(&nodes, configuration->arena, loader->diag, settings); /* counted in diag */
-    configuration->watch.for_certificates = nodes.watch != 1;
-    configuration->watch.for_files = nodes.watch == 2;
+    configuration->watch.is_wanted[WATCH_CERTIFICATES] = nodes.watch != 1;
+    configuration->watch.is_wanted[WATCH_FILES] = nodes.watch == 2;
     if (settings->acme.alpn != NULL)
         settings->acme.alpn = resolve(loader, nodes.acme->at, settings->acme.alpn);
     if (settings->acme.webroot != NULL)
@@ -160,8 +162,8 @@ static void read_files(struct loader *loader)
     read_history(loader, nodes.state);
     loader->draft.previous = loader->previous;
     sources_read_included(&loader->sources, nodes.include, loader->request->extra);
-    if (!configuration->watch.for_files)
-        configuration->watch.read.files = 0;
+    if (!configuration->watch.is_wanted[WATCH_FILES])
+        configuration->watch.read.parts[WATCH_FILES] = 0;
     if (loader->draft.domain_count == 0 && diag_count(loader->diag, DIAG_FATAL) == 0) {
         diag_add(loader->diag, DIAG_WARNING, loader->sources.begin, "no domain is configured");
         diag_hint(loader->diag, "write \"domains:\" and below it \"example.com:\"");

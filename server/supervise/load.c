@@ -311,7 +311,7 @@ static struct load_request make_request(struct load *load)
 static bool are_certificates_new(const struct load_order *order)
 {
     const struct watch *watch = &order->previous->watch;
-    return watch_now(watch).certificates != watch->read.certificates;
+    return watch_now(watch).parts[WATCH_CERTIFICATES] != watch->read.parts[WATCH_CERTIFICATES];
 }
 
 static void load_files(struct load *load)

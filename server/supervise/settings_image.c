@@ -9,7 +9,7 @@
 #include "base/limits.h"
 
 /* Another layout has another number. */
-static const char MAGIC[] = "mta-sts-httpd settings 3\n";
+static const char MAGIC[] = "mta-sts-httpd settings 4\n";
 
 /* One function for each kind of value both writes and reads it, so that the two cannot differ. */
 struct codec {
@@ -219,12 +219,11 @@ static void exchange_watch(struct codec *codec, struct watch *watch)
     exchange_text(codec, &watch->file);
     if (watch->file == NULL)
         (void)fail(codec); /* remembered */
-    exchange_paths(codec, &watch->includes);
-    exchange_paths(codec, &watch->certificates);
-    exchange_flag(codec, &watch->for_certificates);
-    exchange_flag(codec, &watch->for_files);
-    exchange_bytes(codec, &watch->read.certificates, sizeof(watch->read.certificates));
-    exchange_bytes(codec, &watch->read.files, sizeof(watch->read.files));
+    for (size_t part = 0; part < WATCH_PARTS; part++) {
+        exchange_paths(codec, &watch->paths[part]);
+        exchange_flag(codec, &watch->is_wanted[part]);
+        exchange_bytes(codec, &watch->read.parts[part], sizeof(watch->read.parts[part]));
+    }
 }
 
 /* Printable bytes, and the ends of lines if there may be any: they come into the log and files. */

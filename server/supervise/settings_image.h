@@ -17,7 +17,7 @@
 #include "site/site.h"
 
 struct settings_image {
-    struct settings settings; /* without user, dns_... and tls_rpt */
+    struct settings settings; /* without user, watch_..., dns_... and tls_rpt */
     struct watch watch;
     uid_t uid; /* of the workers, if the supervisor is root; never 0 */
     gid_t gid;

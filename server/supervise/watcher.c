@@ -23,8 +23,7 @@
 struct message {
     uint64_t news; /* enum lookout_news */
     struct watch_look handled;
-    int64_t certificates_since;
-    int64_t files_since;
+    int64_t since[WATCH_PARTS];
     uint64_t told;
 };
 
@@ -178,23 +177,19 @@ static void look_for_challenges(struct challenger *challenger, int64_t now)
 
 static bool tell(struct child *child, enum lookout_news news, int64_t now)
 {
-    const struct message message = {
-        .news = news,
-        .handled = child->lookout.handled,
-        .certificates_since = child->lookout.certificates_since,
-        .files_since = child->lookout.files_since,
-        .told = child->challenger.told,
-    };
+    struct message message = {
+        .news = news, .handled = child->lookout.handled, .told = child->challenger.told};
+    memcpy(message.since, child->lookout.since, sizeof(message.since));
     child->beat = now + LIMIT_WATCHER_BEAT_MS;
     return send(child->control, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) ==
            (ssize_t)sizeof(message);
 }
 
 /* That files were waited for in vain to come to rest, and which was changed last. */
-static void report_restless(const struct watch *watch, bool certificates)
+static void report_restless(const struct watch *watch, enum watch_part part)
 {
     struct text path = {0}, shown = {0};
-    watch_find_latest(watch, certificates, &path);
+    watch_find_latest(watch, part, &path);
     text_escape(&shown, (struct span){path.data, path.len}, LIMIT_LOG_REQUEST);
     log_line(LOG_LEVEL_WARNING,
              "%s is changed again and again: its changes are not waited for any longer",
@@ -210,7 +205,7 @@ static void look(struct child *child, int64_t now)
     look_for_challenges(&child->challenger, now);
     enum lookout_news news = lookout_look(&child->lookout, child->watch, now);
     if (news != LOOKOUT_NOTHING && child->lookout.is_restless)
-        report_restless(child->watch, news == LOOKOUT_CERTIFICATES);
+        report_restless(child->watch, (enum watch_part)(news - 1));
     if (news == LOOKOUT_NOTHING && now < child->beat)
         return;
     if (!tell(child, news, now) && news != LOOKOUT_NOTHING) {
@@ -309,7 +304,7 @@ void watcher_stop(struct watcher *watcher)
 static void replace(struct watcher *watcher, int64_t now)
 {
     watcher_stop(watcher);
-    if (watcher->watch->for_certificates || watcher->watch->for_files ||
+    if (watcher->watch->is_wanted[WATCH_CERTIFICATES] || watcher->watch->is_wanted[WATCH_FILES] ||
         watcher->challenges != NULL)
         watcher->start_at = watcher->ending == 0 ? now : now + LIMIT_KILLED_MS;
     watcher_expire(watcher, now);
@@ -346,9 +341,8 @@ static void remember(struct watcher *watcher, const struct message *message)
 {
     watcher->lookout.handled = message->handled;
     watcher->lookout.seen = message->handled;
-    watcher->lookout.certificates_since =
-        message->certificates_since < 0 ? 0 : message->certificates_since;
-    watcher->lookout.files_since = message->files_since < 0 ? 0 : message->files_since;
+    for (size_t part = 0; part < WATCH_PARTS; part++)
+        watcher->lookout.since[part] = message->since[part] < 0 ? 0 : message->since[part];
     watcher->told = message->told;
     if (message->news > watcher->news)
         watcher->news = (enum lookout_news)message->news;

@@ -29,11 +29,10 @@
 struct lookout {
     struct watch_look handled;  /* what the last load has seen, or was refused for */
     struct watch_look seen;     /* what the last look has seen */
-    int64_t certificates_since; /* when they were first seen changed; INT64_MAX: they are not */
-    int64_t files_since;
-    int64_t patience; /* how long they are waited for at most */
-    int64_t next;     /* when to look again */
-    bool is_restless; /* the last news were told though they had not come to rest */
+    int64_t since[WATCH_PARTS]; /* when the part was first seen changed; INT64_MAX: it is not */
+    int64_t patience;           /* how long it is waited for at most */
+    int64_t next;               /* when to look again */
+    bool is_restless;           /* the last news were told though they had not come to rest */
 };
 
 /* Begins anew after a load, which has filled the watch. */
@@ -49,11 +48,12 @@ void lookout_renew(struct lookout *lookout, const struct watch *watch, int64_t n
  * while, which is no shorter than the pause. */
 void lookout_retry(struct lookout *lookout, const struct watch *watch, int64_t now, int64_t pause);
 
-/* In rising order: a greater one includes the smaller. */
+/* In rising order: a greater one includes the smaller. Of a part, it is the next number. */
 enum lookout_news {
     LOOKOUT_NOTHING,
-    LOOKOUT_CERTIFICATES, /* only they have changed */
-    LOOKOUT_FILES,        /* configuration files have changed, and perhaps certificates */
+    LOOKOUT_CERTIFICATES = WATCH_CERTIFICATES + 1, /* only they have changed */
+    LOOKOUT_FILES =
+        WATCH_FILES + 1, /* configuration files have changed, and perhaps certificates */
 };
 
 /* Looks when it is time. After news the supervisor loads anew; it is told once. */

@@ -115,7 +115,7 @@ static void a_file_that_never_rests_is_not_waited_for_long(void **state)
                         LIMIT_WATCH_UNREST_MS + 2 * LIMIT_WATCH_MS);
     }
     struct text path = {0};
-    watch_find_latest(&place->configuration->watch, false, &path);
+    watch_find_latest(&place->configuration->watch, WATCH_FILES, &path);
     assert_string_equal(path.data, place->path);
     text_free(&path);
 }
@@ -129,9 +129,9 @@ static void the_wait_goes_on_across_a_load(void **state)
     write_file(place, "watch: true # once\n");
     assert_int_equal(lookout_look(&lookout, &place->configuration->watch, lookout.next),
                      LOOKOUT_NOTHING);
-    int64_t since = lookout.files_since;
+    int64_t since = lookout.since[WATCH_FILES];
     lookout_renew(&lookout, &place->configuration->watch, 2 * LIMIT_WATCH_MS, 1000);
-    assert_int_equal(lookout.files_since, since);
+    assert_int_equal(lookout.since[WATCH_FILES], since);
     assert_int_equal(lookout.patience, 1000 * LIMIT_WATCH_REST_SHARE);
     assert_int_equal(touch_until_news(&lookout, place, &now), LOOKOUT_FILES);
     assert_in_range(now, since + lookout.patience, since + lookout.patience + 2 * LIMIT_WATCH_MS);

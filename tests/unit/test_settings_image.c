@@ -32,8 +32,8 @@ static void fill(struct settings_image *image, struct arena *arena)
                      .certificate_warning = VERDICT_WARNING_DEFAULT,
                      .acme = {.webroot = "/srv/acme"}},
         .watch = {.arena = arena,
-                  .for_certificates = true,
-                  .read = {UINT64_MAX, UINT64_C(0x8000000000000001)}},
+                  .is_wanted = {[WATCH_CERTIFICATES] = true},
+                  .read = {{UINT64_MAX, UINT64_C(0x8000000000000001)}}},
         .uid = 65534,
         .gid = 1,
         .gauges = {[STATS_DOMAINS_STALE] = 1,
@@ -48,11 +48,9 @@ static void fill(struct settings_image *image, struct arena *arena)
         .told = {"\0\n\377", 3},
     };
     image->watch.file = "/etc/mta-sts.yaml";
-    watch_add(&image->watch, &image->watch.includes, "/etc/d/*.yaml",
-              (struct position){NULL, 3, 1});
-    watch_add(&image->watch, &image->watch.certificates, "/etc/certs",
-              (struct position){NULL, 7, 3});
-    watch_add(&image->watch, &image->watch.certificates, "/srv", (struct position){NULL, 8, 5});
+    watch_add(&image->watch, WATCH_FILES, "/etc/d/*.yaml", (struct position){NULL, 3, 1});
+    watch_add(&image->watch, WATCH_CERTIFICATES, "/etc/certs", (struct position){NULL, 7, 3});
+    watch_add(&image->watch, WATCH_CERTIFICATES, "/srv", (struct position){NULL, 8, 5});
 }
 
 struct example {
@@ -113,9 +111,9 @@ static void what_is_handed_over_is_the_same(void **state)
     assert_string_equal(settings->state, "/var/lib/mta-sts");
     assert_null(settings->acme.alpn);
     assert_string_equal(settings->acme.webroot, "/srv/acme");
-    assert_string_equal(image->watch.certificates->next->path, "/srv");
-    assert_int_equal(image->watch.certificates->line, 7);
-    assert_true(image->watch.read.files == UINT64_C(0x8000000000000001));
+    assert_string_equal(image->watch.paths[WATCH_CERTIFICATES]->next->path, "/srv");
+    assert_int_equal(image->watch.paths[WATCH_CERTIFICATES]->line, 7);
+    assert_true(image->watch.read.parts[WATCH_FILES] == UINT64_C(0x8000000000000001));
     assert_int_equal(settings_image_domains(image), 3);
     assert_int_equal(image->gauges[STATS_WARNING], -1);
     assert_true(span_equal(image->change_lines, example->image.change_lines));

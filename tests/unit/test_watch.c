@@ -113,8 +113,10 @@ static void test_changes(void **state)
         pki_run(changes[i].lines);
         struct watch_look look = watch_now(&configuration->watch),
                           again = watch_now(&configuration->watch);
-        if ((look.certificates != before.certificates) != changes[i].certificates ||
-            (look.files != before.files) != changes[i].files || !watch_look_equal(look, again))
+        if ((look.parts[WATCH_CERTIFICATES] != before.parts[WATCH_CERTIFICATES]) !=
+                changes[i].certificates ||
+            (look.parts[WATCH_FILES] != before.parts[WATCH_FILES]) != changes[i].files ||
+            !watch_look_equal(look, again))
             fail_msg("%s", changes[i].lines);
         assert_true(watch_look_equal(look, before) ==
                     !(changes[i].certificates || changes[i].files));
@@ -142,12 +144,13 @@ static void test_setting(void **state)
         assert_non_null(configuration);
         struct watch_look read = configuration->watch.read, now = watch_now(&configuration->watch);
         assert_true(watch_look_equal(read, now));
-        assert_true((read.certificates != 0) == settings[i].certificates);
-        assert_true((read.files != 0) == settings[i].files);
+        assert_true((read.parts[WATCH_CERTIFICATES] != 0) == settings[i].certificates);
+        assert_true((read.parts[WATCH_FILES] != 0) == settings[i].files);
         pki_run("touch live/README conf/*.yaml");
         now = watch_now(&configuration->watch);
-        assert_true((now.certificates != read.certificates) == settings[i].certificates);
-        assert_true((now.files != read.files) == settings[i].files);
+        assert_true((now.parts[WATCH_CERTIFICATES] != read.parts[WATCH_CERTIFICATES]) ==
+                    settings[i].certificates);
+        assert_true((now.parts[WATCH_FILES] != read.parts[WATCH_FILES]) == settings[i].files);
         configuration_free(configuration);
     }
 }

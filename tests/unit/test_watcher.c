@@ -227,7 +227,7 @@ static void nothing_to_watch_needs_no_process(void **state)
     struct place *place = *state;
     const struct acme none = {0};
     struct watch nothing = place->configuration->watch;
-    nothing.for_certificates = nothing.for_files = false;
+    memset(nothing.is_wanted, 0, sizeof(nothing.is_wanted));
     watcher_begin(&place->watcher, &nothing, &none, 0, clock_monotonic_ms());
     assert_int_equal(place->watcher.pid, 0);
     assert_int_equal(watcher_next_deadline(&place->watcher), INT64_MAX);
@@ -322,10 +322,10 @@ static void messages_are_counted_for_a_while(void **state)
         watcher_hear(&place->watcher, (int64_t)i * LIMIT_WATCHER_BEAT_MS / 100);
     }
     assert_true(place->watcher.control >= 0);
-    assert_int_equal(place->watcher.lookout.handled.certificates, 1);
-    assert_int_equal(place->watcher.lookout.handled.files, 2);
-    assert_int_equal(place->watcher.lookout.certificates_since, 0);
-    assert_int_equal(place->watcher.lookout.files_since, 0);
+    assert_int_equal(place->watcher.lookout.handled.parts[WATCH_CERTIFICATES], 1);
+    assert_int_equal(place->watcher.lookout.handled.parts[WATCH_FILES], 2);
+    assert_int_equal(place->watcher.lookout.since[WATCH_CERTIFICATES], 0);
+    assert_int_equal(place->watcher.lookout.since[WATCH_FILES], 0);
     assert_int_equal(watcher_take_news(&place->watcher), LOOKOUT_CERTIFICATES);
     (void)close(attacker);
 }
