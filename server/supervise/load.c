@@ -1,6 +1,5 @@
 #include "supervise/loader.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -153,32 +152,24 @@ static void compare(struct changes *changes, const struct site_domain *before,
 }
 
 /* Without an earlier site nothing has changed. */
-static void find_changes(const struct site *before, const struct site *now,
-                         struct changes *ret_changes)
+static struct changes find_changes(const struct site *before, const struct site *now)
 {
-    *ret_changes = (struct changes){0};
-    if (before == NULL)
-        return;
-    size_t i = 0, j = 0;
-    while (i < site_count(before) || j < site_count(now)) {
-        const struct site_domain *left = i < site_count(before) ? site_at(before, i) : NULL;
-        const struct site_domain *right = j < site_count(now) ? site_at(now, j) : NULL;
-        assert(left != NULL || right != NULL);
-        int order = left == NULL    ? 1
-                    : right == NULL ? -1
-                                    : strcmp(site_name(left), site_name(right));
-        if (right == NULL || order < 0) {
-            note(ret_changes, CHANGE_REMOVED, left);
-        } else if (left == NULL || order > 0) {
-            note(ret_changes, CHANGE_ADDED, right);
-            if (site_state(right) == SITE_REFUSED)
-                note(ret_changes, CHANGE_REFUSED, right);
-        } else {
-            compare(ret_changes, left, right);
+    struct changes changes = {0};
+    for (size_t i = 0; before != NULL && i < site_count(now); i++) {
+        const struct site_domain *domain = site_at(now, i);
+        const struct site_domain *old = site_find_domain(before, site_name_span(domain));
+        if (old != NULL) {
+            compare(&changes, old, domain);
+            continue;
         }
-        i += order <= 0 ? 1 : 0;
-        j += order >= 0 ? 1 : 0;
+        note(&changes, CHANGE_ADDED, domain);
+        if (site_state(domain) == SITE_REFUSED)
+            note(&changes, CHANGE_REFUSED, domain);
     }
+    for (size_t i = 0; before != NULL && i < site_count(before); i++)
+        if (site_find_domain(now, site_name_span(site_at(before, i))) == NULL)
+            note(&changes, CHANGE_REMOVED, site_at(before, i));
+    return changes;
 }
 
 static const char *const words[CHANGES] = {
@@ -219,7 +210,7 @@ static void print_settings(const struct load *load, const struct configuration *
                            const struct identity *identity, const struct text *told)
 {
     struct text bytes = {0}, lines = {0}, changes_lines = {0}, clause = {0};
-    struct changes changes;
+    const struct changes changes = find_changes(load->before, configuration->site);
     struct settings_image image = {
         .settings = configuration->settings,
         .watch = configuration->watch,
@@ -235,7 +226,6 @@ static void print_settings(const struct load *load, const struct configuration *
         for (size_t i = STATS_TESTED_LONG; i <= STATS_HELD_AGAINST; i++)
             image.gauges[i] = load->order->previous->gauges[i];
     describe_domains(configuration->site, &image, &lines);
-    find_changes(load->before, configuration->site, &changes);
     print_changes(&changes, "\n", SIZE_MAX, &changes_lines);
     print_changes(&changes, ", ", LIMIT_LOG_NAMES, &clause);
     image.domain_lines = heap_text(&lines);

@@ -9,36 +9,37 @@
 #include "base/limits.h"
 
 /* Another layout has another number. */
-static const char MAGIC[] = "mta-sts-httpd settings 4\n";
+static const char MAGIC[] = "mta-sts-httpd settings 5\n";
 
 /* One function for each kind of value both writes and reads it, so that the two cannot differ. */
 struct codec {
     struct text *out; /* borrowed; NULL: it reads */
     struct span in;   /* what is still to be read */
-    char *room;       /* borrowed; for what is read */
-    size_t room_size; /* of it, which the image tells */
-    size_t taken;     /* of it; when it writes, what a reader will take */
+    char *room;       /* borrowed; what is left of the room for what is read */
+    size_t room_left;
     bool failed;
 };
 
-static bool fail(struct codec *codec)
+static void fail(struct codec *codec)
 {
     codec->failed = true;
     codec->in.len = 0;
-    return false;
 }
 
-/* Room for what is read, zeroed; NULL when there is none, or when it only counts what a reader needs. */
+/* Room for what is read, zeroed; NULL when there is none, or when it writes. */
 static void *take(struct codec *codec, size_t count, size_t size)
 {
     const size_t align = sizeof(max_align_t);
     size_t rounded = (count * size + align - 1) / align * align; /* both are bounded by INT32_MAX */
-    if (codec->out == NULL && rounded > codec->room_size - codec->taken) {
-        (void)fail(codec); /* remembered */
+    if (codec->out != NULL || count == 0)
+        return NULL;
+    if (rounded > codec->room_left) {
+        fail(codec);
         return NULL;
     }
-    char *piece = count == 0 || codec->out != NULL ? NULL : codec->room + codec->taken;
-    codec->taken += rounded;
+    char *piece = codec->room;
+    codec->room += rounded;
+    codec->room_left -= rounded;
     return piece;
 }
 
@@ -48,7 +49,7 @@ static void exchange_bytes(struct codec *codec, void *bytes, size_t size)
         text_append(codec->out, (struct span){bytes, size});
     } else if (codec->in.len < size) {
         memset(bytes, 0, size);
-        (void)fail(codec); /* remembered */
+        fail(codec);
     } else {
         memcpy(bytes, codec->in.data, size);
         codec->in = span_skip(codec->in, size);
@@ -61,7 +62,7 @@ static int64_t exchange_number(struct codec *codec, int64_t value, int64_t least
     exchange_bytes(codec, &value, sizeof(value));
     if (value >= least && value <= most)
         return value;
-    (void)fail(codec); /* remembered */
+    fail(codec);
     return least;
 }
 
@@ -70,17 +71,12 @@ static void exchange_flag(struct codec *codec, bool *flag)
     *flag = exchange_number(codec, *flag ? 1 : 0, 0, 1) == 1;
 }
 
-static void exchange_size(struct codec *codec, size_t *size, size_t most)
-{
-    *size = (size_t)exchange_number(codec, (int64_t)*size, 0, (int64_t)most);
-}
-
 /* How many elements follow, each of which has at least so many bytes. */
 static size_t exchange_count(struct codec *codec, size_t count, size_t least, size_t most)
 {
-    exchange_size(codec, &count, most);
+    count = (size_t)exchange_number(codec, (int64_t)count, 0, (int64_t)most);
     if (codec->out == NULL && count > codec->in.len / least) {
-        (void)fail(codec); /* remembered */
+        fail(codec);
         return 0;
     }
     return count;
@@ -119,7 +115,7 @@ static void exchange_text(struct codec *codec, const char **text)
     *text = span.data;
     if (span.len > 0 && memchr(span.data, '\0', span.len) != span.data + span.len - 1) {
         *text = NULL;
-        (void)fail(codec); /* remembered */
+        fail(codec);
     }
 }
 
@@ -130,7 +126,7 @@ static void exchange_address(struct codec *codec, struct address *address)
     exchange_span(codec, &text);
     if (codec->out == NULL &&
         (!address_parse(text, address) || !span_equal(text, span_of(address->text))))
-        (void)fail(codec); /* remembered */
+        fail(codec);
 }
 
 static void exchange_proxies(struct codec *codec, struct endpoint *endpoint)
@@ -208,7 +204,7 @@ static void exchange_paths(struct codec *codec, struct watch_path **list)
         path->line = (uint32_t)exchange_number(codec, path->line, 0, UINT32_MAX);
         path->column = (uint32_t)exchange_number(codec, path->column, 0, UINT32_MAX);
         if (path->path == NULL)
-            (void)fail(codec); /* remembered */
+            fail(codec);
         list = &path->next;
         path = path->next;
     }
@@ -218,7 +214,7 @@ static void exchange_watch(struct codec *codec, struct watch *watch)
 {
     exchange_text(codec, &watch->file);
     if (watch->file == NULL)
-        (void)fail(codec); /* remembered */
+        fail(codec);
     for (size_t part = 0; part < WATCH_PARTS; part++) {
         exchange_paths(codec, &watch->paths[part]);
         exchange_flag(codec, &watch->is_wanted[part]);
@@ -234,7 +230,7 @@ static void exchange_words(struct codec *codec, struct span *words, bool are_lin
         if ((words->data[i] < ' ' || words->data[i] > '~') &&
             !(are_lines && words->data[i] == '\n')) {
             *words = (struct span){0};
-            (void)fail(codec); /* remembered */
+            fail(codec);
         }
 }
 
@@ -244,8 +240,17 @@ static void exchange(struct codec *codec, struct settings_image *image)
     memcpy(magic, MAGIC, sizeof(MAGIC));
     exchange_bytes(codec, magic, sizeof(magic));
     if (memcmp(magic, MAGIC, sizeof(MAGIC)) != 0)
-        (void)fail(codec); /* remembered */
-    exchange_size(codec, &codec->room_size, INT32_MAX);
+        fail(codec);
+    exchange_words(codec, &image->domain_lines, true);
+    exchange_words(codec, &image->change_lines, true);
+    exchange_words(codec, &image->change_clause, false);
+    if (codec->out == NULL) {
+        /* Each part has at least an eighth of the bytes here that it takes there. */
+        codec->room_left = 8 * codec->in.len;
+        image->room = codec->room = calloc(1, codec->room_left);
+        if (codec->room == NULL)
+            fail(codec);
+    }
     exchange_settings(codec, &image->settings);
     exchange_watch(codec, &image->watch);
     image->uid = (uid_t)exchange_number(codec, image->uid, 1, (int64_t)UINT32_MAX - 1);
@@ -255,9 +260,6 @@ static void exchange(struct codec *codec, struct settings_image *image)
         image->gauges[i] = exchange_number(codec, image->gauges[i], counts ? 0 : INT64_MIN,
                                            counts ? INT32_MAX : INT64_MAX);
     }
-    exchange_words(codec, &image->domain_lines, true);
-    exchange_words(codec, &image->change_lines, true);
-    exchange_words(codec, &image->change_clause, false);
     exchange_copy(codec, &image->told);
 }
 
@@ -265,42 +267,23 @@ void settings_image_print(const struct settings_image *image, struct text *out)
 {
     struct codec codec = {.out = out};
     struct settings_image copy = *image; /* whose parts are only read when they are written */
-    size_t begin = out->len;
     exchange(&codec, &copy);
     out->failed = out->failed || codec.failed;
-    if (!out->failed) { /* what the reader needs is known only now */
-        int64_t room_size = (int64_t)codec.taken;
-        memcpy(out->data + begin + sizeof(MAGIC), &room_size, sizeof(room_size));
-    }
-}
-
-/* The image, and behind it the room that it says it needs: a few times its size at most. */
-static struct settings_image *make_image(struct span bytes, struct codec *codec)
-{
-    const size_t align = sizeof(max_align_t);
-    const size_t own = (sizeof(struct settings_image) + align - 1) / align * align;
-    int64_t room_size = -1;
-    if (bytes.len >= sizeof(MAGIC) + sizeof(room_size))
-        memcpy(&room_size, bytes.data + sizeof(MAGIC), sizeof(room_size));
-    errno = EINVAL;
-    if (room_size < 0 || (size_t)room_size > 8 * bytes.len)
-        return NULL;
-    struct settings_image *image = calloc(1, own + (size_t)room_size);
-    if (image != NULL)
-        codec->room = (char *)image + own;
-    return image;
 }
 
 struct settings_image *settings_image_parse(struct span bytes)
 {
     struct codec codec = {.in = bytes};
-    struct settings_image *image = make_image(bytes, &codec);
-    if (image != NULL)
-        exchange(&codec, image);
-    if (image == NULL || (!codec.failed && codec.in.len == 0 && codec.taken == codec.room_size))
+    struct settings_image *image = calloc(1, sizeof(*image));
+    if (image == NULL)
+        return NULL;
+    errno = EINVAL; /* unless memory is short */
+    exchange(&codec, image);
+    if (!codec.failed && codec.in.len == 0)
         return image;
-    free(image);
-    errno = image == NULL ? errno : EINVAL;
+    int reason = errno;
+    settings_image_free(image);
+    errno = reason;
     return NULL;
 }
 
@@ -325,6 +308,7 @@ void settings_image_free(struct settings_image *image)
     if (image == NULL)
         return;
     memory_map_free(&image->map);
+    free(image->room);
     free(image);
 }
 

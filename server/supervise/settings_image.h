@@ -27,8 +27,9 @@ struct settings_image {
      * policy, as the status file has it; and what has changed since the generation before, in lines and in
      * one clause without a line end. */
     struct span domain_lines, change_lines, change_clause;
-    struct memory_map
-        map; /* from which the lines are borrowed; only settings_image_open fills it */
+    /* Only what was opened has these: */
+    void *room;            /* owned; what the rest is borrowed from */
+    struct memory_map map; /* owned; what the lines are borrowed from */
 };
 
 /* Appends the image; what it has no room for makes the text fail. */
