@@ -1,22 +1,17 @@
 #include "supervise/watcher.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/descriptors.h"
-#include "base/heap.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "load/challenge_files.h"
+#include "load/challenger.h"
 #include "sandbox/seal.h"
 
 /* What the child sends: news, or none to show that it lives, and what the next child is to know. */
@@ -27,19 +22,6 @@ struct message {
     uint64_t told;
 };
 
-/* The folders in which ACME clients leave challenges, which are shown to all workers at once, without a reload.
- * The kernel tells of news (inotify); where it cannot, a look every two seconds finds them. Times are
- * milliseconds of the monotonic clock. */
-struct challenger {
-    struct challenges *challenges; /* borrowed; NULL: no configuration has wanted them yet */
-    const struct acme *acme;       /* borrowed */
-    int inotify;                   /* owned; or -1 */
-    int64_t next;                  /* the next look; INT64_MAX: none */
-    int64_t rested;                /* not before this, whatever the kernel tells */
-    uint64_t told;                 /* what was said last of files that are left out */
-    bool lacks;                    /* the last look could not see all, which was told */
-};
-
 /* The child. */
 struct child {
     const struct watch *watch;
@@ -48,132 +30,6 @@ struct child {
     struct lookout lookout;
     struct challenger challenger;
 };
-
-/* A file that is complete, came or went; a folder that was made, and one that is another now. */
-static const uint32_t NEWS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |
-                             IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-/* After these the watch is of a folder that the path does not lead to any more. */
-static const uint32_t LOST = IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT;
-
-static void watch_folder(const struct challenger *challenger, const char *folder)
-{
-    if (challenger->inotify >= 0)
-        /* A second time is no harm, and where it fails the next look comes by itself. */
-        (void)inotify_add_watch(challenger->inotify, folder, NEWS);
-}
-
-/* Watches every folder that is there, those above the last one too: it may be made only when it is
- * needed. To be called before they are read, so that nothing comes in between. */
-static void watch_all(struct challenger *challenger, const char *below_webroot)
-{
-    const struct acme *acme = challenger->acme;
-    if (challenger->inotify < 0)
-        challenger->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (acme->alpn != NULL)
-        watch_folder(challenger, acme->alpn);
-    if (acme->webroot == NULL)
-        return;
-    char folder[PATH_MAX];
-    int len = snprintf(folder, sizeof(folder), "%s/.well-known", acme->webroot);
-    watch_folder(challenger, acme->webroot);
-    if (len > 0 && (size_t)len < sizeof(folder))
-        watch_folder(challenger, folder);
-    watch_folder(challenger, below_webroot);
-}
-
-/* The events themselves do not matter: who looks sees all. Returns whether there were any. */
-static bool drain(struct challenger *challenger)
-{
-    union {
-        struct inotify_event event;
-        char bytes[4096];
-    } news;
-    bool any = false, lost = false;
-    ssize_t len = 0;
-    while (challenger->inotify >= 0 &&
-           (len = read(challenger->inotify, news.bytes, sizeof(news.bytes))) > 0) {
-        any = true;
-        for (ssize_t at = 0; at < len;) {
-            struct inotify_event event;
-            memcpy(&event, news.bytes + at, sizeof(event));
-            lost = lost || (event.mask & LOST) != 0;
-            at += (ssize_t)(sizeof(event) + event.len);
-        }
-    }
-    if (lost)
-        descriptor_close(
-            &challenger->inotify); /* and begin anew: the path may lead elsewhere now */
-    return any;
-}
-
-/* What is left out is told once, and again when it is something else. */
-static void report_left_out(struct challenger *challenger, const struct challenge_files *files)
-{
-    struct span trouble = {files->trouble.data, files->trouble.len};
-    uint64_t hash = trouble.len == 0 ? 0 : span_hash(trouble);
-    if (hash != 0 && hash != challenger->told)
-        log_line(LOG_LEVEL_WARNING, "challenges: %s%s", files->trouble.data,
-                 files->left_out > 1 ? "; it is not the only one" : "");
-    challenger->told = hash;
-}
-
-/* Once, until it is over. */
-static void tell_lack(struct challenger *challenger, int lack)
-{
-    if (lack != 0 && !challenger->lacks)
-        log_line(LOG_LEVEL_ERROR,
-                 "challenges cannot be read: %s; what is shown to authorities stays as it is",
-                 strerror(lack));
-    challenger->lacks = lack != 0;
-}
-
-/* When something lacks, what is shown stays as it is until the next look. */
-static void publish(struct challenger *challenger, const char *below_webroot)
-{
-    struct challenge_files *files = heap_take(1, sizeof(*files));
-    files->arena = arena_new();
-    if (challenger->acme->alpn != NULL)
-        challenge_files_read(files, CHALLENGE_ALPN, challenger->acme->alpn);
-    if (challenger->acme->webroot != NULL)
-        challenge_files_read(files, CHALLENGE_HTTP, below_webroot);
-    /* Some are shown by this challenger or one before it. */
-    bool are_shown = challenges_pending(challenger->challenges, CHALLENGE_ALPN) ||
-                     challenges_pending(challenger->challenges, CHALLENGE_HTTP);
-    if (files->lack == 0 && (files->count > 0 || are_shown))
-        (void)challenges_publish(challenger->challenges, files->items, files->count);
-    if (files->lack == 0)
-        report_left_out(challenger, files);
-    tell_lack(challenger, files->lack);
-    text_free(&files->trouble);
-    arena_free(files->arena);
-    free(files);
-}
-
-/* Looks if it is time or if the kernel has told of news. */
-static void look_for_challenges(struct challenger *challenger, int64_t now)
-{
-    if (challenger->challenges == NULL)
-        return;
-    /* Soon, unless such looks already take too much of our time. */
-    if (drain(challenger) && challenger->rested < challenger->next)
-        challenger->next = challenger->rested;
-    if (now < challenger->next)
-        return;
-    const struct acme *acme = challenger->acme;
-    int64_t begin = clock_monotonic_ms();
-    char folder[PATH_MAX];
-    int len = snprintf(folder, sizeof(folder), "%s/" CHALLENGE_FOLDER,
-                       acme->webroot == NULL ? "" : acme->webroot);
-    if (len < 0 || (size_t)len >= sizeof(folder))
-        folder[0] = '\0'; /* too long for a path: nothing is there */
-    watch_all(challenger, folder);
-    publish(challenger, folder);
-    int64_t rest = (clock_monotonic_ms() - begin) * LIMIT_CHALLENGE_SHARE;
-    challenger->rested = now + rest;
-    challenger->next = now + (rest > LIMIT_CHALLENGE_LOOK_MS ? rest : LIMIT_CHALLENGE_LOOK_MS);
-    if (acme->alpn == NULL && acme->webroot == NULL)
-        challenger->next = INT64_MAX; /* what was shown before is taken back; that is all */
-}
 
 static bool tell(struct child *child, enum lookout_news news, int64_t now)
 {
@@ -202,7 +58,7 @@ static void report_restless(const struct watch *watch, enum watch_part part)
 static void look(struct child *child, int64_t now)
 {
     const struct lookout before = child->lookout;
-    look_for_challenges(&child->challenger, now);
+    challenger_look(&child->challenger, now);
     enum lookout_news news = lookout_look(&child->lookout, child->watch, now);
     if (news != LOOKOUT_NOTHING && child->lookout.is_restless)
         report_restless(child->watch, (enum watch_part)(news - 1));

@@ -1,13 +1,21 @@
-#include "load/challenge_files.h"
+#include "load/challenger.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/heap.h"
+#include "base/log.h"
 #include "certificates/certificate.h"
 #include "certificates/key.h"
 #include "certificates/pem.h"
@@ -21,45 +29,49 @@ struct piece {
     struct piece *next;
 };
 
+/* Of all folders. */
 struct reading {
-    struct challenge_files *files;
-    const char *folder;
+    struct arena *arena; /* owned; what the challenges borrow from */
+    struct challenge items[LIMIT_CHALLENGES];
+    size_t count;
+    struct text trouble; /* the first file that was left out and why, or nothing */
+    size_t left_out;     /* how many were */
+    int lack;            /* an errno: why what is there was not seen as a whole; or 0 */
+    const char *folder;  /* that is read now, and what was found in it */
     struct piece *certificates;
     struct piece *keys;
 };
 
 /* Whether the machine lacks something for the moment, which is remembered: what is there was not seen,
  * and that is not the same as that it is not there. */
-static bool is_lack(struct challenge_files *files, int error)
+static bool is_lack(struct reading *reading, int error)
 {
     if (error == ENOMEM)
         heap_end();
     bool is = error == EMFILE || error == ENFILE || error == ENOBUFS || error == EIO;
     if (is)
-        files->lack = error;
+        reading->lack = error;
     return is;
 }
 
 static void leave_out(struct reading *reading, const char *name, const char *why)
 {
-    struct challenge_files *files = reading->files;
-    if (files->left_out++ > 0)
+    if (reading->left_out++ > 0)
         return;
-    text_append(&files->trouble, span_of(reading->folder));
-    text_append(&files->trouble, span_of("/"));
-    text_escape(&files->trouble, span_of(name), 100);
-    text_printf(&files->trouble, " %s", why);
+    text_printf(&reading->trouble, "%s/", reading->folder);
+    text_escape(&reading->trouble, span_of(name), 100);
+    text_printf(&reading->trouble, " %s", why);
 }
 
 static struct span keep(struct reading *reading, struct span bytes)
 {
-    return (struct span){arena_copy(reading->files->arena, bytes), bytes.len};
+    return (struct span){arena_copy(reading->arena, bytes), bytes.len};
 }
 
 static struct piece *add_piece(struct reading *reading, struct piece **list, const char *name,
                                struct span der, struct span info)
 {
-    struct piece *piece = arena_take(reading->files->arena, sizeof(*piece));
+    struct piece *piece = arena_take(reading->arena, sizeof(*piece));
     *piece = (struct piece){.der = keep(reading, der),
                             .info = keep(reading, info),
                             .file = keep(reading, span_of(name)).data,
@@ -117,13 +129,12 @@ static void take_blocks(struct reading *reading, const char *name, struct span b
 
 static void add(struct reading *reading, const char *file, struct challenge challenge)
 {
-    struct challenge_files *files = reading->files;
-    if (files->count == LIMIT_CHALLENGES)
+    if (reading->count == LIMIT_CHALLENGES)
         leave_out(reading, file, "is one challenge too many");
     else if (challenge.name.len + challenge.answer.len + challenge.key.len > LIMIT_CHALLENGE)
         leave_out(reading, file, "is too large for a challenge");
     else
-        files->items[files->count++] = challenge;
+        reading->items[reading->count++] = challenge;
 }
 
 /* A certificate whose key is not there yet is nobody's fault. */
@@ -168,19 +179,19 @@ static size_t read_file(struct reading *reading, int folder, const char *name, c
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     *ret_why = NULL;
     if (fd < 0) {
-        if (!is_lack(reading->files, errno) && errno != ENOENT)
+        if (!is_lack(reading, errno) && errno != ENOENT)
             *ret_why = errno == ELOOP ? "is a link, which is not followed" : strerror(errno);
         return 0;
     }
     if (fstat(fd, &status) != 0) {
-        reading->files->lack = errno;
+        reading->lack = errno;
     } else if (!S_ISREG(status.st_mode)) {
         *ret_why = "is not a file";
     } else {
         while (len <= LIMIT_CHALLENGE_FILE &&
                (count = read(fd, buffer + len, LIMIT_CHALLENGE_FILE + 1 - len)) > 0)
             len += (size_t)count;
-        if (count < 0 && !is_lack(reading->files, errno))
+        if (count < 0 && !is_lack(reading, errno))
             *ret_why = strerror(errno);
         else if (len > LIMIT_CHALLENGE_FILE)
             *ret_why = "is too large for a challenge";
@@ -208,25 +219,146 @@ static void take_file(struct reading *reading, enum challenge_kind kind, int fol
     private_key_wipe(bytes, sizeof(bytes));
 }
 
-void challenge_files_read(struct challenge_files *files, enum challenge_kind kind,
-                          const char *folder)
+/* A folder that is not there holds none. */
+static void read_folder(struct reading *reading, enum challenge_kind kind, const char *folder)
 {
-    struct reading reading = {.files = files, .folder = folder};
     DIR *stream = opendir(folder);
     if (stream == NULL) {
-        if (!is_lack(files, errno) && errno != ENOENT && files->left_out++ == 0)
-            text_printf(&files->trouble, "%s: %s", folder, strerror(errno));
+        if (!is_lack(reading, errno) && errno != ENOENT && reading->left_out++ == 0)
+            text_printf(&reading->trouble, "%s: %s", folder, strerror(errno));
         return;
     }
     int left = LIMIT_CHALLENGE_FILES;
+    reading->folder = folder;
+    reading->certificates = reading->keys = NULL;
     errno = 0; /* readdir tells its end from an error by it alone */
     for (const struct dirent *entry; left > 0 && (entry = readdir(stream)) != NULL; left--) {
         if (entry->d_name[0] != '.') /* itself, what is above, and what editors leave behind */
-            take_file(&reading, kind, dirfd(stream), entry->d_name);
+            take_file(reading, kind, dirfd(stream), entry->d_name);
         errno = 0;
     }
-    (void)is_lack(files, errno); /* remembered */
-    (void)heap_text(&files->trouble);
+    (void)is_lack(reading, errno); /* remembered */
+    (void)heap_text(&reading->trouble);
     (void)closedir(stream); /* it was only read */
-    match(&reading);
+    match(reading);
+}
+
+/* A file that is complete, came or went; a folder that was made, and one that is another now. */
+static const uint32_t NEWS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |
+                             IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+/* After these the watch is of a folder that the path does not lead to any more. */
+static const uint32_t LOST = IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT;
+
+static void watch_folder(const struct challenger *challenger, const char *folder)
+{
+    if (challenger->inotify >= 0)
+        /* A second time is no harm, and where it fails the next look comes by itself. */
+        (void)inotify_add_watch(challenger->inotify, folder, NEWS);
+}
+
+/* Watches every folder that is there, those above the last one too: it may be made only when it is
+ * needed. To be called before they are read, so that nothing comes in between. */
+static void watch_all(struct challenger *challenger, const char *below_webroot)
+{
+    const struct acme *acme = challenger->acme;
+    if (challenger->inotify < 0)
+        challenger->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (acme->alpn != NULL)
+        watch_folder(challenger, acme->alpn);
+    if (acme->webroot == NULL)
+        return;
+    char folder[PATH_MAX];
+    int len = snprintf(folder, sizeof(folder), "%s/.well-known", acme->webroot);
+    watch_folder(challenger, acme->webroot);
+    if (len > 0 && (size_t)len < sizeof(folder))
+        watch_folder(challenger, folder);
+    watch_folder(challenger, below_webroot);
+}
+
+/* The events themselves do not matter: who looks sees all. Returns whether there were any. */
+static bool drain(struct challenger *challenger)
+{
+    union {
+        struct inotify_event event;
+        char bytes[4096];
+    } news;
+    bool any = false, lost = false;
+    ssize_t len = 0;
+    while (challenger->inotify >= 0 &&
+           (len = read(challenger->inotify, news.bytes, sizeof(news.bytes))) > 0) {
+        any = true;
+        for (ssize_t at = 0; at < len;) {
+            struct inotify_event event;
+            memcpy(&event, news.bytes + at, sizeof(event));
+            lost = lost || (event.mask & LOST) != 0;
+            at += (ssize_t)(sizeof(event) + event.len);
+        }
+    }
+    if (lost)
+        descriptor_close(
+            &challenger->inotify); /* and begin anew: the path may lead elsewhere now */
+    return any;
+}
+
+/* What is left out is told once, and again when it is something else; what lacks, once until it is over. */
+static void report(struct challenger *challenger, const struct reading *reading)
+{
+    const struct text *trouble = &reading->trouble;
+    uint64_t hash = trouble->len == 0 ? 0 : span_hash((struct span){trouble->data, trouble->len});
+    if (reading->lack == 0) {
+        if (hash != 0 && hash != challenger->told)
+            log_line(LOG_LEVEL_WARNING, "challenges: %s%s", trouble->data,
+                     reading->left_out > 1 ? "; it is not the only one" : "");
+        challenger->told = hash;
+    } else if (!challenger->lacks) {
+        log_line(LOG_LEVEL_ERROR,
+                 "challenges cannot be read: %s; what is shown to authorities stays as it is",
+                 strerror(reading->lack));
+    }
+    challenger->lacks = reading->lack != 0;
+}
+
+/* When something lacks, what is shown stays as it is until the next look: that is nearer to what is there. */
+static void publish(struct challenger *challenger, const char *below_webroot)
+{
+    struct reading *reading = heap_take(1, sizeof(*reading));
+    reading->arena = arena_new();
+    if (challenger->acme->alpn != NULL)
+        read_folder(reading, CHALLENGE_ALPN, challenger->acme->alpn);
+    if (challenger->acme->webroot != NULL)
+        read_folder(reading, CHALLENGE_HTTP, below_webroot);
+    /* Some are shown by this challenger or one before it. */
+    bool are_shown = challenges_pending(challenger->challenges, CHALLENGE_ALPN) ||
+                     challenges_pending(challenger->challenges, CHALLENGE_HTTP);
+    if (reading->lack == 0 && (reading->count > 0 || are_shown))
+        (void)challenges_publish(challenger->challenges, reading->items, reading->count);
+    report(challenger, reading);
+    text_free(&reading->trouble);
+    arena_free(reading->arena);
+    free(reading);
+}
+
+void challenger_look(struct challenger *challenger, int64_t now)
+{
+    if (challenger->challenges == NULL)
+        return;
+    /* Soon, unless such looks already take too much of our time. */
+    if (drain(challenger) && challenger->rested < challenger->next)
+        challenger->next = challenger->rested;
+    if (now < challenger->next)
+        return;
+    const struct acme *acme = challenger->acme;
+    int64_t begin = clock_monotonic_ms();
+    char folder[PATH_MAX];
+    int len = snprintf(folder, sizeof(folder), "%s/.well-known/acme-challenge",
+                       acme->webroot == NULL ? "" : acme->webroot);
+    if (len < 0 || (size_t)len >= sizeof(folder))
+        folder[0] = '\0'; /* too long for a path: nothing is there */
+    watch_all(challenger, folder);
+    publish(challenger, folder);
+    int64_t rest = (clock_monotonic_ms() - begin) * LIMIT_CHALLENGE_SHARE;
+    challenger->rested = now + rest;
+    challenger->next = now + (rest > LIMIT_CHALLENGE_LOOK_MS ? rest : LIMIT_CHALLENGE_LOOK_MS);
+    if (acme->alpn == NULL && acme->webroot == NULL)
+        challenger->next = INT64_MAX; /* what was shown before is taken back; that is all */
 }
