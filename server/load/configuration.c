@@ -13,8 +13,6 @@
 #include "configuration/draft.h"
 #include "configuration/sources.h"
 #include "load/concern.h"
-#include "load/history.h"
-#include "load/life.h"
 #include "load/state.h"
 #include "site/site.h"
 #include "site/site_builder.h"
@@ -28,8 +26,6 @@ struct loader {
     struct certificates *store;          /* owned; NULL without certificates */
     struct site_builder *builder;        /* owned; NULL once the site is built */
     struct site *remembered;             /* owned; read from the state folder, or NULL */
-    struct history *history;             /* owned; what was served, or NULL */
-    struct life life;                    /* with the history */
     const struct site *previous;         /* what to fall back to, or NULL */
     struct configuration *configuration; /* owned until it is returned */
 };
@@ -126,19 +122,20 @@ static void read_history(struct loader *loader, const struct node *state)
 {
     const struct load_request *request = loader->request;
     const struct settings *settings = &loader->configuration->settings;
+    struct life *life = &loader->configuration->life;
     bool has_state =
         request->judge_life && state != NULL && settings->state != NULL && !request->state_hangs;
     if (!has_state && request->earlier == NULL)
         return;
-    loader->history = history_new();
+    life->history = history_new();
+    life->ttl = settings->dns_ttl;
     if (has_state)
-        (void)history_read(loader->history, settings->state, state->at, &request->progress,
+        (void)history_read(life->history, settings->state, state->at, &request->progress,
                            loader->diag); /* what cannot be read is told */
-    loader->life = (struct life){.history = loader->history, .ttl = settings->dns_ttl};
     if (request->earlier != NULL)
-        history_assume(loader->history, request->earlier, request->now);
-    loader->life.now = history_settle(
-        loader->history, request->history_now != 0 ? request->history_now : request->now);
+        history_assume(life->history, request->earlier, request->now);
+    life->now = history_settle(life->history,
+                               request->history_now != 0 ? request->history_now : request->now);
 }
 
 /* Reads all files; after a fault it goes on, so that the rest is judged too. */
@@ -303,6 +300,7 @@ static void warn_no_proxy(struct loader *loader, struct position at)
 
 static void add_drafted(struct loader *loader)
 {
+    struct life *life = &loader->configuration->life;
     for (size_t i = 0; i < loader->draft.domain_count; i++) {
         struct draft_domain *draft = &loader->draft.domains[i];
         if (draft->dropped)
@@ -311,8 +309,8 @@ static void add_drafted(struct loader *loader)
             progress_make(&loader->request->progress, PROGRESS_GOES_ON);
         const char *file = keep_owner(loader, draft);
         const struct policy *policy = draft_policy(&loader->draft, draft);
-        if (policy != NULL && loader->history != NULL &&
-            !life_judge(&loader->life, draft->name, policy, draft->at, loader->diag))
+        if (policy != NULL && life->history != NULL &&
+            !life_judge(life, draft->name, policy, draft->at, loader->diag))
             policy = NULL;
         struct site_fields domain = {
             .name = {draft->name, draft->name_len},
@@ -459,8 +457,8 @@ static bool build(struct loader *loader)
     }
     if (request->listen != NULL)
         replace_listeners(loader);
-    if (loader->history != NULL)
-        life_judge_gone(&loader->life, configuration->site, loader->sources.begin, diag);
+    if (configuration->life.history != NULL)
+        life_judge_gone(&configuration->life, configuration->site, loader->sources.begin, diag);
     bool good = diag_count(diag, DIAG_FATAL) == 0 &&
                 !(configuration->settings.strict && diag_count(diag, DIAG_ERROR) > 0);
     /* What refuses the whole is told to everybody, and everything to the zone that has all records. */
@@ -487,17 +485,6 @@ struct configuration *configuration_load(const struct load_request *request, str
     certificates_free(loader.store);
     site_builder_free(loader.builder);
     site_free(loader.remembered);
-    if (loader.configuration != NULL) {
-        loader.configuration->tested_long = loader.life.tested_long;
-        loader.configuration->life_findings = loader.life.findings;
-    }
-    /* What could not be read must not be replaced. */
-    if (loader.configuration != NULL && loader.history != NULL && !loader.history->is_unread) {
-        loader.configuration->history = loader.history;
-        loader.configuration->history_now = loader.life.now;
-        loader.history = NULL;
-    }
-    history_free(loader.history);
     sources_free(&loader.sources);
     draft_free(&loader.draft);
     arena_free(loader.scratch);
@@ -509,7 +496,7 @@ void configuration_free(struct configuration *configuration)
     if (configuration == NULL)
         return;
     site_free(configuration->site);
-    history_free(configuration->history);
+    history_free(configuration->life.history);
     arena_free(configuration->arena);
     free(configuration);
 }

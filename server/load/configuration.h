@@ -18,6 +18,7 @@
 #include "configuration/settings.h"
 #include "configuration/sources.h"
 #include "files/watch.h"
+#include "load/life.h"
 #include "site/site.h"
 
 struct concern;
@@ -47,12 +48,9 @@ struct load_request {
 
 struct configuration {
     struct settings settings;
-    struct history
-        *history;        /* owned; of the state folder; NULL: it was not read, or could not be */
-    int64_t history_now; /* the time to count with in it */
-    size_t tested_long, life_findings; /* domains (load/life.h) */
-    struct site *site;                 /* owned */
-    struct arena *arena;               /* owned; what settings and watch borrow from */
+    struct life life;    /* its history is owned; NULL: none was read */
+    struct site *site;   /* owned */
+    struct arena *arena; /* owned; what settings and watch borrow from */
     struct watch watch;
     const struct source_file
         *files; /* that were read; borrowed from the arena; the main one first */

@@ -16,11 +16,11 @@
 #include "site/site.h"
 
 struct life {
-    const struct history *history; /* settled; borrowed */
-    int64_t now;                   /* as the history was settled */
-    uint32_t ttl;                  /* of the TXT records as configured; 0: not known */
-    size_t tested_long;            /* domains so far that are in testing for more than a month */
-    size_t findings;               /* domains so far with an error or a warning */
+    struct history *history; /* settled; or NULL: nothing is judged */
+    int64_t now;             /* as the history was settled */
+    uint32_t ttl;            /* of the TXT records as configured; 0: not known */
+    size_t tested_long;      /* domains so far that are in testing for more than a month */
+    size_t findings;         /* domains so far with an error or a warning */
 };
 
 /* Judges the policy that is configured for the domain. False when it must not be served: its id has named

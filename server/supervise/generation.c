@@ -229,21 +229,17 @@ static int64_t resident_bytes(pid_t pid)
     return second == NULL ? 0 : strtoll(second, NULL, 10) * sysconf(_SC_PAGESIZE);
 }
 
-static int64_t resident_bytes_of(const struct generation *generation)
-{
-    int64_t sum = 0;
-    for (size_t i = 0; generation != NULL && i < generation->worker_count; i++)
-        if (generation->workers[i].pid != 0)
-            sum += resident_bytes(generation->workers[i].pid);
-    return sum;
-}
-
 void generation_set_memory_gauges(const struct generation *current,
                                   const struct generation *retiring)
 {
+    const struct generation *const all[] = {current, retiring};
+    int64_t workers = 0;
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; all[k] != NULL && i < all[k]->worker_count; i++)
+            if (all[k]->workers[i].pid != 0)
+                workers += resident_bytes(all[k]->workers[i].pid);
     stats_set(current->stats, STATS_MEMORY_SUPERVISOR, resident_bytes(getpid()));
-    stats_set(current->stats, STATS_MEMORY_WORKERS,
-              resident_bytes_of(current) + resident_bytes_of(retiring));
+    stats_set(current->stats, STATS_MEMORY_WORKERS, workers);
 }
 
 bool generation_has_metrics(const struct generation *generation)

@@ -217,8 +217,8 @@ static void print_settings(const struct load *load, const struct configuration *
         .uid = identity->keep ? FILE_NOBODY : identity->uid,
         .gid = identity->keep ? FILE_NOBODY : identity->gid,
         .told = heap_text(told),
-        .gauges = {[STATS_TESTED_LONG] = (int64_t)configuration->tested_long,
-                   [STATS_HELD_AGAINST] = (int64_t)configuration->life_findings,
+        .gauges = {[STATS_TESTED_LONG] = (int64_t)configuration->life.tested_long,
+                   [STATS_HELD_AGAINST] = (int64_t)configuration->life.findings,
                    [STATS_BLOCKED] =
                        verdict_is_blocked(configuration->site, configuration->denied)},
     };
@@ -243,16 +243,16 @@ static void print_settings(const struct load *load, const struct configuration *
 static void print_state(const struct load *load, const struct configuration *configuration)
 {
     struct text bytes = {0};
-    struct history *history = configuration->history;
+    struct history *history = configuration->life.history;
     const struct site *sites[] = {configuration->site, load->before};
     size_t count = load->before == NULL ? 1 : 2;
-    int64_t now = configuration->history_now;
+    int64_t now = configuration->life.now;
     if (configuration->settings.state != NULL) {
         state_print(configuration->site, &bytes);
         hold(load, LOADER_STATE + SAVER_POLICIES, &bytes);
     }
-    if (history == NULL)
-        return;
+    if (history == NULL || history->is_unread)
+        return; /* what could not be read must not be replaced */
     history_serve(history, sites, count, now);
     history_print_promises(history, &bytes);
     hold(load, LOADER_STATE + SAVER_PROMISES, &bytes);

@@ -69,12 +69,6 @@ struct notifier notifier_open(int64_t now)
     return notifier;
 }
 
-void notifier_close(struct notifier *notifier)
-{
-    descriptor_close(&notifier->fd);
-    *notifier = (struct notifier){.fd = -1, .next = INT64_MAX};
-}
-
 /* A manager that does not listen is its own problem, not one of the clients. */
 static void transmit(const struct notifier *notifier, const char *message)
 {
@@ -84,27 +78,18 @@ static void transmit(const struct notifier *notifier, const char *message)
 
 void notifier_tell(const struct notifier *notifier, enum notification what, const char *status)
 {
-    char message[512] = "", line[384] = "";
+    static const char *const words[] = {
+        [NOTIFY_READY] = "READY=1\n",
+        [NOTIFY_RELOADING] = "RELOADING=1\n",
+        [NOTIFY_STOPPING] = "STOPPING=1\n",
+    };
+    char message[512], clock[48] = "", line[384] = "";
     if (status != NULL)
         (void)snprintf(line, sizeof(line), "STATUS=%s\n", status);
-    switch (what) {
-    case NOTIFY_READY:
-        (void)snprintf(message, sizeof(message), "READY=1\n%s", line);
-        break;
-    case NOTIFY_RELOADING:
-        (void)snprintf(message, sizeof(message), "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n%s",
-                       clock_monotonic_us(), line);
-        break;
-    case NOTIFY_STOPPING:
-        (void)snprintf(message, sizeof(message), "STOPPING=1\n%s", line);
-        break;
-    }
+    if (what == NOTIFY_RELOADING)
+        (void)snprintf(clock, sizeof(clock), "MONOTONIC_USEC=%" PRId64 "\n", clock_monotonic_us());
+    (void)snprintf(message, sizeof(message), "%s%s%s", words[what], clock, line); /* it fits */
     transmit(notifier, message);
-}
-
-void notifier_begin(struct notifier *notifier, int64_t now)
-{
-    notifier->extended = now;
 }
 
 void notifier_extend(struct notifier *notifier, int64_t now)

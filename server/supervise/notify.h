@@ -13,7 +13,7 @@ struct notifier {
     int fd;              /* connected; -1: nobody listens */
     int64_t interval_ms; /* between two signs of life; 0: none is asked for */
     int64_t next;        /* when the next is due; INT64_MAX when none is */
-    int64_t extended;    /* when it was asked for more time last */
+    int64_t extended;    /* when it was asked for more time last, or something long began */
 };
 
 enum notification {
@@ -25,13 +25,11 @@ enum notification {
 /* Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and removes them from the
  * environment. now is in milliseconds of the monotonic clock, here and below. */
 struct notifier notifier_open(int64_t now);
-void notifier_close(struct notifier *notifier);
 
 /* Tells the state, and in one line for people what it means; NULL leaves the line out. */
 void notifier_tell(const struct notifier *notifier, enum notification what, const char *status);
 
-/* Something long begins, a load; and it goes on: the manager is asked for more time, now and then. */
-void notifier_begin(struct notifier *notifier, int64_t now);
+/* Something long goes on, a load: the manager is asked for more time, now and then. */
 void notifier_extend(struct notifier *notifier, int64_t now);
 
 /* Gives a sign of life when one is due. */

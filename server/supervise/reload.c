@@ -137,7 +137,7 @@ static void start_loader(struct supervisor *supervisor, bool state_hangs)
     };
     supervisor->load_begun = now;
     supervisor->state_hangs = state_hangs;
-    notifier_begin(&supervisor->notifier, now);
+    supervisor->notifier.extended = now;
     if (loader_begin(&supervisor->loader, load_run, &order, order.site_fd, now))
         return;
     refuse(supervisor, "no process can be made; ");

@@ -59,16 +59,6 @@ char *status_path(const char *option, const char *configuration)
     return printed < 0 ? NULL : path;
 }
 
-/* Who holds the file: 0 for nobody, -1 for a process that we cannot see. False with the reason in errno. */
-static bool find_holder(int fd, pid_t *ret_pid)
-{
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(fd, F_GETLK, &lock) != 0)
-        return false;
-    *ret_pid = lock.l_type == F_UNLCK ? 0 : lock.l_pid <= 0 ? -1 : lock.l_pid;
-    return true;
-}
-
 /* An earlier server removes its file at its end, and must not remove ours. A file that has another name,
  * too, or is somebody else's was put there by the folder's owner, and may be anything. */
 static bool is_at(const char *path, int fd)
@@ -218,7 +208,11 @@ bool status_reading_open(const char *path, struct status_reading *ret_reading)
 
 bool status_reading_look(struct status_reading *reading)
 {
-    return find_holder(reading->fd, &reading->pid);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(reading->fd, F_GETLK, &lock) != 0)
+        return false;
+    reading->pid = lock.l_type == F_UNLCK ? 0 : lock.l_pid <= 0 ? -1 : lock.l_pid;
+    return true;
 }
 
 /* The number behind the key on its line; 0 when there is none. */

@@ -59,7 +59,7 @@ void status_load_free(struct status_load *load);
 /* The status as a reader sees it. End with status_reading_free. */
 struct status_reading {
     int fd;      /* owned */
-    pid_t pid;   /* of the server; 0: no server holds the file */
+    pid_t pid;   /* of the server; 0: no server holds the file; -1: one that we cannot see does */
     char *bytes; /* owned; behind the first line */
     unsigned number;
     int64_t begun_us;

@@ -222,7 +222,8 @@ static void wait_for_news(struct supervisor *supervisor)
 static void take_news(struct supervisor *supervisor)
 {
     enum load_extent extent = LOAD_NOTHING;
-    enum lookout_news news = watcher_take_news(&supervisor->watcher);
+    enum lookout_news news = supervisor->watcher.news;
+    supervisor->watcher.news = LOOKOUT_NOTHING;
     if (news == LOOKOUT_FILES) {
         log_line(LOG_LEVEL_NOTICE, "files have changed: loading again");
         extent = LOAD_ALL;
@@ -346,7 +347,7 @@ int supervisor_run(const struct supervisor_options *options)
     generation_free(supervisor.retiring);
     stats_free(supervisor.stats);
     listeners_close(&supervisor.listeners);
-    notifier_close(&supervisor.notifier);
+    descriptor_close(&supervisor.notifier.fd);
     status_close(&supervisor.status);
     status_load_free(&supervisor.coming);
     status_load_free(&supervisor.last);

@@ -239,13 +239,6 @@ void watcher_hear(struct watcher *watcher, int64_t now)
     }
 }
 
-enum lookout_news watcher_take_news(struct watcher *watcher)
-{
-    enum lookout_news news = watcher->news;
-    watcher->news = LOOKOUT_NOTHING;
-    return news;
-}
-
 bool watcher_end(struct watcher *watcher, pid_t pid, int status, int64_t now)
 {
     if (pid == watcher->ending) {

@@ -74,7 +74,7 @@ struct watcher {
     unsigned messages;
     struct lookout lookout; /* what the next one begins with */
     uint64_t told;          /* of the challenger, the same */
-    enum lookout_news news; /* were heard, and not taken yet */
+    enum lookout_news news; /* were heard; the supervisor takes them away */
     struct backoff backoff;
 };
 
@@ -96,9 +96,6 @@ void watcher_retry(struct watcher *watcher, int64_t now, int64_t pause);
 
 /* Reads what it has sent. To be called when the control descriptor can be read. */
 void watcher_hear(struct watcher *watcher, int64_t now);
-
-/* What was heard since the last call. */
-enum lookout_news watcher_take_news(struct watcher *watcher);
 
 /* A child of the process has ended, with the status of waitpid(2). True when it was this one. */
 bool watcher_end(struct watcher *watcher, pid_t pid, int status, int64_t now);

@@ -119,6 +119,13 @@ static void run_until(struct place *place, bool (*condition)(const struct place 
     }
 }
 
+static enum lookout_news take_news(struct place *place)
+{
+    enum lookout_news news = place->watcher.news;
+    place->watcher.news = LOOKOUT_NOTHING;
+    return news;
+}
+
 static bool has_news(const struct place *place)
 {
     return place->watcher.news == LOOKOUT_FILES;
@@ -151,8 +158,8 @@ static void a_change_is_told_once(void **state)
     begin(place);
     write_file(place->path, "watch: true # changed\n");
     run_until(place, has_news);
-    assert_int_equal(watcher_take_news(&place->watcher), LOOKOUT_FILES);
-    assert_int_equal(watcher_take_news(&place->watcher), LOOKOUT_NOTHING);
+    assert_int_equal(take_news(place), LOOKOUT_FILES);
+    assert_int_equal(take_news(place), LOOKOUT_NOTHING);
     assert_true(
         watch_look_equal(place->watcher.lookout.handled, watch_now(&place->configuration->watch)));
 }
@@ -165,7 +172,7 @@ static void one_that_is_killed_is_started_again(void **state)
     write_file(place->challenge, "token.thumb");
     write_file(place->path, "watch: true # changed\n");
     run_until(place, has_news);
-    (void)watcher_take_news(&place->watcher);
+    (void)take_news(place);
     run_until(place, shows_challenge);
     const struct watch_look told = place->watcher.lookout.handled;
     place->before = place->watcher.pid;
@@ -326,7 +333,7 @@ static void messages_are_counted_for_a_while(void **state)
     assert_int_equal(place->watcher.lookout.handled.parts[WATCH_FILES], 2);
     assert_int_equal(place->watcher.lookout.since[WATCH_CERTIFICATES], 0);
     assert_int_equal(place->watcher.lookout.since[WATCH_FILES], 0);
-    assert_int_equal(watcher_take_news(&place->watcher), LOOKOUT_CERTIFICATES);
+    assert_int_equal(take_news(place), LOOKOUT_CERTIFICATES);
     (void)close(attacker);
 }
 
