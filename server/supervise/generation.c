@@ -75,8 +75,7 @@ void generation_free(struct generation *generation)
 }
 
 static _Noreturn void become_worker(const struct generation *generation, size_t slot,
-                                    const struct entrance *entrances, size_t count, int control,
-                                    pid_t supervisor)
+                                    const struct entrance *entrances, size_t count, int control)
 {
     const struct settings_image *image = generation->loaded.image;
     const struct settings *settings = &image->settings;
@@ -97,7 +96,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
         .entrances = entrances,
         .entrance_count = count,
         .control = control,
-        .supervisor = supervisor,
+        .supervisor = getppid(),
         .keep_identity = geteuid() != 0,
         .uid = image->uid,
         .gid = image->gid,
@@ -118,10 +117,9 @@ static bool start_worker(struct generation *generation, size_t index,
         listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
     for (size_t i = 0; i < count; i++)
         kept[2 + i] = entrances[i].fd;
-    size_t slot = stats_slot(generation->number, index);
-    pid_t supervisor = getpid(), pid = child_begin(CHILD_WORKER, kept, 2 + count, &control);
+    pid_t pid = child_begin(CHILD_WORKER, kept, 2 + count, &control);
     if (pid == 0)
-        become_worker(generation, slot, entrances, count, control, supervisor);
+        become_worker(generation, stats_slot(generation->number, index), entrances, count, control);
     if (pid < 0) {
         log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(errno));
         return false;

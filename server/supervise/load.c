@@ -1,4 +1,4 @@
-#include "supervise/loader.h"
+#include "supervise/supervisor_inside.h"
 
 #include <errno.h>
 #include <string.h>
@@ -41,11 +41,12 @@ struct changes {
 };
 
 struct load {
-    const struct load_order *order;
+    const struct supervisor *supervisor;
     struct loader *loader;
-    bool is_root;        /* the supervisor is, and so was this process */
-    int64_t said;        /* when progress was said last */
-    struct site *before; /* owned; or NULL */
+    const struct settings_image *previous; /* of what is served now; or NULL */
+    struct site *before;                   /* owned; the same */
+    bool is_root;                          /* the supervisor is, and so was this process */
+    int64_t said;                          /* when progress was said last */
 };
 
 static void say(void *context, enum progress what)
@@ -222,9 +223,9 @@ static void print_settings(const struct load *load, const struct configuration *
                    [STATS_BLOCKED] =
                        verdict_is_blocked(configuration->site, configuration->denied)},
     };
-    if (load->order->extent != LOAD_ALL) /* the policies were not judged again */
+    if (load->supervisor->loading != LOAD_ALL) /* the policies were not judged again */
         for (size_t i = STATS_TESTED_LONG; i <= STATS_HELD_AGAINST; i++)
-            image.gauges[i] = load->order->previous->gauges[i];
+            image.gauges[i] = load->previous->gauges[i];
     describe_domains(configuration->site, &image, &lines);
     print_changes(&changes, "\n", SIZE_MAX, &changes_lines);
     print_changes(&changes, ", ", LIMIT_LOG_NAMES, &clause);
@@ -267,57 +268,50 @@ static void print_state(const struct load *load, const struct configuration *con
 static bool find_workers_user(const struct load *load, const struct configuration *configuration,
                               struct identity *ret_identity)
 {
-    if (load->order->extent == LOAD_ALL)
+    if (load->supervisor->loading == LOAD_ALL)
         return identity_resolve(configuration->settings.user, load->is_root, ret_identity);
     *ret_identity = (struct identity){
-        .uid = load->order->previous->uid,
-        .gid = load->order->previous->gid,
+        .uid = load->previous->uid,
+        .gid = load->previous->gid,
     };
     return true;
 }
 
 static struct load_request make_request(struct load *load)
 {
-    const struct load_order *order = load->order;
+    const struct supervisor *supervisor = load->supervisor;
     struct load_request request = {
-        .path = order->path,
-        .listen = order->listen,
+        .path = supervisor->options->path,
+        .listen = supervisor->options->listen,
         .now = time(NULL),
         .judge_life = true,
-        .history_now = order->now,
+        .history_now = clock_steady_time(&supervisor->clock),
         .previous = load->before,
         .site_file = &load->loader->loaded.files[LOADER_SITE],
         .progress = {say, load},
-        .state_hangs = order->state_hangs,
+        .state_hangs = supervisor->state_hangs,
     };
-    if (order->extent != LOAD_ALL) {
-        request.kept_settings = &order->previous->settings;
-        request.kept_watch = &order->previous->watch;
+    if (supervisor->loading != LOAD_ALL) {
+        request.kept_settings = &load->previous->settings;
+        request.kept_watch = &load->previous->watch;
     }
     return request;
-}
-
-/* The certificates may have changed while somebody left a broken file lying about. */
-static bool are_certificates_new(const struct load_order *order)
-{
-    const struct watch *watch = &order->previous->watch;
-    return watch_now(watch).parts[WATCH_CERTIFICATES] != watch->read.parts[WATCH_CERTIFICATES];
 }
 
 static void load_files(struct load *load)
 {
     struct loader *loader = load->loader;
-    const struct load_order *order = load->order;
     const struct span nothing = {0};
-    struct span known = order->previous == NULL ? nothing : order->previous->told;
+    struct span known = load->previous == NULL ? nothing : load->previous->told;
     struct text told = {0};
     struct identity identity;
     struct load_request request = make_request(load);
     struct diag *diag = diag_new();
     struct configuration *configuration = configuration_load(&request, diag);
-    if (configuration != NULL && order->previous == NULL)
+    if (configuration != NULL && load->previous == NULL)
         log_set_style(&configuration->settings.log);
-    report_diagnostics(diag, configuration == NULL, known, order->extent == LOAD_ALL, &told);
+    report_diagnostics(diag, configuration == NULL, known, load->supervisor->loading == LOAD_ALL,
+                       &told);
     loader->errors = diag_count(diag, DIAG_FATAL) + diag_count(diag, DIAG_ERROR);
     loader->warnings = diag_count(diag, DIAG_WARNING);
     bool good = configuration != NULL && find_workers_user(load, configuration, &identity);
@@ -332,22 +326,28 @@ static void load_files(struct load *load)
 
 void load_run(void *context, struct loader *loader)
 {
-    struct load load = {.order = context, .loader = loader, .is_root = geteuid() == 0};
-    stats_free(load.order->stats);
-    challenges_free(load.order->challenges);
+    const struct supervisor *supervisor = context;
+    const struct generation *current = supervisor->current;
+    struct load load = {.supervisor = supervisor, .loader = loader, .is_root = geteuid() == 0};
+    stats_free(supervisor->stats);
+    challenges_free(supervisor->watcher.challenges);
     memory_bound();
-    if (!seal_reader(SYSCALLS_LOADER, load.order->supervisor))
+    if (!seal_reader(SYSCALLS_LOADER, getppid()))
         return;
-    if (load.order->extent == LOAD_NEW_CERTIFICATES && !are_certificates_new(load.order)) {
-        (void)loader_tell(loader, LOADER_UNCHANGED); /* else the supervisor is gone */
-        _exit(0);
-    }
-    if (load.order->site_fd >= 0) {
-        load.before = site_open(load.order->site_fd);
+    if (current != NULL) {
+        load.previous = current->loaded.image;
+        load.before = site_open(current->loaded.files[LOADER_SITE]);
         if (load.before == NULL) {
             log_line(LOG_LEVEL_ERROR, "cannot open what is served now: %s", strerror(errno));
             return;
         }
+    }
+    /* The certificates may have changed while somebody left a broken file lying about. */
+    if (supervisor->loading == LOAD_NEW_CERTIFICATES &&
+        watch_now(&load.previous->watch).parts[WATCH_CERTIFICATES] ==
+            load.previous->watch.read.parts[WATCH_CERTIFICATES]) {
+        (void)loader_tell(loader, LOADER_UNCHANGED); /* else the supervisor is gone */
+        _exit(0);
     }
     log_copy(&loader->faults, LIMIT_STATUS_FAULTS);
     load_files(&load);

@@ -15,12 +15,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/address.h"
 #include "base/diag.h"
 #include "base/progress.h"
 #include "base/text.h"
-#include "shared/challenges.h"
-#include "shared/stats.h"
 #include "supervise/saver.h"
 #include "supervise/settings_image.h"
 
@@ -109,30 +106,11 @@ enum load_extent {
     LOAD_ALL,
 };
 
-/* Everything is borrowed. */
-struct load_order {
-    const char *path;             /* of the main file */
-    const struct address *listen; /* replaces the configured listeners; or NULL */
-    enum load_extent extent;
-    const struct settings_image *previous; /* of what is served now; NULL: nothing is */
-    int site_fd;                           /* the site of that; or -1 */
-    bool state_hangs;                      /* the disk of the state folder does not answer */
-    int64_t now; /* seconds since 1970 UTC, by a clock that is never set back */
-    pid_t supervisor;
-    /* What other processes read, which it is not to write: it gives both up. */
-    struct stats *stats;
-    struct challenges *challenges; /* or NULL */
-};
-
 /* For the child (report.c): logs the errors and warnings of a load, as "check" prints them, that were not there at
  * the load before; all of them if it is refused. A few of each kind and of each included file, and how many more
  * there are, so that no file hides what is said of another. known is what ret_told was after the load before;
  * what this load has not read, when it has only certificates, stays known. */
 void report_diagnostics(struct diag *diag, bool is_refused, struct span known, bool has_files,
                         struct text *ret_told);
-
-/* A loader_job; the context is a struct load_order. It returns only when it has failed, which was
- * logged. */
-void load_run(void *context, struct loader *loader);
 
 #endif

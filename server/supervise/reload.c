@@ -123,22 +123,11 @@ static void start_loader(struct supervisor *supervisor, bool state_hangs)
 {
     const struct generation *current = supervisor->current;
     int64_t now = clock_monotonic_ms();
-    struct load_order order = {
-        .path = supervisor->options->path,
-        .listen = supervisor->options->listen,
-        .extent = supervisor->loading,
-        .previous = current == NULL ? NULL : current->loaded.image,
-        .site_fd = current == NULL ? -1 : current->loaded.files[LOADER_SITE],
-        .state_hangs = state_hangs,
-        .supervisor = getpid(),
-        .now = clock_steady_time(&supervisor->clock),
-        .stats = supervisor->stats,
-        .challenges = supervisor->watcher.challenges,
-    };
     supervisor->load_begun = now;
     supervisor->state_hangs = state_hangs;
     supervisor->notifier.extended = now;
-    if (loader_begin(&supervisor->loader, load_run, &order, order.site_fd, now))
+    if (loader_begin(&supervisor->loader, load_run, supervisor,
+                     current == NULL ? -1 : current->loaded.files[LOADER_SITE], now))
         return;
     refuse(supervisor, "no process can be made; ");
     try_again_later(supervisor);

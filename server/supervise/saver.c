@@ -36,8 +36,9 @@ static _Noreturn void save(const char *folder, enum saver_part part, int bytes)
     _exit(good ? 0 : 1);
 }
 
-/* Forks a child for what is to be saved. False, logged once, when that cannot be done: then it waits. */
-static bool start_child(struct saver *saver, const char *folder, int64_t now)
+/* Forks a child for what is to be saved. False, logged unless that is a try again, when that cannot be done: then
+ * it waits. */
+static bool start_child(struct saver *saver, const char *folder, bool is_again, int64_t now)
 {
     int none;
     pid_t pid = child_begin(CHILD_SAVER, &saver->bytes, 1, &none);
@@ -47,10 +48,9 @@ static bool start_child(struct saver *saver, const char *folder, int64_t now)
         saver->pid = pid;
         return true;
     }
-    if (!saver->is_starved)
+    if (!is_again)
         log_line(LOG_LEVEL_ERROR, "cannot %s in %s: %s; trying again", tasks[saver->part], folder,
                  strerror(errno));
-    saver->is_starved = true;
     saver->waiting[saver->part] = saver->bytes;
     saver->bytes = -1;
     saver->start_at = now + START_AGAIN_MS;
@@ -60,6 +60,7 @@ static bool start_child(struct saver *saver, const char *folder, int64_t now)
 static void start_waiting(struct saver *saver, const struct settings *settings, int64_t now)
 {
     const char *folder = settings == NULL ? NULL : settings->state;
+    const bool is_again = saver->start_at != INT64_MAX;
     bool good = true;
     saver->start_at = INT64_MAX;
     for (size_t i = 0; i < SAVER_PARTS && saver->pid == 0 && good; i++) {
@@ -67,15 +68,16 @@ static void start_waiting(struct saver *saver, const struct settings *settings, 
             descriptor_close(&saver->waiting[i]);
         if (folder == NULL || saver->waiting[i] < 0)
             continue;
-        if (!saver->is_late && !saver->is_starved)
+        if (!saver->is_late && !is_again)
             saver->deadline = now + (settings->state_hangs ? 0 : LIMIT_SAVE_MS);
         saver->part = (enum saver_part)i;
         saver->bytes = saver->waiting[i];
         saver->waiting[i] = -1;
         saver->deaths = 0;
-        good = start_child(saver, folder, now);
+        good = start_child(saver, folder, is_again, now);
     }
-    saver->is_starved = !good;
+    if (saver->pid == 0 && good)
+        saver->deadline = INT64_MAX;
 }
 
 void saver_begin(struct saver *saver, const struct settings *settings, enum saver_part part,
@@ -88,22 +90,11 @@ void saver_begin(struct saver *saver, const struct settings *settings, enum save
     start_waiting(saver, settings, now);
 }
 
-bool saver_is_waited_for(const struct saver *saver)
-{
-    return (saver->pid != 0 || saver->start_at != INT64_MAX) && saver->deadline != INT64_MAX;
-}
-
-int64_t saver_next_deadline(const struct saver *saver)
-{
-    int64_t deadline = saver_is_waited_for(saver) ? saver->deadline : INT64_MAX;
-    return deadline < saver->start_at ? deadline : saver->start_at;
-}
-
 void saver_expire(struct saver *saver, const struct settings *settings, int64_t now)
 {
     if (now >= saver->start_at)
         start_waiting(saver, settings, now);
-    if (!saver_is_waited_for(saver) || now < saver->deadline)
+    if (now < saver->deadline)
         return;
     saver->deadline = INT64_MAX;
     saver->is_late = true;
@@ -132,7 +123,7 @@ static bool start_again(struct saver *saver, int status, const struct settings *
                  settings != NULL && settings->state != NULL;
     log_line(LOG_LEVEL_ERROR, "cannot %s: the process died: %s%s", tasks[saver->part],
              strsignal(WTERMSIG(status)), again ? "; trying again" : "");
-    return again && start_child(saver, settings->state, now);
+    return again && start_child(saver, settings->state, false, now);
 }
 
 bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings *settings,
@@ -144,11 +135,11 @@ bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings
     if (start_again(saver, status, settings, now))
         return true;
     descriptor_close(&saver->bytes);
-    if (!saver->is_starved) {
+    if (saver->start_at == INT64_MAX) {
         saver->deadline = INT64_MAX;
         start_waiting(saver, settings, now);
     }
-    if (saver->is_late && saver->pid == 0 && !saver->is_starved) {
+    if (saver->is_late && saver->pid == 0 && saver->start_at == INT64_MAX) {
         saver->is_late = false;
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
             log_line(LOG_LEVEL_NOTICE, "the last valid policies are saved after all");

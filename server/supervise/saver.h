@@ -25,18 +25,19 @@ enum saver_part {
 
 /* Begin with SAVER_NONE. Times are milliseconds of the monotonic clock. */
 struct saver {
-    pid_t pid;                /* of the child; 0: none runs */
-    enum saver_part part;     /* what it saves */
-    int bytes;                /* owned; that, until it is saved; or -1 */
-    unsigned deaths;          /* of children that were to save it */
-    int64_t deadline;         /* until then it is worth waiting for; INT64_MAX after it */
-    bool is_late;             /* the time was over, and not all is saved since */
-    bool is_starved;          /* no child could be forked, which was logged */
-    int64_t start_at;         /* when that is tried again; INT64_MAX: it need not be */
+    pid_t pid;            /* of the child; 0: none runs */
+    enum saver_part part; /* what it saves */
+    int bytes;            /* owned; that, until it is saved; or -1 */
+    unsigned deaths;      /* of children that were to save it */
+    int64_t deadline;     /* until then it is worth waiting for; INT64_MAX: it is not, or no more */
+    bool is_late;         /* the time was over, and not all is saved since */
+    int64_t start_at; /* no child could be forked, which was logged: the next try; or INT64_MAX */
     int waiting[SAVER_PARTS]; /* owned; what is to be saved when the child has ended; or -1 */
 };
 
-#define SAVER_NONE ((struct saver){.bytes = -1, .start_at = INT64_MAX, .waiting = {-1, -1, -1}})
+#define SAVER_NONE   \
+    ((struct saver){ \
+        .bytes = -1, .deadline = INT64_MAX, .start_at = INT64_MAX, .waiting = {-1, -1, -1}})
 
 /* Begins to save the bytes in the memory file, which is taken (-1: there are none), in the folder that
  * the settings name. Where a child still runs, saver_end does it later. */
@@ -44,14 +45,14 @@ void saver_begin(struct saver *saver, const struct settings *settings, enum save
                  int bytes, int64_t now);
 
 /* Is there a child, or will there be one, that is worth waiting for? */
-bool saver_is_waited_for(const struct saver *saver);
+static inline bool saver_is_waited_for(const struct saver *saver)
+{
+    return saver->deadline != INT64_MAX;
+}
 
 /* Logs, once, that the time is over, and forks what could not be forked before. The settings are those that
  * are in use now; NULL: there are none. */
 void saver_expire(struct saver *saver, const struct settings *settings, int64_t now);
-
-/* When that is next due; INT64_MAX: never. */
-int64_t saver_next_deadline(const struct saver *saver);
 
 /* A child of the process has ended, with the status of waitpid(2). True when it was this one. */
 bool saver_end(struct saver *saver, pid_t pid, int status, const struct settings *settings,

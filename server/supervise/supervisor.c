@@ -153,8 +153,10 @@ static int time_left(const struct supervisor *supervisor)
         supervisor->loader.deadline,
         supervisor->notifier.next,
         supervisor->gauges_at,
-        watcher_next_deadline(&supervisor->watcher),
-        saver_next_deadline(&supervisor->saver),
+        supervisor->watcher.start_at,
+        supervisor->watcher.silent_by,
+        supervisor->saver.deadline,
+        supervisor->saver.start_at,
     };
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
         if (deadlines[i] < earliest)

@@ -1,7 +1,8 @@
 /*
- * The supervisor as its two halves see it. One is the loop (supervisor.c): signals, deadlines and the
- * children that end. The other is what becomes of a load (reload.c): from the order to a loader until the
- * generation that came of it serves and is told of, or the load is refused. Private to both.
+ * The supervisor as its two halves see it, and the loader, which is forked from it. One half is the loop
+ * (supervisor.c): signals, deadlines and the children that end. The other is what becomes of a load (reload.c):
+ * from the fork of a loader until the generation that came of it serves and is told of, or the load is refused.
+ * What the loader does is in load.c. Private to them.
  */
 #ifndef SUPERVISE_SUPERVISOR_INSIDE_H
 #define SUPERVISE_SUPERVISOR_INSIDE_H
@@ -53,6 +54,9 @@ void supervisor_start_workers(struct supervisor *supervisor, struct generation *
 /* Begins a load. When it does not come to a generation, that is reported, and the server goes on as before
  * or, at the start, fails. */
 void reload_begin(struct supervisor *supervisor, enum load_extent extent);
+
+/* A loader_job; the context is the supervisor. It returns only when it has failed, which was logged. */
+void load_run(void *context, struct loader *loader);
 
 /* Reads what the loader says. */
 void reload_hear(struct supervisor *supervisor);

@@ -84,7 +84,7 @@ static int time_left(const struct child *child)
 
 /* Until the supervisor closes its end or dies. It holds nothing of the supervisor's but the log; the
  * configuration and the challenges are memory. */
-static _Noreturn void run(const struct watcher *watcher, int control, pid_t supervisor)
+static _Noreturn void run(const struct watcher *watcher, int control)
 {
     const int64_t now = clock_monotonic_ms();
     struct child child = {
@@ -99,7 +99,7 @@ static _Noreturn void run(const struct watcher *watcher, int control, pid_t supe
                        .told = watcher->told},
     };
     stats_free(watcher->stats);
-    if (!seal_reader(SYSCALLS_WATCHER, supervisor))
+    if (!seal_reader(SYSCALLS_WATCHER, getppid()))
         _exit(1);
     memory_give_back();
     for (;;) {
@@ -117,10 +117,10 @@ static _Noreturn void run(const struct watcher *watcher, int control, pid_t supe
 static void start(struct watcher *watcher, int64_t now)
 {
     int control;
-    pid_t supervisor = getpid(), pid = child_begin(CHILD_WATCHER, NULL, 0, &control);
+    pid_t pid = child_begin(CHILD_WATCHER, NULL, 0, &control);
     watcher->start_at = INT64_MAX;
     if (pid == 0)
-        run(watcher, control, supervisor);
+        run(watcher, control);
     if (pid < 0) {
         int64_t pause = backoff_pause(&watcher->backoff, true, now);
         log_line(LOG_LEVEL_ERROR, "cannot start the watcher: %s", strerror(errno));
@@ -265,11 +265,6 @@ void watcher_expire(struct watcher *watcher, int64_t now)
     log_line(LOG_LEVEL_ERROR, "watcher %d has sent nothing for %d s: it is killed",
              (int)watcher->pid, LIMIT_WATCHER_SILENCE_MS / 1000);
     kill_child(watcher);
-}
-
-int64_t watcher_next_deadline(const struct watcher *watcher)
-{
-    return watcher->start_at < watcher->silent_by ? watcher->start_at : watcher->silent_by;
 }
 
 void watcher_close(struct watcher *watcher)

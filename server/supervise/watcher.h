@@ -103,9 +103,6 @@ bool watcher_end(struct watcher *watcher, pid_t pid, int status, int64_t now);
 /* Starts what is due, and kills one that is silent. */
 void watcher_expire(struct watcher *watcher, int64_t now);
 
-/* When that is next due; INT64_MAX: never. */
-int64_t watcher_next_deadline(const struct watcher *watcher);
-
 /* Nothing is watched any more; what workers are shown stays. */
 void watcher_stop(struct watcher *watcher);
 
