@@ -321,7 +321,7 @@ static void print_failure_json(const struct access *access, const char *reason, 
     close_json(line, access);
 }
 
-void access_tell_left_out(struct access_rate *rate, int64_t now)
+void answer_tell_left_out(struct answer_rate *rate, int64_t now)
 {
     if (now < rate->until)
         return;
@@ -330,10 +330,10 @@ void access_tell_left_out(struct access_rate *rate, int64_t now)
                  "%" PRIu64
                  " more failed handshakes have no line: a worker writes at most %d a second",
                  rate->left_out, LIMIT_LOG_HANDSHAKES);
-    *rate = (struct access_rate){.until = now + 1000};
+    *rate = (struct answer_rate){.until = now + 1000};
 }
 
-int64_t access_next(const struct access_rate *rate)
+int64_t answer_next(const struct answer_rate *rate)
 {
     return rate->left_out > 0 ? rate->until : INT64_MAX;
 }
@@ -342,7 +342,7 @@ int64_t access_next(const struct access_rate *rate)
 void answer_failed_handshake(const struct connection *connection, enum tls_failure failure,
                              int64_t now)
 {
-    struct access_rate *rate = &connection->setting->rate;
+    struct answer_rate *rate = &connection->setting->rate;
     struct text line = {0};
     stats_count(connection->setting->stats, failures[failure].counter);
     if (log_style()->access == LOG_ACCESS_OFF)
@@ -350,7 +350,7 @@ void answer_failed_handshake(const struct connection *connection, enum tls_failu
     if (failure == TLS_FAILURE_CLOSED &&
         (connection->session == NULL || tls_session_facts(connection->session).is_silent))
         return;
-    access_tell_left_out(rate, now);
+    answer_tell_left_out(rate, now);
     if (rate->written == LIMIT_LOG_HANDSHAKES) {
         rate->left_out++;
         return;

@@ -38,7 +38,7 @@ void answer_refusal(struct connection *connection, struct span sent, enum http_s
                     enum http_method method);
 
 /* How many failed handshakes had a line lately. Begin with {0}. */
-struct access_rate {
+struct answer_rate {
     int64_t until; /* the end of the second; milliseconds of the monotonic clock */
     unsigned written;
     uint64_t left_out;
@@ -50,10 +50,10 @@ void answer_failed_handshake(const struct connection *connection, enum tls_failu
                              int64_t now);
 
 /* Tells how many were left out when the second is over. */
-void access_tell_left_out(struct access_rate *rate, int64_t now);
+void answer_tell_left_out(struct answer_rate *rate, int64_t now);
 
-/* When access_tell_left_out has something to tell; INT64_MAX when it has nothing. */
-int64_t access_next(const struct access_rate *rate);
+/* When answer_tell_left_out has something to tell; INT64_MAX when it has nothing. */
+int64_t answer_next(const struct answer_rate *rate);
 
 /* Of a monitor. With an answer of its own it appends that to ret_body, sets its type (static) and
  * returns its status; otherwise ret_body stays empty and the status has its usual body. Memory may be

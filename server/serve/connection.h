@@ -78,7 +78,7 @@ struct connection_setting {
     /* The rest begins with zeros and is the loop's. */
     struct timers timers;
     struct shortage shortage;
-    struct access_rate rate; /* of failed handshakes in the log */
+    struct answer_rate rate; /* of failed handshakes in the log */
     /* LIMIT_REQUEST_HEAD bytes for what is read from a client, while its connection goes on. */
     char *request;
     bool draining; /* what is not begun is not waited for; what ends is closed */

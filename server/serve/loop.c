@@ -356,8 +356,8 @@ void loop_advance(struct loop *loop, const struct epoll_event *events, size_t co
 /* An expired connection is gone or lingers with a new deadline, so this ends. */
 void loop_expire(struct loop *loop, int64_t now)
 {
-    if (now >= access_next(&loop->setting.rate))
-        access_tell_left_out(&loop->setting.rate, now);
+    if (now >= answer_next(&loop->setting.rate))
+        answer_tell_left_out(&loop->setting.rate, now);
     struct connection *next;
     while ((next = timers_next(&loop->setting.timers)) != NULL && next->timer.deadline <= now) {
         connection_expire(next, now);
@@ -566,7 +566,7 @@ static void dispatch(struct loop *loop, int count)
 static int time_to_wait(const struct loop *loop)
 {
     const struct connection *first = timers_next(&loop->setting.timers);
-    int64_t next = access_next(&loop->setting.rate);
+    int64_t next = answer_next(&loop->setting.rate);
 
     if (first != NULL && first->timer.deadline < next)
         next = first->timer.deadline;
