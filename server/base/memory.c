@@ -225,3 +225,10 @@ void memory_bound(void)
     space.rlim_cur = bound;
     (void)setrlimit(RLIMIT_AS, &space); /* else only the kernel bounds it */
 }
+
+bool memory_has(size_t size)
+{
+    void *volatile room = malloc(size); /* or a compiler would leave the call out */
+    free(room);
+    return room != NULL;
+}

@@ -6,6 +6,7 @@
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* To be called once, before much is allocated: whatever is large lies apart from
@@ -16,6 +17,10 @@ void memory_begin(void);
  * still in use, and those of the program and its libraries, which come from their files again when they
  * are needed. */
 void memory_give_back(void);
+
+/* Whether so many bytes in one piece are there now; they are not taken. To be asked where memory has been
+ * short before. */
+bool memory_has(size_t size);
 
 /* Bytes that this process may still take, when it shares what its control group has with so many
  * others like it: by the limits of the process (RLIMIT_AS, RLIMIT_DATA) and by those of its control

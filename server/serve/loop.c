@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/memory.h"
 #include "serve/networks.h"
 
 enum {
@@ -198,14 +199,6 @@ static void make_room_in_network(struct loop *loop, uint64_t key)
     stats_count(loop->setting.stats, STATS_LIMITED);
 }
 
-/* Whether there is memory for another connection. Asked only where it has been short before. */
-static bool has_memory(void)
-{
-    void *volatile room = malloc(MEMORY_TO_BEGIN);
-    free(room);
-    return room != NULL;
-}
-
 void loop_admit(struct loop *loop, int fd, const struct endpoint *endpoint,
                 const struct sockaddr *client, int64_t now)
 {
@@ -214,7 +207,7 @@ void loop_admit(struct loop *loop, int fd, const struct endpoint *endpoint,
     while (loop->count >= loop->capacity && loop_evict(loop))
         ;
     bool was_short = loop->setting.shortage.count > 0;
-    for (int i = 0; was_short && i < EVICTIONS_FOR_ONE && !has_memory(); i++)
+    for (int i = 0; was_short && i < EVICTIONS_FOR_ONE && !memory_has(MEMORY_TO_BEGIN); i++)
         if (!evict_for(loop, networks_find(loop->networks, key), NULL))
             break;
     struct connection *connection = connection_new(&loop->setting, fd, endpoint, client, now);

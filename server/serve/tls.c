@@ -10,6 +10,8 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory.h"
+#include "serve/wire.h"
 
 /* Bytes that one call takes from the socket: more than any honest client sends
  * at once, and decrypted in well under a millisecond. */
@@ -152,16 +154,6 @@ static bool shorten_input(mbedtls_ssl_context *ssl, size_t content_len)
     return input_len(ssl) <= content_len || resize_input(ssl, content_len);
 }
 
-/* Whether there is memory for all of a handshake, because one that fails in the middle is lost. Asked
- * only where memory has been short before. */
-static bool has_memory(const struct tls_context *context)
-{
-    void *volatile room = context->is_short ? malloc(HANDSHAKE_MEMORY) : NULL;
-    bool has = !context->is_short || room != NULL;
-    free(room);
-    return has;
-}
-
 /* Sets the library up, which takes 20 KB and more. */
 static bool begin(struct tls_session *session, size_t hello_len)
 {
@@ -170,7 +162,8 @@ static bool begin(struct tls_session *session, size_t hello_len)
     const mbedtls_ssl_config *config = is_pending ? &context->challenge_config : &context->config;
     size_t input =
         hello_len + HELLO_OVERHEAD > INPUT_MOST ? hello_len + HELLO_OVERHEAD : INPUT_MOST;
-    if (!has_memory(context))
+    /* A handshake that fails in the middle is lost, so all that it needs has to be there. */
+    if (context->is_short && !memory_has(HANDSHAKE_MEMORY))
         return false;
     int code = mbedtls_ssl_setup(&session->ssl, config);
 #if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH)
@@ -260,22 +253,17 @@ static unsigned char description_of(int code)
     return MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
 }
 
-/* Encrypted records of TLS 1.3 hide their type, so of those we know only whether the library has
- * sent one since it read the record with the fault. */
-static bool is_alert_missing(const struct tls_session *session)
-{
-    return !session->answered || (session->last_type_sent != MBEDTLS_SSL_MSG_ALERT &&
-                                  session->last_type_sent != MBEDTLS_SSL_MSG_APPLICATION_DATA);
-}
-
-/* Tells the client why this is the end, if nobody has said so yet. */
+/* Tells the client why this is the end, if nobody has said so yet. Encrypted records of TLS 1.3 hide their
+ * type, so of those we know only whether the library has sent one since it read the record with the fault. */
 static void send_missing_alert(struct tls_session *session, int code)
 {
     bool is_asked =
         code != MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE && session->failure != TLS_FAILURE_CLOSED;
     /* Where a record waits to be sent, the first call sends that instead of the alert. */
-    for (int calls = 0; calls < 2 && is_asked && is_alert_missing(session); calls++)
-        tls_session_alert(&session->ssl, description_of(code));
+    for (int calls = 0; calls < 2 && is_asked; calls++)
+        if (!session->answered || (session->last_type_sent != MBEDTLS_SSL_MSG_ALERT &&
+                                   session->last_type_sent != MBEDTLS_SSL_MSG_APPLICATION_DATA))
+            tls_session_alert(&session->ssl, description_of(code));
 }
 
 /* The library waits for the client's answer to what may still be in our buffer. */

@@ -215,6 +215,7 @@ static bool present(struct tls_session *session)
  * 0, or the alert that says why not. */
 static unsigned char present_challenge(struct tls_session *session, struct span name)
 {
+    struct certificate **held = &session->certificates[0]; /* of which kind it is does not matter */
     struct challenge_answer answer;
 
     if (session->domain != NULL)
@@ -223,14 +224,13 @@ static unsigned char present_challenge(struct tls_session *session, struct span 
         return MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME;
     if (mbedtls_ssl_set_hs_own_cert(&session->ssl, NULL, NULL) != 0)
         return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
-    certificate_release(session->challenge);
-    session->challenge = certificate_hold(
+    certificate_release(*held);
+    *held = certificate_hold(
         certificate_new(NULL, (struct span){(const char *)answer.bytes, answer.answer_len}, true),
         (struct span){(const char *)answer.bytes + answer.answer_len, answer.key_len});
     mbedtls_platform_zeroize(&answer, sizeof(answer));
-    if (session->challenge == NULL ||
-        mbedtls_ssl_set_hs_own_cert(&session->ssl, &session->challenge->chain,
-                                    &session->challenge->key) != 0)
+    if (*held == NULL ||
+        mbedtls_ssl_set_hs_own_cert(&session->ssl, &(*held)->chain, &(*held)->key) != 0)
         return MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR;
     session->is_challenge = true;
     return 0;
@@ -248,20 +248,12 @@ static void forget_fragment_length(mbedtls_ssl_context *ssl)
 #endif
 }
 
-static bool asks_for_challenge(const mbedtls_ssl_context *ssl)
-{
-    const char *protocol = mbedtls_ssl_get_alpn_protocol(ssl);
-    return protocol != NULL && strcmp(protocol, "acme-tls/1") == 0;
-}
-
 void tls_session_drop_certificates(struct tls_session *session)
 {
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++) {
         certificate_release(session->certificates[kind]);
         session->certificates[kind] = NULL;
     }
-    certificate_release(session->challenge);
-    session->challenge = NULL;
 }
 
 /* What comes next is costly, and is not done for a client that has gone meanwhile. */
@@ -280,6 +272,7 @@ static int choose_certificate(mbedtls_ssl_context *ssl)
     struct tls_session *session = mbedtls_ssl_get_user_data_p(ssl);
     struct span name = {NULL, 0};
     const struct site_domain *domain;
+    const char *protocol;
     unsigned char description;
 
     name.data = (const char *)mbedtls_ssl_get_hs_sni(ssl, &name.len);
@@ -290,7 +283,8 @@ static int choose_certificate(mbedtls_ssl_context *ssl)
                           : MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE;
         goto refuse;
     }
-    if (asks_for_challenge(ssl)) {
+    protocol = mbedtls_ssl_get_alpn_protocol(ssl);
+    if (protocol != NULL && strcmp(protocol, "acme-tls/1") == 0) {
         description = present_challenge(session, name);
         if (description == MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME)
             session->failure = TLS_FAILURE_UNKNOWN_NAME;

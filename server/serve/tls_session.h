@@ -44,7 +44,6 @@ struct tls_context {
 struct tls_session {
     struct tls_context *context;      /* borrowed */
     const struct site_domain *domain; /* borrowed; NULL before the choice, and for a challenge */
-    struct certificate *challenge;    /* held; what an authority is shown, or NULL */
     bool is_challenge;                /* it was chosen */
     struct wire wire;
     unsigned char last_type_sent;     /* type of the record sent last; 0: none was */
@@ -62,7 +61,8 @@ struct tls_session {
     size_t name_len;
     enum tls_failure failure;
     mbedtls_ssl_context ssl;
-    /* Held; NULL when there is none of this kind, before it is needed, and after the handshake. */
+    /* Held; the domain's, or the one for a challenge. NULL when there is none of this kind, before it is
+     * needed, and after the handshake. */
     struct certificate *certificates[CREDENTIAL_KINDS];
 };
 
