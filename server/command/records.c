@@ -234,7 +234,7 @@ bool records_read(struct records *before, const char *path, struct diag *diag)
     if (file_read_named(path, LIMIT_YAML_FILE, &bytes, NULL)) {
         /* JSON as we print it is YAML too. */
         const struct node *root =
-            document_parse(before->arena, heap_text(&bytes), file, DIAG_FATAL, diag);
+            document_parse(before->arena, heap_text(&bytes), file, DIAG_FATAL, diag, NULL, NULL);
         good = root != NULL && read_list(before, root, "records", NULL, diag) &&
                read_list(before, root, "withheld", "it was withheld then", diag);
     } else {

@@ -218,9 +218,9 @@ static bool on_scalar(struct builder *builder, const yaml_event_t *event)
         return false;
     struct node *node = new_node(builder, NODE_SCALAR, mark);
     node->text = (struct span){arena_copy(builder->arena, text), text.len};
-    node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    node->null = node->plain && (text.len == 0 || span_equal(text, span_of("~")) ||
-                                 span_equal_fold(text, span_of("null")));
+    node->null =
+        event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+        (text.len == 0 || span_equal(text, span_of("~")) || span_equal_fold(text, span_of("null")));
     return remember_anchor(builder, event->data.scalar.anchor, node, mark) &&
            place(builder, node, mark);
 }
@@ -498,15 +498,9 @@ const struct document_budget document_included = {
 };
 
 const struct node *document_parse(struct arena *arena, struct span bytes, const char *file,
-                                  enum diag_level level, struct diag *diag)
-{
-    return document_parse_within(arena, bytes, file, level, diag, NULL, NULL);
-}
-
-const struct node *document_parse_within(struct arena *arena, struct span bytes, const char *file,
-                                         enum diag_level level, struct diag *diag,
-                                         const struct document_budget *budget,
-                                         const struct progress_callback *progress)
+                                  enum diag_level level, struct diag *diag,
+                                  const struct document_budget *budget,
+                                  const struct progress_callback *progress)
 {
     const struct node *root = NULL;
     struct builder *builder = heap_take(1, sizeof(*builder));
@@ -523,7 +517,7 @@ const struct node *document_parse_within(struct arena *arena, struct span bytes,
         root = builder->root;
         if (root == NULL) {
             struct node *empty = new_node(builder, NODE_SCALAR, &(yaml_mark_t){0});
-            empty->null = empty->plain = true;
+            empty->null = true;
             root = empty;
         }
     }

@@ -35,8 +35,7 @@ struct node_pair {
  * is shared, so the tree may be a graph, but never a circle. */
 struct node {
     enum node_kind kind;
-    bool null;  /* a scalar that is empty, "~" or "null", and not quoted */
-    bool plain; /* a scalar that is not quoted */
+    bool null; /* a scalar that is empty, "~" or "null", and not quoted */
     uint32_t
         weight; /* how many nodes it has, itself and those of aliases included; at most UINT32_MAX */
     struct position at;
@@ -48,12 +47,6 @@ struct node {
     size_t count; /* of items or pairs */
 };
 
-/* Reads a document. file is what positions name; interned in diag. Returns the
- * root, borrowed from the arena; an empty document is a null scalar. NULL after
- * an error, which was added to diag at the given level. */
-const struct node *document_parse(struct arena *arena, struct span bytes, const char *file,
-                                  enum diag_level level, struct diag *diag);
-
 /* What the reading of a file may cost; beyond it the file is refused, so that it delays no other. */
 struct document_budget {
     size_t nodes; /* an alias counts as many as what it stands for has */
@@ -61,14 +54,17 @@ struct document_budget {
     int64_t cpu_ms; /* of this process */
 };
 
-/* Of an included file; the main file has only the limits of document_parse. */
+/* Of an included file; the main file has only other limits. */
 extern const struct document_budget document_included;
 
-/* The same within a budget, which is borrowed for the call, as is progress; either may be NULL. */
-const struct node *document_parse_within(struct arena *arena, struct span bytes, const char *file,
-                                         enum diag_level level, struct diag *diag,
-                                         const struct document_budget *budget,
-                                         const struct progress_callback *progress);
+/* Reads a document. file is what positions name; interned in diag. Returns the
+ * root, borrowed from the arena; an empty document is a null scalar. NULL after
+ * an error, which was added to diag at the given level. The budget is borrowed for the call, as is progress;
+ * either may be NULL. */
+const struct node *document_parse(struct arena *arena, struct span bytes, const char *file,
+                                  enum diag_level level, struct diag *diag,
+                                  const struct document_budget *budget,
+                                  const struct progress_callback *progress);
 
 /* The value of the first pair with this key; NULL when there is none, or the node is no mapping. */
 const struct node *document_member(const struct node *node, const char *key);

@@ -27,12 +27,8 @@ const char *sources_resolve(struct sources *sources, const char *naming_file, co
     const char *slash = strrchr(naming_file, '/');
     if (path[0] == '/' || slash == NULL)
         return path;
-    struct text joined = {0};
-    text_append(&joined, (struct span){naming_file, (size_t)(slash - naming_file) + 1});
-    text_append(&joined, span_of(path));
-    const char *copy = arena_copy(sources->arena, heap_text(&joined));
-    text_free(&joined);
-    return copy;
+    return arena_printf(sources->arena, "%.*s%s", (int)(slash - naming_file) + 1, naming_file,
+                        path);
 }
 
 TABLE_KEY(file_key, struct source_file, span_of(item->path));
@@ -119,9 +115,9 @@ static const struct node *read_mapping(struct sources *sources, const char *file
     struct text bytes = {0};
     const struct node *root = NULL;
     if (read_bytes(sources, file, level, &bytes))
-        root = document_parse_within(sources->arena, heap_text(&bytes), file, level, sources->diag,
-                                     is_main(sources, file) ? NULL : &document_included,
-                                     sources->progress);
+        root =
+            document_parse(sources->arena, heap_text(&bytes), file, level, sources->diag,
+                           is_main(sources, file) ? NULL : &document_included, sources->progress);
     text_free(&bytes);
     if (root != NULL && is_served_policy(root)) {
         diag_add(sources->diag, level, root->at,

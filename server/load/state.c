@@ -282,7 +282,7 @@ static struct site *build(struct span bytes, struct arena *arena, struct diag *d
     struct site *site = NULL;
     struct span last = {0};
     bool good = false;
-    const struct node *root = document_parse(arena, bytes, "state", DIAG_ERROR, diag);
+    const struct node *root = document_parse(arena, bytes, "state", DIAG_ERROR, diag, NULL, NULL);
     const struct node *policies = root == NULL ? NULL : document_member(root, "policies");
     const struct node *domains = root == NULL ? NULL : document_member(root, "domains");
     if (policies == NULL || domains == NULL)

@@ -57,7 +57,8 @@ static void check_output(struct import *import, bool json,
     assert(arena != NULL && diag != NULL && !out.failed && !said.failed);
     for (size_t i = 0; i < import->count; i++)
         domain_count += import->hosts[i].policy == NULL ? 0 : 1;
-    check(document_parse(arena, (struct span){out.data, out.len}, "out", DIAG_FATAL, diag),
+    check(document_parse(arena, (struct span){out.data, out.len}, "out", DIAG_FATAL, diag, NULL,
+                         NULL),
           domain_count);
     text_free(&said);
     text_free(&out);

@@ -19,7 +19,7 @@ static struct parsed parse(struct span bytes)
     struct parsed parsed = {.arena = arena_new(), .diag = diag_new()};
     struct span guarded = guard_copy(bytes);
     parsed.root = document_parse(parsed.arena, guarded, diag_intern(parsed.diag, span_of("f")),
-                                 DIAG_FATAL, parsed.diag);
+                                 DIAG_FATAL, parsed.diag, NULL, NULL);
     guard_free(guarded);
     assert_int_equal(parsed.root == NULL, diag_count(parsed.diag, DIAG_FATAL) == 1);
     return parsed;
@@ -45,7 +45,7 @@ static void builds_a_tree(void **state)
     assert_int_equal(list->kind, NODE_SEQUENCE);
     assert_int_equal(list->count, 3);
     assert_true(span_equal(list->items[1]->text, span_of("y")));
-    assert_false(list->items[1]->plain);
+    assert_false(list->items[1]->null);
     assert_true(list->items[2]->null);
     assert_int_equal(list->items[1]->at.line, 2);
     assert_int_equal(list->items[1]->at.column, 8);
@@ -144,8 +144,8 @@ static void keeps_to_a_budget(void **state)
             if (lack == 2 && budget.aliases-- == 0)
                 budget.aliases = 0;
             bool fits = lack == 0 || (lack == 2 && examples[i].aliases == 0);
-            parsed.root = document_parse_within(parsed.arena, span_of(examples[i].text), "f",
-                                                DIAG_ERROR, parsed.diag, &budget, NULL);
+            parsed.root = document_parse(parsed.arena, span_of(examples[i].text), "f", DIAG_ERROR,
+                                         parsed.diag, &budget, NULL);
             assert_int_equal(parsed.root != NULL, fits);
             assert_int_equal(diag_count(parsed.diag, DIAG_ERROR), fits ? 0 : 1);
             drop(&parsed);
@@ -164,8 +164,8 @@ static void looks_at_the_clock(void **state)
         struct parsed parsed = {.arena = arena_new(), .diag = diag_new()};
         const struct document_budget budget = {
             .nodes = SIZE_MAX, .aliases = 0, .cpu_ms = late ? -1 : INT64_MAX};
-        parsed.root = document_parse_within(parsed.arena, (struct span){text.data, text.len}, "f",
-                                            DIAG_ERROR, parsed.diag, &budget, &progress);
+        parsed.root = document_parse(parsed.arena, (struct span){text.data, text.len}, "f",
+                                     DIAG_ERROR, parsed.diag, &budget, &progress);
         assert_int_equal(parsed.root == NULL, late);
         drop(&parsed);
     }

@@ -36,7 +36,7 @@ static bool add_part(struct fixture *fixture, const char *file, const char *yaml
     struct dropin_nodes nodes = {0};
     const char *name = diag_intern(fixture->diag, span_of(file));
     const struct node *root =
-        document_parse(fixture->arena, span_of(yaml), name, DIAG_ERROR, fixture->diag);
+        document_parse(fixture->arena, span_of(yaml), name, DIAG_ERROR, fixture->diag, NULL, NULL);
     assert_non_null(root);
     assert_true(schema_read(&schema_dropin, root, &nodes, DIAG_ERROR, fixture->diag));
     if (strcmp(file, "main") != 0 && fixture->draft.scope_count == 0)

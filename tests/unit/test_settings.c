@@ -22,7 +22,7 @@ static struct read read_settings(const char *yaml)
     struct read read = {.arena = arena_new(), .diag = diag_new()};
     const char *file = diag_intern(read.diag, span_of("f"));
     const struct node *root =
-        document_parse(read.arena, span_of(yaml), file, DIAG_FATAL, read.diag);
+        document_parse(read.arena, span_of(yaml), file, DIAG_FATAL, read.diag, NULL, NULL);
     assert_non_null(root);
     bool known = schema_read(&schema_root, root, &read.nodes, DIAG_FATAL, read.diag);
     read.good = settings_read(&read.nodes, read.arena, read.diag, &read.settings) && known;
