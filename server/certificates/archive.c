@@ -21,13 +21,6 @@ struct archive_header {
     uint32_t content_count;
 };
 
-/* A file. */
-struct archived_source {
-    uint64_t signature;
-    uint32_t first; /* of its contents */
-    uint32_t count;
-};
-
 /* Bytes of the image. */
 struct archived_span {
     uint32_t at;
@@ -57,65 +50,51 @@ static const void *take_array(struct span *rest, size_t count, size_t size)
 
 TABLE_KEY(signature_of, struct archived_source, SPAN_OF(item->signature));
 
+/* Bytes of the image; with data NULL when they are beyond it. */
+static struct span resolve(struct span image, struct archived_span span)
+{
+    bool is_within = span.at <= image.len && span.len <= image.len - span.at;
+    return is_within ? (struct span){image.data + span.at, span.len} : (struct span){0};
+}
+
 void certificate_archive_open(const struct site *site, struct certificate_archive *ret_archive)
 {
-    *ret_archive = (struct certificate_archive){0};
+    struct certificate_archive archive = {0};
+    *ret_archive = archive;
     if (site == NULL)
         return;
-    struct certificate_archive archive = {.image = site_bytes(site)};
-    struct span rest = site_archive(site);
+    struct span image = site_bytes(site), rest = site_archive(site);
     const struct archive_header *header = take_array(&rest, 1, sizeof(*header));
     if (header == NULL || header->version != ARCHIVE_VERSION)
         return;
+    const size_t count = header->content_count;
     archive.proof_count = header->proof_count;
-    archive.content_count = header->content_count;
     archive.sources = take_array(&rest, header->source_count, sizeof(*archive.sources));
     archive.proofs = take_array(&rest, header->proof_count, sizeof(*archive.proofs));
-    archive.contents = take_array(&rest, header->content_count, sizeof(*archive.contents));
-    if (archive.sources == NULL || archive.proofs == NULL || archive.contents == NULL)
+    const struct archived_content *contents = take_array(&rest, count, sizeof(*contents));
+    if (archive.sources == NULL || archive.proofs == NULL || contents == NULL)
         return;
+    archive.contents = heap_take(count, sizeof(*archive.contents));
+    for (size_t i = 0; i < count; i++)
+        archive.contents[i] = (struct certificate_archived){
+            resolve(image, contents[i].der), resolve(image, contents[i].info), contents[i].line};
     for (size_t i = 0; i < header->source_count; i++) {
-        struct span key = signature_of(archive.sources, i);
+        const struct archived_source *source = &archive.sources[i];
+        struct span key = signature_of(source, 0);
         /* A file may be named twice. */
-        if (table_find(&archive.by_signature, key, signature_of, archive.sources) == TABLE_NONE)
+        if (source->first <= count && source->count <= count - source->first &&
+            table_find(&archive.by_signature, key, signature_of, archive.sources) == TABLE_NONE)
             table_add(&archive.by_signature, key, i);
     }
     *ret_archive = archive;
 }
 
-static bool is_within(struct archived_span span, size_t size)
+const struct archived_source *certificate_archive_find(const struct certificate_archive *archive,
+                                                       uint64_t signature)
 {
-    return span.at <= size && span.len <= size - span.at;
-}
-
-bool certificate_archive_find(const struct certificate_archive *archive,
-                              const struct tree_file *file, uint32_t *ret_first,
-                              uint32_t *ret_count)
-{
-    struct span key = SPAN_OF(file->signature);
-    size_t found = table_find(&archive->by_signature, key, signature_of, archive->sources);
-    if (found == TABLE_NONE)
-        return false;
-    *ret_first = archive->sources[found].first;
-    *ret_count = archive->sources[found].count;
-    if (!is_within((struct archived_span){*ret_first, *ret_count}, archive->content_count))
-        return false;
-    for (uint32_t i = 0; i < *ret_count; i++)
-        if (!is_within(archive->contents[*ret_first + i].der, archive->image.len) ||
-            !is_within(archive->contents[*ret_first + i].info, archive->image.len))
-            return false;
-    return true;
-}
-
-struct certificate_archived certificate_archive_at(const struct certificate_archive *archive,
-                                                   uint32_t index)
-{
-    const struct archived_content *content = &archive->contents[index];
-    return (struct certificate_archived){
-        .der = {archive->image.data + content->der.at, content->der.len},
-        .info = {archive->image.data + content->info.at, content->info.len},
-        .line = content->line,
-    };
+    size_t found =
+        table_find(&archive->by_signature, SPAN_OF(signature), signature_of, archive->sources);
+    return found == TABLE_NONE ? NULL : &archive->sources[found];
 }
 
 /* Sees to it that the bytes are in the image. */

@@ -38,18 +38,6 @@ static void list_authority(struct certificates *store, uint64_t folder, uint32_t
     *ARRAY_ADD(store->listed, store->listed_count, store->listed_capacity) = item;
 }
 
-void certificate_list_authorities(struct certificates *store)
-{
-    for (size_t i = 0; i < store->certificate_count; i++)
-        list_authority(store, 0, (uint32_t)i);
-    for (size_t i = 0; i < store->source_count; i++)
-        for (uint32_t k = 0; k < store->sources[i].count; k++) {
-            const struct content *content = &store->contents[store->sources[i].first + k];
-            if (!content->is_key)
-                list_authority(store, store->sources[i].folder, content->index);
-        }
-}
-
 static bool is_beside(const struct certificates *store, uint32_t source, uint32_t index)
 {
     const struct source *stretch = &store->sources[source];
@@ -100,8 +88,16 @@ static size_t add_proof(struct certificates *store, uint64_t pair, bool is_signe
     return store->proof_count - 1;
 }
 
-void certificate_reuse_proofs(struct certificates *store)
+void certificate_begin_chains(struct certificates *store)
 {
+    for (size_t i = 0; i < store->certificate_count; i++)
+        list_authority(store, 0, (uint32_t)i);
+    for (size_t i = 0; i < store->source_count; i++)
+        for (uint32_t k = 0; k < store->sources[i].count; k++) {
+            const struct content *content = &store->contents[store->sources[i].first + k];
+            if (!content->is_key)
+                list_authority(store, store->sources[i].folder, content->index);
+        }
     const struct proof *proofs = store->previous.proofs;
     for (size_t i = 0; i < store->previous.proof_count; i++)
         if (find_proof(store, proofs[i].pair) == TABLE_NONE)

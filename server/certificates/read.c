@@ -4,6 +4,7 @@
 #include "base/heap.h"
 #include "certificates/der.h"
 #include "certificates/pem.h"
+#include "certificates/store.h"
 #include "certificates/store_inside.h"
 #include "files/file.h"
 #include "policy/name.h"
@@ -232,7 +233,15 @@ static void take_certificate(struct reading *reading, uint32_t line, struct span
             certificate_free(facts);
             return;
         }
-        index = certificate_add(store, facts);
+        index = (uint32_t)store->certificate_count;
+        table_add(&store->by_der, facts->der, index);
+        *ARRAY_ADD(store->certificates, store->certificate_count, store->certificate_capacity) =
+            (struct stored_certificate){
+                .facts = facts,
+                .source = CERTIFICATE_NONE,
+                .key = CERTIFICATE_NONE,
+                .proven = CERTIFICATE_NONE,
+            };
     }
     add_content(store, (struct content){index, line, false});
 }
@@ -338,7 +347,7 @@ static void report_nothing(struct reading *reading, struct span bytes)
                           (struct doubt){.otherwise = form->is_request ? DIAG_LEVELS : DIAG_NOTE});
 }
 
-void certificate_read_file(void *context, const struct tree_file *file, struct span bytes)
+static void read_file(void *context, const struct tree_file *file, struct span bytes)
 {
     struct certificates *store = context;
     struct reading reading = {
@@ -374,10 +383,13 @@ void certificate_read_file(void *context, const struct tree_file *file, struct s
         reading.is_spotless && signature_is_settled(file->status, store->begun);
 }
 
-bool certificate_reuse_file(void *context, const struct tree_file *file)
+/* The same from the archive of the site before, without opening the file. False when it has changed, or
+ * must be read for another reason. */
+static bool reuse_file(void *context, const struct tree_file *file)
 {
     struct certificates *store = context;
-    uint32_t first, count;
+    const struct archived_source *source =
+        certificate_archive_find(&store->previous, file->signature);
     struct reading reading = {
         .store = store,
         .path = file->path,
@@ -385,21 +397,50 @@ bool certificate_reuse_file(void *context, const struct tree_file *file)
         .is_spotless = true,
     };
     /* A file without anything for us is as good as none, but not when it is named. */
-    if (!certificate_archive_find(&store->previous, file, &first, &count) ||
-        (file->is_named && count == 0))
+    if (source == NULL || (file->is_named && source->count == 0))
         return false;
     add_source(store, file);
-    if (count > 0)
+    if (source->count > 0)
         reading.file = diag_intern(store->diag, span_of(file->path));
-    for (uint32_t i = 0; i < count; i++) {
-        struct certificate_archived archived = certificate_archive_at(&store->previous, first + i);
-        if (archived.info.len > 0)
-            add_key(&reading, archived.line,
-                    (struct stored_key){.der = archived.der, .info = archived.info});
+    for (uint32_t i = 0; i < source->count; i++) {
+        const struct certificate_archived *content = &store->previous.contents[source->first + i];
+        if (content->info.len > 0)
+            add_key(&reading, content->line,
+                    (struct stored_key){.der = content->der, .info = content->info});
         else
-            take_certificate(&reading, archived.line, archived.der);
+            take_certificate(&reading, content->line, content->der);
     }
     settle(&reading);
     last_source(store)->is_reusable = reading.is_spotless;
     return true;
+}
+
+static void doubt_file(void *context, enum diag_level otherwise)
+{
+    certificate_doubt(context, (struct doubt){.otherwise = otherwise});
+}
+
+struct certificates *certificates_new(struct diag *diag, const struct site *previous,
+                                      const struct progress_callback *progress)
+{
+    struct certificates *store = heap_take(1, sizeof(*store));
+    store->diag = diag;
+    store->files = (struct certificate_files){
+        .diag = diag,
+        .progress = progress,
+        .skip = reuse_file,
+        .visit = read_file,
+        .doubt = doubt_file,
+        .context = store,
+    };
+    (void)clock_gettime(CLOCK_REALTIME, &store->begun); /* it cannot fail */
+    store->arena = arena_new();
+    certificate_archive_open(previous, &store->previous);
+    return store;
+}
+
+void certificates_read(struct certificates *store, const char *path, struct position at)
+{
+    if (certificate_crypto_begin(store))
+        certificate_files_walk(&store->files, path, at);
 }

@@ -1,8 +1,7 @@
 /*
  * The inside of the certificate store: the data that its modules share, which
  * are reading (read, form), taking what the load
- * before has read (archive), chains (chain), names (names) and the public face
- * with the arrays and their tables (store). Nobody else includes this. All numbers are indices into the arrays of
+ * before has read (archive), chains (chain), and names with the public face (store). Nobody else includes this. All numbers are indices into the arrays of
  * the store, so that the arrays may move while they grow.
  */
 #ifndef CERTIFICATES_STORE_INSIDE_H
@@ -113,22 +112,27 @@ struct proof {
     uint32_t is_used;   /* in this load */
 };
 
-/* The archive of the site before this load. {0} is empty. Everything is borrowed from the site but the
- * table. */
-struct certificate_archive {
-    struct span image;
-    const struct archived_source *sources;
-    const struct archived_content *contents;
-    const struct proof *proofs;
-    size_t content_count, proof_count;
-    struct table by_signature; /* signature to source */
+/* A file in the archive. */
+struct archived_source {
+    uint64_t signature;
+    uint32_t first; /* of its contents */
+    uint32_t count;
 };
 
-/* A certificate or key of an archived file, borrowed from the site. */
+/* A certificate or key of such a file, borrowed from the site. */
 struct certificate_archived {
     struct span der;
     struct span info; /* the public key of a key; empty: it is a certificate */
     uint32_t line;
+};
+
+/* The archive of the site before this load. {0} is empty. */
+struct certificate_archive {
+    const struct archived_source *sources; /* borrowed from the site, as are the proofs */
+    const struct proof *proofs;
+    size_t proof_count;
+    struct certificate_archived *contents; /* owned */
+    struct table by_signature;             /* signature to source */
 };
 
 struct certificates {
@@ -171,39 +175,23 @@ struct certificates {
     struct text archived;  /* for the next load */
 };
 
-/* Takes the certificates and keys out of one file. context is the store. */
-void certificate_read_file(void *context, const struct tree_file *file, struct span bytes);
-
 /* What the bytes are, in which there is no block of PEM for us; NULL when it is nothing that is known. */
 const struct certificate_form *certificate_form_find(struct span bytes);
-
-/* The same from the archive of the site before, without opening the file. False when it has changed, or
- * must be read for another reason. */
-bool certificate_reuse_file(void *context, const struct tree_file *file);
-
-/* The number of the new certificate, whose facts are taken. */
-uint32_t certificate_add(struct certificates *store, struct certificate *facts);
 
 /* The archive of the site; empty when it has none (or is NULL), or when it makes no sense. */
 void certificate_archive_open(const struct site *site, struct certificate_archive *ret_archive);
 
-/* Where the contents of the file are in the archive. False when it is not there as it is now. */
-bool certificate_archive_find(const struct certificate_archive *archive,
-                              const struct tree_file *file, uint32_t *ret_first,
-                              uint32_t *ret_count);
-struct certificate_archived certificate_archive_at(const struct certificate_archive *archive,
-                                                   uint32_t index);
-
-/* Brings what is known of signatures from the load before. */
-void certificate_reuse_proofs(struct certificates *store);
+/* The file with the signature, or NULL. */
+const struct archived_source *certificate_archive_find(const struct certificate_archive *archive,
+                                                       uint64_t signature);
 
 /* The number of the certificate with this DER, of the key with this public key; CERTIFICATE_NONE when
  * there is none. */
 uint32_t certificate_find_der(const struct certificates *store, struct span der);
 uint32_t certificate_find_key(const struct certificates *store, struct span info);
 
-/* Lists the authorities under their subjects, for certificate_build_chain. */
-void certificate_list_authorities(struct certificates *store);
+/* Lists the authorities under their subjects, and what the load before has known of signatures. */
+void certificate_begin_chains(struct certificates *store);
 
 /* Puts the chain of a certificate that has a key in order. False when it breaks a limit, which is
  * reported. */
@@ -215,9 +203,6 @@ void certificate_warn_of_chain(struct certificates *store, const struct stored_c
 /* mbedTLS may use PSA inside, which seeds a generator when it starts. It is stopped again before
  * anything can fork: children must not share its state. False, reported, without random bytes. */
 bool certificate_crypto_begin(struct certificates *store);
-
-/* Lists the leaf under its names. */
-void certificate_add_names(struct certificates *store, uint32_t index);
 
 /* The diagnostic that was added last is in doubt until it is known which hosts are configured. */
 void certificate_doubt(struct certificates *store, struct doubt doubt);

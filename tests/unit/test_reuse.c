@@ -310,6 +310,7 @@ static void test_signatures_are_verified_once(void **state)
     for (size_t i = 0; i < archive.proof_count; i++)
         proofs[i].is_signed = !proofs[i].is_signed;
     table_free(&archive.by_signature);
+    free(archive.contents);
     const struct site changed = {.map = {copy.data, copy.len}};
     struct outcome second = load(&changed, doubtful, 1, (int64_t)time(NULL));
     const struct credential *other = found(&second, hosts[0], CREDENTIAL_ECDSA);
