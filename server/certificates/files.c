@@ -28,7 +28,7 @@ static void report_error(struct certificate_files *files, const char *path, bool
 {
     report(files, path, is_named, file_error(error));
     if (error == EACCES && files->denied++ == 0)
-        files->first_denied = heap_copy(span_of(path));
+        files->first_denied = diag_intern(files->diag, span_of(path));
     if (!file_hint_hidden(path, files->diag) && error == EACCES)
         diag_hint(files->diag, "start as root (files are read before the rights are dropped), or "
                                "let the user of this process read it");
@@ -133,7 +133,5 @@ void certificate_files_free(struct certificate_files *files)
 {
     tree_free(&files->tree);
     free(files->buffer);
-    free(files->first_denied);
     files->buffer = NULL;
-    files->first_denied = NULL;
 }

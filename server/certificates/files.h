@@ -29,9 +29,9 @@ struct certificate_files {
     void *context;      /* borrowed */
     struct position at; /* of the path that is walked now */
     struct tree tree;
-    char *buffer;       /* owned; LIMIT_CERTIFICATE_FILE bytes and one more */
-    size_t denied;      /* files and folders that this user may not read */
-    char *first_denied; /* owned; NULL when there is none */
+    char *buffer;             /* owned; LIMIT_CERTIFICATE_FILE bytes and one more */
+    size_t denied;            /* files and folders that this user may not read */
+    const char *first_denied; /* borrowed from diag; NULL when there is none */
 };
 
 /* Visits the file, or every file below the folder in the order of their names.

@@ -11,14 +11,11 @@
 #include "certificates/der.h"
 #include "certificates/memory.h"
 
-/* The curves that every sender verifies; those that not all do; and algorithms, of which none is taken. A
- * curve follows the algorithm EC_PUBLIC_KEY. */
-static const struct der_name accepted_curves[] = {
+/* Curves, of which every sender verifies the first two, and not all the others; and algorithms, of which none is
+ * taken. A curve follows the algorithm EC_PUBLIC_KEY. */
+static const struct der_name curves[] = {
     {DER_OID("\x2a\x86\x48\xce\x3d\x03\x01\x07"), "P-256"},
     {DER_OID("\x2b\x81\x04\x00\x22"), "P-384"},
-};
-
-static const struct der_name other_curves[] = {
     {DER_OID("\x2b\x81\x04\x00\x23"), "P-521"},
     {DER_OID("\x2b\x81\x04\x00\x0a"), "secp256k1"},
     {DER_OID("\x2b\x81\x04\x00\x21"), "P-224"},
@@ -64,12 +61,9 @@ static void judge_curve(struct span parameters, struct public_key *key)
 {
     struct span oid = {0};
     (void)der_take(&parameters, DER_OBJECT_IDENTIFIER, &oid, NULL); /* else it is no known one */
-    const char *accepted = NAME_OF(accepted_curves, oid), *other = NAME_OF(other_curves, oid);
-    name_key(key, "ECDSA ",
-             accepted != NULL ? accepted
-             : other != NULL  ? other
-                              : "with an unknown curve");
-    key->accepted = accepted != NULL;
+    const char *text = NAME_OF(curves, oid);
+    name_key(key, "ECDSA ", text != NULL ? text : "with an unknown curve");
+    key->accepted = text == curves[0].text || text == curves[1].text;
 }
 
 static struct span without_zeros(struct span integer)

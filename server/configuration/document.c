@@ -365,24 +365,15 @@ static void report_syntax(const struct builder *builder, const yaml_parser_t *pa
 {
     struct diag *diag = builder->diag;
     const char *problem = parser->problem != NULL ? parser->problem : "cannot be read";
-    switch (parser->error) {
-    case YAML_MEMORY_ERROR:
+    if (parser->error == YAML_MEMORY_ERROR)
         heap_end();
-    case YAML_READER_ERROR:
-        diag_add(diag, builder->level,
-                 position_of_offset(builder->file, bytes, parser->problem_offset),
-                 "not valid YAML: %s", problem);
-        diag_hint(diag, "save the file as UTF-8 without control characters");
+    if (parser->error != YAML_READER_ERROR) {
+        report_problem(builder, parser, problem);
         return;
-    case YAML_NO_ERROR:
-    case YAML_SCANNER_ERROR:
-    case YAML_PARSER_ERROR:
-    case YAML_COMPOSER_ERROR:
-    case YAML_WRITER_ERROR:
-    case YAML_EMITTER_ERROR:
-        break;
     }
-    report_problem(builder, parser, problem);
+    diag_add(diag, builder->level, position_of_offset(builder->file, bytes, parser->problem_offset),
+             "not valid YAML: %s", problem);
+    diag_hint(diag, "save the file as UTF-8 without control characters");
 }
 
 static int64_t cpu_ms(void)

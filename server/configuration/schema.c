@@ -143,17 +143,9 @@ const struct schema schema_domain = {"in a domain", domain_keys, COUNT(domain_ke
 
 static const char *kind_text(const struct node *node)
 {
-    if (node->null)
-        return "nothing";
-    switch (node->kind) {
-    case NODE_SEQUENCE:
-        return "a list";
-    case NODE_MAPPING:
-        return "a mapping";
-    case NODE_SCALAR:
-        break;
-    }
-    return "a single value";
+    static const char *const texts[] = {
+        [NODE_SCALAR] = "a single value", [NODE_SEQUENCE] = "a list", [NODE_MAPPING] = "a mapping"};
+    return node->null ? "nothing" : texts[node->kind];
 }
 
 static const struct schema_key *find_key(const struct schema *schema, struct span name)
