@@ -19,9 +19,6 @@
 #define F_SEAL_FUTURE_WRITE 0x0010 /* Linux 5.1 */
 #endif
 
-/* A file that grows is made twice as large, up to this much more at a time. Bytes. */
-static const size_t STEP_MOST = 32 * 1024 * 1024;
-
 static const int SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
 /* An empty file that closes at exec, or -1 with errno. The name is shown in /proc/PID/maps. */
@@ -42,75 +39,21 @@ static int reopen(int fd)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static size_t whole_pages(size_t size)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE); /* it cannot fail for this name */
-    return (size + page - 1) / page * page;
-}
-
 int memory_file_open(void)
 {
     return open_file("mta-sts-image");
 }
 
-bool memory_file_begin(int fd, size_t room, struct memory_file *ret_file)
+bool memory_file_fill(int fd, struct span bytes)
 {
-    struct memory_file file = {.room = whole_pages(room > 0 ? room : 1), .fd = fd};
-    void *data = MAP_FAILED;
-    if (ftruncate(file.fd, (off_t)file.room) == 0)
-        data = mmap(NULL, file.room, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
-    if (data == MAP_FAILED) {
-        descriptor_close(&file.fd);
-        return false;
+    assert(bytes.len > 0);
+    for (size_t done = 0; done < bytes.len;) {
+        ssize_t count = pwrite(fd, bytes.data + done, bytes.len - done, (off_t)done);
+        if (count < 0 && errno != EINTR)
+            return false;
+        done += count < 0 ? 0 : (size_t)count;
     }
-    /* A child that had it could still write, so that the file could not be sealed while it lives. */
-    (void)madvise(data, file.room, MADV_DONTFORK);
-    file.data = data;
-    *ret_file = file;
-    return true;
-}
-
-bool memory_file_new(size_t room, struct memory_file *ret_file)
-{
-    int fd = memory_file_open();
-    return fd >= 0 && memory_file_begin(fd, room, ret_file);
-}
-
-bool memory_file_grow(struct memory_file *file, size_t room)
-{
-    if (room <= file->room)
-        return true;
-    size_t step = file->room < STEP_MOST ? file->room : STEP_MOST;
-    size_t least = file->room + step;
-    room = whole_pages(room > least ? room : least);
-    if (ftruncate(file->fd, (off_t)room) != 0)
-        return false; /* a longer file than its mapping does no harm */
-    void *data = mremap(file->data, file->room, room, MREMAP_MAYMOVE);
-    if (data == MAP_FAILED)
-        return false;
-    file->data = data;
-    file->room = room;
-    return true;
-}
-
-int memory_file_finish(struct memory_file *file, size_t size)
-{
-    assert(size > 0 && size <= file->room);
-    int fd = file->fd;
-    (void)munmap(file->data, file->room); /* It cannot fail for a whole mapping. */
-    *file = (struct memory_file){0};
-    if (ftruncate(fd, (off_t)size) != 0 || fcntl(fd, F_ADD_SEALS, SEALS) != 0)
-        descriptor_close(&fd);
-    return fd;
-}
-
-void memory_file_free(struct memory_file *file)
-{
-    if (file->data == NULL)
-        return;
-    (void)munmap(file->data, file->room);
-    (void)close(file->fd);
-    *file = (struct memory_file){0};
+    return fcntl(fd, F_ADD_SEALS, SEALS) == 0;
 }
 
 /* A shared mapping that cannot become writable: of a sealed file, which kernels before Linux 6.7 may not
@@ -161,7 +104,8 @@ void memory_map_free(struct memory_map *map)
 
 bool shared_memory_new(size_t size, struct shared_memory *ret_memory)
 {
-    struct shared_memory memory = {.size = whole_pages(size)};
+    size_t page = (size_t)sysconf(_SC_PAGESIZE); /* it cannot fail for this name */
+    struct shared_memory memory = {.size = (size + page - 1) / page * page};
     int fd = open_file("mta-sts-shared");
     if (fd < 0)
         return false;

@@ -10,12 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A file that is being written. {0} is none. */
-struct memory_file {
-    char *data;  /* owned; the bytes, which are zero until they are written */
-    size_t room; /* bytes that may be written */
-    int fd;      /* owned */
-};
+#include "base/span.h"
 
 /* A sealed file as this process sees it. {0} is none. */
 struct memory_map {
@@ -23,27 +18,12 @@ struct memory_map {
     size_t size;      /* bytes of the file, at least 1; the rest of the last page is zero */
 };
 
-/* An empty file, which one process makes and another may begin to write. Owned; closes at exec; or -1 with
- * errno. */
+/* An empty file, which one process makes and another may fill. Owned; closes at exec; or -1 with errno. */
 int memory_file_open(void);
 
-/* Makes room for at least so many bytes in an empty file, which is taken. False with errno when it cannot be
- * had. Pages that nobody has written to cost nothing. Processes that are forked do not have the memory. */
-bool memory_file_begin(int fd, size_t room, struct memory_file *ret_file);
-
-/* Both. */
-bool memory_file_new(size_t room, struct memory_file *ret_file);
-
-/* Makes room for at least so many bytes; data may move. False with errno, and nothing is changed. */
-bool memory_file_grow(struct memory_file *file, size_t room);
-
-/* Unmaps the file, cuts it to its first size bytes (1 to room) and seals it: no process can write to
- * it, change its length or take a seal away. Returns its descriptor, which is owned and closes at
- * exec; or -1 with errno. file is {0} afterwards in any case. */
-int memory_file_finish(struct memory_file *file, size_t size);
-
-/* Gives a file that was not finished back. {0} is legal. */
-void memory_file_free(struct memory_file *file);
+/* Writes the bytes, at least one, into an empty file and seals it: no process can write to it, change its length
+ * or take a seal away. False with errno. */
+bool memory_file_fill(int fd, struct span bytes);
 
 /* The size of a finished file of at most most bytes. 0 with errno: EINVAL when it is not a finished file,
  * EFBIG when it is larger. */

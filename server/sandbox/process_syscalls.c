@@ -179,7 +179,6 @@ static const struct filter_rule reading[] = {
 
 static const struct filter_rule of_loader[] = {
     {.call = SYS_memfd_create},
-    {.call = SYS_ftruncate},
     {.call = SYS_pwrite64},
     {.call = SYS_fcntl, .checks = {{FILTER_IS, 1, F_ADD_SEALS}}},
     {.call = SYS_fcntl, .checks = {{FILTER_IS, 1, F_GET_SEALS}}},
@@ -210,6 +209,7 @@ static const struct filter_rule of_supervisor[] = {
 #endif
     {.call = SYS_openat},
     {.call = SYS_fcntl},
+    {.call = SYS_ftruncate},
     {.call = SYS_fsync},
 #ifdef SYS_renameat
     {.call = SYS_renameat},

@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <stdalign.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/array.h"
+#include "base/descriptors.h"
 #include "base/heap.h"
+#include "base/memory_file.h"
 #include "base/table.h"
 #include "site/image.h"
 
@@ -36,11 +37,12 @@ struct written {
 };
 
 struct site_builder {
-    struct memory_file file; /* owned */
-    size_t used;             /* bytes of it */
-    int error;               /* from errno: what made it fail; 0 until then */
-    struct arena *arena;     /* owned; names */
-    struct entry *entries;   /* owned */
+    int fd;                /* owned; the file for the image, or -1 */
+    char *image;           /* owned; it may move */
+    size_t used, room;     /* bytes of it */
+    bool is_too_large;     /* so that it has failed */
+    struct arena *arena;   /* owned; names */
+    struct entry *entries; /* owned */
     size_t count, capacity;
     struct origin *origins; /* owned */
     size_t origin_count, origin_capacity;
@@ -49,16 +51,29 @@ struct site_builder {
     struct span archive; /* borrowed */
 };
 
+/* Room for a record, all zero: its place, or 0 after a failure. */
+static uint32_t take(struct site_builder *builder, size_t size, size_t align)
+{
+    size_t at = (builder->used + align - 1) / align * align;
+    builder->is_too_large = builder->is_too_large || size > LIMIT_IMAGE || at > LIMIT_IMAGE - size;
+    if (builder->is_too_large)
+        return 0;
+    if (at + size > builder->room) {
+        builder->room = 2 * (at + size);
+        builder->image = heap_grow(builder->image, builder->room, 1);
+    }
+    memset(builder->image + builder->used, 0, at + size - builder->used);
+    builder->used = at + size;
+    return (uint32_t)at;
+}
+
 struct site_builder *site_builder_new(int fd)
 {
     struct site_builder *builder = heap_take(1, sizeof(*builder));
     builder->arena = arena_new();
     builder->texts.builder = builder->policies.builder = builder->credentials.builder = builder;
-    builder->used = sizeof(struct site_image);
-    if (fd < 0)
-        fd = memory_file_open();
-    if (fd < 0 || !memory_file_begin(fd, builder->used, &builder->file))
-        builder->error = errno;
+    builder->fd = fd;
+    (void)take(builder, sizeof(struct site_image), 1); /* it begins the image */
     return builder;
 }
 
@@ -72,7 +87,8 @@ void site_builder_free(struct site_builder *builder)
 {
     if (builder == NULL)
         return;
-    memory_file_free(&builder->file);
+    descriptor_close(&builder->fd);
+    free(builder->image);
     arena_free(builder->arena);
     free(builder->entries);
     free(builder->origins);
@@ -83,41 +99,17 @@ void site_builder_free(struct site_builder *builder)
     free(builder);
 }
 
-static void fail(struct site_builder *builder, int error)
-{
-    if (builder->error == 0)
-        builder->error = error;
-}
-
-/* Room for a record: its place, or 0 after a failure. */
-static uint32_t take(struct site_builder *builder, size_t size, size_t align)
-{
-    size_t at = (builder->used + align - 1) / align * align;
-    if (builder->error != 0)
-        return 0;
-    if (size > LIMIT_IMAGE || at > LIMIT_IMAGE - size) {
-        fail(builder, EFBIG);
-        return 0;
-    }
-    if (!memory_file_grow(&builder->file, at + size)) {
-        fail(builder, errno);
-        return 0;
-    }
-    builder->used = at + size;
-    return (uint32_t)at;
-}
-
 static uint32_t copy(struct site_builder *builder, struct span bytes, size_t align)
 {
     uint32_t at = take(builder, bytes.len, align);
     if (at != 0 && bytes.len > 0)
-        memcpy(builder->file.data + at, bytes.data, bytes.len);
+        memcpy(builder->image + at, bytes.data, bytes.len);
     return at;
 }
 
 static struct span bytes_at(const struct site_builder *builder, struct image_bytes bytes)
 {
-    return (struct span){builder->file.data + bytes.distance, bytes.len};
+    return (struct span){builder->image + bytes.distance, bytes.len};
 }
 
 /* The place is known by its own bytes, which are looked at when one is searched for. Their memory may move. */
@@ -132,7 +124,7 @@ static struct image_reference place_once(struct site_builder *builder, struct wr
                                          struct span bytes, size_t align)
 {
     const struct image_reference none = {0};
-    if (builder->error != 0)
+    if (builder->is_too_large)
         return none;
     /* What comes domain by domain often is what came last. */
     if (written->count > 0 && span_equal(written_key(written, written->count - 1), bytes))
@@ -165,13 +157,13 @@ static struct image_bytes place_bytes(struct site_builder *builder, struct span 
 {
     struct span key = SPAN_OF(bytes.data);
     const struct image_bytes none = {0};
-    if (builder->error != 0)
+    if (builder->is_too_large)
         return none;
     size_t found = table_find(&builder->by_origin, key, origin_key, builder->origins);
     if (found != TABLE_NONE && span_equal(bytes_at(builder, builder->origins[found].copy), bytes))
         return builder->origins[found].copy;
     struct image_bytes copied = {(int32_t)copy(builder, bytes, 1), (uint32_t)bytes.len};
-    if (found != TABLE_NONE || builder->error != 0)
+    if (found != TABLE_NONE || builder->is_too_large)
         return copied;
     table_add(&builder->by_origin, key, builder->origin_count);
     *ARRAY_ADD(builder->origins, builder->origin_count, builder->origin_capacity) =
@@ -258,14 +250,14 @@ static void sort_entries(struct site_builder *builder)
 static void refer(const struct site_builder *builder, int32_t *reference)
 {
     if (*reference != 0)
-        *reference -= (int32_t)((const char *)reference - builder->file.data);
+        *reference -= (int32_t)((const char *)reference - builder->image);
 }
 
 static void refer_credentials(const struct site_builder *builder)
 {
     for (size_t i = 0; i < builder->credentials.count; i++) {
         struct credential *credential =
-            (void *)(builder->file.data + builder->credentials.items[i].distance);
+            (void *)(builder->image + builder->credentials.items[i].distance);
         refer(builder, &credential->key.distance);
         refer(builder, &credential->algorithm.distance);
         refer(builder, &credential->file.distance);
@@ -300,10 +292,10 @@ static uint32_t write_domains(struct site_builder *builder)
         take(builder, builder->count * sizeof(struct site_domain), alignof(struct site_domain));
     if (at == 0)
         return 0;
-    struct site_domain *domains = (void *)(builder->file.data + at);
+    struct site_domain *domains = (void *)(builder->image + at);
     for (size_t i = 0; i < builder->count; i++) {
         const struct entry *entry = &builder->entries[i];
-        memcpy(builder->file.data + name, entry->name, entry->domain.name_len + 1U);
+        memcpy(builder->image + name, entry->name, entry->domain.name_len + 1U);
         write_domain(builder, entry, name, &domains[i]);
         name += entry->domain.name_len + 1U;
     }
@@ -313,17 +305,15 @@ static uint32_t write_domains(struct site_builder *builder)
 struct site *site_builder_finish(struct site_builder *builder)
 {
     struct site *site = NULL;
-    int fd = -1, error = ENOMEM;
+    int error = EFBIG;
     sort_entries(builder);
     uint32_t domains = write_domains(builder);
     uint32_t archive = copy(builder, builder->archive, alignof(int64_t));
     (void)take(builder, 0, alignof(int64_t)); /* whole words */
-    if (builder->error != 0) {
-        error = builder->error;
+    if (builder->is_too_large)
         goto done;
-    }
     refer_credentials(builder);
-    struct site_image *header = (void *)builder->file.data;
+    struct site_image *header = (void *)builder->image;
     *header = (struct site_image){
         .version = SITE_IMAGE_VERSION,
         .size = (uint32_t)builder->used,
@@ -333,13 +323,14 @@ struct site *site_builder_finish(struct site_builder *builder)
         .archive_len = (uint32_t)builder->archive.len,
     };
     memcpy(header->magic, SITE_IMAGE_MAGIC, sizeof(header->magic));
-    fd = memory_file_finish(&builder->file, builder->used);
-    site = fd < 0 ? NULL : site_map(fd);
+    if (builder->fd < 0)
+        builder->fd = memory_file_open();
+    if (builder->fd >= 0 &&
+        memory_file_fill(builder->fd, (struct span){builder->image, builder->used}))
+        site = site_map(builder->fd);
     error = errno;
-    if (fd >= 0)
-        (void)close(fd); /* the mapping stays */
 done:
-    site_builder_free(builder);
+    site_builder_free(builder); /* the mapping stays */
     if (site == NULL && error == ENOMEM)
         heap_end();
     errno = error;

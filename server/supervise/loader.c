@@ -231,17 +231,13 @@ void loader_say(const struct loader *loader, enum progress progress)
 
 bool loader_fill(struct loader *loader, size_t file, struct span bytes)
 {
-    struct memory_file begun;
     if (file >= LOADER_STATE && bytes.len > LIMIT_STATE_FILE) {
         log_line(LOG_LEVEL_ERROR,
                  "what is to be saved in the state folder is larger than %d MiB, and is not saved",
                  LIMIT_STATE_FILE / (1024 * 1024));
         return true;
     }
-    if (!memory_file_begin(loader->loaded.files[file], bytes.len, &begun))
-        return false;
-    memcpy(begun.data, bytes.data, bytes.len);
-    return memory_file_finish(&begun, bytes.len) >= 0;
+    return memory_file_fill(loader->loaded.files[file], bytes);
 }
 
 bool loader_tell(const struct loader *loader, enum loader_outcome outcome)

@@ -212,7 +212,7 @@ def test_load_that_gets_no_memory_file(start, place):
     running = start(place.config, environment=place.environment, expect=[KILLED, "reload refused: ", said])
     loader = begin_load(running, place)
     until_it_waits(loader)
-    with tracer.Tracer(loader, "trace=ftruncate", "inject=ftruncate:error=ENOSPC"):
+    with tracer.Tracer(loader, "trace=pwrite64", "inject=pwrite64:error=ENOSPC"):
         place.disk.answer()
         refusal = running.wait_line("reload refused: (.*)")[1]
     assert refusal == "generation 1 is still served"

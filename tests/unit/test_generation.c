@@ -13,13 +13,11 @@
 static struct settings_image *make_image(void)
 {
     struct text bytes = {0};
-    struct memory_file file;
     const struct settings_image image = {
         .settings = {.workers = 2}, .watch = {.file = "/etc/mta-sts.yaml"}, .uid = 1, .gid = 1};
     settings_image_print(&image, &bytes);
-    assert_true(memory_file_new(bytes.len, &file));
-    memcpy(file.data, bytes.data, bytes.len);
-    int fd = memory_file_finish(&file, bytes.len);
+    int fd = memory_file_open();
+    assert_true(memory_file_fill(fd, (struct span){bytes.data, bytes.len}));
     text_free(&bytes);
     struct settings_image *opened = settings_image_open(fd);
     assert_non_null(opened);

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -22,92 +22,43 @@ static size_t page(void)
 
 static int finished(const char *bytes, size_t size)
 {
-    struct memory_file file;
-    assert_true(memory_file_new(size, &file));
-    memcpy(file.data, bytes, size);
-    int fd = memory_file_finish(&file, size);
-    assert_true(fd >= 0);
-    assert_null(file.data);
+    int fd = memory_file_open();
+    assert_true(memory_file_fill(fd, (struct span){bytes, size}));
     return fd;
 }
 
 static void what_was_written_is_read(void **state)
 {
     (void)state;
-    struct memory_file file;
     struct memory_map map;
     size_t size = 5 * page() + 3;
-    assert_true(memory_file_new(0, &file));
-    assert_true(file.room >= 1);
-    file.data[0] = 'a';
-    for (size_t at = 1; at < size; at++) {
-        if (at == file.room)
-            assert_true(memory_file_grow(&file, at + 1));
-        assert_int_equal(file.data[at], 0);
-        file.data[at] = (char)at;
-    }
-    int fd = memory_file_finish(&file, size);
-    assert_true(fd >= 0);
+    char *bytes = malloc(size);
+    assert_non_null(bytes);
+    for (size_t at = 0; at < size; at++)
+        bytes[at] = (char)at;
+    int fd = finished(bytes, size);
     assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     assert_true(memory_file_map(fd, size, &map));
     assert_int_equal(close(fd), 0);
     assert_int_equal(map.size, size);
-    assert_int_equal(map.data[0], 'a');
-    for (size_t at = 1; at < size; at++)
-        assert_int_equal(map.data[at], (char)at);
+    assert_memory_equal(map.data, bytes, size);
     memory_map_free(&map);
     assert_null(map.data);
     memory_map_free(&map);
+    free(bytes);
 }
 
-static void a_file_can_be_given_back(void **state)
+static void what_cannot_be_written_or_sealed_is_told(void **state)
 {
     (void)state;
-    struct memory_file file = {0};
-    memory_file_free(&file);
-    assert_true(memory_file_new(1, &file));
-    int fd = file.fd;
-    memory_file_free(&file);
-    assert_null(file.data);
-    assert_int_equal(fcntl(fd, F_GETFD), -1);
-}
-
-/* Room that no file can have leaves the file as it was. */
-static void too_much_room_is_refused(void **state)
-{
-    (void)state;
-    struct memory_file file;
-    assert_true(memory_file_new(1, &file));
-    size_t room = file.room;
-    file.data[0] = 'x';
-    assert_false(memory_file_grow(&file, (size_t)1 << 62));
-    assert_int_equal(file.room, room);
-    assert_int_equal(file.data[0], 'x');
-    memory_file_free(&file);
-}
-
-/* Also when it became larger meanwhile. */
-static void a_child_does_not_keep_a_file_from_being_finished(void **state)
-{
-    (void)state;
-    struct memory_file file;
-    int ends[2];
-    char byte = 0;
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    assert_true(memory_file_new(1, &file));
-    assert_true(memory_file_grow(&file, 8 * page()));
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        (void)close(ends[1]);
-        _exit(read(ends[0], &byte, 1) == 0 ? 0 : 1); /* until the parent closes its end */
-    }
-    int fd = memory_file_finish(&file, 1);
-    assert_true(fd >= 0);
-    assert_int_equal(close(fd) + close(ends[1]) + close(ends[0]), 0);
-    int status = 1;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    int reader = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), full = finished("sealed", 6);
+    assert_false(memory_file_fill(-1, span_of("x")));
+    assert_int_equal(errno, EBADF);
+    assert_false(memory_file_fill(reader, span_of("x")));
+    assert_int_equal(errno, EBADF);
+    assert_false(memory_file_fill(full, span_of("x")));
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(close(full) + close(reader), 0);
 }
 
 static void nobody_can_change_a_finished_file(void **state)
@@ -219,9 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read),
-        cmocka_unit_test(a_file_can_be_given_back),
-        cmocka_unit_test(too_much_room_is_refused),
-        cmocka_unit_test(a_child_does_not_keep_a_file_from_being_finished),
+        cmocka_unit_test(what_cannot_be_written_or_sealed_is_told),
         cmocka_unit_test(nobody_can_change_a_finished_file),
         cmocka_unit_test(a_mapping_stays_read_only),
         cmocka_unit_test(what_is_not_sealed_is_not_mapped),

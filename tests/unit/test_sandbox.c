@@ -24,6 +24,7 @@
 #include <linux/capability.h>
 
 #include "base/log.h"
+#include "base/memory_file.h"
 #include "base/sanitizer.h"
 #include "files/file.h"
 #include "sandbox/privilege.h"
@@ -229,15 +230,7 @@ static long tell_supervisor(const struct place *place)
 /* Fills and seals a memory file that the supervisor has made, as the loader does. */
 static long fill_image(const struct place *place)
 {
-    if (ftruncate(place->memory, 4096) != 0)
-        return -1;
-    char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, place->memory, 0);
-    if (memory == MAP_FAILED)
-        return -1;
-    memory[0] = 'x';
-    if (munmap(memory, 4096) != 0)
-        return -1;
-    return fcntl(place->memory, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL);
+    return memory_file_fill(place->memory, span_of("image")) ? 0 : -1;
 }
 
 static long make_image(const struct place *place)

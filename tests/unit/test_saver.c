@@ -26,10 +26,9 @@ static const char PROMISES[] = "served-policies.txt", POLICIES[] = "last-valid-p
 
 static int hold(const char *bytes)
 {
-    struct memory_file file;
-    assert_true(memory_file_new(strlen(bytes), &file));
-    memcpy(file.data, bytes, strlen(bytes));
-    return memory_file_finish(&file, strlen(bytes));
+    int fd = memory_file_open();
+    assert_true(memory_file_fill(fd, span_of(bytes)));
+    return fd;
 }
 
 /* What the file has, or "" when it is not there; it is removed. */

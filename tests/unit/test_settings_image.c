@@ -84,11 +84,8 @@ static int tear_down(void **state)
 /* Hands the bytes over as a loader does. */
 static struct settings_image *pass_on(struct span bytes)
 {
-    struct memory_file file;
-    assert_true(memory_file_new(bytes.len, &file));
-    memcpy(file.data, bytes.data, bytes.len);
-    int fd = memory_file_finish(&file, bytes.len);
-    assert_true(fd >= 0);
+    int fd = memory_file_open();
+    assert_true(memory_file_fill(fd, bytes));
     struct settings_image *image = settings_image_open(fd);
     assert_int_equal(close(fd), 0);
     return image;
@@ -193,13 +190,12 @@ static void what_no_loader_says_is_refused(void **state)
 static void only_sealed_memory_is_opened(void **state)
 {
     const struct example *example = *state;
-    struct memory_file file;
-    assert_true(memory_file_new(example->bytes.len, &file));
-    memcpy(file.data, example->bytes.data, example->bytes.len);
-    assert_null(settings_image_open(file.fd));
+    int fd = memory_file_open();
+    assert_int_equal(write(fd, example->bytes.data, example->bytes.len), example->bytes.len);
+    assert_null(settings_image_open(fd));
     assert_null(settings_image_open(STDIN_FILENO));
     assert_null(settings_image_open(-1));
-    memory_file_free(&file);
+    assert_int_equal(close(fd), 0);
     assert_null(pass_on(span_of("mta-sts-httpd settings 9\n")));
 }
 

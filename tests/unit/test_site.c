@@ -199,13 +199,13 @@ static void another_process_opens_what_one_has_built(void **state)
 static void what_is_no_site_is_not_opened(void **state)
 {
     (void)state;
-    struct memory_file file;
+    char bytes[200] = {0};
+    memcpy(bytes, SITE_IMAGE_MAGIC, sizeof(SITE_IMAGE_MAGIC));
     assert_null(site_open(-1));
     assert_int_equal(errno, EBADF);
     for (size_t size = 1; size < 200; size++) {
-        assert_true(memory_file_new(size, &file));
-        memcpy(file.data, SITE_IMAGE_MAGIC, size < 8 ? size : 8);
-        int fd = memory_file_finish(&file, size);
+        int fd = memory_file_open();
+        assert_true(memory_file_fill(fd, (struct span){bytes, size}));
         assert_null(site_open(fd));
         assert_int_equal(errno, EINVAL);
         assert_int_equal(close(fd), 0);
