@@ -242,39 +242,21 @@ static const struct endpoint *owner_of(const struct listener *listener,
 }
 
 /* "0.0.0.0" needs no socket of its own when that of "[::]" takes IPv4 and is served alike. */
-static bool is_covered(const struct listeners *listeners, const struct endpoint *endpoints,
-                       size_t count, const struct endpoint *endpoint)
+static bool is_open(const struct listeners *listeners, const struct endpoint *endpoints,
+                    size_t count, const struct endpoint *endpoint)
 {
     for (size_t i = 0; i < listeners->count; i++) {
         const struct listener *listener = &listeners->items[i];
         const struct endpoint *owner = owner_of(listener, endpoints, count);
-        if (owner != NULL && !listener->v6_only && address_is_v4_wildcard(&endpoint->address) &&
-            address_is_v6_wildcard(&listener->bound) &&
-            address_port(&endpoint->address) == address_port(&listener->bound) &&
-            owner->service == endpoint->service && owner->plain == endpoint->plain &&
-            owner->proxy_count == 0 && endpoint->proxy_count == 0)
+        if (owner == endpoint ||
+            (owner != NULL && !listener->v6_only && address_is_v4_wildcard(&endpoint->address) &&
+             address_is_v6_wildcard(&listener->bound) &&
+             address_port(&endpoint->address) == address_port(&listener->bound) &&
+             owner->service == endpoint->service && owner->plain == endpoint->plain &&
+             owner->proxy_count == 0 && endpoint->proxy_count == 0))
             return true;
     }
     return false;
-}
-
-static bool is_open(const struct listeners *listeners, const struct endpoint *endpoints,
-                    size_t count, const struct endpoint *endpoint)
-{
-    for (size_t i = 0; i < listeners->count; i++)
-        if (owner_of(&listeners->items[i], endpoints, count) == endpoint)
-            return true;
-    return is_covered(listeners, endpoints, count, endpoint);
-}
-
-/* The first socket that is open and has some of the address, or NULL. */
-static const struct listener *overlapping(const struct listeners *listeners,
-                                          const struct address *address)
-{
-    for (size_t i = 0; i < listeners->count; i++)
-        if (address_overlaps(&listeners->items[i].bound, address, listeners->items[i].v6_only))
-            return &listeners->items[i];
-    return NULL;
 }
 
 /* The socket unit, as far as its sockets tell: that is their name unless it gives them another. */
@@ -328,7 +310,10 @@ static void explain_bind(const struct listeners *listeners, const struct endpoin
                          int reason, struct text *fault, struct text *fix)
 {
     const struct address *wanted = &endpoint->address;
-    const struct listener *other = overlapping(listeners, wanted);
+    const struct listener *other = NULL; /* that has some of the address */
+    for (size_t i = 0; other == NULL && i < listeners->count; i++)
+        if (address_overlaps(&listeners->items[i].bound, wanted, listeners->items[i].v6_only))
+            other = &listeners->items[i];
     if (reason == EADDRINUSE && other != NULL) {
         text_printf(fault, ": it is part of %s, which %s", other->bound.text,
                     other->name == NULL ? "this server has opened itself"
@@ -392,16 +377,6 @@ static bool report_missing(const struct listeners *listeners, const struct endpo
                                   "unit FileDescriptorName="));
     }
     return refuse(&fault, &fix);
-}
-
-/* What the endpoint listens on, whoever opens it. */
-static bool open_endpoint(struct listeners *listeners, const struct endpoint *endpoints,
-                          size_t count, const struct endpoint *endpoint)
-{
-    if (is_open(listeners, endpoints, count, endpoint))
-        return true;
-    return address_is_inherited(&endpoint->address) ? report_missing(listeners, endpoint)
-                                                    : open_own(listeners, endpoint);
 }
 
 /* "[::]" stands for both families, so that half of it is not what was configured; a machine without
@@ -468,8 +443,11 @@ bool listeners_open(struct listeners *listeners, const struct endpoint *endpoint
     for (size_t i = 0; good && i < before; i++)
         good = is_wanted(listeners, endpoints, count, &listeners->items[i]);
     for (size_t i = 0; i < count; i++)
-        good = open_endpoint(listeners, endpoints, count, &endpoints[i]) &&
-               is_whole(listeners, endpoints, count, &endpoints[i]) && good;
+        good =
+            (is_open(listeners, endpoints, count, &endpoints[i]) ||
+             (address_is_inherited(&endpoints[i].address) ? report_missing(listeners, &endpoints[i])
+                                                          : open_own(listeners, &endpoints[i]))) &&
+            is_whole(listeners, endpoints, count, &endpoints[i]) && good;
     while (!good && listeners->count > before)
         close_listener(&listeners->items[--listeners->count]);
     return good;
