@@ -3,9 +3,11 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "base/memory_file.h"
+#include "base/table.h"
 
 /* The generation that serves and the one that drains. */
 enum { SLOTS = 2 * LIMIT_WORKERS };
@@ -31,6 +33,16 @@ struct stats {
     size_t count;     /* slots that are there; in a worker: those that were when it was forked */
     struct slot *own; /* a worker's; NULL in the supervisor */
 };
+
+static uint64_t load(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void store(_Atomic uint64_t *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
 
 static const struct head *head_of(const struct stats *stats)
 {
@@ -124,7 +136,7 @@ uint64_t stats_sum(const struct stats *stats, enum stats_counter counter)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < stats->count; i++)
-        sum += atomic_load_explicit(&slot_of(stats, i)->counters[counter], memory_order_relaxed);
+        sum += load(&slot_of(stats, i)->counters[counter]);
     return sum;
 }
 
@@ -136,4 +148,94 @@ const struct fetch_records *stats_fetch_records(const struct stats *stats, size_
 int64_t stats_gauge(const struct stats *stats, enum stats_gauge gauge)
 {
     return atomic_load_explicit(&head_of(stats)->gauges[gauge], memory_order_relaxed);
+}
+
+void fetch_record_set(char *field, size_t size, struct span text)
+{
+    size_t len = text.len < size - 1 ? text.len : size - 1;
+    for (size_t i = 0; i < len; i++)
+        field[i] = text.data[i] >= ' ' && text.data[i] <= '~' ? text.data[i] : '?';
+    field[len] = '\0';
+}
+
+/* Of domain, agent and network; never 0. They come from clients, so the hash is seeded: none can meet
+ * another's on purpose. */
+static uint64_t key_of(const struct fetch_record *record)
+{
+    return table_hash((struct span){(const char *)record, offsetof(struct fetch_record, id)}) | 1;
+}
+
+/* The entry with the key, else a free one, else the oldest. */
+static size_t place_of(const struct fetch_records *records, uint64_t key)
+{
+    size_t oldest = 0;
+    for (size_t i = 0; i < LIMIT_FETCH_RECORDS; i++) {
+        uint64_t other = load(&records->keys[i]);
+        if (other == key || other == 0)
+            return i;
+        if (atomic_load_explicit(&records->lasts[i], memory_order_relaxed) <
+            atomic_load_explicit(&records->lasts[oldest], memory_order_relaxed))
+            oldest = i;
+    }
+    return oldest;
+}
+
+/* False when somebody is writing it. */
+static bool read_entry(const struct fetch_records *records, size_t index,
+                       struct fetch_record *ret_record)
+{
+    uint64_t words[FETCH_RECORD_WORDS];
+    uint64_t turn = atomic_load_explicit(&records->turns[index], memory_order_acquire);
+    for (size_t i = 0; i < FETCH_RECORD_WORDS; i++)
+        words[i] = load(&records->words[index][i]);
+    atomic_thread_fence(memory_order_acquire);
+    if (turn % 2 != 0 || load(&records->turns[index]) != turn)
+        return false;
+    memcpy(ret_record, words, sizeof(*ret_record));
+    ret_record->domain[sizeof(ret_record->domain) - 1] = '\0';
+    ret_record->agent[sizeof(ret_record->agent) - 1] = '\0';
+    ret_record->network[sizeof(ret_record->network) - 1] = '\0';
+    ret_record->id[sizeof(ret_record->id) - 1] = '\0';
+    return true;
+}
+
+/* A worker that dies in the middle leaves an odd turn, which the next one here makes even. */
+static void write_entry(struct fetch_records *records, size_t index,
+                        const struct fetch_record *record)
+{
+    uint64_t words[FETCH_RECORD_WORDS] = {0};
+    uint64_t turn = load(&records->turns[index]) | 1;
+    memcpy(words, record, sizeof(*record));
+    store(&records->turns[index], turn);
+    atomic_thread_fence(memory_order_release);
+    for (size_t i = 0; i < FETCH_RECORD_WORDS; i++)
+        store(&records->words[index][i], words[i]);
+    atomic_store_explicit(&records->turns[index], turn + 1, memory_order_release);
+}
+
+void fetch_records_add(struct fetch_records *records, const struct fetch_record *record)
+{
+    uint64_t key = key_of(record);
+    size_t index = place_of(records, key);
+    struct fetch_record noted = *record, before;
+    noted.count = 1;
+    if (load(&records->keys[index]) == key && read_entry(records, index, &before))
+        noted.count = before.count + 1;
+    write_entry(records, index, &noted);
+    store(&records->domains[index], table_hash(span_of(record->domain)));
+    atomic_store_explicit(&records->lasts[index], record->last, memory_order_relaxed);
+    store(&records->keys[index], key);
+}
+
+bool fetch_records_next(const struct fetch_records *records, struct span domain, size_t *index,
+                        struct fetch_record *ret_record)
+{
+    uint64_t hash = table_hash(domain);
+    while (*index < LIMIT_FETCH_RECORDS) {
+        size_t i = (*index)++;
+        if (load(&records->keys[i]) != 0 && load(&records->domains[i]) == hash &&
+            read_entry(records, i, ret_record) && span_equal(span_of(ret_record->domain), domain))
+            return true;
+    }
+    return false;
 }

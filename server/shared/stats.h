@@ -4,8 +4,7 @@
  * worker writes in a slot of its own; the supervisor writes the gauges; every
  * process may read all that was there when it was forked. A worker can write in
  * no other slot, whatever it calls; what a compromised one has written in its own
- * is for display alone. The shared part holds no pointer. fetch_records.c has the part that tells who
- * has fetched what.
+ * is for display alone. The shared part holds no pointer.
  */
 #ifndef SHARED_STATS_H
 #define SHARED_STATS_H
