@@ -358,12 +358,6 @@ void history_see(struct history *history, const char *domain, struct span id, ui
     history_add_sighting(history, &sighting);
 }
 
-static bool has_bytes_of(const struct promise *one, const struct promise *other)
-{
-    return one->mode == other->mode && one->max_age == other->max_age &&
-           span_equal(one->mx, other->mx);
-}
-
 static void add_seen(struct history *history, const char *domain, struct promise seen, int64_t now)
 {
     seen.domain = arena_copy(history->arena, span_of(domain));
@@ -389,7 +383,8 @@ void history_see_policies(struct history *history, const char *domain, const str
         bool is_ours = false;
         for (size_t i = first; i < end; i++) {
             struct promise *promise = &history->promises[i];
-            if (!has_bytes_of(promise, &seen[k]))
+            if (promise->mode != seen[k].mode || promise->max_age != seen[k].max_age ||
+                !span_equal(promise->mx, seen[k].mx))
                 continue;
             is_ours = is_ours || (!promise->is_seen && promise->until == PROMISE_OPEN);
             if (promise->is_seen && span_equal(promise->id, seen[k].id))

@@ -37,7 +37,7 @@ enum { CHANGES_NAMED = 10 }; /* of each kind; the others are counted */
 
 struct changes {
     size_t counts[CHANGES];
-    char names[CHANGES][CHANGES_NAMED][LIMIT_NAME + 1];
+    const char *names[CHANGES][CHANGES_NAMED]; /* borrowed from the sites */
 };
 
 struct load {
@@ -111,7 +111,7 @@ static void note(struct changes *changes, enum change change, const struct site_
 {
     size_t index = changes->counts[change]++;
     if (index < CHANGES_NAMED)
-        memcpy(changes->names[change][index], site_name(domain), site_name_span(domain).len + 1);
+        changes->names[change][index] = site_name(domain);
 }
 
 /* A certificate is renewed with other dates. */
@@ -210,7 +210,8 @@ static void print_changes(const struct changes *changes, const char *separator, 
 static void print_settings(const struct load *load, const struct configuration *configuration,
                            const struct identity *identity, const struct text *told)
 {
-    struct text bytes = {0}, lines = {0}, changes_lines = {0}, clause = {0};
+    struct text bytes = {0}, lines = {0};
+    struct text changes_lines = {0}, clause = {0}; /* small; the process ends soon */
     const struct changes changes = find_changes(load->before, configuration->site);
     struct settings_image image = {
         .settings = configuration->settings,
@@ -235,8 +236,6 @@ static void print_settings(const struct load *load, const struct configuration *
     settings_image_print(&image, &bytes);
     hold(load, LOADER_SETTINGS, &bytes);
     text_free(&lines);
-    text_free(&changes_lines);
-    text_free(&clause);
 }
 
 /* What is to be in the state folder from now on. What senders may hold: while both sites are served, and when

@@ -40,13 +40,10 @@ struct reporter {
     size_t told_of_file, left_out_of_file; /* because of the limit of a file */
 };
 
-/* They may be anywhere in an image. */
 static int compare_numbers(const void *left, const void *right)
 {
-    uint64_t one, other;
-    memcpy(&one, left, sizeof(one));
-    memcpy(&other, right, sizeof(other));
-    return one < other ? -1 : one > other;
+    const uint64_t *one = left, *other = right;
+    return *one < *other ? -1 : *one > *other;
 }
 
 /* Its last bit is the part of the load. Lines move while a file is edited, so that they do not count. */
@@ -55,22 +52,6 @@ static uint64_t number_of(const struct diag_entry *entry)
     const char *file = entry->at.file == NULL ? "" : entry->at.file;
     uint64_t hash = span_hash(span_of(entry->message)) ^ (span_hash(span_of(file)) * 31);
     return (hash & ~UINT64_C(1)) | (entry->part == DIAG_CERTIFICATES ? 1 : 0);
-}
-
-static void remember(struct reporter *reporter, uint64_t number)
-{
-    text_append(&reporter->now, SPAN_OF(number));
-}
-
-/* What was told of the configuration files stays known when only certificates are loaded. */
-static void remember_files(struct reporter *reporter, struct span known)
-{
-    uint64_t number;
-    for (; known.len >= sizeof(number); known = span_skip(known, sizeof(number))) {
-        memcpy(&number, known.data, sizeof(number));
-        if ((number & 1) == 0)
-            remember(reporter, number);
-    }
 }
 
 static bool is_same_file(const char *one, const char *other)
@@ -151,7 +132,7 @@ static bool is_new(void *context, const struct diag_entry *entry)
     uint64_t number = number_of(entry);
     if (entry->level > DIAG_WARNING)
         return true; /* is not told anyway */
-    remember(reporter, number);
+    text_append(&reporter->now, SPAN_OF(number));
     return reporter->known.len == 0 ||
            bsearch(&number, reporter->known.data, reporter->known.len / sizeof(number),
                    sizeof(number), compare_numbers) == NULL;
@@ -209,8 +190,11 @@ void report_diagnostics(struct diag *diag, bool is_refused, struct span known, b
     diag_each(diag, DIAG_WARNING, report_entry, &reporter);
     end_file(&reporter);
     report_left_out(&reporter);
-    if (!has_files)
-        remember_files(&reporter, known);
+    /* What was told of the configuration files stays known when only certificates are loaded. */
+    const uint64_t *numbers = (const void *)known.data;
+    for (size_t i = 0; !has_files && i < known.len / sizeof(*numbers); i++)
+        if ((numbers[i] & 1) == 0)
+            text_append(&reporter.now, SPAN_OF(numbers[i]));
     if (reporter.now.len > 0)
         qsort(reporter.now.data, reporter.now.len / sizeof(uint64_t), sizeof(uint64_t),
               compare_numbers);
