@@ -193,7 +193,7 @@ bool probing_record(struct probing *probing, const struct reading *reading)
     bool good = lock >= 0 && add_what_is_new(probing, folder);
     if (good) {
         (void)history_settle(probing->history, probing->now); /* by the same clock */
-        history_print_sightings(probing->history, &bytes);
+        history_print(probing->history, STATE_SIGHTINGS, &bytes);
         good = state_file_write(folder, state_forms[STATE_SIGHTINGS].name, &bytes);
     }
     if (!good)

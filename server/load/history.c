@@ -36,16 +36,6 @@ void history_free(struct history *history)
     free(history);
 }
 
-void history_add_promise(struct history *history, const struct promise *promise)
-{
-    *ARRAY_ADD(history->promises, history->promise_count, history->promise_capacity) = *promise;
-}
-
-void history_add_sighting(struct history *history, const struct sighting *sighting)
-{
-    *ARRAY_ADD(history->sightings, history->sighting_count, history->sighting_capacity) = *sighting;
-}
-
 static int compare_spans(struct span one, struct span other)
 {
     size_t len = one.len < other.len ? one.len : other.len;
@@ -262,7 +252,8 @@ static void add_served(struct history *history, const struct site_domain *domain
     copy_policy(history, site_policy(domain), copied);
     copied->promise.from = from;
     copied->promise.domain = arena_copy(history->arena, site_name_span(domain));
-    history_add_promise(history, &copied->promise);
+    *ARRAY_ADD(history->promises, history->promise_count, history->promise_capacity) =
+        copied->promise;
 }
 
 void history_assume(struct history *history, const struct site *site, int64_t from)
@@ -355,7 +346,7 @@ void history_see(struct history *history, const char *domain, struct span id, ui
                                       .last = now,
                                       .ttl = ttl,
                                       .domain = arena_copy(history->arena, span_of(domain))};
-    history_add_sighting(history, &sighting);
+    *ARRAY_ADD(history->sightings, history->sighting_count, history->sighting_capacity) = sighting;
 }
 
 static void add_seen(struct history *history, const char *domain, struct promise seen, int64_t now)
@@ -366,7 +357,7 @@ static void add_seen(struct history *history, const char *domain, struct promise
     seen.from = now;
     seen.until = PROMISE_OPEN;
     seen.is_seen = true;
-    history_add_promise(history, &seen);
+    *ARRAY_ADD(history->promises, history->promise_count, history->promise_capacity) = seen;
 }
 
 void history_see_policies(struct history *history, const char *domain, const struct promise *seen,

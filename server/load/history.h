@@ -45,9 +45,6 @@ struct history {
     struct sighting *settled_sightings; /* the same */
 };
 
-void history_add_promise(struct history *history, const struct promise *promise);
-void history_add_sighting(struct history *history, const struct sighting *sighting);
-
 /* Nothing; owned. */
 struct history *history_new(void);
 void history_free(struct history *history);
@@ -91,8 +88,7 @@ const struct history_domain *history_find(const struct history *history, struct 
 struct promise_facts history_facts(const struct history *history,
                                    const struct history_domain *domain, int64_t now);
 
-/* The whole bytes of the files. */
-void history_print_promises(const struct history *history, struct text *out);
-void history_print_sightings(const struct history *history, struct text *out);
+/* Appends the whole bytes of the file. */
+void history_print(const struct history *history, enum state_file file, struct text *out);
 
 #endif

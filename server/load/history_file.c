@@ -124,16 +124,15 @@ static bool read_promise_line(struct history *history, struct policies *policies
         return line.len == 0;
     }
     if (span_equal(word, span_of("policy"))) {
-        array_room(&policies->items, policies->count, &policies->capacity,
-                   sizeof(*policies->items));
-        policies->items[policies->count] = (struct promise){.is_seen = is_seen};
-        return read_policy(line, &policies->items[policies->count++]);
+        struct promise *policy = ARRAY_ADD(policies->items, policies->count, policies->capacity);
+        *policy = (struct promise){.is_seen = is_seen};
+        return read_policy(line, policy);
     }
     bool is_open = span_equal(word, span_of("served"));
     if ((!is_open && !span_equal(word, span_of("held"))) ||
         !read_promise(history, line, is_open, policies, &promise))
         return false;
-    history_add_promise(history, &promise);
+    *ARRAY_ADD(history->promises, history->promise_count, history->promise_capacity) = promise;
     return true;
 }
 
@@ -157,7 +156,7 @@ static bool read_sighting_line(struct history *history, struct policies *policie
         !take_number(&line, &sighting.ttl) || line.len > 0 || sighting.ttl > INT32_MAX ||
         sighting.first > sighting.last)
         return false;
-    history_add_sighting(history, &sighting);
+    *ARRAY_ADD(history->sightings, history->sighting_count, history->sighting_capacity) = sighting;
     return true;
 }
 
@@ -300,24 +299,16 @@ static void print_promises(const struct history *history, bool is_seen, struct t
     text_free(&lines);
 }
 
-void history_print_promises(const struct history *history, struct text *out)
-{
-    struct stamp since = {0};
-    const struct span words[] = {
-        span_of("since"), instant_text(&since, history->since == INT64_MAX ? 0 : history->since)};
-    text_append(out, span_of(state_forms[STATE_PROMISES].header));
-    print_line(out, words, 2);
-    print_promises(history, false, out);
-    state_file_complete(out);
-}
-
-void history_print_sightings(const struct history *history, struct text *out)
+void history_print(const struct history *history, enum state_file file, struct text *out)
 {
     struct stamp first = {0}, last = {0};
     struct number ttl = {0};
-    text_append(out, span_of(state_forms[STATE_SIGHTINGS].header));
-    print_promises(history, true, out);
-    for (size_t i = 0; i < history->sighting_count; i++) {
+    text_append(out, span_of(state_forms[file].header));
+    if (file == STATE_PROMISES)
+        text_printf(out, "since %s\n",
+                    calendar_iso_time(history->since == INT64_MAX ? 0 : history->since).text);
+    print_promises(history, file == STATE_SIGHTINGS, out);
+    for (size_t i = 0; file == STATE_SIGHTINGS && i < history->sighting_count; i++) {
         const struct sighting *sighting = &history->sightings[i];
         const struct span words[] = {span_of("seen"),
                                      span_of(sighting->domain),

@@ -173,29 +173,8 @@ void state_warn(const char *folder, enum state_file file, int error, struct posi
     diag_reason(diag, "%s", form->loss);
 }
 
-/* Numbers policies as they are first met. Equal ones are one object, so the key is its address:
- * equal bodies may have different ids. */
-struct numbering {
-    const struct policy **policies; /* owned */
-    size_t count;
-    struct table table;
-};
-
+/* Equal policies are one object, so the key is its address: equal bodies may have different ids. */
 TABLE_KEY(policy_key, const struct policy *, SPAN_OF(*item));
-
-static void number_policies(const struct site *site, struct numbering *numbering)
-{
-    numbering->policies = heap_take(site_count(site), sizeof(*numbering->policies));
-    for (size_t i = 0; i < site_count(site); i++) {
-        const struct policy *policy = site_policy(site_at(site, i));
-        struct span key = SPAN_OF(policy);
-        if (policy == NULL ||
-            table_find(&numbering->table, key, policy_key, numbering->policies) != TABLE_NONE)
-            continue;
-        table_add(&numbering->table, key, numbering->count);
-        numbering->policies[numbering->count++] = policy;
-    }
-}
 
 static void append_policy(struct text *text, size_t number, const struct policy *policy)
 {
@@ -208,35 +187,37 @@ static void append_policy(struct text *text, size_t number, const struct policy 
     text_append(text, span_of("]}\n"));
 }
 
-/* Each domain with the file that names it and the number of its policy: a list of triples. */
-static void append_domains(struct text *text, const struct site *site,
-                           const struct numbering *numbering)
+void state_print(const struct site *site, struct text *out)
 {
+    const struct policy **policies = heap_take(site_count(site), sizeof(*policies));
+    struct table numbers = {0};
+    struct text domains = {0};
+    size_t count = 0;
+    text_printf(out, "%spolicies:\n", state_forms[STATE_POLICIES].header);
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
         const struct policy *policy = site_policy(domain);
         struct span key = SPAN_OF(policy);
         if (policy == NULL)
             continue;
-        size_t number = table_find(&numbering->table, key, policy_key, numbering->policies);
-        text_printf(text, "  - [%s, \"%zu\", ", site_name(domain), number);
-        text_json(text, span_of(site_file(domain)));
-        text_append(text, span_of("]\n"));
+        size_t number = table_find(&numbers, key, policy_key, policies);
+        if (number == TABLE_NONE) {
+            number = count++;
+            table_add(&numbers, key, number);
+            policies[number] = policy;
+            append_policy(out, number, policy);
+        }
+        /* Each domain with the number of its policy and the file that names it: a list of triples. */
+        text_printf(&domains, "  - [%s, \"%zu\", ", site_name(domain), number);
+        text_json(&domains, span_of(site_file(domain)));
+        text_append(&domains, span_of("]\n"));
     }
-}
-
-void state_print(const struct site *site, struct text *out)
-{
-    struct numbering numbering = {0};
-    number_policies(site, &numbering);
-    text_printf(out, "%spolicies:\n", state_forms[STATE_POLICIES].header);
-    for (size_t i = 0; i < numbering.count; i++)
-        append_policy(out, i, numbering.policies[i]);
     text_append(out, span_of("domains:\n"));
-    append_domains(out, site, &numbering);
+    text_append(out, heap_text(&domains));
     state_file_complete(out);
-    table_free(&numbering.table);
-    free(numbering.policies);
+    text_free(&domains);
+    table_free(&numbers);
+    free(policies);
 }
 
 /* As it was written: a domain name, and in its place, so that none is there twice. */

@@ -254,12 +254,12 @@ static void print_state(const struct load *load, const struct configuration *con
     if (history == NULL || history->is_unread)
         return; /* what could not be read must not be replaced */
     history_serve(history, sites, count, now);
-    history_print_promises(history, &bytes);
+    history_print(history, STATE_PROMISES, &bytes);
     hold(load, LOADER_STATE + SAVER_PROMISES, &bytes);
     if (count == 1)
         return;
     history_serve(history, sites, 1, now + LIMIT_SWITCH);
-    history_print_promises(history, &bytes);
+    history_print(history, STATE_PROMISES, &bytes);
     hold(load, LOADER_STATE + SAVER_PROMISES_AFTER, &bytes);
 }
 

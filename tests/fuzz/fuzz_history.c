@@ -41,8 +41,8 @@ static void check_history(const struct history *history, int64_t now)
 
 static void print(const struct history *history, struct text ret_files[static 2])
 {
-    history_print_promises(history, &ret_files[0]);
-    history_print_sightings(history, &ret_files[1]);
+    history_print(history, STATE_PROMISES, &ret_files[0]);
+    history_print(history, STATE_SIGHTINGS, &ret_files[1]);
 }
 
 static void check_again(const struct history *history, int64_t now)

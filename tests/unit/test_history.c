@@ -64,8 +64,8 @@ static void serve(struct history *history, const char *letters, int64_t now)
 static char *print(const struct history *history)
 {
     struct text out = {0};
-    history_print_promises(history, &out);
-    history_print_sightings(history, &out);
+    history_print(history, STATE_PROMISES, &out);
+    history_print(history, STATE_SIGHTINGS, &out);
     return out.data;
 }
 
@@ -131,8 +131,8 @@ static void what_is_printed_reads_back(void **state)
     history_see(one, "a.example", span_of("2"), 60, NOW + 3 * DAY);
     assert_true(history_settle(one, NOW + 3 * DAY) == NOW + 3 * DAY);
     struct text promises = {0}, sightings = {0};
-    history_print_promises(one, &promises);
-    history_print_sightings(one, &sightings);
+    history_print(one, STATE_PROMISES, &promises);
+    history_print(one, STATE_SIGHTINGS, &sightings);
     assert_true(history_take(other, &promises, STATE_PROMISES) &&
                 history_take(other, &sightings, STATE_SIGHTINGS));
     assert_true(history_settle(other, NOW + 3 * DAY) == NOW + 3 * DAY);
@@ -179,8 +179,8 @@ static void replicas_merge_in_every_order(void **state)
         see(history, i == 0 ? "x3" : "y3", true, NOW + (int64_t)i);
         see(history, i == 2 ? "" : "y3", true, NOW + DAY - (int64_t)i);
         (void)history_settle(history, NOW + DAY);
-        history_print_promises(history, &files[i][0]);
-        history_print_sightings(history, &files[i][1]);
+        history_print(history, STATE_PROMISES, &files[i][0]);
+        history_print(history, STATE_SIGHTINGS, &files[i][1]);
         history_free(history);
     }
     for (size_t k = 0; k < COUNT(orders); k++) {
@@ -301,8 +301,8 @@ static void policies_of_another_server_are_recorded(void **state)
     /* Both files read back as they were. */
     struct history *other = history_new();
     struct text promises = {0}, sightings = {0};
-    history_print_promises(history, &promises);
-    history_print_sightings(history, &sightings);
+    history_print(history, STATE_PROMISES, &promises);
+    history_print(history, STATE_SIGHTINGS, &sightings);
     assert_null(strstr(promises.data, " x "));
     assert_true(history_take(other, &sightings, STATE_SIGHTINGS) &&
                 history_take(other, &promises, STATE_PROMISES));
