@@ -20,7 +20,7 @@ struct entry {
 };
 
 struct half {
-    _Atomic uint32_t counts[CHALLENGE_KINDS];
+    _Atomic uint32_t count;
     struct entry entries[LIMIT_CHALLENGES];
     _Atomic unsigned char bytes[LIMIT_CHALLENGES_BYTES];
 };
@@ -92,7 +92,7 @@ size_t challenges_publish(struct challenges *challenges, const struct challenge 
     assert(shared != NULL); /* who has given it up publishes nothing */
     uint64_t next = atomic_load_explicit(&shared->sequence, memory_order_relaxed) + 1;
     struct half *half = &shared->halves[next % 2];
-    size_t counts[CHALLENGE_KINDS] = {0}, taken = 0;
+    size_t taken = 0;
     uint32_t end = 0;
 
     /* Who sees one of the bytes below sees the sequence above, too. */
@@ -111,10 +111,8 @@ size_t challenges_publish(struct challenges *challenges, const struct challenge 
         end = write_bytes(half, end, item->name);
         end = write_bytes(half, end, item->answer);
         end = write_bytes(half, end, item->key);
-        counts[item->kind]++;
     }
-    for (size_t kind = 0; kind < CHALLENGE_KINDS; kind++)
-        set(&half->counts[kind], counts[kind]);
+    set(&half->count, taken);
     atomic_store_explicit(&shared->sequence, next, memory_order_release);
     return taken;
 }
@@ -129,7 +127,11 @@ static const struct half *current(const struct challenges *challenges, uint64_t 
 bool challenges_pending(const struct challenges *challenges, enum challenge_kind kind)
 {
     uint64_t sequence;
-    return challenges != NULL && get(&current(challenges, &sequence)->counts[kind]) > 0;
+    const struct half *half = challenges == NULL ? NULL : current(challenges, &sequence);
+    for (size_t i = 0; half != NULL && i < get(&half->count) && i < LIMIT_CHALLENGES; i++)
+        if (get(&half->entries[i].kind) == kind)
+            return true;
+    return false;
 }
 
 static bool is_named(const struct half *half, uint32_t begin, struct span name, bool fold)
@@ -165,10 +167,7 @@ static bool take(const struct half *half, const struct entry *entry, enum challe
 static bool search(const struct half *half, enum challenge_kind kind, struct span name,
                    struct challenge_answer *ret_answer)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < CHALLENGE_KINDS; i++)
-        count += get(&half->counts[i]);
-    for (size_t i = 0; i < count && i < LIMIT_CHALLENGES; i++)
+    for (size_t i = 0; i < get(&half->count) && i < LIMIT_CHALLENGES; i++)
         if (take(half, &half->entries[i], kind, name, ret_answer))
             return true;
     return false;

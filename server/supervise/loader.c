@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -76,10 +77,15 @@ void loader_stop(struct loader *loader)
     *loader = LOADER_NONE;
 }
 
-static enum loader_outcome die(struct loader *loader, const char *why)
+/* The end of a reason that does not fit is of no weight. */
+static enum loader_outcome __attribute__((format(printf, 2, 3)))
+die(struct loader *loader, const char *format, ...)
 {
+    va_list arguments;
     loader_stop(loader);
-    (void)snprintf(loader->why, sizeof(loader->why), "%s", why); /* the end is of no weight */
+    va_start(arguments, format);
+    (void)vsnprintf(loader->why, sizeof(loader->why), format, arguments);
+    va_end(arguments);
     return LOADER_DIED;
 }
 
@@ -128,7 +134,7 @@ static enum loader_outcome take_result(struct loader *loader, const struct messa
                         : outcome == LOADER_DONE ? open_files(&loader->loaded)
                                                  : NULL;
     if (fault != NULL)
-        return die(loader, fault);
+        return die(loader, "%s", fault);
     end_process(loader); /* it has nothing left to do */
     if (outcome != LOADER_DONE)
         loaded_free(&loader->loaded);
@@ -168,7 +174,7 @@ static enum loader_outcome hear(struct loader *loader, unsigned most, int64_t no
         } else if (len > 1) {
             return take_result(loader, &message, (size_t)len);
         } else if (!take_word(loader, message.head.outcome, now)) {
-            return die(loader, NO_RESULT);
+            return die(loader, "%s", NO_RESULT);
         }
     }
     return LOADER_RUNS;
@@ -181,26 +187,18 @@ enum loader_outcome loader_hear(struct loader *loader, int64_t now)
 
 enum loader_outcome loader_expire(struct loader *loader, int64_t now)
 {
-    char why[64];
     if (loader->pid == 0 || now < loader->deadline)
         return LOADER_RUNS;
-    if (now >= loader->end_by) {
-        (void)snprintf(why, sizeof(why), "the loader did not come to an end in %d s",
-                       LIMIT_LOAD_MS / 1000); /* it fits */
-        return die(loader, why);
-    }
-    if (loader->reads_state) {
-        loader_stop(loader);
-        return LOADER_STATE_HANGS;
-    }
-    (void)snprintf(why, sizeof(why), "the loader made no progress for %d s",
-                   LIMIT_LOAD_SILENCE_MS / 1000); /* it fits */
-    return die(loader, why);
+    if (now >= loader->end_by)
+        return die(loader, "the loader did not come to an end in %d s", LIMIT_LOAD_MS / 1000);
+    if (!loader->reads_state)
+        return die(loader, "the loader made no progress for %d s", LIMIT_LOAD_SILENCE_MS / 1000);
+    loader_stop(loader);
+    return LOADER_STATE_HANGS;
 }
 
 enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int64_t now)
 {
-    char why[sizeof(loader->why)];
     if (loader->pid != pid || pid == 0)
         return LOADER_RUNS;
     loader->pid = 0; /* it was reaped */
@@ -209,16 +207,14 @@ enum loader_outcome loader_end(struct loader *loader, pid_t pid, int status, int
     if (outcome != LOADER_RUNS)
         return outcome;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
-        (void)snprintf(why, sizeof(why), "the loader died: it made a system call that none needs");
-    else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-        (void)snprintf(why, sizeof(why), "the loader was killed, likely because memory is short");
-    else if (WIFSIGNALED(status))
-        (void)snprintf(why, sizeof(why), "the loader died: %s", strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) == HEAP_END_STATUS)
-        (void)snprintf(why, sizeof(why), "the loader ran out of memory");
-    else
-        (void)snprintf(why, sizeof(why), "the loader ended with status %d", WEXITSTATUS(status));
-    return die(loader, why);
+        return die(loader, "the loader died: it made a system call that none needs");
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        return die(loader, "the loader was killed, likely because memory is short");
+    if (WIFSIGNALED(status))
+        return die(loader, "the loader died: %s", strsignal(WTERMSIG(status)));
+    if (WEXITSTATUS(status) == HEAP_END_STATUS)
+        return die(loader, "the loader ran out of memory");
+    return die(loader, "the loader ended with status %d", WEXITSTATUS(status));
 }
 
 void loader_say(const struct loader *loader, enum progress progress)

@@ -98,8 +98,7 @@ static void write_status(struct supervisor *supervisor)
                  supervisor->current->number, supervisor->current->loaded.image);
 }
 
-/* The load came to nothing; without one before it the server does not start. why is "" or a clause that
- * ends in "; ". */
+/* The load came to nothing; without one before it the server does not start. why is a clause, or NULL. */
 static void refuse(struct supervisor *supervisor, const char *why)
 {
     char line[256];
@@ -109,7 +108,8 @@ static void refuse(struct supervisor *supervisor, const char *why)
         return;
     }
     stats_add(supervisor->stats, STATS_RELOADS_REFUSED);
-    (void)snprintf(line, sizeof(line), "reload refused: %sgeneration %u is still served", why,
+    (void)snprintf(line, sizeof(line), "reload refused: %s%sgeneration %u is still served",
+                   why == NULL ? "" : why, why == NULL ? "" : "; ",
                    supervisor->current->number); /* the end is of no weight */
     log_line(LOG_LEVEL_ERROR, "%s", line);
     notifier_tell(&supervisor->notifier, NOTIFY_READY, line);
@@ -129,7 +129,7 @@ static void start_loader(struct supervisor *supervisor, bool state_hangs)
     if (loader_begin(&supervisor->loader, load_run, supervisor,
                      current == NULL ? -1 : current->loaded.files[LOADER_SITE], now))
         return;
-    refuse(supervisor, "no process can be made; ");
+    refuse(supervisor, "no process can be made");
     try_again_later(supervisor);
 }
 
@@ -157,11 +157,9 @@ static void refuse_load(struct supervisor *supervisor, const char *why)
 /* It has died, or was killed: that says nothing of the files. */
 static void refuse_for_death(struct supervisor *supervisor, const char *reason)
 {
-    char why[128];
-    (void)snprintf(why, sizeof(why), "%s; ", reason); /* it fits */
     if (supervisor->current == NULL)
         log_line(LOG_LEVEL_ERROR, "%s", reason);
-    refuse_load(supervisor, why);
+    refuse_load(supervisor, reason);
     try_again_later(supervisor);
     supervisor->load_deaths++;
 }
@@ -175,7 +173,7 @@ static void use_load(struct supervisor *supervisor, struct loaded *loaded)
     log_copy(NULL, 0);
     loaded_free(loaded); /* what no generation has taken */
     if (!good)
-        refuse_load(supervisor, "");
+        refuse_load(supervisor, NULL);
 }
 
 /* The loader has said how the load went. */
@@ -203,7 +201,7 @@ static void end_load(struct supervisor *supervisor, enum loader_outcome outcome)
         break;
     case LOADER_REFUSED:
         supervisor->load_deaths = 0;
-        refuse_load(supervisor, "");
+        refuse_load(supervisor, NULL);
         break;
     case LOADER_DIED:
         refuse_for_death(supervisor, loader->why);
@@ -229,7 +227,7 @@ void reload_cancel_next(struct supervisor *supervisor, const char *why)
 /* Memory may have been short. */
 void reload_give_up_next(struct supervisor *supervisor)
 {
-    reload_cancel_next(supervisor, "its workers did not start; ");
+    reload_cancel_next(supervisor, "its workers did not start");
     try_again_later(supervisor);
 }
 

@@ -184,7 +184,7 @@ static void judge_seal(struct supervisor *supervisor, const struct seal_report *
     text_free(&missing);
     supervisor->is_seal_told = true;
     if (is_required)
-        reload_cancel_next(supervisor, "");
+        reload_cancel_next(supervisor, NULL);
 }
 
 /* Hears those workers of the generation that are not ready. What one of the next generation says may end

@@ -71,8 +71,8 @@ bool reload_end_child(struct supervisor *supervisor, pid_t pid, int status);
 /* Takes what is due of: the next generation starts, serves, is told of, and those before it are freed. */
 void reload_advance(struct supervisor *supervisor);
 
-/* The next generation will not serve: its processes are killed and reaped without further action. why is "" or
- * a clause that ends in "; ". */
+/* The next generation will not serve: its processes are killed and reaped without further action. why is a clause,
+ * or NULL. */
 void reload_cancel_next(struct supervisor *supervisor, const char *why);
 
 /* The same, because its workers did not start; it is tried again. */
