@@ -5,7 +5,8 @@
  * with a fault of one domain that domain alone is refused, or keeps the last
  * valid policy that the previous configuration has for it. What has not changed
  * since the previous one was read is taken from there. Runs in the supervisor
- * and in commands.
+ * and in commands. What senders hold of what was
+ * served before is judged in life.c.
  */
 #ifndef LOAD_CONFIGURATION_H
 #define LOAD_CONFIGURATION_H
@@ -18,8 +19,27 @@
 #include "configuration/settings.h"
 #include "configuration/sources.h"
 #include "files/watch.h"
-#include "load/life.h"
+#include "load/history.h"
 #include "site/site.h"
+
+/* What a change of the configuration means to senders that hold what was served before (policy/promise.h): findings
+ * with their reason and what to do. life.c reads no file; the history comes from load/history.h. */
+struct life {
+    struct history *history; /* settled; or NULL: nothing is judged */
+    int64_t now;             /* as the history was settled */
+    uint32_t ttl;            /* of the TXT records as configured; 0: not known */
+    size_t tested_long;      /* domains so far that are in testing for more than a month */
+    size_t findings;         /* domains so far with an error or a warning */
+};
+
+/* Judges the policy that is configured for the domain. False when it must not be served: its id has named
+ * other bytes before, which is reported as DIAG_ERROR; the rest is advice. */
+bool life_judge(struct life *life, const char *domain, const struct policy *policy,
+                struct position at, struct diag *diag);
+
+/* Reports the domains that are not configured any more while senders hold an enforced policy of them. */
+void life_judge_gone(struct life *life, const struct site *site, struct position at,
+                     struct diag *diag);
 
 struct concern;
 

@@ -1,4 +1,4 @@
-#include "load/life.h"
+#include "load/configuration.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "supervise/generation.h"
+#include "supervise/supervisor_inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,6 @@
 #include "base/memory.h"
 #include "serve/worker.h"
 #include "site/site.h"
-#include "supervise/child.h"
 
 /* How long a worker has beyond its own deadline before it is killed. Milliseconds. */
 enum { GRACE_MS = 3000 };

@@ -1,4 +1,4 @@
-#include "supervise/listeners.h"
+#include "supervise/supervisor_inside.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "supervise/notify.h"
+#include "supervise/supervisor_inside.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-#include "supervise/saver.h"
+#include "supervise/loader.h"
 
 #include <errno.h>
 #include <string.h>

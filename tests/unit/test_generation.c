@@ -1,5 +1,5 @@
 /* A generation: what it says of its workers, and that one which is never ready is ended. */
-#include "supervise/generation.h"
+#include "supervise/supervisor_inside.h"
 
 #include <signal.h>
 #include <stdio.h>

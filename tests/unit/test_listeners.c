@@ -2,7 +2,7 @@
  * The listening sockets: a reload keeps those that it still wants and leaves all as they were when it
  * fails; and which endpoint a socket that was passed on belongs to.
  */
-#include "supervise/listeners.h"
+#include "supervise/supervisor_inside.h"
 
 #include <errno.h>
 #include <fcntl.h>

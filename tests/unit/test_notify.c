@@ -1,5 +1,5 @@
 /* What a service manager hears of a load that takes long. */
-#include "supervise/notify.h"
+#include "supervise/supervisor_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>

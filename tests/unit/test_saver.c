@@ -2,7 +2,7 @@
  * The saver: one child at a time saves what waits, the newest of each part; a child that was killed is
  * replaced, but not for ever; and one that hangs is waited for no longer than was said.
  */
-#include "supervise/saver.h"
+#include "supervise/loader.h"
 
 #include <errno.h>
 #include <fcntl.h>
