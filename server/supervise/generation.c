@@ -30,25 +30,22 @@ static size_t count_cpus(void)
     return count < 1 ? 1 : count > LIMIT_WORKERS ? LIMIT_WORKERS : (size_t)count;
 }
 
-struct generation *generation_new(unsigned number, struct loaded *loaded, int empty_root_fd,
-                                  struct stats *stats, struct challenges *challenges)
+struct generation *generation_new(const struct supervisor *supervisor, struct loaded *loaded)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
     if (generation == NULL)
         return NULL;
     *generation = (struct generation){
-        .number = number,
-        .loaded = LOADED_NONE,
-        .empty_root_fd = empty_root_fd,
-        .stats = stats,
-        .challenges = challenges,
+        .number = supervisor->current == NULL ? 1 : supervisor->current->number + 1,
+        .stats = supervisor->stats,
         .deadline = INT64_MAX,
     };
     size_t count = loaded->image->settings.workers;
     generation->worker_count = count == 0 ? count_cpus() : count;
     generation->memory = memory_left(generation->worker_count);
     generation->workers = calloc(generation->worker_count, sizeof(*generation->workers));
-    if (generation->workers == NULL || !stats_reserve(stats, generation->worker_count)) {
+    if (generation->workers == NULL ||
+        !stats_reserve(generation->stats, generation->worker_count)) {
         free(generation->workers);
         free(generation);
         return NULL;
@@ -73,7 +70,8 @@ void generation_free(struct generation *generation)
     free(generation);
 }
 
-static _Noreturn void become_worker(const struct generation *generation, size_t slot,
+static _Noreturn void become_worker(const struct supervisor *supervisor,
+                                    const struct generation *generation, size_t slot,
                                     const struct entrance *entrances, size_t count, int control)
 {
     const struct settings_image *image = generation->loaded.image;
@@ -91,7 +89,7 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
         .slot = slot,
         .memory = generation->memory,
         .log = &settings->log,
-        .challenges = generation->challenges,
+        .challenges = supervisor->watcher.challenges,
         .entrances = entrances,
         .entrance_count = count,
         .control = control,
@@ -99,26 +97,27 @@ static _Noreturn void become_worker(const struct generation *generation, size_t 
         .keep_identity = geteuid() != 0,
         .uid = image->uid,
         .gid = image->gid,
-        .empty_root_fd = generation->empty_root_fd,
+        .empty_root_fd = supervisor->empty_root_fd,
         .seal_required = settings->seal_required,
     };
     _exit(worker_run(&options));
 }
 
 static bool start_worker(struct generation *generation, size_t index,
-                         const struct listeners *listeners)
+                         const struct supervisor *supervisor)
 {
     const struct settings *settings = &generation->loaded.image->settings;
     struct entrance entrances[LIMIT_LISTENERS];
-    int kept[CHILD_KEPT_MOST] = {generation->loaded.files[LOADER_SITE], generation->empty_root_fd};
+    int kept[CHILD_KEPT_MOST] = {generation->loaded.files[LOADER_SITE], supervisor->empty_root_fd};
     int control;
-    size_t count =
-        listeners_entrances(listeners, settings->listeners, settings->listener_count, entrances);
+    size_t count = listeners_entrances(&supervisor->listeners, settings->listeners,
+                                       settings->listener_count, entrances);
     for (size_t i = 0; i < count; i++)
         kept[2 + i] = entrances[i].fd;
     pid_t pid = child_begin(CHILD_WORKER, kept, 2 + count, &control);
     if (pid == 0)
-        become_worker(generation, stats_slot(generation->number, index), entrances, count, control);
+        become_worker(supervisor, generation, stats_slot(generation->number, index), entrances,
+                      count, control);
     if (pid < 0) {
         log_line(LOG_LEVEL_ERROR, "cannot start a worker: %s", strerror(errno));
         return false;
@@ -128,12 +127,12 @@ static bool start_worker(struct generation *generation, size_t index,
     return true;
 }
 
-bool generation_start(struct generation *generation, const struct listeners *listeners)
+bool generation_start(struct generation *generation, const struct supervisor *supervisor)
 {
     bool good = true;
     for (size_t i = 0; i < generation->worker_count; i++)
         if (generation->workers[i].pid == 0)
-            good = start_worker(generation, i, listeners) && good;
+            good = start_worker(generation, i, supervisor) && good;
     return good;
 }
 
@@ -226,24 +225,14 @@ static int64_t resident_bytes(pid_t pid)
     return second == NULL ? 0 : strtoll(second, NULL, 10) * sysconf(_SC_PAGESIZE);
 }
 
-void generation_set_memory_gauges(const struct generation *current,
-                                  const struct generation *retiring)
+void generation_set_memory_gauges(const struct supervisor *supervisor)
 {
-    const struct generation *const all[] = {current, retiring};
+    const struct generation *const all[] = {supervisor->current, supervisor->retiring};
     int64_t workers = 0;
     for (size_t k = 0; k < 2; k++)
         for (size_t i = 0; all[k] != NULL && i < all[k]->worker_count; i++)
             if (all[k]->workers[i].pid != 0)
                 workers += resident_bytes(all[k]->workers[i].pid);
-    stats_set(current->stats, STATS_MEMORY_SUPERVISOR, resident_bytes(getpid()));
-    stats_set(current->stats, STATS_MEMORY_WORKERS, workers);
-}
-
-bool generation_has_metrics(const struct generation *generation)
-{
-    const struct settings *settings = &generation->loaded.image->settings;
-    for (size_t i = 0; i < settings->listener_count; i++)
-        if (settings->listeners[i].service == ENDPOINT_METRICS)
-            return true;
-    return false;
+    stats_set(supervisor->stats, STATS_MEMORY_SUPERVISOR, resident_bytes(getpid()));
+    stats_set(supervisor->stats, STATS_MEMORY_WORKERS, workers);
 }

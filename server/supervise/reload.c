@@ -70,9 +70,7 @@ static bool prepare(struct supervisor *supervisor, struct loaded *loaded)
     }
     if (!listeners_open(&supervisor->listeners, settings->listeners, settings->listener_count))
         return false;
-    unsigned number = supervisor->current == NULL ? 1 : supervisor->current->number + 1;
-    supervisor->next = generation_new(number, loaded, supervisor->empty_root_fd, supervisor->stats,
-                                      supervisor->watcher.challenges);
+    supervisor->next = generation_new(supervisor, loaded);
     if (supervisor->next == NULL) {
         log_line(LOG_LEVEL_ERROR, "cannot prepare workers: %s", strerror(errno));
         retain_listeners(supervisor);
@@ -249,7 +247,10 @@ static void promote_next(struct supervisor *supervisor)
     for (size_t i = 0; i < STATS_LOADED; i++)
         stats_set(supervisor->stats, (enum stats_gauge)i, image->gauges[i]);
     stats_set(supervisor->stats, STATS_LAST_RELOAD, time(NULL));
-    supervisor->gauges_at = generation_has_metrics(supervisor->current) ? 0 : INT64_MAX;
+    supervisor->gauges_at = INT64_MAX; /* unless there is a listener for metrics */
+    for (size_t i = 0; i < image->settings.listener_count; i++)
+        if (image->settings.listeners[i].service == ENDPOINT_METRICS)
+            supervisor->gauges_at = 0;
     watcher_begin(&supervisor->watcher, &image->watch, &image->settings.acme, supervisor->load_ms,
                   now);
     supervisor->stale_at = now + LIMIT_WATCH_DAY_MS;

@@ -28,7 +28,7 @@ static void start_later(struct supervisor *supervisor, int64_t pause)
 
 void supervisor_start_workers(struct supervisor *supervisor, struct generation *generation)
 {
-    if (!generation_start(generation, &supervisor->listeners))
+    if (!generation_start(generation, supervisor))
         start_later(supervisor, RETRY_MS);
 }
 
@@ -120,7 +120,7 @@ static void on_deadlines(struct supervisor *supervisor, int64_t now)
             supervisor_start_workers(supervisor, supervisor->current);
     }
     if (now >= supervisor->gauges_at) {
-        generation_set_memory_gauges(supervisor->current, supervisor->retiring);
+        generation_set_memory_gauges(supervisor);
         supervisor->gauges_at = now + LIMIT_GAUGES_MS;
     }
     reload_expire(supervisor, now);

@@ -92,25 +92,24 @@ struct generation {
     unsigned number;                   /* counts from 1 */
     struct loaded loaded;              /* owned; it has no site once it is retired */
     struct stats *stats;               /* borrowed */
-    struct challenges *challenges;     /* borrowed; NULL when there never are any */
-    int empty_root_fd;                 /* borrowed; or -1 (sandbox/filesystem.h) */
     struct generation_worker *workers; /* owned */
     size_t worker_count;
     size_t memory;    /* bytes that each worker may take; SIZE_MAX: nothing limits it */
     int64_t deadline; /* monotonic milliseconds by which it must be ready, or gone; or INT64_MAX */
 };
 
-/* A generation without running workers; owned. It takes what was loaded, of which the caller has nothing
- * afterwards, unless it fails with NULL and errno. The rest is borrowed. */
-struct generation *generation_new(unsigned number, struct loaded *loaded, int empty_root_fd,
-                                  struct stats *stats, struct challenges *challenges);
+struct supervisor;
+
+/* The generation behind the current one, without running workers; owned. It takes what was loaded, of which the
+ * caller has nothing afterwards, unless it fails with NULL and errno. */
+struct generation *generation_new(const struct supervisor *supervisor, struct loaded *loaded);
 
 /* Kills what still runs, and frees the rest. NULL is legal. */
 void generation_free(struct generation *generation);
 
 /* Forks each worker that is not running, which closes what is not its own. False
  * when one could not be started; that was logged, and it can be tried again. */
-bool generation_start(struct generation *generation, const struct listeners *listeners);
+bool generation_start(struct generation *generation, const struct supervisor *supervisor);
 
 /* Reads what worker index says. True when that was how its seal went, which is then in ret_report. */
 bool generation_hear(struct generation *generation, size_t index, struct seal_report *ret_report);
@@ -138,13 +137,8 @@ int64_t generation_next_deadline(const struct generation *generation);
  * replaced any more: it lets go of the site. */
 void generation_drain(struct generation *generation, int64_t now);
 
-/* Sets the gauges of the memory that the processes take, which is read from /proc because a sealed worker cannot.
- * retiring may be NULL. */
-void generation_set_memory_gauges(const struct generation *current,
-                                  const struct generation *retiring);
-
-/* Has the configuration a listener for metrics? */
-bool generation_has_metrics(const struct generation *generation);
+/* Sets the gauges of the memory that the processes take, which is read from /proc because a sealed worker cannot. */
+void generation_set_memory_gauges(const struct supervisor *supervisor);
 
 /* What is told to the service manager (sd_notify(3)): silent when nobody asked for it by NOTIFY_SOCKET. It owns one
  * datagram socket, opened at the start, and never waits. */

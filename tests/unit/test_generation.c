@@ -29,9 +29,10 @@ static int set_up(void **state)
 {
     struct stats *stats = stats_new();
     struct loaded loaded = LOADED_NONE;
+    const struct supervisor supervisor = {.stats = stats};
     assert_non_null(stats);
     loaded.image = make_image();
-    *state = generation_new(1, &loaded, -1, stats, NULL);
+    *state = generation_new(&supervisor, &loaded);
     assert_null(loaded.image);
     assert_non_null(*state);
     return 0;
