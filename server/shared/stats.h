@@ -85,7 +85,7 @@ enum stats_counter {
 
 enum stats_gauge {
     /* What a load has found, of what is served since. */
-    STATS_DOMAINS_REFUSED, /* the domains in each state, in the order of site/verdict.h */
+    STATS_DOMAINS_REFUSED, /* the domains in each state, in the order of site/site.h */
     STATS_DOMAINS_STALE,
     STATS_DOMAINS_NO_CERTIFICATE,
     STATS_DOMAINS_SERVED,
