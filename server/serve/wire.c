@@ -206,129 +206,119 @@ enum {
     EXTENSION_SERVER_NAME = 0,
 };
 
-/* What the records had of the message until now. */
-struct message {
-    unsigned char header[MESSAGE_HEADER];
-    size_t len; /* bytes of it that are there */
-};
-
-struct record {
-    unsigned char type;
-    size_t len;
-    const unsigned char *bytes;
-    size_t here; /* of its bytes */
-};
-
-/* Before the ClientHello the library ignores these whole records. */
-static bool is_ignored(const struct record *record)
-{
-    if (record->type == RECORD_CHANGE_CIPHER_SPEC)
-        return record->len == 1 && record->bytes[0] == 1;
-    if (record->type != RECORD_ALERT || record->len != 2 || record->bytes[0] == ALERT_FATAL)
-        return false;
-    return record->bytes[0] != ALERT_WARNING ||
-           (record->bytes[1] != ALERT_CLOSE_NOTIFY && record->bytes[1] != ALERT_NO_RENEGOTIATION);
-}
-
-/* A message of another kind is seen by the library when its first record is there; one that claims to
- * be too long is waited for until there are too many bytes. */
-static enum hello_progress look_at_message(const struct message *message,
-                                           const struct record *record, size_t *ret_len)
-{
-    const unsigned char *header = message->header;
-    if (message->len >= 1 && header[0] != MESSAGE_CLIENT_HELLO)
-        return record->here == record->len ? HELLO_OTHER : HELLO_PARTIAL;
-    if (message->len < MESSAGE_HEADER)
-        return HELLO_PARTIAL;
-    *ret_len =
-        MESSAGE_HEADER + ((size_t)header[1] << 16 | (size_t)header[2] << 8 | (size_t)header[3]);
-    return *ret_len <= LIMIT_CLIENT_HELLO && message->len >= *ret_len ? HELLO_WHOLE : HELLO_PARTIAL;
-}
-
-enum hello_progress hello_look(struct span input, size_t *ret_len)
-{
-    const unsigned char *bytes = (const unsigned char *)input.data;
-    struct message message = {0};
-
-    for (size_t left = input.len; left >= RECORD_HEADER;) {
-        struct record record = {
-            .type = bytes[0],
-            .len = (size_t)bytes[3] << 8 | bytes[4],
-            .bytes = bytes + RECORD_HEADER,
-        };
-        record.here = left - RECORD_HEADER < record.len ? left - RECORD_HEADER : record.len;
-        if (record.type < RECORD_CHANGE_CIPHER_SPEC || record.type > RECORD_HANDSHAKE ||
-            (bytes[1] << 8 | bytes[2]) > NEWEST_VERSION || record.len == 0 ||
-            record.len > RECORD_MOST)
-            return HELLO_OTHER;
-        if (record.type == RECORD_HANDSHAKE) {
-            for (size_t i = 0; i < record.here && message.len + i < MESSAGE_HEADER; i++)
-                message.header[message.len + i] = record.bytes[i];
-            message.len += record.here;
-            enum hello_progress progress = look_at_message(&message, &record, ret_len);
-            if (progress != HELLO_PARTIAL)
-                return progress;
-        } else if (record.here == record.len && (message.len > 0 || !is_ignored(&record))) {
-            return HELLO_OTHER;
-        }
-        bytes += RECORD_HEADER + record.here;
-        left -= RECORD_HEADER + record.here;
-    }
-    return input.len < LIMIT_CLIENT_HELLO_RECORDS ? HELLO_PARTIAL : HELLO_OTHER;
-}
-
 /* The bytes of the message, one after the other, across its records. */
 struct reader {
     const unsigned char *bytes;
-    size_t left;   /* of the input */
-    size_t record; /* left of this record */
-    bool failed;   /* there were not enough */
+    size_t left;                  /* of the input */
+    size_t record;                /* left of this record, which may be more */
+    bool is_begun;                /* a byte of the message was there */
+    enum hello_progress progress; /* HELLO_WHOLE as long as there were enough bytes */
 };
 
-static unsigned next_byte(struct reader *reader)
+static struct reader reader_of(struct span input)
 {
-    while (reader->record == 0 && reader->left >= RECORD_HEADER) {
-        size_t len = (size_t)reader->bytes[3] << 8 | reader->bytes[4];
-        size_t skipped = reader->bytes[0] == RECORD_HANDSHAKE ? 0 : len;
-        reader->record = len - skipped;
-        if (skipped > reader->left - RECORD_HEADER)
-            skipped = reader->left - RECORD_HEADER;
-        reader->bytes += RECORD_HEADER + skipped;
-        reader->left -= RECORD_HEADER + skipped;
-    }
-    if (reader->record == 0 || reader->left == 0) {
-        reader->failed = true;
-        return 0;
-    }
-    reader->record--;
-    reader->left--;
-    return *reader->bytes++;
+    return (struct reader){(const unsigned char *)input.data, input.len, 0, false, HELLO_WHOLE};
 }
 
-static size_t next_number(struct reader *reader, int len)
+/* Before the ClientHello the library ignores these whole records. */
+static bool is_ignored(unsigned type, const unsigned char *bytes, size_t len)
 {
-    size_t number = 0;
-    for (int i = 0; i < len; i++)
-        number = number << 8 | next_byte(reader);
-    return number;
+    if (type == RECORD_CHANGE_CIPHER_SPEC)
+        return len == 1 && bytes[0] == 1;
+    if (type != RECORD_ALERT || len != 2 || bytes[0] == ALERT_FATAL)
+        return false;
+    return bytes[0] != ALERT_WARNING ||
+           (bytes[1] != ALERT_CLOSE_NOTIFY && bytes[1] != ALERT_NO_RENEGOTIATION);
+}
+
+static void begin_record(struct reader *reader)
+{
+    const unsigned char *header = reader->bytes;
+    if (reader->left < RECORD_HEADER) {
+        reader->progress = HELLO_PARTIAL;
+        return;
+    }
+    unsigned type = header[0];
+    size_t len = (size_t)header[3] << 8 | header[4];
+    reader->bytes += RECORD_HEADER;
+    reader->left -= RECORD_HEADER;
+    bool is_sound = type >= RECORD_CHANGE_CIPHER_SPEC && type <= RECORD_HANDSHAKE && len > 0 &&
+                    len <= RECORD_MOST && (header[1] << 8 | header[2]) <= NEWEST_VERSION;
+    if (is_sound && type == RECORD_HANDSHAKE) {
+        reader->record = len;
+    } else if (is_sound && reader->left < len) {
+        reader->progress = HELLO_PARTIAL;
+    } else if (is_sound && !reader->is_begun && is_ignored(type, reader->bytes, len)) {
+        reader->bytes += len;
+        reader->left -= len;
+    } else {
+        reader->progress = HELLO_OTHER;
+    }
+}
+
+/* Whether there is a byte of the message at which the reader stands now. */
+static bool find_byte(struct reader *reader)
+{
+    while (reader->record == 0 && reader->progress == HELLO_WHOLE)
+        begin_record(reader);
+    if (reader->left == 0 && reader->progress == HELLO_WHOLE)
+        reader->progress = HELLO_PARTIAL;
+    return reader->progress == HELLO_WHOLE;
 }
 
 static void skip(struct reader *reader, size_t len)
 {
-    for (size_t i = 0; i < len && !reader->failed; i++)
-        (void)next_byte(reader);
+    while (len > 0 && find_byte(reader)) {
+        size_t step = reader->record < reader->left ? reader->record : reader->left;
+        step = len < step ? len : step;
+        reader->is_begun = true;
+        reader->bytes += step;
+        reader->left -= step;
+        reader->record -= step;
+        len -= step;
+    }
+}
+
+/* 0 when it is not there. */
+static size_t next_number(struct reader *reader, int len)
+{
+    size_t number = 0;
+    for (int i = 0; i < len && find_byte(reader); i++) {
+        number = number << 8 | *reader->bytes;
+        skip(reader, 1);
+    }
+    return reader->progress == HELLO_WHOLE ? number : 0;
+}
+
+/* A message of another kind is seen by the library when its first record is there; one that claims to
+ * be too long is waited for until there are too many bytes. */
+enum hello_progress hello_look(struct span input, size_t *ret_len)
+{
+    struct reader reader = reader_of(input);
+    if (find_byte(&reader) && *reader.bytes != MESSAGE_CLIENT_HELLO) {
+        reader.progress = reader.left < reader.record ? HELLO_PARTIAL : HELLO_OTHER;
+    } else {
+        skip(&reader, 1);
+        size_t len = next_number(&reader, 3);
+        if (reader.progress == HELLO_WHOLE)
+            *ret_len = MESSAGE_HEADER + len;
+        skip(&reader, MESSAGE_HEADER + len <= LIMIT_CLIENT_HELLO ? len : SIZE_MAX);
+    }
+    return reader.progress == HELLO_PARTIAL && input.len >= LIMIT_CLIENT_HELLO_RECORDS
+               ? HELLO_OTHER
+               : reader.progress;
 }
 
 size_t hello_server_name(struct span input, char *name, size_t size)
 {
-    struct reader reader = {.bytes = (const unsigned char *)input.data, .left = input.len};
+    struct reader reader = reader_of(input);
 
     skip(&reader, MESSAGE_HEADER + 2 + 32); /* version and random */
     skip(&reader, next_number(&reader, 1)); /* session */
     skip(&reader, next_number(&reader, 2)); /* cipher suites */
     skip(&reader, next_number(&reader, 1)); /* compression */
     (void)next_number(&reader, 2);          /* length of all extensions */
-    while (!reader.failed) {
+    while (reader.progress == HELLO_WHOLE) {
         size_t type = next_number(&reader, 2), len = next_number(&reader, 2);
         if (type != EXTENSION_SERVER_NAME) {
             skip(&reader, len);
@@ -339,8 +329,8 @@ size_t hello_server_name(struct span input, char *name, size_t size)
         if (kind != 0 || name_len > len)
             return 0;
         for (size_t i = 0; i < name_len && i < size; i++)
-            name[i] = (char)next_byte(&reader);
-        return reader.failed ? 0 : name_len < size ? name_len : size;
+            name[i] = (char)next_number(&reader, 1);
+        return reader.progress != HELLO_WHOLE ? 0 : name_len < size ? name_len : size;
     }
     return 0;
 }
