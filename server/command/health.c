@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -142,7 +143,7 @@ static void judge_failure(struct health *health)
         health->state = HEALTH_IDLE;
     else if (is_unknown)
         die(health, "there is no certificate for %s", health->host);
-    else if (fetch->is_late)
+    else if (fetch->error == ETIMEDOUT)
         die(health, "no answer within %s",
             report_seconds((health->deadline_us - health->begin_us) / 1000).text);
     else if (fetch->step == FETCH_CONNECT)

@@ -83,9 +83,10 @@ static bool open_stream(struct stream *stream, const struct address *address, in
     const int on = 1; /* else our request waits until the server has confirmed our handshake */
     *stream = (struct stream){.deadline_us = deadline_us};
     stream->fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    stream->error = errno;
-    if (stream->fd < 0)
+    if (stream->fd < 0) {
+        stream->error = errno;
         return false;
+    }
     (void)setsockopt(stream->fd, IPPROTO_TCP, TCP_NODELAY, &on,
                      sizeof(on)); /* a Unix socket has none */
     while (bound_wait(stream, SO_SNDTIMEO)) {
@@ -187,22 +188,12 @@ static void begin_client(struct client *client, const char *host, enum client_ve
     mbedtls_ssl_set_bio(&client->ssl, client->stream, transmit, receive, NULL);
 }
 
-/* Record and message types (RFC 8446 sections 4 and 5.1), and where the version of a ServerHello is
- * (section 4.1.3) behind the headers of its record and of itself. */
-enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_HEADER = 5, SERVER_HELLO = 2 };
-enum { HELLO_VERSION = RECORD_HEADER + 4, MAJOR_TLS = 3, MINOR_TLS_12 = 3 };
+/* Types of records (RFC 8446 section 5.1), and the length of their headers. */
+enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_HEADER = 5, MAJOR_TLS = 3 };
 
 static struct span opening_of(const struct client *client)
 {
     return (struct span){client->stream->opening, client->stream->opening_len};
-}
-
-static bool is_old_hello(struct span opening)
-{
-    return opening.len > HELLO_VERSION + 1 && opening.data[0] == RECORD_HANDSHAKE &&
-           opening.data[RECORD_HEADER] == SERVER_HELLO &&
-           opening.data[HELLO_VERSION] == MAJOR_TLS &&
-           opening.data[HELLO_VERSION + 1] < MINOR_TLS_12;
 }
 
 /* The description of the alert (RFC 8446 section 6) that the server answered the first message with;
@@ -226,7 +217,8 @@ static enum client_result reason_of(const struct client *client, int code)
                      (opening.len < 2 || opening.data[1] == MAJOR_TLS);
     if (opening.len > 0 && !is_record)
         return CLIENT_NOT_TLS;
-    if (is_old_hello(opening) || alert_of(client) == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
+    if (code == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION ||
+        alert_of(client) == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
         return CLIENT_OLD;
     if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
         return CLIENT_ALERT;
@@ -390,7 +382,6 @@ void fetch_run(const struct fetch_request *request, struct fetch *ret_fetch)
         mbedtls_ssl_config_free(&client.config);
     }
     ret_fetch->error = stream.error;
-    ret_fetch->is_late = stream.error == ETIMEDOUT;
     descriptor_close(&stream.fd); /* what was to be told was told by TLS */
 }
 

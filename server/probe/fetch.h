@@ -111,14 +111,13 @@ struct fetch_request {
 /* What came. End with fetch_free. */
 struct fetch {
     enum fetch_step step;
-    int error;                 /* of FETCH_CONNECT: from errno */
+    int error;                 /* from errno; ETIMEDOUT when the deadline ended it */
     enum client_result result; /* of the step in which it ended */
     int alert;                 /* with CLIENT_ALERT; -1 when not known */
     int64_t connect_us, handshake_us, answer_us;
     const char *tls_version; /* from FETCH_ANSWER on; static */
     struct span *chain;      /* the same: certificates in DER; owned with their bytes */
     size_t chain_len;
-    bool is_late;          /* the deadline ended it */
     struct answer *answer; /* what was read of the response; owned; NULL before FETCH_ANSWER */
 };
 
