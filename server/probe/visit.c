@@ -195,41 +195,30 @@ static void note_policy(struct report_visit *result, const struct policy_fields 
     }
 }
 
-static bool has_mx(const struct policy *policy, struct span name)
+/* Those of the policy, and behind them those of the fields. */
+static struct span mx_at(const struct policy *policy, const struct policy_fields *fields,
+                         size_t index)
 {
-    for (size_t i = 0; i < policy_mx_count(policy); i++)
-        if (span_equal_fold(policy_mx(policy, i), name))
-            return true;
-    return false;
-}
-
-static bool names_mx(const struct policy_fields *fields, struct span name)
-{
-    for (size_t i = 0; i < fields->mx_count; i++)
-        if (span_equal_fold(fields->mx[i].text, name))
-            return true;
-    return false;
+    size_t own = policy_mx_count(policy);
+    return index < own ? policy_mx(policy, index) : fields->mx[index - own].text;
 }
 
 /* The first mx that only one of them has. False when there is none. */
 static bool compare_mx(struct fetch_record *visit, const struct policy_fields *fields)
 {
     const struct policy *policy = visit->question->policy;
-    for (size_t i = 0; i < policy_mx_count(policy); i++) {
-        struct span name = policy_mx(policy, i);
-        if (names_mx(fields, name))
+    size_t own = policy_mx_count(policy), count = own + fields->mx_count;
+    for (size_t i = 0; i < count; i++) {
+        struct span name = mx_at(policy, fields, i);
+        bool is_in_both = false;
+        for (size_t k = i < own ? own : 0; k < (i < own ? count : own) && !is_in_both; k++)
+            is_in_both = span_equal_fold(mx_at(policy, fields, k), name);
+        if (is_in_both)
             continue;
         report_add(visit->report, FAULT_POLICY_DIFFERS,
-                   "the policy is not the configured one: it has no mx %.*s", (int)name.len,
-                   name.data);
-        return true;
-    }
-    for (size_t i = 0; i < fields->mx_count; i++) {
-        if (has_mx(policy, fields->mx[i].text))
-            continue;
-        report_add(visit->report, FAULT_POLICY_DIFFERS,
-                   "the policy is not the configured one: it has mx \"%s\"",
-                   report_show(fields->mx[i].text, 80).text);
+                   i < own ? "the policy is not the configured one: it has no mx %s"
+                           : "the policy is not the configured one: it has mx \"%s\"",
+                   report_show(name, i < own ? LIMIT_NAME : 80).text);
         return true;
     }
     return false;
