@@ -231,7 +231,7 @@ bool records_read(struct records *before, const char *path, struct diag *diag)
     bool good = false;
     struct text bytes = {0};
     const char *file = diag_intern(diag, span_of(path));
-    if (file_read_named(path, LIMIT_YAML_FILE, &bytes, NULL)) {
+    if (file_read_named(path, LIMIT_YAML_FILE, &bytes)) {
         /* JSON as we print it is YAML too. */
         const struct node *root =
             document_parse(before->arena, heap_text(&bytes), file, DIAG_FATAL, diag, NULL, NULL);

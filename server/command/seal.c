@@ -63,7 +63,7 @@ static void take(void *context, size_t index, const void *taken)
     if (result->pid == 0)
         return;                                                              /* it was lost */
     (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)result->pid); /* it fits */
-    (void)file_read_named(path, LIMIT_YAML_FILE, trial->status, NULL);       /* it is there yet */
+    (void)file_read_named(path, LIMIT_YAML_FILE, trial->status);             /* it is there yet */
     *trial->report = result->report;
     trial->is_whole = result->failed == NULL;
     if (result->failed != NULL)

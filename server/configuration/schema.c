@@ -71,10 +71,9 @@ static const struct schema_key root_keys[] = {
 const struct schema schema_root = {"at the top of the configuration", root_keys, COUNT(root_keys)};
 
 static const struct schema_key dropin_keys[] = {
-    {"policies", MAPPING | NOTHING, "a mapping from names to policies",
-     NODE(dropin_nodes, policies)},
+    {"policies", MAPPING | NOTHING, "a mapping from names to policies", NODE(root_nodes, policies)},
     {"domains", MAPPING | NOTHING, "a mapping from domain names to policies",
-     NODE(dropin_nodes, domains)},
+     NODE(root_nodes, domains)},
 };
 const struct schema schema_dropin = {"in an included file", dropin_keys, COUNT(dropin_keys)};
 

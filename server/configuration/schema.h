@@ -35,11 +35,6 @@ struct root_nodes {
     const struct node *domains;
 };
 
-struct dropin_nodes {
-    const struct node *policies;
-    const struct node *domains;
-};
-
 struct listener_nodes {
     const struct node *address;
     unsigned freebind;

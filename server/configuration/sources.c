@@ -80,8 +80,8 @@ static bool read_bytes(struct sources *sources, const char *file, enum diag_leve
         return true;
     }
     /* The path of the main file is the operator's own word. */
-    if (is_main(sources, file) ? file_read_named(file, LIMIT_YAML_FILE, ret_bytes, NULL)
-                               : file_read(file, LIMIT_INCLUDE_FILE, ret_bytes, NULL))
+    if (is_main(sources, file) ? file_read_named(file, LIMIT_YAML_FILE, ret_bytes)
+                               : file_read(file, LIMIT_INCLUDE_FILE, ret_bytes))
         return true;
     int reason = errno;
     if (reason == ENOMEM)
@@ -173,7 +173,7 @@ static const char *name_of(const struct sources *sources, const char *path)
 static void read_dropin(void *context, const char *path, int error)
 {
     struct sources *sources = context;
-    struct dropin_nodes nodes = {0};
+    struct root_nodes nodes = {0};
     sources->found_count++;
     if (error != 0) {
         read_folder(sources, path, error);

@@ -186,41 +186,31 @@ static bool read_all(int fd, size_t limit, struct text *ret_bytes)
     }
 }
 
-bool file_read_open(int fd, size_t limit, struct text *ret_bytes, struct stat *ret_status)
+bool file_read_open(int fd, size_t limit, struct text *ret_bytes)
 {
     struct stat status;
     if (fstat(fd, &status) != 0)
         return false;
-    if (!S_ISREG(status.st_mode)) {
-        errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
-        return false;
-    }
-    if (!read_all(fd, limit, ret_bytes))
-        return false;
-    if (ret_status != NULL)
-        *ret_status = status;
-    return true;
+    errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
+    return S_ISREG(status.st_mode) && read_all(fd, limit, ret_bytes);
 }
 
-static bool read_and_close(int fd, size_t limit, struct text *ret_bytes, struct stat *ret_status)
+static bool read_and_close(int fd, size_t limit, struct text *ret_bytes)
 {
-    if (fd < 0)
-        return false;
-    bool good = file_read_open(fd, limit, ret_bytes, ret_status);
+    bool good = fd >= 0 && file_read_open(fd, limit, ret_bytes);
     descriptor_close(&fd);
     return good;
 }
 
-bool file_read(const char *path, size_t limit, struct text *ret_bytes, struct stat *ret_status)
+bool file_read(const char *path, size_t limit, struct text *ret_bytes)
 {
     struct stat status;
-    return read_and_close(file_open(AT_FDCWD, path, &status), limit, ret_bytes, ret_status);
+    return read_and_close(file_open(AT_FDCWD, path, &status), limit, ret_bytes);
 }
 
-bool file_read_named(const char *path, size_t limit, struct text *ret_bytes,
-                     struct stat *ret_status)
+bool file_read_named(const char *path, size_t limit, struct text *ret_bytes)
 {
-    return read_and_close(open(path, FLAGS), limit, ret_bytes, ret_status);
+    return read_and_close(open(path, FLAGS), limit, ret_bytes);
 }
 
 const char *file_error(int error)

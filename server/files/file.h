@@ -41,16 +41,15 @@ enum { FILE_NOBODY = 65534 };
 int file_open(int folder, const char *path, struct stat *ret_status);
 
 /* Appends the contents of a regular file of at most limit bytes to ret_bytes.
- * ret_status may be NULL. False with the reason in errno, for file_error: as
- * above, and EFBIG when it is too large. */
-bool file_read(const char *path, size_t limit, struct text *ret_bytes, struct stat *ret_status);
+ * False with the reason in errno, for file_error: as above, and EFBIG when it is
+ * too large. */
+bool file_read(const char *path, size_t limit, struct text *ret_bytes);
 
 /* The same for a path that the operator typed: every link on it counts. */
-bool file_read_named(const char *path, size_t limit, struct text *ret_bytes,
-                     struct stat *ret_status);
+bool file_read_named(const char *path, size_t limit, struct text *ret_bytes);
 
 /* The same of a file that is open, non-blocking. */
-bool file_read_open(int fd, size_t limit, struct text *ret_bytes, struct stat *ret_status);
+bool file_read_open(int fd, size_t limit, struct text *ret_bytes);
 
 /* Why a file could not be opened or read, behind "cannot be read: "; static, or
  * valid until the next call. */

@@ -296,7 +296,7 @@ static void search_file(struct search *search, const char *path)
     struct text bytes = {0};
     size_t left = LIMIT_IMPORT_BYTES - search->bytes;
     size_t most = left < LIMIT_IMPORT_FILE ? left : LIMIT_IMPORT_FILE;
-    if (!file_read(path, most, &bytes, NULL)) {
+    if (!file_read(path, most, &bytes)) {
         if (errno != ENOENT)
             report_unread(search, path, errno);
     } else if (bytes.len > 0 && is_new(search, path)) {
@@ -334,7 +334,7 @@ static void read_file(struct import *import, struct import_host *host)
 {
     struct text bytes = {0};
     const char *file = diag_intern(import->diag, span_of(host->file));
-    if (file_read_named(host->file, LIMIT_IMPORT_FILE, &bytes, NULL)) {
+    if (file_read_named(host->file, LIMIT_IMPORT_FILE, &bytes)) {
         host->bytes = (struct span){arena_copy(import->arena, heap_text(&bytes)), bytes.len};
         import_inspect(import, host, host->file);
     } else {

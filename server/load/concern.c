@@ -80,7 +80,7 @@ const char *concern_find_mention(const struct source_file *files, size_t count, 
         name.len--;
     for (size_t i = 1; name.len > 0 && i < count; i++) {
         struct text bytes = {0};
-        bool found = file_read(files[i].path, LIMIT_INCLUDE_FILE, &bytes, NULL) &&
+        bool found = file_read(files[i].path, LIMIT_INCLUDE_FILE, &bytes) &&
                      has_word((struct span){bytes.data, bytes.len}, name);
         text_free(&bytes);
         if (found)

@@ -149,7 +149,7 @@ bool state_file_read(const char *folder, enum state_file file,
     errno = ENAMETOOLONG;
     progress_make(progress, PROGRESS_WAITS_FOR_STATE);
     int fd = len < 0 || (size_t)len >= sizeof(path) ? -1 : open(path, READ_FLAGS);
-    bool good = fd >= 0 && file_read_open(fd, LIMIT_STATE_FILE, ret_bytes, NULL);
+    bool good = fd >= 0 && file_read_open(fd, LIMIT_STATE_FILE, ret_bytes);
     int reason = errno;
     progress_make(progress, PROGRESS_HAS_STATE);
     descriptor_close(&fd); /* it was only read */

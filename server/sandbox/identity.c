@@ -18,7 +18,7 @@
 static bool read_users(struct text *ret_users)
 {
     static const char path[] = "/etc/passwd";
-    if (file_read(path, LIMIT_USERS_FILE, ret_users, NULL) || errno == ENOENT)
+    if (file_read(path, LIMIT_USERS_FILE, ret_users) || errno == ENOENT)
         return true;
     log_line(LOG_LEVEL_ERROR, "cannot read %s: %s", path, strerror(errno));
     return false;

@@ -22,7 +22,7 @@ static struct span read_der(const char *path)
 {
     struct text text = {0};
     struct pem_block block;
-    assert_true(file_read(path, 65536, &text, NULL));
+    assert_true(file_read(path, 65536, &text));
     struct pem_reader reader = pem_begin((struct span){text.data, text.len});
     assert_true(pem_next(&reader, &block));
     unsigned char *bytes = malloc(block.der_len);

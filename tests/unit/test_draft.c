@@ -33,7 +33,7 @@ static void end(struct fixture *fixture)
 /* Adds what a file holds; the first one is the main file. False when it has a key that is no domain. */
 static bool add_part(struct fixture *fixture, const char *file, const char *yaml, bool is_whole)
 {
-    struct dropin_nodes nodes = {0};
+    struct root_nodes nodes = {0};
     const char *name = diag_intern(fixture->diag, span_of(file));
     const struct node *root =
         document_parse(fixture->arena, span_of(yaml), name, DIAG_ERROR, fixture->diag, NULL, NULL);

@@ -141,19 +141,19 @@ static void test_reading(void **state)
 {
     (void)state;
     struct text bytes = {0};
-    assert_true(file_read("c/to-own", 4, &bytes, NULL));
+    assert_true(file_read("c/to-own", 4, &bytes));
     assert_string_equal(bytes.data, "own\n");
-    assert_false(file_read("c/to-own", 3, &bytes, NULL));
+    assert_false(file_read("c/to-own", 3, &bytes));
     assert_int_equal(errno, EFBIG);
     text_free(&bytes);
-    assert_false(file_read_named("c/fifo", 4, &bytes, NULL));
+    assert_false(file_read_named("c/fifo", 4, &bytes));
     assert_int_equal(errno, EINVAL);
     if (geteuid() != 0)
         return;
-    assert_false(file_read("c/to-secret", 9, &bytes, NULL));
+    assert_false(file_read("c/to-secret", 9, &bytes));
     assert_int_equal(errno, EXDEV);
     /* The operator typed this one. */
-    assert_true(file_read_named("c/to-secret", 9, &bytes, NULL));
+    assert_true(file_read_named("c/to-secret", 9, &bytes));
     text_free(&bytes);
 }
 

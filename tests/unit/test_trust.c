@@ -33,7 +33,7 @@ static void roots_of_this_system_are_trusted(void **state)
     struct pem_block block;
     struct diag *diag = diag_new();
     size_t count = 0;
-    if (!file_read(BUNDLE, LIMIT_CERTIFICATE_FILE, &bundle, NULL)) {
+    if (!file_read(BUNDLE, LIMIT_CERTIFICATE_FILE, &bundle)) {
         diag_free(diag);
         text_free(&bundle);
         skip(); /* it has none there */
