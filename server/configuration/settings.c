@@ -16,9 +16,9 @@ struct reader {
     struct diag *diag;
     enum diag_level level;
     struct settings *settings;
-    const struct node **listeners; /* where each is written; NULL for the default */
-    struct prefix *proxies;        /* of the listener that is read */
-    struct text rua;               /* owned while it is built */
+    const struct node *listeners[LIMIT_LISTENERS]; /* where each is written; NULL for the default */
+    struct prefix *proxies;                        /* of the listener that is read */
+    struct text rua;                               /* owned while it is built */
 };
 
 /* What the node says, borrowed from the arena; NULL without a node. */
@@ -197,26 +197,6 @@ static void read_listen(struct reader *reader, const struct node *node)
     }
 }
 
-/* Where clients of any kind come. challenges is the address for HTTP-01, or NULL, and redirect whether what
- * is no challenge is redirected. */
-static void read_endpoints(struct reader *reader, const struct root_nodes *nodes,
-                           const struct node *challenges, bool redirect)
-{
-    size_t most = 2 + (nodes->listen == NULL ? 1 : schema_count(nodes->listen));
-    reader->settings->listeners = arena_take(reader->arena, most * sizeof(struct endpoint));
-    reader->listeners = arena_take(reader->arena, most * sizeof(const struct node *));
-    read_listen(reader, nodes->listen);
-    if (nodes->metrics != NULL)
-        add_endpoint(reader, nodes->metrics,
-                     (struct endpoint){.service = ENDPOINT_METRICS, .plain = true});
-    if (challenges != NULL)
-        add_endpoint(
-            reader, challenges,
-            (struct endpoint){.service = ENDPOINT_CHALLENGES, .plain = true, .redirect = redirect});
-    separate_families(reader->settings);
-    judge_overlaps(reader);
-}
-
 static void complain(struct diag *diag, struct position at, const char *problem, const char *hint)
 {
     diag_add(diag, DIAG_FATAL, at, "%s", problem);
@@ -224,13 +204,19 @@ static void complain(struct diag *diag, struct position at, const char *problem,
 }
 
 /* Judges what makes sense only together. The folders are as they are written, borrowed from the arena. */
-static void read_acme(struct reader *reader, const struct node *node, struct acme_nodes *ret_nodes)
+static void read_acme(struct reader *reader, const struct node *node)
 {
     struct diag *diag = reader->diag;
+    struct acme_nodes nodes = {0};
     const struct node *alpn = document_member(node, "alpn"), *http = document_member(node, "http"),
                       *webroot = document_member(node, "webroot"),
                       *redirect = document_member(node, "redirect");
-    (void)schema_read(&schema_acme, node, ret_nodes, DIAG_FATAL, diag); /* counted in diag */
+    (void)schema_read(&schema_acme, node, &nodes, DIAG_FATAL, diag); /* counted in diag */
+    if (nodes.http != NULL)
+        add_endpoint(reader, nodes.http,
+                     (struct endpoint){.service = ENDPOINT_CHALLENGES,
+                                       .plain = true,
+                                       .redirect = nodes.redirect != 0});
     size_t known = (alpn != NULL ? 1U : 0) + (http != NULL ? 1U : 0) + (webroot != NULL ? 1U : 0) +
                    (redirect != NULL ? 1U : 0);
     if (known < node->count)
@@ -248,8 +234,23 @@ static void read_acme(struct reader *reader, const struct node *node, struct acm
         complain(diag, node->at, "acme has neither alpn nor http",
                  "write {alpn: DIR} for tls-alpn-01, or {http: \"[::]:80\", webroot: DIR} "
                  "for http-01");
-    reader->settings->acme = (struct acme){copy(ret_nodes->alpn, reader->arena),
-                                           copy(ret_nodes->webroot, reader->arena)};
+    reader->settings->acme =
+        (struct acme){copy(nodes.alpn, reader->arena), copy(nodes.webroot, reader->arena)};
+}
+
+/* Where clients of any kind come. */
+static void read_endpoints(struct reader *reader, const struct root_nodes *nodes)
+{
+    reader->settings->listeners =
+        arena_take(reader->arena, LIMIT_LISTENERS * sizeof(struct endpoint));
+    read_listen(reader, nodes->listen);
+    if (nodes->metrics != NULL)
+        add_endpoint(reader, nodes->metrics,
+                     (struct endpoint){.service = ENDPOINT_METRICS, .plain = true});
+    if (nodes->acme != NULL)
+        read_acme(reader, nodes->acme);
+    separate_families(reader->settings);
+    judge_overlaps(reader);
 }
 
 static void read_workers(struct reader *reader, const struct node *node)
@@ -440,10 +441,7 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
     };
     struct reader reader = {
         .arena = arena, .diag = diag, .level = DIAG_FATAL, .settings = &settings};
-    struct acme_nodes acme = {0};
-    if (nodes->acme != NULL)
-        read_acme(&reader, nodes->acme, &acme);
-    read_endpoints(&reader, nodes, acme.http, acme.redirect != 0);
+    read_endpoints(&reader, nodes);
     read_workers(&reader, nodes->workers);
     read_warning(&reader, nodes->certificate_warning);
     if (nodes->log != NULL)
