@@ -11,7 +11,7 @@
 #include "certificates/store.h"
 #include "certificates/store_inside.h"
 
-enum { ARCHIVE_VERSION = 3 };
+enum { ARCHIVE_VERSION = 4 };
 
 /* The archive begins with it, and the arrays follow in this order. */
 struct archive_header {
@@ -21,16 +21,12 @@ struct archive_header {
     uint32_t content_count;
 };
 
-/* Bytes of the image. */
-struct archived_span {
-    uint32_t at;
-    uint32_t len;
-};
-
+/* A certificate or key: bytes of the image. */
 struct archived_content {
     uint32_t line;
-    struct archived_span der;
-    struct archived_span info; /* of a key; empty: it is a certificate */
+    uint32_t is_key; /* 0 or 1 */
+    uint32_t at;
+    uint32_t len;
 };
 
 static_assert(sizeof(struct archive_header) % alignof(struct archived_source) == 0 &&
@@ -50,13 +46,6 @@ static const void *take_array(struct span *rest, size_t count, size_t size)
 
 TABLE_KEY(signature_of, struct archived_source, SPAN_OF(item->signature));
 
-/* Bytes of the image; with data NULL when they are beyond it. */
-static struct span resolve(struct span image, struct archived_span span)
-{
-    bool is_within = span.at <= image.len && span.len <= image.len - span.at;
-    return is_within ? (struct span){image.data + span.at, span.len} : (struct span){0};
-}
-
 void certificate_archive_open(const struct site *site, struct certificate_archive *ret_archive)
 {
     struct certificate_archive archive = {0};
@@ -75,9 +64,14 @@ void certificate_archive_open(const struct site *site, struct certificate_archiv
     if (archive.sources == NULL || archive.proofs == NULL || contents == NULL)
         return;
     archive.contents = heap_take(count, sizeof(*archive.contents));
-    for (size_t i = 0; i < count; i++)
-        archive.contents[i] = (struct certificate_archived){
-            resolve(image, contents[i].der), resolve(image, contents[i].info), contents[i].line};
+    for (size_t i = 0; i < count; i++) {
+        const struct archived_content *content = &contents[i];
+        if (content->at <= image.len &&
+            content->len <= image.len - content->at) /* else it is empty */
+            archive.contents[i].der = (struct span){image.data + content->at, content->len};
+        archive.contents[i].line = content->line;
+        archive.contents[i].is_key = content->is_key != 0;
+    }
     for (size_t i = 0; i < header->source_count; i++) {
         const struct archived_source *source = &archive.sources[i];
         struct span key = signature_of(source, 0);
@@ -97,23 +91,6 @@ const struct archived_source *certificate_archive_find(const struct certificate_
     return found == TABLE_NONE ? NULL : &archive->sources[found];
 }
 
-/* Sees to it that the bytes are in the image. */
-static struct archived_span place(struct site_builder *builder, struct span bytes)
-{
-    return (struct archived_span){site_builder_place(builder, bytes), (uint32_t)bytes.len};
-}
-
-/* The public key, which mostly is in the certificate as it is. */
-static struct archived_span place_info(struct site_builder *builder,
-                                       const struct certificate *facts)
-{
-    struct span der = facts->der, info = facts->info;
-    if (info.data < der.data || info.data + info.len > der.data + der.len)
-        return place(builder, info);
-    return (struct archived_span){
-        site_builder_place(builder, der) + (uint32_t)(info.data - der.data), (uint32_t)info.len};
-}
-
 /* A key that nothing uses is not in the site, so the file that has it must be read again. */
 static bool is_archived(const struct certificates *store, const struct source *source)
 {
@@ -123,21 +100,6 @@ static bool is_archived(const struct certificates *store, const struct source *s
             return false;
     }
     return source->is_reusable;
-}
-
-static struct archived_content archive_content(const struct certificates *store,
-                                               const struct content *content,
-                                               struct site_builder *builder)
-{
-    struct archived_content archived = {.line = content->line};
-    if (content->is_key) {
-        const struct stored_key *key = &store->keys[content->index];
-        archived.der = place(builder, key->der);
-        archived.info = place_info(builder, store->certificates[key->certificate].facts);
-    } else {
-        archived.der = place(builder, store->certificates[content->index].facts->der);
-    }
-    return archived;
 }
 
 void certificates_archive(struct certificates *store, struct site_builder *builder)
@@ -154,9 +116,13 @@ void certificates_archive(struct certificates *store, struct site_builder *build
         header.source_count++;
         header.content_count += source->count;
         for (uint32_t k = 0; k < source->count; k++) {
-            struct archived_content content =
-                archive_content(store, &store->contents[source->first + k], builder);
-            text_append(&contents, SPAN_OF(content));
+            const struct content *content = &store->contents[source->first + k];
+            struct span der = content->is_key ? store->keys[content->index].key->der
+                                              : store->certificates[content->index].facts->der;
+            struct archived_content archived_content = {content->line, content->is_key,
+                                                        site_builder_place(builder, der),
+                                                        (uint32_t)der.len};
+            text_append(&contents, SPAN_OF(archived_content));
         }
     }
     for (size_t i = 0; i < store->proof_count; i++) {

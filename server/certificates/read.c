@@ -246,11 +246,10 @@ static void take_certificate(struct reading *reading, uint32_t line, struct span
     add_content(store, (struct content){index, line, false});
 }
 
-static void report_key(struct reading *reading, const struct pem_block *block,
-                       const struct public_key *kind)
+static void report_key(struct reading *reading, uint32_t line, const struct public_key *kind)
 {
     struct diag *diag = reading->store->diag;
-    struct position at = place(reading, block->line);
+    struct position at = place(reading, line);
     if (kind->known) {
         diag_add(diag, DIAG_ERROR, at, "the private key is left out: it is %s", kind->text);
         public_key_explain(kind, diag);
@@ -261,41 +260,32 @@ static void report_key(struct reading *reading, const struct pem_block *block,
     }
 }
 
-/* A key, whose object is taken, if it has one; of equal ones the first counts. */
-static void add_key(struct reading *reading, uint32_t line, struct stored_key key)
-{
-    struct certificates *store = reading->store;
-    uint32_t index = certificate_find_key(store, key.info);
-    if (index == CERTIFICATE_NONE) {
-        index = (uint32_t)store->key_count;
-        key.at = place(reading, line);
-        key.certificate = CERTIFICATE_NONE;
-        table_add(&store->by_info, key.info, index);
-        *ARRAY_ADD(store->keys, store->key_count, store->key_capacity) = key;
-    } else {
-        private_key_free(key.key);
-    }
-    add_content(store, (struct content){index, line, true});
-}
-
-static void take_key(struct reading *reading, const struct pem_block *block, struct span der)
+/* Of equal ones the first counts. */
+static void take_key(struct reading *reading, uint32_t line, struct span der)
 {
     struct certificates *store = reading->store;
     struct public_key kind;
     struct private_key *key = private_key_new(der, &kind);
     if (key == NULL) {
-        if (may_report(reading, block->line)) {
-            report_key(reading, block, &kind);
+        if (may_report(reading, line)) {
+            report_key(reading, line, &kind);
             doubt(reading);
         }
         return;
     }
     uint32_t index = certificate_find_key(store, key->info);
-    /* Only a damaged one differs from an equal one; it must stay out of sight then as now. */
-    if (index != CERTIFICATE_NONE && !span_equal(store->keys[index].der, key->der))
-        reading->is_spotless = false;
-    add_key(reading, block->line,
-            (struct stored_key){.key = key, .der = key->der, .info = key->info});
+    if (index == CERTIFICATE_NONE) {
+        index = (uint32_t)store->key_count;
+        table_add(&store->by_info, key->info, index);
+        *ARRAY_ADD(store->keys, store->key_count, store->key_capacity) =
+            (struct stored_key){.key = key, .at = place(reading, line)};
+    } else {
+        /* Only a damaged one differs from an equal one; it must stay out of sight then as now. */
+        if (!span_equal(store->keys[index].key->der, key->der))
+            reading->is_spotless = false;
+        private_key_free(key);
+    }
+    add_content(store, (struct content){index, line, true});
 }
 
 static void take_block(struct reading *reading, const struct pem_block *block, enum block_use use)
@@ -313,7 +303,7 @@ static void take_block(struct reading *reading, const struct pem_block *block, e
     pem_decode(block, der);
     bytes = (struct span){(const char *)der, block->der_len};
     if (use == BLOCK_KEY)
-        take_key(reading, block, bytes);
+        take_key(reading, block->line, bytes);
     else
         take_certificate(reading, block->line, bytes);
     private_key_wipe(der, block->der_len);
@@ -404,9 +394,8 @@ static bool reuse_file(void *context, const struct tree_file *file)
         reading.file = diag_intern(store->diag, span_of(file->path));
     for (uint32_t i = 0; i < source->count; i++) {
         const struct certificate_archived *content = &store->previous.contents[source->first + i];
-        if (content->info.len > 0)
-            add_key(&reading, content->line,
-                    (struct stored_key){.der = content->der, .info = content->info});
+        if (content->is_key)
+            take_key(&reading, content->line, content->der);
         else
             take_certificate(&reading, content->line, content->der);
     }

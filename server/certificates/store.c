@@ -53,7 +53,7 @@ uint32_t certificate_find_der(const struct certificates *store, struct span der)
     return (uint32_t)table_find(&store->by_der, der, der_of, store->certificates);
 }
 
-TABLE_KEY(info_of, struct stored_key, item->info);
+TABLE_KEY(info_of, struct stored_key, item->key->info);
 
 uint32_t certificate_find_key(const struct certificates *store, struct span info)
 {
@@ -250,7 +250,7 @@ static struct credential_fields *make_credential(const struct certificates *stor
     *credential = (struct credential_fields){
         .kind = leaf->facts->kind.kind,
         .chain_len = leaf->chain_len,
-        .key = store->keys[leaf->key].der,
+        .key = store->keys[leaf->key].key->der,
         .not_before = leaf->facts->not_before,
         .not_after = leaf->facts->not_after,
         .fault = leaf->fault,
@@ -425,10 +425,10 @@ static void match_keys(struct certificates *store)
         struct stored_certificate *stored = &store->certificates[i];
         stored->key = certificate_find_key(store, stored->facts->info);
         if (stored->key != CERTIFICATE_NONE)
-            store->keys[stored->key].certificate = (uint32_t)i;
+            store->keys[stored->key].has_certificate = true;
     }
     for (size_t i = 0; i < store->key_count; i++)
-        if (store->keys[i].certificate == CERTIFICATE_NONE)
+        if (!store->keys[i].has_certificate)
             diag_add(store->diag, DIAG_NOTE, store->keys[i].at,
                      "no certificate in the files belongs to this private key");
 }

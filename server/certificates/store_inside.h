@@ -43,10 +43,9 @@ struct stored_certificate {
 };
 
 struct stored_key {
-    struct private_key *key; /* owned; NULL when it is that of the previous site */
-    struct span der, info;   /* borrowed from either */
+    struct private_key *key; /* owned */
     struct position at;
-    uint32_t certificate; /* one that it belongs to, or CERTIFICATE_NONE */
+    bool has_certificate;
     bool is_used;
 };
 
@@ -122,8 +121,8 @@ struct archived_source {
 /* A certificate or key of such a file, borrowed from the site. */
 struct certificate_archived {
     struct span der;
-    struct span info; /* the public key of a key; empty: it is a certificate */
     uint32_t line;
+    bool is_key;
 };
 
 /* The archive of the site before this load. {0} is empty. */
