@@ -361,7 +361,7 @@ static enum connection_wish finish_response(struct connection *connection, int64
  * ten kilobytes in every connection for the rare one that needs two. */
 static enum connection_wish step_response(struct connection *connection, int64_t now)
 {
-    char bytes[RESPONSE_SIZE];
+    __attribute__((uninitialized)) char bytes[RESPONSE_SIZE]; /* to clear it all would take time */
     const struct text *document = &connection->answer.document;
     const char *all = document->len > 0 ? document->data : bytes;
     size_t len =
@@ -406,15 +406,15 @@ static bool is_close_notify(const char *bytes, size_t len)
  * the time is over. */
 static enum connection_wish step_lingering(struct connection *connection, int64_t now)
 {
-    char discarded[4096];
+    char *discarded = connection->setting->request;
     (void)now; /* The timer was started when our half ended. */
     for (int i = 0; i < DISCARDS_AT_ONCE; i++) {
-        ssize_t got = recv(connection->fd, discarded, sizeof(discarded), 0);
+        ssize_t got = recv(connection->fd, discarded, LIMIT_REQUEST_HEAD, 0);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return CONNECTION_READ;
         if (got <= 0 || is_close_notify(discarded, (size_t)got))
             return CONNECTION_OVER;
-        if ((size_t)got < sizeof(discarded))
+        if (got < LIMIT_REQUEST_HEAD)
             break; /* most likely the end is still to come */
     }
     return CONNECTION_READ;
