@@ -2,6 +2,7 @@
 
 /* What the seam takes over is private to the library. */
 #define MBEDTLS_ALLOW_PRIVATE_ACCESS
+#include <mbedtls/ecdh.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/platform_util.h>
@@ -26,6 +27,8 @@ enum { KEY_DER_MOST = 5120 };
     extern __typeof__(function) __wrap_##function
 SEAM(mbedtls_psa_ecp_export_public_key);
 SEAM(mbedtls_psa_key_agreement_ecdh);
+SEAM(mbedtls_ecdh_make_params);
+SEAM(mbedtls_ecdh_calc_secret);
 SEAM(mbedtls_ecp_mul_restartable);
 SEAM(mbedtls_pk_sign);
 SEAM(mbedtls_pk_sign_ext);
@@ -333,6 +336,49 @@ psa_status_t __wrap_mbedtls_psa_key_agreement_ecdh(const psa_key_attributes_t *a
         return PSA_ERROR_INVALID_ARGUMENT;
     *ret_len = len;
     return PSA_SUCCESS;
+}
+
+/* X25519 in a server of TLS 1.2. mbedTLS makes each number of it a big one and a point of it, and back. */
+int __wrap_mbedtls_ecdh_make_params(mbedtls_ecdh_context *ecdh, size_t *ret_len,
+                                    unsigned char *ret_params, size_t size,
+                                    int (*fill)(void *, unsigned char *, size_t), void *context)
+{
+    enum { LEN = 32 };
+    static const unsigned char head[] = {MBEDTLS_ECP_TLS_NAMED_CURVE, 0, 29,
+                                         LEN}; /* RFC 8422 5.4 */
+    uint8_t secret[LEN];
+
+    if (ecdh->grp_id != MBEDTLS_ECP_DP_CURVE25519 || size < sizeof(head) + LEN)
+        return __real_mbedtls_ecdh_make_params(ecdh, ret_len, ret_params, size, fill, context);
+    int code = fill(context, secret, sizeof(secret));
+    if (code == 0 && !curve_public(CURVE_X25519, secret, ret_params + sizeof(head)))
+        code = MBEDTLS_ERR_ECP_INVALID_KEY;
+    if (code == 0)
+        code = mbedtls_mpi_read_binary_le(&ecdh->ctx.mbed_ecdh.d, secret, sizeof(secret));
+    memcpy(ret_params, head, sizeof(head));
+    *ret_len = sizeof(head) + LEN;
+    mbedtls_platform_zeroize(secret, sizeof(secret));
+    return code;
+}
+
+int __wrap_mbedtls_ecdh_calc_secret(mbedtls_ecdh_context *ecdh, size_t *ret_len,
+                                    unsigned char *ret_secret, size_t size,
+                                    int (*fill)(void *, unsigned char *, size_t), void *context)
+{
+    enum { LEN = 32 };
+    const mbedtls_ecdh_context_mbed *inner = &ecdh->ctx.mbed_ecdh;
+    uint8_t secret[LEN], point[LEN];
+
+    if (ecdh->grp_id != MBEDTLS_ECP_DP_CURVE25519 || size < LEN)
+        return __real_mbedtls_ecdh_calc_secret(ecdh, ret_len, ret_secret, size, fill, context);
+    int code = mbedtls_mpi_write_binary_le(&inner->d, secret, sizeof(secret));
+    if (code == 0)
+        code = mbedtls_mpi_write_binary_le(&inner->Qp.X, point, sizeof(point));
+    if (code == 0 && !curve_multiply(CURVE_X25519, secret, point, ret_secret))
+        code = MBEDTLS_ERR_ECP_BAD_INPUT_DATA;
+    *ret_len = LEN;
+    mbedtls_platform_zeroize(secret, sizeof(secret));
+    return code;
 }
 
 /* What it says of a wrong secret or point is one code, where mbedTLS has more. */

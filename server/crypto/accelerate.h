@@ -14,7 +14,9 @@
  *
  *   mbedtls_psa_ecp_export_public_key    our public key in TLS 1.3
  *   mbedtls_psa_key_agreement_ecdh       the shared secret in TLS 1.3
- *   mbedtls_ecp_mul_restartable          both of them in TLS 1.2
+ *   mbedtls_ecdh_make_params, mbedtls_ecdh_calc_secret
+ *                                        both of them in TLS 1.2 by X25519
+ *   mbedtls_ecp_mul_restartable          and by other curves, and in a client
  *   mbedtls_pk_sign, mbedtls_pk_sign_ext ECDSA, RSA
  *   mbedtls_psa_mac_compute              the HMAC of Finished in TLS 1.3
  *   mbedtls_ssl_tls13_compute_resumption_master_secret

@@ -32,6 +32,7 @@ AWSLC_LIB   := $(B)/awslc/libawslc.a
 AWSLC_FLAGS := -isystem $(AWSLC_TREE)/include
 ACCEL_FLAGS := -isystem $(MBEDTLS_TREE)/library $(AWSLC_FLAGS)
 ACCEL_WRAPS := mbedtls_psa_ecp_export_public_key mbedtls_psa_key_agreement_ecdh \
+    mbedtls_ecdh_make_params mbedtls_ecdh_calc_secret \
     mbedtls_ecp_mul_restartable mbedtls_pk_sign mbedtls_pk_sign_ext mbedtls_psa_mac_compute \
     mbedtls_ssl_tls13_compute_resumption_master_secret mbedtls_ssl_write_certificate \
     mbedtls_ssl_derive_keys

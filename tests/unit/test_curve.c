@@ -694,6 +694,73 @@ static void test_agreement_in_ecdh(void **state)
     }
 }
 
+int __real_mbedtls_ecdh_make_params(mbedtls_ecdh_context *ecdh, size_t *ret_len,
+                                    unsigned char *ret_params, size_t size,
+                                    int (*fill)(void *, unsigned char *, size_t), void *context);
+int __real_mbedtls_ecdh_calc_secret(mbedtls_ecdh_context *ecdh, size_t *ret_len,
+                                    unsigned char *ret_secret, size_t size,
+                                    int (*fill)(void *, unsigned char *, size_t), void *context);
+
+/* A server of TLS 1.2, with the seam and without, and a client that has none. */
+static void test_exchange_of_tls12(void **state)
+{
+    struct samples samples = {15};
+    (void)state;
+
+    for (int i = 0; i < 3 * 40; i++) {
+        enum curve curve = (enum curve)(i % CURVE_COUNT);
+        mbedtls_ecdh_context server, same, client;
+        unsigned char params[2][4 + CURVE_POINT_MOST], answer[1 + CURVE_POINT_MOST];
+        unsigned char secrets[2][CURVE_SECRET_MOST];
+        const unsigned char *at = params[0];
+        struct samples again;
+        size_t len, secret_len = curve_secret_len(curve), answer_len;
+        mbedtls_ecdh_init(&server);
+        mbedtls_ecdh_init(&same);
+        mbedtls_ecdh_init(&client);
+        assert_int_equal(mbedtls_ecdh_setup(&server, curves[curve].id), 0);
+        assert_int_equal(mbedtls_ecdh_setup(&same, curves[curve].id), 0);
+        again = samples;
+        assert_int_equal(mbedtls_ecdh_make_params(&server, &len, params[0], sizeof(params[0]),
+                                                  samples_random, &samples),
+                         0);
+        assert_int_equal(len, 4 + curve_point_len(curve));
+        assert_int_equal(__real_mbedtls_ecdh_make_params(&same, &len, params[1], sizeof(params[1]),
+                                                         samples_random, &again),
+                         0);
+        assert_int_equal(len, 4 + curve_point_len(curve));
+        assert_memory_equal(params[0], params[1], 4);
+        assert_int_equal(mbedtls_ecdh_read_params(&client, &at, params[0] + len), 0);
+        assert_ptr_equal(at, params[0] + len);
+        assert_int_equal(mbedtls_ecdh_make_public(&client, &answer_len, answer, sizeof(answer),
+                                                  samples_random, &samples),
+                         0);
+        assert_int_equal(mbedtls_ecdh_read_public(&server, answer, answer_len), 0);
+        assert_int_equal(mbedtls_ecdh_calc_secret(&server, &len, secrets[0], sizeof(secrets[0]),
+                                                  samples_random, &samples),
+                         0);
+        assert_int_equal(len, secret_len);
+        assert_int_equal(__real_mbedtls_ecdh_calc_secret(&client, &len, secrets[1],
+                                                         sizeof(secrets[1]), samples_random,
+                                                         &samples),
+                         0);
+        assert_memory_equal(secrets[0], secrets[1], secret_len);
+        assert_int_not_equal(mbedtls_ecdh_calc_secret(&server, &len, secrets[0], secret_len - 1,
+                                                      samples_random, &samples),
+                             0);
+        assert_int_not_equal(mbedtls_ecdh_make_params(&server, &len, params[0],
+                                                      3 + curve_point_len(curve), samples_random,
+                                                      &samples),
+                             0);
+        assert_int_not_equal(
+            mbedtls_ecdh_make_params(&server, &len, params[0], sizeof(params[0]), no_random, NULL),
+            0);
+        mbedtls_ecdh_free(&server);
+        mbedtls_ecdh_free(&same);
+        mbedtls_ecdh_free(&client);
+    }
+}
+
 /* Blocks in every number and splitting against mbedTLS' own code. */
 static void test_hashes(void **state)
 {
@@ -1029,6 +1096,7 @@ int main(void)
         cmocka_unit_test(test_ecdsa_in_pk),
         cmocka_unit_test(test_agreement_in_psa),
         cmocka_unit_test(test_agreement_in_ecdh),
+        cmocka_unit_test(test_exchange_of_tls12),
         cmocka_unit_test(test_hashes),
         cmocka_unit_test(test_labels_expanded),
         cmocka_unit_test(test_secrets_evolved),
