@@ -176,22 +176,30 @@ static size_t left_of_process(const struct rlimit *limit, size_t used)
     return limit->rlim_cur >= SIZE_MAX ? SIZE_MAX : left_of((size_t)limit->rlim_cur, used);
 }
 
-/* Bytes of the address space of this process, and those that are resident. */
-static void read_sizes(size_t ret_sizes[static 2])
+/* Bytes of the address space of a process, and those that are resident. */
+static void read_sizes(pid_t pid, size_t ret_sizes[static 2])
 {
-    char text[128], *end;
+    char path[64], text[128], *end;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     ret_sizes[0] = ret_sizes[1] = 0;
-    if (!read_text("/proc/self/statm", text, sizeof(text)))
+    (void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid); /* it fits */
+    if (!read_text(path, text, sizeof(text)))
         return;
     ret_sizes[0] = strtoul(text, &end, 10) * page;
     ret_sizes[1] = strtoul(end, NULL, 10) * page;
 }
 
+size_t memory_resident(pid_t pid)
+{
+    size_t sizes[2];
+    read_sizes(pid, sizes);
+    return sizes[1];
+}
+
 size_t memory_left(size_t sharers)
 {
     size_t sizes[2];
-    read_sizes(sizes);
+    read_sizes(getpid(), sizes);
     struct rlimit space = {.rlim_cur = RLIM_INFINITY}, data = space;
     (void)getrlimit(RLIMIT_AS, &space); /* What cannot be learnt does not limit. */
     (void)getrlimit(RLIMIT_DATA, &data);
@@ -218,7 +226,7 @@ void memory_bound(void)
     /* A sanitizer takes much more address space than memory. */
     if (SANITIZED || left == SIZE_MAX || getrlimit(RLIMIT_AS, &space) != 0)
         return;
-    read_sizes(sizes);
+    read_sizes(getpid(), sizes);
     rlim_t bound = sizes[0] + (left - left / LIMIT_LOAD_MARGIN);
     if (space.rlim_cur <= bound)
         return;

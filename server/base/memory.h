@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* To be called once, before much is allocated: whatever is large lies apart from
  * the rest and goes back as soon as it is freed. */
@@ -21,6 +22,9 @@ void memory_give_back(void);
 /* Whether so many bytes in one piece are there now; they are not taken. To be asked where memory has been
  * short before. */
 bool memory_has(size_t size);
+
+/* Bytes of the process that are in memory; 0: not known. */
+size_t memory_resident(pid_t pid);
 
 /* Bytes that this process may still take, when it shares what its control group has with so many
  * others like it: by the limits of the process (RLIMIT_AS, RLIMIT_DATA) and by those of its control

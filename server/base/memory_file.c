@@ -30,15 +30,6 @@ static int open_file(const char *name)
     return fd;
 }
 
-/* Opens the file once more, for reading alone: what is mapped of that cannot be made writable, on any
- * kernel. -1 with errno. */
-static int reopen(int fd)
-{
-    char path[64];
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* a number fits */
-    return open(path, O_RDONLY | O_CLOEXEC);
-}
-
 int memory_file_open(void)
 {
     return open_file("mta-sts-image");
@@ -57,14 +48,18 @@ bool memory_file_fill(int fd, struct span bytes)
 }
 
 /* A shared mapping that cannot become writable: of a sealed file, which kernels before Linux 6.7 may not
- * allow; else of a file that was opened for reading. NULL with errno. */
+ * allow; else of the file once more, opened for reading alone. NULL with errno. */
 static void *map_readable(int fd, size_t size, bool is_sealed)
 {
+    char path[64];
     void *data = is_sealed ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
-    int reader = data != MAP_FAILED ? -1 : reopen(fd);
-    if (reader >= 0)
-        data = mmap(NULL, size, PROT_READ, MAP_SHARED, reader, 0);
-    descriptor_close(&reader); /* the mapping stays */
+    if (data == MAP_FAILED) {
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* a number fits */
+        int reader = open(path, O_RDONLY | O_CLOEXEC);
+        if (reader >= 0)
+            data = mmap(NULL, size, PROT_READ, MAP_SHARED, reader, 0);
+        descriptor_close(&reader); /* the mapping stays */
+    }
     return data == MAP_FAILED ? NULL : data;
 }
 

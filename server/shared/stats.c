@@ -158,13 +158,6 @@ void fetch_record_set(char *field, size_t size, struct span text)
     field[len] = '\0';
 }
 
-/* Of domain, agent and network; never 0. They come from clients, so the hash is seeded: none can meet
- * another's on purpose. */
-static uint64_t key_of(const struct fetch_record *record)
-{
-    return table_hash((struct span){(const char *)record, offsetof(struct fetch_record, id)}) | 1;
-}
-
 /* The entry with the key, else a free one, else the oldest. */
 static size_t place_of(const struct fetch_records *records, uint64_t key)
 {
@@ -173,8 +166,7 @@ static size_t place_of(const struct fetch_records *records, uint64_t key)
         uint64_t other = load(&records->keys[i]);
         if (other == key || other == 0)
             return i;
-        if (atomic_load_explicit(&records->lasts[i], memory_order_relaxed) <
-            atomic_load_explicit(&records->lasts[oldest], memory_order_relaxed))
+        if (load(&records->lasts[i]) < load(&records->lasts[oldest]))
             oldest = i;
     }
     return oldest;
@@ -215,7 +207,10 @@ static void write_entry(struct fetch_records *records, size_t index,
 
 void fetch_records_add(struct fetch_records *records, const struct fetch_record *record)
 {
-    uint64_t key = key_of(record);
+    /* Of domain, agent and network; never 0. They come from clients, so the hash is seeded: none can meet
+     * another's on purpose. */
+    const struct span who = {(const char *)record, offsetof(struct fetch_record, id)};
+    uint64_t key = table_hash(who) | 1;
     size_t index = place_of(records, key);
     struct fetch_record noted = *record, before;
     noted.count = 1;
@@ -223,7 +218,7 @@ void fetch_records_add(struct fetch_records *records, const struct fetch_record 
         noted.count = before.count + 1;
     write_entry(records, index, &noted);
     store(&records->domains[index], table_hash(span_of(record->domain)));
-    atomic_store_explicit(&records->lasts[index], record->last, memory_order_relaxed);
+    store(&records->lasts[index], (uint64_t)record->last);
     store(&records->keys[index], key);
 }
 

@@ -40,7 +40,7 @@ enum { FETCH_RECORD_WORDS = (sizeof(struct fetch_record) + 7) / 8 };
 struct fetch_records {
     _Atomic uint64_t keys[LIMIT_FETCH_RECORDS];    /* of domain, agent and network; 0: free */
     _Atomic uint64_t domains[LIMIT_FETCH_RECORDS]; /* hashes, to find those of a domain */
-    _Atomic int64_t lasts[LIMIT_FETCH_RECORDS];
+    _Atomic uint64_t lasts[LIMIT_FETCH_RECORDS];
     _Atomic uint64_t turns[LIMIT_FETCH_RECORDS]; /* odd while it is written */
     _Atomic uint64_t words[LIMIT_FETCH_RECORDS][FETCH_RECORD_WORDS];
 };

@@ -1,9 +1,7 @@
 #include "supervise/supervisor_inside.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -210,21 +208,6 @@ void generation_drain(struct generation *generation, int64_t now)
     descriptor_close(&generation->loaded.files[LOADER_SITE]);
 }
 
-/* proc(5): the second number of statm is that of resident pages. 0: not known. */
-static int64_t resident_bytes(pid_t pid)
-{
-    char path[64], line[128];
-    (void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid); /* it fits */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return 0;
-    ssize_t len = read(fd, line, sizeof(line) - 1);
-    (void)close(fd); /* it was only read */
-    line[len < 0 ? 0 : len] = '\0';
-    const char *second = strchr(line, ' ');
-    return second == NULL ? 0 : strtoll(second, NULL, 10) * sysconf(_SC_PAGESIZE);
-}
-
 void generation_set_memory_gauges(const struct supervisor *supervisor)
 {
     const struct generation *const all[] = {supervisor->current, supervisor->retiring};
@@ -232,7 +215,7 @@ void generation_set_memory_gauges(const struct supervisor *supervisor)
     for (size_t k = 0; k < 2; k++)
         for (size_t i = 0; all[k] != NULL && i < all[k]->worker_count; i++)
             if (all[k]->workers[i].pid != 0)
-                workers += resident_bytes(all[k]->workers[i].pid);
-    stats_set(supervisor->stats, STATS_MEMORY_SUPERVISOR, resident_bytes(getpid()));
+                workers += (int64_t)memory_resident(all[k]->workers[i].pid);
+    stats_set(supervisor->stats, STATS_MEMORY_SUPERVISOR, (int64_t)memory_resident(getpid()));
     stats_set(supervisor->stats, STATS_MEMORY_WORKERS, workers);
 }
