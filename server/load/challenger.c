@@ -246,9 +246,6 @@ static void read_folder(struct reading *reading, enum challenge_kind kind, const
 /* A file that is complete, came or went; a folder that was made, and one that is another now. */
 static const uint32_t NEWS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE |
                              IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-/* After these the watch is of a folder that the path does not lead to any more. */
-static const uint32_t LOST = IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT;
-
 static void watch_folder(const struct challenger *challenger, const char *folder)
 {
     if (challenger->inotify >= 0)
@@ -275,29 +272,15 @@ static void watch_all(struct challenger *challenger, const char *below_webroot)
     watch_folder(challenger, below_webroot);
 }
 
-/* The events themselves do not matter: who looks sees all. Returns whether there were any. */
-static bool drain(struct challenger *challenger)
+/* Whether there is news; what it is does not matter, since who looks sees all. The next look watches anew: a path
+ * may lead elsewhere now. */
+static bool take_news(struct challenger *challenger)
 {
-    union {
-        struct inotify_event event;
-        char bytes[4096];
-    } news;
-    bool any = false, lost = false;
-    ssize_t len = 0;
-    while (challenger->inotify >= 0 &&
-           (len = read(challenger->inotify, news.bytes, sizeof(news.bytes))) > 0) {
-        any = true;
-        for (ssize_t at = 0; at < len;) {
-            struct inotify_event event;
-            memcpy(&event, news.bytes + at, sizeof(event));
-            lost = lost || (event.mask & LOST) != 0;
-            at += (ssize_t)(sizeof(event) + event.len);
-        }
-    }
-    if (lost)
-        descriptor_close(
-            &challenger->inotify); /* and begin anew: the path may lead elsewhere now */
-    return any;
+    char events[4096];
+    if (challenger->inotify < 0 || read(challenger->inotify, events, sizeof(events)) <= 0)
+        return false;
+    descriptor_close(&challenger->inotify);
+    return true;
 }
 
 /* What is left out is told once, and again when it is something else; what lacks, once until it is over. */
@@ -343,7 +326,7 @@ void challenger_look(struct challenger *challenger, int64_t now)
     if (challenger->challenges == NULL)
         return;
     /* Soon, unless such looks already take too much of our time. */
-    if (drain(challenger) && challenger->rested < challenger->next)
+    if (take_news(challenger) && challenger->rested < challenger->next)
         challenger->next = challenger->rested;
     if (now < challenger->next)
         return;

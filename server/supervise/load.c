@@ -329,7 +329,7 @@ void load_run(void *context, struct loader *loader)
     const struct generation *current = supervisor->current;
     struct load load = {.supervisor = supervisor, .loader = loader, .is_root = geteuid() == 0};
     stats_free(supervisor->stats);
-    challenges_free(supervisor->watcher.challenges);
+    challenges_free(supervisor->watcher.challenger.challenges);
     memory_bound();
     if (!seal_reader(SYSCALLS_LOADER, getppid()))
         return;

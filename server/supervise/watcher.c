@@ -11,7 +11,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "load/challenger.h"
 #include "sandbox/seal.h"
 
 /* What the child sends: news, or none to show that it lives, and what the next child is to know. */
@@ -22,22 +21,13 @@ struct message {
     uint64_t told;
 };
 
-/* The child. */
-struct child {
-    const struct watch *watch;
-    int control;
-    int64_t beat; /* when it must have sent something */
-    struct lookout lookout;
-    struct challenger challenger;
-};
-
-static bool tell(struct child *child, enum lookout_news news, int64_t now)
+static bool tell(struct watcher *watcher, enum lookout_news news, int64_t now)
 {
     struct message message = {
-        .news = news, .handled = child->lookout.handled, .told = child->challenger.told};
-    memcpy(message.since, child->lookout.since, sizeof(message.since));
-    child->beat = now + LIMIT_WATCHER_BEAT_MS;
-    return send(child->control, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+        .news = news, .handled = watcher->lookout.handled, .told = watcher->challenger.told};
+    memcpy(message.since, watcher->lookout.since, sizeof(message.since));
+    watcher->beat = now + LIMIT_WATCHER_BEAT_MS;
+    return send(watcher->control, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) ==
            (ssize_t)sizeof(message);
 }
 
@@ -55,49 +45,41 @@ static void report_restless(const struct watch *watch, enum watch_part part)
 }
 
 /* A supervisor that has no room for news at the moment gets them after the next look. */
-static void look(struct child *child, int64_t now)
+static void look(struct watcher *watcher, int64_t now)
 {
-    const struct lookout before = child->lookout;
-    challenger_look(&child->challenger, now);
-    enum lookout_news news = lookout_look(&child->lookout, child->watch, now);
-    if (news != LOOKOUT_NOTHING && child->lookout.is_restless)
-        report_restless(child->watch, (enum watch_part)(news - 1));
-    if (news == LOOKOUT_NOTHING && now < child->beat)
+    const struct lookout before = watcher->lookout;
+    challenger_look(&watcher->challenger, now);
+    enum lookout_news news = lookout_look(&watcher->lookout, watcher->watch, now);
+    if (news != LOOKOUT_NOTHING && watcher->lookout.is_restless)
+        report_restless(watcher->watch, (enum watch_part)(news - 1));
+    if (news == LOOKOUT_NOTHING && now < watcher->beat)
         return;
-    if (!tell(child, news, now) && news != LOOKOUT_NOTHING) {
-        int64_t next = child->lookout.next;
-        child->lookout = before;
-        child->lookout.next = next;
+    if (!tell(watcher, news, now) && news != LOOKOUT_NOTHING) {
+        int64_t next = watcher->lookout.next;
+        watcher->lookout = before;
+        watcher->lookout.next = next;
     }
 }
 
-static int time_left(const struct child *child)
+static int time_left(const struct watcher *watcher)
 {
-    int64_t next = child->beat;
-    if (child->lookout.next < next)
-        next = child->lookout.next;
-    if (child->challenger.next < next)
-        next = child->challenger.next;
+    int64_t next = watcher->beat;
+    if (watcher->lookout.next < next)
+        next = watcher->lookout.next;
+    if (watcher->challenger.next < next)
+        next = watcher->challenger.next;
     int64_t left = next - clock_monotonic_ms();
     return left < 1 ? 1 : left > LIMIT_WATCHER_BEAT_MS ? LIMIT_WATCHER_BEAT_MS : (int)left;
 }
 
 /* Until the supervisor closes its end or dies. It holds nothing of the supervisor's but the log; the
  * configuration and the challenges are memory. */
-static _Noreturn void run(const struct watcher *watcher, int control)
+static _Noreturn void run(struct watcher *watcher, int control)
 {
     const int64_t now = clock_monotonic_ms();
-    struct child child = {
-        .watch = watcher->watch,
-        .control = control,
-        .beat = now + LIMIT_WATCHER_BEAT_MS,
-        .lookout = watcher->lookout,
-        .challenger = {.challenges = watcher->challenges,
-                       .acme = watcher->acme,
-                       .inotify = -1,
-                       .next = watcher->challenges == NULL ? INT64_MAX : now,
-                       .told = watcher->told},
-    };
+    watcher->control = control;
+    watcher->beat = now + LIMIT_WATCHER_BEAT_MS;
+    watcher->challenger.next = watcher->challenger.challenges == NULL ? INT64_MAX : now;
     stats_free(watcher->stats);
     if (!seal_reader(SYSCALLS_WATCHER, getppid()))
         _exit(1);
@@ -105,12 +87,12 @@ static _Noreturn void run(const struct watcher *watcher, int control)
     for (;;) {
         struct pollfd polled[] = {
             {.fd = control, .events = POLLIN},
-            {.fd = child.challenger.inotify, .events = POLLIN},
+            {.fd = watcher->challenger.inotify, .events = POLLIN},
         };
-        (void)poll(polled, 2, time_left(&child)); /* if it fails, the next look is only sooner */
+        (void)poll(polled, 2, time_left(watcher)); /* if it fails, the next look is only sooner */
         if (polled[0].revents != 0)
             _exit(0); /* nothing is ever sent to this end */
-        look(&child, clock_monotonic_ms());
+        look(watcher, clock_monotonic_ms());
     }
 }
 
@@ -161,26 +143,26 @@ static void replace(struct watcher *watcher, int64_t now)
 {
     watcher_stop(watcher);
     if (watcher->watch->is_wanted[WATCH_CERTIFICATES] || watcher->watch->is_wanted[WATCH_FILES] ||
-        watcher->challenges != NULL)
+        watcher->challenger.challenges != NULL)
         watcher->start_at = watcher->ending == 0 ? now : now + LIMIT_KILLED_MS;
     watcher_expire(watcher, now);
 }
 
 bool watcher_prepare(struct watcher *watcher, const struct acme *acme)
 {
-    if (watcher->challenges != NULL || (acme->alpn == NULL && acme->webroot == NULL))
+    if (watcher->challenger.challenges != NULL || (acme->alpn == NULL && acme->webroot == NULL))
         return true;
-    watcher->challenges = challenges_new();
-    if (watcher->challenges == NULL)
+    watcher->challenger.challenges = challenges_new();
+    if (watcher->challenger.challenges == NULL)
         log_line(LOG_LEVEL_ERROR, "cannot share challenges with workers: %s", strerror(errno));
-    return watcher->challenges != NULL;
+    return watcher->challenger.challenges != NULL;
 }
 
 void watcher_begin(struct watcher *watcher, const struct watch *watch, const struct acme *acme,
                    int64_t load_ms, int64_t now)
 {
     watcher->watch = watch;
-    watcher->acme = acme;
+    watcher->challenger.acme = acme;
     lookout_renew(&watcher->lookout, watch, now, load_ms);
     replace(watcher, now);
 }
@@ -199,7 +181,7 @@ static void remember(struct watcher *watcher, const struct message *message)
     watcher->lookout.seen = message->handled;
     for (size_t part = 0; part < WATCH_PARTS; part++)
         watcher->lookout.since[part] = message->since[part] < 0 ? 0 : message->since[part];
-    watcher->told = message->told;
+    watcher->challenger.told = message->told;
     if (message->news > watcher->news)
         watcher->news = (enum lookout_news)message->news;
 }
@@ -270,6 +252,6 @@ void watcher_expire(struct watcher *watcher, int64_t now)
 void watcher_close(struct watcher *watcher)
 {
     watcher_stop(watcher);
-    challenges_free(watcher->challenges);
+    challenges_free(watcher->challenger.challenges);
     *watcher = WATCHER_NONE;
 }

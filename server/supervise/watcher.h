@@ -15,6 +15,7 @@
 
 #include "configuration/settings.h"
 #include "files/watch.h"
+#include "load/challenger.h"
 #include "shared/challenges.h"
 #include "shared/stats.h"
 #include "supervise/child.h"
@@ -61,25 +62,25 @@ enum lookout_news lookout_look(struct lookout *lookout, const struct watch *watc
 
 /* Begin with WATCHER_NONE. Times are milliseconds of the monotonic clock. */
 struct watcher {
-    struct stats *stats;           /* borrowed; the child gives it up */
-    struct challenges *challenges; /* owned; NULL until a configuration wants them */
-    const struct watch *watch;     /* borrowed; NULL: nothing is watched */
-    const struct acme *acme;       /* borrowed */
-    pid_t pid;                     /* 0: none runs */
-    pid_t ending;                  /* the one before it, which was killed; 0: none, or it is gone */
-    int control;                   /* our end of the socket pair; -1 when none runs */
-    int64_t start_at;              /* INT64_MAX: nothing is to be started */
-    int64_t silent_by;             /* when it is killed if it sends nothing; INT64_MAX: none runs */
-    int64_t counted_since;         /* what it has sent: too many messages are wrong */
+    struct stats *stats;          /* borrowed; the child gives it up */
+    const struct watch *watch;    /* borrowed; NULL: nothing is watched */
+    struct challenger challenger; /* it owns its challenges, which are NULL until they are wanted */
+    pid_t pid;                    /* 0: none runs */
+    pid_t ending;                 /* the one before it, which was killed; 0: none, or it is gone */
+    int control;           /* of the socket pair the end of the process that looks; -1: none runs */
+    int64_t start_at;      /* INT64_MAX: nothing is to be started */
+    int64_t silent_by;     /* when it is killed if it sends nothing; INT64_MAX: none runs */
+    int64_t counted_since; /* what it has sent: too many messages are wrong */
     unsigned messages;
+    int64_t beat;           /* when the child must have sent something */
     struct lookout lookout; /* what the next one begins with */
-    uint64_t told;          /* of the challenger, the same */
     enum lookout_news news; /* were heard; the supervisor takes them away */
     struct backoff backoff;
 };
 
-#define WATCHER_NONE \
-    ((struct watcher){.control = -1, .start_at = INT64_MAX, .silent_by = INT64_MAX})
+#define WATCHER_NONE   \
+    ((struct watcher){ \
+        .control = -1, .challenger.inotify = -1, .start_at = INT64_MAX, .silent_by = INT64_MAX})
 
 /* To be called before workers are forked for a configuration: makes the memory for challenges if the
  * configuration wants them. False, logged, when it cannot be had. */

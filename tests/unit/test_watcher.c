@@ -144,12 +144,13 @@ static bool waits(const struct place *place)
 static bool shows_challenge(const struct place *place)
 {
     static struct challenge_answer answer;
-    return challenges_find(place->watcher.challenges, CHALLENGE_HTTP, span_of("token"), &answer);
+    return challenges_find(place->watcher.challenger.challenges, CHALLENGE_HTTP, span_of("token"),
+                           &answer);
 }
 
 static bool shows_none(const struct place *place)
 {
-    return !challenges_pending(place->watcher.challenges, CHALLENGE_HTTP);
+    return !challenges_pending(place->watcher.challenger.challenges, CHALLENGE_HTTP);
 }
 
 static void a_change_is_told_once(void **state)
@@ -246,7 +247,7 @@ static int pretend(struct place *place)
 {
     int pair[2];
     place->watcher.watch = &place->configuration->watch;
-    place->watcher.acme = &place->configuration->settings.acme;
+    place->watcher.challenger.acme = &place->configuration->settings.acme;
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     pid_t pid = fork();
     assert_true(pid >= 0);
