@@ -17,12 +17,8 @@
  * space. */
 static bool take_word(struct span *rest, struct span *ret_word)
 {
-    const char *space = rest->len == 0 ? NULL : memchr(rest->data, ' ', rest->len);
-    *ret_word = *rest;
-    if (space != NULL)
-        ret_word->len = (size_t)(space - rest->data);
-    *rest = span_skip(*rest, ret_word->len + (space == NULL ? 0 : 1));
-    return ret_word->len > 0 && (space == NULL || rest->len > 0);
+    bool is_space = span_take(rest, ' ', ret_word);
+    return ret_word->len > 0 && (!is_space || rest->len > 0);
 }
 
 static bool take_number(struct span *rest, uint32_t *ret_number)
@@ -170,13 +166,10 @@ bool history_take(struct history *history, struct text *bytes, enum state_file f
     /* What is read borrows from the bytes, which the history frees. */
     *ARRAY_ADD(history->files, history->file_count, history->file_capacity) = bytes->data;
     *bytes = (struct text){0};
-    while (good && rest.len > 0) {
-        const char *end = memchr(rest.data, '\n', rest.len);
-        struct span line = span_take_line(&rest);
-        good = end != NULL &&
+    for (struct span line; good && rest.len > 0;)
+        good = span_take(&rest, '\n', &line) &&
                (file == STATE_PROMISES ? read_promise_line(history, &policies, line, false)
                                        : read_sighting_line(history, &policies, line));
-    }
     good = good && (file != STATE_PROMISES || history->since != INT64_MAX);
     if (!good) {
         history->promise_count = promises;

@@ -81,8 +81,7 @@ static bool is_written_already(int folder, const char *name, const struct text *
                memcmp(piece, text->data + at, (size_t)count) == 0;
         at += same ? (size_t)count : 0;
     }
-    if (fd >= 0)
-        (void)close(fd); /* it was only read */
+    descriptor_close(&fd); /* it was only read */
     return same;
 }
 
@@ -107,14 +106,10 @@ static bool write_new(int folder, const char *name, const char *replaced, const 
     int fd = create(folder, name, replaced);
     if (fd < 0)
         return false;
-    bool good = text_write(text, fd) && fsync(fd) == 0;
-    int reason = errno;
-    if (close(fd) != 0 && good) {
-        reason = errno;
-        good = false;
-    }
-    errno = reason;
-    return good;
+    if (text_write(text, fd) && fsync(fd) == 0)
+        return close(fd) == 0;
+    descriptor_close(&fd);
+    return false;
 }
 
 /* The new name is on the disk only when the folder is. */
@@ -122,13 +117,12 @@ static bool replace(int folder, const char *name, const struct text *text)
 {
     char new_name[NAME_MAX + 8]; /* the kernel refuses what is too long for it */
     (void)snprintf(new_name, sizeof(new_name), "%s.new", name);
-    bool good =
-        write_new(folder, new_name, name, text) && renameat(folder, new_name, folder, name) == 0;
+    if (write_new(folder, new_name, name, text) && renameat(folder, new_name, folder, name) == 0)
+        return fsync(folder) == 0;
     int reason = errno;
-    if (!good)
-        (void)unlinkat(folder, new_name, 0); /* it may not be there */
+    (void)unlinkat(folder, new_name, 0); /* it may not be there */
     errno = reason;
-    return good && fsync(folder) == 0;
+    return false;
 }
 
 bool state_file_write(const char *folder, const char *name, const struct text *bytes)

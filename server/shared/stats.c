@@ -44,11 +44,6 @@ static void store(_Atomic uint64_t *word, uint64_t value)
     atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
-static const struct head *head_of(const struct stats *stats)
-{
-    return stats->head.readable;
-}
-
 static const struct slot *slot_of(const struct stats *stats, size_t slot)
 {
     return stats->slots[slot].readable;
@@ -147,7 +142,8 @@ const struct fetch_records *stats_fetch_records(const struct stats *stats, size_
 
 int64_t stats_gauge(const struct stats *stats, enum stats_gauge gauge)
 {
-    return atomic_load_explicit(&head_of(stats)->gauges[gauge], memory_order_relaxed);
+    const struct head *head = stats->head.readable;
+    return atomic_load_explicit(&head->gauges[gauge], memory_order_relaxed);
 }
 
 void fetch_record_set(char *field, size_t size, struct span text)

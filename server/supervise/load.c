@@ -130,23 +130,18 @@ static bool has_new_credential(const struct site_domain *before, const struct si
     return false;
 }
 
-static bool has_new_policy(const struct site_domain *before, const struct site_domain *now)
-{
-    return site_policy(before) != site_policy(now) &&
-           (strcmp(policy_id(site_policy(before)), policy_id(site_policy(now))) != 0 ||
-            !span_equal(policy_body(site_policy(before)), policy_body(site_policy(now))));
-}
-
 static void compare(struct changes *changes, const struct site_domain *before,
                     const struct site_domain *now)
 {
+    const struct policy *old = site_policy(before), *new = site_policy(now);
     if (site_state(now) == SITE_STALE && site_state(before) != SITE_STALE)
         note(changes, CHANGE_STALE, now);
     else if (site_state(now) == SITE_REFUSED && site_state(before) != SITE_REFUSED)
         note(changes, CHANGE_REFUSED, now);
     else if (site_state(now) == SITE_SERVED && site_state(before) != SITE_SERVED)
         note(changes, CHANGE_MENDED, now);
-    else if (site_state(now) == SITE_SERVED && has_new_policy(before, now))
+    else if (site_state(now) == SITE_SERVED && (strcmp(policy_id(old), policy_id(new)) != 0 ||
+                                                !span_equal(policy_body(old), policy_body(new))))
         note(changes, CHANGE_POLICY, now);
     if (has_new_credential(before, now))
         note(changes, CHANGE_CERTIFICATE, now);

@@ -46,14 +46,6 @@ static int compare_numbers(const void *left, const void *right)
     return *one < *other ? -1 : *one > *other;
 }
 
-/* Its last bit is the part of the load. Lines move while a file is edited, so that they do not count. */
-static uint64_t number_of(const struct diag_entry *entry)
-{
-    const char *file = entry->at.file == NULL ? "" : entry->at.file;
-    uint64_t hash = span_hash(span_of(entry->message)) ^ (span_hash(span_of(file)) * 31);
-    return (hash & ~UINT64_C(1)) | (entry->part == DIAG_CERTIFICATES ? 1 : 0);
-}
-
 static bool is_same_file(const char *one, const char *other)
 {
     return one == other || (one != NULL && other != NULL && strcmp(one, other) == 0);
@@ -129,9 +121,12 @@ static bool take_room(struct reporter *reporter, const struct diag_entry *entry)
 static bool is_new(void *context, const struct diag_entry *entry)
 {
     struct reporter *reporter = context;
-    uint64_t number = number_of(entry);
+    const char *file = entry->at.file == NULL ? "" : entry->at.file;
     if (entry->level > DIAG_WARNING)
         return true; /* is not told anyway */
+    /* Lines move while a file is edited, so that they do not count. The last bit is the part of the load. */
+    uint64_t hash = span_hash(span_of(entry->message)) ^ (span_hash(span_of(file)) * 31);
+    const uint64_t number = (hash & ~UINT64_C(1)) | (entry->part == DIAG_CERTIFICATES ? 1 : 0);
     text_append(&reporter->now, SPAN_OF(number));
     return reporter->known.len == 0 ||
            bsearch(&number, reporter->known.data, reporter->known.len / sizeof(number),

@@ -137,11 +137,10 @@ static void print(const struct status_load *load, const char *configuration, uns
                 load->is_refused ? "refused" : "served", load->errors, load->warnings, generation,
                 settings_image_domains(image));
     for (struct span rest = {load->faults.data, load->faults.len}; rest.len > 0;) {
-        const char *end = memchr(rest.data, '\n', rest.len);
-        size_t len = end == NULL ? rest.len : (size_t)(end - rest.data) + 1;
+        struct span line = span_take_line(&rest);
         text_append(out, span_of("> "));
-        text_append(out, (struct span){rest.data, len});
-        rest = span_skip(rest, len);
+        text_append(out, line);
+        text_append(out, span_of("\n"));
     }
     text_append(out, (struct span){load->summary.data, load->summary.len});
     text_append(out, span_of("\n"));
@@ -271,19 +270,12 @@ bool status_reading_read(struct status_reading *reading)
 bool status_reading_find(const struct status_reading *reading, struct span domain,
                          struct span *ret_state, struct span *ret_id)
 {
-    for (struct span rest = reading->domains; rest.len > 0;) {
+    for (struct span rest = reading->domains, name; rest.len > 0;) {
         struct span line = span_take_line(&rest);
-        const char *space = memchr(line.data, ' ', line.len);
-        if (space == NULL ||
-            !span_equal_fold((struct span){line.data, (size_t)(space - line.data)}, domain))
+        if (!span_take(&line, ' ', &name) || !span_equal_fold(name, domain))
             continue;
-        line = span_skip(line, (size_t)(space - line.data) + 1);
-        space = memchr(line.data, ' ', line.len);
-        if (space == NULL)
-            return false;
-        *ret_state = (struct span){line.data, (size_t)(space - line.data)};
-        *ret_id = span_skip(line, ret_state->len + 1);
-        return true;
+        *ret_id = line;
+        return span_take(ret_id, ' ', ret_state);
     }
     return false;
 }
