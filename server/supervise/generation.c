@@ -55,13 +55,20 @@ struct generation *generation_new(const struct supervisor *supervisor, struct lo
     return generation;
 }
 
+static void forget_worker(struct generation *generation, size_t index)
+{
+    descriptor_close(&generation->workers[index].control);
+    stats_end_worker(generation->stats, stats_slot(generation->number, index));
+    generation->workers[index] = (struct generation_worker){.control = -1};
+}
+
 void generation_free(struct generation *generation)
 {
     if (generation == NULL)
         return;
     for (size_t i = 0; i < generation->worker_count; i++) {
         child_kill(generation->workers[i].pid);
-        generation_forget_worker(generation, i);
+        forget_worker(generation, i);
     }
     free(generation->workers);
     loaded_free(&generation->loaded);
@@ -147,19 +154,15 @@ bool generation_hear(struct generation *generation, size_t index, struct seal_re
     return true;
 }
 
-size_t generation_find(const struct generation *generation, pid_t pid)
+bool generation_end_worker(struct generation *generation, pid_t pid, int status)
 {
-    size_t i = 0;
-    while (i < generation->worker_count && generation->workers[i].pid != pid)
-        i++;
-    return i;
-}
-
-void generation_forget_worker(struct generation *generation, size_t index)
-{
-    descriptor_close(&generation->workers[index].control);
-    stats_end_worker(generation->stats, stats_slot(generation->number, index));
-    generation->workers[index] = (struct generation_worker){.control = -1};
+    for (size_t i = 0; generation != NULL && i < generation->worker_count; i++)
+        if (generation->workers[i].pid == pid) {
+            child_report_death(CHILD_WORKER, pid, status);
+            forget_worker(generation, i);
+            return true;
+        }
+    return false;
 }
 
 struct generation_count generation_count(const struct generation *generation)

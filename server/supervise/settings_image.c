@@ -131,22 +131,18 @@ static void exchange_address(struct codec *codec, struct address *address)
 
 static void exchange_proxies(struct codec *codec, struct endpoint *endpoint)
 {
-    const struct prefix *given = codec->out == NULL ? NULL : endpoint->proxies;
+    const struct prefix *given = endpoint->proxies;
     size_t count = exchange_count(codec, endpoint->proxy_count, sizeof(given->bytes), INT32_MAX);
-    struct prefix *prefixes = take(codec, count, sizeof(*prefixes));
-    if (codec->out == NULL) {
-        endpoint->proxies = prefixes;
-        endpoint->proxy_count = count;
-    }
+    struct prefix *room = take(codec, count, sizeof(*room));
     for (size_t i = 0; i < count && !codec->failed; i++) {
-        struct prefix prefix = {0};
-        if (given != NULL)
-            prefix = given[i];
+        struct prefix prefix = codec->out == NULL ? (struct prefix){0} : given[i];
         exchange_bytes(codec, prefix.bytes, sizeof(prefix.bytes));
         prefix.length = (unsigned)exchange_number(codec, prefix.length, 0, 128);
-        if (prefixes != NULL)
-            prefixes[i] = prefix;
+        if (room != NULL)
+            room[i] = prefix;
     }
+    endpoint->proxies = codec->out == NULL ? room : given;
+    endpoint->proxy_count = count;
 }
 
 static void exchange_endpoint(struct codec *codec, struct endpoint *endpoint)

@@ -76,23 +76,14 @@ static void give_up_if_hopeless(struct supervisor *supervisor, int64_t now)
 
 static void on_process_exit(struct supervisor *supervisor, pid_t pid, int status)
 {
-    struct generation *const all[] = {supervisor->current, supervisor->next, supervisor->retiring};
     if (reload_end_child(supervisor, pid, status) ||
-        watcher_end(&supervisor->watcher, pid, status, clock_monotonic_ms()))
+        watcher_end(&supervisor->watcher, pid, status, clock_monotonic_ms()) ||
+        generation_end_worker(supervisor->retiring, pid, status))
         return;
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        struct generation *generation = all[i];
-        size_t index = generation == NULL ? 0 : generation_find(generation, pid);
-        if (generation == NULL || index == generation->worker_count)
-            continue;
-        child_report_death(CHILD_WORKER, pid, status);
-        generation_forget_worker(generation, index);
-        if (generation == supervisor->next)
-            reload_give_up_next(supervisor);
-        else if (generation == supervisor->current && !supervisor->stopping)
-            replace(supervisor, pid, status);
-        return;
-    }
+    if (generation_end_worker(supervisor->next, pid, status))
+        reload_give_up_next(supervisor);
+    else if (generation_end_worker(supervisor->current, pid, status) && !supervisor->stopping)
+        replace(supervisor, pid, status);
 }
 
 static void on_signals(struct supervisor *supervisor)

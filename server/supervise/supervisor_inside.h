@@ -114,11 +114,9 @@ bool generation_start(struct generation *generation, const struct supervisor *su
 /* Reads what worker index says. True when that was how its seal went, which is then in ret_report. */
 bool generation_hear(struct generation *generation, size_t index, struct seal_report *ret_report);
 
-/* The index of the worker with the pid, or worker_count. */
-size_t generation_find(const struct generation *generation, pid_t pid);
-
-/* The worker has ended: another one can be started in its place. */
-void generation_forget_worker(struct generation *generation, size_t index);
+/* A child of the process has ended, with the status of waitpid(2). True when it was a worker of this generation:
+ * another one can be started in its place. NULL has none. */
+bool generation_end_worker(struct generation *generation, pid_t pid, int status);
 
 /* How many of its workers run, and of these are ready to serve. NULL has none. */
 struct generation_count {

@@ -68,8 +68,9 @@ static void end_worker(struct generation *generation, size_t index)
     pid_t pid = generation->workers[index].pid;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    assert_int_equal(generation_find(generation, pid), index);
-    generation_forget_worker(generation, index);
+    assert_true(generation_end_worker(generation, pid, status));
+    assert_int_equal(generation->workers[index].pid, 0);
+    assert_false(generation_end_worker(generation, pid, status));
 }
 
 static void one_that_is_not_ready_in_time_is_killed(void **state)
