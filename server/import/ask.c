@@ -81,7 +81,7 @@ static void visit(const struct asking *asking, const char *host, const struct ad
     if (now_us >= end_us || rank(&found->best) == POLICY)
         return;
     struct attempt *next = heap_take(1, sizeof(*next));
-    const struct visit_question question = {
+    struct visit visited = {
         .address = address,
         .host = host,
         .trust = asking->trust,
@@ -91,7 +91,7 @@ static void visit(const struct asking *asking, const char *host, const struct ad
         .kept = &next->kept,
     };
     report_begin(&next->report, found->best.report.domain);
-    visit_run(&question, &next->report);
+    visit_run(&visited, &next->report);
     if (rank(next) > rank(&found->best))
         found->best = *next;
     free(next);

@@ -389,7 +389,7 @@ static void visit_one(const struct probe *probe, const struct probe_domain *doma
 {
     int64_t now = clock_monotonic_us(), end = now + probe->timeout_ms * 1000;
     bool is_slow = report->dns_us > LIMIT_PROBE_BUDGET_MS * 1000; /* which was told */
-    const struct visit_question question = {
+    struct visit visit = {
         .address = address,
         .host = host,
         .is_mx = domain->is_mx,
@@ -400,7 +400,7 @@ static void visit_one(const struct probe *probe, const struct probe_domain *doma
         .deadline_us = end < deadline_us ? end : deadline_us,
         .spent_us = is_slow ? 0 : report->dns_us,
     };
-    visit_run(&question, report);
+    visit_run(&visit, report);
 }
 
 static void begin(const struct probe_domain *domain, struct report *report)

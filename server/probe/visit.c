@@ -14,21 +14,13 @@
 enum { ALERT_HANDSHAKE_FAILURE = 40, ALERT_INSUFFICIENT_SECURITY = 71 };
 enum { ALERT_MISSING_EXTENSION = 109, ALERT_UNRECOGNIZED_NAME = 112 };
 
-struct fetch_record {
-    const struct visit_question *question;
-    struct report *report;
-    struct report_visit *result; /* the report's */
-    int64_t begin_us;
-    struct fetch fetch;
-};
-
 /* How long was waited at most. */
-static struct report_words time_given(const struct fetch_record *visit)
+static struct report_words time_given(const struct visit *visit)
 {
-    return report_seconds((visit->question->deadline_us - visit->begin_us) / 1000);
+    return report_seconds((visit->deadline_us - visit->begin_us) / 1000);
 }
 
-static void judge_connection(struct fetch_record *visit)
+static void judge_connection(struct visit *visit)
 {
     struct report *report = visit->report;
     switch (visit->fetch.error) {
@@ -51,9 +43,9 @@ static void judge_connection(struct fetch_record *visit)
     }
 }
 
-static void judge_alert(struct fetch_record *visit)
+static void judge_alert(struct visit *visit)
 {
-    const char *host = visit->question->host;
+    const char *host = visit->host;
     switch (visit->fetch.alert) {
     case ALERT_UNRECOGNIZED_NAME:
         report_add(visit->report, FAULT_TLS_NAME,
@@ -78,7 +70,7 @@ static void judge_alert(struct fetch_record *visit)
 }
 
 /* The handshake has failed. */
-static void judge_handshake(struct fetch_record *visit)
+static void judge_handshake(struct visit *visit)
 {
     static const char BROKEN[] = "the TLS handshake fails, because the server breaks the protocol";
     static const char CLOSED[] = "the server closes the connection during the TLS handshake";
@@ -110,7 +102,7 @@ static void judge_handshake(struct fetch_record *visit)
 }
 
 /* There is no response, or only a part of one. */
-static void judge_silence(struct fetch_record *visit)
+static void judge_silence(struct visit *visit)
 {
     struct report *report = visit->report;
     const struct answer *answer = visit->fetch.answer;
@@ -122,7 +114,7 @@ static void judge_silence(struct fetch_record *visit)
         report_add(report, FAULT_HTTP_CLOSED, "the connection breaks, and there is %s", part);
 }
 
-static void judge_status(struct fetch_record *visit)
+static void judge_status(struct visit *visit)
 {
     const struct answer *answer = visit->fetch.answer;
     unsigned status = answer->status;
@@ -136,7 +128,7 @@ static void judge_status(struct fetch_record *visit)
         report_add(visit->report, FAULT_STATUS, "the status is %u instead of 200", status);
 }
 
-static void judge_headers(struct fetch_record *visit)
+static void judge_headers(struct visit *visit)
 {
     const struct answer *answer = visit->fetch.answer;
     const struct report_words shown = report_show(answer->content_type, 80);
@@ -160,7 +152,7 @@ static void judge_headers(struct fetch_record *visit)
                    report_show(answer->content_encoding, 80).text);
 }
 
-static void add_inspected(struct fetch_record *visit, const struct inspect_finding *found)
+static void add_inspected(struct visit *visit, const struct inspect_finding *found)
 {
     struct report_finding finding = {
         .code = found->rule->code,
@@ -204,9 +196,9 @@ static struct span mx_at(const struct policy *policy, const struct policy_fields
 }
 
 /* The first mx that only one of them has. False when there is none. */
-static bool compare_mx(struct fetch_record *visit, const struct policy_fields *fields)
+static bool compare_mx(struct visit *visit, const struct policy_fields *fields)
 {
-    const struct policy *policy = visit->question->policy;
+    const struct policy *policy = visit->policy;
     size_t own = policy_mx_count(policy), count = own + fields->mx_count;
     for (size_t i = 0; i < count; i++) {
         struct span name = mx_at(policy, fields, i);
@@ -226,10 +218,9 @@ static bool compare_mx(struct fetch_record *visit, const struct policy_fields *f
 
 /* What it means is compared; other bytes of the same meaning are a fault only when no rule has named
  * one already. */
-static void compare(struct fetch_record *visit, const struct policy_fields *fields,
-                    struct span body)
+static void compare(struct visit *visit, const struct policy_fields *fields, struct span body)
 {
-    const struct policy *policy = visit->question->policy;
+    const struct policy *policy = visit->policy;
     struct report_visit *result = visit->result;
     if (policy == NULL)
         return;
@@ -255,7 +246,7 @@ static void compare(struct fetch_record *visit, const struct policy_fields *fiel
 }
 
 /* The hosts that take the mail against the policy, as senders compare them. */
-static void judge_mx(struct fetch_record *visit, const struct policy_fields *fields)
+static void judge_mx(struct visit *visit, const struct policy_fields *fields)
 {
     struct report *report = visit->report;
     bool is_enforced = span_equal(fields->mode.text, span_of("enforce"));
@@ -287,7 +278,7 @@ static void judge_mx(struct fetch_record *visit, const struct policy_fields *fie
     }
 }
 
-static void judge_body(struct fetch_record *visit)
+static void judge_body(struct visit *visit)
 {
     const struct answer *answer = visit->fetch.answer;
     const struct span body = {answer->body, answer->body_len};
@@ -301,11 +292,11 @@ static void judge_body(struct fetch_record *visit)
     inspection_free(inspection);
 }
 
-static void judge_time(struct fetch_record *visit)
+static void judge_time(struct visit *visit)
 {
     const struct report_visit *result = visit->result;
     int64_t total_ms =
-        (visit->question->spent_us + result->connect_us + result->tls_us + result->http_us) / 1000;
+        (visit->spent_us + result->connect_us + result->tls_us + result->http_us) / 1000;
     enum fault fault = total_ms > 5000 ? FAULT_SLOW_5 : total_ms > 4000 ? FAULT_SLOW_4 : FAULT_SLOW;
     if (total_ms > LIMIT_PROBE_BUDGET_MS)
         report_add(visit->report, fault, "the fetch takes %" PRId64 ".%" PRId64 " s",
@@ -322,7 +313,7 @@ static void keep_leaf(struct visit_kept *kept, const struct fetch *fetch)
 }
 
 /* A body is judged as a policy only when it is meant as one: a page of an error is no bad policy. */
-static void judge_answer(struct fetch_record *visit)
+static void judge_answer(struct visit *visit)
 {
     const struct answer *answer = visit->fetch.answer;
     visit->result->status = answer->status;
@@ -341,7 +332,7 @@ static void judge_answer(struct fetch_record *visit)
                    LIMIT_BODY_MOST / 1024);
     if (answer->is_cut || answer->content_encoding.len > 0)
         return;
-    struct visit_kept *kept = visit->question->kept;
+    struct visit_kept *kept = visit->kept;
     if (kept == NULL) {
         judge_body(visit);
         return;
@@ -351,14 +342,14 @@ static void judge_answer(struct fetch_record *visit)
     memcpy(kept->body, answer->body, answer->body_len);
 }
 
-static int64_t time_left_ms(const struct fetch_record *visit)
+static int64_t time_left_ms(const struct visit *visit)
 {
-    return (visit->question->deadline_us - clock_monotonic_us()) / 1000;
+    return (visit->deadline_us - clock_monotonic_us()) / 1000;
 }
 
 /* mimecast needs TLS 1.2: a second handshake, after one with TLS 1.3, tells, in the time that is
  * left. */
-static void judge_versions(struct fetch_record *visit, const struct fetch_request *first)
+static void judge_versions(struct visit *visit, const struct fetch_request *first)
 {
     struct fetch_request request = *first;
     struct fetch fetch;
@@ -378,22 +369,21 @@ static void judge_versions(struct fetch_record *visit, const struct fetch_reques
     fetch_free(&fetch);
 }
 
-static void judge(struct fetch_record *visit, const struct fetch_request *request)
+static void judge(struct visit *visit, const struct fetch_request *request)
 {
     const struct fetch *fetch = &visit->fetch;
-    const struct visit_question *question = visit->question;
     struct report_visit *result = visit->result;
     result->connect_us = fetch->connect_us;
     result->tls_us = fetch->handshake_us;
     result->http_us = fetch->answer_us;
     result->tls_version = fetch->tls_version;
-    if (question->kept != NULL)
-        keep_leaf(question->kept, fetch);
+    if (visit->kept != NULL)
+        keep_leaf(visit->kept, fetch);
     if (fetch->step == FETCH_BEGIN)
         return; /* smtp_start_tls has said why */
     result->reached = fetch->step == FETCH_CONNECT     ? STAGE_CONNECT
                       : fetch->step == FETCH_HANDSHAKE ? STAGE_TLS
-                      : question->is_mx                ? STAGE_CERTIFICATE
+                      : visit->is_mx                   ? STAGE_CERTIFICATE
                                                        : STAGE_HTTP;
     if (fetch->step == FETCH_CONNECT) {
         judge_connection(visit);
@@ -406,52 +396,49 @@ static void judge(struct fetch_record *visit, const struct fetch_request *reques
     const struct chain_question chain = {
         .chain = fetch->chain,
         .count = fetch->chain_len,
-        .host = question->host,
-        .trust = question->trust,
-        .now = question->now,
-        .warning = question->warning,
+        .host = visit->host,
+        .trust = visit->trust,
+        .now = visit->now,
+        .warning = visit->warning,
     };
     chain_judge(&chain, visit->report, result);
-    if (question->is_mx)
+    if (visit->is_mx)
         return;
     if (fetch->step == FETCH_ANSWER)
         judge_silence(visit);
     else
         judge_answer(visit);
-    if (question->kept == NULL && strcmp(fetch->tls_version, "1.3") == 0)
+    if (visit->kept == NULL && strcmp(fetch->tls_version, "1.3") == 0)
         judge_versions(visit, request);
 }
 
 static bool start_tls(struct stream *stream, void *context)
 {
-    struct fetch_record *visit = context;
+    struct visit *visit = context;
     return smtp_start_tls(stream, visit->report, visit->result);
 }
 
-void visit_run(const struct visit_question *question, struct report *report)
+void visit_run(struct visit *visit, struct report *report)
 {
-    struct fetch_record visit = {
-        .question = question,
-        .report = report,
-        .result = report_add_visit(report, question->address),
-        .begin_us = clock_monotonic_us(),
-    };
+    visit->report = report;
+    visit->result = report_add_visit(report, visit->address);
+    visit->begin_us = clock_monotonic_us();
     const struct fetch_request request = {
-        .address = question->address,
-        .host = question->host,
-        .timeout_ms = time_left_ms(&visit),
-        .versions = question->is_mx ? CLIENT_TLS_MAIL : CLIENT_TLS_ALL,
-        .handshake_only = question->is_mx,
-        .begin = question->is_mx ? start_tls : NULL,
-        .context = &visit,
+        .address = visit->address,
+        .host = visit->host,
+        .timeout_ms = time_left_ms(visit),
+        .versions = visit->is_mx ? CLIENT_TLS_MAIL : CLIENT_TLS_ALL,
+        .handshake_only = visit->is_mx,
+        .begin = visit->is_mx ? start_tls : NULL,
+        .context = visit,
     };
     if (request.timeout_ms <= 0) {
-        visit.result->reached = STAGE_CONNECT;
+        visit->result->reached = STAGE_CONNECT;
         report_add(report, FAULT_NOT_ASKED, "no time is left to connect to the address");
     } else {
-        fetch_run(&request, &visit.fetch);
-        judge(&visit, &request);
-        fetch_free(&visit.fetch);
+        fetch_run(&request, &visit->fetch);
+        judge(visit, &request);
+        fetch_free(&visit->fetch);
     }
     report->visiting = 0;
 }

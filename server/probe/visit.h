@@ -25,8 +25,8 @@ struct visit_kept {
     char leaf[LIMIT_VISIT_LEAF]; /* DER */
 };
 
-/* Everything is borrowed. */
-struct visit_question {
+/* What is borrowed comes first; the rest belongs to visit_run. */
+struct visit {
     const struct address *address;
     const char *host;
     bool is_mx;                  /* TLS begins with STARTTLS, and nothing is fetched */
@@ -38,10 +38,15 @@ struct visit_question {
     int64_t spent_us; /* that a sender has waited already, for the DNS */
     /* Is given what was sent, and then nothing is said of the policy and of TLS 1.2; or NULL. */
     struct visit_kept *kept;
+
+    struct report *report;
+    struct report_visit *result; /* the report's */
+    int64_t begin_us;
+    struct fetch fetch;
 };
 
-/* Adds a visit, for which the report has room, and all that is wrong with it. */
-void visit_run(const struct visit_question *question, struct report *report);
+/* Adds the visit to the report, which has room for it, and all that is wrong with it. */
+void visit_run(struct visit *visit, struct report *report);
 
 /* What comes before TLS on the port of an MX (RFC 5321, RFC 3207): the greeting, EHLO and STARTTLS. A reply
  * is bounded in bytes and, by the stream, in time, and nothing of it is shown but escaped. False when TLS
