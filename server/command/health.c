@@ -88,14 +88,14 @@ static void fetch(struct health *health)
 static void judge_strictly(struct health *health)
 {
     struct report *report = heap_take(1, sizeof(*report));
-    const struct chain_question question = {
-        .chain = health->fetch.chain,
+    struct chain chain = {
+        .der = health->fetch.chain,
         .count = health->fetch.chain_len,
         .host = health->host,
         .now = health->now,
     };
     if (health->fetch.chain_len > 0)
-        chain_judge(&question, report, &report->visits[0]);
+        chain_judge(&chain, report, &report->visits[0]);
     if (report_level(report) <= DIAG_ERROR)
         die(health, "%s", report->findings[0].message);
     else if (health->fetch.chain_len > 0 && health->differs)

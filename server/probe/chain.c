@@ -9,14 +9,6 @@
 #include "policy/name.h"
 #include "site/site.h"
 
-/* What is judged, taken apart. */
-struct chain {
-    const struct chain_question *question;
-    struct report *report;
-    struct certificate *items[LIMIT_PROBE_CHAIN]; /* owned */
-    size_t count;
-};
-
 bool chain_covers(const struct certificate *leaf, struct span host)
 {
     for (size_t i = 0; i < leaf->name_count; i++)
@@ -28,12 +20,12 @@ bool chain_covers(const struct certificate *leaf, struct span host)
 static void judge_names(const struct chain *chain)
 {
     const struct certificate *leaf = chain->items[0];
-    const char *host = chain->question->host;
+    const char *host = chain->host;
     if (chain_covers(leaf, span_of(host)))
         return;
     if (leaf->name_count == 0 && leaf->flags.has_dns_names) {
         struct span written = {NULL, 0};
-        (void)der_next_name(chain->question->chain[0], &written); /* there is one */
+        (void)der_next_name(chain->der[0], &written); /* there is one */
         report_add(chain->report, FAULT_CERTIFICATE_NAME,
                    "the certificate has no valid DNS name (\"%s\" is none), so it is not for %s",
                    report_show(written, 80).text, host);
@@ -56,7 +48,7 @@ static void judge_names(const struct chain *chain)
 static void judge_dates(const struct chain *chain)
 {
     const struct certificate *leaf = chain->items[0];
-    int64_t now = chain->question->now;
+    int64_t now = chain->now;
     int64_t left = leaf->not_after - now;
     const struct calendar_text end = calendar_day(leaf->not_after);
     if (now < leaf->not_before)
@@ -66,8 +58,7 @@ static void judge_dates(const struct chain *chain)
     else if (left < 0)
         report_add(chain->report, FAULT_CERTIFICATE_EXPIRED, "the certificate expired on %s",
                    end.text);
-    else if (now >
-             verdict_warning_time(leaf->not_before, leaf->not_after, chain->question->warning))
+    else if (now > verdict_warning_time(leaf->not_before, leaf->not_after, chain->warning))
         report_add(chain->report, FAULT_CERTIFICATE_ENDS_SOON,
                    "the certificate expires on %s, in %" PRId64 " day%s", end.text,
                    calendar_days(left), calendar_days(left) == 1 ? "" : "s");
@@ -96,7 +87,7 @@ static size_t issuer_of(const struct chain *chain, size_t child, int *checks)
     for (size_t i = 0; *checks > 0 && i < chain->count; i++)
         if (i != child && chain->items[i]->fault == CERTIFICATE_SOUND &&
             span_equal(chain->items[child]->issuer, chain->items[i]->subject) &&
-            !public_key_is_costly(chain->question->chain[i]) && (*checks)-- > 0 &&
+            !public_key_is_costly(chain->der[i]) && (*checks)-- > 0 &&
             certificate_is_signed_by(chain->items[child], chain->items[i]))
             return i;
     return chain->count;
@@ -155,7 +146,7 @@ static void judge_tail(const struct chain *chain)
 {
     for (size_t i = 1; i < chain->count; i++) {
         const struct certificate *item = chain->items[i];
-        if (item->fault != CERTIFICATE_SOUND || item->not_after >= chain->question->now)
+        if (item->fault != CERTIFICATE_SOUND || item->not_after >= chain->now)
             continue;
         report_add(chain->report, FAULT_CERTIFICATE_TAIL_EXPIRED,
                    "a certificate that is sent without need expired on %s",
@@ -166,10 +157,9 @@ static void judge_tail(const struct chain *chain)
 static void judge_trust(const struct chain *chain)
 {
     struct trust_verdict verdict;
-    const struct chain_question *question = chain->question;
-    if (question->trust == NULL)
+    if (chain->trust == NULL)
         return;
-    if (!trust_judge(question->trust, question->chain, question->count, question->now, &verdict)) {
+    if (!trust_judge(chain->trust, chain->der, chain->count, chain->now, &verdict)) {
         report_add(chain->report, FAULT_CERTIFICATE_UNREADABLE, "the certificate cannot be read");
         return;
     }
@@ -187,22 +177,21 @@ static void judge_trust(const struct chain *chain)
         judge_tail(chain);
 }
 
-void chain_judge(const struct chain_question *question, struct report *report,
-                 struct report_visit *visit)
+void chain_judge(struct chain *chain, struct report *report, struct report_visit *visit)
 {
-    struct chain chain = {.question = question, .report = report};
-    for (; chain.count < question->count; chain.count++)
-        chain.items[chain.count] = certificate_new(question->chain[chain.count]);
-    const struct certificate *leaf = chain.items[0];
-    enum certificate_fault fault = chain.count == 0 ? CERTIFICATE_JUNK : leaf->fault;
+    chain->report = report;
+    for (size_t i = 0; i < chain->count; i++)
+        chain->items[i] = certificate_new(chain->der[i]);
+    const struct certificate *leaf = chain->items[0];
+    enum certificate_fault fault = chain->count == 0 ? CERTIFICATE_JUNK : leaf->fault;
     if (fault == CERTIFICATE_SOUND) {
         visit->has_certificate = true;
         visit->not_before = leaf->not_before;
         visit->not_after = leaf->not_after;
         (void)snprintf(visit->key, sizeof(visit->key), "%s", leaf->kind.text); /* it fits */
         certificate_issuer_text(leaf, visit->issuer);
-        judge_leaf(&chain);
-        judge_trust(&chain);
+        judge_leaf(chain);
+        judge_trust(chain);
     } else if (fault == CERTIFICATE_KEY) {
         report_add(report, FAULT_CERTIFICATE_KEY, "the key of the certificate is %s",
                    leaf->kind.text);
@@ -212,6 +201,6 @@ void chain_judge(const struct chain_question *question, struct report *report,
                        ? "the certificate has a critical extension that senders do not know"
                        : "the certificate cannot be read");
     }
-    while (chain.count > 0)
-        certificate_free(chain.items[--chain.count]);
+    for (size_t i = 0; i < chain->count; i++)
+        certificate_free(chain->items[i]);
 }

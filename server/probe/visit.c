@@ -393,8 +393,8 @@ static void judge(struct visit *visit, const struct fetch_request *request)
         judge_handshake(visit);
         return;
     }
-    const struct chain_question chain = {
-        .chain = fetch->chain,
+    struct chain chain = {
+        .der = fetch->chain,
         .count = fetch->chain_len,
         .host = visit->host,
         .trust = visit->trust,
