@@ -27,8 +27,15 @@ static records_print *find_format(const char *name)
     return NULL;
 }
 
+/* A domain that is asked, and the records that depend on its answer; NULL for none. */
+struct asked {
+    struct dns_record *own, *shared;
+};
+
 /* What the command works on. */
 struct job {
+    struct probing probing; /* first: it is what take has; with --served */
+    struct asked *asked;    /* owned; of each domain that is probed */
     const struct command_line *line;
     const struct reading *reading;
     records_print *print;
@@ -146,17 +153,6 @@ static const char *find_reason(const struct report *report, struct arena *arena)
     return served > 0 ? NULL : arena_printf(arena, "%s: no address answers with it", PENDING);
 }
 
-/* A domain that is asked, and the records that depend on its answer; NULL for none. */
-struct asked {
-    struct dns_record *own, *shared;
-};
-
-struct asking {
-    struct probing probing; /* first: it is what take has */
-    struct arena *arena;
-    struct asked *asked; /* owned; of each domain */
-};
-
 /* Whether the domain answers with another policy, and the DNS does not say that its record is not the
  * shared one. One that answers with none, as before it is set up, hinders no other. */
 static bool hinders_others(const struct report *report, const struct dns_record *shared)
@@ -169,11 +165,11 @@ static bool hinders_others(const struct report *report, const struct dns_record 
 
 static void take(void *context, size_t index, const void *result)
 {
-    struct asking *asking = context;
+    struct job *job = context;
     const struct report *report = result;
-    struct dns_record *own = asking->asked[index].own, *shared = asking->asked[index].shared;
-    const char *reason = find_reason(report, asking->arena);
-    probing_done(&asking->probing, index, report);
+    struct dns_record *own = job->asked[index].own, *shared = job->asked[index].shared;
+    const char *reason = find_reason(report, job->now.arena);
+    probing_done(&job->probing, index, report);
     if (own != NULL && reason != NULL)
         own->withheld = reason;
     if (shared == NULL)
@@ -181,7 +177,7 @@ static void take(void *context, size_t index, const void *result)
     /* Until the end a record that several share is withheld for the first reason, or the gravest. */
     bool hinders = reason != NULL && hinders_others(report, shared);
     if (reason != NULL && (shared->withheld == NULL || (hinders && !shared->is_hindered)))
-        shared->withheld = arena_printf(asking->arena, "%s: %s", report->domain, reason);
+        shared->withheld = arena_printf(job->now.arena, "%s: %s", report->domain, reason);
     shared->is_served = shared->is_served || reason == NULL;
     shared->is_hindered = shared->is_hindered || hinders;
 }
@@ -203,10 +199,9 @@ static int withhold_unserved(struct job *job)
     size_t count = 0;
     struct records *now = &job->now;
     const struct site *site = job->reading->configuration->site;
-    struct asking asking = {.arena = now->arena,
-                            .asked = heap_take(site_count(site), sizeof(*asking.asked))};
-    struct probing *probing = &asking.probing;
+    struct probing *probing = &job->probing;
     struct probe_domain *domains = heap_take(site_count(site), sizeof(*domains));
+    job->asked = heap_take(site_count(site), sizeof(*job->asked));
     for (size_t i = 0; i < site_count(site); i++) {
         const struct site_domain *domain = site_at(site, i);
         const struct asked asked = {
@@ -216,7 +211,7 @@ static int withhold_unserved(struct job *job)
             continue;
         domains[count].name = site_name(domain);
         domains[count].policy = asked.shared == NULL ? site_policy(domain) : asked.shared->policy;
-        asking.asked[count++] = asked;
+        job->asked[count++] = asked;
     }
     int status = probing_begin(probing, "dns", job->line);
     if (status == STATUS_GOOD && ((job->line->record && !probing_read(probing, job->reading)) ||
@@ -228,7 +223,7 @@ static int withhold_unserved(struct job *job)
             now->items[i].withheld = NULL;
     compare(job); /* what is withheld now stays as it was published */
     probing_end(probing);
-    free(asking.asked);
+    free(job->asked);
     free(domains);
     return status;
 }
