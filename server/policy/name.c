@@ -57,17 +57,6 @@ static bool is_address(struct span text)
     return address_number(AF_INET, text, address) || address_number(AF_INET6, text, address);
 }
 
-static enum name_fault judge_label(struct span label)
-{
-    if (label.len == 0)
-        return NAME_EMPTY_LABEL;
-    if (label.len > LIMIT_LABEL)
-        return NAME_LABEL_LONG;
-    if (label.data[0] == '-' || label.data[label.len - 1] == '-')
-        return NAME_HYPHEN;
-    return NAME_OK;
-}
-
 size_t name_blank(struct span text, struct name_blank *ret_blank)
 {
     if (text.len == 0 || (unsigned char)text.data[0] < 0x80)
@@ -124,9 +113,12 @@ static enum name_fault judge_labels(struct span text)
     struct span label = {0};
     for (bool more = true; more; labels++) {
         more = span_take(&text, '.', &label);
-        enum name_fault fault = judge_label(label);
-        if (fault != NAME_OK)
-            return fault;
+        if (label.len == 0)
+            return NAME_EMPTY_LABEL;
+        if (label.len > LIMIT_LABEL)
+            return NAME_LABEL_LONG;
+        if (label.data[0] == '-' || label.data[label.len - 1] == '-')
+            return NAME_HYPHEN;
     }
     if (labels < 2)
         return NAME_SINGLE_LABEL;

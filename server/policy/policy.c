@@ -123,18 +123,6 @@ static bool judge_max_age(const struct policy_fields *fields, struct diag *diag,
     return true;
 }
 
-static void warn_short_max_age(const struct policy_fields *fields, enum policy_mode mode,
-                               uint32_t max_age, struct diag *diag)
-{
-    if (mode != POLICY_ENFORCE || max_age >= LIMIT_MAX_AGE_ADVISED)
-        return;
-    diag_add(diag, DIAG_WARNING, fields->max_age.at,
-             "max_age %" PRIu32 " is short for an enforced policy", max_age);
-    diag_reason(diag, "an attacker has to block a sender only that long; mimecast raises it to a "
-                      "week, NCSC and aykevl warn");
-    diag_hint(diag, "write 2w or more once the policy has proven itself");
-}
-
 static bool judge_id(const struct policy_fields *fields, struct diag *diag)
 {
     struct span text = fields->id.text;
@@ -339,8 +327,14 @@ static struct policy *judge(const struct policy_fields *fields, struct diag *dia
     uint32_t max_age = 0;
     bool good = judge_mode(fields, diag, &mode);
     good = judge_max_age(fields, diag, &max_age) && good;
-    if (good)
-        warn_short_max_age(fields, mode, max_age, diag);
+    if (good && mode == POLICY_ENFORCE && max_age < LIMIT_MAX_AGE_ADVISED) {
+        diag_add(diag, DIAG_WARNING, fields->max_age.at,
+                 "max_age %" PRIu32 " is short for an enforced policy", max_age);
+        diag_reason(diag,
+                    "an attacker has to block a sender only that long; mimecast raises it to a "
+                    "week, NCSC and aykevl warn");
+        diag_hint(diag, "write 2w or more once the policy has proven itself");
+    }
     if (fields->id.text.data != NULL)
         good = judge_id(fields, diag) && good;
     append(rendering, span_of("version: STSv1\r\nmode: "));
