@@ -1,6 +1,5 @@
 #include "configuration/draft.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -443,12 +442,9 @@ const char *draft_label(struct draft *draft, const struct draft_domain *domain)
         return domain->name;
     if (domain->policy == TABLE_NONE)
         return NULL;
-    struct named_policy *named = &draft->policies[domain->policy];
-    if (named->label == NULL) {
-        record_label(named->key->text, draft->scopes[named->scope].name, label);
-        named->label = arena_copy(draft->arena, span_of(label));
-    }
-    return named->label;
+    const struct named_policy *named = &draft->policies[domain->policy];
+    record_label(named->key->text, draft->scopes[named->scope].name, label);
+    return arena_copy(draft->arena, span_of(label));
 }
 
 void draft_judge_unused(struct draft *draft)

@@ -46,7 +46,6 @@ struct named_policy {
     bool used;
     bool judged;
     struct policy *policy; /* owned; NULL until judged, or refused */
-    const char *label;     /* of its record; NULL until it is asked for */
 };
 
 /* A file, and which of the draft's policies are its own. */
