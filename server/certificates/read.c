@@ -246,33 +246,28 @@ static void take_certificate(struct reading *reading, uint32_t line, struct span
     add_content(store, (struct content){index, line, false});
 }
 
-static void report_key(struct reading *reading, uint32_t line, const struct public_key *kind)
-{
-    struct diag *diag = reading->store->diag;
-    struct position at = place(reading, line);
-    if (kind->known) {
-        diag_add(diag, DIAG_ERROR, at, "the private key is left out: it is %s", kind->text);
-        public_key_explain(kind, diag);
-    } else {
-        diag_add(diag, DIAG_ERROR, at, "this is not a private key");
-        diag_reason(diag, "what the block holds cannot be read as PKCS#8, PKCS#1 or SEC 1");
-        diag_hint(diag, "look at it with: openssl pkey -in %s -noout", reading->path);
-    }
-}
-
 /* Of equal ones the first counts. */
 static void take_key(struct reading *reading, uint32_t line, struct span der)
 {
     struct certificates *store = reading->store;
     struct public_key kind;
     struct private_key *key = private_key_new(der, &kind);
-    if (key == NULL) {
-        if (may_report(reading, line)) {
-            report_key(reading, line, &kind);
-            doubt(reading);
+    if (key == NULL && may_report(reading, line)) {
+        struct position at = place(reading, line);
+        if (kind.known) {
+            diag_add(store->diag, DIAG_ERROR, at, "the private key is left out: it is %s",
+                     kind.text);
+            public_key_explain(&kind, store->diag);
+        } else {
+            diag_add(store->diag, DIAG_ERROR, at, "this is not a private key");
+            diag_reason(store->diag,
+                        "what the block holds cannot be read as PKCS#8, PKCS#1 or SEC 1");
+            diag_hint(store->diag, "look at it with: openssl pkey -in %s -noout", reading->path);
         }
-        return;
+        doubt(reading);
     }
+    if (key == NULL)
+        return;
     uint32_t index = certificate_find_key(store, key->info);
     if (index == CERTIFICATE_NONE) {
         index = (uint32_t)store->key_count;

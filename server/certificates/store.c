@@ -467,20 +467,22 @@ size_t certificates_denied(const struct certificates *store, const char **ret_fi
     return store->files.denied;
 }
 
-bool certificates_locate(const struct certificates *store, struct span der,
-                         struct certificates_place *ret_place)
+size_t certificates_locate(const struct certificates *store, struct span der,
+                           const char *ret_files[static LIMIT_CHAIN + 1], bool *ret_has_key)
 {
     uint32_t index = certificate_find_der(store, der);
+    size_t count = 0;
+    *ret_has_key = false;
     if (index == CERTIFICATE_NONE)
-        return false;
+        return 0;
     const struct stored_certificate *leaf = &store->certificates[index];
-    *ret_place = (struct certificates_place){.has_key = leaf->key != CERTIFICATE_NONE};
-    ret_place->files[ret_place->count++] = leaf->at.file;
-    if (ret_place->has_key)
-        ret_place->files[ret_place->count++] = store->keys[leaf->key].at.file;
+    *ret_has_key = leaf->key != CERTIFICATE_NONE;
+    ret_files[count++] = leaf->at.file;
+    if (*ret_has_key)
+        ret_files[count++] = store->keys[leaf->key].at.file;
     for (size_t i = 1; i < leaf->chain_len; i++)
-        ret_place->files[ret_place->count++] = store->certificates[leaf->chain[i]].at.file;
-    return true;
+        ret_files[count++] = store->certificates[leaf->chain[i]].at.file;
+    return count;
 }
 
 void certificates_names(const struct certificates *store,

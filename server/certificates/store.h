@@ -47,16 +47,10 @@ void certificates_match(struct certificates *store, int64_t now);
 void certificates_find(struct certificates *store, struct span host,
                        const struct credential_fields *ret_credentials[static CREDENTIAL_KINDS]);
 
-/* Where a certificate is: its own file first, then those of its key and of the rest of its chain. */
-struct certificates_place {
-    const char *files[LIMIT_CHAIN + 1]; /* borrowed from the store's diag */
-    size_t count;                       /* at least 1 */
-    bool has_key;
-};
-
-/* Where the certificate with this DER is. False when it is in no file. */
-bool certificates_locate(const struct certificates *store, struct span der,
-                         struct certificates_place *ret_place);
+/* Where the certificate with this DER is: its own file first, then those of its key, if that is there, and of
+ * the rest of its chain; borrowed from the store's diag. Returns how many; 0 when it is in no file. */
+size_t certificates_locate(const struct certificates *store, struct span der,
+                           const char *ret_files[static LIMIT_CHAIN + 1], bool *ret_has_key);
 
 /* Calls back for each name of each certificate that has a key. */
 void certificates_names(const struct certificates *store,

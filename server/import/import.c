@@ -475,19 +475,20 @@ static void list_certificate(struct import *import, const char *path)
 static void find_certificates(struct import *import)
 {
     for (size_t i = 0; i < import->count; i++) {
-        struct certificates_place place;
+        const char *files[LIMIT_CHAIN + 1];
+        bool has_key;
         struct import_host *host = &import->hosts[i];
         if (host->leaf.data == NULL || host->policy == NULL)
             continue;
-        bool found = certificates_locate(import->store, host->leaf, &place);
-        for (size_t j = 0; found && j < place.count; j++)
-            list_certificate(import, place.files[j]);
-        host->certificate = found ? place.files[0] : NULL;
-        if (found && place.has_key)
+        size_t count = certificates_locate(import->store, host->leaf, files, &has_key);
+        for (size_t j = 0; j < count; j++)
+            list_certificate(import, files[j]);
+        host->certificate = count > 0 ? files[0] : NULL;
+        if (has_key)
             continue;
         diag_add(import->diag, DIAG_WARNING, host->at,
-                 found ? "mta-sts.%s: the key of its certificate is not found"
-                       : "mta-sts.%s: the certificate that the server shows is not found here",
+                 count > 0 ? "mta-sts.%s: the key of its certificate is not found"
+                           : "mta-sts.%s: the certificate that the server shows is not found here",
                  host->domain);
         diag_hint(import->diag, "add where it is under \"certificates:\"");
     }
