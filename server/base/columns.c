@@ -22,7 +22,7 @@ void columns_end_cell(struct columns *columns, const char *colour)
     const struct columns_cell *last =
         columns->cell_count == 0 ? NULL : &columns->cells[columns->cell_count - 1];
     size_t begin = last == NULL ? 0 : last->begin + last->len;
-    *ARRAY_ADD(columns->cells, columns->cell_count, columns->capacity) =
+    *ARRAY_ADD(columns->cells, columns->cell_count) =
         (struct columns_cell){begin, columns->text.len - begin, colour};
 }
 

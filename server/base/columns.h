@@ -16,7 +16,7 @@ struct columns {
     size_t count;               /* cells in a row */
     struct text text;           /* of all cells; append to it what the next cell says */
     struct columns_cell *cells; /* owned */
-    size_t cell_count, capacity;
+    size_t cell_count;
 };
 
 void columns_free(struct columns *columns);

@@ -39,10 +39,8 @@ struct diag {
     struct arena *arena;   /* owned */
     struct entry *entries; /* owned */
     size_t count;
-    size_t capacity;
     struct file *files; /* owned; in the order of their first use */
     size_t file_count;
-    size_t file_capacity;
     struct table file_table;
     struct table entry_table; /* what was said already, at which place */
     struct entry *last;  /* what reason, hint and related belong to; NULL when it was not kept */
@@ -126,7 +124,7 @@ const char *diag_intern(struct diag *diag, struct span name)
         return diag->files[known].name;
     const char *copy = arena_copy(diag->arena, name);
     table_add(&diag->file_table, name, diag->file_count);
-    *ARRAY_ADD(diag->files, diag->file_count, diag->file_capacity) = (struct file){.name = copy};
+    *ARRAY_ADD(diag->files, diag->file_count) = (struct file){.name = copy};
     return copy;
 }
 
@@ -188,7 +186,7 @@ static void keep(struct diag *diag, struct entry entry)
         return;
     diag->counts[entry.said.level]++;
     table_add(&diag->entry_table, key, diag->count);
-    diag->last = ARRAY_ADD(diag->entries, diag->count, diag->capacity);
+    diag->last = ARRAY_ADD(diag->entries, diag->count);
     *diag->last = entry;
 }
 

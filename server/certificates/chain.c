@@ -35,7 +35,7 @@ static void list_authority(struct certificates *store, uint64_t folder, uint32_t
         item.next = store->listed[first].next;
         store->listed[first].next = (uint32_t)store->listed_count;
     }
-    *ARRAY_ADD(store->listed, store->listed_count, store->listed_capacity) = item;
+    *ARRAY_ADD(store->listed, store->listed_count) = item;
 }
 
 static bool is_beside(const struct certificates *store, uint32_t source, uint32_t index)
@@ -83,8 +83,7 @@ static size_t find_proof(const struct certificates *store, uint64_t pair)
 static size_t add_proof(struct certificates *store, uint64_t pair, bool is_signed)
 {
     table_add(&store->by_proof, SPAN_OF(pair), store->proof_count);
-    *ARRAY_ADD(store->proofs, store->proof_count, store->proof_capacity) =
-        (struct proof){pair, is_signed, false};
+    *ARRAY_ADD(store->proofs, store->proof_count) = (struct proof){pair, is_signed, false};
     return store->proof_count - 1;
 }
 

@@ -49,7 +49,7 @@ static void add_source(struct certificates *store, const struct tree_file *file)
 {
     const char *slash = strrchr(file->path, '/');
     struct span folder = {file->path, slash == NULL ? 0 : (size_t)(slash - file->path)};
-    *ARRAY_ADD(store->sources, store->source_count, store->source_capacity) = (struct source){
+    *ARRAY_ADD(store->sources, store->source_count) = (struct source){
         .signature = file->signature,
         .folder = table_hash(folder),
         .is_named = file->is_named,
@@ -59,7 +59,7 @@ static void add_source(struct certificates *store, const struct tree_file *file)
 
 static void add_content(struct certificates *store, struct content content)
 {
-    *ARRAY_ADD(store->contents, store->content_count, store->content_capacity) = content;
+    *ARRAY_ADD(store->contents, store->content_count) = content;
     last_source(store)->count++;
     last_source(store)->certificate_count += content.is_key ? 0 : 1;
 }
@@ -235,13 +235,12 @@ static void take_certificate(struct reading *reading, uint32_t line, struct span
         }
         index = (uint32_t)store->certificate_count;
         table_add(&store->by_der, facts->der, index);
-        *ARRAY_ADD(store->certificates, store->certificate_count, store->certificate_capacity) =
-            (struct stored_certificate){
-                .facts = facts,
-                .source = CERTIFICATE_NONE,
-                .key = CERTIFICATE_NONE,
-                .proven = CERTIFICATE_NONE,
-            };
+        *ARRAY_ADD(store->certificates, store->certificate_count) = (struct stored_certificate){
+            .facts = facts,
+            .source = CERTIFICATE_NONE,
+            .key = CERTIFICATE_NONE,
+            .proven = CERTIFICATE_NONE,
+        };
     }
     add_content(store, (struct content){index, line, false});
 }
@@ -272,7 +271,7 @@ static void take_key(struct reading *reading, uint32_t line, struct span der)
     if (index == CERTIFICATE_NONE) {
         index = (uint32_t)store->key_count;
         table_add(&store->by_info, key->info, index);
-        *ARRAY_ADD(store->keys, store->key_count, store->key_capacity) =
+        *ARRAY_ADD(store->keys, store->key_count) =
             (struct stored_key){.key = key, .at = place(reading, line)};
     } else {
         /* Only a damaged one differs from an equal one; it must stay out of sight then as now. */

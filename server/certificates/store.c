@@ -171,7 +171,7 @@ static uint32_t add_name(struct certificates *store, struct span name)
     if (index != CERTIFICATE_NONE)
         return index;
     table_add(&store->by_name, name, store->name_count);
-    *ARRAY_ADD(store->names, store->name_count, store->name_capacity) = (struct stored_name){
+    *ARRAY_ADD(store->names, store->name_count) = (struct stored_name){
         .text = name,
         .first = {CERTIFICATE_NONE, CERTIFICATE_NONE},
         .best = {CERTIFICATE_NONE, CERTIFICATE_NONE},
@@ -187,7 +187,7 @@ static void add_names(struct certificates *store, uint32_t index)
     for (size_t i = 0; i < facts->name_count; i++) {
         uint32_t name = add_name(store, facts->names[i]); /* the names may move */
         uint32_t *first = &store->names[name].first[facts->kind.kind];
-        *ARRAY_ADD(store->listed, store->listed_count, store->listed_capacity) =
+        *ARRAY_ADD(store->listed, store->listed_count) =
             (struct listed){.index = index, .next = *first};
         *first = (uint32_t)store->listed_count - 1;
     }
@@ -341,7 +341,7 @@ void certificate_doubt(struct certificates *store, struct doubt doubt)
     doubt.mark = diag_mark(store->diag);
     for (size_t i = 0; i < doubt.count; i++)
         (void)add_name(store, doubt.names[i]); /* hosts that it covers are noted there */
-    *ARRAY_ADD(store->doubts, store->doubt_count, store->doubt_capacity) = doubt;
+    *ARRAY_ADD(store->doubts, store->doubt_count) = doubt;
 }
 
 /* Does a configured host need what it is said of? One that has a certificate needs no more. */

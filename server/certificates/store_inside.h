@@ -144,24 +144,24 @@ struct certificates {
     bool is_matched;
 
     struct stored_certificate *certificates; /* owned */
-    size_t certificate_count, certificate_capacity;
+    size_t certificate_count;
     struct stored_key *keys; /* owned */
-    size_t key_count, key_capacity;
+    size_t key_count;
     struct source *sources; /* owned */
-    size_t source_count, source_capacity;
+    size_t source_count;
     struct content *contents; /* owned; what the sources are stretches of */
-    size_t content_count, content_capacity;
+    size_t content_count;
     struct stored_name *names; /* owned */
-    size_t name_count, name_capacity;
+    size_t name_count;
     struct doubt *doubts; /* owned */
-    size_t doubt_count, doubt_capacity;
+    size_t doubt_count;
     size_t unread_count;  /* files from which nothing could be read */
     bool is_host_without; /* a host was looked for that no leaf covers */
     struct trust *trust;  /* owned; the system's authorities, read when there is a contest */
     bool is_trust_asked;  /* NULL is all that there is */
     unsigned trust_checks;
     struct listed *listed; /* owned */
-    size_t listed_count, listed_capacity;
+    size_t listed_count;
     unsigned chain_checks; /* signatures that were verified to find issuers */
 
     struct table by_der;   /* DER to certificate */
@@ -169,7 +169,7 @@ struct certificates {
     struct table by_place; /* folder and subject to the first authority of the list */
     struct table by_name;  /* subject alternative name to name */
     struct proof *proofs;  /* owned */
-    size_t proof_count, proof_capacity;
+    size_t proof_count;
     struct table by_proof; /* the pair to proof */
     struct text archived;  /* for the next load */
 };

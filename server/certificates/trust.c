@@ -179,9 +179,8 @@ bool trust_judge(const struct trust *trust, const struct span *chain, size_t cou
     mbedtls_x509_crt *list = (mbedtls_x509_crt *)(uintptr_t)&trust->list;
     struct walk walk = {.now = now, .verdict = ret_verdict};
     struct span name = {NULL, 0}, *names = NULL;
-    size_t capacity = 0;
     while (count > 0 && der_next_name(chain[0], &name))
-        *ARRAY_ADD(names, walk.name_count, capacity) = name;
+        *ARRAY_ADD(names, walk.name_count) = name;
     *ret_verdict = (struct trust_verdict){0};
     walk.names = names;
     mbedtls_x509_crt_init(&crt);

@@ -26,7 +26,7 @@ struct held {
     struct history *history; /* owned */
     int64_t now;
     struct row *rows; /* owned */
-    size_t count, capacity;
+    size_t count;
 };
 
 static void add_row(struct held *held, const char *name, const struct history_domain *known,
@@ -44,7 +44,7 @@ static void add_row(struct held *held, const char *name, const struct history_do
     for (size_t i = 0; i < row.facts.count; i++)
         row.held += promise_is_held(&row.facts.promises[i], &row.facts, &end);
     row.free = promise_free(&row.facts, (struct span){0});
-    *ARRAY_ADD(held->rows, held->count, held->capacity) = row;
+    *ARRAY_ADD(held->rows, held->count) = row;
 }
 
 /* The domains that are configured and those that are not any more, both in the order of their names. */
@@ -127,7 +127,7 @@ static void add_promise(const struct row *row, const struct promise *promise,
 /* Each host that the configured policy or a held one names, once. */
 struct hosts {
     struct span *items; /* owned; borrowed texts */
-    size_t count, capacity;
+    size_t count;
 };
 
 static void add_host(struct hosts *hosts, struct span host)
@@ -135,7 +135,7 @@ static void add_host(struct hosts *hosts, struct span host)
     for (size_t i = 0; i < hosts->count; i++)
         if (span_equal(hosts->items[i], host))
             return;
-    *ARRAY_ADD(hosts->items, hosts->count, hosts->capacity) = host;
+    *ARRAY_ADD(hosts->items, hosts->count) = host;
 }
 
 static struct hosts list_hosts(const struct row *row)

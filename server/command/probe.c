@@ -57,7 +57,7 @@ struct run {
     struct outcome *outcomes;     /* owned; of the domains, and of the MX behind them */
     struct name *names;           /* owned; of the operands */
     struct mx *mx;                /* owned; with --smtp, of all domains */
-    size_t mx_count, mx_capacity;
+    size_t mx_count;
     size_t count, first; /* of the outcomes, and before those of this round */
     int64_t show_us;     /* when the first results are shown, whatever others take */
     bool colour, notes;  /* notes: show also what needs no correction */
@@ -292,7 +292,7 @@ static void take(void *context, size_t index, const void *result)
     outcome->rows.count = COLUMNS;
     probing_done(&run->probing, index, report);
     for (size_t i = 0; run->line->smtp && i < report->mx_count; i++) {
-        array_room(&run->mx, run->mx_count, &run->mx_capacity, sizeof(*run->mx));
+        array_room(&run->mx, run->mx_count, sizeof(*run->mx));
         struct mx *mx = &run->mx[run->mx_count++];
         (void)snprintf(mx->name, sizeof(mx->name), "%s", report->mx[i]); /* it fits */
         mx->level = report->mx_level;

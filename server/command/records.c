@@ -23,7 +23,7 @@ void records_free(struct records *records)
 
 void records_add(struct records *records, const struct dns_record *record)
 {
-    *ARRAY_ADD(records->items, records->count, records->capacity) = *record;
+    *ARRAY_ADD(records->items, records->count) = *record;
 }
 
 size_t records_set_end(const struct records *records, size_t begin)

@@ -52,7 +52,7 @@ struct records {
     const struct settings *settings; /* of the domains that are added; else NULL */
     int64_t now;              /* seconds since 1970 UTC; for the dates of their certificates */
     struct dns_record *items; /* owned; those of one name and type follow each other */
-    size_t count, capacity;
+    size_t count;
     /* The first of each name, of those that records_add_domain and records_add_shared have appended, or of a
      * list that was sorted. */
     struct table by_name;

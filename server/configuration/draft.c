@@ -84,7 +84,7 @@ static void add_policy(struct draft *draft, const struct node_pair *pair)
         policy.unreadable = true;
     }
     table_add(is_main ? &draft->main_table : &draft->file_table, key->text, draft->policy_count);
-    *ARRAY_ADD(draft->policies, draft->policy_count, draft->policy_capacity) = policy;
+    *ARRAY_ADD(draft->policies, draft->policy_count) = policy;
 }
 
 static bool judge_domain_name(struct draft *draft, const struct node *key, struct name *ret_name)
@@ -213,7 +213,7 @@ static bool add_domain(struct draft *draft, const struct node_pair *pair)
                                   .name_len = name.len,
                                   .at = pair->key->at,
                                   .scope = draft->scope_count - 1};
-    array_room(&draft->domains, draft->domain_count, &draft->domain_capacity, sizeof(domain));
+    array_room(&draft->domains, draft->domain_count, sizeof(domain));
     if (known != TABLE_NONE)
         table_move(&draft->domain_table, key, known, draft->domain_count);
     else
@@ -229,8 +229,7 @@ bool draft_add_file(struct draft *draft, const char *name, const struct node *po
 {
     const size_t first = draft->domain_count;
     bool good = true;
-    *ARRAY_ADD(draft->scopes, draft->scope_count, draft->scope_capacity) =
-        (struct scope){name, draft->policy_count, 0};
+    *ARRAY_ADD(draft->scopes, draft->scope_count) = (struct scope){name, draft->policy_count, 0};
     table_free(&draft->file_table);
     for (size_t i = 0; policies != NULL && i < policies->count; i++)
         add_policy(draft, &policies->pairs[i]);

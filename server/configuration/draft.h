@@ -68,15 +68,12 @@ struct draft {
     struct diag *diag;             /* borrowed */
     struct named_policy *policies; /* owned; those of the main file first */
     size_t policy_count;
-    size_t policy_capacity;
     struct table main_table; /* the policies of the main file */
     struct table file_table; /* those of the included file that is being added */
     struct scope *scopes;    /* owned; that of the main file first */
     size_t scope_count;
-    size_t scope_capacity;
     struct draft_domain *domains; /* owned */
     size_t domain_count;
-    size_t domain_capacity;
     struct table domain_table;
     struct policy *last; /* owned; the policy of one domain alone, which was asked for last */
     /* What is served now, borrowed; or NULL. Of two included files that name a domain, the one that named it

@@ -44,7 +44,7 @@ static struct source_file *add_source(struct sources *sources, struct span path)
     const char *file = diag_intern(sources->diag, path);
     if (find_source(sources, span_of(file)) != TABLE_NONE)
         return NULL;
-    array_room(&sources->items, sources->count, &sources->capacity, sizeof(struct source_file));
+    array_room(&sources->items, sources->count, sizeof(struct source_file));
     table_add(&sources->by_file, span_of(file), sources->count);
     sources->items[sources->count] = (struct source_file){.path = file};
     return &sources->items[sources->count++];

@@ -45,7 +45,6 @@ struct sources {
     size_t found_count;
     size_t hiding_count; /* of the items, how many are folders that hide files */
     size_t count;
-    size_t capacity;
     struct table by_file;
     struct position begin; /* where the main file begins, for what is missing in it */
     const struct progress_callback *progress; /* borrowed; or NULL */

@@ -59,7 +59,7 @@ void import_add_path(struct import *import, struct import_paths *paths, const ch
     if (table_find(&paths->by_text, key, path_key, paths->items) != TABLE_NONE)
         return;
     table_add(&paths->by_text, key, paths->count);
-    *ARRAY_ADD(paths->items, paths->count, paths->capacity) = arena_copy(import->arena, key);
+    *ARRAY_ADD(paths->items, paths->count) = arena_copy(import->arena, key);
 }
 
 TABLE_KEY(domain_key, struct import_host, span_of(item->domain));
@@ -90,7 +90,7 @@ static struct import_host *add_host(struct import *import, struct span domain, s
         host->sure = sure > host->sure ? sure : host->sure;
         return host;
     }
-    array_room(&import->hosts, import->count, &import->capacity, sizeof(*import->hosts));
+    array_room(&import->hosts, import->count, sizeof(*import->hosts));
     table_add(&import->by_domain, key, import->count);
     import->hosts[import->count] =
         (struct import_host){.domain = arena_copy(import->arena, key), .at = at, .sure = sure};

@@ -43,7 +43,7 @@ struct import_host {
 /* Texts that are each there once. */
 struct import_paths {
     const char **items; /* owned; the texts are borrowed from the arena */
-    size_t count, capacity;
+    size_t count;
     struct table by_text;
 };
 
@@ -52,7 +52,7 @@ struct import {
     struct diag *diag;               /* owned */
     struct arena *arena;             /* owned */
     struct import_host *hosts;       /* owned, in the order in which they were found */
-    size_t count, capacity;
+    size_t count;
     struct table by_domain;
     struct import_paths searched;     /* that may have certificates */
     struct import_paths certificates; /* to be written */

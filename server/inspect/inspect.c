@@ -22,7 +22,6 @@ struct inspector {
     struct inspection found; /* first: it is what our caller has */
     struct arena *arena;     /* owned */
     struct position at;      /* of the whole */
-    size_t capacity;         /* of the findings */
     bool is_one_line;        /* two keys were found in one */
 
     struct field values[KEYS]; /* as they were written; mx unused */
@@ -32,7 +31,7 @@ struct inspector {
     struct field mode, max_age; /* mended */
     uint32_t seconds;           /* of max_age; 0: it is not known */
     struct field *mx;           /* owned; mended */
-    size_t mx_count, mx_capacity;
+    size_t mx_count;
     struct table by_name; /* of mx */
     size_t ends[LINE_ENDS];
     struct position ends_at[LINE_ENDS]; /* of the first */
@@ -91,7 +90,7 @@ static struct inspect_finding *add(struct inspector *inspector, enum finding_kin
     }
     if (tail != NULL)
         text_printf(&message, " %s", tail);
-    array_room(&inspector->found.findings, inspector->found.count, &inspector->capacity,
+    array_room(&inspector->found.findings, inspector->found.count,
                sizeof(*inspector->found.findings));
     struct inspect_finding *finding = &inspector->found.findings[inspector->found.count++];
     *finding = (struct inspect_finding){
@@ -138,7 +137,7 @@ static void add_mx(struct inspector *inspector, struct span text, struct positio
         return;
     }
     table_add(&inspector->by_name, text, inspector->mx_count);
-    *ARRAY_ADD(inspector->mx, inspector->mx_count, inspector->mx_capacity) =
+    *ARRAY_ADD(inspector->mx, inspector->mx_count) =
         (struct field){{arena_copy(inspector->arena, text), text.len}, at};
 }
 

@@ -252,8 +252,7 @@ static void add_served(struct history *history, const struct site_domain *domain
     copy_policy(history, site_policy(domain), copied);
     copied->promise.from = from;
     copied->promise.domain = arena_copy(history->arena, site_name_span(domain));
-    *ARRAY_ADD(history->promises, history->promise_count, history->promise_capacity) =
-        copied->promise;
+    *ARRAY_ADD(history->promises, history->promise_count) = copied->promise;
 }
 
 void history_assume(struct history *history, const struct site *site, int64_t from)
@@ -346,7 +345,7 @@ void history_see(struct history *history, const char *domain, struct span id, ui
                                       .last = now,
                                       .ttl = ttl,
                                       .domain = arena_copy(history->arena, span_of(domain))};
-    *ARRAY_ADD(history->sightings, history->sighting_count, history->sighting_capacity) = sighting;
+    *ARRAY_ADD(history->sightings, history->sighting_count) = sighting;
 }
 
 static void add_seen(struct history *history, const char *domain, struct promise seen, int64_t now)
@@ -357,7 +356,7 @@ static void add_seen(struct history *history, const char *domain, struct promise
     seen.from = now;
     seen.until = PROMISE_OPEN;
     seen.is_seen = true;
-    *ARRAY_ADD(history->promises, history->promise_count, history->promise_capacity) = seen;
+    *ARRAY_ADD(history->promises, history->promise_count) = seen;
 }
 
 void history_see_policies(struct history *history, const char *domain, const struct promise *seen,

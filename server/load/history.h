@@ -34,11 +34,11 @@ struct history {
     size_t domain_count;
     struct arena *arena; /* owned; names and policies that come from no file */
     char **files;        /* owned, and what they point to; the rest of the texts */
-    size_t file_count, file_capacity;
+    size_t file_count;
     struct promise *promises; /* owned; each with its domain */
-    size_t promise_count, promise_capacity;
+    size_t promise_count;
     struct sighting *sightings; /* the same */
-    size_t sighting_count, sighting_capacity;
+    size_t sighting_count;
     int64_t clock; /* as it was settled by */
     struct promise
         *settled; /* owned; a copy, as facts show them: those of a domain follow each other */

@@ -81,7 +81,7 @@ static bool read_policy(struct span line, struct promise *ret_promise)
 
 struct policies {
     struct promise *items; /* owned */
-    size_t count, capacity;
+    size_t count;
 };
 
 /* "DOMAIN NUMBER FROM [UNTIL]" */
@@ -120,7 +120,7 @@ static bool read_promise_line(struct history *history, struct policies *policies
         return line.len == 0;
     }
     if (span_equal(word, span_of("policy"))) {
-        struct promise *policy = ARRAY_ADD(policies->items, policies->count, policies->capacity);
+        struct promise *policy = ARRAY_ADD(policies->items, policies->count);
         *policy = (struct promise){.is_seen = is_seen};
         return read_policy(line, policy);
     }
@@ -128,7 +128,7 @@ static bool read_promise_line(struct history *history, struct policies *policies
     if ((!is_open && !span_equal(word, span_of("held"))) ||
         !read_promise(history, line, is_open, policies, &promise))
         return false;
-    *ARRAY_ADD(history->promises, history->promise_count, history->promise_capacity) = promise;
+    *ARRAY_ADD(history->promises, history->promise_count) = promise;
     return true;
 }
 
@@ -152,7 +152,7 @@ static bool read_sighting_line(struct history *history, struct policies *policie
         !take_number(&line, &sighting.ttl) || line.len > 0 || sighting.ttl > INT32_MAX ||
         sighting.first > sighting.last)
         return false;
-    *ARRAY_ADD(history->sightings, history->sighting_count, history->sighting_capacity) = sighting;
+    *ARRAY_ADD(history->sightings, history->sighting_count) = sighting;
     return true;
 }
 
@@ -164,7 +164,7 @@ bool history_take(struct history *history, struct text *bytes, enum state_file f
     const int64_t since = history->since;
     bool good = state_file_unwrap(&rest, file);
     /* What is read borrows from the bytes, which the history frees. */
-    *ARRAY_ADD(history->files, history->file_count, history->file_capacity) = bytes->data;
+    *ARRAY_ADD(history->files, history->file_count) = bytes->data;
     *bytes = (struct text){0};
     for (struct span line; good && rest.len > 0;)
         good = span_take(&rest, '\n', &line) &&
@@ -232,7 +232,7 @@ static void print_line(struct text *out, const struct span *words, size_t count)
 struct printed {
     struct text lines;
     size_t *begins; /* owned */
-    size_t count, capacity;
+    size_t count;
     struct table table;
 };
 
@@ -253,7 +253,7 @@ static size_t number_policy(struct printed *printed, const struct promise *promi
     const struct span words[] = {span_of("policy"), span_of(policy_mode_text(promise->mode)),
                                  number_text(&max_age, promise->max_age), promise->id, promise->mx};
     print_line(&printed->lines, words, 5);
-    array_room(&printed->begins, printed->count, &printed->capacity, sizeof(*printed->begins));
+    array_room(&printed->begins, printed->count, sizeof(*printed->begins));
     printed->begins[printed->count] = begin;
     const struct span key = span_skip(heap_text(&printed->lines), begin);
     size_t number = table_find(&printed->table, key, printed_key, printed);

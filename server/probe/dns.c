@@ -225,7 +225,7 @@ enum dns_result dns_read(struct span message, struct dns_lookup *lookup)
         lookup->is_more = lookup->count == LIMIT_DNS_RECORDS;
         if (lookup->is_more)
             break;
-        struct text *value = ARRAY_ADD(lookup->values, lookup->count, lookup->capacity);
+        struct text *value = ARRAY_ADD(lookup->values, lookup->count);
         *value = (struct text){0};
         lookup->ttl = reader.ttl;
         if (!read_value(message, lookup->type, data, value))

@@ -58,7 +58,7 @@ struct dns_lookup {
     /* Owned: an address in network order, the strings of a TXT record joined, or the host of an MX record as
      * text, "" for none (RFC 7505). In the order of the answer. */
     struct text *values;
-    size_t count, capacity;
+    size_t count;
     bool is_more; /* there are more than LIMIT_DNS_RECORDS */
 };
 

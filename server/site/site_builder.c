@@ -32,7 +32,7 @@ struct entry {
 struct written {
     const struct site_builder *builder; /* whose image it is */
     struct image_bytes *items;          /* owned */
-    size_t count, capacity;
+    size_t count;
     struct table table;
 };
 
@@ -43,9 +43,9 @@ struct site_builder {
     bool is_too_large;     /* so that it has failed */
     struct arena *arena;   /* owned; names */
     struct entry *entries; /* owned */
-    size_t count, capacity;
+    size_t count;
     struct origin *origins; /* owned */
-    size_t origin_count, origin_capacity;
+    size_t origin_count;
     struct table by_origin;
     struct written texts, policies, credentials;
     struct span archive; /* borrowed */
@@ -136,8 +136,7 @@ static struct image_reference place_once(struct site_builder *builder, struct wr
     if (at == 0)
         return none;
     table_add(&written->table, bytes, written->count);
-    *ARRAY_ADD(written->items, written->count, written->capacity) =
-        (struct image_bytes){at, (uint32_t)bytes.len};
+    *ARRAY_ADD(written->items, written->count) = (struct image_bytes){at, (uint32_t)bytes.len};
     return (struct image_reference){at};
 }
 
@@ -166,8 +165,7 @@ static struct image_bytes place_bytes(struct site_builder *builder, struct span 
     if (found != TABLE_NONE || builder->is_too_large)
         return copied;
     table_add(&builder->by_origin, key, builder->origin_count);
-    *ARRAY_ADD(builder->origins, builder->origin_count, builder->origin_capacity) =
-        (struct origin){bytes.data, copied};
+    *ARRAY_ADD(builder->origins, builder->origin_count) = (struct origin){bytes.data, copied};
     return copied;
 }
 
@@ -224,7 +222,7 @@ void site_builder_add(struct site_builder *builder, const struct site_fields *do
                                          alignof(uint32_t));
     for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)
         entry.domain.credentials[kind] = place_credential(builder, domain->credentials[kind]);
-    *ARRAY_ADD(builder->entries, builder->count, builder->capacity) = entry;
+    *ARRAY_ADD(builder->entries, builder->count) = entry;
 }
 
 static int compare_entries(const void *left, const void *right)
