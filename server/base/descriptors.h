@@ -9,8 +9,8 @@
 
 #include <stddef.h>
 
-/* Closes it, and makes it -1; a negative one is legal. errno stays. It is for descriptors of which no one waits for the
- * outcome: what was only read, and sockets to processes that have ended. */
+/* Closes it, and makes it -1; a negative one is legal. errno stays. It is for descriptors of which no one
+ * waits for the outcome: what was only read, and sockets to processes that have ended. */
 void descriptor_close(int *fd);
 
 /* Closes every descriptor but those, which may be in any order; a negative one is none. */

@@ -44,13 +44,14 @@ static void check_user(const struct settings *settings, struct position at, stru
     const char *user = settings->user;
     if (user == NULL)
         return;
-    if (!identity_look_up(user, &identity)) {
+    enum identity_fault fault = identity_find(user, &identity);
+    if (fault == IDENTITY_ROOT) {
+        diag_add(diag, DIAG_WARNING, at, "user \"%s\" is root", user);
+        diag_hint(diag, "workers must not run as root: name another user, or leave it out");
+    } else if (fault != IDENTITY_OK) {
         diag_add(diag, DIAG_WARNING, at, "user \"%s\" is not in /etc/passwd", user);
         diag_reason(diag, "a server that root starts would refuse to");
         diag_hint(diag, "make it with \"useradd --system %s\", or give a number", user);
-    } else if (identity.uid == 0 || identity.gid == 0) {
-        diag_add(diag, DIAG_WARNING, at, "user \"%s\" is root", user);
-        diag_hint(diag, "workers must not run as root: name another user, or leave it out");
     }
 }
 

@@ -56,49 +56,36 @@ static bool look_up_number(const struct text *users, const char *user,
     return true;
 }
 
-static bool find_user(const struct text *users, const char *user, struct identity *identity)
+enum identity_fault identity_find(const char *user, struct identity *ret_identity)
 {
-    if (user == NULL) {
-        if (!look_up(users, "mta-sts", 0, identity))
-            (void)look_up(users, "nobody", 0, identity); /* its number stands if it is missing */
-        return true;
-    }
-    if (look_up(users, user, 0, identity) || look_up_number(users, user, identity))
-        return true;
-    log_line(
-        LOG_LEVEL_ERROR,
-        "user \"%s\" is not in /etc/passwd; make it with \"useradd --system %s\", or give a number",
-        user, user);
-    return false;
-}
-
-bool identity_look_up(const char *user, struct identity *ret_identity)
-{
+    struct identity identity = {.uid = FILE_NOBODY, .gid = FILE_NOBODY};
     struct text users = {0};
-    *ret_identity = (struct identity){0};
-    bool good = read_users(&users) && (look_up(&users, user, 0, ret_identity) ||
-                                       look_up_number(&users, user, ret_identity));
+    enum identity_fault fault = IDENTITY_OK;
+    if (!read_users(&users))
+        fault = IDENTITY_UNREADABLE;
+    else if (user == NULL && !look_up(&users, "mta-sts", 0, &identity))
+        (void)look_up(&users, "nobody", 0, &identity); /* its number stands if it is missing */
+    else if (user != NULL && !look_up(&users, user, 0, &identity) &&
+             !look_up_number(&users, user, &identity))
+        fault = IDENTITY_UNKNOWN;
     text_free(&users);
-    return good;
+    *ret_identity = identity;
+    return fault == IDENTITY_OK && (identity.uid == 0 || identity.gid == 0) ? IDENTITY_ROOT : fault;
 }
 
 bool identity_resolve(const char *user, bool is_root, struct identity *ret_identity)
 {
-    struct identity identity = {.keep = !is_root, .uid = FILE_NOBODY, .gid = FILE_NOBODY};
-    struct text users = {0};
-    bool good = true;
-    if (identity.keep) {
-        identity.uid = geteuid();
-        identity.gid = getegid();
-    } else {
-        good = read_users(&users) && find_user(&users, user, &identity);
+    if (!is_root) {
+        *ret_identity = (struct identity){.keep = true, .uid = geteuid(), .gid = getegid()};
+        return true;
     }
-    text_free(&users);
-    if (good && !identity.keep && (identity.uid == 0 || identity.gid == 0)) {
+    enum identity_fault fault = identity_find(user, ret_identity);
+    if (fault == IDENTITY_UNKNOWN)
+        log_line(LOG_LEVEL_ERROR,
+                 "user \"%s\" is not in /etc/passwd; make it with \"useradd --system %s\", or "
+                 "give a number",
+                 user, user);
+    else if (fault == IDENTITY_ROOT)
         log_line(LOG_LEVEL_ERROR, "workers must not run as root: name another user");
-        good = false;
-    }
-    if (good)
-        *ret_identity = identity;
-    return good;
+    return fault == IDENTITY_OK;
 }

@@ -14,11 +14,17 @@ struct identity {
     gid_t gid;
 };
 
-/* The user with this name or number. False when there is none. */
-bool identity_look_up(const char *user, struct identity *ret_identity);
+enum identity_fault {
+    IDENTITY_OK,
+    IDENTITY_UNKNOWN,    /* there is no such user */
+    IDENTITY_ROOT,       /* it is root, which workers must not be */
+    IDENTITY_UNREADABLE, /* the users cannot be read; that was logged */
+};
 
-/* user is a name, a number, or NULL for "mta-sts" if it exists, else "nobody". is_root: the supervisor is.
- * False when there is no such user or it is root; that was logged. */
+/* user is a name, a number, or NULL for "mta-sts" if it exists, else "nobody". */
+enum identity_fault identity_find(const char *user, struct identity *ret_identity);
+
+/* The same for a supervisor that is root; one that is not keeps its user. False, logged, after a fault. */
 bool identity_resolve(const char *user, bool is_root, struct identity *ret_identity);
 
 #endif
