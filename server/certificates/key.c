@@ -50,12 +50,6 @@ static void name_key(struct public_key *key, const char *prefix, const char *tex
     (void)snprintf(key->text, sizeof(key->text), "%s%s", prefix, text);
 }
 
-static void name_unknown(struct public_key *key)
-{
-    name_key(key, "", "of an unknown kind");
-    key->known = false;
-}
-
 /* parameters is what follows the algorithm: a named curve, or one that is spelt out. */
 static void judge_curve(struct span parameters, struct public_key *key)
 {
@@ -115,7 +109,8 @@ static bool judge_algorithm(struct span algorithm, struct public_key *key)
 void public_key_judge(struct span info, struct public_key *ret_key)
 {
     struct span sequence, algorithm, bit_string;
-    name_unknown(ret_key);
+    name_key(ret_key, "", "of an unknown kind");
+    ret_key->known = false;
     if (der_take(&info, DER_SEQUENCE, &sequence, NULL) &&
         der_take(&sequence, DER_SEQUENCE, &algorithm, NULL) &&
         der_take(&sequence, DER_BIT_STRING, &bit_string, NULL) &&
@@ -126,7 +121,8 @@ void public_key_judge(struct span info, struct public_key *ret_key)
 void public_key_judge_private(struct span der, struct public_key *ret_key)
 {
     struct span sequence, algorithm, parameters;
-    name_unknown(ret_key);
+    name_key(ret_key, "", "of an unknown kind");
+    ret_key->known = false;
     if (!der_take(&der, DER_SEQUENCE, &sequence, NULL) ||
         !der_take(&sequence, DER_INTEGER, NULL, NULL))
         return;

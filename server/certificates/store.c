@@ -215,30 +215,20 @@ static uint32_t best_of(struct certificates *store, uint32_t first)
     return trusted != CERTIFICATE_NONE ? trusted : top;
 }
 
-/* The pattern that covers the host: a star for exactly its first label (RFC 6125 section 6.4.3).
- * False when there is none. */
-static bool wildcard_of(struct span host, char out[static LIMIT_NAME + 2], struct span *ret_pattern)
-{
-    const char *dot = host.len == 0 ? NULL : memchr(host.data, '.', host.len);
-    if (dot == NULL || dot == host.data || host.len > LIMIT_NAME)
-        return false;
-    size_t rest = host.len - (size_t)(dot - host.data);
-    out[0] = '*';
-    memcpy(out + 1, dot, rest);
-    *ret_pattern = (struct span){out, rest + 1};
-    return true;
-}
-
-/* The names that cover the host, as far as a certificate has them. Returns how many. */
+/* The names that cover the host, as far as a certificate has them: itself, and a star for exactly its first label
+ * (RFC 6125 section 6.4.3). Returns how many. */
 static size_t names_of(const struct certificates *store, struct span host, uint32_t ret_names[2])
 {
-    char buffer[LIMIT_NAME + 2];
-    struct span names[2] = {host};
-    size_t count = wildcard_of(host, buffer, &names[1]) ? 2 : 1, found = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t index = find_name(store, names[i]);
-        if (index != CERTIFICATE_NONE)
-            ret_names[found++] = index;
+    char star[LIMIT_NAME + 2] = "*.";
+    struct span label, rest = host;
+    bool has_star = span_take(&rest, '.', &label) && label.len > 0 && host.len <= LIMIT_NAME;
+    if (has_star)
+        memcpy(star + 2, rest.data, rest.len);
+    const struct span names[2] = {host, {star, has_star ? 2 + rest.len : 0}};
+    size_t found = 0;
+    for (size_t i = 0; i < 2; i++) {
+        ret_names[found] = find_name(store, names[i]);
+        found += ret_names[found] != CERTIFICATE_NONE ? 1 : 0;
     }
     return found;
 }

@@ -233,17 +233,6 @@ static void report_none(struct sources *sources, const struct node *item, const 
     text_free(&others);
 }
 
-/* A pattern that means no file, because a folder is hidden: one that may be searched all the same is
- * empty. False when there is none. */
-static bool read_hidden(struct sources *sources, const char *pattern)
-{
-    size_t len = 0;
-    if (!file_is_hidden(pattern, &len))
-        return false;
-    read_folder(sources, arena_copy(sources->arena, (struct span){pattern, len}), EACCES);
-    return true;
-}
-
 static void read_include(struct sources *sources, const struct node *item)
 {
     const char *pattern = sources_resolve(sources, item->at.file, item->text.data);
@@ -253,7 +242,11 @@ static void read_include(struct sources *sources, const struct node *item)
     sources->found_count = 0;
     int error =
         include_find(pattern, read_dropin, sources, &sources->watch->read.parts[WATCH_FILES]);
-    if (error == 0 && sources->found_count == 0 && !read_hidden(sources, pattern))
+    size_t len;
+    if (error == 0 && sources->found_count == 0 && file_is_hidden(pattern, &len))
+        /* One that may be searched all the same is empty. */
+        read_folder(sources, arena_copy(sources->arena, (struct span){pattern, len}), EACCES);
+    else if (error == 0 && sources->found_count == 0)
         report_none(sources, item, pattern);
     if (error == 0)
         return;

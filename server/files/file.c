@@ -138,29 +138,20 @@ fail:
     return -1;
 }
 
-static int open_once(int folder, const char *path, struct stat *ret_status)
-{
-    struct walk walk = {.folder = folder, .status = {.st_mode = S_IFDIR}};
-    int fd = -1;
-    errno = ENOENT;
-    if (path[0] != '\0' && walk_path(&walk, path)) {
-        errno = S_ISDIR(walk.status.st_mode) ? EISDIR : EINVAL;
-        if (S_ISREG(walk.status.st_mode))
-            fd = open_file(&walk, ret_status);
-    }
-    if (walk.owns_folder)
-        descriptor_close(&walk.folder);
-    return fd;
-}
-
 int file_open(int folder, const char *path, struct stat *ret_status)
 {
     int fd = -1;
+    errno = path[0] == '\0' ? ENOENT : ELOOP;
     /* ELOOP also tells that a file became a link meanwhile, as when a new one takes its place. */
-    for (int i = 0; i < TRIES && fd < 0; i++) {
-        fd = open_once(folder, path, ret_status);
-        if (fd < 0 && errno != ELOOP)
-            break;
+    for (int i = 0; i < TRIES && fd < 0 && errno == ELOOP; i++) {
+        struct walk walk = {.folder = folder, .status = {.st_mode = S_IFDIR}};
+        if (walk_path(&walk, path)) {
+            errno = S_ISDIR(walk.status.st_mode) ? EISDIR : EINVAL;
+            if (S_ISREG(walk.status.st_mode))
+                fd = open_file(&walk, ret_status);
+        }
+        if (walk.owns_folder)
+            descriptor_close(&walk.folder);
     }
     return fd;
 }
