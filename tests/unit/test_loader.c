@@ -390,6 +390,7 @@ static void refused_load_has_no_files(void **state)
     assert_null(result.loaded.image);
     for (size_t i = 0; i < LOADER_FILES; i++)
         assert_int_equal(result.loaded.files[i], -1);
+    loader_stop(&result);
 }
 
 static void hand_over_too_much(void *context, struct loader *loader)
