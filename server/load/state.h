@@ -4,7 +4,7 @@
  * written whole beside the old one and then renamed over it, with a last line that tells a whole file from a torn
  * one; a torn or foreign one is ignored with a warning. The folder may belong to another user, who may put
  * anything there at any time: nothing in it is followed, and nothing in it can make the reader or the writer
- * wait. Its disk can, so the loader reads it, and a child of the supervisor writes it (supervise/saver.h);
+ * wait. Its disk can, so the loader reads it, and a child of the supervisor writes it (supervise/saver.c);
  * commands read it, and write what looks have found.
  */
 #ifndef LOAD_STATE_H

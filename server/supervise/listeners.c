@@ -61,15 +61,6 @@ static bool prepare_ip(int fd, const struct address *address, const struct endpo
             setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) == 0);
 }
 
-/* A killed server leaves its socket behind; nobody listens there any more. A file that
- * is no socket refuses connections too, but is not ours to remove. */
-static bool is_abandoned(int fd, const struct address *address)
-{
-    struct stat stat;
-    return lstat(address->local.sun_path, &stat) == 0 && S_ISSOCK(stat.st_mode) &&
-           connect(fd, &address->any, address->len) != 0 && errno == ECONNREFUSED;
-}
-
 /* Whoever may enter the folder may connect, as with other servers: a proxy's
  * workers run as a user of their own. The socket is made with these rights: its folder may belong
  * to another user, who could put another file in its place before they were changed. */
@@ -78,7 +69,11 @@ static bool bind_local(int fd, const struct address *address)
     mode_t before = umask(S_IXUSR | S_IXGRP | S_IXOTH);
     bool bound = bind(fd, &address->any, address->len) == 0;
     if (!bound && errno == EADDRINUSE) {
-        bool abandoned = is_abandoned(fd, address);
+        /* A killed server leaves its socket behind; nobody listens there any more. A file that is no socket
+         * refuses connections too, but is not ours to remove. */
+        struct stat stat;
+        bool abandoned = lstat(address->local.sun_path, &stat) == 0 && S_ISSOCK(stat.st_mode) &&
+                         connect(fd, &address->any, address->len) != 0 && errno == ECONNREFUSED;
         errno = EADDRINUSE;
         bound = abandoned && unlink(address->local.sun_path) == 0 &&
                 bind(fd, &address->any, address->len) == 0;

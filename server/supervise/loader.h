@@ -30,7 +30,7 @@ enum saver_part {
 #define SAVER_PARTS 3
 
 /* The memory files of a load. The supervisor makes them, empty; the loader, which inherits them, fills and seals
- * those that there is something for. It never looks at what is in the site: workers do. */
+ * those that there is something for. Only workers and the next loader look at what is in the site. */
 enum loader_file {
     LOADER_SETTINGS,
     LOADER_SITE,
