@@ -131,7 +131,7 @@ void certificate_files_walk(struct certificate_files *files, const char *path, s
 
 void certificate_files_free(struct certificate_files *files)
 {
-    tree_free(&files->tree);
+    text_free(&files->tree.path);
     free(files->buffer);
     files->buffer = NULL;
 }

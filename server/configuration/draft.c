@@ -92,7 +92,7 @@ static bool judge_domain_name(struct draft *draft, const struct node *key, struc
     enum name_fault fault = name_parse(key->text, NAME_DOMAIN, ret_name);
     if (fault != NAME_OK) {
         diag_add(draft->diag, DIAG_ERROR, key->at, "domain \"%s\" %s", diag_word(key->text).text,
-                 name_fault_text(fault));
+                 name_faults[fault].text);
         if (fault == NAME_LONG)
             diag_reason(draft->diag, "\"mta-sts.\" is put in front of it");
         else if (schema_has_key(&schema_domain, key->text))

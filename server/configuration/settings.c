@@ -309,7 +309,7 @@ static const char *read_name(struct reader *reader, const char *key, const struc
     if (fault == NAME_OK)
         return arena_copy(reader->arena, (struct span){name.text, name.len});
     diag_add(reader->diag, DIAG_FATAL, node->at, "%s \"%s\" %s", key, node->text.data,
-             name_fault_text(fault));
+             name_faults[fault].text);
     return NULL;
 }
 
@@ -356,15 +356,6 @@ static void read_dns(struct reader *reader, const struct node *node)
     for (size_t i = 0; i < count; i++)
         if (schema_value(nodes.addresses, i) != NULL)
             add_address(reader, schema_value(nodes.addresses, i));
-}
-
-static void read_log(struct reader *reader, const struct node *node)
-{
-    struct log_nodes nodes = {0};
-    (void)schema_read(&schema_log, node, &nodes, DIAG_FATAL, reader->diag); /* counted in diag */
-    reader->settings->log = (struct log_style){.json = nodes.json != 0,
-                                               .anonymize = nodes.anonymize != 0,
-                                               .access = (enum log_access)nodes.access};
 }
 
 /* RFC 8460 section 3: these three separate things in the record, so inside of an address they are
@@ -444,8 +435,12 @@ bool settings_read(const struct root_nodes *nodes, struct arena *arena, struct d
     read_endpoints(&reader, nodes);
     read_workers(&reader, nodes->workers);
     read_warning(&reader, nodes->certificate_warning);
+    struct log_nodes log = {0};
     if (nodes->log != NULL)
-        read_log(&reader, nodes->log);
+        (void)schema_read(&schema_log, nodes->log, &log, DIAG_FATAL, diag); /* counted in diag */
+    settings.log = (struct log_style){.json = log.json != 0,
+                                      .anonymize = log.anonymize != 0,
+                                      .access = (enum log_access)log.access};
     if (nodes->dns != NULL)
         read_dns(&reader, nodes->dns);
     if (nodes->tls_rpt != NULL)

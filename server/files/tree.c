@@ -11,11 +11,6 @@
 #include "base/limits.h"
 #include "files/file.h"
 
-void tree_free(struct tree *tree)
-{
-    text_free(&tree->path);
-}
-
 static void fail(struct tree *tree, enum tree_trouble trouble, int error, bool is_named)
 {
     if (error == ENOMEM)

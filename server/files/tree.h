@@ -38,7 +38,8 @@ struct tree_failure {
     bool is_named;
 };
 
-/* Begin with {.visit, .fail, .context, .most}, each of which may be left out; end with tree_free. */
+/* Begin with {.visit, .fail, .context, .most}, each of which may be left out; end with text_free of
+ * the path. */
 struct tree {
     void (*visit)(void *context, const struct tree_file *file);
     void (*fail)(void *context, const struct tree_failure *failure);
@@ -52,7 +53,5 @@ struct tree {
 /* Visits the file, or every file below the folder in the order of their names. Names that begin
  * with a dot are skipped, and so is what vanishes meanwhile. May be called for several paths. */
 void tree_walk(struct tree *tree, const char *path);
-
-void tree_free(struct tree *tree);
 
 #endif

@@ -57,7 +57,7 @@ static uint64_t look(const struct watch *watch, enum watch_part part, struct lat
         else
             (void)include_find(path->path, latest == NULL ? NULL : compare_file, latest,
                                &tree.fingerprint); /* an error is in there too */
-    tree_free(&tree);
+    text_free(&tree.path);
     return tree.fingerprint;
 }
 

@@ -75,7 +75,7 @@ static struct import_host *add_host(struct import *import, struct span domain, s
         fault = NAME_OK; /* in a configuration it does no harm */
     if (fault != NAME_OK && sure == IMPORT_NAMED) {
         diag_add(import->diag, DIAG_ERROR, at, "domain \"%s\" %s", shown(domain).text,
-                 name_fault_text(fault));
+                 name_faults[fault].text);
         if (name_suggest(domain, NAME_DOMAIN, &meant))
             diag_hint(import->diag, "write %s", meant.text);
     }
@@ -156,7 +156,7 @@ static void walk(struct search *search, const char *path)
 {
     struct tree tree = {.visit = add_file, .fail = report_failure, .context = search};
     tree_walk(&tree, path);
-    tree_free(&tree);
+    text_free(&tree.path);
 }
 
 /* The path that is meant in the file that is read now: relative to its folder, or to one above. NULL

@@ -150,9 +150,9 @@ static void read_name(struct inspector *inspector, struct span text, struct posi
     if (fault != NAME_OK) {
         struct inspect_finding *finding =
             add(inspector, sure ? FINDING_MX_MENDED : FINDING_MX_INVALID, at, text,
-                name_fault_text(fault));
+                name_faults[fault].text);
         if (finding != NULL)
-            finding->senders = name_fault_senders(fault);
+            finding->senders = name_faults[fault].senders;
         if (sure)
             advise(inspector, finding, "write", name.text);
     } else if (!span_equal(text, meant)) {

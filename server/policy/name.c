@@ -6,47 +6,35 @@
 #include "base/address.h"
 #include "base/text.h"
 
-static const struct {
-    enum name_fault fault;
-    const char *text;
-    const char *senders;
-} faults[] = {
-    {NAME_OK, "is a valid name", NULL},
-    {NAME_EMPTY, "is empty", NULL},
-    {NAME_ADDRESS, "is an IP address, not a host name",
-     "postfix-tlspol refuses the policy, and no certificate can match"},
-    {NAME_TRAILING_DOT, "ends with a dot", "mox, danmarg, Mail::STS, aykevl and NCSC refuse it"},
-    {NAME_BLANK, "has a non-breaking space, or another invisible character",
-     "3 to 6 of 14 senders refuse the policy"},
-    {NAME_U_LABEL, "has letters beyond ASCII (a U-label)",
-     "mox, danmarg, postfix-tlspol, Mail::STS, postfix-mta-sts-resolver and aykevl refuse it"},
-    {NAME_UNDERSCORE, "has an underscore, which no host name has",
-     "3 to 6 of 14 senders refuse the policy"},
-    {NAME_WILDCARD, "has a star in a place where it is not allowed",
-     "RFC 8461 section 4.1 knows only one \"*.\" at the beginning; 3 to 6 of 14 senders refuse "
-     "the policy"},
-    {NAME_CHARACTER, "has a character that no host name has",
-     "3 to 6 of 14 senders refuse the policy"},
-    {NAME_EMPTY_LABEL, "has an empty label (two dots, or one at the beginning)",
-     "3 to 6 of 14 senders refuse the policy"},
-    {NAME_HYPHEN, "has a label that begins or ends with a hyphen",
-     "3 to 6 of 14 senders refuse the policy"},
-    {NAME_LABEL_LONG, "has a label of more than 63 characters (RFC 1035 section 2.3.4)",
-     "3 to 6 of 14 senders refuse the policy"},
-    {NAME_LONG, "is longer than 253 characters (RFC 1035 section 2.3.4)", NULL},
-    {NAME_SINGLE_LABEL, "has only one label", "no sender finds such a host"},
-    {NAME_NUMERIC_TLD, "ends with a label of digits only, as an IP address does", NULL},
+const struct name_fault_words name_faults[] = {
+    [NAME_OK] = {"is a valid name", NULL},
+    [NAME_EMPTY] = {"is empty", NULL},
+    [NAME_ADDRESS] = {"is an IP address, not a host name",
+                      "postfix-tlspol refuses the policy, and no certificate can match"},
+    [NAME_TRAILING_DOT] = {"ends with a dot", "mox, danmarg, Mail::STS, aykevl and NCSC refuse it"},
+    [NAME_BLANK] = {"has a non-breaking space, or another invisible character",
+                    "3 to 6 of 14 senders refuse the policy"},
+    [NAME_U_LABEL] =
+        {"has letters beyond ASCII (a U-label)",
+         "mox, danmarg, postfix-tlspol, Mail::STS, postfix-mta-sts-resolver and aykevl refuse it"},
+    [NAME_UNDERSCORE] = {"has an underscore, which no host name has",
+                         "3 to 6 of 14 senders refuse the policy"},
+    [NAME_WILDCARD] =
+        {"has a star in a place where it is not allowed",
+         "RFC 8461 section 4.1 knows only one \"*.\" at the beginning; 3 to 6 of 14 senders refuse "
+         "the policy"},
+    [NAME_CHARACTER] = {"has a character that no host name has",
+                        "3 to 6 of 14 senders refuse the policy"},
+    [NAME_EMPTY_LABEL] = {"has an empty label (two dots, or one at the beginning)",
+                          "3 to 6 of 14 senders refuse the policy"},
+    [NAME_HYPHEN] = {"has a label that begins or ends with a hyphen",
+                     "3 to 6 of 14 senders refuse the policy"},
+    [NAME_LABEL_LONG] = {"has a label of more than 63 characters (RFC 1035 section 2.3.4)",
+                         "3 to 6 of 14 senders refuse the policy"},
+    [NAME_LONG] = {"is longer than 253 characters (RFC 1035 section 2.3.4)", NULL},
+    [NAME_SINGLE_LABEL] = {"has only one label", "no sender finds such a host"},
+    [NAME_NUMERIC_TLD] = {"ends with a label of digits only, as an IP address does", NULL},
 };
-
-const char *name_fault_text(enum name_fault fault)
-{
-    return faults[fault].text;
-}
-
-const char *name_fault_senders(enum name_fault fault)
-{
-    return faults[fault].senders;
-}
 
 /* IPv4, or IPv6 with or without the brackets of a URI. */
 static bool is_address(struct span text)

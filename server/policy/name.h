@@ -45,11 +45,11 @@ struct name {
 /* Judges the text and, when it is a valid name, writes it in lower case. */
 enum name_fault name_parse(struct span text, enum name_kind kind, struct name *ret_name);
 
-/* What the fault is, as the end of the sentence "NAME ...". Static. */
-const char *name_fault_text(enum name_fault fault);
-
-/* Who refuses such an mx, or NULL when nobody in particular. Static. */
-const char *name_fault_senders(enum name_fault fault);
+/* What is told of each fault. */
+extern const struct name_fault_words {
+    const char *text;    /* the end of the sentence "NAME ..." */
+    const char *senders; /* who refuses such an mx, or NULL when nobody in particular */
+} name_faults[];
 
 struct name_blank {
     uint32_t point; /* U+00A0 */

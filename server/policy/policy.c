@@ -182,9 +182,9 @@ static bool judge_mx(const struct field *mx, struct diag *diag, struct name *ret
     if (fault == NAME_OK)
         return true;
     diag_add(diag, DIAG_ERROR, mx->at, "mx \"%s\" %s", diag_word(mx->text).text,
-             name_fault_text(fault));
-    if (name_fault_senders(fault) != NULL)
-        diag_reason(diag, "%s", name_fault_senders(fault));
+             name_faults[fault].text);
+    if (name_faults[fault].senders != NULL)
+        diag_reason(diag, "%s", name_faults[fault].senders);
     if (fault == NAME_ADDRESS)
         diag_hint(diag, "write the host name that the MX record points to");
     else if (!diag_is_kept(diag) || hint_preference(mx->text, diag) || hint_list(mx->text, diag))

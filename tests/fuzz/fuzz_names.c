@@ -33,7 +33,7 @@ static void check_name(struct span input, enum name_kind kind)
         folded[i] = ascii_lower(input.data[i]);
     bool is_name = fits && body_is_name((struct span){folded, input.len}, kind == NAME_PATTERN);
     assert((fault == NAME_OK) == is_name);
-    assert(name_fault_text(fault) != NULL);
+    assert(name_faults[fault].text != NULL);
     if (fault == NAME_OK)
         assert(name.len == input.len && memcmp(name.text, folded, name.len) == 0 &&
                name.text[name.len] == '\0');

@@ -58,7 +58,7 @@ static void judges(void **state)
             for (size_t k = 0; k < name.len; k++)
                 assert_int_equal(name.text[k], ascii_lower(name.text[k]));
         } else {
-            assert_non_null(name_fault_text(rows[i].pattern));
+            assert_non_null(name_faults[rows[i].pattern].text);
         }
         guard_free(text);
     }

@@ -77,7 +77,7 @@ static uint64_t walk(const char *const *paths, size_t most, struct text *ret_see
     text_append(ret_seen, span_of(""));
     for (; *paths != NULL; paths++)
         tree_walk(&tree, *paths);
-    tree_free(&tree);
+    text_free(&tree.path);
     return tree.fingerprint;
 }
 
@@ -126,7 +126,7 @@ static void test_fingerprint_is_a_sum(void **state)
     tree_walk(&tree, "walk/a");
     tree_walk(&tree, "fifo");
     assert_true(tree.fingerprint == stamp_of_path("walk/a") + stamp_of_error("fifo", 0));
-    tree_free(&tree);
+    text_free(&tree.path);
 }
 
 static void rewrite(void *context, const struct tree_file *file)
@@ -153,8 +153,8 @@ static void test_change_while_it_is_read(void **state)
     assert_true(first.fingerprint == before);
     assert_true(second.fingerprint == stamp_of_path("far/six"));
     assert_true(second.fingerprint != before);
-    tree_free(&first);
-    tree_free(&second);
+    text_free(&first.path);
+    text_free(&second.path);
 }
 
 static void remove_all(void *context, const struct tree_file *file)
@@ -185,7 +185,7 @@ static void test_what_vanishes(void **state)
     struct tree tree = {.visit = remove_all, .fail = refuse, .context = &count};
     tree_walk(&tree, "vanish");
     assert_int_equal(count, 1);
-    tree_free(&tree);
+    text_free(&tree.path);
 }
 
 /* Each is one change of what "of" names; whether it must show in the signature. */
