@@ -1,5 +1,6 @@
 #include "command/records.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,7 @@ TABLE_KEY(name_key, struct dns_record, span_of(item->name));
 static struct dns_record *find(const struct records *records, const char *name)
 {
     size_t index = table_find(&records->by_name, span_of(name), name_key, records->items);
+    assert(index == TABLE_NONE || records->items != NULL);
     return index == TABLE_NONE ? NULL : &records->items[index];
 }
 

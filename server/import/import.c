@@ -241,14 +241,13 @@ static void take_word(void *context, const struct import_word *word)
     struct position at = {search->file, word->line, word->column};
     const char *path = NULL;
     struct name name;
+    if (word->found == IMPORT_NAME && name_parse(word->text, NAME_HOST, &name) != NAME_OK) {
+        diag_add(import->diag, DIAG_NOTE, at, "mta-sts.%s cannot be a host name, and is skipped",
+                 shown(word->text).text);
+        return;
+    }
     switch (word->found) {
     case IMPORT_NAME:
-        if (name_parse(word->text, NAME_HOST, &name) != NAME_OK) {
-            diag_add(import->diag, DIAG_NOTE, at,
-                     "mta-sts.%s cannot be a host name, and is skipped", shown(word->text).text);
-            break;
-        }
-        /* fall through */
     case IMPORT_HOST_NAME:
     case IMPORT_COVERED:
     case IMPORT_COMMENT:
