@@ -1,5 +1,6 @@
 #include "supervise/supervisor_inside.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -264,6 +265,7 @@ static bool find_workers_user(const struct load *load, const struct configuratio
 {
     if (load->supervisor->loading == LOAD_ALL)
         return identity_resolve(configuration->settings.user, load->is_root, ret_identity);
+    assert(load->previous != NULL); /* else all is loaded */
     *ret_identity = (struct identity){
         .uid = load->previous->uid,
         .gid = load->previous->gid,
@@ -329,19 +331,19 @@ void load_run(void *context, struct loader *loader)
     if (!seal_reader(SYSCALLS_LOADER, getppid()))
         return;
     if (current != NULL) {
+        const struct watch *watch = &current->loaded.image->watch;
+        /* The certificates may have changed while somebody left a broken file lying about. */
+        if (supervisor->loading == LOAD_NEW_CERTIFICATES &&
+            watch_now(watch).parts[WATCH_CERTIFICATES] == watch->read.parts[WATCH_CERTIFICATES]) {
+            (void)loader_tell(loader, LOADER_UNCHANGED); /* else the supervisor is gone */
+            _exit(0);
+        }
         load.previous = current->loaded.image;
         load.before = site_open(current->loaded.files[LOADER_SITE]);
         if (load.before == NULL) {
             log_line(LOG_LEVEL_ERROR, "cannot open what is served now: %s", strerror(errno));
             return;
         }
-    }
-    /* The certificates may have changed while somebody left a broken file lying about. */
-    if (supervisor->loading == LOAD_NEW_CERTIFICATES &&
-        watch_now(&load.previous->watch).parts[WATCH_CERTIFICATES] ==
-            load.previous->watch.read.parts[WATCH_CERTIFICATES]) {
-        (void)loader_tell(loader, LOADER_UNCHANGED); /* else the supervisor is gone */
-        _exit(0);
     }
     log_copy(&loader->faults, LIMIT_STATUS_FAULTS);
     load_files(&load);

@@ -135,7 +135,9 @@ static void exchange_proxies(struct codec *codec, struct endpoint *endpoint)
     size_t count = exchange_count(codec, endpoint->proxy_count, sizeof(given->bytes), INT32_MAX);
     struct prefix *room = take(codec, count, sizeof(*room));
     for (size_t i = 0; i < count && !codec->failed; i++) {
-        struct prefix prefix = codec->out == NULL ? (struct prefix){0} : given[i];
+        struct prefix prefix = {0};
+        if (codec->out != NULL)
+            prefix = given[i];
         exchange_bytes(codec, prefix.bytes, sizeof(prefix.bytes));
         prefix.length = (unsigned)exchange_number(codec, prefix.length, 0, 128);
         if (room != NULL)
@@ -242,7 +244,7 @@ static void exchange(struct codec *codec, struct settings_image *image)
     exchange_words(codec, &image->change_clause, false);
     if (codec->out == NULL) {
         /* Each part has at least an eighth of the bytes here that it takes there. */
-        codec->room_left = 8 * codec->in.len;
+        codec->room_left = 8 * (codec->in.len + 1);
         image->room = codec->room = calloc(1, codec->room_left);
         if (codec->room == NULL)
             fail(codec);

@@ -290,7 +290,10 @@ static void leave(const struct loader *loader, size_t file, struct content conte
     text_free(&image);
 }
 
-static const struct content good = {0, ALL_SEALS};
+#define GOOD         \
+    {                \
+        0, ALL_SEALS \
+    }
 
 /* What it may say, with these files. */
 struct nonsense {
@@ -326,17 +329,17 @@ static void assert_died(struct nonsense *nonsense, const char *why, int number)
 static void nonsense_is_no_result(void **state)
 {
     static struct nonsense cases[] = {
-        {.bytes = {LOADER_DONE}, .len = 23, .files = {good, good}},
-        {.bytes = {LOADER_RUNS}, .len = 24, .files = {good, good}},
-        {.bytes = {LOADER_DIED}, .len = 24, .files = {good, good}},
+        {.bytes = {LOADER_DONE}, .len = 23, .files = {GOOD, GOOD}},
+        {.bytes = {LOADER_RUNS}, .len = 24, .files = {GOOD, GOOD}},
+        {.bytes = {LOADER_DIED}, .len = 24, .files = {GOOD, GOOD}},
         {.bytes = {LOADER_STATE_HANGS}, .len = 24},
-        {.bytes = {100}, .len = 24, .files = {good, good}},
-        {.bytes = {-1}, .len = 24, .files = {good, good}},
+        {.bytes = {100}, .len = 24, .files = {GOOD, GOOD}},
+        {.bytes = {-1}, .len = 24, .files = {GOOD, GOOD}},
         {.bytes = {'x'}, .len = 1},
         {.bytes = {LOADER_DONE}, .len = 1},
         {.bytes = {LOADER_REFUSED}, .len = 3},
         {.bytes = {LOADER_REFUSED}, .len = sizeof(cases[0].bytes)},
-        {.bytes = {LOADER_DONE}, .len = sizeof(cases[0].bytes), .files = {good, good}},
+        {.bytes = {LOADER_DONE}, .len = sizeof(cases[0].bytes), .files = {GOOD, GOOD}},
         {.bytes = {[0] = LOADER_REFUSED, [24] = '\033'}, .len = 25},
     };
     (void)state;
@@ -352,7 +355,7 @@ static void files_are_whole_or_not_used(void **state)
         struct content content;
         const char *settings, *site, *state; /* why the load died for it */
     } cases[] = {
-        {good, "", "", ""},
+        {GOOD, "", "", ""},
         {{0, 0}, no_result, no_result, ""},
         {{100, 0}, no_result, no_result, ""},
         {{100, ALL_SEALS & ~F_SEAL_WRITE}, no_result, no_result, ""},
@@ -370,7 +373,7 @@ static void files_are_whole_or_not_used(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++)
         for (size_t at = 0; at < LOADER_FILES; at++) {
-            struct nonsense nonsense = {.bytes = {LOADER_DONE}, .len = 24, .files = {good, good}};
+            struct nonsense nonsense = {.bytes = {LOADER_DONE}, .len = 24, .files = {GOOD, GOOD}};
             nonsense.files[at] = cases[i].content;
             assert_died(&nonsense,
                         at == LOADER_SETTINGS ? cases[i].settings
@@ -383,7 +386,7 @@ static void files_are_whole_or_not_used(void **state)
 /* The files of a load that was refused are not used, whatever is in them. */
 static void refused_load_has_no_files(void **state)
 {
-    struct nonsense nonsense = {.bytes = {LOADER_REFUSED}, .len = 24, .files = {good, good, good}};
+    struct nonsense nonsense = {.bytes = {LOADER_REFUSED}, .len = 24, .files = {GOOD, GOOD, GOOD}};
     struct loader result;
     (void)state;
     assert_int_equal(run(talk, &nonsense, &result), LOADER_REFUSED);
