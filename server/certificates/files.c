@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/heap.h"
 #include "base/limits.h"
 #include "certificates/key.h"
@@ -77,30 +77,12 @@ static bool read_all(struct certificate_files *files, int fd, size_t *ret_len)
     return true;
 }
 
-static void read_file(struct certificate_files *files, const struct tree_file *file, int fd)
-{
-    size_t len = 0;
-    bool done = read_all(files, fd, &len);
-    int error = errno;
-    if (!done) {
-        report_error(files, file->path, file->is_named, error);
-    } else if (len > LIMIT_CERTIFICATE_FILE) {
-        struct position at = {diag_intern(files->diag, span_of(file->path)), 0, 0};
-        diag_add(files->diag, file->is_named ? DIAG_ERROR : DIAG_NOTE,
-                 file->is_named ? files->at : at,
-                 "%s is not read, because it is larger than %d bytes", file->path,
-                 LIMIT_CERTIFICATE_FILE);
-    } else {
-        files->visit(files->context, file, (struct span){files->buffer, len});
-    }
-    private_key_wipe(files->buffer, len);
-}
-
 /* A file that somebody is about to swap for a pipe cannot hold us up: O_NONBLOCK. */
 static void visit(void *context, const struct tree_file *file)
 {
     struct certificate_files *files = context;
     struct stat status;
+    size_t len = 0;
     progress_make(files->progress, PROGRESS_GOES_ON);
     if (files->skip != NULL && files->skip(files->context, file))
         return;
@@ -109,15 +91,21 @@ static void visit(void *context, const struct tree_file *file)
     /* The operator may name what he likes; in a folder a link may be another user's. */
     int fd = file->is_named ? open(file->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
                             : file_open(file->folder, file->name, &status);
-    if (fd < 0) {
+    bool is_open = fd >= 0 && fstat(fd, &status) == 0;
+    bool is_file = is_open && S_ISREG(status.st_mode); /* else somebody has just swapped it */
+    if (!is_open || (is_file && !read_all(files, fd, &len))) {
         report_error(files, file->path, file->is_named, errno);
-        return;
+    } else if (len > LIMIT_CERTIFICATE_FILE) {
+        struct position at = {diag_intern(files->diag, span_of(file->path)), 0, 0};
+        diag_add(files->diag, file->is_named ? DIAG_ERROR : DIAG_NOTE,
+                 file->is_named ? files->at : at,
+                 "%s is not read, because it is larger than %d bytes", file->path,
+                 LIMIT_CERTIFICATE_FILE);
+    } else if (is_file) {
+        files->visit(files->context, file, (struct span){files->buffer, len});
     }
-    if (fstat(fd, &status) != 0)
-        report_error(files, file->path, file->is_named, errno);
-    else if (S_ISREG(status.st_mode)) /* else somebody has just swapped it */
-        read_file(files, file, fd);
-    (void)close(fd); /* it was only read */
+    private_key_wipe(files->buffer, len);
+    descriptor_close(&fd);
 }
 
 void certificate_files_walk(struct certificate_files *files, const char *path, struct position at)

@@ -423,13 +423,13 @@ static void match_keys(struct certificates *store)
                      "no certificate in the files belongs to this private key");
 }
 
-void certificates_match(struct certificates *store, int64_t now)
+uint64_t certificates_match(struct certificates *store, int64_t now)
 {
     assert(!store->is_matched);
     store->is_matched = true;
     store->now = now;
     if (!certificate_crypto_begin(store))
-        return;
+        return store->files.tree.fingerprint;
     match_keys(store);
     certificate_begin_chains(store);
     for (size_t i = 0; i < store->certificate_count; i++) {
@@ -444,10 +444,6 @@ void certificates_match(struct certificates *store, int64_t now)
             doubt_leaf(store, stored->facts);
     }
     mbedtls_psa_crypto_free();
-}
-
-uint64_t certificates_fingerprint(const struct certificates *store)
-{
     return store->files.tree.fingerprint;
 }
 

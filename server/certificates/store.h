@@ -33,9 +33,10 @@ void certificates_free(struct certificates *store);
 void certificates_read(struct certificates *store, const char *path, struct position at);
 
 /* After the last certificates_read, once: matches keys, orders chains, and reports
- * what was left out and why. now is seconds since 1970 UTC. Call it before
+ * what was left out and why. now is seconds since 1970 UTC. Returns the fingerprint
+ * of everything that was read (files/file.h). Call it before
  * anything forks: afterwards no seeded generator is left in the process. */
-void certificates_match(struct certificates *store, int64_t now);
+uint64_t certificates_match(struct certificates *store, int64_t now);
 
 /* The best credential of each kind for the host name (lower case), by subject
  * alternative name only: of those valid now the one whose chain senders accept
@@ -60,9 +61,6 @@ void certificates_names(const struct certificates *store,
 /* After the last certificates_find: a note for each sound certificate that no
  * configured host uses, with the reason. */
 void certificates_report_unused(struct certificates *store);
-
-/* The fingerprint of everything that was read (files/file.h). */
-uint64_t certificates_fingerprint(const struct certificates *store);
 
 /* How many files and folders this user may not read, and the first of them, borrowed from the store. */
 size_t certificates_denied(const struct certificates *store, const char **ret_first);

@@ -446,7 +446,7 @@ static void read_certificates(struct import *import, bool adds_hosts)
     for (size_t i = 0; i < ACME_FOLDERS; i++)
         if (access(acme_folders[i], F_OK) == 0)
             certificates_read(import->store, acme_folders[i], (struct position){0});
-    certificates_match(import->store, import->line->now);
+    (void)certificates_match(import->store, import->line->now); /* nobody looks again */
     if (adds_hosts)
         certificates_names(import->store, add_certificate_name, import);
 }

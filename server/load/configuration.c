@@ -38,19 +38,21 @@ static bool needs_certificates(const struct loader *loader)
            !endpoint_all_plain(settings->listeners, settings->listener_count);
 }
 
-static void begin_certificates(struct loader *loader)
+/* From the paths that this load, or the one before, has found in the configuration. */
+static void load_certificates(struct loader *loader)
 {
+    struct watch *watch = &loader->configuration->watch;
+    const char *file = diag_intern(loader->diag, span_of(watch->file));
     loader->store =
         certificates_new(loader->diag, loader->request->previous, &loader->request->progress);
     diag_set_part(loader->diag, DIAG_CERTIFICATES);
-}
-
-static void match_certificates(struct loader *loader)
-{
-    certificates_match(loader->store, loader->request->now);
-    if (loader->configuration->watch.is_wanted[WATCH_CERTIFICATES])
-        loader->configuration->watch.read.parts[WATCH_CERTIFICATES] =
-            certificates_fingerprint(loader->store);
+    for (const struct watch_path *path = watch->paths[WATCH_CERTIFICATES]; path != NULL;
+         path = path->next)
+        certificates_read(loader->store, path->path,
+                          (struct position){file, path->line, path->column});
+    uint64_t fingerprint = certificates_match(loader->store, loader->request->now);
+    if (watch->is_wanted[WATCH_CERTIFICATES])
+        watch->read.parts[WATCH_CERTIFICATES] = fingerprint;
     diag_set_part(loader->diag, DIAG_FILES);
 }
 
@@ -65,32 +67,13 @@ static void read_certificates(struct loader *loader, const struct node *node)
         diag_hint(loader->diag, "write \"certificates: /etc/letsencrypt/live\", or where they are");
         return;
     }
-    begin_certificates(loader);
     for (size_t i = 0; i < schema_count(node); i++) {
         const struct node *item = schema_value(node, i);
-        if (item == NULL)
-            continue;
-        const char *path = sources_resolve(&loader->sources, item->at.file, item->text.data);
-        struct watch *watch = &loader->configuration->watch;
-        watch_add(watch, WATCH_CERTIFICATES, path, item->at);
-        certificates_read(loader->store, path, item->at);
+        if (item != NULL)
+            watch_add(&loader->configuration->watch, WATCH_CERTIFICATES,
+                      sources_resolve(&loader->sources, item->at.file, item->text.data), item->at);
     }
-    match_certificates(loader);
-}
-
-/* From the paths that the load before has found in the configuration. */
-static void read_certificates_again(struct loader *loader)
-{
-    const struct watch *watch = &loader->configuration->watch;
-    if (watch->paths[WATCH_CERTIFICATES] == NULL || loader->request->without_certificates)
-        return;
-    begin_certificates(loader);
-    const char *file = diag_intern(loader->diag, span_of(watch->file));
-    for (const struct watch_path *path = watch->paths[WATCH_CERTIFICATES]; path != NULL;
-         path = path->next)
-        certificates_read(loader->store, path->path,
-                          (struct position){file, path->line, path->column});
-    match_certificates(loader);
+    load_certificates(loader);
 }
 
 /* The path as this process opens it, which the configuration keeps. */
@@ -393,7 +376,9 @@ static void read_again(struct loader *loader)
 {
     loader->configuration->settings = *loader->request->kept_settings;
     loader->configuration->watch = *loader->request->kept_watch;
-    read_certificates_again(loader);
+    if (loader->configuration->watch.paths[WATCH_CERTIFICATES] != NULL &&
+        !loader->request->without_certificates)
+        load_certificates(loader);
     keep_domains(loader);
 }
 

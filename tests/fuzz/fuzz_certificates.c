@@ -64,7 +64,7 @@ static void run(struct load *load, const struct site *previous)
     assert(store != NULL);
     for (size_t i = 0; i < FILES_MOST && files_path(i) != NULL; i++)
         certificates_read(store, files_path(i), at);
-    certificates_match(store, NOW);
+    load->fingerprint = certificates_match(store, NOW);
     for (size_t i = 0; i < HOSTS; i++) {
         struct site_fields domain = {
             .name = span_of(hosts[i]), .state = SITE_REFUSED, .at = {.file = "input"}};
@@ -75,7 +75,6 @@ static void run(struct load *load, const struct site *previous)
     certificates_archive(store, builder);
     load->site = site_builder_finish(builder);
     assert(load->site != NULL);
-    load->fingerprint = certificates_fingerprint(store);
     certificates_free(store);
     for (size_t i = 0; i < HOSTS; i++)
         for (size_t kind = 0; kind < CREDENTIAL_KINDS; kind++)

@@ -111,7 +111,7 @@ static struct outcome load(const struct site *previous, const char *const *named
     for (size_t i = 0; i < count; i++)
         certificates_read(store, named[i],
                           (struct position){diag_intern(outcome.diag, span_of("config")), 7, 9});
-    certificates_match(store, now);
+    outcome.fingerprint = certificates_match(store, now);
     for (size_t i = 0; i < COUNT(hosts); i++) {
         struct site_fields domain = {
             .name = span_of(hosts[i]), .state = SITE_REFUSED, .at = {.file = "config"}};
@@ -122,7 +122,6 @@ static struct outcome load(const struct site *previous, const char *const *named
     certificates_archive(store, builder);
     outcome.site = site_builder_finish(builder);
     assert_non_null(outcome.site);
-    outcome.fingerprint = certificates_fingerprint(store);
     certificates_free(store);
     text_append(&outcome.said, span_of(""));
     diag_print(outcome.diag, DIAG_NOTE, &outcome.said);
