@@ -287,7 +287,7 @@ enum {
     LIMIT_LOAD_WORDS = LIMIT_LOAD_MS / LIMIT_LOAD_PROGRESS_MS + 1000,
     /* What is read at once of it, so that others are not kept waiting by one that never stops. */
     LIMIT_LOAD_WORDS_AT_ONCE = 32,
-    /* Of the settings that it hands over, with the lines of the status file, and the changes. Bytes. */
+    /* Of the settings that it writes, with the lines of the status file, and the changes. Bytes. */
     LIMIT_SETTINGS_IMAGE = 2 * LIMIT_STATUS_FILE,
     /* Of the memory that is left, one part in so many is for others: clients come meanwhile. */
     LIMIT_LOAD_MARGIN = 8,

@@ -1,8 +1,8 @@
 /*
- * A block of memory in a file that has no name (memfd_create): one process writes it, seals it and
- * hands its descriptor to others, which can map it and can be sure that nobody changes it from then on,
- * not its bytes and not its length. The supervisor makes such files and the loader writes them; the
- * supervisor and the workers map them.
+ * A block of memory in a file that has no name (memfd_create): one process fills and seals it, and every
+ * process that inherits its descriptor can map it, sure that neither its bytes nor its length change from
+ * then on. The supervisor makes such files and the loader fills them; the supervisor maps the settings, the
+ * workers and the next loader the site, and the saver the rest.
  */
 #ifndef BASE_MEMORY_FILE_H
 #define BASE_MEMORY_FILE_H

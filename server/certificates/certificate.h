@@ -1,8 +1,8 @@
 /*
  * What the store needs to know of one certificate: read once from its DER by
  * the TLS library, whose objects are freed at once. Immutable and dependent on
- * nothing but the DER, so that one load after the other can use it. Loader and commands only; nothing of the TLS library is
- * in this interface.
+ * nothing but the DER, so that one load after the other can use it. Loader and
+ * commands only; nothing of the TLS library is in this interface.
  */
 #ifndef CERTIFICATES_CERTIFICATE_H
 #define CERTIFICATES_CERTIFICATE_H

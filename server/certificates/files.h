@@ -2,7 +2,7 @@
  * Reads the files of the trees that the configuration names and hands out the
  * contents of each; what cannot be read is reported. It never blocks on a pipe,
  * never reads more than LIMIT_CERTIFICATE_FILE, and wipes its buffer, for a
- * file may hold a key. Supervisor only.
+ * file may hold a key. Loader and commands only.
  */
 #ifndef CERTIFICATES_FILES_H
 #define CERTIFICATES_FILES_H

@@ -1,8 +1,8 @@
 /*
- * The inside of the certificate store: the data that its modules share, which
- * are reading (read, form), taking what the load
- * before has read (archive), chains (chain), and names with the public face (store). Nobody else includes this. All numbers are indices into the arrays of
- * the store, so that the arrays may move while they grow.
+ * The inside of the certificate store: the data that its modules share, which are reading (read, form),
+ * taking what the load before has read (archive), chains (chain), and names with the public face (store).
+ * Nobody else includes this. All numbers are indices into the arrays of the store, so that the arrays may
+ * move while they grow.
  */
 #ifndef CERTIFICATES_STORE_INSIDE_H
 #define CERTIFICATES_STORE_INSIDE_H

@@ -1,7 +1,7 @@
 /*
  * Finds the files that an include pattern means, and takes their signatures.
- * Used to read them and, later, to see whether anything has changed. Supervisor
- * and commands only; it opens folders but no file.
+ * Used to read them and, later, to see whether anything has changed. Loader,
+ * watcher and commands only; it opens folders but no file.
  */
 #ifndef FILES_INCLUDE_H
 #define FILES_INCLUDE_H

@@ -1,6 +1,5 @@
 /*
- * Reads the bytes of a policy that somebody else
- * wrote, such as an old file or what a server sent: leniently, so that what was
+ * Reads the bytes of a policy that somebody else wrote, such as an old file or what a server sent: leniently, so that what was
  * meant is found, and sharply, so that nothing a sender would mind goes
  * unnoticed. What is found is told against every rule, in the order of the
  * file; no finding at all means that the bytes are those that policy_new would

@@ -415,7 +415,7 @@ static void report_no_site(struct loader *loader, int error)
         diag_hint(loader->diag, "divide the domains among several servers");
     } else {
         diag_add(loader->diag, DIAG_FATAL, (struct position){0},
-                 "no memory file can be made for what is to be served: %s", strerror(error));
+                 "cannot write what is to be served to its memory file: %s", strerror(error));
     }
 }
 

@@ -4,9 +4,8 @@
  * the two levels of fault: with a fault of the file there is no configuration;
  * with a fault of one domain that domain alone is refused, or keeps the last
  * valid policy that the previous configuration has for it. What has not changed
- * since the previous one was read is taken from there. Runs in the supervisor
- * and in commands. What senders hold of what was
- * served before is judged in life.c.
+ * since the previous one was read is taken from there. Runs in the loader
+ * and in commands. What senders hold of what was served before is judged in life.c.
  */
 #ifndef LOAD_CONFIGURATION_H
 #define LOAD_CONFIGURATION_H

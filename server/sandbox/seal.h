@@ -2,8 +2,8 @@
  * The seal: what each process gives up for good. A table of steps, each of which is in force, or is not and says
  * why. A worker gives up most, before it sees the first client, so that whoever takes it over holds nothing but
  * the connections of this moment. The loader and the watcher parse what others have written, so before the first
- * file they give up everything but reading: they are not root any more, and can write no file, open no socket,
- * execute, fork, signal or trace nothing. The supervisor gives up at its start, before it forks, what neither it
+ * file they give up everything but reading: they are not root any more, can write no file and open no socket, and
+ * execute, fork, signal and trace nothing. The supervisor gives up at its start, before it forks, what neither it
  * nor a child of it needs. Runs in these processes, once; each has one thread, and has closed every descriptor
  * that is not its own. The command that shows the seal (command/seal.c) takes the steps of a worker in a process
  * that is thrown away. process_syscalls.c has the system calls that each process needs: a feature that needs one
@@ -22,7 +22,7 @@
 /* The processes, each of which has a table of the system calls that it needs (process_syscalls.c). */
 enum syscalls_process {
     SYSCALLS_WORKER,
-    SYSCALLS_LOADER,     /* reads files, makes memory files, seals them and sends descriptors */
+    SYSCALLS_LOADER,     /* reads files, fills memory files and seals them */
     SYSCALLS_WATCHER,    /* reads files, and uses inotify */
     SYSCALLS_SUPERVISOR, /* and the saver; what all the others need is allowed, too */
 };

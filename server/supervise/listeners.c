@@ -190,7 +190,7 @@ bool listeners_inherit(struct listeners *listeners)
     return true;
 }
 
-/* How strongly an endpoint has a socket; see listeners.h. */
+/* How strongly an endpoint has a socket; see supervisor_inside.h. */
 enum claim {
     CLAIM_NONE,
     CLAIM_REST,    /* it has what was passed on and belongs to no other */

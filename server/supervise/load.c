@@ -69,7 +69,7 @@ static void hold(const struct load *load, size_t file, struct text *text)
     }
     if (errno == ENOMEM)
         heap_end();
-    log_line(LOG_LEVEL_ERROR, "no memory file can be made for what was loaded: %s",
+    log_line(LOG_LEVEL_ERROR, "cannot write what was loaded to its memory file: %s",
              strerror(errno));
     _exit(LOADER_FAILED);
 }

@@ -1,7 +1,8 @@
 /*
- * The loader: a short-lived child that makes one load and hands over what it has come to, in memory files, or
- * why it was refused, in one message. What the supervisor does is in loader.c: it waits for the child beside everything
- * else, and one that crashes, makes no progress, or runs out of memory is a refused load, and nothing else.
+ * The loader: a short-lived child that makes one load. It fills memory files that the supervisor has made with what
+ * the load has come to, and tells in one message that it is done, or why the load is refused. What the supervisor does
+ * is in loader.c: it waits for the child beside everything else, and one that crashes, makes no progress, or runs out
+ * of memory is a refused load, and nothing else.
  * What the child does, from its first instruction to its last, is in load.c: it gives up everything but
  * reading (sandbox/seal.h), reads and judges the files, logs what is wrong with them (report.c), and builds the
  * images of settings and site. What was served before it has as images of the same kind. It has no way to survive a

@@ -1,6 +1,6 @@
 /*
  * The settings image: what a load has come to for the supervisor and the watcher, as one block of
- * bytes that a loader hands over: settings, what is watched, who the workers are, and what is to be
+ * bytes in a memory file: settings, what is watched, who the workers are, and what is to be
  * said of the domains. It has no key and no policy. Whoever opens it trusts none of its bytes. Made
  * by the loader; opened by the supervisor.
  */

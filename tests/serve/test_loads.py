@@ -206,9 +206,9 @@ def test_load_that_finds_no_memory(start, place):
 
 @as_root
 @tracer.needed
-def test_load_that_gets_no_memory_file(start, place):
+def test_load_that_cannot_fill_its_memory_file(start, place):
     """For another reason than memory, which is told."""
-    said = "no memory file can be made for what is to be served: No space left on device$"
+    said = "cannot write what is to be served to its memory file: No space left on device$"
     running = start(place.config, environment=place.environment, expect=[KILLED, "reload refused: ", said])
     loader = begin_load(running, place)
     until_it_waits(loader)

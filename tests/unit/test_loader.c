@@ -1,5 +1,5 @@
 /*
- * The loader as the supervisor sees it: what it hands over, and that nothing it does instead, to crash,
+ * The loader as the supervisor sees it: what it has filled and told, and that nothing it does instead, to crash,
  * to hang, to eat memory, to talk nonsense, is more than a load that was refused.
  */
 #include "supervise/loader.h"
@@ -137,7 +137,7 @@ static size_t descriptors(void)
     return count;
 }
 
-static void result_is_handed_over(void **state)
+static void result_is_read(void **state)
 {
     struct loader result;
     char bytes[16] = "";
@@ -157,7 +157,7 @@ static void result_is_handed_over(void **state)
     assert_int_equal(descriptors(), before);
 }
 
-/* What the supervisor lacks is no fault of what was handed over. */
+/* What the supervisor lacks is no fault of what was loaded. */
 static void want_of_memory_is_told_as_such(void **state)
 {
     struct loader loader = LOADER_NONE;
@@ -396,7 +396,7 @@ static void refused_load_has_no_files(void **state)
     loader_stop(&result);
 }
 
-static void hand_over_too_much(void *context, struct loader *loader)
+static void fill_too_much(void *context, struct loader *loader)
 {
     static const char page[4096];
     (void)context;
@@ -410,11 +410,11 @@ static void hand_over_too_much(void *context, struct loader *loader)
 }
 
 /* The loader itself leaves out, and logs, what would be refused: the rest is good. */
-static void what_cannot_be_saved_is_not_handed_over(void **state)
+static void what_cannot_be_saved_is_left_out(void **state)
 {
     struct loader result;
     (void)state;
-    assert_int_equal(run(hand_over_too_much, NULL, &result), LOADER_DONE);
+    assert_int_equal(run(fill_too_much, NULL, &result), LOADER_DONE);
     assert_int_equal(result.loaded.files[LOADER_STATE + SAVER_PROMISES], -1);
     assert_true(result.loaded.files[LOADER_STATE + SAVER_POLICIES] >= 0);
     loader_stop(&result);
@@ -505,7 +505,7 @@ static void one_that_comes_to_no_end_is_killed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(result_is_handed_over),
+        cmocka_unit_test(result_is_read),
         cmocka_unit_test(want_of_memory_is_told_as_such),
         cmocka_unit_test(want_of_descriptors_begins_nothing),
         cmocka_unit_test(refusal_has_its_faults),
@@ -515,7 +515,7 @@ int main(void)
         cmocka_unit_test(nonsense_is_no_result),
         cmocka_unit_test(files_are_whole_or_not_used),
         cmocka_unit_test(refused_load_has_no_files),
-        cmocka_unit_test(what_cannot_be_saved_is_not_handed_over),
+        cmocka_unit_test(what_cannot_be_saved_is_left_out),
         cmocka_unit_test(only_the_first_result_counts),
         cmocka_unit_test(one_that_closes_its_socket_is_killed),
         cmocka_unit_test(one_that_never_stops_talking_is_killed),
