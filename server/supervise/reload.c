@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"

@@ -1,7 +1,6 @@
 #include "supervise/settings_image.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
