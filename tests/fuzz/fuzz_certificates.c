@@ -9,9 +9,7 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crt.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "base/limits.h"
 #include "base/text.h"
 #include "body.h"
 #include "certificates/store.h"

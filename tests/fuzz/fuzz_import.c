@@ -5,7 +5,6 @@
  * The files that it includes are those of the input.
  */
 #include <assert.h>
-#include <stdlib.h>
 
 #include "configuration/document.h"
 #include "files.h"

@@ -5,7 +5,6 @@
  * is needed, and what it renders is not mended any more.
  */
 #include <assert.h>
-#include <stdlib.h>
 
 #include "base/limits.h"
 #include "fuzz.h"

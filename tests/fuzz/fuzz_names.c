@@ -8,7 +8,6 @@
 #include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/address.h"
 #include "base/calendar.h"

@@ -7,7 +7,6 @@
  */
 #include <assert.h>
 
-#include "base/limits.h"
 #include "body.h"
 #include "fuzz.h"
 

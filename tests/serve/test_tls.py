@@ -12,7 +12,6 @@ from support.setup import Setup
 
 HOST = "mta-sts.example.com"
 RSA_HOST = "mta-sts.example.net"
-P384_HOST = "mta-sts.example.org"
 pytestmark = pytest.mark.usefixtures("unharmed")
 
 HELLOS = {

@@ -5,7 +5,6 @@
  * worker. Any other name is done at the first client, and none of it belongs to a worker. Only for tests.
  */
 #include <dlfcn.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdatomic.h>

@@ -84,9 +84,6 @@ def options():
     return [Option(letter, name, argument, bit, text) for letter, name, argument, bit, text in rows]
 
 
-GENERAL = {"OPTION_HELP", "OPTION_VERSION"}
-
-
 def commands():
     body = _body(_source("main.c"), "static const struct command commands[]")
     rows = re.findall(

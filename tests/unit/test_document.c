@@ -2,7 +2,6 @@
 #include "configuration/document.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/limits.h"
 #include "base/text.h"

@@ -2,12 +2,9 @@
 #include "supervise/supervisor_inside.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/limits.h"
 #include "unit.h"
 
 static struct settings_image *make_image(void)

@@ -2,7 +2,6 @@
 #include "import/import.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/text.h"
 #include "unit.h"

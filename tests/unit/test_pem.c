@@ -1,7 +1,6 @@
 /* Blocks of PEM, sound and broken; every input ends at a guard page. */
 #include "unit.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "certificates/pem.h"

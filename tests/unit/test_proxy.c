@@ -1,8 +1,6 @@
 /* The PROXY protocol: every header whole, split at each byte, and what is none. */
 #include "http/http.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 
 #include "base/address.h"

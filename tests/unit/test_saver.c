@@ -4,7 +4,6 @@
  */
 #include "supervise/loader.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

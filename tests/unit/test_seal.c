@@ -30,7 +30,6 @@
 
 #include "base/log.h"
 #include "base/sanitizer.h"
-#include "sandbox/filesystem.h"
 #include "unit.h"
 
 enum { NOBODY = 65534, PAGE = 4096, STATUS_UNSEALED = 99, FILTER_STEP = SEAL_STEPS - 1 };

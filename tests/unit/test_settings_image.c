@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/limits.h"
 #include "unit.h"
 
 static void fill(struct settings_image *image, struct arena *arena)

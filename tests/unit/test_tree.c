@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/limits.h"
 #include "base/text.h"
 #include "files/file.h"
 #include "files/tree.h"

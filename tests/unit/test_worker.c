@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "../support/preload_fault.h"
-#include "base/limits.h"
 #include "clients.h"
 #include "unit.h"
 
