@@ -44,8 +44,10 @@ static void stop(struct supervisor *supervisor)
     listeners_close(&supervisor->listeners);
     if (supervisor->current != NULL)
         generation_drain(supervisor->current, clock_monotonic_ms());
-    if (supervisor->current != NULL && again)
-        supervisor->current->deadline = 0;
+    struct generation *const all[] = {supervisor->current, supervisor->retiring};
+    for (size_t i = 0; i < 2 && again; i++)
+        if (all[i] != NULL)
+            all[i]->deadline = 0;
 }
 
 /* A worker of the current generation has ended though nobody told it to. */

@@ -100,11 +100,14 @@ def test_signal_finishes_what_was_begun(start, config, trusted, number):
     assert not [pid for pid in workers if alive(pid)]
 
 
-def test_second_signal_does_not_wait(start, config, trusted):
+@pytest.mark.parametrize("is_reloaded", [False, True])
+def test_second_signal_does_not_wait(start, config, trusted, is_reloaded):
     """An operator who presses Ctrl-C twice means it."""
     running = start(config, expect=[r"worker \d+ died: Killed$"])
     with client.Connection(running.port, HOST, trusted) as connection:
         connection.send(client.request(HOST)[:-2])
+        if is_reloaded:  # the workers of before are the ones that wait
+            running.reload(settle=False)
         running.send(signal.SIGINT)
         until(lambda: client.refuses(running.port), "the listener to close", 5)
         running.send(signal.SIGINT)
