@@ -340,6 +340,8 @@ POINTER_CALL(char *, fault_mkdtemp, "mkdtemp", ENOSPC, (char *pattern), (pattern
 CALL(void *, fault_mmap, "mmap", ENOMEM,
      (void *place, size_t len, int protection, int flags, int fd, off_t offset),
      (place, len, protection, flags, fd, offset))
+CALL(ssize_t, fault_pwrite, "pwrite", ENOSPC, (int fd, const void *data, size_t len, off_t place),
+     (fd, data, len, place))
 CALL(int, fault_mlock, "mlock", ENOMEM, (const void *place, size_t len), (place, len))
 CALL(int, fault_dup2, "dup2", EBUSY, (int fd, int to), (fd, to))
 CALL(int, fault_pipe2, "pipe2", EMFILE, (int *pair, int flags), (pair, flags))
@@ -372,8 +374,6 @@ KILLED_CALL(int, fault_fcntl, "fcntl", (int fd, int command, long argument),
             (fd, command, argument))
 KILLED_CALL(int, fault_memfd_create, "memfd_create", (const char *name, unsigned flags),
             (name, flags))
-KILLED_CALL(ssize_t, fault_sendmsg, "sendmsg", (int fd, const struct msghdr *message, int flags),
-            (fd, message, flags))
 
 void fault_exit(int status) IN_FRONT_OF("_exit");
 void fault_exit(int status)
