@@ -272,15 +272,16 @@ static void watch_all(struct challenger *challenger, const char *below_webroot)
     watch_folder(challenger, below_webroot);
 }
 
-/* Whether there is news; what it is does not matter, since who looks sees all. The next look watches anew: a path
- * may lead elsewhere now. */
-static bool take_news(struct challenger *challenger)
+/* Whether there is news; what it is does not matter, since who looks sees all, and watches the folders that are
+ * there then. A folder that was moved away stays watched, which only makes looks for nothing; to begin anew
+ * would take longer than an authority waits. */
+static bool take_news(const struct challenger *challenger)
 {
     char events[4096];
-    if (challenger->inotify < 0 || read(challenger->inotify, events, sizeof(events)) <= 0)
-        return false;
-    descriptor_close(&challenger->inotify);
-    return true;
+    bool any = false;
+    while (challenger->inotify >= 0 && read(challenger->inotify, events, sizeof(events)) > 0)
+        any = true;
+    return any;
 }
 
 /* What is left out is told once, and again when it is something else; what lacks, once until it is over. */
