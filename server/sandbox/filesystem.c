@@ -77,8 +77,8 @@ bool filesystem_enter_empty_root(int fd)
     return good;
 }
 
-/* The path is not opened, with the reason that Landlock gives or because there is none. A wall that only
- * pretends would be worse than none. */
+/* The path cannot be opened: Landlock refuses it, or there is no such path. A restriction that is only
+ * claimed would be worse than none. */
 static bool is_shut(const char *path, int flags)
 {
     int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

@@ -62,7 +62,7 @@ enum weight {
     ALWAYS,   /* every kernel has it: a failure ends the process */
     FOR_ROOT, /* the same, and only for a supervisor that is root */
     IF_ROOT,  /* only for one that is root, and if it may */
-    WALL,     /* the kernel may lack it; one wall is enough */
+    FILES,    /* it keeps from files; the kernel may lack it; one such step is enough */
     FILTER,   /* the kernel may lack it */
     /* The sanitizer traces to find leaks, and has a thread of its own; workers end without that. */
     UNSANITIZED = SANITIZED ? NEVER : ALWAYS,
@@ -99,9 +99,9 @@ static const struct {
                         "NoNewPrivs"},
     [BOUNDING_SET] = {IF_ROOT, NEVER, IF_ROOT, "empty bounding set",
                       "empty the bounding set of capabilities", "CapBnd"},
-    [ROOT_FOLDER] = {WALL, NEVER, NEVER, "empty root folder", "make an empty folder the root",
+    [ROOT_FOLDER] = {FILES, NEVER, NEVER, "empty root folder", "make an empty folder the root",
                      NULL},
-    [LANDLOCK] = {WALL, WALL, NEVER, "Landlock", "give up the file system by Landlock", NULL},
+    [LANDLOCK] = {FILES, FILES, NEVER, "Landlock", "give up the file system by Landlock", NULL},
     [GROUPS] = {FOR_ROOT, IF_ROOT, NEVER, "no further groups", "drop the supplementary groups",
                 "Groups"},
     [GROUP] = {FOR_ROOT, IF_ROOT, NEVER, "group", "change the group", "Gid"},
@@ -190,11 +190,11 @@ static bool take_step(enum step step, const struct seal *seal, struct seal_repor
 /* The step is missing, and no other makes up for it. */
 static bool is_open(const struct seal_report *report, size_t step)
 {
-    bool is_wall = steps[step].worker == WALL;
+    bool is_of_files = steps[step].worker == FILES;
     if (report->outcomes[step].state != SEAL_MISSING)
         return false;
-    for (size_t i = 0; is_wall && i < SEAL_STEPS; i++)
-        if (steps[i].worker == WALL && report->outcomes[i].state == SEAL_IN_FORCE)
+    for (size_t i = 0; is_of_files && i < SEAL_STEPS; i++)
+        if (steps[i].worker == FILES && report->outcomes[i].state == SEAL_IN_FORCE)
             return false;
     return true;
 }
@@ -203,7 +203,7 @@ const char *seal_process(const struct seal *seal, struct seal_report *ret_report
 {
     struct seal_report report = {0};
 #if SANITIZED
-    /* Its report shows what it could not find out behind the walls. */
+    /* The sanitizer reads now what its report needs and a sealed worker may not read. */
     if (seal->process == SYSCALLS_WORKER)
         __sanitizer_sandbox_on_notify(&(__sanitizer_sandbox_arguments){0});
 #endif

@@ -139,5 +139,5 @@ int main(void)
         cmocka_unit_test(refuses),
         cmocka_unit_test(bounds_extensions),
     };
-    return cmocka_run_group_tests_name("proxy", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("proxy_header", tests, NULL, NULL);
 }

@@ -169,5 +169,5 @@ int main(void)
         cmocka_unit_test(other_doors_are_shut_whatever_the_table_says),
         cmocka_unit_test(rows_of_a_denial_kill),
     };
-    return cmocka_run_group_tests_name("filter", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("syscall_filter", tests, NULL, NULL);
 }

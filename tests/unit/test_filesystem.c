@@ -1,5 +1,5 @@
-/* The walls, each alone: what a process can still do with files when there is no filter in front
- * of them; and the privileges that are given up for good. */
+/* Landlock and the empty root folder, each alone: what a process can still do with files when it has no
+ * filter of system calls; and the privileges that are given up for good. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -21,7 +21,7 @@
 
 enum { NOBODY = 65534, LACKING = 98, LANDLOCK_PORTS = 4, LANDLOCK_SCOPES = 6 };
 
-/* Runs it in a child, whose walls cannot be taken down; its exit status. */
+/* Runs it in a child, which cannot undo what it gives up; its exit status. */
 static int status_of(int (*act)(void))
 {
     int status = 0;
@@ -233,5 +233,5 @@ int main(void)
         cmocka_unit_test(no_void_for_who_cannot_enter_it),
         cmocka_unit_test(privileges_are_kept_or_gone_as_told),
     };
-    return cmocka_run_group_tests_name("wall", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("filesystem", tests, NULL, NULL);
 }
