@@ -292,7 +292,7 @@ enum {
     /* Of the memory that is left, one part in so many is for others: clients come meanwhile. */
     LIMIT_LOAD_MARGIN = 8,
     /* For the last valid policies to be read from the disk, and to be on it, before "ready" is said without
-     * them: a disk that sleeps needs a second or two to turn, and a service manager waits longer. Milliseconds. */
+     * them: a disk that is spun down needs a second or two, and a service manager waits longer. Milliseconds. */
     LIMIT_SAVE_MS = 2000,
     /* A saver that is killed is started again so often: the kernel may have had no memory for a moment. */
     LIMIT_SAVER_DEATHS = 3,

@@ -13,7 +13,7 @@
  * owned by nobody may belong to anyone, and a process that was root becomes
  * nobody to read files (sandbox/seal.h).
  *
- * And takes signatures of files, without opening them: a number that changes when a file does, taken from
+ * It also takes signatures of files, without opening them: a number that changes when a file does, taken from
  * its path and status, so that it works on every file system and through every kind of link. The
  * fingerprint of a set of files is the sum of their signatures.
  */

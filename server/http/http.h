@@ -41,7 +41,7 @@ enum http_method {
 /* What becomes of the connection, as far as the client is concerned. */
 enum http_persistence {
     HTTP_PERSIST,    /* it stays open; HTTP/1.1 needs no word for that */
-    HTTP_KEEP_ALIVE, /* an HTTP/1.0 client asked for it and waits for our word */
+    HTTP_KEEP_ALIVE, /* an HTTP/1.0 client asked for it and needs our consent */
     HTTP_CLOSE,
 };
 

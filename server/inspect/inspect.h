@@ -1,7 +1,7 @@
 /*
- * Reads the bytes of a policy that somebody else wrote, such as an old file or what a server sent: leniently, so that what was
- * meant is found, and sharply, so that nothing a sender would mind goes
- * unnoticed. What is found is told against every rule, in the order of the
+ * Reads the bytes of a policy that somebody else wrote, such as an old file or
+ * what a server sent: leniently, so that what was meant is found, and strictly,
+ * so that nothing is missed that a sender would refuse. What is found is told against every rule, in the order of the
  * file; no finding at all means that the bytes are those that policy_new would
  * make of the fields. Pure: no file, socket or clock.
  */

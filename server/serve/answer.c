@@ -338,7 +338,7 @@ int64_t answer_next(const struct answer_rate *rate)
     return rate->left_out > 0 ? rate->until : INT64_MAX;
 }
 
-/* One who left without a byte, as those do that only look whether the port is open, has no line. */
+/* A client that left without a byte, as a port scan does, has no line. */
 void answer_failed_handshake(const struct connection *connection, enum tls_failure failure,
                              int64_t now)
 {

@@ -1,5 +1,5 @@
 /*
- * One client from accept to the last byte: the word of a proxy, handshake, requests and responses,
+ * One client from accept to the last byte: the header of a proxy, handshake, requests and responses,
  * close_notify, and a lingering end so that neither a response nor an alert is
  * lost to a reset. It owns its socket, its TLS session and one buffer for a
  * request; it never waits: whoever drives it asks what it wants to wait for.

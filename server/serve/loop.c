@@ -183,7 +183,7 @@ static bool watch_connection(const struct loop *loop, struct connection *connect
     return epoll_ctl(loop->epoll, operation, connection->fd, &event) == 0;
 }
 
-/* Whoever is at its limit pays for its newcomer itself. */
+/* A network at its limit loses one of its own connections. */
 static void make_room_in_network(struct loop *loop, uint64_t key)
 {
     const struct network *network = networks_find(loop->networks, key);
@@ -225,7 +225,7 @@ void loop_admit(struct loop *loop, int fd, const struct endpoint *endpoint,
     }
 }
 
-/* A proxy has said whom the connection serves: that one's network answers for it from now on. */
+/* A proxy has named the client: the connection counts for the client's network from now on. */
 static void move_to_client_network(struct loop *loop, struct connection *connection)
 {
     struct network_member *member = &connection->member;

@@ -5,8 +5,7 @@
  * In a turn of its loop it waits for events, then lets connections go on, accepts new ones, follows the
  * supervisor and ends what has reached its deadline. It admits connections up to a capacity, and ends them
  * also when a newcomer needs the place. Places and time are shared out between the networks of the clients.
- * What ends in a turn is freed at the end of that
- * turn, because a later event of it may still name it. Every worker of every generation has the same
+ * What ends in a turn is freed at the end of that turn, because a later event of it may still name it. Every worker of every generation has the same
  * listeners, so it only watches them, stops watching and closes its own copies; it never shuts one down.
  */
 #ifndef SERVE_WORKER_H

@@ -1,8 +1,7 @@
 /*
- * The children of the supervisor, whichever they are: how one begins, is ended, and is replaced when it
- * dies: at once as long as few die, then after a pause that grows, so that whatever kills them, a shortage
- * of memory say, is not fed with new ones; and when there is no hope any more. It knows nothing of what
- * they do. Runs in the supervisor, and at the beginning of each child.
+ * The children of the supervisor, of every kind: how one begins, is ended, and is replaced when it dies,
+ * at once as long as few die, then after a pause that grows, so that new ones do not add to a shortage of
+ * memory, say; and when the supervisor has to give up. It knows nothing of what they do. Runs in the supervisor, and at the beginning of each child.
  */
 #ifndef SUPERVISE_CHILD_H
 #define SUPERVISE_CHILD_H

@@ -332,7 +332,7 @@ void load_run(void *context, struct loader *loader)
         return;
     if (current != NULL) {
         const struct watch *watch = &current->loaded.image->watch;
-        /* The certificates may have changed while somebody left a broken file lying about. */
+        /* The certificates may have changed while the configuration had a fault. */
         if (supervisor->loading == LOAD_NEW_CERTIFICATES &&
             watch_now(watch).parts[WATCH_CERTIFICATES] == watch->read.parts[WATCH_CERTIFICATES]) {
             (void)loader_tell(loader, LOADER_UNCHANGED); /* else the supervisor is gone */

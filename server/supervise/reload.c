@@ -142,8 +142,7 @@ void reload_begin(struct supervisor *supervisor, enum load_extent extent)
     start_loader(supervisor, false);
 }
 
-/* A load is refused, and why. Somebody may leave a broken file lying about while certificates are
- * renewed. */
+/* A load is refused, and why. Certificates may have been renewed while the broken file was there. */
 static void refuse_load(struct supervisor *supervisor, const char *why)
 {
     if (supervisor->loading == LOAD_ALL && supervisor->reload_wanted == LOAD_NOTHING)

@@ -4,8 +4,7 @@
  * server opens it once, holds a lock on it as long as it lives, and writes it
  * through that descriptor alone. The lock tells a reader which process the
  * server is, and that it lives; a checksum tells whole contents from half
- * written ones. It takes no word from anybody. Written by the supervisor, read
- * by commands.
+ * written ones. Written by the supervisor, read by commands.
  */
 #ifndef SUPERVISE_STATUS_H
 #define SUPERVISE_STATUS_H

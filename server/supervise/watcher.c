@@ -173,8 +173,7 @@ void watcher_retry(struct watcher *watcher, int64_t now, int64_t pause)
     replace(watcher, now);
 }
 
-/* A watcher that was taken over says of the files what it likes, but the supervisor does not count with
- * times that cannot be. */
+/* A watcher that was taken over may send anything about the files; times that cannot be are replaced. */
 static void remember(struct watcher *watcher, const struct message *message)
 {
     watcher->lookout.handled = message->handled;

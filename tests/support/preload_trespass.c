@@ -1,5 +1,5 @@
 /*
- * Puts a burglar into the server, with LD_PRELOAD, who does what TEST_TRESPASS names. "image" tries to change
+ * Makes the server attack itself, by LD_PRELOAD: it does what TEST_TRESPASS names. "image" tries to change
  * every image that a process maps, with its descriptor at hand: in the supervisor, in a worker before its
  * seal, in the loader and the saver; and then, with each client that is accepted, in one more way in a sealed
  * worker. Any other name is done at the first client, and none of it belongs to a worker. Only for tests.

@@ -1,4 +1,4 @@
-/* The seal in earnest: a child is sealed as a worker is and then does what a burglar would. Each
+/* The seal in force: a child is sealed as a worker is and then does what an attacker would. Each
  * forbidden call must be its death by SIGSYS, not an error that could be worked around; and what a
  * worker does all day must go on. */
 #include "sandbox/seal.h"
@@ -383,7 +383,7 @@ static void what_a_worker_does_goes_on(void **state)
 }
 
 #if SANITIZED
-/* Where the runtime could not report, a fault that it found would look like a burglar's call. */
+/* Where the runtime could not report, a fault that it found would look like an attacker's call. */
 static int overflow(const struct room *room)
 {
     volatile size_t size = 8; /* so that the compiler does not see it coming */
