@@ -71,7 +71,7 @@ archive-test: $(PROGRAM) ## build, check and test the Debian package in a Debian
 	@ARCHIVE=1 MTA_STS_HTTPD=$(abspath $(PROGRAM)) BUILD=$(abspath $(B)) tests/run -k test_archive \
 	    -o faulthandler_timeout=1500 </dev/null
 
-# Every checker of every file is a target, so that they share the cores and all have their say.
+# Every checker of every file is a target, so that they share the cores and all report.
 C_FILES  = $(shell find server tests -name '*.[ch]')
 SCRIPTS  = $(shell grep -rlE '^#!/(usr/bin/env |bin/)(ba)?sh' server tests certs config .ci)
 UNTUNED  = $(subst $(HARDEN),,$(COMPILE)) -O2

@@ -1,7 +1,8 @@
 /*
  * The children of the supervisor, of every kind: how one begins, is ended, and is replaced when it dies,
  * at once as long as few die, then after a pause that grows, so that new ones do not add to a shortage of
- * memory, say; and when the supervisor has to give up. It knows nothing of what they do. Runs in the supervisor, and at the beginning of each child.
+ * memory, say; and when the supervisor has to give up. It knows nothing of what they do. Runs in the
+ * supervisor, and at the beginning of each child.
  */
 #ifndef SUPERVISE_CHILD_H
 #define SUPERVISE_CHILD_H
