@@ -72,8 +72,10 @@ static void settle(struct reading *reading)
     const struct source *source = last_source(store);
     for (uint32_t i = 0; i < source->count; i++) {
         const struct content *content = &store->contents[source->first + i];
+        if (content->is_key) /* there may be no certificate yet */
+            continue;
         struct stored_certificate *stored = &store->certificates[content->index];
-        if (content->is_key || stored->source == last ||
+        if (stored->source == last ||
             (stored->source != CERTIFICATE_NONE &&
              store->sources[stored->source].certificate_count >= source->certificate_count))
             continue;
