@@ -87,15 +87,13 @@ static unsigned sum_of(struct span bytes)
 
 static unsigned use_credential(const struct credential *credential)
 {
-    struct credential_fields fields;
-    unsigned sum = sum_of(credential_fields(credential).key);
-    fields = credential_fields(credential);
-    for (size_t i = 0; i < credential_fields(credential).chain_len; i++)
-        sum += sum_of(credential_fields(credential).chain[i]) + sum_of(fields.chain[i]);
-    sum += sum_of(span_of(credential_fields(credential).algorithm));
-    sum += sum_of(span_of(credential_fields(credential).file));
+    const struct credential_fields fields = credential_fields(credential);
+    unsigned sum = sum_of(fields.key) + sum_of(span_of(fields.algorithm));
+    for (size_t i = 0; i < fields.chain_len; i++)
+        sum += sum_of(fields.chain[i]);
+    sum += sum_of(span_of(fields.file));
     sum += sum_of(span_of(credential_fault_names[credential_judge(credential, NOW)].text));
-    return sum + sum_of(span_of(credential_fault_names[credential_fields(credential).fault].word));
+    return sum + sum_of(span_of(credential_fault_names[fields.fault].word));
 }
 
 static unsigned use_policy(const struct policy *policy)

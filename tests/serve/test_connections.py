@@ -5,7 +5,6 @@ whatever flood a fresh client is answered within a second. The figures are print
 import contextlib
 import os
 import re
-import select
 import signal
 import socket
 import ssl
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from support import client, hello
+from support.client import ended
 from support.flood import Flood, limit_descriptors, plain_from
 from support.fresh import Fresh
 from support.server import descriptors_of
@@ -42,18 +42,6 @@ def small(start, setup):
         return start(config, prefix=["prlimit", f"--nofile={SMALL}:{SMALL}"], expect=[SHORTAGE])
 
     return begin
-
-
-def ended(plain):
-    """True when the server has closed or reset the connection."""
-    waiting = select.poll()
-    waiting.register(plain, select.POLLIN)
-    if not waiting.poll(0):
-        return False
-    try:
-        return plain.recv(1) == b""
-    except ConnectionResetError:
-        return True
 
 
 class Held:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support import client
+from support.client import ended
 from support.server import Server
 from support.setup import Setup, body_of
 from support.tree import LIMITS
@@ -304,18 +305,6 @@ def test_others_are_served_meanwhile(slow):
 def served_within(server, context, host=HOST):
     response = client.fetch(server.port, host, context, timeout=5)
     assert response.status == 200
-
-
-def ended(plain):
-    """True when the server has closed or reset the connection."""
-    waiting = select.poll()  # select() knows no descriptor above 1023
-    waiting.register(plain, select.POLLIN)
-    if not waiting.poll(0):
-        return False
-    try:
-        return plain.recv(1) == b""
-    except ConnectionResetError:
-        return True
 
 
 def close_all(connections):

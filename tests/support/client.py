@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+import select
 import socket
 import ssl
 
@@ -26,6 +27,18 @@ def trusting(root_file, version=None, alpn=(), ciphers=None, check=True):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def ended(plain):
+    """True when the server has closed or reset the connection."""
+    waiting = select.poll()  # select() knows no descriptor above 1023
+    waiting.register(plain, select.POLLIN)
+    if not waiting.poll(0):
+        return False
+    try:
+        return plain.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 def request(host, *, method="GET", target=PATH, version="HTTP/1.1", headers=(), close=False):

@@ -15,12 +15,27 @@ static void note(void *context, const struct import_word *word)
                 (int)word->text.len, word->text.data);
 }
 
+struct row {
+    const char *bytes, *found;
+};
+
+static void find(const struct row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct text found = {0};
+        struct span bytes = guard_copy(span_of(rows[i].bytes));
+        text_append(&found, span_of(""));
+        import_scan(bytes, note, &found);
+        assert_string_equal(found.data, rows[i].found);
+        guard_free(bytes);
+        text_free(&found);
+    }
+}
+
 static void finds_names(void **state)
 {
     (void)state;
-    static const struct {
-        const char *bytes, *found;
-    } rows[] = {
+    static const struct row rows[] = {
         {"", ""},
         /* A word, whatever is around it; with an escape, as expressions have it. */
         {"x mta-sts.a.example;", "1:3 name a.example"},
@@ -48,23 +63,13 @@ static void finds_names(void **state)
         {"it's # mta-sts.a.example", "1:8 comment a.example"},
         {"x 'open # mta-sts.a.example", "1:11 comment a.example"},
     };
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        struct text found = {0};
-        struct span bytes = guard_copy(span_of(rows[i].bytes));
-        text_append(&found, span_of(""));
-        import_scan(bytes, note, &found);
-        assert_string_equal(found.data, rows[i].found);
-        guard_free(bytes);
-        text_free(&found);
-    }
+    find(rows, COUNT(rows));
 }
 
 static void finds_what_stands_for_many(void **state)
 {
     (void)state;
-    static const struct {
-        const char *bytes, *found;
-    } rows[] = {
+    static const struct row rows[] = {
         /* nginx: names up to the semicolon, and virtual hosts without one. */
         {"server_name a.example\n  *.b.example .c.example www.* ~^www\\. ~^(.+)\\.d$;\nx *.e.example;",
          "2:3 MANY *.b.example, 2:3 covered b.example, 2:15 MANY .c.example, 2:15 covered c.example, "
@@ -95,15 +100,7 @@ static void finds_what_stands_for_many(void **state)
         {"ssl_certificate /a/b/$x.pem; include b/*.conf;\nSSLCertificateFile c.crt\nroot /srv/x;",
          "1:17 path /a/b/, 1:38 include b/*.conf, 2:20 path c.crt"},
     };
-    for (size_t i = 0; i < COUNT(rows); i++) {
-        struct text found = {0};
-        struct span bytes = guard_copy(span_of(rows[i].bytes));
-        text_append(&found, span_of(""));
-        import_scan(bytes, note, &found);
-        assert_string_equal(found.data, rows[i].found);
-        guard_free(bytes);
-        text_free(&found);
-    }
+    find(rows, COUNT(rows));
 }
 
 int main(void)

@@ -222,9 +222,8 @@ static unsigned sum_of(struct span bytes)
 
 static unsigned use_credential(const struct credential *credential)
 {
-    struct credential_fields fields;
+    const struct credential_fields fields = credential_fields(credential);
     unsigned sum = 0;
-    fields = credential_fields(credential);
     for (size_t i = 0; i < fields.chain_len; i++)
         sum += sum_of(fields.chain[i]);
     return sum + sum_of(fields.key) + sum_of(span_of(fields.algorithm)) +
