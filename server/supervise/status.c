@@ -19,7 +19,7 @@ static const char USUAL_CONFIGURATION[] = "/etc/mta-sts/mta-sts.yaml";
 
 /* Of the same length for all contents: their version, length and checksum. */
 #define FIRST_LINE "mta-sts-httpd status 1 %020zu %016" PRIx64 "\n"
-enum { FIRST_LEN = 23 + 20 + 1 + 16 + 1, LIMIT_OPENINGS = 3 };
+enum { FIRST_LEN = 23 + 20 + 1 + 16 + 1, OPENINGS = 3 };
 
 /* The same text for one file, however it is written; links of the file itself may be changed while the
  * server runs. Owned; NULL when memory is short. */
@@ -72,7 +72,7 @@ static bool is_at(const char *path, int fd)
 /* The descriptor, or -1 with the reason in errno: EAGAIN when another server has it. */
 static int open_locked(const char *path)
 {
-    for (int i = 0; i < LIMIT_OPENINGS; i++) {
+    for (int i = 0; i < OPENINGS; i++) {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         int fd =
             open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0640);
