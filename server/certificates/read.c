@@ -366,7 +366,7 @@ static void read_file(void *context, const struct tree_file *file, struct span b
                                                 .otherwise = DIAG_NOTE});
     }
     last_source(store)->is_reusable =
-        reading.is_spotless && signature_is_settled(file->status, store->begun);
+        reading.is_spotless && file_signature_is_settled(file->status, store->begun);
 }
 
 /* The same from the archive of the site before, without opening the file. False when it has changed, or

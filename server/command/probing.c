@@ -49,7 +49,7 @@ static uint64_t stamp_of_record(const char *folder)
 {
     char path[PATH_MAX + sizeof(".new")]; /* a longer one has no file */
     (void)snprintf(path, sizeof(path), "%s/%s", folder, state_forms[STATE_SIGHTINGS].name);
-    return stamp_of_path(path);
+    return file_signature_of_path(path);
 }
 
 bool probing_read(struct probing *probing, const struct reading *reading)

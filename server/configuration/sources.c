@@ -261,7 +261,7 @@ bool sources_read(struct sources *sources, const char *path, struct root_nodes *
     struct source_file *source = add_source(sources, span_of(path));
     assert(source != NULL); /* it is the first */
     sources->watch->file = arena_copy(sources->watch->arena, span_of(path));
-    sources->watch->read.parts[WATCH_FILES] += stamp_of_path(path);
+    sources->watch->read.parts[WATCH_FILES] += file_signature_of_path(path);
     const struct node *root = read_mapping(sources, source->path, DIAG_FATAL);
     if (root == NULL)
         return false;

@@ -275,7 +275,7 @@ static uint64_t hash_of(const char *path, const uint64_t *numbers, size_t count)
     return hash;
 }
 
-uint64_t stamp_of_file(const char *path, const struct stat *status)
+uint64_t file_signature(const char *path, const struct stat *status)
 {
     const uint64_t numbers[] = {
         (uint64_t)status->st_dev,          (uint64_t)status->st_ino,
@@ -286,13 +286,13 @@ uint64_t stamp_of_file(const char *path, const struct stat *status)
     return hash_of(path, numbers, sizeof(numbers) / sizeof(numbers[0]));
 }
 
-uint64_t stamp_of_error(const char *path, int error)
+uint64_t file_signature_of_error(const char *path, int error)
 {
     const uint64_t number = (uint64_t)error;
     return hash_of(path, &number, 1);
 }
 
-bool signature_is_settled(const struct stat *status, struct timespec instant)
+bool file_signature_is_settled(const struct stat *status, struct timespec instant)
 {
     bool coarse = status->st_ctim.tv_nsec == 0 && status->st_mtim.tv_nsec == 0;
     int64_t nanoseconds = status->st_ctim.tv_nsec + (coarse ? COARSE_TICK : TICK), seconds;
@@ -303,8 +303,9 @@ bool signature_is_settled(const struct stat *status, struct timespec instant)
            (instant.tv_sec == seconds && instant.tv_nsec > nanoseconds % 1000000000);
 }
 
-uint64_t stamp_of_path(const char *path)
+uint64_t file_signature_of_path(const char *path)
 {
     struct stat status;
-    return stat(path, &status) == 0 ? stamp_of_file(path, &status) : stamp_of_error(path, errno);
+    return stat(path, &status) == 0 ? file_signature(path, &status)
+                                    : file_signature_of_error(path, errno);
 }

@@ -62,19 +62,19 @@ bool file_is_hidden(const char *path, size_t *ret_folder);
 /* If so, a hint at the last diagnostic says what to do. False otherwise. */
 bool file_hint_hidden(const char *path, struct diag *diag);
 
-/* Path, device, inode, size and both times in nanoseconds. Take it before the file is read:
+/* Of path, device, inode, size and both times in nanoseconds. Take it before the file is read:
  * then a change meanwhile shows at the next look. */
-uint64_t stamp_of_file(const char *path, const struct stat *status);
+uint64_t file_signature(const char *path, const struct stat *status);
 
 /* What cannot be looked at has a signature too, so that its coming back is a change. error is from
  * errno, or 0 for what is neither a file nor a folder. */
-uint64_t stamp_of_error(const char *path, int error);
+uint64_t file_signature_of_error(const char *path, int error);
 
 /* Does every change after the instant show in the signature? Not when the file was changed so shortly
  * before that the clock of the file system still says the same. */
-bool signature_is_settled(const struct stat *status, struct timespec instant);
+bool file_signature_is_settled(const struct stat *status, struct timespec instant);
 
 /* Looks at the path, through links, and takes one of the two. */
-uint64_t stamp_of_path(const char *path);
+uint64_t file_signature_of_path(const char *path);
 
 #endif

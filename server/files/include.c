@@ -20,7 +20,8 @@ struct finder {
 
 static void visit(const struct finder *finder, const char *path, int error)
 {
-    *finder->fingerprint += error == 0 ? stamp_of_path(path) : stamp_of_error(path, error);
+    *finder->fingerprint +=
+        error == 0 ? file_signature_of_path(path) : file_signature_of_error(path, error);
     if (finder->visit != NULL)
         finder->visit(finder->context, path, error);
 }
@@ -112,7 +113,7 @@ int include_find(const char *pattern, include_visit *visit_found, void *context,
     if (result != 0 && result != GLOB_NOMATCH) {
         if (result == GLOB_NOSPACE || error == 0 || error == ENOMEM)
             heap_end();
-        *fingerprint += stamp_of_error(pattern, error);
+        *fingerprint += file_signature_of_error(pattern, error);
     } else if (result == GLOB_NOMATCH && strpbrk(pattern, WILDCARDS) == NULL) {
         visit(&finder, pattern, 0);
     }

@@ -14,7 +14,7 @@ static void fail(struct tree *tree, enum tree_trouble trouble, int error, bool i
 {
     if (error == ENOMEM)
         heap_end();
-    tree->fingerprint += stamp_of_error(tree->path.data, error);
+    tree->fingerprint += file_signature_of_error(tree->path.data, error);
     if (tree->fail != NULL)
         tree->fail(tree->context,
                    &(struct tree_failure){trouble, error, tree->path.data, is_named});
@@ -34,7 +34,7 @@ static void visit(struct tree *tree, int folder, const char *name, const struct 
         .folder = folder,
         .name = name,
         .status = status,
-        .signature = stamp_of_file(tree->path.data, status),
+        .signature = file_signature(tree->path.data, status),
         .is_named = is_named,
     };
     tree->fingerprint += file.signature;

@@ -47,7 +47,7 @@ static uint64_t look(const struct watch *watch, enum watch_part part, struct lat
 {
     struct tree tree = {.visit = latest == NULL ? NULL : compare_certificate, .context = latest};
     if (part == WATCH_FILES) {
-        tree.fingerprint = stamp_of_path(watch->file);
+        tree.fingerprint = file_signature_of_path(watch->file);
         if (latest != NULL)
             compare_file(latest, watch->file, 0);
     }

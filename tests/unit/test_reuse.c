@@ -180,7 +180,7 @@ static void wait_settled(void)
     do {
         (void)nanosleep(&moment, NULL);
         assert_int_equal(clock_gettime(CLOCK_REALTIME, &now), 0);
-    } while (!signature_is_settled(&status, now));
+    } while (!file_signature_is_settled(&status, now));
 }
 
 static void test_random_changes(void **state)

@@ -54,7 +54,7 @@ static void note_file(void *context, const struct tree_file *file)
     assert_int_equal(fstat(fd, &status), 0);
     assert_int_equal(close(fd), 0);
     assert_int_equal(status.st_ino, file->status->st_ino);
-    assert_true(file->signature == stamp_of_file(file->path, &status));
+    assert_true(file->signature == file_signature(file->path, &status));
     text_printf(seen, "%s%s\n", file->path, file->is_named ? ", named" : "");
 }
 
@@ -115,8 +115,8 @@ static void test_fingerprint_is_a_sum(void **state)
 {
     (void)state;
     struct text seen = {0};
-    uint64_t sum = stamp_of_path("walk/a") + stamp_of_path("far/six") +
-                   stamp_of_error("nowhere", ENOENT) + stamp_of_error("fifo", 0);
+    uint64_t sum = file_signature_of_path("walk/a") + file_signature_of_path("far/six") +
+                   file_signature_of_error("nowhere", ENOENT) + file_signature_of_error("fifo", 0);
     assert_true(walk((const char *const[]){"far", "fifo", "walk/a", "nowhere", NULL}, 0, &seen) ==
                 sum);
     text_free(&seen);
@@ -124,7 +124,8 @@ static void test_fingerprint_is_a_sum(void **state)
     struct tree tree = {0};
     tree_walk(&tree, "walk/a");
     tree_walk(&tree, "fifo");
-    assert_true(tree.fingerprint == stamp_of_path("walk/a") + stamp_of_error("fifo", 0));
+    assert_true(tree.fingerprint ==
+                file_signature_of_path("walk/a") + file_signature_of_error("fifo", 0));
     text_free(&tree.path);
 }
 
@@ -146,11 +147,11 @@ static void test_change_while_it_is_read(void **state)
 {
     (void)state;
     struct tree first = {.visit = rewrite}, second = {0};
-    uint64_t before = stamp_of_path("far/six");
+    uint64_t before = file_signature_of_path("far/six");
     tree_walk(&first, "far");
     tree_walk(&second, "far");
     assert_true(first.fingerprint == before);
-    assert_true(second.fingerprint == stamp_of_path("far/six"));
+    assert_true(second.fingerprint == file_signature_of_path("far/six"));
     assert_true(second.fingerprint != before);
     text_free(&first.path);
     text_free(&second.path);
@@ -214,15 +215,15 @@ static void test_signature(void **state)
     (void)state;
     pki_run("echo 1 >of\n");
     for (size_t i = 0; i < COUNT(changes); i++) {
-        uint64_t before = stamp_of_path("of");
+        uint64_t before = file_signature_of_path("of");
         pki_run(changes[i].lines);
-        if ((stamp_of_path("of") != before) != changes[i].shows)
+        if ((file_signature_of_path("of") != before) != changes[i].shows)
             fail_msg("%s", changes[i].lines);
     }
     pki_run("echo 1 >of; ln of of2\n");
-    assert_true(stamp_of_path("of") != stamp_of_path("of2"));
-    assert_true(stamp_of_path("of") != stamp_of_path("./of"));
-    assert_true(stamp_of_error("of", ENOENT) != stamp_of_error("of", EACCES));
+    assert_true(file_signature_of_path("of") != file_signature_of_path("of2"));
+    assert_true(file_signature_of_path("of") != file_signature_of_path("./of"));
+    assert_true(file_signature_of_error("of", ENOENT) != file_signature_of_error("of", EACCES));
 }
 
 static void test_settled(void **state)
@@ -244,7 +245,7 @@ static void test_settled(void **state)
     };
     for (size_t i = 0; i < COUNT(times); i++) {
         const struct stat status = {.st_mtim = times[i].modified, .st_ctim = times[i].changed};
-        assert_true(signature_is_settled(&status, times[i].instant) == times[i].settled);
+        assert_true(file_signature_is_settled(&status, times[i].instant) == times[i].settled);
     }
 }
 
