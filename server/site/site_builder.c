@@ -16,6 +16,10 @@
 /* A reference, the one to bytes too, holds a place in bytes from the begin of the image until refer makes
  * a distance of it: an image is smaller than 2 GiB. */
 
+/* An image grows by an eighth and this, not more: address space in advance counts against the limit of a
+ * load (memory_bound). Bytes. */
+enum { LEAST_MORE = 4096 };
+
 /* Bytes that were copied, and where they were. */
 struct origin {
     const char *data;
@@ -59,7 +63,7 @@ static uint32_t take(struct site_builder *builder, size_t size, size_t align)
     if (builder->is_too_large)
         return 0;
     if (at + size > builder->room) {
-        builder->room = 2 * (at + size);
+        builder->room = (at + size) / 8 * 9 + LEAST_MORE;
         builder->image = heap_grow(builder->image, builder->room, 1);
     }
     memset(builder->image + builder->used, 0, at + size - builder->used);
