@@ -56,9 +56,4 @@ struct watch_look watch_now(const struct watch *watch);
 /* Appends the path of the file of the part that was changed last. Nothing when there is none. */
 void watch_find_latest(const struct watch *watch, enum watch_part part, struct text *ret_path);
 
-static inline bool watch_look_equal(struct watch_look one, struct watch_look other)
-{
-    return memcmp(&one, &other, sizeof(one)) == 0;
-}
-
 #endif

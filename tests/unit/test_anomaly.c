@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -495,7 +496,7 @@ static bool run_watch(enum fault_kind kind, int64_t n, void *context)
     arm(kind, n);
     struct watch_look look = watch_now(&configuration->watch);
     bool fired = disarm();
-    assert_true(fired || watch_look_equal(look, before));
+    assert_true(fired || memcmp(&look, &before, sizeof(look)) == 0);
     return fired;
 }
 
