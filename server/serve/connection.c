@@ -60,6 +60,16 @@ struct connection *timers_next(const struct timers *timers)
     return next;
 }
 
+void shortage_tell(struct shortage *shortage, const char *what, int reason, int64_t now)
+{
+    shortage->count++;
+    if (now < shortage->quiet_until)
+        return;
+    shortage->quiet_until = now + LIMIT_COMPLAINT_MS;
+    log_line(LOG_LEVEL_WARNING, "cannot %s: %s; new clients are refused (logged once a minute)",
+             what, strerror(reason));
+}
+
 static void set_client(struct connection *connection, const struct sockaddr *client)
 {
     if (client->sa_family == AF_INET)
@@ -204,16 +214,6 @@ static enum connection_wish step_proxy_header(struct connection *connection, int
     connection->state = STATE_HANDSHAKE;
     start_timer(connection, TIMER_UNFINISHED, now);
     return CONNECTION_GO_ON;
-}
-
-void shortage_tell(struct shortage *shortage, const char *what, int reason, int64_t now)
-{
-    shortage->count++;
-    if (now < shortage->quiet_until)
-        return;
-    shortage->quiet_until = now + LIMIT_COMPLAINT_MS;
-    log_line(LOG_LEVEL_WARNING, "cannot %s: %s; new clients are refused (logged once a minute)",
-             what, strerror(reason));
 }
 
 static void tell_shortage(const struct connection *connection, const char *what, int64_t now)
