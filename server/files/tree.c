@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
+#include "base/descriptors.h"
 #include "base/heap.h"
 #include "base/limits.h"
 #include "files/file.h"
@@ -42,9 +45,30 @@ static void visit(struct tree *tree, int folder, const char *name, const struct 
         tree->visit(tree->context, &file);
 }
 
-static int is_visible(const struct dirent *entry)
+static int entry_compare(const void *left, const void *right)
 {
-    return entry->d_name[0] != '.';
+    const struct dirent *const *a = left, *const *b = right;
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* What is in the folder, sorted, so that the outcome does not depend on the file system; but what begins with a
+ * dot. Owned, one by one. errno is 0, or why some are missing. scandirat(3) would open each folder once more,
+ * which a walk of many folders takes a fifth longer for. */
+static struct dirent **list(DIR *stream, size_t *ret_count)
+{
+    struct dirent **entries = NULL, *found;
+    size_t count = 0;
+    /* readdir tells its end from an error by errno alone. */
+    for (errno = 0; (found = readdir(stream)) != NULL; errno = 0)
+        if (found->d_name[0] != '.')
+            *ARRAY_ADD(entries, count) =
+                (void *)heap_copy((struct span){(const char *)found, found->d_reclen});
+    int error = errno;
+    if (count > 0)
+        qsort(entries, count, sizeof(*entries), entry_compare);
+    errno = error;
+    *ret_count = count;
+    return entries;
 }
 
 static void walk_folder(struct tree *tree, int parent, const char *name, int depth);
@@ -76,24 +100,29 @@ static void walk_entry(struct tree *tree, int folder, const struct dirent *entry
         fail(tree, TREE_UNREADABLE, error, false);
 }
 
-/* The depth is bounded, and so is the recursion. Names sort so that the outcome does not depend on the file
- * system. */
+/* The depth is bounded, and so is the recursion. */
 static void walk_folder(struct tree *tree, int parent, const char *name, int depth)
 {
-    struct dirent **entries = NULL;
     bool is_named = depth == 0;
-    size_t len = tree->path.len;
+    size_t len = tree->path.len, count;
     if (depth > LIMIT_CERTIFICATE_DEPTH) {
         fail(tree, TREE_DEEP, 0, false);
         return;
     }
-    int folder =
-        openat(parent, name, O_PATH | O_DIRECTORY | O_CLOEXEC | (is_named ? 0 : O_NOFOLLOW));
-    int count = folder < 0 ? -1 : scandirat(folder, ".", &entries, is_visible, alphasort);
-    /* Somebody may have replaced it since its own folder was listed. */
-    if (count < 0 && (is_named || (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)))
+    int flags = O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC | (is_named ? 0 : O_NOFOLLOW);
+    int folder = openat(parent, name, flags);
+    DIR *stream = folder < 0 ? NULL : fdopendir(folder);
+    if (stream == NULL) {
+        /* Somebody may have replaced it since its own folder was listed. */
+        if (is_named || (errno != ENOENT && errno != ENOTDIR && errno != ELOOP))
+            fail(tree, TREE_UNREADABLE, errno, is_named);
+        descriptor_close(&folder);
+        return;
+    }
+    struct dirent **entries = list(stream, &count);
+    if (errno != 0)
         fail(tree, TREE_UNREADABLE, errno, is_named);
-    for (int i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (len > 0 && tree->path.data[len - 1] != '/')
             text_append(&tree->path, span_of("/"));
         text_append(&tree->path, span_of(entries[i]->d_name));
@@ -104,8 +133,7 @@ static void walk_folder(struct tree *tree, int parent, const char *name, int dep
         free(entries[i]);
     }
     free(entries);
-    if (folder >= 0)
-        (void)close(folder); /* it was only opened */
+    (void)closedir(stream); /* it was only read */
 }
 
 void tree_walk(struct tree *tree, const char *path)
