@@ -26,8 +26,6 @@ enum {
     INPUT_MOST = 4096,
     /* Beside it: sequence number, header, initialization vector and tag of a record. Bytes. */
     INPUT_OVERHEAD = 64,
-    /* What an outgoing buffer holds of the longest record behind the certificates. Bytes. */
-    OUTPUT_SHORT = 1024,
     /* The same of the records in which a message comes in pieces, when it lies in the buffer. Bytes. */
     HELLO_OVERHEAD = 64,
     /* An alert, even encrypted, is shorter than what asks for a costly answer. Bytes. */
@@ -109,64 +107,35 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     return session;
 }
 
-#if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH) && defined(MTA_STS_HTTPD_BUNDLED_MBEDTLS)
-/* Moves one of the library's two buffers, of which so many bytes are in use, with the pointers into it. The
- * library has no function for the incoming one, and wipes what was never used. False when memory is short. */
-static bool resize_buffer(unsigned char **buffer, size_t *buffer_len, size_t used, size_t len,
-                          unsigned char **const pointers[static 5])
-{
-    unsigned char *old = *buffer, *buf = malloc(len);
-    if (buf == NULL)
-        return false;
-    memcpy(buf, old, used);
-    for (size_t i = 0; i < 5; i++)
-        *pointers[i] = buf + (*pointers[i] - old);
-    mbedtls_platform_zeroize(old, used);
-    free(old);
-    *buffer = buf;
-    *buffer_len = len;
-    return true;
-}
-#endif
-
-/* The incoming buffer is as long as the longest record, and few records are; while nothing is in it, it need
- * not be there. What lies in it stays. False when memory is short. */
+/* The library's incoming buffer is as long as the longest record, and few records are; while nothing is
+ * in it, it need not be there. The library has no function for this; the same is done by its own for the
+ * outgoing one. What lies in it stays. False when memory is short. */
 static bool resize_input(mbedtls_ssl_context *ssl, size_t content_len)
 {
 #if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH) && defined(MTA_STS_HTTPD_BUNDLED_MBEDTLS)
+    unsigned char *old = ssl->MBEDTLS_PRIVATE(in_buf);
     unsigned char **const pointers[] = {
         &ssl->MBEDTLS_PRIVATE(in_ctr), &ssl->MBEDTLS_PRIVATE(in_hdr), &ssl->MBEDTLS_PRIVATE(in_len),
         &ssl->MBEDTLS_PRIVATE(in_iv),  &ssl->MBEDTLS_PRIVATE(in_msg),
     };
     size_t len = content_len + INPUT_OVERHEAD;
-    size_t used = (size_t)(ssl->MBEDTLS_PRIVATE(in_hdr) - ssl->MBEDTLS_PRIVATE(in_buf)) +
-                  ssl->MBEDTLS_PRIVATE(in_left);
-    return len == ssl->MBEDTLS_PRIVATE(in_buf_len) || used > len ||
-           resize_buffer(&ssl->MBEDTLS_PRIVATE(in_buf), &ssl->MBEDTLS_PRIVATE(in_buf_len), used,
-                         len, pointers);
+    size_t used = (size_t)(ssl->MBEDTLS_PRIVATE(in_hdr) - old) + ssl->MBEDTLS_PRIVATE(in_left);
+    if (len == ssl->MBEDTLS_PRIVATE(in_buf_len) || used > len)
+        return true;
+    unsigned char *buf = malloc(len);
+    if (buf == NULL)
+        return false;
+    memcpy(buf, old, used);
+    for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++)
+        *pointers[i] = buf + (*pointers[i] - old);
+    ssl->MBEDTLS_PRIVATE(in_buf) = buf;
+    mbedtls_platform_zeroize(old, used);
+    free(old);
+    ssl->MBEDTLS_PRIVATE(in_buf_len) = len;
 #else
     (void)ssl, (void)content_len;
+#endif
     return true;
-#endif
-}
-
-/* Behind the certificates nothing long is sent in a handshake, and a client may take its time to answer them. */
-static void shorten_output(mbedtls_ssl_context *ssl)
-{
-#if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH) && defined(MTA_STS_HTTPD_BUNDLED_MBEDTLS)
-    unsigned char **const pointers[] = {
-        &ssl->MBEDTLS_PRIVATE(out_ctr), &ssl->MBEDTLS_PRIVATE(out_hdr),
-        &ssl->MBEDTLS_PRIVATE(out_len), &ssl->MBEDTLS_PRIVATE(out_iv),
-        &ssl->MBEDTLS_PRIVATE(out_msg),
-    };
-    if (ssl->MBEDTLS_PRIVATE(state) != MBEDTLS_SSL_CLIENT_HELLO &&
-        ssl->MBEDTLS_PRIVATE(out_left) == 0 && ssl->MBEDTLS_PRIVATE(out_buf_len) > OUTPUT_SHORT)
-        /* Without the memory for it the buffer stays. */
-        (void)resize_buffer(&ssl->MBEDTLS_PRIVATE(out_buf), &ssl->MBEDTLS_PRIVATE(out_buf_len),
-                            OUTPUT_SHORT, OUTPUT_SHORT, pointers);
-#else
-    (void)ssl;
-#endif
 }
 
 /* How much of a record the buffer holds. */
@@ -386,8 +355,6 @@ enum tls_result tls_handshake(struct tls_session *session)
         errno = 0;
         code = mbedtls_ssl_handshake(&session->ssl);
     } while (code == MBEDTLS_ERR_SSL_WANT_READ && has_more(session, code));
-    if (code == MBEDTLS_ERR_SSL_WANT_READ)
-        shorten_output(&session->ssl);
     /* What cannot become a ClientHello is not waited for. */
     if (code == MBEDTLS_ERR_SSL_WANT_READ && session->is_other)
         code = MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE;
